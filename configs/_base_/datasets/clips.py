@@ -1,0 +1,42 @@
+# The one line that selects the data: simulated clips, written at first use. For your own data in the processed layout
+#     data = dict(type='ProcessedClips', root='/path/to/clips')
+# or on the command line  --cfg-options data.type=ProcessedClips data.root=/path/to/clips
+data = dict(type='DemoClips')
+
+train_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='OrdinalSampler'),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='ClipDataset',
+        split='train',
+        clip_len=5,
+        pipeline=[
+            dict(type='PairedRandomCrop', size=256),
+            dict(type='PairedRandomFlip'),
+            dict(type='BinSpikes', representation=dict(type='Voxel', bins=32)),
+            dict(type='PackClip'),
+        ],
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='ClipDataset',
+        split='val',
+        clip_len=5,
+        stride=5,
+        pipeline=[
+            dict(type='PairedCenterCrop', size=None),  # the whole frame
+            dict(type='BinSpikes', representation=dict(type='Voxel', bins=32)),
+            dict(type='PackClip'),
+        ],
+    ),
+)
+val_evaluator = dict(type='RestorationQuality')

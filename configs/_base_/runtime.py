@@ -1,0 +1,30 @@
+# What a run logs, saves and shows.
+default_scope = 'vrtspike'
+randomness = dict(seed=0)
+env_cfg = dict(cudnn_benchmark=True)
+log_processor = dict(by_epoch=False, window_size=10)
+default_hooks = dict(
+    checkpoint=dict(type='SafeCheckpointHook', interval=1000, max_keep_ckpts=3, save_best='psnr'),
+    logger=dict(type='LoggerHook', interval=50),
+)
+custom_hooks = [
+    dict(type='NetworkSummaryHook'),
+    dict(type='ClipPicturesHook', max_clips=20),
+    dict(type='TrainingReportHook'),
+]
+visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
+# Without a GPU, train.py shortens the run to a check of the installation; the network stays as it is.
+cpu_overrides = {
+    'train_dataloader.batch_size': 1,
+    'train_dataloader.num_workers': 1,
+    'train_dataloader.dataset.pipeline.0.size': 32,
+    'val_dataloader.dataset.pipeline.0.size': 96,
+    'val_dataloader.num_workers': 0,
+    'val_dataloader.persistent_workers': False,
+    'optim_wrapper.accumulative_counts': 1,
+    'param_scheduler.0.end': 2,
+    'param_scheduler.1.begin': 2,
+    'train_cfg.max_iters': 12,
+    'default_hooks.logger.interval': 1,
+    'custom_hooks.2.note': 'This run checks the installation: {iterations} iterations on a CPU train nothing.',
+}

@@ -1,0 +1,49 @@
+"""Everything the baseline has - stages, flow, encoder, TSA, four fusions - narrow and shallow enough for a CPU.
+
+    python tools/train.py configs/vrt_spike_tiny.py
+
+Attention along time knows no time in the baseline: it begins as the mean over all frames, and a run of minutes does not
+undo that. `time_slope` lets it begin at a frame's own spikes. Flow stays as it was pretrained.
+"""
+
+_base_ = './vrt_spike_amp.py'
+model = dict(
+    backbone=dict(
+        window_size=[5, 4, 4],
+        depths=[2, 2, 2, 2, 1, 1, 1, 1],
+        embed_dims=[16] * 8,
+        num_heads=[2] * 8,
+        deformable_groups=1,
+        drop_path_rate=0.0,
+        use_checkpoint_attn=False,
+        use_checkpoint_ffn=False,
+    ),
+    spike_encoder=dict(channels=48),
+    fusion=dict(time_slope=6.0),
+)
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=1,
+    dataset=dict(
+        pipeline=[
+            dict(type='PairedRandomCrop', size=32),
+            dict(type='PairedRandomFlip'),
+            dict(type='BinSpikes', representation=dict(type='Voxel', bins=32)),
+            dict(type='PackClip'),
+        ]
+    ),
+)
+val_dataloader = dict(num_workers=0, persistent_workers=False)
+optim_wrapper = dict(optimizer=dict(lr=4e-4, betas=(0.9, 0.999)), accumulative_counts=1)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=40),
+    dict(type='CosineAnnealingLR', eta_min=1e-7, by_epoch=False, begin=40),
+]
+train_cfg = dict(max_iters=700)
+custom_hooks = [
+    dict(type='FreezeHook', names=['backbone.spynet']),
+    dict(type='NetworkSummaryHook'),
+    dict(type='ClipPicturesHook'),
+    dict(type='TrainingReportHook'),
+]
+cpu_overrides = dict(_delete_=True)

@@ -1,0 +1,7 @@
+"""The network that the guide's log was taken from: six groups in stage 8, two of them inside single frames.
+
+python tools/train.py configs/vrt_spike_v0.py
+"""
+
+_base_ = './vrt_spike_baseline.py'
+model = dict(backbone=dict(depths=[8] * 7 + [4] * 6, indep_reconsts=[11, 12], embed_dims=[96] * 13, num_heads=[6] * 13))

@@ -1,0 +1,30 @@
+"""What all tests share: which of them run here, and on how many threads."""
+
+import os
+
+import pytest
+import torch
+
+THREADS = 2
+
+
+def pytest_addoption(parser):
+    parser.addoption('--slow', action='store_true', help='also run the tests marked slow')
+
+
+def pytest_configure(config):
+    # More threads than cores make small networks many times slower, and xdist's workers take a core each.
+    threads = 1 if 'PYTEST_XDIST_WORKER' in os.environ else THREADS
+    torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', threads)))
+
+
+def pytest_collection_modifyitems(config, items):
+    reasons = {}
+    if not config.getoption('--slow'):
+        reasons['slow'] = 'slow: run with --slow'
+    if not torch.cuda.is_available():
+        reasons['gpu'] = 'needs a CUDA device'
+    for item in items:
+        for marker, reason in reasons.items():
+            if marker in item.keywords:
+                item.add_marker(pytest.mark.skip(reason=reason))

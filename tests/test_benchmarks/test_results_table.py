@@ -1,0 +1,111 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / 'benchmarks/results_table.py'
+SCHEMA = json.loads((ROOT / 'benchmarks/record.schema.json').read_text(encoding='utf-8'))
+RECORDS = sorted((ROOT / 'benchmarks/records').glob('*.json'))
+
+RECORD = {
+    'note': '',
+    'iterations': 1700,
+    'iterations_timed': 1699,
+    'iteration_ms_median': 419.6,
+    'data_ms_median': 6.7,
+    'peak_memory_mib': 1037.8,
+    'parameters': 1854637,
+    'validation': {
+        'iteration': 1700,
+        'mean': {'blur_psnr_db': 25.659, 'psnr_db': 28.164, 'gain_db': 2.505, 'blur_ssim': 0.80809, 'ssim': 0.87},
+        'clips': [{'clip': '000_chelsea/00000'}],
+    },
+    'versions': {'vrtspike': '0.1.0', 'python': '3.11.7', 'torch': '2.13.0'},
+    'device': {'type': 'cpu', 'name': 'A Processor', 'threads': 2},
+    'commit': f'{"0123456789" * 4}-dirty',
+}
+ROW = (
+    '| `python tools/train.py configs/vrt_spike_tiny.py` | 1,700 | 1,854,637 | 25.66 | 28.16 | +2.50 | 0.8081 | 0.8700 '
+    '| 420 | 1038 | A Processor, 2 threads | 2.13.0 | 01234567-dirty |'
+)
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=60)
+
+
+def write_record(root: Path, name: str, gain: float) -> None:
+    mean = {**RECORD['validation']['mean'], 'gain_db': gain}
+    record = {**RECORD, 'validation': {**RECORD['validation'], 'mean': mean}}
+    (root / f'benchmarks/records/{name}.json').write_text(json.dumps(record))
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    """A checkout with two records and out-of-date READMEs."""
+    for folder in ('configs', 'benchmarks/records'):
+        (tmp_path / folder).mkdir(parents=True)
+    for name, gain in {'poor': -0.25, 'tiny': 2.505}.items():
+        (tmp_path / f'configs/vrt_spike_{name}.py').touch()
+        write_record(tmp_path, name, gain)
+    for name in ('README.md', 'README_zh-CN.md'):
+        (tmp_path / name).write_text('before\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n')
+    return tmp_path
+
+
+def test_readmes_show_the_records():
+    done = run('--check')
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize('path', RECORDS, ids=lambda path: path.stem)
+def test_records_are_whole(path):
+    jsonschema.validate(json.loads(path.read_text(encoding='utf-8')), SCHEMA)
+
+
+def test_schema_takes_a_record_and_refuses_a_partial_one():
+    jsonschema.validate(RECORD, SCHEMA)
+    with pytest.raises(jsonschema.ValidationError, match="'commit' is a required property"):
+        jsonschema.validate({key: value for key, value in RECORD.items() if key != 'commit'}, SCHEMA)
+
+
+def test_table_between_the_markers_best_first(root):
+    assert run('--root', root).returncode == 0
+    lines = (root / 'README.md').read_text().splitlines()
+    assert lines[:2] == ['before', '<!-- results:begin -->']
+    assert lines[4] == ROW
+    assert lines[5].split(' | ')[5] == '-0.25'
+    assert lines[6:] == ['<!-- results:end -->', 'after']
+    chinese = (root / 'README_zh-CN.md').read_text(encoding='utf-8').splitlines()
+    assert chinese[2].startswith('| 命令 |')
+    assert chinese[4] == ROW
+
+
+def test_check_reports_and_writes_nothing(root):
+    before = (root / 'README.md').read_bytes()
+    done = run('--root', root, '--check')
+    assert done.returncode == 1
+    assert 'README.md, README_zh-CN.md: the results are not those of benchmarks/records' in done.stderr
+    assert (root / 'README.md').read_bytes() == before
+    run('--root', root)
+    assert run('--root', root, '--check').returncode == 0
+    write_record(root, 'poor', 0.5)
+    assert run('--root', root, '--check').returncode == 1
+
+
+def test_record_without_a_config(root):
+    write_record(root, 'stray', 1.0)
+    done = run('--root', root)
+    assert done.returncode == 1
+    assert 'expected configs/vrt_spike_stray.py' in done.stderr
+
+
+def test_readme_without_markers(root):
+    (root / 'README.md').write_text('nothing')
+    done = run('--root', root)
+    assert done.returncode == 1
+    assert 'README.md needs <!-- results:begin -->' in done.stderr

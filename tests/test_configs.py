@@ -1,0 +1,80 @@
+"""What the shipped configs build: a deliberate change of a network changes its number here."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from vrtspike.config import load_config
+from vrtspike.registry import MODELS
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+VRT_PARAMETERS = {
+    'vrt_spike_v0': 18_263_751,
+    'vrt_spike_baseline': 15_086_499,
+    'vrt_spike_amp': 15_086_499,
+    'vrt_spike_opt': 14_657_109,
+    'vrt_spike_fast': 13_987_299,
+}
+SPIKE_SIDE_PARAMETERS = 5_411_712
+STUDENT_DEPTHS = [4, 4, 4, 4, 2, 2, 2, 2]
+STUDENT_PARAMETERS = 11_607_939
+
+
+def build(name, **overrides):
+    """Build a config's network without allocating its weights."""
+    config = load_config(CONFIGS / f'{name}.py', overrides=overrides, cpu_overrides=False)
+    return MODELS.build(config.model)
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def shipped():
+    return sorted(path.stem for path in CONFIGS.glob('*.py'))
+
+
+@pytest.mark.parametrize('cpu_overrides', [False, True])
+@pytest.mark.parametrize('name', shipped())
+def test_every_config_is_valid(name, cpu_overrides):
+    config = load_config(CONFIGS / f'{name}.py', cpu_overrides=cpu_overrides)
+    assert config.model.type == 'SpikeRestorer'
+
+
+@pytest.mark.parametrize(('name', 'parameters'), VRT_PARAMETERS.items())
+def test_parameter_counts(name, parameters):
+    model = build(name)
+    assert count(model.backbone) == parameters
+    assert count(model) - count(model.backbone) == SPIKE_SIDE_PARAMETERS
+
+
+def test_parameters_of_the_half_depth_student():
+    model = build('vrt_spike_baseline', **{'model.backbone.depths': STUDENT_DEPTHS})
+    assert count(model.backbone) == STUDENT_PARAMETERS
+
+
+@pytest.mark.parametrize('name', shipped())
+def test_cpu_overrides_never_change_the_network(name):
+    config, on_cpu = (load_config(CONFIGS / f'{name}.py', cpu_overrides=cpu) for cpu in (False, True))
+    assert on_cpu.model == config.model
+
+
+def test_the_tiny_network_has_every_part_of_the_baseline():
+    tiny, baseline = build('vrt_spike_tiny'), build('vrt_spike_baseline')
+    parts = [{row['part'] for row in model.summary_rows()} for model in (tiny, baseline)]
+    assert parts[0] - {'projection'} == parts[1]
+    assert tiny.cost_stages() == baseline.cost_stages()
+    assert count(tiny) - count(tiny.backbone.spynet) < 2_000_000
+
+
+@pytest.mark.parametrize('name', ['vrt_spike_opt', 'vrt_spike_fast', 'vrt_spike_amp', 'vrt_spike_v0'])
+def test_a_child_is_its_difference_from_the_baseline(name):
+    lines = (CONFIGS / f'{name}.py').read_text().split('"""')[-1].strip().splitlines()
+    assert len(lines) <= 10
+
+
+def test_the_tiny_network_restores_a_clip():
+    model = build('vrt_spike_tiny').eval()
+    blur = torch.rand(1, 2, 3, 16, 16)
+    assert torch.equal(model(blur, torch.rand(1, 2, 32, 8, 8)), blur)

@@ -1,0 +1,126 @@
+import pickle
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import default_collate
+from torch.utils.data import DataLoader
+
+from vrtspike.datasets import OrdinalSampler, ProcessedClips, SampleKey, read_spike_dat
+from vrtspike.errors import ConfigError, DataError
+from vrtspike.registry import DATASETS
+
+PIPELINE = [
+    {'type': 'PairedRandomCrop', 'size': 16},
+    {'type': 'PairedRandomFlip'},
+    {'type': 'BinSpikes', 'representation': {'type': 'Voxel', 'bins': 8}},
+    {'type': 'PackClip'},
+]
+
+
+def build(root, split='train', **options):
+    source = {'type': 'ProcessedClips', 'root': str(root)}
+    return DATASETS.build({'type': 'ClipDataset', 'source': source, 'split': split, 'clip_len': 3, **options})
+
+
+def assert_same(one, other):
+    assert one['meta'] == other['meta']
+    for key in ('blur', 'sharp', 'spikes'):
+        torch.testing.assert_close(one[key], other[key], rtol=0, atol=0)
+
+
+def test_a_sample_without_pipeline_is_what_lies_on_disk(tiny_demo):
+    sample = build(tiny_demo)[3]
+    assert sample['meta'] == {'name': '001_motorcycle_left', 'index': 3, 'first_frame': '00001', 'threshold': 1.0}
+    folder = tiny_demo / 'train' / '001_motorcycle_left'
+    for kind in ('blur', 'sharp'):
+        assert sample[kind].shape == (3, 32, 32, 3)
+        np.testing.assert_array_equal(sample[kind][2], cv2.imread(str(folder / kind / '00003.png'))[..., ::-1])
+    np.testing.assert_array_equal(sample['spikes'][0], read_spike_dat(folder / 'spike' / '00001.dat', 16, 16))
+
+
+def test_samples_and_batches_have_the_documented_form(tiny_demo):
+    dataset = build(tiny_demo, pipeline=PIPELINE)
+    batch = default_collate([dataset[0], dataset[2]])
+    assert batch['blur'].shape == batch['sharp'].shape == (2, 3, 3, 16, 16)
+    assert batch['blur'].dtype == batch['sharp'].dtype == torch.uint8
+    assert batch['spikes'].shape == (2, 3, 8, 8, 8)
+    assert batch['spikes'].dtype == torch.float32
+    assert batch['meta']['name'] == ['000_astronaut', '001_motorcycle_left']
+    assert set(batch) == {'blur', 'sharp', 'spikes', 'meta'}
+
+
+def test_stride_and_limit_choose_the_clips(tiny_demo):
+    assert len(build(tiny_demo)) == 4
+    assert len(build(tiny_demo, stride=2)) == 2
+    assert len(build(tiny_demo, clip_len=1, stride=3)) == 4
+    assert [build(tiny_demo, clip_len=1, stride=3)[i]['meta']['first_frame'] for i in (1, 2)] == ['00003', '00000']
+    assert len(build(tiny_demo, limit=1)) == 1
+    assert len(build(tiny_demo, limit=100)) == 4
+
+
+def test_indices_end_with_the_data_set(tiny_demo):
+    dataset = build(tiny_demo, limit=3)
+    assert len(list(dataset)) == 3
+    with pytest.raises(IndexError, match='clip 3 of a data set of 3 clips'):
+        dataset[3]
+
+
+def test_randomness_follows_from_seed_and_ordinal_alone(tiny_demo):
+    dataset, other = (build(tiny_demo, pipeline=PIPELINE) for _ in range(2))
+    key = SampleKey(1, ordinal=17, seed=5)
+    dataset[0]
+    assert_same(dataset[key], other[key])
+    assert_same(dataset[1], other[SampleKey(1, ordinal=1, seed=0)])
+    draws = {dataset[SampleKey(1, ordinal, seed)]['spikes'].numpy().tobytes() for ordinal in (1, 2) for seed in (0, 1)}
+    assert len(draws) == 4
+
+
+def test_workers_make_the_samples_of_one_process(tiny_demo):
+    dataset = build(tiny_demo, pipeline=PIPELINE)
+    batches = []
+    for workers in (0, 2):
+        sampler = OrdinalSampler(dataset, seed=3)
+        loader = DataLoader(dataset, 2, sampler=sampler, num_workers=workers, collate_fn=default_collate)
+        batches.append([batch['spikes'] for batch, _ in zip(loader, range(3), strict=False)])
+    for one, other in zip(*batches, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_the_index_that_workers_copy_is_small(tiny_demo):
+    source = ProcessedClips(tiny_demo)
+    sequences = source.sequences('train')
+    object.__setattr__(sequences[0], 'stems', np.array([f'{i:05d}' for i in range(10_000)]))
+    assert len(pickle.dumps(sequences)) < 10_000 * 5 * 4 + 10_000
+    assert isinstance(build(tiny_demo).sequences[0].stems, np.ndarray)
+
+
+def test_a_frame_damaged_later_is_named(tiny_copy):
+    dataset = build(tiny_copy)
+    path = tiny_copy / 'train' / '000_astronaut' / 'sharp' / '00001.png'
+    path.write_bytes(b'no image')
+    with pytest.raises(DataError, match=r'sharp/00001\.png is missing or damaged'):
+        dataset[0]
+
+
+def test_frames_of_two_sizes_are_named(tiny_copy):
+    dataset = build(tiny_copy)
+    for name in ('00001', '00002'):
+        path = tiny_copy / 'train' / '000_astronaut' / 'blur' / f'{name}.png'
+        cv2.imwrite(str(path), np.zeros((16, 16, 3), np.uint8))
+    with pytest.raises(DataError, match=r'00001\.png has 16 x 16 pixels, 00000\.png beside it 32 x 32'):
+        dataset[0]
+
+
+def test_blur_and_sharp_of_two_sizes_are_named(tiny_copy):
+    for path in (tiny_copy / 'train' / '000_astronaut' / 'blur').iterdir():
+        cv2.imwrite(str(path), np.zeros((16, 16, 3), np.uint8))
+    with pytest.raises(DataError, match=r'frames of 32 x 32, .* of 16 x 16'):
+        build(tiny_copy)[0]
+
+
+@pytest.mark.parametrize('options', [{'split': 'test'}, {'clip_len': 0}, {'stride': 0}, {'limit': 0}])
+def test_bad_arguments_are_refused(tiny_demo, options):
+    with pytest.raises(ConfigError, match='ClipDataset got'):
+        build(tiny_demo, **options)

@@ -1,0 +1,71 @@
+from mmengine.runner import IterBasedTrainLoop
+from torch.utils.data import DataLoader
+
+from vrtspike.datasets.samplers import OrdinalSampler
+from vrtspike.engine import SkippingIterLoop
+
+
+class Ordinals:
+    """A data set whose samples are their own ordinals, and which counts what is read."""
+
+    def __init__(self):
+        self.read = []
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, key):
+        self.read.append(key.ordinal)
+        return key.ordinal
+
+
+class FakeRunner:
+    """As much of a Runner as the loop needs; it notes the batches that reach an iteration."""
+
+    def __init__(self):
+        self.batches, self.calls = [], []
+        self.val_loop = None
+        self.model = type('Model', (), {'train': lambda self: None})()
+
+    def call_hook(self, name, **arguments):
+        self.calls.append(name)
+
+    def _maybe_compile(self, name):
+        pass
+
+
+class NotingLoop(SkippingIterLoop):
+    def run_iter(self, data_batch):
+        self.runner.batches.append(data_batch.tolist())
+        self._iter += 1
+
+    def _decide_current_val_interval(self):
+        pass
+
+
+def run_from(iteration, shuffle=True):
+    dataset = Ordinals()
+    loader = DataLoader(dataset, batch_size=2, sampler=OrdinalSampler(dataset, shuffle=shuffle))
+    loop = NotingLoop(FakeRunner(), loader, max_iters=6)
+    loop._iter = iteration
+    loop.run()
+    return loop, dataset
+
+
+def test_a_run_sees_the_samples_in_order():
+    loop, _dataset = run_from(0)
+    assert loop.runner.batches == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [10, 11]]
+    assert isinstance(loop, IterBasedTrainLoop)
+    assert loop.runner.calls[0] == 'before_train'
+
+
+def test_a_resumed_run_goes_on_with_the_next_sample_without_reading_the_others():
+    loop, dataset = run_from(4)
+    assert loop.runner.batches == [[8, 9], [10, 11]]
+    assert min(dataset.read) == 8
+
+
+def test_a_finished_run_does_nothing():
+    loop, dataset = run_from(6)
+    assert loop.runner.batches == []
+    assert dataset.read == []

@@ -1,0 +1,30 @@
+import pytest
+
+from vrtspike.files import written_aside
+
+
+def test_the_file_appears_whole_and_alone(tmp_path):
+    path = tmp_path / 'new' / 'picture.png'
+    with written_aside(path) as aside:
+        assert aside.suffix == '.png'
+        assert aside.parent == path.parent
+        aside.write_bytes(b'half')
+        assert not path.exists()
+        aside.write_bytes(b'whole')
+    assert path.read_bytes() == b'whole'
+    assert list(path.parent.iterdir()) == [path]
+
+
+def write_half(path):
+    with written_aside(path) as aside:
+        aside.write_text('ne')
+        raise KeyboardInterrupt
+
+
+def test_an_error_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / 'report.json'
+    path.write_text('old')
+    with pytest.raises(KeyboardInterrupt):
+        write_half(path)
+    assert path.read_text() == 'old'
+    assert list(tmp_path.iterdir()) == [path]

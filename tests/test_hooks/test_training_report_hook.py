@@ -1,0 +1,134 @@
+import json
+import math
+from types import SimpleNamespace
+
+import pytest
+
+from vrtspike.hooks import TrainingReportHook, training_report_hook
+from vrtspike.hooks.training_report_hook import peak_memory_mib, report_text, scores, validation_table
+
+
+def read_report(tmp_path):
+    return json.loads((tmp_path / 'run' / 'report.json').read_text())
+
+
+def run_clock(hook, times, monkeypatch):
+    """Drive a hook through iterations that start and end at ``times`` (seconds); 'val' is a validation."""
+    for time in times:
+        if time == 'val':
+            hook.before_val_epoch(None)
+            continue
+        start, end = time
+        for moment, event in ((start, hook.before_train_iter), (end, hook.after_train_iter)):
+            monkeypatch.setattr(training_report_hook, '_now', lambda moment=moment: moment)
+            event(None, 0)
+
+
+def test_times_exclude_warmup_data_and_validation(monkeypatch):
+    hook = TrainingReportHook(warmup=1)
+    run_clock(hook, [(0, 5), (6, 7), (7.25, 9.25), 'val', (100, 101.5), (102, 105)], monkeypatch)
+    assert hook.iteration_ms == [5000, 1000, 2000, 1500, 3000]
+    assert hook.data_ms == [1000, 250, 500]
+
+
+@pytest.mark.parametrize(
+    ('warmup', 'iteration', 'data'), [(0, 2000, 500), (1, 1750, 500), (3, 2250, 500), (9, None, None)]
+)
+def test_medians(monkeypatch, make_runner, warmup, iteration, data):
+    hook = TrainingReportHook(warmup=warmup)
+    run_clock(hook, [(0, 5), (6, 7), (7.25, 9.25), 'val', (100, 101.5), (102, 105)], monkeypatch)
+    report = hook.report(make_runner(1))
+    assert report['iteration_ms_median'] == iteration
+    assert report['data_ms_median'] == data
+    assert report['iterations_timed'] == max(5 - warmup, 0)
+
+
+def test_a_run_is_reported_in_the_log_and_in_a_file(make_runner, log_of, tmp_path):
+    note = 'Installation check of 3 iterations: the quality says nothing yet.'
+    runner = make_runner(3, hooks=[{'type': 'TrainingReportHook', 'note': note}])
+    runner.train()
+    report, log = read_report(tmp_path), log_of(runner)
+    assert report['note'] == note
+    assert (report['iterations'], report['iterations_timed'], report['parameters']) == (3, 2, 43)
+    assert report['iteration_ms_median'] > 0
+    assert report['data_ms_median'] > 0
+    assert 50 < report['peak_memory_mib'] < 1e5
+    assert report['validation']['iteration'] == 3
+    assert [row['clip'] for row in report['validation']['clips']] == [f'street/{i}/0000' for i in range(3)]
+    assert {'torch', 'vrtspike'} <= set(report['versions'])
+    for text in (note, 'Held-out clips after 3 iterations', 'street/2/0000', 'mean', 'peak memory', 'report.json'):
+        assert text in log
+
+
+def test_the_mean_is_what_validation_logged(make_runner, tmp_path):
+    runner = make_runner(1, hooks=[{'type': 'TrainingReportHook'}])
+    runner.train()
+    mean = read_report(tmp_path)['validation']['mean']
+    logged = {key: runner.message_hub.get_scalar(f'val/{key}').current() for key in ('psnr', 'blur/psnr', 'tfp/psnr')}
+    assert mean['psnr_db'] == pytest.approx(logged['psnr'])
+    assert mean['tfp_psnr_db'] == pytest.approx(logged['tfp/psnr'])
+    assert mean['gain_db'] == pytest.approx(logged['psnr'] - logged['blur/psnr'])
+
+
+def test_a_run_without_validation_is_reported_too(make_runner, log_of, tmp_path):
+    runner = make_runner(
+        2, hooks=[{'type': 'TrainingReportHook'}], val_dataloader=None, val_evaluator=None, val_cfg=None
+    )
+    runner.train()
+    assert read_report(tmp_path)['validation'] is None
+    assert 'Held-out' not in log_of(runner)
+    assert 'time per iteration' in log_of(runner)
+
+
+def test_the_peak_memory_is_that_of_the_worst_iteration(monkeypatch):
+    # The logger resets the GPU's peak whenever it logs.
+    hook, peaks = TrainingReportHook(), iter([100.0, 300.0, 200.0])
+    monkeypatch.setattr(training_report_hook, 'peak_memory_mib', lambda: next(peaks))
+    run_clock(hook, [(0, 1), (1, 2), (2, 3)], monkeypatch)
+    assert hook.peak_memory_mib == 300.0
+
+
+def test_memory_is_in_mib():
+    with open('/proc/self/status') as file:
+        resident = next(int(line.split()[1]) for line in file if line.startswith('VmHWM'))
+    assert peak_memory_mib() == pytest.approx(resident / 1024, rel=0.01)
+
+
+def test_scores_are_named_with_units_and_have_no_infinities():
+    found = scores({'psnr': 28.0, 'blur/psnr': 25.0, 'ssim': math.nan, 'clip': 'a', 'val/loss': 3.0})
+    assert found == {'blur_psnr_db': 25.0, 'psnr_db': 28.0, 'gain_db': 3.0, 'ssim': None}
+
+
+def make_validation(clips):
+    row = {'psnr': 28.123, 'ssim': 0.91234, 'blur/psnr': 25.0, 'blur/ssim': 0.8}
+    return {'iteration': 7, 'mean': scores(row), 'clips': [dict(clip=f'c{i}', **scores(row)) for i in range(clips)]}
+
+
+def test_the_table_shows_gain_and_leaves_missing_playback_out():
+    lines = [line.split() for line in validation_table(make_validation(2), 20).splitlines()]
+    for name in ('c0', 'c1', 'mean'):
+        assert [name, '25.00', '28.12', '+3.12', '0.8000', '0.9123', '-'] in lines
+
+
+def test_a_long_table_is_cut_and_says_so():
+    text = validation_table(make_validation(30), 4)
+    assert 'c3' in text
+    assert 'c4' not in text
+    assert 'and 26 more' in text
+
+
+def test_the_text_of_a_run_that_measured_nothing():
+    report = dict.fromkeys(['iteration_ms_median', 'data_ms_median', 'peak_memory_mib', 'validation'])
+    text = report_text(dict(report, note='', iterations=0, iterations_timed=0, device={'name': 'cpu'}), 20)
+    assert 'time per iteration    - (median of 0), data -' in text
+
+
+def test_rows_come_from_any_metric_that_has_them():
+    hook = TrainingReportHook()
+    metrics = [SimpleNamespace(), SimpleNamespace(rows=[{'clip': 'a', 'frames': 2, 'psnr': 20.0}])]
+    hook.after_val_epoch(SimpleNamespace(val_evaluator=SimpleNamespace(metrics=metrics), iter=4), {'psnr': 20.0})
+    assert hook.validation == {
+        'iteration': 4,
+        'mean': {'psnr_db': 20.0},
+        'clips': [{'clip': 'a', 'frames': 2, 'psnr_db': 20.0}],
+    }

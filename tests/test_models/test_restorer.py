@@ -1,0 +1,211 @@
+import pytest
+import torch
+from torch import nn
+
+from vrtspike.errors import ConfigError
+from vrtspike.models import SpikeRestorer
+from vrtspike.models.restorer import resize_maps
+from vrtspike.profiling import listening
+
+BACKBONE = dict(
+    type='VRT', upscale=1, img_size=[2, 16, 16], window_size=[2, 4, 4], depths=[1] * 8, indep_reconsts=[],
+    embed_dims=[8] * 8, num_heads=[2] * 8, deformable_groups=2,
+)  # fmt: skip
+ENCODER = dict(type='SpikeEncoder3D', bins=4, channels=8)
+SMALL_CHUNKS = dict(adaptive_chunk=False, chunk_size=2, chunk_shape='square')
+
+
+def make(backbone=None, **changes):
+    torch.manual_seed(0)
+    parts = dict(
+        backbone=dict(BACKBONE, **backbone or {}),
+        spike_encoder=ENCODER,
+        tsa=dict(type='TemporalSelfAttention', heads=2),
+        fusion=dict(type='TemporalCrossAttention', heads=2),
+    )
+    return SpikeRestorer(**parts | changes)
+
+
+def awake(model):
+    """Give the zero-initialised last convolution weights, so that features reach the output."""
+    nn.init.normal_(model.backbone.conv_last.weight, std=0.1)
+    return model.eval()
+
+
+def inputs(size=(16, 16), spike_size=(8, 8), batch=1, frames=2):
+    generator = torch.Generator().manual_seed(1)
+    blur, sharp = torch.rand(2, batch, frames, 3, *size, generator=generator)
+    return dict(blur=blur, sharp=sharp, spikes=torch.rand(batch, frames, 4, *spike_size, generator=generator))
+
+
+class TestModes:
+    def test_tensor(self):
+        data = inputs((16, 24), (8, 12))
+        assert make()(**data, mode='tensor').shape == data['blur'].shape
+
+    def test_loss_is_that_of_the_restored_frames(self):
+        model, data = awake(make()), inputs()
+        expected = model.loss(model(**data), data['sharp'])
+        assert model(**data, mode='loss') == {'loss': expected}
+
+    def test_loss_leaves_out_the_padding(self):
+        model, data = make().eval(), inputs()
+        expected = model.loss(data['blur'][..., :13, :10], data['sharp'][..., :13, :10])
+        data['sharp'][..., 13:, :] = 100
+        data['sharp'][..., 10:] = 100
+        torch.testing.assert_close(model(**data, size=(13, 10), mode='loss')['loss'], expected)
+
+    def test_predict_clamps_and_crops_and_tells_the_place(self):
+        model, data = awake(make()), inputs(batch=2)
+        model.backbone.conv_last.bias.data.fill_(0.8)
+        predicted = model(**data, size=(13, 10), mode='predict')
+        restored = model(**data)
+        assert [clip['index'] for clip in predicted] == [0, 1]
+        assert restored.max() > 1
+        for clip, whole in zip(predicted, restored, strict=True):
+            assert torch.equal(clip['restored'], whole[..., :13, :10].clamp(0, 1))
+
+    def test_a_larger_scale_is_cropped_at_that_scale(self):
+        data = inputs()
+        model = make(backbone=dict(upscale=2))
+        assert model(**data, size=(13, 10)).shape == (1, 2, 3, 26, 20)
+
+    def test_an_unknown_mode_is_refused(self):
+        with pytest.raises(ValueError, match="'tensor', 'loss' or 'predict', not 'train'"):
+            make()(**inputs(), mode='train')
+
+    def test_a_batch_goes_through_train_val_and_test_steps(self):
+        model = make()
+        data = inputs((10, 12), (5, 6))
+        raw = {key: (data[key] * 255).byte() for key in ('blur', 'sharp')} | {'spikes': data['spikes'], 'meta': {}}
+        (sample,) = model.val_step(raw)
+        torch.testing.assert_close(sample['restored'], raw['blur'][0].float() / 255)
+        assert sample['restored'].shape == (2, 3, 10, 12)
+
+
+class TestFusion:
+    def test_untrained_it_is_the_identity(self):
+        data = inputs()
+        assert torch.equal(make()(**data), data['blur'])
+
+    def test_spikes_matter(self):
+        model, data = awake(make()), inputs()
+        restored = model(**data)
+        assert not torch.allclose(model(**data | {'spikes': data['spikes'] * 0}), restored, atol=1e-5)
+
+    def test_every_parameter_gets_a_gradient(self):
+        model = awake(make(fusion_stages=range(8)))
+        model(**inputs(), mode='loss')['loss'].backward()
+        missing = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+        assert missing == []
+
+    def test_without_fusion_spikes_are_neither_needed_nor_built(self):
+        model, data = make(fusion=None), inputs()
+        assert not model.uses_spikes
+        assert {name for name, _ in model.named_children()} == {'data_preprocessor', 'backbone', 'loss'}
+        assert model(data['blur']).shape == data['blur'].shape
+
+    def test_without_tsa(self):
+        model, data = make(tsa=None), inputs()
+        assert len(model.tsa) == 0
+        assert model(**data).shape == data['blur'].shape
+
+    def test_missing_spikes_are_an_error(self):
+        with pytest.raises(ValueError, match='fuses spikes and got none'):
+            make()(inputs()['blur'])
+
+    def test_fusion_without_an_encoder_is_refused(self):
+        with pytest.raises(ConfigError, match='fusion needs a spike_encoder'):
+            make(spike_encoder=None)
+
+    @pytest.mark.parametrize(
+        ('stages', 'scales'),
+        [([0], ['scale0']), ([4], ['scale3']), ([1, 7], ['scale0']), ([2, 3, 5], ['scale1', 'scale2']), ([], [])],
+    )
+    def test_only_the_stages_asked_for_and_the_scales_they_need_are_built(self, stages, scales):
+        model = make(fusion_stages=stages)
+        assert list(model.fusion) == [f'stage{i}' for i in stages]
+        assert list(model.tsa) == scales
+        data = inputs()
+        assert model(**data).shape == data['blur'].shape
+
+    @pytest.mark.parametrize('stage', [8, -1])
+    def test_a_stage_that_does_not_exist_is_refused(self, stage):
+        with pytest.raises(ConfigError, match=f'fusion_stages has {stage}; .* after stages 1-7'):
+            make(fusion_stages=[1, stage])
+
+    def test_an_encoder_with_too_few_scales_is_refused(self):
+        with pytest.raises(ConfigError, match='stage 3 works at 1/4 of the size, but the spike encoder has 2 scales'):
+            make(spike_encoder=dict(ENCODER, scales=2), fusion_stages=[1, 3])
+
+    def test_maps_are_projected_only_where_channels_differ(self):
+        assert len(make().projection) == 0
+        model = make(spike_encoder=dict(ENCODER, channels=4), fusion_stages=[1, 3])
+        shapes = {name: (conv.in_channels, conv.out_channels) for name, conv in model.projection.items()}
+        assert shapes == {'stage1': (4, 8), 'stage3': (4, 8)}
+        assert model(**inputs()).shape == (1, 2, 3, 16, 16)
+
+    def test_maps_are_resized_to_the_features(self):
+        flat = torch.arange(3.0).view(1, 3, 1, 1, 1).expand(1, 3, 2, 4, 5)
+        assert resize_maps(flat, (4, 5)) is flat
+        assert torch.equal(resize_maps(flat, (8, 9)), flat[..., :1, :1].expand(1, 3, 2, 8, 9))
+
+    @pytest.mark.parametrize('spike_size', [(16, 16), (8, 8), (4, 4), (5, 7)])
+    def test_any_spike_resolution(self, spike_size):
+        data = inputs(spike_size=spike_size)
+        assert torch.isfinite(awake(make())(**data)).all()
+
+    def test_chunks_do_not_change_the_result(self):
+        data = inputs()
+        whole = awake(make())
+        chunked = awake(
+            make(
+                tsa=dict(type='TemporalSelfAttention', heads=2, **SMALL_CHUNKS),
+                fusion=dict(type='TemporalCrossAttention', heads=2, **SMALL_CHUNKS),
+            )
+        )
+        chunked.load_state_dict(whole.state_dict())
+        torch.testing.assert_close(chunked(**data), whole(**data))
+
+
+class TestStages:
+    class Recorder:
+        def __init__(self):
+            self.forward, self.backward = [], []
+
+        def forward_begins(self, name):
+            self.forward.append(name)
+
+        def forward_ends(self, name):
+            pass
+
+        def backward_begins(self, name):
+            self.backward.append(name)
+
+        def backward_ends(self, name):
+            pass
+
+    @pytest.mark.parametrize('fusion_stages', [[1, 2, 3, 4], [0, 7]])
+    def test_cost_stages_are_the_marked_ones_in_their_order(self, fusion_stages):
+        model = awake(make(fusion_stages=fusion_stages))
+        with listening(self.Recorder()) as recorder:
+            model(**inputs(), mode='loss')['loss'].backward()
+        assert tuple(dict.fromkeys(recorder.forward)) == model.cost_stages()
+        assert set(recorder.backward) == set(model.cost_stages())
+
+    def test_without_fusion(self):
+        model = make(fusion=None)
+        assert model.cost_stages() == (*model.backbone.cost_stages(), 'loss')
+
+    def test_summary_rows_hold_every_parameter_once(self):
+        model = make(spike_encoder=dict(ENCODER, channels=4))
+        rows = model.summary_rows()
+        assert sum(row['parameters'] for row in rows) == sum(p.numel() for p in model.parameters())
+        assert [row['part'] for row in rows[-4:]] == ['spike_encoder', 'tsa', 'fusion', 'projection']
+
+    def test_a_backbone_without_rows_gets_one(self):
+        class Plain(nn.Conv2d):
+            stage_channels, stage_scales, scale, cost_stages = (8,), (1,), 1, staticmethod(tuple)
+
+        (row,) = SpikeRestorer(backbone=Plain(3, 3, 1)).summary_rows()
+        assert row == {'part': 'Plain', 'parameters': 12}

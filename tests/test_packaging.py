@@ -1,0 +1,218 @@
+"""What a newcomer relies on: the README's commands and numbers, the declared dependencies, the wheel's contents."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+import setuptools
+import torch
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from vrtspike.config import load_config
+from vrtspike.registry import FUSION_HEADS, MODELS
+
+ROOT = Path(__file__).resolve().parents[1]
+READMES = ('README.md', 'README_zh-CN.md')
+DOCUMENTS = sorted(path for pattern in ('*.md', 'docs/*.md', 'plugins/*.md') for path in ROOT.glob(pattern))
+CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/*.py'))
+# Backends that are used where they are installed.
+OPTIONAL = {'torchvision'}
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding='utf-8')
+
+
+def blocks(name: str, language: str) -> list[str]:
+    return re.findall(rf'^```{language}\n(.*?)^```$', text_of(name), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope='module')
+def arguments() -> dict:
+    """The keyword arguments that setup.py gives to setuptools."""
+    caught = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(setuptools, 'setup', caught.update)
+        exec(compile(text_of('setup.py'), ROOT / 'setup.py', 'exec'), {'__file__': str(ROOT / 'setup.py')})
+    return caught
+
+
+@pytest.fixture(scope='module')
+def pins() -> dict[str, str]:
+    """Version by distribution."""
+    lines = [line for line in text_of('constraints.txt').splitlines() if line and not line.startswith('#')]
+    return {canonicalize_name(name): version for name, version in (line.split('==') for line in lines)}
+
+
+class TestReadme:
+    def test_two_commands_that_pin_versions(self):
+        install, test = (block.rstrip('\n') for block in blocks('README.md', 'bash'))
+        assert install.endswith('python tools/train.py configs/vrt_spike_fast.py')
+        assert test.endswith('python -m pytest')
+        for command in (install, test):
+            assert command.startswith('pip install -c constraints.txt -e ')
+            assert '\n' not in command
+
+    def test_both_languages_show_the_same_commands(self):
+        english, chinese = (blocks(name, 'bash') + blocks(name, 'console') for name in READMES)
+        assert english == chinese
+
+    @pytest.mark.parametrize('name', READMES)
+    def test_configs_and_their_parameters(self, name):
+        rows = re.findall(r'^\| `(configs/\S+)` \|.*\| ([\d,]+) \| ([\d,]+) \|$', text_of(name), re.MULTILINE)
+        assert sorted(config for config, *_ in rows) == CONFIGS
+        for config, backbone, whole in rows:
+            model = MODELS.build(load_config(ROOT / config).model)
+            counts = [sum(p.numel() for p in part.parameters()) for part in (model.backbone, model)]
+            assert [f'{count:,}' for count in counts] == [backbone, whole], config
+
+    @pytest.mark.parametrize('name', READMES)
+    def test_own_part_trains(self, name, tmp_path):
+        plugin = tmp_path / f'head_of_{Path(name).stem}.py'
+        plugin.write_text(next(block for block in blocks(name, 'python') if 'FUSION_HEADS' in block), encoding='utf-8')
+        options = {'model.fusion._delete_': True, 'model.fusion.type': 'GatedSum'}
+        for key, value in options.items():
+            assert f'{key}={value}' in text_of(name)
+        try:
+            config = load_config(ROOT / 'configs/vrt_spike_tiny.py', overrides=options, plugins=[str(plugin)])
+            model = MODELS.build(config.model)
+        finally:
+            FUSION_HEADS.module_dict.pop('GatedSum', None)
+        clip = torch.rand(1, 2, 3, 32, 32)
+        model(clip, torch.rand(1, 2, 32, 16, 16), sharp=clip.flip(-1), mode='loss')['loss'].backward()
+        assert {type(head).__name__ for head in model.fusion.values()} == {'GatedSum'}
+        assert all(head.gate.grad is not None for head in model.fusion.values())
+
+    def test_snippets_that_read_data_name_what_exists(self, tmp_path):
+        (tmp_path / 'config.yaml').write_text('{spike_h: 8, spike_w: 8, threshold: 1.0}', encoding='utf-8')
+        namespace = {}
+        for name in READMES:
+            exec(next(block for block in blocks(name, 'python') if block.startswith('data =')), namespace)
+            options = {f'data.{key}': value for key, value in namespace['data'].items()}
+            config = load_config(ROOT / 'configs/vrt_spike_baseline.py', overrides=options)
+            assert config.train_dataloader.dataset.source == namespace['data']
+
+
+@pytest.mark.parametrize('document', DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(document):
+    targets = re.findall(r'\]\(([^)#]+)\)', document.read_text(encoding='utf-8'))
+    local = [target for target in targets if '://' not in target]
+    assert [target for target in local if not (document.parent / target).exists()] == []
+
+
+class TestDependencies:
+    def test_every_one_is_pinned_to_a_version_that_is_allowed(self, arguments, pins):
+        extras = arguments['extras_require']
+        requirements = [Requirement(text) for text in arguments['install_requires'] + extras['test'] + extras['dev']]
+        unfit = [
+            str(requirement)
+            for requirement in requirements
+            if pins.get(canonicalize_name(requirement.name), '0') not in requirement.specifier
+        ]
+        assert unfit == []
+        assert set(pins) == {canonicalize_name(requirement.name) for requirement in requirements}
+
+    @pytest.mark.parametrize(('folders', 'extra'), [(('vrtspike', 'tools', 'benchmarks'), None), (('tests',), 'test')])
+    def test_every_import_is_declared(self, arguments, folders, extra):
+        texts = arguments['install_requires'] + (arguments['extras_require'][extra] if extra else [])
+        declared = {canonicalize_name(Requirement(text).name) for text in texts} | {'vrtspike'}
+        providers = packages_distributions()
+        undeclared = {
+            name
+            for name in imported_from(folders) - OPTIONAL
+            if not declared & {canonicalize_name(found) for found in providers.get(name, [])}
+        }
+        assert undeclared == set()
+
+
+def imported_from(folders: tuple[str, ...]) -> set[str]:
+    """Top-level names that the modules of ``folders`` import, the standard library and the folders' own left out."""
+    files = [path for folder in folders for path in (ROOT / folder).rglob('*.py')]
+    own = {path.stem for path in files} | {path.parent.name for path in files}
+    names = set()
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition('.')[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names.add(node.module.partition('.')[0])
+    return names - sys.stdlib_module_names - (own - {'vrtspike'})
+
+
+@pytest.fixture(scope='module')
+def built(tmp_path_factory) -> Path:
+    """The package as a wheel carries it."""
+    folder = tmp_path_factory.mktemp('build')
+    command = [sys.executable, 'setup.py', '--quiet', 'build_py', '--build-lib', str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return folder / 'vrtspike'
+
+
+class TestWheel:
+    @pytest.mark.parametrize('folder', ['configs', 'tools', 'plugins'])
+    def test_carries_what_training_needs(self, built, folder):
+        expected = {path.relative_to(ROOT) for path in (ROOT / folder).rglob('*.*') if '__pycache__' not in path.parts}
+        carried = {path.relative_to(built / '.mim') for path in (built / '.mim' / folder).rglob('*.*')}
+        assert expected
+        assert carried == expected
+
+    def test_carries_every_module_and_weight(self, built):
+        patterns = ('*.py', '*.pth')
+        expected = {
+            path.relative_to(ROOT / 'vrtspike') for pattern in patterns for path in (ROOT / 'vrtspike').rglob(pattern)
+        }
+        carried = {path.relative_to(built) for pattern in patterns for path in built.rglob(pattern)}
+        assert Path('models/weights/spynet_level.pth') in expected
+        assert {path for path in carried if path.parts[0] != '.mim'} == expected
+
+    def test_its_configs_inherit_from_each_other(self, built):
+        config = load_config(built / '.mim/configs/vrt_spike_fast.py')
+        assert config.pretty_text == load_config(ROOT / 'configs/vrt_spike_fast.py').pretty_text
+
+
+class TestContinuousIntegration:
+    SCRIPT = ROOT / '.ci/run'
+
+    def call(self, function: str, stdin: str = '') -> subprocess.CompletedProcess:
+        """Call one function of the script, which itself is not run."""
+        definitions = self.SCRIPT.read_text(encoding='utf-8').replace('\nmain "$@"\n', '\n')
+        command = ['bash', '-c', f'{definitions}\n{function}']
+        return subprocess.run(command, cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=60)
+
+    def test_can_be_run(self):
+        assert os.access(self.SCRIPT, os.X_OK)
+
+    def test_executes_what_the_readme_shows(self):
+        done = self.call('readme_commands README.md')
+        assert done.stdout == ''.join(blocks('README.md', 'bash'))
+
+    def test_prompt_training_passes(self):
+        log = 'Successfully installed vrtspike-0.1.0\nIter(train) [ 1/12]\n'
+        done = self.call('watch_training', log)
+        assert done.returncode == 0
+        assert done.stdout.startswith(log)
+
+    @pytest.mark.parametrize(
+        ('limits', 'log'),
+        [
+            ('first_iteration_limit=-1', 'Successfully installed vrtspike\nIter(train) [ 1/12]\n'),
+            ('training_limit=-1', 'Successfully installed vrtspike\nIter(train) [ 1/12]\n'),
+            ('', 'Successfully installed vrtspike\n'),
+            ('', 'Iter(train) [ 1/12]\n'),
+        ],
+        ids=['late', 'long', 'no iteration', 'no installation'],
+    )
+    def test_slow_or_silent_training_fails(self, limits, log):
+        assert self.call(f'{limits}\nwatch_training', log).returncode == 1
+
+    def test_failing_step_ends_it(self):
+        done = self.call('step one false\necho reached')
+        assert done.returncode != 0
+        assert 'reached' not in done.stdout
+        assert self.call('step two install_and_train "false; true"').returncode != 0

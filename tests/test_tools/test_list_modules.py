@@ -1,0 +1,100 @@
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vrtspike import registry
+
+TOOL = Path(__file__).parents[2] / 'tools/list_modules.py'
+
+PLUGIN = '''
+from torch import nn
+from vrtspike.registry import FUSION_HEADS
+
+@FUSION_HEADS.register_module(name='Listed')
+class ListedHead(nn.Module):
+    """One line [that] says
+    it all.
+
+    And more.
+    """
+'''
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(TOOL), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp('list_modules')
+    (folder / 'listed.py').write_text(PLUGIN)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def listing(folder) -> dict:
+    done = run('--json', '--plugins', './listed.py', cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_every_registry_with_its_contract(listing):
+    assert {name for name in vars(registry) if name in listing} == set(listing)
+    assert len(listing) == len(registry.REGISTRIES)
+    assert listing['FUSION_HEADS']['contract'] == registry.FUSION_HEADS.contract.text
+    assert listing['FUSION_HEADS']['name'] == 'fusion head'
+
+
+def test_module_record(listing):
+    listed = next(module for module in listing['FUSION_HEADS']['modules'] if module['name'] == 'Listed')
+    assert listed == {
+        'name': 'Listed',
+        'class': 'ListedHead',
+        'module': 'vrtspike_plugins.listed',
+        'doc': 'One line [that] says it all.',
+    }
+
+
+def test_registered_names_are_all_there(listing):
+    for name, record in listing.items():
+        ours = set(getattr(registry, name).names())
+        assert ours <= {module['name'] for module in record['modules']}
+
+
+def test_table_of_one_registry_with_inherited_parts(folder):
+    done = run('--registry', 'hooks', '--all', cwd=folder)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == f'HOOKS (hook): {registry.HOOKS.contract.text}'
+    row = next(line.split() for line in lines if line.split()[:1] == ['CheckpointHook'])
+    assert row[:3] == ['CheckpointHook', 'CheckpointHook', 'mmengine.hooks.checkpoint_hook']
+    assert not [line for line in lines if line.startswith('TSA')]
+
+
+def test_unknown_registry(folder):
+    done = run('--registry', 'FUSION_HAEDS', cwd=folder)
+    assert done.returncode == 1
+    assert done.stderr == "error: there is no registry 'FUSION_HAEDS'; did you mean 'FUSION_HEADS'?\n"
+
+
+def test_missing_plugin(folder):
+    done = run('--plugins', 'nowhere', cwd=folder)
+    assert done.returncode == 1
+    assert "error: no plugin is called 'nowhere'" in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+def test_help_is_quick_and_has_examples(folder):
+    seconds = []
+    for _ in range(3):  # the best of three, since other tests may keep the machine busy
+        start = time.perf_counter()
+        done = run('--help', cwd=folder)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 1.0
+    assert done.returncode == 0
+    assert 'python tools/list_modules.py --registry' in done.stdout

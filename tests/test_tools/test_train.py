@@ -1,0 +1,221 @@
+"""Trains as users do: the tool as a process of its own, on demo clips of 32 x 32 pixels."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vrtspike.datasets import write_demo
+
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / 'tools/train.py'
+CONFIG = ROOT / 'configs/vrt_spike_tiny.py'
+DEMO = dict(train_clips=4, val_clips=2, size=32, steps_per_frame=32)
+SMALL = {
+    'model.spike_encoder.channels': 8,
+    'train_cfg.max_iters': 4,
+    'train_dataloader.batch_size': 1,
+    'train_dataloader.num_workers': 0,
+    'train_dataloader.persistent_workers': False,
+    'train_dataloader.dataset.pipeline.0.size': 16,
+    'param_scheduler.0.end': 1,
+    'param_scheduler.1.begin': 1,
+    'default_hooks.checkpoint.interval': 2,
+    'default_hooks.logger.interval': 1,
+    'log_processor.window_size': 1,
+}
+
+
+@pytest.fixture(scope='module')
+def demo(tmp_path_factory):
+    """The clips that a training on DemoClips with these parameters finds already written."""
+    return write_demo(tmp_path_factory.mktemp('data') / 'demo', **DEMO, progress=False)
+
+
+def run(*arguments, cwd):
+    environment = os.environ | {'OMP_NUM_THREADS': '1'}
+    return subprocess.run(
+        [sys.executable, str(TOOL), *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+
+
+def options(data, **changes):
+    """Return the command line's ``--cfg-options`` for a tiny training; ``None`` removes one."""
+    values = {f'data.{key}': value for key, value in data.items()} | SMALL | changes
+    return ['--cfg-options', *(f'{key}={value}' for key, value in values.items() if value is not None)]
+
+
+def demo_options(root, **changes):
+    return options(dict(root=root, **DEMO), **changes)
+
+
+def real_options(root, **changes):
+    return options(dict(type='ProcessedClips', root=root), **changes)
+
+
+def losses(work_dir):
+    """Return {iteration: loss} that a run's newest log holds."""
+    newest = max(work_dir.glob('*/vis_data/scalars.json'), key=lambda path: path.stat().st_mtime_ns)
+    records = map(json.loads, newest.read_text().splitlines())
+    return {record['iter']: record['loss'] for record in records if 'loss' in record}
+
+
+def snapshot(folder):
+    """Return every file below a folder with its content."""
+    return {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+
+
+@pytest.fixture(scope='module')
+def trained(demo, tmp_path_factory):
+    """One training of four iterations: its process and its folder."""
+    folder = tmp_path_factory.mktemp('trained')
+    process = run(CONFIG, '--work-dir', folder / 'run', *demo_options(demo), cwd=folder)
+    assert process.returncode == 0, process.stdout[-2000:] + process.stderr[-4000:]
+    return process, folder / 'run'
+
+
+def test_a_training_leaves_checkpoints_a_report_and_a_picture_of_every_clip(trained):
+    process, work_dir = trained
+    report = json.loads((work_dir / 'report.json').read_text())
+    assert report['iterations'] == 4
+    assert len(report['validation']['clips']) == 2
+    # Starting as the identity, it cannot have changed the frames by much.
+    assert abs(report['validation']['mean']['gain_db']) < 1
+    assert {path.name for path in work_dir.glob('*.pth')} > {'iter_2.pth', 'iter_4.pth'}
+    assert len(list((work_dir / 'pictures').glob('*.png'))) == 2
+    assert 'Held-out clips after 4 iterations' in process.stdout
+    for part in ('spynet', 'stage8', 'spike_encoder', 'fusion'):
+        assert part in process.stdout
+
+
+def test_two_runs_with_one_seed_have_identical_losses(trained, demo, tmp_path):
+    process = run(CONFIG, '--work-dir', 'again', *demo_options(demo), cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    found = losses(tmp_path / 'again')
+    assert list(found) == [1, 2, 3, 4]
+    assert found == losses(trained[1])
+
+
+@pytest.mark.parametrize('named', [True, False])
+def test_a_resumed_run_goes_on_as_if_never_interrupted(trained, demo, tmp_path, named):
+    interrupted = tmp_path / 'interrupted'
+    interrupted.mkdir()
+    shutil.copy(trained[1] / 'iter_2.pth', interrupted)
+    wish = ['--resume', interrupted / 'iter_2.pth'] if named else ['--work-dir', interrupted, '--resume']
+    process = run(CONFIG, *wish, *demo_options(demo), cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    uninterrupted = losses(trained[1])
+    assert losses(interrupted) == {i: uninterrupted[i] for i in (3, 4)}
+    assert (interrupted / 'iter_4.pth').is_file()
+
+
+def test_weights_alone_start_a_new_run(trained, demo, tmp_path):
+    changes = {'train_cfg.max_iters': 2}
+    arguments = ['--work-dir', 'run', '--load-from', trained[1] / 'iter_4.pth']
+    process = run(CONFIG, *arguments, *demo_options(demo, **changes), cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert list(losses(tmp_path / 'run')) == [1, 2]
+
+
+@pytest.fixture
+def damaged(demo, tmp_path):
+    """A copy of the demo that a test may damage, read as a user's own data."""
+    return Path(shutil.copytree(demo, tmp_path / 'mine'))
+
+
+def truncate_spikes(root):
+    path = next(iter(sorted(root.glob('train/*/spike/*.dat'))))
+    path.write_bytes(path.read_bytes()[:-5])
+    return path.name
+
+
+def remove_frame(root):
+    path = next(iter(sorted(root.glob('train/*/sharp/*.png'))))
+    path.unlink()
+    return f'{path} is missing'
+
+
+def shorten_all_of_one_kind(root):
+    for path in sorted(root.glob('val/000_*/blur/*.png'))[3:]:
+        path.unlink()
+    return '3 in blur'
+
+
+def misstate_spike_size(root):
+    config = root / 'config.yaml'
+    config.write_text(config.read_text().replace('spike_w: 16', 'spike_w: 24'))
+    return '16 x 24'
+
+
+def empty_root(root):
+    shutil.rmtree(root)
+    return f'the data set {root} does not exist: prepare it as ROOT/'
+
+
+def the_message(process):
+    """Return the one message of a run that failed as a user's mistake does."""
+    assert process.returncode == 1, process.stdout[-1000:] + process.stderr[-3000:]
+    assert 'Traceback' not in process.stdout + process.stderr
+    assert process.stderr.count('error: ') == 1
+    return process.stderr.partition('error: ')[2]
+
+
+@pytest.mark.parametrize(
+    'damage', [truncate_spikes, remove_frame, shorten_all_of_one_kind, misstate_spike_size, empty_root]
+)
+def test_damaged_data_is_one_message_and_nothing_is_touched(damaged, tmp_path, damage):
+    expected = damage(damaged)
+    before = snapshot(damaged)
+    process = run(CONFIG, '--work-dir', tmp_path / 'run', *real_options(damaged), cwd=tmp_path)
+    assert expected in the_message(process)
+    assert snapshot(damaged) == before
+    assert not list(tmp_path.rglob('*.pth'))
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'changes', 'expected'),
+    [
+        ([], {'model.backbone.depth': '[2]'}, "did you mean 'depths'"),
+        ([], {'modle.type': 'X'}, "did you mean 'model'"),
+        ([], {'model.loss.type': 'CharbonierLoss'}, "did you mean 'CharbonnierLoss'"),
+        ([], {'train_cfg.max_iters': 1}, 'begins at iteration 1, but train_cfg.max_iters is 1'),
+        (['--load-from', 'absent.pth'], {}, 'absent.pth does not exist'),
+        (['--resume', 'absent.pth'], {}, 'absent.pth does not exist'),
+        (['--work-dir', 'empty', '--resume'], {}, 'no checkpoint in empty to resume'),
+    ],
+)
+def test_wrong_input_is_one_message_and_nothing_is_written(demo, tmp_path, arguments, changes, expected):
+    process = run(CONFIG, *arguments, *demo_options(demo, **changes), cwd=tmp_path)
+    assert expected in the_message(process)
+    assert snapshot(tmp_path) == {}
+
+
+def test_a_folder_with_checkpoints_is_not_written_over(trained, demo, tmp_path):
+    before = snapshot(trained[1])
+    process = run(CONFIG, '--work-dir', trained[1], *demo_options(demo), cwd=tmp_path)
+    assert 'holds checkpoints of an earlier run' in the_message(process)
+    assert snapshot(trained[1]) == before
+
+
+def test_a_demo_made_otherwise_is_not_written_over(demo, tmp_path):
+    before = snapshot(demo)
+    process = run(CONFIG, *demo_options(demo, **{'data.train_clips': 5}), cwd=tmp_path)
+    assert str(demo) in the_message(process)
+    assert snapshot(demo) == before
+
+
+def test_help_is_quick_and_shows_examples(tmp_path):
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        process = run('--help', cwd=tmp_path)
+        seconds.append(time.perf_counter() - start)
+    assert process.returncode == 0
+    assert 'configs/vrt_spike_fast.py' in process.stdout
+    assert '--no-cpu-overrides' in process.stdout
+    assert min(seconds) < 1

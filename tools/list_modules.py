@@ -1,0 +1,104 @@
+"""List what a config can name: every registry, what its parts promise, and the parts registered in it.
+
+Examples:
+  python tools/list_modules.py
+  python tools/list_modules.py --registry FUSION_HEADS --plugins my_head
+  python tools/list_modules.py --registry HOOKS --all
+  python tools/list_modules.py --json > modules.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import sys
+from typing import Any
+
+from vrtspike.cli import add_plugins_argument, run_tool, tool_parser
+
+
+def parse_args() -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    parser.add_argument('--registry', metavar='NAME', help='list this one only, as in FUSION_HEADS')
+    parser.add_argument('--all', action='store_true', help="list MMEngine's own parts too, where they can be used")
+    parser.add_argument('--json', action='store_true', help='print JSON: {registry: {name, contract, modules}}')
+    add_plugins_argument(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    from vrtspike.plugins import load_plugins
+
+    load_plugins(args.plugins)
+    listing = {name: describe(registry, args.all) for name, registry in chosen(args.registry).items()}
+    if args.json:
+        print(json.dumps(listing, indent=2))
+    else:
+        show(listing)
+
+
+def chosen(name: str | None) -> dict[str, Any]:
+    """Return the registries to list, by the name they have in ``vrtspike.registry``."""
+    from vrtspike import registry
+    from vrtspike.errors import RegistryError, did_you_mean
+
+    registries = {key: value for key, value in vars(registry).items() if isinstance(value, registry.Registry)}
+    if name is None:
+        return registries
+    if name.upper() not in registries:
+        raise RegistryError(f"there is no registry '{name}'{did_you_mean(name, registries)}")
+    return {name.upper(): registries[name.upper()]}
+
+
+def describe(registry: Any, inherited: bool) -> dict[str, Any]:
+    """Return a registry's name, its contract and its modules, each with its name, class, module and first line."""
+    modules = parts(registry)
+    if inherited and registry.parent is not None:
+        import mmengine.runner  # noqa: F401  registers MMEngine's own parts
+
+        modules = {**parts(registry.parent), **modules}
+    return {
+        'name': registry.name,
+        'contract': registry.contract.text,
+        'modules': [describe_part(name, part) for name, part in sorted(modules.items())],
+    }
+
+
+def parts(registry: Any) -> dict[str, Any]:
+    registry.import_from_location()
+    return registry.module_dict
+
+
+def describe_part(name: str, part: Any) -> dict[str, str]:
+    doc = inspect.getdoc(part) or ''
+    return {
+        'name': name,
+        'class': part.__qualname__,
+        'module': part.__module__,
+        'doc': ' '.join(doc.partition('\n\n')[0].split()),
+    }
+
+
+def show(listing: dict[str, Any]) -> None:
+    """Print one table per registry."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    # Where nobody looks at a screen of some width, nothing is folded to fit one.
+    console = Console(width=None if sys.stdout.isatty() else 240, highlight=False)
+    for variable, registry in listing.items():
+        console.print(f'[bold]{variable}[/bold] ({registry["name"]}): {escape(registry["contract"])}', soft_wrap=True)
+        table = Table(box=None, header_style='dim', padding=(0, 2))
+        for column in ('name', 'class', 'module', 'doc'):
+            table.add_column(column, overflow='fold')
+        for module in registry['modules']:
+            table.add_row(*(escape(module[column.header]) for column in table.columns))
+        console.print(table if registry['modules'] else '  nothing is registered')
+        console.print()
+
+
+if __name__ == '__main__':
+    run_tool(main)

@@ -1,0 +1,62 @@
+"""Train a restorer.
+
+Without a GPU the config's cpu_overrides shorten the run (crop, batch, iterations, workers; never the network).
+
+Examples:
+    python tools/train.py configs/vrt_spike_fast.py
+    python tools/train.py configs/vrt_spike_tiny.py --work-dir work_dirs/tiny
+    python tools/train.py configs/vrt_spike_baseline.py --cfg-options data.type=ProcessedClips data.root=/path/to/clips
+    python tools/train.py configs/vrt_spike_baseline.py --amp --resume
+    torchrun --nproc-per-node 2 tools/train.py configs/vrt_spike_baseline.py --launcher pytorch
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from vrtspike.cli import add_config_arguments, config_arguments, run_tool, tool_parser
+
+
+def parse_args() -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    add_config_arguments(parser)
+    parser.add_argument('--work-dir', help='folder of the run (default: a new one, work_dirs/<config>)')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='latest',
+        metavar='PATH',
+        help='go on from a checkpoint, or without PATH from the newest of the run',
+    )
+    parser.add_argument('--load-from', metavar='PATH', help='start from the weights of a checkpoint')
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true', help='unpickle checkpoints that hold code (only if you trust them)'
+    )
+    parser.add_argument('--amp', action='store_true', help='train under automatic mixed precision')
+    parser.add_argument('--no-cpu-overrides', action='store_true', help='train in full, even without a GPU')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
+    # torch.distributed.launch passes this; torchrun and SLURM say it in the environment.
+    parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    from vrtspike.config import load_config
+    from vrtspike.engine.training import train, wants_cpu_overrides, with_amp
+
+    config = load_config(**config_arguments(args), cpu_overrides=wants_cpu_overrides(args.no_cpu_overrides))
+    if args.amp:
+        with_amp(config)
+    train(
+        config,
+        work_dir=args.work_dir,
+        resume=args.resume,
+        load_from=args.load_from,
+        trust_checkpoint=args.trust_checkpoint,
+        launcher=args.launcher,
+    )
+
+
+if __name__ == '__main__':
+    run_tool(main)

@@ -1,0 +1,91 @@
+"""What the command-line tools share: their parser, the arguments about configs, and how errors reach the user."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from mmengine.config import DictAction
+
+from vrtspike.errors import VrtSpikeError
+
+
+def tool_parser(doc: str) -> argparse.ArgumentParser:
+    """Return a parser whose ``--help`` shows the tool's docstring: what it does first, its examples last."""
+    purpose, _, examples = doc.partition('Examples:')
+    return argparse.ArgumentParser(
+        description=purpose.strip(),
+        epilog=f'examples:{examples.rstrip()}' if examples else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``config``, ``--cfg-options`` and ``--plugins``, which :func:`config_arguments` reads back."""
+    parser.add_argument('config', help='a config file, as in configs/vrt_spike_fast.py')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=OverrideAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='set dotted keys of the config, as in train_cfg.max_iters=100 model.backbone.depths=[2,2]',
+    )
+    add_plugins_argument(parser)
+
+
+def add_plugins_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--plugins``."""
+    parser.add_argument(
+        '--plugins', nargs='+', default=[], metavar='NAME', help='plugins to load, each a name or a path'
+    )
+
+
+def config_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the keyword arguments of :func:`vrtspike.config.load_config` that the command line gave."""
+    return {'path': args.config, 'overrides': args.cfg_options, 'plugins': args.plugins}
+
+
+class OverrideAction(DictAction):
+    """MMEngine's ``KEY=VALUE`` action that keeps the spaces of a text and refuses malformed values as usage errors."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        malformed = [value for value in values if not value.partition('=')[0] or '=' not in value]
+        if malformed:
+            parser.error(f'{option_string}: expected KEY=VALUE, found {malformed[0]!r}')
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except AssertionError as error:  # unbalanced brackets
+            parser.error(f'{option_string}: {error}')
+
+    @staticmethod
+    def _parse_iterable(val: str) -> Any:
+        is_list = ',' in val or val.strip().startswith(('(', '['))
+        return DictAction._parse_iterable(val) if is_list else DictAction._parse_int_float_bool(val.strip('\'"'))
+
+
+def run_tool(main: Callable[[], Any]) -> NoReturn:
+    """Run a tool's ``main`` and exit: 0 where it returns, 1 with ``error: ...`` on stderr where the user must act."""
+    try:
+        main()
+        sys.stdout.flush()
+    except VrtSpikeError as error:
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print('error: interrupted', file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough; nothing is left to flush to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(0)

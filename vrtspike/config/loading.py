@@ -1,0 +1,164 @@
+"""Resolves a config: inheritance, overrides, plugins, then validation.
+
+Values are decided in this order, later ones winning: the file and what it inherits, its ``cpu_overrides`` where they
+are asked for, the command line.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from vrtspike.config.reading import read_config
+from vrtspike.config.validation import check_config
+from vrtspike.errors import ConfigError
+from vrtspike.plugins import load_plugins
+
+SPLITS = ('train', 'val', 'test')
+
+
+def load_config(
+    path: str | Path,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    plugins: Sequence[str] = (),
+    cpu_overrides: bool = False,
+) -> Config:
+    """Return the resolved and checked config of ``path``.
+
+    The result holds no ``cpu_overrides``, whether they were applied or not, so that a config dumped from it is never
+    overridden again; those that were applied are recorded as ``applied_cpu_overrides``. The top-level ``data`` is
+    copied into every ClipDataset that names no ``source``, and the plugins it needs are listed as ``plugins``.
+
+    Args:
+        path: A config file.
+        overrides: Dotted keys and their values, as ``--cfg-options`` gives them.
+        plugins: Plugins to load besides those that the config names; see :func:`vrtspike.plugins.load_plugins`.
+        cpu_overrides: Whether to apply the config's ``cpu_overrides``.
+
+    Raises:
+        ConfigError: Naming every problem of the config at once, one line each.
+    """
+    config = read_config(path)
+    _forget_copies_of_data(config)
+    from_cpu = _take_cpu_overrides(config, path)
+    if cpu_overrides and from_cpu:
+        _merge(config, from_cpu, f'{path}: cpu_overrides')
+        config.applied_cpu_overrides = from_cpu
+    overrides = dict(overrides or {})
+    _merge(config, overrides, '--cfg-options')
+    _load_plugins_of(config, plugins)
+    config.setdefault('default_scope', 'vrtspike')
+    _copy_data(config)
+    problems = check_config(config).problems
+    if problems:
+        origins = {**(dict.fromkeys(from_cpu, 'cpu_overrides') if cpu_overrides else {}),
+                   **dict.fromkeys(overrides, '--cfg-options')}  # fmt: skip
+        raise ConfigError(_report(path, [_with_origin(problem, origins) for problem in problems]))
+    return config
+
+
+def _take_cpu_overrides(config: Config, path: str | Path) -> dict[str, Any]:
+    """Remove ``cpu_overrides`` from the config and return them."""
+    overrides = config.pop('cpu_overrides', None) or {}
+    if not isinstance(overrides, dict):
+        raise ConfigError(f'{path}: cpu_overrides: expected dotted keys and values, found {overrides!r}')
+    of_model = [key for key in overrides if key.split('.')[0] == 'model']
+    if of_model:
+        raise ConfigError(
+            f'{path}: cpu_overrides: {", ".join(map(repr, of_model))} would change the network; '
+            'CPU overrides may shorten a run (crop, batch, iterations, workers), never alter what is trained'
+        )
+    return dict(overrides)
+
+
+def _merge(config: Config, overrides: Mapping[str, Any], origin: str) -> None:
+    """Merge dotted keys into the config, all together, so that ``a._delete_=True`` governs the other keys of ``a``."""
+    try:
+        config.merge_from_dict(copy.deepcopy(dict(overrides)))
+    except Exception as error:
+        raise ConfigError(f'{origin}: {_culprit(config, overrides)}') from error
+
+
+def _culprit(config: Config, overrides: Mapping[str, Any]) -> str:
+    """Name the override that cannot be merged."""
+    for key, value in overrides.items():
+        try:
+            copy.deepcopy(config).merge_from_dict({key: copy.deepcopy(value)})
+        except Exception as error:
+            return f"'{key}' cannot be set to {value!r}: {_what_is_at(config, key)} ({type(error).__name__}: {error})"
+    return f'{", ".join(map(repr, overrides))} contradict each other: one sets a value that another sets keys in'
+
+
+def _what_is_at(config: Config, key: str) -> str:
+    """Say where the path of an override leaves what the config holds."""
+    node: Any = config._cfg_dict
+    seen: list[str] = []
+    for step in key.split('.'):
+        if isinstance(node, dict) and step in node:
+            node = node[step]
+        elif isinstance(node, (list, tuple)) and step.isdigit() and int(step) < len(node):
+            node = node[int(step)]
+        else:
+            break
+        seen.append(step)
+    kind = f'{".".join(seen)} is {node!r}' if not isinstance(node, dict) else f'{".".join(seen) or "it"} is a dict'
+    return f'{kind}; give the whole value instead' if isinstance(node, (list, tuple)) else kind
+
+
+def _load_plugins_of(config: Config, plugins: Sequence[str]) -> None:
+    """Load the plugins that the config and the caller name, and record them so that a dumped config finds them."""
+    named = config.get('plugins') or []
+    named = [named] if isinstance(named, str) else named
+    if not (isinstance(named, (list, tuple)) and all(isinstance(name, str) for name in named)):
+        raise ConfigError(f'plugins: expected a list of names or paths, found {named!r}')
+    loaded = load_plugins([*named, *plugins])
+    if loaded:
+        config.plugins = list(dict.fromkeys(plugin.reference for plugin in loaded))
+
+
+def _clip_datasets(config: Config) -> Iterator[dict]:
+    """Yield the ClipDataset nodes of the dataloaders, those inside wrappers of data sets included."""
+    for split in SPLITS:
+        dataloader = config.get(f'{split}_dataloader')
+        if isinstance(dataloader, dict):
+            yield from _nodes_of_type(dataloader.get('dataset'), 'ClipDataset')
+
+
+def _nodes_of_type(value: Any, name: str) -> Iterator[dict]:
+    if isinstance(value, dict):
+        if str(value.get('type')).rpartition('.')[2] == name:
+            yield value
+        for child in value.values():
+            yield from _nodes_of_type(child, name)
+    elif isinstance(value, (list, tuple)):
+        for child in value:
+            yield from _nodes_of_type(child, name)
+
+
+def _copy_data(config: Config) -> None:
+    if isinstance(config.get('data'), dict):
+        for node in _clip_datasets(config):
+            node.setdefault('source', copy.deepcopy(config.data))
+
+
+def _forget_copies_of_data(config: Config) -> None:
+    """Take out what an earlier resolution copied, so that a dumped config can still be given other ``data``."""
+    for node in _clip_datasets(config):
+        if 'source' in node and node['source'] == config.get('data'):
+            node.pop('source')
+
+
+def _with_origin(problem: str, origins: Mapping[str, str]) -> str:
+    path = problem.partition(':')[0]
+    origin = next((origins[key] for key in origins if path == key or key.startswith(f'{path}.')), None)
+    return f'{problem} (from {origin})' if origin else problem
+
+
+def _report(path: str | Path, problems: Sequence[str]) -> str:
+    count = 'one problem' if len(problems) == 1 else f'{len(problems)} problems'
+    return '\n  '.join([f'{path}: {count}', *problems])

@@ -1,0 +1,107 @@
+"""The headerless `.dat` spike files of SpikeCV, Spike-Zoo, SpkDeblurNet, S-SDM and S-VRT.
+
+Every step is ``height * width`` bits in row-major order, least significant bit first, its rows stored bottom-up. The
+file knows neither its size nor its threshold, so that readers are told both and check the length against them.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+import numpy as np
+
+from vrtspike.errors import DataError
+
+
+def read_spike_dat(
+    path: str | os.PathLike,
+    height: int,
+    width: int,
+    *,
+    start: int = 0,
+    steps: int | None = None,
+    expected_steps: int | None = None,
+) -> np.ndarray:
+    """Read the spikes of ``steps`` steps, and only their bytes.
+
+    Args:
+        path: A `.dat` file.
+        height: Rows of the sensor.
+        width: Columns of the sensor.
+        start: First step to read.
+        steps: Number of steps to read; None reads to the end.
+        expected_steps: Number of steps the whole file must have, where it is known.
+
+    Returns:
+        (steps, height, width) uint8 of 0 and 1 in time order, the first row on top.
+
+    Raises:
+        DataError: The file is missing, damaged, of another length, or ends before the window does.
+    """
+    total = count_spike_steps(path, height, width)
+    if expected_steps is not None and total != expected_steps:
+        raise DataError(
+            f'{path} holds {total} steps of {height} x {width} spikes, expected {expected_steps}: '
+            'correct the sensor size or the number of steps, or write the file again'
+        )
+    steps = total - start if steps is None else steps
+    if start < 0 or steps < 1 or start + steps > total:
+        raise DataError(f'{path} holds {total} steps; steps {start} to {start + steps} do not lie within it')
+    size = bytes_per_step(height, width)
+    packed = np.fromfile(path, np.uint8, count=steps * size, offset=start * size)
+    spikes = np.unpackbits(packed, bitorder='little').reshape(steps, height, width)
+    return np.ascontiguousarray(spikes[:, ::-1])
+
+
+def write_spike_dat(path: str | os.PathLike, spikes: np.ndarray) -> None:
+    """Write ``spikes`` (steps, H, W), all 0 or 1, to ``path``: aside first, so that a file is whole or absent.
+
+    Raises:
+        DataError: The array has another shape, other values, or a size the format cannot hold.
+    """
+    spikes = np.asarray(spikes)
+    if spikes.ndim != 3 or spikes.shape[0] == 0:
+        raise DataError(f'{path}: spikes have the shape {spikes.shape}, expected (steps, height, width)')
+    if ((spikes != 0) & (spikes != 1)).any():
+        raise DataError(f'{path}: spikes hold {spikes.min()} to {spikes.max()}, expected 0 and 1 only: binarise them')
+    bytes_per_step(*spikes.shape[1:])
+    path = Path(path)
+    aside = path.with_name(f'.{path.name}.{uuid.uuid4().hex}')
+    try:
+        np.packbits(spikes[:, ::-1].astype(bool), bitorder='little').tofile(aside)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def count_spike_steps(path: str | os.PathLike, height: int, width: int) -> int:
+    """Return the number of steps in ``path`` from its length alone, or say what is wrong with that length."""
+    bytes_per_step(height, width)
+    if not os.path.isfile(path):
+        raise DataError(f'{path} is missing: a spike file of {height} x {width} pixels was expected there')
+    return steps_in_bytes(path, os.path.getsize(path), height, width)
+
+
+def steps_in_bytes(path: str | os.PathLike, length: int, height: int, width: int) -> int:
+    """Return how many whole steps a file of ``length`` bytes holds; anything left over is an error."""
+    size = bytes_per_step(height, width)
+    steps, rest = divmod(length, size)
+    if steps == 0 or rest:
+        raise DataError(
+            f'{path} has {length} bytes, expected a multiple of {size} ({height} x {width} pixels a step), '
+            f'but {rest} bytes are left after {steps} whole steps: '
+            'correct the sensor size, or copy the truncated file again'
+        )
+    return steps
+
+
+def bytes_per_step(height: int, width: int) -> int:
+    """Return the bytes of one step; sizes whose bits do not fill whole bytes are undefined in the format."""
+    if height < 1 or width < 1 or height * width % 8:
+        raise DataError(
+            f'a spike file of {height} x {width} pixels is undefined: height * width must be a positive multiple '
+            'of 8; crop or pad the spikes'
+        )
+    return height * width // 8

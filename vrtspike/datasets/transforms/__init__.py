@@ -1,0 +1,8 @@
+"""Transforms of a clip; all randomness comes from the sample's own generator, ``results['rng']``."""
+
+from vrtspike.datasets.transforms.crops import PairedCenterCrop, PairedRandomCrop
+from vrtspike.datasets.transforms.flips import PairedRandomFlip
+from vrtspike.datasets.transforms.packing import PackClip
+from vrtspike.datasets.transforms.spikes import BinSpikes, DropSpikes
+
+__all__ = ['BinSpikes', 'DropSpikes', 'PackClip', 'PairedCenterCrop', 'PairedRandomCrop', 'PairedRandomFlip']

@@ -1,0 +1,57 @@
+"""Reflections of a clip in space and time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vrtspike.datasets.transforms.crops import describe
+from vrtspike.errors import ConfigError, DataError
+from vrtspike.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class PairedRandomFlip:
+    """Reflect frames and spikes alike, each reflection with its own probability.
+
+    Reversing time reverses the frames and the steps (or bins) of spikes inside every frame, since an exposure runs
+    backwards too.
+
+    Args:
+        horizontal: Probability of swapping left and right.
+        vertical: Probability of swapping top and bottom.
+        transpose: Probability of swapping rows and columns; frames must be square for it.
+        time: Probability of reversing time.
+    """
+
+    def __init__(
+        self, horizontal: float = 0.5, vertical: float = 0.5, transpose: float = 0.5, time: float = 0.5
+    ) -> None:
+        self.probabilities = {'horizontal': horizontal, 'vertical': vertical, 'transpose': transpose, 'time': time}
+        for name, probability in self.probabilities.items():
+            if not 0 <= probability <= 1:
+                raise ConfigError(f'PairedRandomFlip got {name}={probability}, expected a probability from 0 to 1')
+
+    def __call__(self, results: dict) -> dict:
+        """Reflect ``blur``, ``sharp`` and raw or binned ``spikes``; draws from ``results['rng']``."""
+        draws = results['rng'].random(len(self.probabilities))
+        chosen = {name for (name, limit), draw in zip(self.probabilities.items(), draws, strict=True) if draw < limit}
+        if self.probabilities['transpose'] and results['blur'].shape[1] != results['blur'].shape[2]:
+            height, width = results['blur'].shape[1:3]
+            raise DataError(
+                f'PairedRandomFlip transposes square frames only, {describe(results)} has {height} x {width}: '
+                'crop to a square first, or set transpose=0'
+            )
+        return {
+            **results,
+            'blur': flip(results['blur'], chosen, 1),
+            'sharp': flip(results['sharp'], chosen, 1),
+            'spikes': flip(results['spikes'], chosen, 2),
+        }
+
+
+def flip(array: np.ndarray, chosen: set[str], rows: int) -> np.ndarray:
+    """Return an array reflected whose axes before ``rows`` are all in time, followed by rows and columns."""
+    axes = {'time': tuple(range(rows)), 'vertical': (rows,), 'horizontal': (rows + 1,)}
+    reversed_axes = [axis for name in axes if name in chosen for axis in axes[name]]
+    array = np.flip(array, reversed_axes)
+    return array.swapaxes(rows, rows + 1) if 'transpose' in chosen else array

@@ -1,0 +1,5 @@
+"""Running: training, its loops, and the pretraining of the flow network."""
+
+from vrtspike.engine.loops import SkippingIterLoop
+
+__all__ = ['SkippingIterLoop']

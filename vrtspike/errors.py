@@ -1,0 +1,40 @@
+"""The errors users see: one message that says what was found, what was expected and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class VrtSpikeError(ValueError):
+    """Something the user can mend. Tools print its message alone and exit with status 1."""
+
+
+class ConfigError(VrtSpikeError):
+    """A config, an override or a constructor's argument does not hold together."""
+
+
+class RegistryError(VrtSpikeError):
+    """A registered name is unknown, taken, or built something that breaks its contract."""
+
+
+class DataError(VrtSpikeError):
+    """A data set, a spike file or a clip is missing, damaged or inconsistent."""
+
+
+class CheckpointError(VrtSpikeError):
+    """A checkpoint is missing, unsafe to load, or does not fit the network."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` naming the closest of ``known``, or all of them if none is close.
+
+    >>> did_you_mean('lernable', ['learnable', 'fixed'])
+    "; did you mean 'learnable'?"
+    """
+    known = sorted(set(map(str, known)))
+    lowered = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(str(name).lower(), lowered, n=3, cutoff=0.6)
+    if close:
+        return f'; did you mean {" or ".join(repr(lowered[match]) for match in close)}?'
+    return f'; known: {", ".join(known)}' if known else '; nothing is known here'

@@ -1,0 +1,27 @@
+"""Files written aside and renamed, so that a reader never meets half of one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_aside(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary name beside ``path``; it becomes ``path`` when the block ends well.
+
+    An error inside the block removes the temporary file and leaves whatever ``path`` held before. The temporary name
+    keeps the suffix, which image writers choose their format by.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f'.{path.stem}.{os.getpid()}.partial{path.suffix}')
+    try:
+        yield aside
+        with open(aside, 'rb+') as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)

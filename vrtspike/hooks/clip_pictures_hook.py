@@ -1,0 +1,92 @@
+"""Pictures of the held-out clips at every validation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from vrtspike.files import written_aside
+from vrtspike.metrics import clip_name, luma, playback_frames, psnr, to_uint8_frames
+from vrtspike.registry import HOOKS
+from vrtspike.visualization.clips import clip_strip
+
+
+@HOOKS.register_module()
+class ClipPicturesHook(Hook):
+    """Writes one picture per validation clip: its middle frame blurred, played back, restored and sharp.
+
+    They lie in the run's folder as ``pictures/<sequence>_<first frame>.png``, the latest validation's in place of the
+    one before. On several processes these are the clips of the first.
+
+    Args:
+        max_clips: How many clips get a picture, the first ones; None for all, 0 for none.
+    """
+
+    def __init__(self, max_clips: int | None = None) -> None:
+        self.max_clips = max_clips
+        self._written = 0
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Count the clips of this validation from zero."""
+        self._written = 0
+
+    @master_only
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: Sequence[dict] | None = None
+    ) -> None:
+        """Write the pictures of one batch's clips."""
+        for i, sample in enumerate(outputs):
+            if self.max_clips is not None and self._written >= self.max_clips:
+                return
+            path = Path(runner.work_dir, 'pictures', f'{file_stem(clip_name(data_batch, i))}.png')
+            write_png(path, clip_strip(clip_panels(data_batch, i, sample)))
+            self._written += 1
+
+    @master_only
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Say where the pictures are."""
+        if self._written:
+            runner.logger.info(f'Pictures of {self._written} clips: {Path(runner.work_dir, "pictures")}')
+
+
+def clip_panels(batch: dict, i: int, sample: dict) -> list[tuple[str, np.ndarray]]:
+    """Return captions and images of the middle frame of a batch's ``i``-th clip, as far as the batch has them.
+
+    Args:
+        batch: The batch as the data loader collates it: ``blur`` (B, T, 3, H, W), optionally ``spikes`` and ``sharp``.
+        i: The clip's place in the batch.
+        sample: What the model made of it: ``restored`` (T, 3, H, W) in [0, 1].
+    """
+    middle = slice(len(sample['restored']) // 2, len(sample['restored']) // 2 + 1)
+    blur, restored = (to_uint8_frames(frames[middle])[0] for frames in (batch['blur'][i], sample['restored']))
+    sharp = None if batch.get('sharp') is None else to_uint8_frames(batch['sharp'][i][middle])[0]
+    panels = [(_caption('blurred', blur, sharp), blur)]
+    if batch.get('spikes') is not None:
+        played = playback_frames(batch['spikes'][i][middle], blur.shape[:2])[0]
+        panels.append((_caption('TFP', played, None if sharp is None else luma(sharp[None])[0]), played))
+    panels.append((_caption('restored', restored, sharp), restored))
+    return panels if sharp is None else [*panels, ('sharp', sharp)]
+
+
+def _caption(name: str, image: np.ndarray, reference: np.ndarray | None) -> str:
+    return name if reference is None else f'{name} {psnr(image, reference):.2f} dB'
+
+
+def file_stem(name: str) -> str:
+    """Return a clip's name as a file name: what is not a letter, digit, dot or dash becomes an underscore."""
+    return re.sub(r'[^\w.-]+', '_', name).strip('.')
+
+
+def write_png(path: Path, image: np.ndarray) -> None:
+    """Write an (H, W, 3) uint8 RGB image, aside first."""
+    encoded, data = cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    assert encoded
+    with written_aside(path) as aside:
+        aside.write_bytes(data.tobytes())

@@ -1,0 +1,90 @@
+"""Parts of the network held still, for a while or for good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from vrtspike.errors import ConfigError, did_you_mean
+from vrtspike.registry import HOOKS
+
+
+@HOOKS.register_module()
+class FreezeHook(Hook):
+    """Freezes parameters by name and releases them after some iterations, on a resumed run too.
+
+    Args:
+        names: Dotted names of modules or parameters, ``'backbone.spynet'`` say, or patterns of them with ``*``, which
+            also stands for dots: ``'backbone.*.pa_deform'``.
+        iters: Iterations before the parameters are trained; None keeps them frozen.
+
+    Raises:
+        ConfigError: Before training, if a name matches no parameter, or if the model is wrapped for several processes
+            in a way that does not allow for parameters without gradients.
+    """
+
+    def __init__(self, names: Sequence[str], iters: int | None = None) -> None:
+        self.names = [names] if isinstance(names, str) else list(names)
+        self.iters = iters
+        self._frozen: list[nn.Parameter] = []
+
+    def before_train(self, runner: Runner) -> None:
+        """Freeze what is named, unless the run is already past ``iters``."""
+        named = parameters_under(self.names, runner.model.module if is_model_wrapper(runner.model) else runner.model)
+        if self._is_over(runner):
+            return
+        check_allows_unused(runner.model)
+        self._frozen = [parameter for parameter in named if parameter.requires_grad]
+        self._set_trainable(False)
+        until = 'for good' if self.iters is None else f'until iteration {self.iters}'
+        runner.logger.info(f'{len(self._frozen)} parameters of {", ".join(self.names)} are frozen {until}.')
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        """Release the parameters when their time has come."""
+        if self._frozen and self._is_over(runner):
+            self._set_trainable(True)
+            self._frozen = []
+            runner.logger.info(f'{", ".join(self.names)} are trained from here on.')
+
+    def _is_over(self, runner: Runner) -> bool:
+        return self.iters is not None and runner.iter >= self.iters
+
+    def _set_trainable(self, trainable: bool) -> None:
+        for parameter in self._frozen:
+            parameter.requires_grad_(trainable)
+            parameter.grad = None
+
+
+def parameters_under(names: Sequence[str], model: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters that ``names`` (dotted names or patterns of modules or parameters) stand for.
+
+    Raises:
+        ConfigError: If one of ``names`` matches none.
+    """
+    parameters = dict(model.named_parameters())
+    found = {}
+    for name in names:
+        matches = [key for key in parameters if fnmatchcase(key, name) or fnmatchcase(key, f'{name}.*')]
+        if not matches:
+            known = (
+                {key.rpartition('.')[0] for key in parameters}
+                if '.' in name
+                else {key.partition('.')[0] for key in parameters}
+            )
+            raise ConfigError(f"no parameter lies under '{name}'{did_you_mean(name, known)}")
+        found.update((key, parameters[key]) for key in matches)
+    return list(found.values())
+
+
+def check_allows_unused(model: nn.Module) -> None:
+    """Raise :class:`ConfigError` if a distributed ``model`` would wait for the gradients of frozen parameters."""
+    if is_model_wrapper(model) and not getattr(model, 'find_unused_parameters', True):
+        raise ConfigError(
+            'parameters that are frozen for a while need find_unused_parameters=True on several processes; '
+            "write model_wrapper_cfg=dict(type='MMDistributedDataParallel', find_unused_parameters=True)"
+        )

@@ -1,0 +1,53 @@
+"""What was really built, said before the first iteration."""
+
+from __future__ import annotations
+
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from vrtspike.registry import HOOKS
+from vrtspike.visualization.tables import table_text
+
+
+@HOOKS.register_module()
+class NetworkSummaryHook(Hook):
+    """Logs a table of the network's parts with their parameters.
+
+    A model may say what its parts are with ``summary_rows()``, a list of dicts of columns: ``part`` first, then for
+    instance ``blocks``, ``window``, ``channels``, and ``parameters`` (a number), which is shown last. Other models are
+    summed up by child.
+    """
+
+    @master_only
+    def before_run(self, runner: Runner) -> None:
+        """Log the table."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        runner.logger.info('\n' + network_summary(model))
+
+
+def network_summary(model: nn.Module) -> str:
+    """Return the table of a model's parts and, below it, its total and trainable numbers of parameters."""
+    rows = model.summary_rows() if hasattr(model, 'summary_rows') else child_rows(model)
+    columns = sorted(dict.fromkeys(name for row in rows for name in row), key='parameters'.__eq__)
+    cells = [[_cell(row.get(name) or None) for name in columns] for row in rows]
+    total, trainable = count_parameters(model), count_parameters(model, trainable=True)
+    table = table_text(f'{type(model).__name__} as built', columns, cells)
+    return f'{table}\n\n  {total:,} parameters, {trainable:,} of them trainable'
+
+
+def child_rows(model: nn.Module) -> list[dict]:
+    """Return a row for each child of ``model`` that has parameters."""
+    rows = [{'part': name, 'parameters': count_parameters(child)} for name, child in model.named_children()]
+    return [row for row in rows if row['parameters']]
+
+
+def count_parameters(model: nn.Module, trainable: bool = False) -> int:
+    """Return the number of parameters, or of those that are trained."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable)
+
+
+def _cell(value: object) -> object:
+    return f'{value:,}' if isinstance(value, int) and not isinstance(value, bool) else value

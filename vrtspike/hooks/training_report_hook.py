@@ -1,0 +1,184 @@
+"""The table at a training's end: what was gained, how long an iteration took, how much memory it needed."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from statistics import median
+
+import torch
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from vrtspike.environment import describe_environment
+from vrtspike.files import written_aside
+from vrtspike.hooks.network_summary_hook import count_parameters
+from vrtspike.registry import HOOKS
+from vrtspike.visualization.tables import table_text
+
+#: Scalars of the validation and what they are called in ``report.json``.
+JSON_NAMES = {
+    'blur/psnr': 'blur_psnr_db',
+    'psnr': 'psnr_db',
+    'gain': 'gain_db',
+    'blur/ssim': 'blur_ssim',
+    'ssim': 'ssim',
+    'tfp/psnr': 'tfp_psnr_db',
+}
+HEADINGS = ('blurred dB', 'restored dB', 'gain dB', 'blurred SSIM', 'restored SSIM', 'TFP dB')
+
+
+@HOOKS.register_module()
+class TrainingReportHook(Hook):
+    """Logs a report after training and writes it to the run's folder as ``report.json``.
+
+    ``report.json``: ``note``, ``iterations``, ``iterations_timed``, ``iteration_ms_median`` (forward, backward and
+    step), ``data_ms_median`` (from one iteration's end to the next one's start: waiting for data, logging),
+    ``peak_memory_mib`` (allocated on the GPU, or resident in the main process), ``parameters``, ``validation``
+    (``iteration``, ``mean`` and ``clips`` with ``blur_psnr_db``, ``psnr_db``, ``gain_db``, ``blur_ssim``, ``ssim`` and,
+    where there are spikes, ``tfp_psnr_db``), ``versions``, ``device``, ``commit``. What was not measured is null.
+
+    Args:
+        note: A line printed with the report: what the numbers are and are not good for. ``{iterations}`` stands for
+            how many there were.
+        warmup: First iterations left out of the medians.
+        max_clips: Most clips to list in the logged table; the file has all.
+    """
+
+    # First of the hooks on both sides of an iteration, so that logging and saving are not part of its time, and memory
+    # is read before the logger resets the peak.
+    priority = 'VERY_HIGH'
+
+    def __init__(self, note: str = '', warmup: int = 1, max_clips: int = 20) -> None:
+        self.note = note
+        self.warmup = warmup
+        self.max_clips = max_clips
+        self.iteration_ms: list[float] = []
+        self.data_ms: list[float] = []
+        self.peak_memory_mib: float | None = None
+        self.validation: dict | None = None
+        self._mark: float | None = None
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        """Note how long the batch was waited for, and start the clock."""
+        now = _now()
+        if self._mark is not None:
+            self.data_ms.append((now - self._mark) * 1e3)
+        self._mark = now
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
+        """Stop the clock and read the memory."""
+        now = _now()
+        self.iteration_ms.append((now - self._mark) * 1e3)
+        self.peak_memory_mib = max(peak_memory_mib() or 0, self.peak_memory_mib or 0) or None
+        self._mark = now
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Keep the validation out of the time between iterations."""
+        self._mark = None
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Keep the latest validation's means and rows."""
+        rows = [row for metric in runner.val_evaluator.metrics for row in getattr(metric, 'rows', [])]
+        self.validation = {'iteration': runner.iter, 'mean': scores(metrics or {}), 'clips': []}
+        self.validation['clips'] = [dict(clip=row['clip'], frames=row['frames'], **scores(row)) for row in rows]
+
+    @master_only
+    def after_train(self, runner: Runner) -> None:
+        """Log the report and write the file."""
+        report = self.report(runner)
+        path = Path(runner.work_dir, 'report.json')
+        with written_aside(path) as aside:
+            aside.write_text(json.dumps(report, indent=2, allow_nan=False) + '\n', encoding='utf-8')
+        runner.logger.info(f'\n{report_text(report, self.max_clips)}\n\nWritten to {path}')
+
+    def report(self, runner: Runner) -> dict:
+        """Return the report as ``report.json`` holds it."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        parameter = next(model.parameters())
+        return dict(
+            note=self.note.replace('{iterations}', str(runner.iter)),
+            iterations=runner.iter,
+            iterations_timed=len(self.iteration_ms[self.warmup :]),
+            iteration_ms_median=_median(self.iteration_ms[self.warmup :]),
+            # The first iteration has none: nothing ended before it.
+            data_ms_median=_median(self.data_ms[max(self.warmup - 1, 0) :]),
+            peak_memory_mib=self.peak_memory_mib,
+            parameters=count_parameters(model),
+            validation=self.validation,
+            **describe_environment(parameter.device),
+        )
+
+
+def scores(values: dict) -> dict[str, float | None]:
+    """Return the scalars in ``values`` under the report's names, with the gain; those that are no number as None."""
+    values = dict(values)
+    if 'psnr' in values and 'blur/psnr' in values:
+        values['gain'] = values['psnr'] - values['blur/psnr']
+    found = {name: values[key] for key, name in JSON_NAMES.items() if key in values}
+    return {name: float(value) if math.isfinite(value) else None for name, value in found.items()}
+
+
+def report_text(report: dict, max_clips: int) -> str:
+    """Return the report as it is logged: the table of clips, then costs, one to a line."""
+    lines = [report['note']] if report['note'] else []
+    if report['validation']:
+        lines.append(validation_table(report['validation'], max_clips))
+    lines.append(
+        f'  iterations            {report["iterations"]}\n'
+        f'  time per iteration    {_number(report["iteration_ms_median"], ".1f", " ms")} '
+        f'(median of {report["iterations_timed"]}), data {_number(report["data_ms_median"], ".1f", " ms")}\n'
+        f'  peak memory           {_number(report["peak_memory_mib"], ".0f", " MiB")} on {report["device"]["name"]}'
+    )
+    return '\n\n'.join(lines)
+
+
+def validation_table(validation: dict, max_clips: int) -> str:
+    """Return the table of blurred against restored clips, with the mean below."""
+    clips = validation['clips']
+    rows = [[row['clip'], *_cells(row)] for row in clips[:max_clips]]
+    if len(clips) > max_clips:
+        rows.append([f'and {len(clips) - max_clips} more', *[''] * len(HEADINGS)])
+    title = f'Held-out clips after {validation["iteration"]} iterations'
+    return table_text(title, ['clip', *HEADINGS], rows, footer=['mean', *_cells(validation['mean'])])
+
+
+def peak_memory_mib() -> float | None:
+    """Return the most memory allocated on the GPU, or without one resident in this process; None if unknown."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    with suppress(ImportError):  # Windows has no such module
+        import resource
+
+        unit = 1 if sys.platform == 'darwin' else 2**10
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    return None
+
+
+def _now() -> float:
+    """Return the time in seconds once the GPU has done what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _median(values: list[float]) -> float | None:
+    return median(values) if values else None
+
+
+def _cells(row: dict) -> list[str | None]:
+    formats = {name: '.4f' if name.endswith('ssim') else '.2f' for name in JSON_NAMES.values()}
+    formats['gain_db'] = '+.2f'
+    return [_number(row.get(name), formats[name]) for name in JSON_NAMES.values()]
+
+
+def _number(value: float | None, spec: str, unit: str = '') -> str:
+    return '-' if value is None else f'{value:{spec}}{unit}'

@@ -1,0 +1,17 @@
+"""Image quality and its protocols."""
+
+from vrtspike.metrics.frames import luma, playback_frames, to_uint8_frames
+from vrtspike.metrics.psnr_ssim import psnr, ssim
+from vrtspike.metrics.restoration import RestorationQuality, clip_name, clip_quality, finite_psnr
+
+__all__ = [
+    'RestorationQuality',
+    'clip_name',
+    'clip_quality',
+    'finite_psnr',
+    'luma',
+    'playback_frames',
+    'psnr',
+    'ssim',
+    'to_uint8_frames',
+]

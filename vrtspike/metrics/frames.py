@@ -1,0 +1,37 @@
+"""Tensors of a batch as the 8-bit images that are scored and shown."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+
+from vrtspike.datasets.photographs import encode_srgb
+
+
+def to_uint8_frames(frames: torch.Tensor) -> np.ndarray:
+    """Return (T, H, W, 3) uint8 images of (T, 3, H, W) frames, uint8 or float in [0, 1] (rounded to the nearest)."""
+    if frames.dtype != torch.uint8:
+        frames = frames.detach().float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return np.ascontiguousarray(frames.permute(0, 2, 3, 1).cpu().numpy())
+
+
+def playback_frames(spikes: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    """Return the spikes played back (TFP): (T, H, W) uint8 gray images of ``size`` = (H, W) pixels.
+
+    Args:
+        spikes: (T, K, Hs, Ws), the spike rate of each bin times the threshold, so that the mean over the bins is the
+            linear intensity in [0, 1] of the exposure. It is encoded as sRGB, then resized bilinearly.
+    """
+    intensity = spikes.detach().float().mean(dim=1).cpu().numpy()
+    height, width = size
+    return np.stack([_to_uint8(cv2.resize(encode_srgb(image), (width, height))) for image in intensity])
+
+
+def luma(frames: np.ndarray) -> np.ndarray:
+    """Return the (T, H, W) uint8 luma (BT.601 weights) of (T, H, W, 3) uint8 RGB frames."""
+    return np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+
+
+def _to_uint8(image: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)

@@ -1,0 +1,106 @@
+"""How good the restored clips are, beside the blurred input and the spikes played back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+
+from vrtspike.errors import DataError
+from vrtspike.metrics.frames import luma, playback_frames, to_uint8_frames
+from vrtspike.metrics.psnr_ssim import psnr, ssim
+from vrtspike.registry import METRICS
+
+#: What a frame equal to its target counts as in a mean, in dB: its PSNR is infinite, which no mean survives.
+PSNR_OF_EQUAL_FRAMES = 100.0
+#: The scalars, in the order in which they are logged.
+SCALARS = ('psnr', 'ssim', 'blur/psnr', 'blur/ssim', 'tfp/psnr')
+
+
+@METRICS.register_module()
+class RestorationQuality(BaseMetric):
+    """PSNR and SSIM against the sharp frames: the mean over clips of each clip's mean over frames.
+
+    Scalars: ``psnr`` (dB) and ``ssim`` of the restored frames; ``blur/psnr`` and ``blur/ssim`` of the blurred input;
+    ``tfp/psnr`` of the spikes played back against the luma of the sharp frames, where clips have spikes. All on 8-bit
+    images without a border; a frame equal to its target counts as 100 dB.
+
+    After :meth:`evaluate`, ``rows`` holds on the main process one dict per clip: ``clip`` (its name), ``frames``
+    (how many) and the scalars.
+
+    Args:
+        collect_device: Where results of several processes are gathered, ``'cpu'`` or ``'gpu'``.
+        prefix: Put before the scalars' names; none by default.
+        collect_dir: Folder for gathering over files.
+    """
+
+    # Not None, which MMEngine warns about: these names need no prefix.
+    default_prefix = ''
+
+    def __init__(self, collect_device: str = 'cpu', prefix: str | None = None, collect_dir: str | None = None) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        self.rows: list[dict] = []
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Score one batch.
+
+        Args:
+            data_batch: The batch as the data loader collates it: ``blur`` and ``sharp`` (B, T, 3, H, W) uint8,
+                ``meta`` and, optionally, ``spikes`` (B, T, K, Hs, Ws).
+            data_samples: One dict per clip, in the batch's order, with ``restored`` (T, 3, H, W) in [0, 1].
+        """
+        if data_batch.get('sharp') is None:
+            raise DataError('quality cannot be measured without sharp frames; the validation clips have none')
+        spikes = data_batch.get('spikes')
+        for i, sample in enumerate(data_samples):
+            sharp = to_uint8_frames(data_batch['sharp'][i])
+            row = clip_quality(
+                to_uint8_frames(sample['restored']),
+                to_uint8_frames(data_batch['blur'][i]),
+                sharp,
+                None if spikes is None else playback_frames(spikes[i], sharp.shape[1:3]),
+            )
+            self.results.append({'clip': clip_name(data_batch, i), 'frames': len(sharp), **row})
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Keep the clips' rows and return the means over clips of every scalar that some clip has."""
+        self.rows = list(results)
+        columns = {name: [row[name] for row in results if name in row] for name in SCALARS}
+        return {name: float(np.mean(values)) for name, values in columns.items() if values}
+
+
+def clip_name(batch: dict, i: int) -> str:
+    """Return what a batch's ``i``-th clip is called in tables and file names: its sequence and its first frame."""
+    return f'{batch["meta"]["name"][i]}/{batch["meta"]["first_frame"][i]}'
+
+
+def clip_quality(
+    restored: np.ndarray, blur: np.ndarray, sharp: np.ndarray, playback: np.ndarray | None = None
+) -> dict[str, float]:
+    """Return one clip's scalars, each the mean over its frames.
+
+    Args:
+        restored: (T, H, W, 3) uint8, like ``blur`` and ``sharp``.
+        playback: (T, H, W) uint8, the spikes played back, compared with the luma of ``sharp``.
+    """
+    quality = {
+        'psnr': _mean(finite_psnr, restored, sharp),
+        'ssim': _mean(ssim, restored, sharp),
+        'blur/psnr': _mean(finite_psnr, blur, sharp),
+        'blur/ssim': _mean(ssim, blur, sharp),
+    }
+    if playback is not None:
+        quality['tfp/psnr'] = _mean(finite_psnr, playback, luma(sharp))
+    return quality
+
+
+def finite_psnr(image: np.ndarray, reference: np.ndarray) -> float:
+    """Return the PSNR in dB, at most 100 dB, which stands for equal images."""
+    return min(psnr(image, reference), PSNR_OF_EQUAL_FRAMES)
+
+
+def _mean(measure: Callable[[np.ndarray, np.ndarray], float], frames: np.ndarray, references: np.ndarray) -> float:
+    if len(frames) != len(references):
+        raise DataError(f'a clip of {len(frames)} frames cannot be compared with one of {len(references)}')
+    return float(np.mean([measure(*pair) for pair in zip(frames, references, strict=True)]))

@@ -1,0 +1,99 @@
+"""Stages 1-7 of VRT: a change of scale, attention in short and long windows, parallel warping.
+
+Shapes: maps between stages (B, C, T, H, W); inside a stage (B, T, H, W, C).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from einops.layers.torch import Rearrange
+from torch import Tensor, nn
+
+from vrtspike.models.layers.alignment import FlowGuidedDeformConv, align_both_ways
+from vrtspike.models.layers.blocks import AttentionGroup
+from vrtspike.models.layers.mlp import GatedMLP
+from vrtspike.ops.window_attention.windows import Window
+
+
+def make_reshape(kind: str, in_channels: int, channels: int) -> nn.Sequential:
+    """Return the layers that bring (B, C, T, H, W) to a stage's scale: 'none', 'down' (halved) or 'up' (doubled)."""
+    if kind == 'none':
+        layers = [Rearrange('b c t h w -> b t h w c'), nn.LayerNorm(channels)]
+    elif kind == 'down':  # the published order of the four neighbours: column, row
+        layers = [Rearrange('b c t (h row) (w column) -> b t h w (column row c)', row=2, column=2)]
+        layers += [nn.LayerNorm(4 * in_channels), nn.Linear(4 * in_channels, channels)]
+    else:
+        layers = [Rearrange('b (column row c) t h w -> b t (h row) (w column) c', row=2, column=2)]
+        layers += [nn.LayerNorm(in_channels // 4), nn.Linear(in_channels // 4, channels)]
+    return nn.Sequential(*layers, Rearrange('b t h w c -> b c t h w'))
+
+
+class VRTStage(nn.Module):
+    """One of the stages 1-7.
+
+    Args:
+        reshape: 'none', 'down' or 'up'; see :func:`make_reshape`.
+        in_channels: Channels that come in.
+        channels: Channels of the stage.
+        depth: Blocks of both groups together.
+        mutual_depth: How many of them have mutual attention, in windows of two frames.
+        window: Window (t, h, w) of the rest.
+        drop_paths: One rate for each block of the longer group; both groups begin at the first.
+        pa_frames: Neighbours that parallel warping uses, both sides together; 0 leaves it out.
+        deformable_groups: Groups of channels with offsets of their own.
+        max_residue: Largest learnt offset besides the flow, in pixels.
+        checkpoint_attn: For the two groups: recompute the attention in the backward pass.
+        checkpoint_ffn: For the two groups: likewise the MLP.
+        **block: What the attention blocks take besides.
+    """
+
+    def __init__(
+        self,
+        *,
+        reshape: str,
+        in_channels: int,
+        channels: int,
+        depth: int,
+        mutual_depth: int,
+        window: Window,
+        drop_paths: Sequence[float],
+        pa_frames: int,
+        deformable_groups: int,
+        max_residue: float,
+        **block,
+    ) -> None:
+        super().__init__()
+        self.reshape = make_reshape(reshape, in_channels, channels)
+        group = dict(channels=channels, drop_paths=drop_paths, **block)
+        self.residual_group1 = AttentionGroup(mutual_depth, window=(2, *window[1:]), mutual=True, **group)
+        self.linear1 = nn.Linear(channels, channels)
+        self.residual_group2 = AttentionGroup(depth - mutual_depth, window=window, mutual=False, **group)
+        self.linear2 = nn.Linear(channels, channels)
+        self.pa_frames = pa_frames
+        if pa_frames:
+            self.pa_deform = FlowGuidedDeformConv(channels, pa_frames // 2, deformable_groups, max_residue)
+            self.pa_fuse = GatedMLP(3 * channels, 3 * channels, channels)
+
+    def forward(self, x: Tensor, flows_backward: Sequence[Tensor], flows_forward: Sequence[Tensor]) -> Tensor:
+        """Return the stage's features (B, channels, T, H', W').
+
+        Args:
+            x: Features (B, in_channels, T, H, W).
+            flows_backward: For every distance d the flow (B, T-d, 2, H', W') from frame t to t+d; unused without
+                parallel warping.
+            flows_forward: Likewise from frame t+d to t.
+        """
+        x = self.reshape(x).permute(0, 2, 3, 4, 1)
+        x = x + self.linear1(self.residual_group1(x))
+        x = x + self.linear2(self.residual_group2(x))
+        if self.pa_frames:
+            x = self.warp_and_fuse(x, flows_backward, flows_forward)
+        return x.permute(0, 4, 1, 2, 3)
+
+    def warp_and_fuse(self, x: Tensor, flows_backward: Sequence[Tensor], flows_forward: Sequence[Tensor]) -> Tensor:
+        """Return (B, T, H, W, C) with every frame fused with its aligned neighbours."""
+        maps = x.permute(0, 1, 4, 2, 3)
+        after, before = align_both_ways(self.pa_deform, maps, flows_backward, flows_forward)
+        return self.pa_fuse(torch.cat((maps, after, before), dim=2).permute(0, 1, 3, 4, 2))

@@ -1,0 +1,73 @@
+"""From batches as the data loader makes them to what a restorer takes.
+
+Shapes: B clips, T frames, K temporal bins, H x W pixels of RGB, Hs x Ws pixels of spikes.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+from torch.nn import functional as F
+
+from vrtspike.errors import DataError
+from vrtspike.registry import MODELS
+
+
+@MODELS.register_module()
+class SpikePreprocessor(BaseDataPreprocessor):
+    """Move a batch to the device, bring frames to [0, 1] and pad RGB and spikes by the same area of the scene.
+
+    Args:
+        divisor: Height and width of the padded frames are multiples of it. Borders are repeated, below and to the
+            right; restorers crop the result back.
+        non_blocking: Copy to the device without waiting for it, for data loaders with pinned memory.
+    """
+
+    def __init__(self, divisor: int = 8, non_blocking: bool = True) -> None:
+        super().__init__(non_blocking=non_blocking)
+        self.divisor = divisor
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Prepare a batch of samples as :mod:`vrtspike.datasets.clips` documents them.
+
+        Returns:
+            ``blur`` and, where given, ``sharp`` float (B, T, 3, H', W') in [0, 1]; ``spikes`` float (B, T, K, Hs',
+            Ws'); ``size``, the (H, W) before padding; ``meta`` as it came.
+        """
+        meta = data.get('meta')
+        batch = self.cast_data({key: value for key, value in data.items() if isinstance(value, Tensor)})
+        height, width = batch['blur'].shape[-2:]
+        spikes = batch.get('spikes')
+        spike_size = spikes.shape[-2:] if spikes is not None else (height, width)
+        (new_h, new_hs), (new_w, new_ws) = (
+            padded_lengths(rgb, spike, self.divisor) for rgb, spike in zip((height, width), spike_size, strict=True)
+        )
+        inputs = {key: pad(batch[key].float() / 255, new_h, new_w) for key in ('blur', 'sharp') if key in batch}
+        if spikes is not None:
+            inputs['spikes'] = pad(spikes, new_hs, new_ws)
+        return inputs | {'size': (height, width), 'meta': meta}
+
+
+def padded_lengths(rgb: int, spike: int, divisor: int) -> tuple[int, int]:
+    """Return the smallest lengths that show the same part of the scene, the RGB one a multiple of ``divisor``."""
+    ratio = Fraction(rgb, spike)
+    step = math.lcm(divisor, ratio.numerator)
+    if step > 8 * divisor:
+        raise DataError(
+            f'frames of {rgb} pixels and spikes of {spike} have no common grid: their ratio is {ratio}; crop the '
+            'frames to a multiple of the spikes'
+        )
+    padded = -(-rgb // step) * step
+    return padded, int(padded / ratio)
+
+
+def pad(maps: Tensor, height: int, width: int) -> Tensor:
+    """Return (B, T, C, H, W) with its border repeated below and to the right up to ``height`` x ``width``."""
+    missing = height - maps.shape[-2], width - maps.shape[-1]
+    if not any(missing):
+        return maps
+    padded = F.pad(maps.flatten(0, 1), (0, missing[1], 0, missing[0]), mode='replicate')
+    return padded.unflatten(0, maps.shape[:2])

@@ -1,0 +1,208 @@
+"""SpikeRestorer: a backbone that restores RGB clips with the help of spikes.
+
+Shapes: B clips, T frames, C channels, K temporal bins, H x W pixels of RGB, Hs x Ws pixels of spikes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vrtspike.errors import ConfigError
+from vrtspike.profiling import stage
+from vrtspike.registry import BACKBONES, FUSION_HEADS, MODELS, SPIKE_ENCODERS, TSA
+
+Part = dict | nn.Module
+
+
+@MODELS.register_module()
+class SpikeRestorer(BaseModel):
+    """Encode spikes at several scales, let them attend along time and fuse them into the backbone's features.
+
+    A spike map of scale 1/2^i meets the RGB features of that scale: it is resized (bilinearly) to their size, and
+    projected (1x1x1) where it has another number of channels.
+
+    Args:
+        backbone: From :data:`~vrtspike.registry.BACKBONES`.
+        spike_encoder: From SPIKE_ENCODERS; not built without ``fusion``.
+        tsa: From TSA, built once for every scale that is used; None leaves the spike maps as they are.
+        fusion: From FUSION_HEADS, built once for every entry of ``fusion_stages``; None restores from RGB alone.
+        fusion_stages: Where to fuse: 0 is after the input convolution, 1-7 after that stage.
+        loss: A module from MODELS that takes (restored, sharp).
+        data_preprocessor: From MODELS; None takes :class:`~vrtspike.models.preprocessor.SpikePreprocessor`.
+
+    Raises:
+        ConfigError: A fusion stage does not exist, or the encoder has no map of its scale.
+    """
+
+    filled_in = {'tsa': ('channels',), 'fusion': ('channels',)}  # noqa: RUF012 - read by the config's validation
+
+    def __init__(
+        self,
+        backbone: Part,
+        spike_encoder: Part | None = None,
+        tsa: dict | None = None,
+        fusion: dict | None = None,
+        fusion_stages: Sequence[int] = (1, 2, 3, 4),
+        loss: Part | None = None,
+        data_preprocessor: Part | None = None,
+    ) -> None:
+        super().__init__(_built(data_preprocessor or dict(type='SpikePreprocessor'), MODELS))
+        self.backbone = _built(backbone, BACKBONES)
+        self.loss = _built(loss or dict(type='CharbonnierLoss'), MODELS)
+        if fusion is None:
+            return
+        if spike_encoder is None:
+            raise ConfigError('SpikeRestorer: fusion needs a spike_encoder; give one, or fusion=None for RGB alone')
+        self.spike_encoder = _built(spike_encoder, SPIKE_ENCODERS)
+        self.build_fusion(tsa, fusion, fusion_stages)
+
+    def build_fusion(self, tsa: dict | None, fusion: dict, fusion_stages: Sequence[int]) -> None:
+        """Build one fusion head per stage, and per scale that they use one TSA."""
+        scales = [self.scale_of(i) for i in fusion_stages]
+        rgb_channels, spike_channels = self.backbone.stage_channels, self.spike_encoder.channels
+        self.fusion = nn.ModuleDict(
+            {f'stage{i}': FUSION_HEADS.build(dict(fusion, channels=rgb_channels[i])) for i in fusion_stages}
+        )
+        self.tsa = nn.ModuleDict(
+            {f'scale{s}': TSA.build(dict(tsa, channels=spike_channels[s])) for s in sorted(set(scales))} if tsa else {}
+        )
+        self.projection = nn.ModuleDict(
+            {
+                f'stage{i}': nn.Conv3d(spike_channels[s], rgb_channels[i], 1)
+                for i, s in zip(fusion_stages, scales, strict=True)
+                if spike_channels[s] != rgb_channels[i]
+            }
+        )
+
+    def scale_of(self, stage_index: int) -> int:
+        """Return i such that the features of a stage are at 1/2^i of the frames' size."""
+        divisors = self.backbone.stage_scales
+        if not 0 <= stage_index < len(divisors):
+            raise ConfigError(
+                f'SpikeRestorer: fusion_stages has {stage_index}; this backbone takes features at 0 (after the input '
+                f'convolution) and after stages 1-{len(divisors) - 1}'
+            )
+        scale = divisors[stage_index].bit_length() - 1
+        if scale >= len(self.spike_encoder.channels):
+            raise ConfigError(
+                f'SpikeRestorer: stage {stage_index} works at 1/{divisors[stage_index]} of the size, but the spike '
+                f'encoder has {len(self.spike_encoder.channels)} scales; give it {scale + 1}'
+            )
+        return scale
+
+    def forward(
+        self,
+        blur: Tensor,
+        spikes: Tensor | None = None,
+        sharp: Tensor | None = None,
+        size: tuple[int, int] | None = None,
+        meta: dict[str, Any] | None = None,
+        mode: str = 'tensor',
+    ) -> Tensor | dict[str, Tensor] | list[dict[str, Any]]:
+        """Restore a prepared batch.
+
+        Args:
+            blur: Frames (B, T, 3, H, W) in [0, 1].
+            spikes: Voxels (B, T, K, Hs, Ws) of the same scene; unused without fusion.
+            sharp: Targets like ``blur``; needed for the loss.
+            size: (H, W) before padding; None takes all.
+            meta: What the data set says about the samples.
+            mode: 'tensor' returns the restored frames (B, T, 3, H, W); 'loss' a dict of losses; 'predict' one dict per
+                clip with ``restored`` (T, 3, H, W), clamped to [0, 1], and ``index``, its place in the batch.
+        """
+        restored = self.restore(blur, spikes)
+        if size is not None:
+            restored = restored[..., : size[0] * self.backbone.scale, : size[1] * self.backbone.scale]
+        if mode == 'tensor':
+            return restored
+        if mode == 'predict':
+            return [{'restored': clip.float().clamp(0, 1), 'index': i} for i, clip in enumerate(restored)]
+        if mode != 'loss':
+            raise ValueError(f"SpikeRestorer: mode is 'tensor', 'loss' or 'predict', not {mode!r}")
+        with stage('loss') as s:
+            target = sharp[..., : restored.shape[-2], : restored.shape[-1]]
+            return {'loss': s.leave(self.loss(s.enter(restored), target))}
+
+    def restore(self, blur: Tensor, spikes: Tensor | None) -> Tensor:
+        """Return the restored frames (B, T, 3, H, W), not clamped."""
+        if not self.uses_spikes:
+            return self.backbone(blur)
+        if spikes is None:
+            raise ValueError('SpikeRestorer: this network fuses spikes and got none')
+        maps = self.spike_maps(spikes)
+
+        def fuse(i: int, features: Tensor) -> Tensor:
+            return self.fuse(i, features, maps)
+
+        return self.backbone(blur, fuse=fuse)
+
+    @property
+    def uses_spikes(self) -> bool:
+        """Whether the network fuses spikes at all."""
+        return hasattr(self, 'spike_encoder')
+
+    def spike_maps(self, spikes: Tensor) -> list[Tensor]:
+        """Return the spike features of every scale, (B, C, T, Hs/2^i, Ws/2^i)."""
+        with stage('spike_encoder') as s:
+            maps = [s.leave(each) for each in self.spike_encoder(spikes)]
+        with stage('tsa') as s:
+            for name, block in self.tsa.items():
+                i = int(name.removeprefix('scale'))
+                maps[i] = s.leave(block(s.enter(maps[i])))
+        return maps
+
+    def fuse(self, i: int, features: Tensor, maps: list[Tensor]) -> Tensor:
+        """Return the backbone's features (B, C, T, H, W) after stage ``i`` with the spikes of their scale."""
+        name = f'stage{i}'
+        if name not in self.fusion:
+            return features
+        with stage(f'fuse{i}') as s:
+            spike = resize_maps(maps[self.scale_of(i)], features.shape[-2:])
+            if name in self.projection:
+                spike = self.projection[name](spike)
+            return s.leave(self.fusion[name](s.enter(features), spike))
+
+    def cost_stages(self) -> tuple[str, ...]:
+        """Return the names of the marked stages, in the order they run."""
+        fusions = {name: f'fuse{name.removeprefix("stage")}' for name in getattr(self, 'fusion', {})}
+        stages = ['spike_encoder', 'tsa'] if self.uses_spikes else []
+        for name in self.backbone.cost_stages():
+            stages.append(name)
+            after = 'stage0' if name == 'input' else name
+            if after in fusions:
+                stages.append(fusions[after])
+        return (*stages, 'loss')
+
+    def summary_rows(self) -> list[dict[str, object]]:
+        """Return one row per part as it was built: blocks, window, channels, parameters."""
+        rows = list(self.backbone.summary_rows()) if hasattr(self.backbone, 'summary_rows') else []
+        if not rows:
+            rows = [{'part': type(self.backbone).__name__, 'parameters': count(self.backbone)}]
+        for name in ('spike_encoder', 'tsa', 'fusion', 'projection'):
+            module = getattr(self, name, None)
+            if module is not None and count(module):
+                places = ', '.join(module) if isinstance(module, nn.ModuleDict) else ''
+                rows.append({'part': name, 'blocks': places, 'parameters': count(module)})
+        return rows
+
+
+def count(module: nn.Module) -> int:
+    """Return how many parameters a module has."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return maps (B, C, T, h, w) resized bilinearly to ``size``."""
+    if maps.shape[-2:] == tuple(size):
+        return maps
+    flat = F.interpolate(maps.flatten(1, 2), size=tuple(size), mode='bilinear', align_corners=False)
+    return flat.unflatten(1, maps.shape[1:3])
+
+
+def _built(part: Part, registry: Any) -> nn.Module:
+    return registry.build(part) if isinstance(part, dict) else part

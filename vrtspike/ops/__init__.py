@@ -1,0 +1,18 @@
+"""Operators, each with a plain reference and faster backends behind one signature."""
+
+from vrtspike.ops.backends import Backend, Operator, use_backends
+from vrtspike.ops.deform_conv import DEFORM_CONV2D, deform_conv2d
+from vrtspike.ops.window_attention import WINDOW_ATTENTION, window_attention
+
+OPERATORS: dict[str, Operator] = {op.name: op for op in (WINDOW_ATTENTION, DEFORM_CONV2D)}
+
+__all__ = [
+    'DEFORM_CONV2D',
+    'OPERATORS',
+    'WINDOW_ATTENTION',
+    'Backend',
+    'Operator',
+    'deform_conv2d',
+    'use_backends',
+    'window_attention',
+]

@@ -1,0 +1,103 @@
+"""Choosing among the implementations of one operator, and explaining the choice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vrtspike.errors import ConfigError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One implementation of an operator and where it serves.
+
+    Args:
+        name: What users write.
+        run: The implementation, with the operator's own signature.
+        devices: Device types it runs on; empty means all.
+        dtypes: Element types it computes in; empty means all floating ones.
+        has_backward: Whether gradients flow through it.
+        missing: Returns why it cannot be imported here, or None.
+    """
+
+    name: str
+    run: Callable[..., Tensor]
+    devices: tuple[str, ...] = ()
+    dtypes: tuple[torch.dtype, ...] = ()
+    has_backward: bool = True
+    missing: Callable[[], str | None] = lambda: None
+
+    def refusal(self, tensor: Tensor) -> str | None:
+        """Return why this backend cannot serve ``tensor``, or None where it can."""
+        if self.devices and tensor.device.type not in self.devices:
+            return f'runs on {", ".join(self.devices)}, not {tensor.device.type}'
+        if self.dtypes and tensor.dtype not in self.dtypes:
+            return f'computes in {", ".join(map(str, self.dtypes))}, not {tensor.dtype}'
+        if not self.has_backward and torch.is_grad_enabled() and tensor.requires_grad:
+            return 'has no backward pass'
+        return self.missing()
+
+
+class Operator:
+    """An operator with several backends, the fastest first; the last one serves everything.
+
+    Args:
+        name: The operator's name in messages and in :func:`use_backends`.
+        backends: Its implementations in order of preference.
+    """
+
+    def __init__(self, name: str, backends: tuple[Backend, ...]) -> None:
+        self.name = name
+        self.backends = backends
+        self.wanted = 'auto'
+
+    def choose(self, tensor: Tensor) -> Backend:
+        """Return the backend that serves ``tensor``: the one asked for, or the first that can."""
+        if self.wanted != 'auto':
+            backend = self.find(self.wanted)
+            refusal = backend.refusal(tensor)
+            if refusal:
+                raise ConfigError(f"{self.name}: backend '{self.wanted}' cannot serve here: it {refusal}")
+            return backend
+        return next(backend for backend in self.backends if backend.refusal(tensor) is None)
+
+    def explain(self, tensor: Tensor) -> dict[str, str]:
+        """Return, for every backend, 'chosen', 'serves' or why it cannot serve ``tensor``."""
+        chosen = self.choose(tensor).name
+        return {
+            backend.name: 'chosen' if backend.name == chosen else backend.refusal(tensor) or 'serves'
+            for backend in self.backends
+        }
+
+    def find(self, name: str) -> Backend:
+        """Return the backend called ``name``; raises :class:`ConfigError` where there is none."""
+        known = {backend.name: backend for backend in self.backends}
+        if name not in known:
+            raise ConfigError(f"{self.name} has no backend '{name}'{did_you_mean(name, [*known, 'auto'])}")
+        return known[name]
+
+
+@contextmanager
+def use_backends(**names: str) -> Iterator[None]:
+    """Use the named backends inside the ``with`` block, such as ``use_backends(deform_conv2d='reference')``."""
+    from vrtspike.ops import OPERATORS
+
+    unknown = [name for name in names if name not in OPERATORS]
+    if unknown:
+        raise ConfigError(f"no operator is called '{unknown[0]}'{did_you_mean(unknown[0], OPERATORS)}")
+    for operator, backend in names.items():
+        if backend != 'auto':
+            OPERATORS[operator].find(backend)
+    before = {name: OPERATORS[name].wanted for name in names}
+    try:
+        for operator, backend in names.items():
+            OPERATORS[operator].wanted = backend
+        yield
+    finally:
+        for operator, backend in before.items():
+            OPERATORS[operator].wanted = backend

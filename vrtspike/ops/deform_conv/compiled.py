@@ -1,0 +1,60 @@
+"""The compiled deformable convolutions of torchvision and mmcv, where they are installed.
+
+Both are given contiguous tensors: mmcv's CPU kernel returns garbage for others without a word. Both work in
+float32, since positions need its digits; mmcv rounds positions to float32 in float64 too, so neither claims float64.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+
+@lru_cache(maxsize=1)
+def torchvision_missing() -> str | None:
+    """Return why torchvision's kernel cannot be used here, or None."""
+    try:
+        from torchvision.ops import deform_conv2d  # noqa: F401
+    except (ImportError, RuntimeError, AttributeError) as error:  # a torchvision of another torch fails variously
+        return f'needs torchvision: {error}'
+    return None
+
+
+@lru_cache(maxsize=1)
+def mmcv_missing() -> str | None:
+    """Return why mmcv's kernel cannot be used here, or None."""
+    try:
+        from mmcv.ops import modulated_deform_conv2d  # noqa: F401
+    except (ImportError, RuntimeError, AttributeError) as error:
+        return f'needs mmcv with compiled operators: {error}'
+    return None
+
+
+def torchvision(
+    x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int
+) -> Tensor:
+    """Compute :func:`vrtspike.ops.deform_conv2d` by torchvision."""
+    from torchvision.ops import deform_conv2d
+
+    with torch.autocast(x.device.type, enabled=False):
+        x, offset, mask, weight, bias = _float32(x, offset, mask, weight, bias)
+        return deform_conv2d(x, offset, weight, bias, padding=padding, mask=mask)
+
+
+def mmcv(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int) -> Tensor:
+    """Compute :func:`vrtspike.ops.deform_conv2d` by mmcv."""
+    from mmcv.ops import modulated_deform_conv2d
+
+    groups = x.shape[1] // weight.shape[1]
+    deformable_groups = mask.shape[1] // (weight.shape[-1] ** 2)
+    with torch.autocast(x.device.type, enabled=False):
+        x, offset, mask, weight, bias = _float32(x, offset, mask, weight, bias)
+        return modulated_deform_conv2d(x, offset, mask, weight, bias, 1, padding, 1, groups, deformable_groups)
+
+
+def _float32(*tensors: Tensor | None) -> list[Tensor | None]:
+    return [None if tensor is None else tensor.float().contiguous() for tensor in tensors]

@@ -1,0 +1,61 @@
+"""Attention inside shifted windows of a space-time map (VRT, arXiv 2201.12288; Swin, arXiv 2103.14030)."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from vrtspike.ops.backends import Backend, Operator
+from vrtspike.ops.window_attention.reference import reference
+from vrtspike.ops.window_attention.sdpa import sdpa
+from vrtspike.ops.window_attention.windows import Window
+
+WINDOW_ATTENTION = Operator(
+    'window_attention',
+    (
+        Backend('sdpa', sdpa),
+        Backend('reference', reference),
+    ),
+)
+
+
+def window_attention(
+    qkv: Tensor,
+    bias_table: Tensor | None,
+    *,
+    window: Window,
+    shift: Window,
+    heads: int,
+    mutual: bool,
+    scale: float | None = None,
+) -> Tensor:
+    """Attend inside the (shifted) windows of a map.
+
+    Args:
+        qkv: Queries, keys and values (B, T, H, W, 3*C), C divided among the heads; T, H, W are whole windows.
+        bias_table: Relative position bias ((2t-1)*(2h-1)*(2w-1), heads) of exactly this window; None for no bias, as
+            mutual attention needs it.
+        window: Window (t, h, w) in tokens.
+        shift: Cyclic shift (t, h, w) in tokens; tokens that the shift brings together from opposite borders get -100.
+        heads: Number of heads.
+        mutual: Every frame's keys and values meet the *other* frame's queries, and the result stays at the place of
+            the keys. Windows have two frames (one frame attends to itself), there is no mask along time.
+        scale: Factor on the scores; None is 1/sqrt(C/heads).
+
+    Returns:
+        The attended values (B, T, H, W, C).
+
+    Raises:
+        ValueError: The map is no whole number of windows, or mutual attention got more than two frames or a bias.
+    """
+    for name, size, length in zip('THW', qkv.shape[1:4], window, strict=True):
+        if size % length:
+            raise ValueError(f'window_attention: {name} = {size} is no whole number of windows of {length}')
+    if mutual and window[0] > 2:
+        raise ValueError(f'window_attention: mutual attention takes windows of 2 frames, found {window[0]}')
+    if mutual and bias_table is not None:
+        raise ValueError('window_attention: mutual attention has no relative position bias; give bias_table=None')
+    scale = scale if scale is not None else 1 / math.sqrt(qkv.shape[-1] // 3 // heads)
+    backend = WINDOW_ATTENTION.choose(qkv)
+    return backend.run(qkv, bias_table, window=window, shift=shift, heads=heads, mutual=mutual, scale=scale)

@@ -1,0 +1,44 @@
+"""Window attention written for reading: every other backend is tested against this one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vrtspike.ops.window_attention.windows import MASKED, Window, axis_regions, merge, partition, relative_position_bias
+
+
+def reference(
+    qkv: Tensor, bias_table: Tensor | None, *, window: Window, shift: Window, heads: int, mutual: bool, scale: float
+) -> Tensor:
+    """Compute :func:`vrtspike.ops.window_attention` step by step, materialising scores and mask."""
+    rolled = torch.roll(qkv, [-s for s in shift], dims=(1, 2, 3))
+    windows = partition(rolled, window)
+    b, n_t, n_h, n_w = windows.shape[:4]
+    frames = window[0] if mutual else 1  # mutual attention works frame by frame
+    tokens = windows.reshape(b, n_t * n_h * n_w, frames, -1, 3, heads, qkv.shape[-1] // 3 // heads)
+    q, k, v = tokens.permute(4, 0, 1, 2, 5, 3, 6)  # each (B, windows, frames, heads, tokens, channels)
+    if mutual:
+        q = q.flip(2)
+    scores = (q * scale) @ k.transpose(-2, -1)
+    if bias_table is not None:
+        scores += relative_position_bias(bias_table, window).to(scores.dtype)
+    if any(shift):
+        mask = full_mask(tuple(qkv.shape[1:4]), window, shift, time=not mutual).to(scores)
+        scores += mask[None, :, None, None]
+    out = scores.softmax(-1) @ v  # (B, windows, frames, heads, tokens, channels)
+    out = out.transpose(3, 4).reshape(*windows.shape[:-1], -1)
+    return torch.roll(merge(out), shift, dims=(1, 2, 3))
+
+
+def full_mask(size: Window, window: Window, shift: Window, *, time: bool) -> Tensor:
+    """Return the mask (windows, tokens, tokens) of a shifted map: 0 inside a region, :data:`MASKED` across.
+
+    Without ``time`` the tokens are those of one frame of the window and regions differ in space only.
+    """
+    t, h, w = (axis_regions(s, length, k) for s, length, k in zip(size, window, shift, strict=True))
+    if not time:
+        t = torch.zeros(len(t), 1, dtype=torch.long)
+    label = t[:, None, None, :, None, None] * 4 + h[None, :, None, None, :, None] * 2 + w[None, None, :, None, None, :]
+    label = label.flatten(3).flatten(0, 2)
+    return (label[:, :, None] != label[:, None, :]) * MASKED

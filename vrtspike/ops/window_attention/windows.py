@@ -1,0 +1,85 @@
+"""Windows of a map: relative positions, regions that a cyclic shift brings together, partition and merge.
+
+Shapes: map (B, T, H, W, C); window (t, h, w) of N = t*h*w tokens; windows per axis (nT, nH, nW).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+Window = tuple[int, int, int]
+
+MASKED = -100.0
+"""Added to the scores of token pairs from different regions, as the published network does."""
+
+
+def relative_position_index(window: Window) -> Tensor:
+    """Return (N, N): the row of the bias table ((2t-1)*(2h-1)*(2w-1)) for each query and key of a window."""
+    axes = [torch.arange(length) for length in window]
+    position = torch.stack(torch.meshgrid(*axes, indexing='ij')).flatten(1)  # (3, N)
+    offset = position[:, :, None] - position[:, None, :]
+    t, h, w = ((offset[axis] + window[axis] - 1) for axis in range(3))
+    return (t * (2 * window[1] - 1) + h) * (2 * window[2] - 1) + w
+
+
+@lru_cache(maxsize=64)
+def cached_relative_position_index(window: Window, device: torch.device) -> Tensor:
+    """Return :func:`relative_position_index` on ``device``, made once."""
+    return relative_position_index(window).to(device)
+
+
+def relative_position_bias(table: Tensor, window: Window) -> Tensor:
+    """Return the bias (heads, N, N) that ``table`` holds for a window."""
+    index = cached_relative_position_index(window, table.device)
+    n = index.shape[0]
+    return table[index.flatten()].view(n, n, -1).permute(2, 0, 1)
+
+
+def crop_bias_table(table: Tensor, full: Window, window: Window) -> Tensor:
+    """Return the rows of ``table``, made for ``full``, whose relative offsets occur in a smaller ``window``."""
+    if window == full:
+        return table
+    lengths = [2 * length - 1 for length in full]
+    keep = [slice(f - length, f + length - 1) for f, length in zip(full, window, strict=True)]
+    return table.view(*lengths, -1)[tuple(keep)].flatten(0, 2)
+
+
+def axis_regions(size: int, length: int, shift: int) -> Tensor:
+    """Return (size / length, length): the region of every token along one axis of the shifted map.
+
+    Only the last window holds two regions: its first tokens are neighbours of the window's other tokens in the
+    image, its last ``shift`` tokens came around from the opposite border.
+    """
+    region = torch.zeros(size, dtype=torch.long)
+    if shift:
+        region[-shift:] = 1
+    return region.view(-1, length)
+
+
+@lru_cache(maxsize=256)
+def window_mask(mixed: tuple[bool, bool, bool], window: Window, shift: Window, device: torch.device) -> Tensor:
+    """Return the mask (N, N) of a window whose axes hold two regions where ``mixed``: 0 or :data:`MASKED`."""
+    regions = [
+        axis_regions(length, length, s if two else 0) for length, s, two in zip(window, shift, mixed, strict=True)
+    ]
+    label = torch.zeros(1, dtype=torch.long)
+    for region in regions:
+        label = (label[:, None] * 2 + region).flatten()
+    return ((label[:, None] != label[None, :]) * MASKED).to(device)
+
+
+def partition(x: Tensor, window: Window) -> Tensor:
+    """Return the windows (B, nT, nH, nW, t, h, w, C) of a map, as a view."""
+    b, _, _, _, c = x.shape
+    t, h, w = window
+    split = x.view(b, x.shape[1] // t, t, x.shape[2] // h, h, x.shape[3] // w, w, c)
+    return split.permute(0, 1, 3, 5, 2, 4, 6, 7)
+
+
+def merge(windows: Tensor) -> Tensor:
+    """Return the map (B, T, H, W, C) of windows (B, nT, nH, nW, t, h, w, C)."""
+    b, n_t, n_h, n_w, t, h, w, c = windows.shape
+    return windows.permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(b, n_t * t, n_h * h, n_w * w, c)

@@ -1,0 +1,5 @@
+"""Optimizer wrappers."""
+
+from vrtspike.optim.amp import DeviceAmpOptimWrapper
+
+__all__ = ['DeviceAmpOptimWrapper']

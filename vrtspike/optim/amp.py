@@ -1,0 +1,142 @@
+"""Mixed precision under one name on every device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from mmengine.optim import OptimWrapper
+from torch import nn
+from torch.amp import GradScaler
+
+from vrtspike.errors import ConfigError, did_you_mean
+from vrtspike.registry import OPTIM_WRAPPERS
+
+DTYPES = {'auto': None, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+SCALER_ARGUMENTS = ('init_scale', 'growth_factor', 'backoff_factor', 'growth_interval')
+
+
+@OPTIM_WRAPPERS.register_module()
+class DeviceAmpOptimWrapper(OptimWrapper):
+    """Trains under autocast with what the device can do: bfloat16, or float16 with loss scaling on older GPUs.
+
+    The device is that of the optimizer's first parameter when the wrapper is first used. Weights stay float32.
+    Gradient clipping, accumulation and the logged gradient norm work as in MMEngine's ``OptimWrapper``.
+
+    Args:
+        optimizer: The optimizer whose parameters are trained.
+        dtype: ``'auto'``, ``'bfloat16'`` or ``'float16'``. ``'auto'`` is bfloat16 where the device computes in it
+            (CPUs, GPUs since Ampere) and float16 elsewhere.
+        loss_scale: With float16 only: ``'dynamic'``, a number kept throughout, or a dict of ``torch.amp.GradScaler``'s
+            ``init_scale``, ``growth_factor``, ``backoff_factor`` and ``growth_interval``.
+            bfloat16 has float32's range and needs no scaling.
+        accumulative_counts: Iterations whose gradients are summed before a step.
+        clip_grad: Arguments of ``torch.nn.utils.clip_grad_norm_``, applied to the unscaled gradients.
+
+    Raises:
+        ConfigError: If an argument is not one of these, or (at the first use) the device cannot compute in ``dtype``.
+    """
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        dtype: str = 'auto',
+        loss_scale: str | float | dict = 'dynamic',
+        accumulative_counts: int = 1,
+        clip_grad: dict | None = None,
+    ) -> None:
+        if dtype not in DTYPES:
+            raise ConfigError(f'optim_wrapper.dtype={dtype!r} is unknown{did_you_mean(dtype, DTYPES)}')
+        super().__init__(optimizer, accumulative_counts, clip_grad)
+        self.dtype = dtype
+        self.scaler_arguments = scaler_arguments(loss_scale)
+        self.fixed_scale = None if isinstance(loss_scale, (str, dict)) else float(loss_scale)
+        self._scaler: GradScaler | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the optimizer's first parameter."""
+        return self.optimizer.param_groups[0]['params'][0].device
+
+    @property
+    def cast_dtype(self) -> torch.dtype:
+        """What autocast computes in on this device."""
+        return resolve_dtype(self.dtype, self.device)
+
+    @property
+    def loss_scaler(self) -> GradScaler:
+        """Scales the loss under float16; passes it through otherwise."""
+        if self._scaler is None:
+            enabled = self.cast_dtype == torch.float16
+            self._scaler = GradScaler(self.device.type, enabled=enabled, **self.scaler_arguments)
+        return self._scaler
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Autocast, and no gradient synchronisation while gradients accumulate."""
+        with super().optim_context(model), torch.autocast(self.device.type, dtype=self.cast_dtype):
+            yield
+
+    def backward(self, loss: torch.Tensor, **kwargs) -> None:
+        """Backpropagate the scaled loss."""
+        self.loss_scaler.scale(loss).backward(**kwargs)
+        self._inner_count += 1
+
+    def step(self, **kwargs) -> None:
+        """Unscale, clip and step; under float16 a step whose gradients overflowed is skipped."""
+        if self.clip_grad_kwargs:
+            self.loss_scaler.unscale_(self.optimizer)
+            self._clip_grad()
+        self.loss_scaler.step(self.optimizer, **kwargs)
+        self.loss_scaler.update(self.fixed_scale)
+
+    def state_dict(self) -> dict:
+        """Return the optimizer's state with the scaler's under ``loss_scaler`` (empty without scaling)."""
+        return {**super().state_dict(), 'loss_scaler': self.loss_scaler.state_dict()}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Load what :meth:`state_dict` returned, here, on another device or in another precision."""
+        state_dict = dict(state_dict)
+        scale = state_dict.pop('loss_scaler', None)
+        # A run that had no scaling so far (bfloat16, float32) goes on with a fresh scale.
+        if scale:
+            self.loss_scaler.load_state_dict(scale)
+        super().load_state_dict(state_dict)
+
+
+def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """Return the type that ``dtype`` ('auto', 'bfloat16' or 'float16') stands for on ``device``.
+
+    Raises:
+        ConfigError: If the device cannot compute in it.
+    """
+    if device.type == 'cpu' and dtype == 'float16':
+        raise ConfigError(
+            "optim_wrapper.dtype='float16' needs a GPU and the network is on the CPU; "
+            "write dtype='auto' (bfloat16 here, the best type on each device) or dtype='bfloat16'"
+        )
+    # Older GPUs emulate bfloat16, which costs more than it saves.
+    native = device.type != 'cuda' or torch.cuda.is_bf16_supported(including_emulation=False)
+    if dtype == 'bfloat16' and not native:
+        raise ConfigError(
+            f"optim_wrapper.dtype='bfloat16' is not computed natively by {torch.cuda.get_device_name(device)}; "
+            "write dtype='auto' or dtype='float16'"
+        )
+    return DTYPES[dtype] or (torch.bfloat16 if native else torch.float16)
+
+
+def scaler_arguments(loss_scale: str | float | dict) -> dict:
+    """Return ``torch.amp.GradScaler``'s arguments for a ``loss_scale`` as the wrapper takes it."""
+    if isinstance(loss_scale, dict):
+        for name in loss_scale.keys() - set(SCALER_ARGUMENTS):
+            raise ConfigError(f'optim_wrapper.loss_scale has no {name!r}{did_you_mean(name, SCALER_ARGUMENTS)}')
+        return dict(loss_scale)
+    if loss_scale == 'dynamic':
+        return {}
+    if isinstance(loss_scale, (int, float)) and not isinstance(loss_scale, bool) and loss_scale > 0:
+        return {'init_scale': float(loss_scale)}
+    raise ConfigError(
+        f"optim_wrapper.loss_scale={loss_scale!r} should be 'dynamic', a positive number, or a dict of "
+        "torch.amp.GradScaler's arguments"
+    )

@@ -1,0 +1,67 @@
+"""Every registry of the project on one screen, each with its contract.
+
+Shapes: B batch, T frames, C channels, H x W pixels of RGB, Hs x Ws pixels of spikes, K temporal bins.
+"""
+
+from mmengine import registry as mmengine
+
+from vrtspike.contracts import Contract, Registry
+
+# All registries on one screen:
+# fmt: off
+
+# Networks: the parts of a restorer. They have no parent, since one scope may have one child of each root.
+BACKBONES = Registry('backbone', locations=['vrtspike.models'], contract=Contract(
+    'forward(clip, *, fuse=None): (B, T, in_channels, H, W) -> (B, frames_out(T), 3, scale*H, scale*W); calls '
+    'fuse(i, features (B, C, T, H, W)) after the input convolution (i = 0) and after stages 1-7 and goes on with '
+    'what it returns; stage_channels[i] is C there, stage_scales[i] the divisor of H and W',
+    arguments=('clip', 'fuse'),
+    attributes=('in_channels', 'scale', 'frames_out', 'stage_channels', 'stage_scales', 'cost_stages')))
+SPIKE_ENCODERS = Registry('spike encoder', locations=['vrtspike.models'], contract=Contract(
+    'voxel (B, T, K, Hs, Ws) -> list of (B, channels[i], T, Hs/2^i, Ws/2^i)',
+    arguments=('voxel',), attributes=('channels',)))
+TSA = Registry('temporal self-attention', locations=['vrtspike.models'], contract=Contract(
+    'spike features (B, C, T, h, w) -> the same shape; built once per scale with channels=', arguments=('x',)))
+FUSION_HEADS = Registry('fusion head', locations=['vrtspike.models'], contract=Contract(
+    'rgb and spike features, both (B, C, T, H, W) -> (B, C, T, H, W); built once per placement with channels=',
+    arguments=('rgb', 'spike')))
+
+# Data.
+CLIP_SOURCES = Registry('clip source', locations=['vrtspike.datasets'], contract=Contract(
+    'sequences(split) -> list of Sequence: where the frames, targets and spikes of a data set lie',
+    attributes=('sequences',)))
+REPRESENTATIONS = Registry('spike representation', locations=['vrtspike.datasets'], contract=Contract(
+    'spikes of one exposure (steps, H, W) of 0 and 1 -> (K, H, W) float32', arguments=('spikes',)))
+
+# Children of MMEngine's registries, so that its Runner finds our parts and our configs its parts.
+MODELS = Registry('model', parent=mmengine.MODELS, locations=['vrtspike.models'], contract=Contract(
+    'a restorer, a data preprocessor or a loss, as MMEngine defines them'))
+DATASETS = Registry('dataset', parent=mmengine.DATASETS, locations=['vrtspike.datasets'], contract=Contract(
+    'a torch data set of samples as vrtspike.datasets.clips documents them', attributes=('__len__', '__getitem__')))
+DATA_SAMPLERS = Registry('data sampler', parent=mmengine.DATA_SAMPLERS, locations=['vrtspike.datasets'],
+                         contract=Contract('iterates over the keys of samples', attributes=('__iter__',)))
+TRANSFORMS = Registry('transform', parent=mmengine.TRANSFORMS, locations=['vrtspike.datasets'], contract=Contract(
+    'a sample (dict) -> the sample changed', attributes=('__call__',)))
+METRICS = Registry('metric', parent=mmengine.METRICS, locations=['vrtspike.metrics'], contract=Contract(
+    'an mmengine BaseMetric', attributes=('process', 'compute_metrics')))
+HOOKS = Registry('hook', parent=mmengine.HOOKS, locations=['vrtspike.hooks'], contract=Contract(
+    'an mmengine Hook', attributes=('before_run', 'after_run')))
+OPTIM_WRAPPERS = Registry('optimizer wrapper', parent=mmengine.OPTIM_WRAPPERS, locations=['vrtspike.optim'],
+                          contract=Contract('an mmengine OptimWrapper', attributes=('update_params',)))
+LOOPS = Registry('loop', parent=mmengine.LOOPS, locations=['vrtspike.engine'], contract=Contract(
+    'an mmengine loop', attributes=('run',)))
+OPTIMIZERS = Registry('optimizer', parent=mmengine.OPTIMIZERS, locations=['vrtspike.optim'], contract=Contract(
+    'a torch optimizer, whose first argument is the parameters', attributes=('step', 'zero_grad')))
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    'optimizer wrapper constructor', parent=mmengine.OPTIM_WRAPPER_CONSTRUCTORS, locations=['vrtspike.optim'],
+    contract=Contract('a model -> the optimizer wrapper with its parameter groups', attributes=('__call__',)))
+PARAM_SCHEDULERS = Registry('parameter scheduler', parent=mmengine.PARAM_SCHEDULERS, locations=['vrtspike.optim'],
+                            contract=Contract('an mmengine parameter scheduler', attributes=('step',)))
+VISUALIZERS = Registry('visualizer', parent=mmengine.VISUALIZERS, locations=['vrtspike.visualization'],
+                       contract=Contract('an mmengine Visualizer', attributes=('add_image', 'add_scalars')))
+VISBACKENDS = Registry('visualizer backend', parent=mmengine.VISBACKENDS, locations=['vrtspike.visualization'],
+                       contract=Contract('an mmengine BaseVisBackend', attributes=('add_image', 'add_scalars')))
+
+REGISTRIES = (BACKBONES, SPIKE_ENCODERS, TSA, FUSION_HEADS, CLIP_SOURCES, REPRESENTATIONS, MODELS, DATASETS,
+              DATA_SAMPLERS, TRANSFORMS, METRICS, HOOKS, OPTIM_WRAPPERS, LOOPS, OPTIMIZERS,
+              OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS, VISUALIZERS, VISBACKENDS)
