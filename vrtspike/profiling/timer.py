@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
+from vrtspike.profiling.stages import innermost
+
 PHASES = ('forward', 'recompute', 'backward')
 
 
@@ -202,11 +204,6 @@ class StageTimer:
                 return Owner(self._base)
             part = self._backward_parts[-1] if self._backward_parts else None
             return Owner(self._backward_stage or 'other', part, 'backward')
-        stage = self._backward_stage if backward else None
-        part = None
-        for name in self._forward:
-            if name.startswith('/'):
-                part = name
-            else:
-                stage, part = name, None
+        stage, part = innermost(self._forward)
+        stage = stage or (self._backward_stage if backward else None)
         return Owner(stage or 'other', part, 'recompute' if backward else 'forward')

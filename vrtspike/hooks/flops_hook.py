@@ -1,0 +1,74 @@
+"""What the network computes by stage, counted once at the start of a training."""
+
+from __future__ import annotations
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from vrtspike.profiling.flops import Costs, count_costs
+from vrtspike.registry import HOOKS
+from vrtspike.visualization.tables import table_text
+
+
+@HOOKS.register_module()
+class FlopsHook(Hook):
+    """Counts multiply-accumulates, activations, bytes and parameters for one clip of the first batch, and logs them.
+
+    The network runs once on the meta device, which takes seconds and no memory. :class:`StageCostHook` sets the counts
+    beside its times.
+    """
+
+    priority = 'HIGH'  # before the hook of stage costs reads the counts
+
+    def __init__(self) -> None:
+        self.costs: Costs | None = None
+        self.clip_shape: tuple[int, int, int] | None = None
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        """Count, before the first iteration."""
+        if self.costs is not None:
+            return
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        blur, spikes = data_batch['blur'][:1], data_batch.get('spikes')
+        inputs = model.data_preprocessor({'blur': blur} | ({} if spikes is None else {'spikes': spikes[:1]}))
+        inputs = {name: inputs[name] for name in ('blur', 'spikes') if name in inputs}
+        self.costs = count_costs(model, **inputs)
+        self.clip_shape = (inputs['blur'].shape[1], *inputs['blur'].shape[3:])
+        if is_main_process():
+            runner.logger.info('\n' + costs_table(self.costs, self.clip_shape))
+
+
+def costs_table(costs: Costs, clip_shape: tuple[int, int, int]) -> str:
+    """Return the table of stages, and below it the operators that were not counted."""
+    total = costs.total
+    columns = ['stage', 'GMAC', 'share', 'activations M', 'MiB moved', 'parameters']
+    rows = [
+        [
+            name,
+            f'{cost.macs / 1e9:,.3f}',
+            f'{cost.macs / max(total.macs, 1):.1%}',
+            f'{cost.activations / 1e6:,.1f}',
+            f'{cost.bytes / 2**20:,.0f}',
+            f'{cost.parameters:,}',
+        ]
+        for name, cost in {**costs.stages, 'total': total}.items()
+    ]
+    title = 'One clip of {} frames of {} x {} pixels, forward (1 GMAC = 2 GFLOP)'.format(*clip_shape)
+    table = table_text(title, columns, rows[:-1], footer=rows[-1])
+    return '\n\n'.join([table, *uncounted_text(costs)])
+
+
+def uncounted_text(costs: Costs) -> list[str]:
+    """Return what to say about operators without a count: unknown ones first."""
+    lines = []
+    if costs.unknown:
+        lines.append(f'  NOT COUNTED, so that the sums are lower bounds: {_calls(costs.unknown)}')
+    if costs.elementwise:
+        lines.append(f'  without multiply-accumulates: {_calls(costs.elementwise)}')
+    return lines
+
+
+def _calls(ops) -> str:
+    return ', '.join(f'{name.removeprefix("aten::")} {calls}' for name, calls in ops.most_common())
