@@ -21,8 +21,7 @@ from torch import Tensor
 from vrtspike.environment import describe_environment
 from vrtspike.errors import ConfigError
 from vrtspike.hooks.flops_hook import FlopsHook
-from vrtspike.profiling.flops import Costs
-from vrtspike.profiling.records import Sample, sample_record
+from vrtspike.profiling.records import Sample, costs_record, sample_record
 from vrtspike.profiling.roofline import device_rates
 from vrtspike.profiling.sampler import StageSampler
 from vrtspike.registry import HOOKS
@@ -76,6 +75,7 @@ class StageCostHook(Hook):
         after_backward = 'communication' if processes > 1 else 'other'
         self._sampler = self._stack.enter_context(StageSampler(model, after_backward))
         self._stack.callback(tell_after(runner.optim_wrapper, 'backward', self._sampler.backward_over))
+        self._stack.callback(tell_after(runner.optim_wrapper, 'update_params', self._sampler.optimizer_over))
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Note that the batch is here."""
@@ -205,19 +205,6 @@ def stages_of(model: torch.nn.Module) -> tuple[str, ...]:
     """Return every stage of an iteration in the order they run."""
     own = model.cost_stages() if hasattr(model, 'cost_stages') else ()
     return ('data', *own, 'optimizer', 'communication', 'other')
-
-
-def costs_record(costs: Costs) -> dict[str, dict[str, float]]:
-    """Return the counts as a record holds them."""
-    return {
-        name: {
-            'gmacs': cost.macs / 1e9,
-            'parameters': cost.parameters,
-            'activations_m': cost.activations / 1e6,
-            'mib': round(cost.bytes / 2**20, 3),
-        }
-        for name, cost in costs.stages.items()
-    }
 
 
 def _unwrapped(model: torch.nn.Module) -> torch.nn.Module:

@@ -1,10 +1,11 @@
-"""One sampled iteration, and how it is written: a line of ``stage_costs.jsonl`` (see ``stage_costs.schema.json``)."""
+"""One sampled iteration, and how it is written to ``stage_costs.jsonl`` (see ``stage_costs.schema.json``)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
+from vrtspike.profiling.flops import Costs
 from vrtspike.profiling.timer import PHASES, Owner
 
 MS_DIGITS = 4
@@ -62,6 +63,19 @@ def sample_record(sample: Sample, order: tuple[str, ...] = ()) -> dict[str, Any]
     }
     parts = {name: _phases(phases) for name, phases in sample.parts().items()}
     return record | ({'parts': parts} if parts else {})
+
+
+def costs_record(costs: Costs) -> dict[str, dict[str, float]]:
+    """Return the counts as a record holds them."""
+    return {
+        name: {
+            'gmacs': cost.macs / 1e9,
+            'parameters': cost.parameters,
+            'activations_m': cost.activations / 1e6,
+            'mib': round(cost.bytes / 2**20, 3),
+        }
+        for name, cost in costs.stages.items()
+    }
 
 
 def _phases(phases: dict[str, float]) -> dict[str, float]:

@@ -43,6 +43,7 @@ class StageSampler:
             loss.backward()
             sampler.backward_over()
             optimizer.step()
+            sampler.optimizer_over()
             sampler.stop(loss, iteration=1, clips=2, frames=10)
             samples = list(sampler.finished())
 
@@ -94,6 +95,10 @@ class StageSampler:
     def backward_over(self) -> None:
         """End the backward pass: what follows is the optimizer's."""
         self.timer.rebase('optimizer', self.after_backward)
+
+    def optimizer_over(self) -> None:
+        """End the optimizer's step, or its absence while gradients accumulate."""
+        self.timer.rebase('other')
 
     def stop(self, loss: Tensor | None = None, **what: Any) -> None:
         """End the iteration.

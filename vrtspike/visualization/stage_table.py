@@ -1,11 +1,13 @@
-"""The table of stages at a training's end."""
+"""Tables of stages: what they cost in theory, and what they took."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from statistics import median
 from typing import Any
 
+from vrtspike.profiling.flops import Costs
 from vrtspike.profiling.records import Sample
 from vrtspike.profiling.roofline import Rates, bound
 from vrtspike.profiling.timer import PHASES
@@ -82,3 +84,37 @@ def _place(name: str, order: list[str]) -> int:
 
 def _sum(medians: Medians, phase: str) -> float:
     return sum(phases[phase] for phases in medians.values())
+
+
+def costs_table(costs: Costs, clip_shape: tuple[int, int, int]) -> str:
+    """Return the table of stages, and below it the operators that were not counted."""
+    total = costs.total
+    columns = ['stage', 'GMAC', 'share', 'activations M', 'MiB moved', 'parameters']
+    rows = [
+        [
+            name,
+            f'{cost.macs / 1e9:,.3f}',
+            f'{cost.macs / max(total.macs, 1):.1%}',
+            f'{cost.activations / 1e6:,.1f}',
+            f'{cost.bytes / 2**20:,.0f}',
+            f'{cost.parameters:,}',
+        ]
+        for name, cost in {**costs.stages, 'total': total}.items()
+    ]
+    title = 'One clip of {} frames of {} x {} pixels, forward (1 GMAC = 2 GFLOP)'.format(*clip_shape)
+    table = table_text(title, columns, rows[:-1], footer=rows[-1])
+    return '\n\n'.join([table, *uncounted_text(costs)])
+
+
+def uncounted_text(costs: Costs) -> list[str]:
+    """Return what to say about operators without a count: unknown ones first."""
+    lines = []
+    if costs.unknown:
+        lines.append(f'  NOT COUNTED, so that the sums are lower bounds: {_calls(costs.unknown)}')
+    if costs.elementwise:
+        lines.append(f'  without multiply-accumulates: {_calls(costs.elementwise)}')
+    return lines
+
+
+def _calls(ops: Counter[str]) -> str:
+    return ', '.join(f'{name.removeprefix("aten::")} {calls}' for name, calls in ops.most_common())
