@@ -21,8 +21,8 @@ tensors and strings into lists::
     spikes  (T, K, Hs, Ws) float32   spike rate per bin times the threshold: its mean over K is the TFP estimate of
                                      linear intensity in [0, 1]
     meta    dict                     name (of the sequence), index (of the sample), first_frame (its stem), threshold,
-                                     with on_bad_sample='skip' also skipped: what was wrong with the samples that this one
-                                     stands in for, '' where it is itself
+                                     with on_bad_sample='skip' also skipped (what was wrong with the
+                                     samples that this one stands in for, mostly '')
 
 Sources without spikes leave out ``spikes`` and ``threshold``, those without sharp frames ``sharp``.
 """

@@ -51,8 +51,9 @@ def nearest_spikes(spikes: Array) -> tuple[list[Array], list[Array]]:
 class TFSTP:
     """Texture from short-term plasticity: the rate that a synapse in its present state would have been driven with.
 
-    Zheng et al., *High-speed image reconstruction through short-term plasticity for spiking cameras*, CVPR 2021. Every pixel drives a synapse of Tsodyks and
-    Markram: a spike releases the part u of its resources R, and with D steps since the spike before
+    Zheng et al., *High-speed image reconstruction through short-term plasticity for spiking cameras*, CVPR 2021. Every
+    pixel drives a synapse of Tsodyks and Markram: a spike releases the part u of its resources R, and with D steps
+    since the spike before
 
         R <- 1 - (1 - R (1 - u)) exp(-D / recovery),    u <- U + u (1 - U) exp(-D / facilitation).
 

@@ -42,6 +42,6 @@ def detect_type(root: Path) -> str:
     if 'filename' in read_config(root / 'config.yaml'):
         return 'SpikeCVRecording'
     raise DataError(
-        f'{root} shows no layout that is known: expected GOPRO_Large_spike_seq, train_fullRGB, a config.yaml that names '
-        'a recording, or train/<sequence>/{blur,sharp,spike}; name it, as with --options type=ProcessedClips'
+        f'{root} shows no layout that is known: expected GOPRO_Large_spike_seq, train_fullRGB, a config.yaml that '
+        'names a recording, or train/<sequence>/{blur,sharp,spike}; name it, as with --options type=ProcessedClips'
     )

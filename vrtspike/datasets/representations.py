@@ -56,7 +56,7 @@ def bin_shares(steps: int, bins: int) -> tuple[list[list[tuple[int, int]]], int]
 
 
 def add_shares(spikes: np.ndarray, shares: list[list[tuple[int, int]]], length: int) -> np.ndarray:
-    """Return the bins of NumPy spikes, counted in the smallest integers: exact, and several times faster than floats."""
+    """Return the bins of NumPy spikes, counted in the smallest integers: exact, and much faster than floats."""
     counter = np.min_scalar_type(length).type
     spikes = spikes.astype(np.uint8, copy=False)
     rates = np.empty((len(shares), *spikes.shape[1:]), np.float32)
