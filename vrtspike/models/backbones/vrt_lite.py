@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vrtspike.errors import ConfigError
-from vrtspike.models.backbones.vrt import RESHAPES, SCALES, pad_to_multiple
+from vrtspike.models.backbones.vrt import RESHAPES, SCALES
 from vrtspike.models.layers.arguments import require_positive_integers
+from vrtspike.models.layers.clips import check_clip, pad_to_multiple
 from vrtspike.models.layers.flow import clip_flows
 from vrtspike.models.layers.frame_conv import FrameConv
 from vrtspike.models.layers.shared_flow import SharedPyramidFlow
 from vrtspike.models.layers.warp import warp
-from vrtspike.profiling import stage
+from vrtspike.profiling import part, stage
 from vrtspike.registry import BACKBONES
 
 FLOW_SCALE = 4
@@ -102,8 +103,7 @@ class VRTLite(nn.Module):
         Returns:
             (B, T, 3, H, W).
         """
-        if clip.ndim != 5 or clip.shape[2] != self.in_channels:
-            raise ValueError(f'VRTLite: expected a clip (B, T, {self.in_channels}, H, W), found {tuple(clip.shape)}')
+        check_clip(self, clip, self.in_channels)
         height, width = clip.shape[-2:]
         clip = pad_to_multiple(clip, 8)
         image = clip[:, :, :3]
@@ -161,8 +161,12 @@ class LiteStage(nn.Module):
         frames = x.transpose(1, 2)
         x = self.reshape(frames.flatten(0, 1))
         if self.align is not None:
-            x = x + self.align(x.unflatten(0, frames.shape[:2]), *flows).flatten(0, 1)
-        return self.blocks(x).unflatten(0, frames.shape[:2]).transpose(1, 2)
+            with part('alignment') as p:
+                x = p.enter(x)
+                x = p.leave(x + self.align(x.unflatten(0, frames.shape[:2]), *flows).flatten(0, 1))
+        with part('convolution') as p:
+            x = p.leave(self.blocks(p.enter(x)))
+        return x.unflatten(0, frames.shape[:2]).transpose(1, 2)
 
 
 def make_reshape(kind: str, in_channels: int, channels: int) -> nn.Module:
@@ -208,7 +212,7 @@ class SeparableAlignment(nn.Module):
 
 def warp_frames(x: Tensor, flow: Tensor) -> Tensor:
     """Return frames (B, T, C, H, W) warped by (B, T, 2, H, W)."""
-    return warp(x.flatten(0, 1), flow.flatten(0, 1)).view_as(x) if x.numel() else x
+    return warp(x.flatten(0, 1), flow.flatten(0, 1)).view_as(x) if x.shape[1] else x
 
 
 def check_arguments(in_chans: int, embed_dims: Sequence[int], depths: Sequence[int]) -> None:
