@@ -26,7 +26,8 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='latest',
         metavar='PATH',
-        help='go on from a checkpoint, or without PATH from the newest of the run',
+        help="go on from a checkpoint, or without PATH from the run's newest that is whole; "
+        "'auto' also starts where there is none",
     )
     parser.add_argument('--load-from', metavar='PATH', help='start from the weights of a checkpoint')
     parser.add_argument(

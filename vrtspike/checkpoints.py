@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,16 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
-from vrtspike.errors import CheckpointError
+from vrtspike.errors import CheckpointError, DamagedCheckpointError
 from vrtspike.files import written_aside
 
 #: Name of the file backend that a checkpoint hook's ``backend_args=dict(backend=...)`` selects.
 ASIDE_BACKEND = 'written_aside'
 #: Where published checkpoints keep their weights, the best set first.
 WEIGHT_KEYS = ('params_ema', 'params', 'state_dict')
+
+DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError)
+"""What Python's reader raises for an archive whose bytes were altered."""
 
 
 def load_checkpoint_file(path: str | os.PathLike, trust: bool = False, map_location: Any = 'cpu') -> dict:
@@ -34,20 +39,31 @@ def load_checkpoint_file(path: str | os.PathLike, trust: bool = False, map_locat
         map_location: As for ``torch.load``.
 
     Raises:
-        CheckpointError: If the file is missing, damaged, holds no dict, or needs code without ``trust``.
+        DamagedCheckpointError: If the file is cut off or altered.
+        CheckpointError: If the file is missing, holds no dict, or needs code without ``trust``.
     """
     path = Path(path).expanduser()
     if not path.is_file():
         raise CheckpointError(f'checkpoint {path} does not exist or is not a file; check the path')
     try:
+        _verify_sums(path)
         checkpoint = _torch_load(path, trust, map_location)
     except (AttributeError, ImportError) as error:
         raise CheckpointError(f'checkpoint {path} needs code that is not installed here: {error}') from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError(_explain(path, error)) from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError, *DAMAGED_ZIP) as error:
+        raise _explained(path, error) from error
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights')
     return checkpoint
+
+
+def _verify_sums(path: Path) -> None:
+    """Raise where a record of the file does not have the sum written beside it, which torch itself does not look at."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f'the checksum of {damaged} is wrong')
 
 
 def _torch_load(path: Path, trust: bool, map_location: Any) -> Any:
@@ -57,16 +73,16 @@ def _torch_load(path: Path, trust: bool, map_location: Any) -> Any:
         return torch.load(path, map_location=map_location, weights_only=True)
 
 
-def _explain(path: Path, error: Exception) -> str:
-    """Return the message for a file that could not be loaded: it needs code, or it is damaged."""
+def _explained(path: Path, error: Exception) -> CheckpointError:
+    """Return the error for a file that could not be loaded: it needs code, or it is damaged."""
     needed = re.search(r'GLOBAL (\S+)', str(error))
     if needed:
-        return (
+        return CheckpointError(
             f'checkpoint {path} needs {needed.group(1)}, which is code and not weights, so nothing of it was loaded. '
             'If you trust whoever made the file, load it with --trust-checkpoint'
         )
     reason = str(error).strip().splitlines() or [type(error).__name__]
-    return (
+    return DamagedCheckpointError(
         f'checkpoint {path} ({path.stat().st_size} bytes) is cut off, damaged or no PyTorch checkpoint: '
         f'{reason[-1].strip()}. Copy or download it again'
     )

@@ -75,13 +75,13 @@ class OverrideAction(DictAction):
 
 
 def run_tool(main: Callable[[], Any]) -> NoReturn:
-    """Run a tool's ``main`` and exit: 0 where it returns, 1 with ``error: ...`` on stderr where the user must act."""
+    """Run a tool's ``main`` and exit: 0 where it returns, else with ``error: ...`` on stderr and the error's status."""
     try:
         main()
         sys.stdout.flush()
     except VrtSpikeError as error:
         print(f'error: {own_message(error)}', file=sys.stderr)
-        sys.exit(1)
+        sys.exit(error.exit_status)
     except KeyboardInterrupt:
         print('error: interrupted', file=sys.stderr)
         sys.exit(130)

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 
 
 class VrtSpikeError(ValueError):
-    """Something the user can mend. Tools print its message alone and exit with status 1."""
+    """Something the user can mend. Tools print its message alone and exit with ``exit_status``."""
+
+    exit_status = 1
 
 
 class ConfigError(VrtSpikeError):
@@ -24,6 +26,21 @@ class DataError(VrtSpikeError):
 
 class CheckpointError(VrtSpikeError):
     """A checkpoint is missing, unsafe to load, or does not fit the network."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint is cut off or its bytes were altered; an earlier one may be whole."""
+
+
+class TrainingStopped(VrtSpikeError):
+    """A training was asked to stop and saved where it was; the same command with ``--resume`` goes on."""
+
+    exit_status = 75
+    """EX_TEMPFAIL of sysexits.h: try again later."""
+
+
+class TrainingFault(VrtSpikeError):
+    """A training cannot go on: its numbers, its memory, its disk or its workers failed."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

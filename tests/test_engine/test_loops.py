@@ -1,3 +1,5 @@
+import torch
+from mmengine.logging import MessageHub
 from mmengine.runner import IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
@@ -25,7 +27,8 @@ class FakeRunner:
     def __init__(self):
         self.batches, self.calls = [], []
         self.val_loop = None
-        self.model = type('Model', (), {'train': lambda self: None})()
+        self.message_hub = MessageHub(f'loop{id(self)}')
+        self.model, self.optim_wrapper = Network(self), None
 
     def call_hook(self, name, **arguments):
         self.calls.append(name)
@@ -34,18 +37,29 @@ class FakeRunner:
         pass
 
 
-class NotingLoop(SkippingIterLoop):
-    def run_iter(self, data_batch):
-        self.runner.batches.append(data_batch.tolist())
-        self._iter += 1
+class Network(torch.nn.Module):
+    """Notes the batches that reach a training step."""
 
+    def __init__(self, runner):
+        super().__init__()
+        self.runner = runner
+
+    def train_step(self, data, optim_wrapper):
+        self.runner.batches.append(data.tolist())
+
+
+class NotingLoop(SkippingIterLoop):
     def _decide_current_val_interval(self):
         pass
 
 
-def run_from(iteration, shuffle=True):
+def loader_of(dataset, batch_size=2):
+    return DataLoader(dataset, batch_size=batch_size, sampler=OrdinalSampler(dataset))
+
+
+def run_from(iteration):
     dataset = Ordinals()
-    loader = DataLoader(dataset, batch_size=2, sampler=OrdinalSampler(dataset, shuffle=shuffle))
+    loader = loader_of(dataset)
     loop = NotingLoop(FakeRunner(), loader, max_iters=6)
     loop._iter = iteration
     loop.run()
@@ -57,6 +71,7 @@ def test_a_run_sees_the_samples_in_order():
     assert loop.runner.batches == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [10, 11]]
     assert isinstance(loop, IterBasedTrainLoop)
     assert loop.runner.calls[0] == 'before_train'
+    assert loop.samples_seen == 12
 
 
 def test_a_resumed_run_goes_on_with_the_next_sample_without_reading_the_others():
@@ -69,3 +84,16 @@ def test_a_finished_run_does_nothing():
     loop, dataset = run_from(6)
     assert loop.runner.batches == []
     assert dataset.read == []
+
+
+def test_another_loader_goes_on_with_the_next_sample():
+    class Replacing(NotingLoop):
+        def run_iter(self, data_batch):
+            super().run_iter(data_batch)
+            if self._iter == 2:
+                self.replace_dataloader(loader_of(self.dataloader.dataset, batch_size=3))
+
+    loop = Replacing(FakeRunner(), loader_of(Ordinals()), max_iters=4)
+    loop.run()
+    assert loop.runner.batches == [[0, 1], [2, 3], [4, 5, 6], [7, 8, 9]]
+    assert loop.samples_seen == 10

@@ -6,18 +6,17 @@ import torch
 from mmengine.config import Config
 
 from vrtspike.engine import training
-from vrtspike.engine.training import (
+from vrtspike.engine.run_folder import (
+    AUTO,
     LATEST,
-    check_schedules,
     choose_work_dir,
     has_checkpoints,
     newest_checkpoint,
-    set_start,
-    train,
-    wants_cpu_overrides,
-    with_amp,
+    newest_whole_checkpoint,
+    remove_leftovers,
 )
-from vrtspike.errors import CheckpointError, ConfigError
+from vrtspike.engine.training import check_schedules, set_start, train, wants_cpu_overrides, with_amp
+from vrtspike.errors import CheckpointError, ConfigError, DamagedCheckpointError
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +69,42 @@ def test_the_newest_checkpoint_is_the_one_of_most_iterations():
     assert has_checkpoints(Path('run'))
 
 
+def test_the_newest_whole_checkpoint_is_the_one_to_resume():
+    assert newest_whole_checkpoint(Path('nowhere')) is None
+    for i in (1, 2, 3):
+        checkpoint(f'run/iter_{i}.pth')
+    Path('run/iter_3.pth').write_bytes(Path('run/iter_3.pth').read_bytes()[:-40])
+    Path('run/iter_2.pth').write_bytes(b'')
+    assert newest_whole_checkpoint(Path('run')) == Path('run/iter_1.pth')
+    Path('run/iter_1.pth').write_bytes(b'')
+    with pytest.raises(DamagedCheckpointError, match=r'iter_1\.pth \(0 bytes\) is cut off'):
+        newest_whole_checkpoint(Path('run'))
+
+
+def test_code_in_the_newest_checkpoint_is_not_passed_over():
+    checkpoint('run/iter_1.pth')
+    checkpoint('run/iter_2.pth', code=Path('x'))
+    with pytest.raises(CheckpointError, match='--trust-checkpoint'):
+        newest_whole_checkpoint(Path('run'))
+
+
+def test_what_a_killed_run_was_writing_is_removed():
+    Path('run').mkdir()
+    for name in ('.iter_3.123.partial.pth', '.report.9.partial.json', 'iter_2.pth'):
+        Path('run', name).touch()
+    remove_leftovers(Path('run'))
+    assert [path.name for path in Path('run').iterdir()] == ['iter_2.pth']
+
+
 class TestStart:
+    def test_automatically_from_scratch_then_from_the_latest(self):
+        config = Config(dict(work_dir='run'))
+        set_start(config, AUTO, None, trust=False)
+        assert not config.resume
+        checkpoint('run/iter_3.pth')
+        set_start(config, AUTO, None, trust=False)
+        assert (config.load_from, config.resume) == ('run/iter_3.pth', True)
+
     def test_from_scratch(self):
         config = Config(dict(work_dir='run'))
         set_start(config, None, None, trust=False)

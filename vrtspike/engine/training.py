@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import broadcast_object_list, init_dist, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from vrtspike.checkpoints import load_checkpoint_file, use_safe_checkpoints
+from vrtspike.engine.faults import faults_explained
+from vrtspike.engine.processes import agreed, processes, wrap_for_processes
+from vrtspike.engine.run_folder import (
+    AUTO,
+    LATEST,
+    choose_work_dir,
+    newest_checkpoint,
+    newest_whole_checkpoint,
+    remove_leftovers,
+)
 from vrtspike.errors import CheckpointError, ConfigError
-
-LATEST = 'latest'
-"""As a checkpoint to resume from: the run's newest."""
 
 
 def train(
@@ -32,13 +39,15 @@ def train(
     Args:
         config: From :func:`vrtspike.config.load_config`.
         work_dir: Folder of the run; None takes the config's, or a new one under ``work_dirs/``.
-        resume: A checkpoint to go on from, or :data:`LATEST`.
+        resume: A checkpoint to go on from, :data:`LATEST`, or :data:`AUTO`: the latest, where there is one.
         load_from: A checkpoint whose weights training starts from.
         trust_checkpoint: Unpickle checkpoints that hold more than weights.
         launcher: 'none', 'pytorch' or 'slurm'.
 
     Raises:
         CheckpointError: A checkpoint is missing or unsafe, or the run's folder already holds some.
+        TrainingFault: Numbers, memory, the disk or a worker failed.
+        TrainingStopped: The training was asked to stop, and saved.
         ConfigError: Both ``resume`` and ``load_from`` are given, or a schedule begins after the last iteration.
     """
     if resume and load_from:
@@ -46,13 +55,22 @@ def train(
     check_schedules(config)
     use_safe_checkpoints(trust=trust_checkpoint)
     config.launcher = launcher
-    if launcher != 'none':
-        init_dist(launcher, **config.get('env_cfg', {}).get('dist_cfg', {}))
-    asked = work_dir or config.get('work_dir')
-    config.work_dir = agreed(str(choose_work_dir(config.filename, asked, resume)) if is_main_process() else '')
-    set_start(config, resume, load_from, trust_checkpoint)
-    follow_bad_samples(config)
-    runner = Runner.from_cfg(config)
+    with processes(launcher, (config.get('env_cfg') or {}).get('dist_cfg')):
+        asked = work_dir or config.get('work_dir')
+        config.work_dir = agreed(str(choose_work_dir(config.filename, asked, resume)) if is_main_process() else '')
+        set_start(config, resume, load_from, trust_checkpoint)
+        follow_bad_samples(config)
+        if launcher != 'none':
+            wrap_for_processes(config)
+        with faults_explained(config.work_dir):
+            return run(config)
+
+
+def run(config: Config) -> Runner:
+    """Train what a config describes, in the folder and from the checkpoint that it names."""
+    if is_main_process():
+        remove_leftovers(Path(config.work_dir))
+    runner = RUNNERS.get(config.get('runner_type', 'Runner')).from_cfg(config)
     announce(runner)
     runner.train()
     return runner
@@ -71,57 +89,21 @@ def check_schedules(config: Config) -> None:
             )
 
 
-def choose_work_dir(config_file: str, asked: str | None, resume: str | None) -> Path:
-    """Return the folder of a run: never one whose checkpoints would be written over."""
-    if asked:
-        if not resume and has_checkpoints(Path(asked)):
-            raise CheckpointError(
-                f'{asked} holds checkpoints of an earlier run: go on with --resume, or give another --work-dir'
-            )
-        return Path(asked)
-    name = Path(config_file).stem
-    folders = [Path('work_dirs', name), *(Path('work_dirs', f'{name}_{i}') for i in range(2, 1000))]
-    used = [folder for folder in folders if has_checkpoints(folder)]
-    if resume == LATEST and used:
-        return used[-1]
-    if resume not in (None, LATEST):
-        return Path(resume).parent
-    return next(folder for folder in folders if not has_checkpoints(folder))
-
-
-def has_checkpoints(folder: Path) -> bool:
-    """Return whether a run has saved checkpoints in ``folder``."""
-    return newest_checkpoint(folder) is not None
-
-
-def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the checkpoint of the most iterations in ``folder``, or None where there is none.
-
-    MMEngine trusts a file with the name of the last one, and starts over without a word where that is missing.
-    """
-    paths = folder.iterdir() if folder.is_dir() else ()
-    numbered = {int(match.group(1)): path for path in paths if (match := re.fullmatch(r'iter_(\d+)\.pth', path.name))}
-    return numbered[max(numbered)] if numbered else None
-
-
-def agreed(text: str) -> str:
-    """Return what the main process says, on every process."""
-    texts = [text]
-    broadcast_object_list(texts)
-    return texts[0]
-
-
 def set_start(config: Config, resume: str | None, load_from: str | None, trust: bool) -> None:
     """Write into the config where training starts, having made sure that the checkpoint can be read."""
+    folder = Path(config.work_dir)
+    if resume == AUTO:
+        resume = LATEST if newest_checkpoint(folder) else None
     path = load_from or resume
     if path == LATEST:
-        path = newest_checkpoint(Path(config.work_dir))
+        path = newest_whole_checkpoint(folder, trust)
         if path is None:
             raise CheckpointError(
                 f'there is no checkpoint in {config.work_dir} to resume: start without --resume, or name one'
             )
-    if path:
+    elif path:
         load_checkpoint_file(path, trust=trust)
+    if path:
         config.load_from = str(path)
     config.resume = bool(resume)
 

@@ -4,9 +4,12 @@ from vrtspike.hooks.bad_samples_hook import BadSamplesHook
 from vrtspike.hooks.clip_pictures_hook import ClipPicturesHook
 from vrtspike.hooks.flops_hook import FlopsHook
 from vrtspike.hooks.freeze_hook import FreezeHook
+from vrtspike.hooks.iteration_seed_hook import IterationSeedHook
 from vrtspike.hooks.network_summary_hook import NetworkSummaryHook
+from vrtspike.hooks.nonfinite_hook import NonFiniteHook
 from vrtspike.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from vrtspike.hooks.stage_cost_hook import StageCostHook
+from vrtspike.hooks.stop_signal_hook import StopSignalHook
 from vrtspike.hooks.training_report_hook import TrainingReportHook
 
 __all__ = [
@@ -14,8 +17,11 @@ __all__ = [
     'ClipPicturesHook',
     'FlopsHook',
     'FreezeHook',
+    'IterationSeedHook',
     'NetworkSummaryHook',
+    'NonFiniteHook',
     'SafeCheckpointHook',
     'StageCostHook',
+    'StopSignalHook',
     'TrainingReportHook',
 ]

@@ -7,16 +7,21 @@ import os
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
+from torch import Tensor
 
 from vrtspike.checkpoints import ASIDE_BACKEND
+from vrtspike.optim.gradients import is_accumulating, restore_gradients, waiting_gradients
 from vrtspike.registry import HOOKS
+
+GRADIENTS_KEY = 'waiting_gradients'
 
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
     """MMEngine's checkpoint hook, safe against interruption: at every moment the latest whole checkpoint is on disk.
 
-    Checkpoints are written aside and renamed, and those they supersede are removed only afterwards.
+    Checkpoints are written aside and renamed, and those they supersede are removed only afterwards. One that falls
+    between two steps of the optimizer holds the gradients accumulated so far, and a resumed run goes on with them.
 
     Args:
         interval: Iterations (or epochs) between checkpoints.
@@ -56,14 +61,38 @@ class SafeCheckpointHook(CheckpointHook):
             published_keys=published_keys,
             backend_args={'backend': ASIDE_BACKEND},
         )
+        self._gradients: dict[str, Tensor] = {}
+        """Between two steps: of all processes, for the checkpoint that the first one writes or has read."""
 
     def before_train(self, runner: Runner) -> None:
-        """Set up the folder; removals wait from here on."""
+        """Set up the folder, from where on removals wait, and take up the gradients of a resumed run."""
         super().before_train(runner)
         self.file_backend = LateRemovals()
+        if self._gradients:
+            restore_gradients(runner.model, self._gradients)
+            runner.logger.info('The gradients accumulated before the checkpoint were restored.')
+            self._gradients = {}
+
+    def save_now(self, runner: Runner) -> str:
+        """Save after this iteration although none is due, and return the checkpoint's path."""
+        self._save_checkpoint(runner)
+        return self.last_ckpt
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add the gradients that wait for a step."""
+        if self._gradients:
+            checkpoint[GRADIENTS_KEY] = self._gradients
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keep them for the training that goes on."""
+        if runner._resume:
+            self._gradients = checkpoint.get(GRADIENTS_KEY, {})
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        if isinstance(runner, Runner) and is_accumulating(runner.optim_wrapper):
+            self._gradients = waiting_gradients(runner.model)
         super()._save_checkpoint_with_step(runner, step, meta)
+        self._gradients = {}
         self.file_backend.remove_now()
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:

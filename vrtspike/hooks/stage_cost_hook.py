@@ -188,7 +188,7 @@ def tell_after(target: object, method: str, listener: Callable[[], None]) -> Cal
         return result
 
     setattr(target, method, told)
-    return lambda: delattr(target, method)
+    return lambda: vars(target).pop(method, None)
 
 
 def batch_size(batch: Any) -> tuple[int, int]:

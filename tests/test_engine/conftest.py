@@ -1,0 +1,88 @@
+"""Trainings of seconds: the real restorer, minimal, on demo clips of 32 x 32 pixels."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from vrtspike.config import load_config
+from vrtspike.datasets import write_demo
+from vrtspike.engine.training import train
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+DEMO = dict(train_clips=5, val_clips=1, size=32, steps_per_frame=32, frames=3)
+_runs = itertools.count()
+
+#: Stochastic depth, accumulation, averaged weights, workers and validation: all that a resumed run could get wrong.
+MINIMAL = {
+    'model.backbone.depths': [1, 1, 1, 1, 1, 1, 1, 1],
+    'model.backbone.img_size': [3, 16, 16],
+    'model.backbone.window_size': [3, 4, 4],
+    'model.backbone.embed_dims': [8] * 8,
+    'model.backbone.num_heads': [1] * 8,
+    'model.backbone.drop_path_rate': 0.5,
+    'model.spike_encoder.channels': 8,
+    'model.fusion_stages': [1],
+    'train_dataloader.batch_size': 2,
+    'train_dataloader.num_workers': 0,
+    'train_dataloader.persistent_workers': False,
+    'train_dataloader.dataset.clip_len': 3,
+    'train_dataloader.dataset.pipeline.0.size': 16,
+    'val_dataloader.dataset.clip_len': 3,
+    'val_dataloader.dataset.stride': 3,
+    'val_dataloader.dataset.pipeline.0.size': 16,
+    'custom_hooks': [dict(type='EMAHook')],
+    'train_cfg.max_iters': 6,
+    'train_cfg.val_interval': 3,
+    'param_scheduler.0.end': 2,
+    'param_scheduler.1.begin': 2,
+    'default_hooks.checkpoint.interval': 1,
+    'default_hooks.checkpoint.max_keep_ckpts': -1,
+    'default_hooks.checkpoint.save_best': None,
+    'default_hooks.logger.interval': 1,
+    'log_processor.window_size': 1,
+    'optim_wrapper.accumulative_counts': 4,
+}
+
+
+@pytest.fixture(scope='session')
+def demo(tmp_path_factory):
+    """Clips of three frames, written once."""
+    return write_demo(tmp_path_factory.mktemp('data') / 'demo', **DEMO, progress=False)
+
+
+@pytest.fixture
+def minimal_config(demo):
+    """Return a function that resolves the minimal training with other settings."""
+
+    def resolve(name='vrt_spike_tiny', **changes):
+        data = {f'data.{key}': value for key, value in dict(DEMO, root=str(demo)).items()}
+        config = load_config(CONFIGS / f'{name}.py', overrides={**data, **MINIMAL, **changes})
+        config.experiment_name = f'minimal{next(_runs)}'  # MMEngine keeps loggers and message hubs by this name
+        return config
+
+    return resolve
+
+
+@pytest.fixture
+def run_minimal(minimal_config):
+    """Return a function that trains the minimal config in a folder."""
+
+    def run(work_dir, resume=None, load_from=None, **changes):
+        return train(minimal_config(**changes), work_dir=str(work_dir), resume=resume, load_from=load_from)
+
+    return run
+
+
+@pytest.fixture
+def logged():
+    """Return a function that reads from a run's newest log {iteration: {loss, lr, grad_norm}}."""
+    return read_scalars
+
+
+def read_scalars(work_dir):
+    newest = max(Path(work_dir).glob('*/vis_data/scalars.json'), key=lambda path: path.stat().st_mtime_ns)
+    records = map(json.loads, newest.read_text().splitlines())
+    kept = ('loss', 'lr', 'grad_norm')
+    return {record['iter']: {name: record.get(name) for name in kept} for record in records if 'loss' in record}

@@ -1,0 +1,98 @@
+import json
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+
+from vrtspike.errors import TrainingFault
+from vrtspike.hooks.nonfinite_hook import advice
+
+
+class Spoil(Hook):
+    """Makes the loss of some iterations, or the gradients before some steps, what they should not be."""
+
+    def __init__(self, losses=(), gradients=(), value=float('nan')):
+        self.losses, self.gradients, self.value = losses, gradients, value
+        self.weights = {}
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.iteration = runner.iter
+        if not hasattr(self, 'loss_of'):
+            self.loss_of = runner.model._run_forward
+            runner.model._run_forward = self._run_forward
+            runner.model.head.weight.register_hook(self._gradient)
+
+    def _run_forward(self, data, mode):
+        out = self.loss_of(data, mode=mode)
+        return {'loss': out['loss'] * self.value} if mode == 'loss' and self.iteration in self.losses else out
+
+    def _gradient(self, gradient):
+        return gradient * self.value if self.iteration in self.gradients else gradient
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.weights[runner.iter] = runner.model.head.weight.detach().clone()
+
+
+def run(make_runner, iters, spoil, accumulate=1, **limits):
+    wrapper = {'optimizer': {'type': 'AdamW', 'lr': 1e-2}, 'accumulative_counts': accumulate}
+    runner = make_runner(iters, hooks=[{'type': 'NonFiniteHook', **limits}, spoil], optim_wrapper=wrapper)
+    runner.train()
+    return runner
+
+
+def changed(spoil):
+    """Return the iterations, from the second on, after which the weights were others than before."""
+    return [i for i in list(spoil.weights)[1:] if not torch.equal(spoil.weights[i], spoil.weights[i - 1])]
+
+
+@pytest.mark.parametrize('what', ['losses', 'gradients'])
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_the_step_is_skipped_and_counted_and_the_samples_are_named(make_runner, tmp_path, what, value):
+    spoil = Spoil(**{what: (2,)}, value=value)
+    runner = run(make_runner, 4, spoil)
+    assert changed(spoil) == [1, 3]
+    assert runner.message_hub.get_info('skipped_steps') == 1
+    assert all(weight.isfinite().all() for weight in spoil.weights.values())
+    (record,) = map(json.loads, (tmp_path / 'run' / 'nonfinite.jsonl').read_text().splitlines())
+    assert record['iteration'] == 3
+    assert record['what'] == what.removesuffix('s').replace('losse', 'loss')
+    assert [sample['name'].partition('/')[0] for sample in record['samples']] == ['street', 'street']
+
+
+def test_all_that_was_accumulated_for_the_step_goes_with_it(make_runner):
+    spoil = Spoil(losses=(2,))
+    run(make_runner, 6, spoil, accumulate=2)
+    assert changed(spoil) == [1, 5]
+
+
+def test_without_faults_training_is_the_same(make_runner):
+    guarded, plain = Spoil(), Spoil()
+    run(make_runner, 5, guarded, accumulate=2)
+    wrapper = {'optimizer': {'type': 'AdamW', 'lr': 1e-2}, 'accumulative_counts': 2}
+    make_runner(5, hooks=[plain], optim_wrapper=wrapper).train()
+    assert all(torch.equal(guarded.weights[i], plain.weights[i]) for i in range(5))
+
+
+@pytest.mark.parametrize(
+    ('spoilt', 'limits', 'message'),
+    [((1, 2, 3), {'in_a_row': 3}, '3 steps in a row'), ((1, 3, 5), {'in_all': 3}, '3 steps in all')],
+)
+def test_too_many_end_the_run_with_advice(make_runner, spoilt, limits, message):
+    with pytest.raises(TrainingFault, match=rf'{message} had a loss that is not finite.*(?s:.)*warm-up'):
+        run(make_runner, 8, Spoil(losses=spoilt), **limits)
+
+
+def test_advice_depends_on_the_precision():
+    class Wrapper:
+        cast_dtype = torch.float16
+
+    assert 'init_scale' in advice(Wrapper)
+    Wrapper.cast_dtype = torch.bfloat16
+    assert 'without --amp' in advice(Wrapper)
+
+
+def test_it_goes_along_with_the_hook_of_stage_costs(make_runner):
+    hooks = [{'type': 'NonFiniteHook'}, {'type': 'StageCostHook', 'warmup': 1, 'interval': 1, 'roofline': False}]
+    runner = make_runner(3, hooks=hooks)
+    runner.train()
+    assert not {'update_params', 'backward'} & set(vars(runner.optim_wrapper))
