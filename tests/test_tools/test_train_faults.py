@@ -18,7 +18,7 @@ from vrtspike.engine.run_folder import checkpoints_in
 
 ROOT = Path(__file__).parents[2]
 DEMO = dict(train_clips=4, val_clips=1, size=32, steps_per_frame=32, frames=3)
-ITERS = 40
+ITERS = 8
 SMALL = {
     'model.backbone.embed_dims': [8] * 7,
     'model.backbone.depths': [0] * 7,
@@ -99,7 +99,7 @@ def flip_a_byte(path):
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize(('kills', 'iters'), [(2, 40), pytest.param(20, 400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(('kills', 'iters'), [(2, 24), pytest.param(20, 400, marks=pytest.mark.slow)])
 def test_kills_at_random_moments_lose_nothing_but_the_latest_iterations(start, tmp_path, kills, iters):
     changes = {'train_cfg.max_iters': iters, 'train_cfg.val_interval': iters}
     finish(start, tmp_path / 'whole', **changes)
@@ -107,7 +107,7 @@ def test_kills_at_random_moments_lose_nothing_but_the_latest_iterations(start, t
     for kill in range(kills):
         process = start(folder, '--resume', 'auto', **changes)
         wait_until(lambda: 'Iter(train)' in output(folder), process, folder)
-        time.sleep(moments.uniform(0, 0.4))
+        time.sleep(moments.uniform(0, 0.2))
         process.kill()
         process.wait()
         first, last = iterations(folder)[0], iterations(folder)[-1]
@@ -153,7 +153,7 @@ def test_a_dead_worker_is_one_error(start, tmp_path):
     os.kill(worker, signal.SIGKILL)
     assert process.wait(60) == 1
     last = output(folder).splitlines()[-1]
-    assert last.startswith('error: a process that reads data died: DataLoader worker')
+    assert last.startswith('error: a process that reads data died (')
     assert 'lower train_dataloader.num_workers' in last
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,29 +20,36 @@ def faults_explained(work_dir: str) -> Iterator[None]:
         yield
     except VrtSpikeError:
         raise
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise TrainingFault(
-            f'the disk is full: {error.filename or work_dir} could not be written ({error.strerror}). Checkpoints '
-            'written so far are whole: free some space and go on with --resume, or keep fewer with '
-            'default_hooks.checkpoint.max_keep_ckpts'
-        ) from error
-    except RuntimeError as error:
-        explained = explain_runtime_error(str(error))
+    except Exception as error:
+        explained = explain(error, work_dir)
         if explained is None:
             raise
         raise TrainingFault(explained) from error
 
 
-def explain_runtime_error(text: str) -> str | None:
-    """Return what an error of torch means where it stands for a lost process, else None."""
-    if 'DataLoader worker' in text and ('exited unexpectedly' in text or 'killed by signal' in text):
+def explain(error: Exception, work_dir: str) -> str | None:
+    """Return what an error means for the user where it is the machine's, else None."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        return (
+            f'the disk is full: {error.filename or work_dir} could not be written ({error.strerror}). Checkpoints '
+            'written so far are whole: free some space and go on with --resume, or keep fewer with '
+            'default_hooks.checkpoint.max_keep_ckpts'
+        )
+    if came_from_a_worker(error):
+        text = str(error).strip().partition('\n')[0] or type(error).__name__
         memory = 'shared memory (/dev/shm) ran out' if 'Bus error' in text else 'memory ran out'
         return (
-            f'a process that reads data died: {text.strip().splitlines()[0]} Most often {memory}: lower '
-            'train_dataloader.num_workers or prefetch_factor, then go on with --resume'
+            f'a process that reads data died ({text}). Most often {memory}: lower train_dataloader.num_workers or '
+            'prefetch_factor, then go on with --resume'
         )
-    if any(sign in text for sign in PEER_LOST):
+    if isinstance(error, RuntimeError) and any(sign in str(error) for sign in PEER_LOST):
         return 'another process of this training has ended; its own message says why. Go on with --resume'
     return None
+
+
+def came_from_a_worker(error: Exception) -> bool:
+    """Return whether the error is a data loader's, which could not fetch what a worker had made.
+
+    What goes wrong inside of a worker is raised elsewhere, with the worker's own traceback.
+    """
+    return any(frame.name == '_try_get_data' for frame in traceback.extract_tb(error.__traceback__))

@@ -1,0 +1,67 @@
+import errno
+import os
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from vrtspike.engine.faults import faults_explained
+from vrtspike.errors import DataError, TrainingFault
+
+
+def explained(error):
+    with pytest.raises(Exception) as caught, faults_explained('runs/a'):  # noqa: PT011 - which one is the question
+        raise error
+    return caught.value
+
+
+@pytest.mark.parametrize('number', [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk(number):
+    fault = explained(OSError(number, os.strerror(number), 'runs/a/scalars.json'))
+    assert isinstance(fault, TrainingFault)
+    assert str(fault).startswith('the disk is full: runs/a/scalars.json could not be written')
+    assert 'the disk is full: runs/a could' in str(explained(OSError(number, os.strerror(number))))
+
+
+def test_a_lost_process():
+    fault = explained(RuntimeError('[../gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:1'))
+    assert 'another process of this training has ended' in str(fault)
+
+
+@pytest.mark.parametrize(
+    'error', [PermissionError(errno.EACCES, 'no'), RuntimeError('shapes differ'), DataError('bad'), KeyError('x')]
+)
+def test_other_errors_pass(error):
+    assert explained(error) is error
+
+
+class Dies(torch.utils.data.Dataset):
+    """A data set whose worker dies, or fails as user code does, at the second sample."""
+
+    def __init__(self, error=None):
+        self.error = error
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        if index == 1 and self.error:
+            raise self.error
+        if index == 1:
+            os._exit(9)
+        return index
+
+
+def read(dataset):
+    with faults_explained('runs/a'):
+        list(DataLoader(dataset, batch_size=1, num_workers=1))
+
+
+def test_a_dead_worker():
+    with pytest.raises(TrainingFault, match=r'a process that reads data died \(DataLoader worker.*num_workers'):
+        read(Dies())
+
+
+def test_an_error_inside_a_worker_is_its_own():
+    with pytest.raises(DataError, match='bad clip'):
+        read(Dies(DataError('bad clip')))
