@@ -7,6 +7,7 @@ default_hooks = dict(
     checkpoint=dict(type='SafeCheckpointHook', interval=1000, max_keep_ckpts=3, save_best='psnr'),
     logger=dict(type='LoggerHook', interval=50),
     seeds=dict(type='IterationSeedHook'),
+    mean_loss=dict(type='MeanLossHook'),
     nonfinite=dict(type='NonFiniteHook'),
     stop=dict(type='StopSignalHook'),
 )

@@ -11,7 +11,7 @@ from vrtspike.datasets import write_demo
 from vrtspike.engine.training import train
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-DEMO = dict(train_clips=5, val_clips=1, size=32, steps_per_frame=32, frames=3)
+DEMO = dict(train_clips=5, val_clips=3, size=32, steps_per_frame=32, frames=3)
 _runs = itertools.count()
 
 #: Stochastic depth, accumulation, averaged weights, workers and validation: all that a resumed run could get wrong.
@@ -29,6 +29,7 @@ MINIMAL = {
     'train_dataloader.persistent_workers': False,
     'train_dataloader.dataset.clip_len': 3,
     'train_dataloader.dataset.pipeline.0.size': 16,
+    'val_dataloader.dataset.limit': 1,
     'val_dataloader.dataset.clip_len': 3,
     'val_dataloader.dataset.stride': 3,
     'val_dataloader.dataset.pipeline.0.size': 16,
@@ -52,13 +53,18 @@ def demo(tmp_path_factory):
     return write_demo(tmp_path_factory.mktemp('data') / 'demo', **DEMO, progress=False)
 
 
+@pytest.fixture(scope='session')
+def demo_data(demo):
+    """The overrides that select these clips."""
+    return {f'data.{key}': value for key, value in dict(DEMO, root=str(demo)).items()}
+
+
 @pytest.fixture
-def minimal_config(demo):
+def minimal_config(demo_data):
     """Return a function that resolves the minimal training with other settings."""
 
     def resolve(name='vrt_spike_tiny', **changes):
-        data = {f'data.{key}': value for key, value in dict(DEMO, root=str(demo)).items()}
-        config = load_config(CONFIGS / f'{name}.py', overrides={**data, **MINIMAL, **changes})
+        config = load_config(CONFIGS / f'{name}.py', overrides={**demo_data, **MINIMAL, **changes})
         config.experiment_name = f'minimal{next(_runs)}'  # MMEngine keeps loggers and message hubs by this name
         return config
 

@@ -5,6 +5,7 @@ from vrtspike.hooks.clip_pictures_hook import ClipPicturesHook
 from vrtspike.hooks.flops_hook import FlopsHook
 from vrtspike.hooks.freeze_hook import FreezeHook
 from vrtspike.hooks.iteration_seed_hook import IterationSeedHook
+from vrtspike.hooks.mean_loss_hook import MeanLossHook
 from vrtspike.hooks.network_summary_hook import NetworkSummaryHook
 from vrtspike.hooks.nonfinite_hook import NonFiniteHook
 from vrtspike.hooks.safe_checkpoint_hook import SafeCheckpointHook
@@ -18,6 +19,7 @@ __all__ = [
     'FlopsHook',
     'FreezeHook',
     'IterationSeedHook',
+    'MeanLossHook',
     'NetworkSummaryHook',
     'NonFiniteHook',
     'SafeCheckpointHook',

@@ -39,4 +39,5 @@ val_dataloader = dict(
         ],
     ),
 )
-val_evaluator = dict(type='RestorationQuality')
+# 'gpu' gathers over the processes' own connection (gloo without GPUs), 'cpu' over files in a folder they would share.
+val_evaluator = dict(type='RestorationQuality', collect_device='gpu')

@@ -1,0 +1,55 @@
+"""One of the processes of test_parallel.py: trains in float64 and float32, each with a resume in between.
+
+python parallel_training.py WORK_DIR JSON_OF_OVERRIDES CONFIG LAUNCHER ITERATIONS ...
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+
+from vrtspike.config import load_config
+from vrtspike.engine.run_folder import AUTO
+from vrtspike.engine.training import train
+from vrtspike.models.preprocessor import SpikePreprocessor
+from vrtspike.registry import HOOKS, MODELS
+
+
+@MODELS.register_module()
+class DefaultTypePreprocessor(SpikePreprocessor):
+    """Prepares batches in torch's default type."""
+
+    def forward(self, data, training=False):
+        batch = super().forward(data, training)
+        dtype = torch.get_default_dtype()
+        return {key: value.to(dtype) if isinstance(value, torch.Tensor) else value for key, value in batch.items()}
+
+
+@HOOKS.register_module()
+class LossFileHook(Hook):
+    """Appends every digit of every loss to a file."""
+
+    priority = 'LOWEST'
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if get_rank() == 0:
+            with Path(runner.work_dir, 'losses.txt').open('a') as file:
+                file.write(f'{float(outputs["loss"])!r}\n')
+
+
+def main(work_dir, overrides, config, launcher, *iterations):
+    for name in ('float64', 'float32'):
+        torch.set_default_dtype(getattr(torch, name))
+        for i, count in enumerate(iterations):
+            changes = json.loads(overrides) | {'train_cfg.max_iters': int(count), 'model.data_preprocessor.type': 'DefaultTypePreprocessor'}
+            resolved = load_config(config, overrides=changes)
+            resolved.experiment_name = f'{name}_{i}'
+            resolved.custom_hooks = [*resolved.custom_hooks, dict(type='LossFileHook')]
+            train(resolved, work_dir=f'{work_dir}/{name}', resume=AUTO, launcher=launcher)
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
