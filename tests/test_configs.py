@@ -78,3 +78,25 @@ def test_the_tiny_network_restores_a_clip():
     model = build('vrt_spike_tiny').eval()
     blur = torch.rand(1, 2, 3, 16, 16)
     assert torch.equal(model(blur, torch.rand(1, 2, 32, 8, 8)), blur)
+
+
+RECIPES = sorted(path.stem for path in (CONFIGS / 'recipes').glob('*.py'))
+
+
+@pytest.mark.parametrize('cpu_overrides', [False, True])
+@pytest.mark.parametrize('name', RECIPES)
+def test_every_recipe_is_valid_and_changes_no_network_on_a_cpu(name, cpu_overrides):
+    config = load_config(CONFIGS / f'recipes/{name}.py', cpu_overrides=cpu_overrides)
+    assert config.model == load_config(CONFIGS / f'recipes/{name}.py').model
+
+
+def test_one_recipe_joins_the_others():
+    joined = load_config(CONFIGS / 'recipes/all.py')
+    alone = {name: load_config(CONFIGS / f'recipes/{name}.py') for name in RECIPES}
+    assert joined.default_hooks.crops == alone['progressive_crops'].default_hooks.crops
+    assert joined.default_hooks.ema == alone['ema'].default_hooks.ema
+    assert joined.optim_wrapper.paramwise_cfg == alone['freeze_flow'].optim_wrapper.paramwise_cfg
+    assert joined.custom_hooks == alone['freeze_flow'].custom_hooks
+    assert [loss.type for loss in joined.model.loss.losses] == ['CharbonnierLoss', 'PerceptualLoss']
+    assert joined.model.type == alone['distillation'].model.type
+    assert joined.model.backbone == alone['distillation'].model.backbone

@@ -1,19 +1,24 @@
-"""One of the processes of test_parallel.py: trains in float64 and float32, each with a resume in between.
+"""One of the processes of test_parallel.py: trains in float64 and float32, stopped and resumed in between.
 
-python parallel_training.py WORK_DIR JSON_OF_OVERRIDES CONFIG LAUNCHER ITERATIONS ...
+python parallel_training.py WORK_DIR JSON_OF_OVERRIDES CONFIG LAUNCHER [ITERATION_TO_STOP_IN ...]
 """
 
 import json
+import os
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
-from mmengine.dist import get_rank
+from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 
 from vrtspike.config import load_config
+from vrtspike.engine.processes import processes
 from vrtspike.engine.run_folder import AUTO
 from vrtspike.engine.training import train
+from vrtspike.errors import TrainingStopped
 from vrtspike.models.preprocessor import SpikePreprocessor
 from vrtspike.registry import HOOKS, MODELS
 
@@ -40,16 +45,31 @@ class LossFileHook(Hook):
                 file.write(f'{float(outputs["loss"])!r}\n')
 
 
-def main(work_dir, overrides, config, launcher, *iterations):
+@HOOKS.register_module()
+class SignalHook(Hook):
+    """Sends the last process alone a SIGTERM during one iteration."""
+
+    def __init__(self, iteration):
+        self.iteration = iteration
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == self.iteration and get_rank() == get_world_size() - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main(work_dir, overrides, config, launcher, *stops):
     for name in ('float64', 'float32'):
         torch.set_default_dtype(getattr(torch, name))
-        for i, count in enumerate(iterations):
-            changes = json.loads(overrides) | {'train_cfg.max_iters': int(count), 'model.data_preprocessor.type': 'DefaultTypePreprocessor'}
-            resolved = load_config(config, overrides=changes)
+        for i, stop in enumerate((*stops, None)):
+            changes = {'model.data_preprocessor.type': 'DefaultTypePreprocessor'}
+            resolved = load_config(config, overrides=json.loads(overrides) | changes)
             resolved.experiment_name = f'{name}_{i}'
-            resolved.custom_hooks = [*resolved.custom_hooks, dict(type='LossFileHook')]
-            train(resolved, work_dir=f'{work_dir}/{name}', resume=AUTO, launcher=launcher)
+            hooks = [] if stop is None else [dict(type='SignalHook', iteration=int(stop))]
+            resolved.custom_hooks = [*resolved.custom_hooks, dict(type='LossFileHook'), *hooks]
+            with suppress(TrainingStopped):
+                train(resolved, work_dir=f'{work_dir}/{name}', resume=AUTO, launcher=launcher)
 
 
 if __name__ == '__main__':
-    main(*sys.argv[1:])
+    with processes(sys.argv[4]):
+        main(*sys.argv[1:])

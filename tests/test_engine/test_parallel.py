@@ -32,7 +32,6 @@ SMALL = {
     'optim_wrapper.accumulative_counts': 3,
     # Flow is trained after four iterations: a resumed run and one that is not must release it alike.
     'custom_hooks': [dict(type='FreezeHook', names=['backbone.flow'], iters=4), dict(type='TrainingReportHook')],
-    # Not at the last iteration, where the rate would be another in a run that ends there.
     'param_scheduler': [dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=5)],
 }
 
@@ -59,15 +58,15 @@ def losses(folder):
 
 
 def test_two_processes_equal_one_at_the_same_global_batch(demo_data, tmp_path, port):
-    """Over 20 iterations with accumulation, the two stopped and resumed after ten, between two steps."""
-    for name, batch, prefix, launcher, iterations in (
-        ('one', 2, [sys.executable], 'none', ['20']),
-        ('two', 1, None, 'pytorch', ['10', '20']),
+    """Over 20 iterations with accumulation, the two stopped by a signal to one of them after ten, between two steps."""
+    script = str(HERE / 'parallel_training.py')
+    for name, batch, command, launcher in (
+        ('one', 2, [sys.executable, script], ['none']),
+        ('two', 1, command_of_two(script, port), ['pytorch', '9']),
     ):
-        script = HERE / 'parallel_training.py'
-        prefix = command_of_two(script, port) if prefix is None else [*prefix, str(script)]
-        overrides = json.dumps(demo_data | SMALL | {'train_dataloader.batch_size': batch})
-        run([*prefix, str(tmp_path / name), overrides, str(LITE), launcher, *iterations], tmp_path)
+        overrides = json.dumps(demo_data | SMALL | {'train_cfg.max_iters': 20, 'train_dataloader.batch_size': batch})
+        run([*command, str(tmp_path / name), overrides, str(LITE), *launcher], tmp_path)
+    assert (tmp_path / 'two/float64/iter_10.pth').exists()
     for dtype, tolerance in (('float64', 1e-9), ('float32', 1e-5)):
         one, two = (losses(tmp_path / name / dtype) for name in ('one', 'two'))
         assert len(one) == len(two) == 20

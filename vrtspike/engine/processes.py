@@ -20,13 +20,13 @@ HOOKS_THAT_FREEZE = ('FreezeHook',)
 
 @contextmanager
 def processes(launcher: str, settings: dict | None = None) -> Iterator[None]:
-    """Join the other processes of this training, and leave them in the end.
+    """Join the other processes of this training, and leave them in the end, unless the caller has joined already.
 
     Args:
         launcher: 'none', 'pytorch' (torchrun) or 'slurm' (srun).
         settings: The config's ``env_cfg.dist_cfg``; without a GPU the backend is gloo whatever it says.
     """
-    if launcher == 'none':
+    if launcher == 'none' or torch.distributed.is_initialized():
         yield
         return
     settings = dict(settings or {})

@@ -8,6 +8,7 @@ from vrtspike.hooks.iteration_seed_hook import IterationSeedHook
 from vrtspike.hooks.mean_loss_hook import MeanLossHook
 from vrtspike.hooks.network_summary_hook import NetworkSummaryHook
 from vrtspike.hooks.nonfinite_hook import NonFiniteHook
+from vrtspike.hooks.progressive_crops_hook import ProgressiveCropsHook
 from vrtspike.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from vrtspike.hooks.stage_cost_hook import StageCostHook
 from vrtspike.hooks.stop_signal_hook import StopSignalHook
@@ -22,6 +23,7 @@ __all__ = [
     'MeanLossHook',
     'NetworkSummaryHook',
     'NonFiniteHook',
+    'ProgressiveCropsHook',
     'SafeCheckpointHook',
     'StageCostHook',
     'StopSignalHook',

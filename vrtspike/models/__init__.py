@@ -1,8 +1,9 @@
 """Restorers and their parts."""
 
 from vrtspike.models.backbones import VRT, VRTLite
+from vrtspike.models.distiller import DistilledRestorer
 from vrtspike.models.fusion import TemporalCrossAttention
-from vrtspike.models.losses import CharbonnierLoss
+from vrtspike.models.losses import CharbonnierLoss, PerceptualLoss, SumLoss
 from vrtspike.models.preprocessor import SpikePreprocessor
 from vrtspike.models.restorer import SpikeRestorer
 from vrtspike.models.spike_encoders import SpikeEncoder3D
@@ -11,9 +12,12 @@ from vrtspike.models.tsa import TemporalSelfAttention
 __all__ = [
     'VRT',
     'CharbonnierLoss',
+    'DistilledRestorer',
+    'PerceptualLoss',
     'SpikeEncoder3D',
     'SpikePreprocessor',
     'SpikeRestorer',
+    'SumLoss',
     'TemporalCrossAttention',
     'TemporalSelfAttention',
     'VRTLite',

@@ -1,0 +1,124 @@
+"""Perceptual loss on features of VGG16, and sums of losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vrtspike.checkpoints import load_checkpoint_file, unwrap_state_dict
+from vrtspike.errors import CheckpointError, ConfigError, did_you_mean
+from vrtspike.models.layers.arguments import require_positive
+from vrtspike.models.layers.outside import Outside
+from vrtspike.registry import MODELS
+
+#: Channels of VGG16's convolutions; 0 is a pooling.
+PLAN = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@MODELS.register_module()
+class PerceptualLoss(nn.Module):
+    """Mean absolute difference of VGG16 features (Johnson et al., arXiv 1603.08155), times ``weight``.
+
+    VGG16 is frozen, works frame by frame and is not part of the network's checkpoints.
+
+    Args:
+        weights: File of VGG16's weights trained on ImageNet under torchvision's names (``features.0.weight``, ...).
+            Nothing is downloaded: ask torchvision for ``VGG16_Weights.IMAGENET1K_V1`` once and name the file.
+        layers: Names of activations, ``'relu1_1'`` to ``'relu5_3'``; their losses are added.
+        weight: Factor of the loss.
+
+    Raises:
+        ConfigError: A layer is unknown or the weight not above zero.
+        CheckpointError: The file is missing or does not hold VGG16.
+    """
+
+    def __init__(self, weights: str, layers: Sequence[str] = ('relu3_3',), weight: float = 0.1) -> None:
+        super().__init__()
+        require_positive(type(self).__name__, weight=weight)
+        self.weight = weight
+        places = activation_places()
+        for name in layers:
+            if name not in places:
+                raise ConfigError(f'PerceptualLoss: VGG16 has no layer {name!r}{did_you_mean(name, places)}')
+        self.places = tuple(places[name] for name in layers)
+        self.vgg = Outside(vgg16_features(weights, max(self.places) + 1))
+        self.register_buffer('mean', torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the scalar loss of two clips (B, T, 3, H, W) in [0, 1]."""
+        with torch.no_grad():
+            wanted = self.features(target)
+        found = self.features(prediction)
+        losses = [F.l1_loss(one.float(), other.float()) for one, other in zip(found, wanted, strict=True)]
+        return self.weight * torch.stack(losses).sum()
+
+    def features(self, clip: Tensor) -> list[Tensor]:
+        """Return the chosen activations of all frames, each (B*T, C, h, w)."""
+        x = (clip.flatten(0, 1) - self.mean) / self.std
+        found = []
+        for place, layer in enumerate(self.vgg.module):
+            x = layer(x)
+            if place in self.places:
+                found.append(x)
+        return found
+
+
+@MODELS.register_module()
+class SumLoss(nn.Module):
+    """The sum of several losses, each with its own weight.
+
+    Args:
+        losses: Losses from MODELS that take (restored, sharp).
+    """
+
+    def __init__(self, losses: Sequence[dict | nn.Module]) -> None:
+        super().__init__()
+        if not losses:
+            raise ConfigError('SumLoss got no losses, expected at least one')
+        self.losses = nn.ModuleList(MODELS.build(loss) if isinstance(loss, dict) else loss for loss in losses)
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the scalar sum."""
+        return torch.stack([loss(prediction, target) for loss in self.losses]).sum()
+
+
+def activation_places() -> dict[str, int]:
+    """Return where VGG16's activations lie in its sequence of layers, by name.
+
+    >>> activation_places()['relu3_3']
+    15
+    """
+    places, place, block, number = {}, 0, 1, 1
+    for channels in PLAN:
+        if channels:
+            places[f'relu{block}_{number}'] = place + 1
+            place, number = place + 2, number + 1
+        else:
+            place, block, number = place + 1, block + 1, 1
+    return places
+
+
+def vgg16_features(path: str, count: int) -> nn.Sequential:
+    """Return the first ``count`` layers of VGG16's convolutional part with the weights of a file."""
+    layers: list[nn.Module] = []
+    before = 3
+    for channels in PLAN:
+        layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU()] if channels else [nn.MaxPool2d(2)]
+        before = channels or before
+    network = nn.Sequential(*layers[:count])
+    weights = unwrap_state_dict(load_checkpoint_file(path))
+    found = {key.removeprefix('features.'): value for key, value in weights.items() if key.startswith('features.')}
+    wanted = network.state_dict()
+    wrong = [key for key, value in wanted.items() if key not in found or found[key].shape != value.shape]
+    if wrong:
+        raise CheckpointError(
+            f"{path} does not hold VGG16: 'features.{wrong[0]}' is missing or of another shape, expected "
+            f"{tuple(wanted[wrong[0]].shape)}; save torchvision's vgg16(weights='IMAGENET1K_V1').state_dict() there"
+        )
+    network.load_state_dict({key: found[key] for key in wanted})
+    return network
