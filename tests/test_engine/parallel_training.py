@@ -37,7 +37,7 @@ class DefaultTypePreprocessor(SpikePreprocessor):
 class LossFileHook(Hook):
     """Appends every digit of every loss to a file."""
 
-    priority = 'LOWEST'
+    priority = 'LOW'  # before the hook that stops a training
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         if get_rank() == 0:

@@ -27,9 +27,7 @@ CHECKPOINTS = {'default_hooks': {'checkpoint': {'type': 'SafeCheckpointHook', 'i
 def test_a_signal_saves_and_ends_the_run(make_runner, tmp_path, number):
     before = signal.getsignal(number)
     runner = make_runner(9, hooks=[{'type': 'StopSignalHook'}, Send(2, number)], **CHECKPOINTS)
-    with pytest.raises(
-        TrainingStopped, match=rf'{number.name} stopped the training after iteration 3; saved as'
-    ):
+    with pytest.raises(TrainingStopped, match=rf'{number.name} stopped the training after iteration 3; saved as'):
         runner.train()
     assert load_checkpoint_file(tmp_path / 'run' / 'iter_3.pth')['meta']['iter'] == 3
     assert signal.getsignal(number) == before

@@ -61,7 +61,9 @@ def test_losses_are_those_of_their_formulas(teacher, batch):
 
 
 def test_a_teacher_of_itself_has_nothing_to_say(teacher, batch):
-    net = DistilledRestorer(**teacher, **{key: value for key, value in TEACHER.items() if key != 'type'}, feature_weight=1.0)
+    net = DistilledRestorer(
+        **teacher, **{key: value for key, value in TEACHER.items() if key != 'type'}, feature_weight=1.0
+    )
     net.load_state_dict(net.teacher.module.state_dict())
     losses = net(**batch, mode='loss')
     assert losses['output_distillation_loss'] == losses['feature_distillation_loss'] == 0

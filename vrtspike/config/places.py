@@ -26,7 +26,7 @@ RUNNER_READS = (
     'model_wrapper_cfg', 'sync_bn', 'find_unused_parameters', 'activation_checkpointing', 'efficient_conv_bn_eval',
     'compile', 'runner_type', 'custom_imports',
 )  # fmt: skip
-OUR_KEYS = ('data', 'plugins', 'cpu_overrides', 'applied_cpu_overrides')
+OUR_KEYS = ('data', 'plugins', 'auto_fit', 'cpu_overrides', 'applied_cpu_overrides')
 PARAMWISE_KEYS = (
     'custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult', 'dwconv_decay_mult',
     'dcn_offset_lr_mult', 'bypass_duplicate',

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.logging import MMLogger
+from mmengine.logging import MMLogger, print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from vrtspike.checkpoints import load_checkpoint_file, use_safe_checkpoints
 from vrtspike.engine.faults import faults_explained
+from vrtspike.engine.fitting import is_out_of_memory, out_of_memory_report, remedies
 from vrtspike.engine.processes import agreed, processes, wrap_for_processes
 from vrtspike.engine.run_folder import (
     AUTO,
@@ -22,7 +25,7 @@ from vrtspike.engine.run_folder import (
     newest_whole_checkpoint,
     remove_leftovers,
 )
-from vrtspike.errors import CheckpointError, ConfigError
+from vrtspike.errors import CheckpointError, ConfigError, TrainingFault
 
 
 def train(
@@ -62,8 +65,44 @@ def train(
         follow_bad_samples(config)
         if launcher != 'none':
             wrap_for_processes(config)
+        if launcher != 'none' and config.get('auto_fit'):
+            raise ConfigError(
+                'auto_fit=True works in one process, where nobody waits for the one that failed: find what fits '
+                'without --launcher, then start all with it'
+            )
         with faults_explained(config.work_dir):
+            return run_fitting(config)
+
+
+def run_fitting(config: Config) -> Runner:
+    """Train; out of memory, say what holds it, and with ``auto_fit`` go on with what needs less.
+
+    Raises:
+        TrainingFault: Nothing is left to try, or nothing may be tried.
+    """
+    while True:
+        try:
             return run(config)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            report = out_of_memory_report(config, error)
+            remedy = next(remedies(config), None) if config.get('auto_fit') else None
+            if remedy is None:
+                raise TrainingFault(report) from error
+            saved = newest_whole_checkpoint(Path(config.work_dir))
+            if saved and not remedy.resumable:
+                raise TrainingFault(
+                    f'{report}\nThe batch cannot change between checkpoints: start anew with {remedy.changes}'
+                ) from error
+        # Outside of the handler, whose traceback holds the network that did not fit.
+        gc.collect()
+        torch.cuda.empty_cache()
+        print_log(f'{report}\nauto_fit: on with {remedy.name}: {remedy.changes}', 'current', level=logging.WARNING)
+        config.merge_from_dict(remedy.changes)
+        config.experiment_name = f'{Path(config.work_dir).name}_{remedy.name}'
+        if saved:
+            config.load_from, config.resume = str(saved), True
 
 
 def run(config: Config) -> Runner:
