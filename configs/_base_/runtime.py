@@ -10,6 +10,8 @@ default_hooks = dict(
     mean_loss=dict(type='MeanLossHook'),
     nonfinite=dict(type='NonFiniteHook'),
     stop=dict(type='StopSignalHook'),
+    record=dict(type='RunRecordHook'),
+    progress=dict(type='ProgressHook'),
 )
 custom_hooks = [
     dict(type='NetworkSummaryHook'),

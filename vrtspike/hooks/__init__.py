@@ -8,7 +8,9 @@ from vrtspike.hooks.iteration_seed_hook import IterationSeedHook
 from vrtspike.hooks.mean_loss_hook import MeanLossHook
 from vrtspike.hooks.network_summary_hook import NetworkSummaryHook
 from vrtspike.hooks.nonfinite_hook import NonFiniteHook
+from vrtspike.hooks.progress_hook import ProgressHook
 from vrtspike.hooks.progressive_crops_hook import ProgressiveCropsHook
+from vrtspike.hooks.run_record_hook import RunRecordHook
 from vrtspike.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from vrtspike.hooks.stage_cost_hook import StageCostHook
 from vrtspike.hooks.stop_signal_hook import StopSignalHook
@@ -23,7 +25,9 @@ __all__ = [
     'MeanLossHook',
     'NetworkSummaryHook',
     'NonFiniteHook',
+    'ProgressHook',
     'ProgressiveCropsHook',
+    'RunRecordHook',
     'SafeCheckpointHook',
     'StageCostHook',
     'StopSignalHook',

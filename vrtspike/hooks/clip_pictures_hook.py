@@ -11,6 +11,7 @@ import numpy as np
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmengine.visualization import LocalVisBackend
 
 from vrtspike.files import written_aside
 from vrtspike.metrics import clip_name, luma, playback_frames, psnr, to_uint8_frames
@@ -23,7 +24,8 @@ class ClipPicturesHook(Hook):
     """Writes one picture per validation clip: its middle frame blurred, played back, restored and sharp.
 
     They lie in the run's folder as ``pictures/<sequence>_<first frame>.png``, the latest validation's in place of the
-    one before. On several processes these are the clips of the first.
+    one before. On several processes these are the clips of the first. TensorBoard and the like, where the config has
+    them, get every validation's, so that one can watch the clips improve.
 
     Args:
         max_clips: How many clips get a picture, the first ones; None for all, 0 for none.
@@ -45,8 +47,10 @@ class ClipPicturesHook(Hook):
         for i, sample in enumerate(outputs):
             if self.max_clips is not None and self._written >= self.max_clips:
                 return
-            path = Path(runner.work_dir, 'pictures', f'{file_stem(clip_name(data_batch, i))}.png')
-            write_png(path, clip_strip(clip_panels(data_batch, i, sample)))
+            name = file_stem(clip_name(data_batch, i))
+            strip = clip_strip(clip_panels(data_batch, i, sample))
+            write_png(Path(runner.work_dir, 'pictures', f'{name}.png'), strip)
+            show(runner, f'pictures/{name}', strip)
             self._written += 1
 
     @master_only
@@ -54,6 +58,13 @@ class ClipPicturesHook(Hook):
         """Say where the pictures are."""
         if self._written:
             runner.logger.info(f'Pictures of {self._written} clips: {Path(runner.work_dir, "pictures")}')
+
+
+def show(runner: Runner, name: str, image: np.ndarray) -> None:
+    """Hand an image (H, W, 3) to the visualizer's backends other than the local one, which would pile up files."""
+    for backend in runner.visualizer._vis_backends.values():
+        if not isinstance(backend, LocalVisBackend):
+            backend.add_image(name, image, step=runner.iter)
 
 
 def clip_panels(batch: dict, i: int, sample: dict) -> list[tuple[str, np.ndarray]]:

@@ -1,0 +1,77 @@
+"""A run's folder that tells where the run came from."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shlex
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import get_world_size, master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from vrtspike.environment import describe_environment
+from vrtspike.files import written_aside
+from vrtspike.registry import HOOKS
+
+FILE = 'run.json'
+
+
+@HOOKS.register_module()
+class RunRecordHook(Hook):
+    """Adds one entry to ``run.json`` in the run's folder every time the training starts or goes on.
+
+    The file holds ``starts``, a list of: ``time``, ``command``, ``folder`` (where it was given), ``host``,
+    ``processes``, ``config`` (the resolved config beside it), ``seed``, ``from_iteration``, ``from_checkpoint``,
+    ``effective_batch`` (clips of one optimizer step), ``data`` (for ``train`` and ``val``: ``clips``, ``sequences``,
+    ``names`` of the first 20), ``versions``, ``device``, ``commit``.
+    """
+
+    @master_only
+    def before_train(self, runner: Runner) -> None:
+        """Write the entry; the ones before it stay."""
+        path = Path(runner.work_dir, FILE)
+        starts = json.loads(path.read_text(encoding='utf-8'))['starts'] if path.is_file() else []
+        with written_aside(path) as aside:
+            text = json.dumps({'starts': [*starts, describe_start(runner)]}, indent=2, ensure_ascii=False)
+            aside.write_text(text + '\n', encoding='utf-8')
+        runner.logger.info(f'What this run is: {path}')
+
+
+def describe_start(runner: Runner) -> dict[str, Any]:
+    """Return the entry of ``run.json`` for a training that begins now."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    loaders = {'train': runner.train_dataloader, 'val': runner.val_dataloader if runner.val_loop else None}
+    filename = runner.cfg.filename
+    accumulation = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+    return dict(
+        time=datetime.datetime.now().astimezone().isoformat(timespec='seconds'),
+        command=shlex.join([Path(sys.executable).name, *sys.argv]),
+        folder=str(Path.cwd()),
+        host=socket.gethostname(),
+        processes=get_world_size(),
+        config=Path(filename).name if filename else None,
+        seed=runner.seed,
+        from_iteration=runner.iter,
+        from_checkpoint=runner._load_from,
+        effective_batch=(runner.train_dataloader.batch_size or 1) * accumulation * get_world_size(),
+        data={split: describe_data(loader) for split, loader in loaders.items() if loader is not None},
+        **describe_environment(next(model.parameters()).device),
+    )
+
+
+def describe_data(loader: DataLoader) -> dict[str, Any]:
+    """Return how many clips and sequences a data loader reads, and the names of some."""
+    dataset = loader.dataset
+    sequences = getattr(dataset, 'sequences', None)
+    return {
+        'clips': len(dataset),
+        'sequences': None if sequences is None else len(sequences),
+        'names': None if sequences is None else sorted({sequence.name for sequence in sequences})[:20],
+    }
