@@ -81,6 +81,7 @@ def test_the_tiny_network_restores_a_clip():
 
 
 RECIPES = sorted(path.stem for path in (CONFIGS / 'recipes').glob('*.py'))
+JOINED = [name for name in RECIPES if name not in ('all', 'fsdp')]
 
 
 @pytest.mark.parametrize('cpu_overrides', [False, True])
@@ -92,7 +93,7 @@ def test_every_recipe_is_valid_and_changes_no_network_on_a_cpu(name, cpu_overrid
 
 def test_one_recipe_joins_the_others():
     joined = load_config(CONFIGS / 'recipes/all.py')
-    alone = {name: load_config(CONFIGS / f'recipes/{name}.py') for name in RECIPES}
+    alone = {name: load_config(CONFIGS / f'recipes/{name}.py') for name in JOINED}
     assert joined.default_hooks.crops == alone['progressive_crops'].default_hooks.crops
     assert joined.default_hooks.ema == alone['ema'].default_hooks.ema
     assert joined.optim_wrapper.paramwise_cfg == alone['freeze_flow'].optim_wrapper.paramwise_cfg

@@ -104,7 +104,7 @@ def test_accumulation_keeps_the_clips_of_a_step(minimal_config):
 def test_a_network_that_cannot_be_estimated_is_reported_all_the_same(minimal_config):
     config = minimal_config()
     config.model.type = 'Gone'
-    assert 'What holds it could not be found: KeyError' in out_of_memory_report(config, torch.OutOfMemoryError('CUDA'))
+    assert 'What holds it could not be found: ' in out_of_memory_report(config, torch.OutOfMemoryError('CUDA'))
 
 
 def test_several_processes_are_refused(minimal_config, tmp_path):

@@ -24,7 +24,7 @@ from vrtspike.config.signatures import Keys, keys_of
 # Top-level keys besides the arguments of MMEngine's Runner: what the Runner reads from the config itself, then ours.
 RUNNER_READS = (
     'model_wrapper_cfg', 'sync_bn', 'find_unused_parameters', 'activation_checkpointing', 'efficient_conv_bn_eval',
-    'compile', 'runner_type', 'custom_imports',
+    'compile', 'runner_type', 'strategy', 'custom_imports',
 )  # fmt: skip
 OUR_KEYS = ('data', 'plugins', 'auto_fit', 'cpu_overrides', 'applied_cpu_overrides')
 PARAMWISE_KEYS = (

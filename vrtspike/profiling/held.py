@@ -42,7 +42,10 @@ def held_mib(model: nn.Module, shape: tuple[int, ...], spike_shape: tuple[int, .
         shape: (B, T, 3, H, W) of the frames.
         spike_shape: (B, T, K, Hs, Ws) of the spikes, where the network takes any.
     """
+    trained = [parameter.requires_grad for parameter in model.parameters()]
     model = _on_meta(model).train()
+    for parameter, learns in zip(model.parameters(), trained, strict=True):
+        parameter.requires_grad_(learns)
     tensors = {'blur': torch.empty(shape, device='meta'), 'sharp': torch.empty(shape, device='meta')}
     if spike_shape is not None:
         tensors['spikes'] = torch.empty(spike_shape, device='meta')

@@ -1,0 +1,103 @@
+"""Do the recipes pay? Train with and without one, at equal iterations and several seeds, and record both.
+
+``distillation``: a half-depth child alone against the same child taught by its trained parent.
+``progressive``: small crops for two thirds of the iterations, then the config's, against the config's throughout.
+
+Examples:
+    python benchmarks/recipes.py distillation --out benchmarks/records/training/distillation.json
+    python benchmarks/recipes.py progressive --config configs/vrt_spike_lite.py --seeds 0 1 2 --out progressive.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from statistics import mean
+
+from vrtspike.cli import run_tool, tool_parser
+from vrtspike.config import load_config
+from vrtspike.engine.training import train
+from vrtspike.environment import describe_environment
+from vrtspike.files import written_aside
+
+
+def parse_args() -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    parser.add_argument('recipe', choices=['distillation', 'progressive'])
+    parser.add_argument('--config', default='configs/vrt_spike_tiny.py', help='the parent, and what is compared')
+    parser.add_argument('--depths', nargs='+', type=int, default=[1] * 8, help="the child's, for distillation")
+    parser.add_argument('--iterations', type=int, default=700)
+    parser.add_argument('--teacher-iterations', type=int, default=700)
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
+    parser.add_argument('--out', required=True, metavar='JSON')
+    return parser.parse_args()
+
+
+def run(config: str, folder: Path, seed: int, iterations: int, changes: dict) -> dict:
+    """Train and return ``psnr_db`` of the held-out clips, ``gain_db`` over the blurred ones and ``training_s``."""
+    settings = {
+        'randomness.seed': seed,
+        'train_dataloader.sampler.seed': seed,
+        'train_cfg.max_iters': iterations,
+        'train_cfg.val_interval': iterations,
+        'default_hooks.checkpoint.save_best': None,
+        'default_hooks.checkpoint.interval': iterations,
+    }
+    resolved = load_config(config, overrides=settings | changes)
+    kept = [hook for hook in resolved.custom_hooks if hook.type in ('FreezeHook', 'TrainingReportHook')]
+    resolved.custom_hooks = kept
+    resolved.experiment_name = folder.name
+    began = time.perf_counter()
+    train(resolved, work_dir=str(folder))
+    took = time.perf_counter() - began
+    scores = json.loads((folder / 'report.json').read_text(encoding='utf-8'))['validation']['mean']
+    return {'seed': seed, 'psnr_db': scores['psnr_db'], 'gain_db': scores['gain_db'], 'run_s': took}
+
+
+def distillation(args: argparse.Namespace, folder: Path) -> dict[str, list[dict]]:
+    """Train the parent, then the child alone and taught, once per seed."""
+    parent = run(args.config, folder / 'parent', 0, args.teacher_iterations, {})
+    child = {'model.backbone.depths': args.depths}
+    taught = child | {
+        'model.type': 'DistilledRestorer',
+        'model.teacher': args.config,
+        'model.teacher_checkpoint': str(folder / f'parent/iter_{args.teacher_iterations}.pth'),
+        'model.feature_weight': 0.1,
+    }
+    found = {'parent': [parent], 'alone': [], 'taught': []}
+    for seed in args.seeds:
+        for name, changes in (('alone', child), ('taught', taught)):
+            found[name].append(run(args.config, folder / f'{name}{seed}', seed, args.iterations, changes))
+    return found
+
+
+def progressive(args: argparse.Namespace, folder: Path) -> dict[str, list[dict]]:
+    """Train with the config's crops throughout, and with half of them for two thirds of the iterations."""
+    config = load_config(args.config)
+    crop = config.train_dataloader.dataset.pipeline[0]['size']
+    phases = [dict(crop=crop // 2, iters=2 * args.iterations // 3), dict(crop=crop)]
+    found = {'throughout': [], 'progressive': []}
+    for seed in args.seeds:
+        hook = {'default_hooks.crops': dict(type='ProgressiveCropsHook', phases=phases)}
+        for name, changes in (('throughout', {}), ('progressive', hook)):
+            found[name].append(run(args.config, folder / f'{name}{seed}', seed, args.iterations, changes))
+    return found
+
+
+def main() -> None:
+    args = parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        runs = {'distillation': distillation, 'progressive': progressive}[args.recipe](args, Path(folder))
+    means = {name: mean(one['psnr_db'] for one in found) for name, found in runs.items()}
+    settings = {name: value for name, value in vars(args).items() if name != 'out'}
+    record = dict(recipe=args.recipe, settings=settings, mean_psnr_db=means, runs=runs, **describe_environment('cpu'))
+    with written_aside(args.out) as aside:
+        aside.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
+    print(json.dumps(means), 'written to', args.out)
+
+
+if __name__ == '__main__':
+    run_tool(main)
