@@ -1,6 +1,6 @@
 """Restorers and their parts."""
 
-from vrtspike.models.backbones import VRT
+from vrtspike.models.backbones import VRT, VRTLite
 from vrtspike.models.fusion import TemporalCrossAttention
 from vrtspike.models.losses import CharbonnierLoss
 from vrtspike.models.preprocessor import SpikePreprocessor
@@ -10,6 +10,7 @@ from vrtspike.models.tsa import TemporalSelfAttention
 
 __all__ = [
     'VRT',
+    'VRTLite',
     'CharbonnierLoss',
     'SpikeEncoder3D',
     'SpikePreprocessor',
