@@ -113,12 +113,14 @@ def train(runs: list[Any], args: argparse.Namespace, common: dict[str, Any]) -> 
     config_of(runs[0].variant)  # without a reference there is nothing to compare with
     with Progress() as progress:
         task = progress.add_task('', total=len(runs))
-        return train_all(
+        failures = train_all(
             runs,
             config_of,
             Path(__file__).with_name('train.py'),
             lambda what, done: progress.update(task, description=what, completed=done, refresh=True),
         )
+        progress.update(task, description='done', completed=len(runs))
+    return failures
 
 
 def show(record: dict[str, Any]) -> None:

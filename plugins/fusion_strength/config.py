@@ -1,6 +1,6 @@
 """The tiny network with the strength of its fusion heads in the log.
 
-    python tools/train.py plugins/fusion_strength/config.py
+python tools/train.py plugins/fusion_strength/config.py
 """
 
 _base_ = '../../configs/vrt_spike_tiny.py'

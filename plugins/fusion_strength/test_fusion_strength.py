@@ -17,7 +17,7 @@ def loaded():
 
 def logged(work_dir):
     """Return the strengths that a run has logged, one dict per logged iteration."""
-    (path,) = Path(work_dir).glob('*/vis_data/*.json')
+    (path,) = Path(work_dir).glob('*/vis_data/scalars.json')
     records = [json.loads(line) for line in path.read_text().splitlines()]
     return [{key: value for key, value in each.items() if key.startswith('fusion/')} for each in records]
 
@@ -43,10 +43,10 @@ def test_heads_are_left_as_they_were(tmp_path):
 
 def test_a_model_without_fusion_is_refused(tmp_path):
     with pytest.raises(ConfigError, match='has no fusion heads'):
-        train_briefly(tmp_path, [dict(type='FusionStrengthHook')], model=torch_only())
+        train_briefly(tmp_path, [dict(type='FusionStrengthHook')], model=without_fusion())
 
 
-def torch_only():
+def without_fusion():
     model = tiny_restorer()
     del model.fusion
     return model

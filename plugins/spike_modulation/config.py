@@ -1,6 +1,6 @@
 """The tiny network with spikes that modulate its RGB features.
 
-    python tools/train.py plugins/spike_modulation/config.py
+python tools/train.py plugins/spike_modulation/config.py
 """
 
 _base_ = '../../configs/vrt_spike_tiny.py'

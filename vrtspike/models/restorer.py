@@ -80,7 +80,7 @@ class SpikeRestorer(BaseModel):
         )
 
     def scale_of(self, stage_index: int) -> int:
-        """Return which of the encoder's maps a stage takes: i for features at 1/2^i of the size, or the last there is."""
+        """Return which of the encoder's maps a stage takes: i for features at 1/2^i of the size, or the last one."""
         divisors = self.backbone.stage_scales
         if not 0 <= stage_index < len(divisors):
             raise ConfigError(

@@ -90,7 +90,7 @@ def check_representation(config: dict[str, Any], steps: int = 32) -> None:
     spikes = np.random.default_rng(0).integers(0, 2, (steps, *SIZE)).astype(np.uint8)
     before = spikes.copy()
     first, second = represent(spikes), represent(spikes)
-    assert first.ndim == 3 and first.shape[1:] == SIZE, f'{name}: returned {first.shape}, expected (K, {SIZE})'
+    assert first.shape == (len(first), *SIZE), f'{name}: returned {first.shape}, expected (K, {SIZE})'
     assert first.dtype == np.float32, f'{name}: returned {first.dtype}, expected float32'
     assert np.isfinite(first).all(), f'{name}: returned values that are not finite'
     assert np.array_equal(first, second), f'{name}: two calls with the same spikes return different values'

@@ -16,9 +16,10 @@ from vrtspike.registry import FUSION_HEADS
 
 @FUSION_HEADS.register_module()
 class WindowCrossAttention(ChunkedPart):
-    """Let RGB features read the spikes around them in space and time: x = rgb + WA(LN(rgb), LN(spike)), x += MLP(LN(x)).
+    """Let RGB features read the spikes around them: x = rgb + WA(LN(rgb), LN(spike)), x += MLP(LN(x)).
 
-    WA is multi-head attention inside windows with a learnt bias per relative position (arXiv 2103.14030, 2106.13230):
+    WA is multi-head attention inside windows over space and time with a learnt bias per relative position
+    (arXiv 2103.14030, 2106.13230):
     spikes need not lie at the pixel that they belong to. The last layers of WA and MLP begin at zero, so the head
     begins as the identity.
 

@@ -60,9 +60,7 @@ def tuned_options(
     return _found[situation]
 
 
-def candidates(
-    first: Tensor, inputs: int, free_bytes: int, window: tuple[int, int] = (1, 1)
-) -> list[ChunkOptions]:
+def candidates(first: Tensor, inputs: int, free_bytes: int, window: tuple[int, int] = (1, 1)) -> list[ChunkOptions]:
     """Return options of different chunks, each within :data:`MEMORY_SHARE` of ``free_bytes``; the smallest always.
 
     Args:
