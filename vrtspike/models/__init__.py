@@ -10,11 +10,11 @@ from vrtspike.models.tsa import TemporalSelfAttention
 
 __all__ = [
     'VRT',
-    'VRTLite',
     'CharbonnierLoss',
     'SpikeEncoder3D',
     'SpikePreprocessor',
     'SpikeRestorer',
     'TemporalCrossAttention',
     'TemporalSelfAttention',
+    'VRTLite',
 ]

@@ -1,7 +1,7 @@
-"""VRTLite: VRT's course of stages made of separable convolutions, for CPUs and for distillation.
+"""VRTLite: VRT's course of stages made of plain convolutions, for CPUs and for distillation.
 
-Shapes: clip (B, T, C, H, W) with values in [0, 1]; features between stages (B, C, T, H, W); inside a stage (B, T, H,
-W, C), so that pointwise layers are plain matrix products; flows (B, T-1, 2, H, W).
+Shapes: clip (B, T, C, H, W) with values in [0, 1]; features between stages (B, C, T, H, W); frames inside a stage
+(B*T, C, H, W); flows (B, T-1, 2, H, W).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vrtspike.errors import ConfigError
-from vrtspike.models.backbones.vrt import RESHAPES, SCALES, pad_to_multiple
-from vrtspike.models.backbones.vrt_stage import make_reshape
-from vrtspike.models.layers.arguments import require_positive, require_positive_integers
+from vrtspike.models.backbones.vrt import RESHAPES, SCALES
+from vrtspike.models.layers.arguments import require_positive_integers
+from vrtspike.models.layers.clips import check_clip, pad_to_multiple
 from vrtspike.models.layers.flow import clip_flows
 from vrtspike.models.layers.frame_conv import FrameConv
 from vrtspike.models.layers.shared_flow import SharedPyramidFlow
 from vrtspike.models.layers.warp import warp
-from vrtspike.profiling import stage
+from vrtspike.profiling import part, stage
 from vrtspike.registry import BACKBONES
 
 FLOW_SCALE = 4
@@ -33,17 +33,16 @@ Fuse = Callable[[int, Tensor], Tensor]
 class VRTLite(nn.Module):
     """A light network with VRT's seven scales, skips and fusion places, and none of its costly operators.
 
-    Attention in windows becomes gated depthwise convolution. Deformable convolution behind four dense ones becomes
-    flow warping and one separable convolution, at 1/4 and 1/8 of the size alone, where its motion is found too. Few
-    blocks run at full resolution, and there is no stage 8. Clips may have any size; untrained it is the identity.
+    Attention in windows becomes residual blocks of two convolutions without normalisation. Deformable convolution
+    behind four dense ones becomes flow warping and one separable convolution, at 1/4 and 1/8 of the size alone, and
+    flow is found on frames of a quarter of the size. One narrow block runs in each of the two stages at full
+    resolution, and there is no stage 8. Clips may have any size; untrained it is the identity.
 
     Args:
         in_chans: Channels of the clip; the first three are the image.
         embed_dims: Channels of stages 1-7. Stages of one scale are added and so agree: 7 and 1, 6 and 2, 5 and 3.
-        depths: Blocks of stages 1-7.
-        kernel_size: Side of the depthwise convolutions, odd.
-        mlp_ratio: Channels of each of a block's two gated branches per channel.
-        flow_weights: A file of one level of flow network; None takes the one that ships with the package.
+        depths: Residual blocks of stages 1-7; 0 leaves the change of scale and the alignment.
+        flow_weights: A file of one level of the flow network; None takes the one that ships with the package.
 
     Raises:
         ConfigError: The lists do not have one entry per stage or disagree, or a number cannot work.
@@ -56,21 +55,17 @@ class VRTLite(nn.Module):
         in_chans: int = 3,
         embed_dims: Sequence[int] = (16, 32, 48, 64, 48, 32, 16),
         depths: Sequence[int] = (1, 2, 2, 2, 2, 2, 1),
-        kernel_size: int = 3,
-        mlp_ratio: float = 2.0,
         flow_weights: str | None = None,
     ) -> None:
         super().__init__()
-        check_arguments(in_chans, embed_dims, depths, kernel_size, mlp_ratio)
+        check_arguments(in_chans, embed_dims, depths)
         self.in_channels = in_chans
         self.stage_channels = (embed_dims[0], *embed_dims)
         self.stage_scales = (1, *SCALES)
         self.flow = SharedPyramidFlow(flow_weights)
         self.conv_first = FrameConv(in_chans, embed_dims[0])
         for i, (scale, reshape) in enumerate(zip(SCALES, RESHAPES, strict=True)):
-            lite_stage = LiteStage(
-                reshape, self.stage_channels[i], embed_dims[i], depths[i], kernel_size, mlp_ratio, scale >= FLOW_SCALE
-            )
+            lite_stage = LiteStage(reshape, self.stage_channels[i], embed_dims[i], depths[i], scale >= FLOW_SCALE)
             setattr(self, f'stage{i + 1}', lite_stage)
         self.conv_last = FrameConv(embed_dims[0], 3)
         nn.init.zeros_(self.conv_last.weight)
@@ -108,8 +103,7 @@ class VRTLite(nn.Module):
         Returns:
             (B, T, 3, H, W).
         """
-        if clip.ndim != 5 or clip.shape[2] != self.in_channels:
-            raise ValueError(f'VRTLite: expected a clip (B, T, {self.in_channels}, H, W), found {tuple(clip.shape)}')
+        check_clip(self, clip, self.in_channels)
         height, width = clip.shape[-2:]
         clip = pad_to_multiple(clip, 8)
         image = clip[:, :, :3]
@@ -146,107 +140,93 @@ class VRTLite(nn.Module):
 
 
 class LiteStage(nn.Module):
-    """A change of scale, alignment of the neighbouring frames, gated separable blocks.
+    """A change of scale, alignment of the neighbouring frames, residual convolutions.
 
     Args:
-        reshape: 'none', 'down' or 'up'; see :func:`~vrtspike.models.backbones.vrt_stage.make_reshape`.
+        reshape: 'none', 'down' (halved) or 'up' (doubled).
         in_channels: Channels that come in.
         channels: Channels of the stage.
-        depth: Number of blocks.
-        kernel_size: Side of the depthwise convolutions.
-        mlp_ratio: Channels of each gated branch per channel.
+        depth: Number of residual blocks; may be 0.
         aligned: Whether neighbouring frames are aligned and merged.
     """
 
-    def __init__(
-        self,
-        reshape: str,
-        in_channels: int,
-        channels: int,
-        depth: int,
-        kernel_size: int,
-        mlp_ratio: float,
-        aligned: bool,
-    ) -> None:
+    def __init__(self, reshape: str, in_channels: int, channels: int, depth: int, aligned: bool) -> None:
         super().__init__()
         self.reshape = make_reshape(reshape, in_channels, channels)
-        self.align = SeparableAlignment(channels, kernel_size) if aligned else None
-        self.blocks = nn.Sequential(*(GatedSeparableBlock(channels, kernel_size, mlp_ratio) for _ in range(depth)))
+        self.align = SeparableAlignment(channels) if aligned else None
+        self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(depth)))
 
     def forward(self, x: Tensor, flows: tuple[Tensor, Tensor] | None) -> Tensor:
         """Return the stage's features (B, channels, T, H', W') from (B, in_channels, T, H, W)."""
-        x = self.reshape(x).permute(0, 2, 3, 4, 1)
+        frames = x.transpose(1, 2)
+        x = self.reshape(frames.flatten(0, 1))
         if self.align is not None:
-            x = x + self.align(x, *flows)
-        return self.blocks(x).permute(0, 4, 1, 2, 3)
+            with part('alignment') as p:
+                x = p.enter(x)
+                x = p.leave(x + self.align(x.unflatten(0, frames.shape[:2]), *flows).flatten(0, 1))
+        with part('convolution') as p:
+            x = p.leave(self.blocks(p.enter(x)))
+        return x.unflatten(0, frames.shape[:2]).transpose(1, 2)
+
+
+def make_reshape(kind: str, in_channels: int, channels: int) -> nn.Module:
+    """Return what brings frames (N, C, H, W) to a stage's scale."""
+    if kind == 'none':
+        return nn.Identity()
+    if kind == 'down':
+        return nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * in_channels, channels, 1))
+    return nn.Sequential(nn.Conv2d(in_channels, 4 * channels, 1), nn.PixelShuffle(2))
+
+
+class ResidualBlock(nn.Module):
+    """``x + conv(relu(conv(x)))`` with 3x3 convolutions and no normalisation, on (N, C, H, W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(F.relu(self.conv1(x)))
 
 
 class SeparableAlignment(nn.Module):
-    """Merge every frame with its neighbours: warped by flow, then one depthwise and one pointwise convolution."""
+    """Merge every frame with its neighbours: warped by flow, then a depthwise and a pointwise convolution.
 
-    def __init__(self, channels: int, kernel_size: int) -> None:
+    Args:
+        channels: C.
+    """
+
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.depthwise = DepthwiseConv(3 * channels, kernel_size)
-        self.pointwise = nn.Linear(3 * channels, channels)
+        self.depthwise = nn.Conv2d(3 * channels, 3 * channels, 3, padding=1, groups=3 * channels)
+        self.pointwise = nn.Conv2d(3 * channels, channels, 1)
 
     def forward(self, x: Tensor, backward: Tensor, forward: Tensor) -> Tensor:
-        """Return what to add to (B, T, H, W, C), given the flows (B, T-1, 2, H, W) to the next and previous frames."""
+        """Return what to add to (B, T, C, H, W), given the flows (B, T-1, 2, H, W) to the next and previous frames."""
         after = F.pad(warp_frames(x[:, 1:], backward), (0, 0, 0, 0, 0, 0, 0, 1))
         before = F.pad(warp_frames(x[:, :-1], forward), (0, 0, 0, 0, 0, 0, 1, 0))
-        return self.pointwise(self.depthwise(torch.cat((x, after, before), dim=-1)))
+        frames = torch.cat((x, after, before), dim=2).flatten(0, 1)
+        return self.pointwise(self.depthwise(frames)).unflatten(0, x.shape[:2])
 
 
 def warp_frames(x: Tensor, flow: Tensor) -> Tensor:
-    """Return frames (B, T, H, W, C) warped by (B, T, 2, H, W)."""
-    if not x.numel():
-        return x
-    warped = warp(x.permute(0, 1, 4, 2, 3).flatten(0, 1), flow.flatten(0, 1))
-    return warped.unflatten(0, x.shape[:2]).permute(0, 1, 3, 4, 2)
+    """Return frames (B, T, C, H, W) warped by (B, T, 2, H, W)."""
+    return warp(x.flatten(0, 1), flow.flatten(0, 1)).view_as(x) if x.shape[1] else x
 
 
-class GatedSeparableBlock(nn.Module):
-    """``x + fc2(gelu(a) * b)`` with (a, b) from norm, a pointwise and a depthwise convolution, on (B, T, H, W, C)."""
-
-    def __init__(self, channels: int, kernel_size: int, mlp_ratio: float) -> None:
-        super().__init__()
-        hidden = max(1, round(channels * mlp_ratio))
-        self.norm = nn.LayerNorm(channels)
-        self.fc1 = nn.Linear(channels, 2 * hidden)
-        self.depthwise = DepthwiseConv(2 * hidden, kernel_size)
-        self.fc2 = nn.Linear(hidden, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        gate, value = self.depthwise(self.fc1(self.norm(x))).chunk(2, dim=-1)
-        return x + self.fc2(F.gelu(gate) * value)
-
-
-class DepthwiseConv(nn.Conv2d):
-    """A depthwise convolution of every frame of (B, T, H, W, C), which stays channels last in memory."""
-
-    def __init__(self, channels: int, kernel_size: int) -> None:
-        super().__init__(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        frames = x.flatten(0, 1).permute(0, 3, 1, 2)
-        return super().forward(frames).permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
-
-
-def check_arguments(
-    in_chans: int, embed_dims: Sequence[int], depths: Sequence[int], kernel_size: int, mlp_ratio: float
-) -> None:
+def check_arguments(in_chans: int, embed_dims: Sequence[int], depths: Sequence[int]) -> None:
     """Refuse arguments that cannot work; see :class:`VRTLite`."""
     for name, numbers in (('embed_dims', embed_dims), ('depths', depths)):
         if len(numbers) != len(SCALES):
             raise ConfigError(f'VRTLite: {name} has {len(numbers)} entries; expected one per stage, {len(SCALES)}')
-        require_positive_integers('VRTLite', **{f'{name}[{i}]': number for i, number in enumerate(numbers)})
+    require_positive_integers('VRTLite', **{f'embed_dims[{i}]': number for i, number in enumerate(embed_dims)})
     if list(embed_dims) != list(embed_dims)[::-1]:
         raise ConfigError(
             f'VRTLite: stages 7 and 1, 6 and 2, 5 and 3 are added, but embed_dims={list(embed_dims)} is not the same '
             'from both ends'
         )
-    require_positive_integers('VRTLite', kernel_size=kernel_size)
-    require_positive('VRTLite', mlp_ratio=mlp_ratio)
-    if in_chans < 3 or kernel_size % 2 == 0:
-        raise ConfigError(
-            f'VRTLite: in_chans={in_chans} (at least 3, the image first) and kernel_size={kernel_size} (an odd number)'
-        )
+    if min(depths) < 0:
+        raise ConfigError(f'VRTLite: depths={list(depths)}; expected numbers of blocks, 0 or more')
+    if in_chans < 3:
+        raise ConfigError(f'VRTLite: in_chans={in_chans}; expected at least 3, of which the first three are the image')
