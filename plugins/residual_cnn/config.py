@@ -1,4 +1,4 @@
-"""A network of frame-wise residual blocks that learns in half a minute on a CPU core, to compare fusion heads in.
+"""A network of frame-wise residual blocks that learns in a minute on a CPU core, to compare fusion heads in.
 
 python tools/train.py plugins/residual_cnn/config.py
 """
@@ -30,7 +30,7 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, by_epoch=False, begin=0, end=20),
     dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=False, begin=20),
 ]
-train_cfg = dict(max_iters=350)
+train_cfg = dict(max_iters=600)
 custom_hooks = [
     dict(type='NetworkSummaryHook'),
     dict(type='TrainingReportHook'),

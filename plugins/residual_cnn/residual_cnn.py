@@ -1,4 +1,4 @@
-"""A backbone small enough to learn in half a minute on a CPU core: what fusion heads are compared in."""
+"""A backbone small enough to learn in a minute on a CPU core: what fusion heads are compared in."""
 
 from __future__ import annotations
 

@@ -20,6 +20,8 @@ TINY = dict(
     bins=BINS, channels=CHANNELS, heads=2, states=2,
 )  # fmt: skip
 """Small values of arguments that parts commonly have; a part is given those that it takes."""
+TINY_OF = dict(VRTLite=dict(depths=[1] * 7, embed_dims=[8] * 7))
+"""Where a part of ours reads such an argument otherwise."""
 
 REGISTRIES = dict(backbone=BACKBONES, spike_encoder=SPIKE_ENCODERS, tsa=TSA, fusion=FUSION_HEADS)
 DEFAULTS = dict(
@@ -30,10 +32,10 @@ DEFAULTS = dict(
 def tiny_arguments(registry: Registry, name: str, **arguments: Any) -> dict[str, Any]:
     """Return arguments that make the part ``name`` small: those of :data:`TINY` that it takes, and ``arguments``.
 
-    A class whose lists have other lengths says so itself, with a class attribute ``tiny = dict(...)``.
+    A plugin's class that reads one otherwise says so itself, with a class attribute ``tiny = dict(...)``.
     """
     part = registry.get(name)
-    small = {**TINY, **getattr(part, 'tiny', {}), **arguments}
+    small = {**TINY, **TINY_OF.get(name, {}), **getattr(part, 'tiny', {}), **arguments}
     return {key: small[key] for key in keys_of(part).names if key in small}
 
 

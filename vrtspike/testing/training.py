@@ -63,7 +63,7 @@ def train_briefly(
     )
     if 'model' not in settings:
         torch.manual_seed(0)
-        settings['model'] = tiny_restorer()
+        settings['model'] = tiny_restorer(backbone='VRTLite')
     runner = Runner(**made | settings)
     runner.train()
     return runner
