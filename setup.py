@@ -25,6 +25,7 @@ REQUIRES = [
     'fvcore>=0.1.5.post20221221',
     # SSIM as published, and the demo's photographs ship inside it.
     'scikit-image>=0.24',
+    'scipy>=1.11',
     'rich>=13',
     'matplotlib>=3.8',
 ]
@@ -48,7 +49,8 @@ class BuildWithMim(build_py):
         mim = Path(self.build_lib, 'vrtspike', '.mim')
         shutil.rmtree(mim, ignore_errors=True)
         for folder in ('configs', 'tools', 'plugins'):
-            shutil.copytree(ROOT / folder, mim / folder, ignore=shutil.ignore_patterns('__pycache__', '.*'))
+            if (ROOT / folder).is_dir():  # the package does without plugins
+                shutil.copytree(ROOT / folder, mim / folder, ignore=shutil.ignore_patterns('__pycache__', '.*'))
 
 
 setup(

@@ -30,10 +30,11 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, by_epoch=False, begin=0, end=20),
     dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=False, begin=20),
 ]
-train_cfg = dict(max_iters=600)
+train_cfg = dict(max_iters=500)
 custom_hooks = [
     dict(type='NetworkSummaryHook'),
     dict(type='TrainingReportHook'),
+    dict(type='FlopsHook'),
     dict(type='StageCostHook', interval=10, roofline=False),
 ]
 cpu_overrides = dict(_delete_=True)

@@ -88,7 +88,7 @@ def test_variants_differ_in_their_overrides_alone_and_are_measured():
     base, gated = (resolve(each, config, common, [], full_length=True) for each in (Variant('reference'), variant))
     assert gated.model.fusion == dict(type='GatedFusion')
     assert base.train_cfg.max_iters == gated.train_cfg.max_iters == 50
-    assert sum(hook.type == 'StageCostHook' for hook in gated.custom_hooks) == 1
+    assert [hook.type for hook in gated.custom_hooks].count('StageCostHook') == 1
     gated.model.fusion = base.model.fusion
     assert gated.to_dict() == base.to_dict()
 

@@ -62,9 +62,10 @@ def test_every_pair_of_parts_restores(names):
     assert loss.isfinite()
 
 
-@given(
-    st.dictionaries(st.sampled_from('abcd'), st.lists(st.sampled_from('123456'), min_size=1, unique=True), min_size=2)
-)
+VALUES = st.lists(st.sampled_from('123456'), min_size=1, unique=True)
+
+
+@given(st.dictionaries(st.sampled_from('abcd'), VALUES, min_size=2))
 def test_pairs_are_covered_by_few_combinations(factors):
     found = pairwise(factors)
     for one, other in combinations(factors, 2):

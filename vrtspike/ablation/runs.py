@@ -20,9 +20,10 @@ from vrtspike.config import load_config
 from vrtspike.engine.training import newest_checkpoint, wants_cpu_overrides
 from vrtspike.errors import ConfigError, VrtSpikeError
 from vrtspike.files import written_aside
-from vrtspike.registry import HOOKS
 
-INSTRUMENT = 'StageCostHook'
+INSTRUMENT = ('FlopsHook', 'StageCostHook')
+"""Hooks that every variant is measured with."""
+
 LAST_LINES = 15
 
 
@@ -59,7 +60,7 @@ class Run:
 def resolve(
     variant: Variant, config: str | Path, common: Mapping[str, Any], plugins: Sequence[str], full_length: bool
 ) -> Config:
-    """Return the config that a variant trains, checked, with the instrument among its hooks where there is one.
+    """Return the config that a variant trains, checked, with the instrument among its hooks.
 
     Args:
         variant: Its overrides win over ``common``.
@@ -75,8 +76,8 @@ def resolve(
         cpu_overrides=wants_cpu_overrides(refused=full_length),
     )
     hooks = resolved.get('custom_hooks') or []
-    if INSTRUMENT in HOOKS and not any(hook.type == INSTRUMENT for hook in hooks):
-        resolved.custom_hooks = [*hooks, dict(type=INSTRUMENT)]
+    present = {hook.type for hook in hooks}
+    resolved.custom_hooks = [*hooks, *(dict(type=name) for name in INSTRUMENT if name not in present)]
     return resolved
 
 
@@ -117,14 +118,14 @@ def train_all(
     for done, run in enumerate(runs):
         name = run.variant.name
         progress(f'{name}, seed {run.seed}', done)
-        if name in failures or run.report.is_file():
+        if name in failures:
             continue
         try:
             write_config(resolve_variant(run.variant), run.config)
         except VrtSpikeError as error:
             failures[name] = str(error)
             continue
-        failure = train(run, train_tool)
+        failure = '' if run.report.is_file() else train(run, train_tool)
         if failure:
             failures[name] = f'seed {run.seed}: {failure}'
     return failures
