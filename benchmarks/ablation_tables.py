@@ -46,11 +46,10 @@ def section(root: Path, name: str) -> str:
     record = json.loads(path.read_text(encoding='utf-8'))
     device = record['device']
     threads = f', {device["threads"]} thread(s)' if 'threads' in device else ''
-    where = f'{device["name"]}{threads}, torch {record["versions"]["torch"]}, commit {record["commit"][:8]}'
     seeds = ', '.join(map(str, record['seeds']))
-    return (
-        f'\n{markdown(record)}\n\n`{record["config"]}`, {record["iterations"]} iterations, seeds {seeds}; {where}.\n\n'
-    )
+    how = f'`{record["config"]}`, {record["iterations"]} iterations, seeds {seeds}'
+    where = f'{device["name"]}{threads}, torch {record["versions"]["torch"]}, commit {record["commit"][:8]}'
+    return f'\n{markdown(record)}\n\n{how}; {where}.\n\n'
 
 
 if __name__ == '__main__':

@@ -63,7 +63,7 @@ def test_ruff_has_nothing_to_say(tmp_path):
     for kind in KINDS:
         write_plugin(kind, f'written_{kind}', tmp_path)
     for command in (['check'], ['format', '--diff']):
-        process = run('-m', 'ruff', *command, '--config', ROOT / 'pyproject.toml', tmp_path, cwd=tmp_path)
+        process = run('-m', 'ruff', *command, '--config', ROOT / 'pyproject.toml', tmp_path, cwd=ROOT)
         assert process.returncode == 0, process.stdout
 
 
