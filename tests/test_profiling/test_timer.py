@@ -202,7 +202,7 @@ class Spent:
 
 
 PATIENCE = 30
-"""A busy machine may hold the process between two marks. It does not do so every time; a wrong timer is always wrong."""
+"""Attempts: a busy machine may hold the process between two marks, but not always; a wrong timer is always wrong."""
 
 
 def within(measured, true):
@@ -290,6 +290,20 @@ def test_the_host_clock_is_wrong_where_work_is_queued_and_the_devices_clock_is_n
     device = Device()
     seconds = {('first', 'forward'): 0.02, ('second', 'forward'): 0.06,
                ('first', 'backward'): 0.04, ('second', 'backward'): 0.03}  # fmt: skip
+    attempts = []
+    for _ in range(PATIENCE):
+        ours, host = queued_work_by_both_clocks(device, seconds)
+        attempts.append((ours, host))
+        if all(
+            within_a_tenth(ours[key], 1e3 * true) and host[key] < 0.1 * 1e3 * true  # the host only launched the work
+            for key, true in seconds.items()
+        ):
+            return
+    pytest.fail(f'(ours, host): {attempts}')
+
+
+def queued_work_by_both_clocks(device, seconds):
+    """Return the milliseconds of every stage and phase by the device's clock and by the host's."""
     on_device, on_host = StageTimer(DeviceClock(device)), StageTimer(HostClock())
     with listening(on_device), listening(on_host):
         for timer in (on_device, on_host):
@@ -300,11 +314,12 @@ def test_the_host_clock_is_wrong_where_work_is_queued_and_the_devices_clock_is_n
         timelines = [timer.stop() for timer in (on_device, on_host)]
     assert not timelines[0].complete()  # nobody has waited for the device
     device.queue.join()
-    ours, host = (timeline.times() for timeline in timelines)
-    for (name, phase), true in seconds.items():
-        owner = Owner(name, None, phase)
-        assert ours[owner] == pytest.approx(1e3 * true, rel=0.1, abs=2)
-        assert host[owner] < 0.1 * 1e3 * true  # the host only launched the work
+    times = [timeline.times() for timeline in timelines]
+    return [{key: each[Owner(key[0], None, key[1])] for key in seconds} for each in times]
+
+
+def within_a_tenth(measured, true):
+    return abs(measured - true) <= 0.1 * true
 
 
 def test_a_timeline_is_read_in_order_of_its_marks():
