@@ -161,7 +161,8 @@ class ClipDataset(Dataset):
         if sequence.spike is not None:
             sample['spikes'] = packed_spikes(sequence, positions, self.local)
             meta['threshold'] = sequence.threshold
-            sample.setdefault('blur', playback(sample['spikes'], sequence.threshold))
+            if 'blur' not in sample:
+                sample['blur'] = playback(sample['spikes'], sequence.threshold)
         return {**sample, 'meta': meta}
 
     def local(self, path: Path) -> Path:
