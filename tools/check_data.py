@@ -67,9 +67,8 @@ def main() -> None:
     if problems:
         listing = '\n'.join(f'  - {problem}' for problem in problems)
         raise DataError(f'the data set has {len(problems)} problem(s):\n{listing}')
-    print(
-        '\nNothing is wrong with it.' if args.thorough else '\nNothing is wrong with names, lengths and first frames.'
-    )
+    looked_at = 'its files' if args.thorough else 'names, lengths and first frames'
+    print(f'\nNothing is wrong with {looked_at}.')
 
 
 def cells(found: SplitInventory, clip_len: int) -> list[object]:

@@ -4,7 +4,7 @@ import pytest
 
 from vrtspike.datasets import detect_source
 from vrtspike.datasets.layouts import detect_type
-from vrtspike.errors import DataError
+from vrtspike.errors import DataError, RegistryError
 from vrtspike.testing.data_sets import write_gopro, write_recordings, write_rgb, write_x4k
 
 WRITERS = {
@@ -37,6 +37,8 @@ def test_unknown_folders_are_refused(tmp_path):
         detect_source(tmp_path, {})
     with pytest.raises(DataError, match='does not exist'):
         detect_source(tmp_path / 'none', {})
+    with pytest.raises(RegistryError, match="did you mean 'GoProSpike'"):
+        detect_source(tmp_path, {'type': 'GoProSpikes'})
 
 
 def test_one_split_is_enough(tiny_copy):

@@ -25,7 +25,7 @@ class SkippingClips(torch.utils.data.Dataset):
 
 
 @pytest.fixture
-def run(make_runner, tmp_path, caplog):
+def run(make_runner, log_of, tmp_path):
     """Return a function that trains for some iterations of one clip each and returns what was logged."""
 
     def run(iters):
@@ -36,10 +36,8 @@ def run(make_runner, tmp_path, caplog):
             [BadSamplesHook(), TrainingReportHook()],
             train_dataloader={**loader, 'collate_fn': {'type': 'default_collate'}},
         )
-        runner.logger.propagate = True
-        with caplog.at_level('INFO'):
-            runner.train()
-        return caplog.text, json.loads((tmp_path / 'run' / 'report.json').read_text())
+        runner.train()
+        return log_of(runner), json.loads((tmp_path / 'run' / 'report.json').read_text())
 
     return run
 

@@ -77,9 +77,7 @@ def test_only_a_thorough_check_reads_every_frame(gopro, tmp_path):
 @pytest.mark.parametrize(
     ('arguments', 'expected'),
     [
-        (['absent'], 'absent does not exist'),
         (['.'], 'shows no layout that is known'),
-        (['.', '--options', 'type=GoProSpikes'], "did you mean 'GoProSpike'"),
         (['.', '--options', 'type=RGBClips', 'steps=3'], 'steps'),
     ],
 )

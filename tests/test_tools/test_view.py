@@ -64,7 +64,6 @@ def test_any_layout_and_a_bare_file_can_be_looked_at(tmp_path):
 @pytest.mark.parametrize(
     ('arguments', 'expected'),
     [
-        (['--out', 'x.txt'], 'no suffix of a picture'),
         (['--out', 'x.png', '--sequence', '000_astronaut_'], "did you mean '000_astronaut'"),
         (['--out', 'x.png', '--first', 9], 'chooses none'),
     ],
