@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vrtspike.cli import OverrideAction, run_tool, tool_parser
+from vrtspike.cli import add_source_argument, run_tool, tool_parser
 from vrtspike.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,14 +29,7 @@ COLUMNS = ('split', 'videos', 'frames', 'clips', 'RGB', 'spikes', 'steps', 'thre
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('root', type=Path, metavar='ROOT', help='the folder of the data set')
-    parser.add_argument(
-        '--options',
-        nargs='+',
-        action=OverrideAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='arguments of the clip source, as in type=GoProSpike threshold=2',
-    )
+    add_source_argument(parser)
     parser.add_argument('--clip-len', type=int, default=5, help='frames of a clip (default: 5)')
     parser.add_argument('--thorough', action='store_true', help='also decode every frame and every spike file')
     parser.add_argument('--thumbnails', type=Path, metavar='PATH', help='write a sheet of the videos, .png or .jpg')
