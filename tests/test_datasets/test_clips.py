@@ -1,5 +1,4 @@
 import pickle
-import time
 from dataclasses import replace
 
 import cv2
@@ -198,10 +197,8 @@ def test_only_what_a_crop_keeps_is_read(tiny_demo, monkeypatch):
 
 
 def test_a_large_index_is_no_burden_to_a_worker(tiny_demo):
-    """Of 4,000 sequences with 65 frames each a worker copies less than 5 MB, in under half a second."""
+    """Of 4,000 sequences with 65 frames each a worker copies less than 5 MB."""
     dataset = build(tiny_demo)
     stems = [np.array([f'{i:04d}' for i in range(65)]) for _ in range(4000)]
     dataset.sequences = [replace(dataset.sequences[0], name=f'{i:03d}/x', stems=each) for i, each in enumerate(stems)]
-    start = time.perf_counter()
     assert len(pickle.dumps(dataset)) < 5e6
-    assert time.perf_counter() - start < 0.5
