@@ -1,0 +1,344 @@
+"""Findings: what stands out in a report, what to try, and the config lines that do it.
+
+A config with the lines of a finding below ``_base_ = './vrt_spike_baseline.py'`` is valid; lists are replaced as a whole, so
+adapt them to your own config. What a remedy gains is to be measured (``compare``), never assumed: a finding says only
+what it can gain at most, which is what its stage costs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+Report = dict[str, Any]
+
+DATA_SHARE = 0.05
+RECOMPUTE_SHARE = 0.10
+OPTIMIZER_SHARE = 0.10
+COMMUNICATION_SHARE = 0.10
+OTHER_SHARE = 0.05
+DRIFT = 0.03
+OUTLIER_FRACTION = 0.01
+RANK_SKEW = 1.05
+STAGE_SHARE = 0.15
+DEPTHS = [8, 8, 8, 8, 4, 4, 4, 8]
+"""The baseline's; advice about a stage changes its entry."""
+
+AMP = "optim_wrapper = dict(type='DeviceAmpOptimWrapper', dtype='auto')"
+LARGER_BATCH = 'train_dataloader = dict(batch_size=2)'
+
+
+@dataclass
+class Finding:
+    """One thing that stands out.
+
+    Args:
+        kind: A short name of the rule.
+        title: What was found.
+        evidence: The numbers.
+        remedy: What to try.
+        config: Config lines that do it.
+        saves_at_most: Share of the iteration that would be gone if its cause cost nothing; None where time is not what
+            is at stake.
+    """
+
+    kind: str
+    title: str
+    evidence: str
+    remedy: str
+    config: list[str] = field(default_factory=list)
+    saves_at_most: float | None = None
+
+
+def findings(report: Report) -> list[Finding]:
+    """Return all findings: what endangers the result first, then by what can be saved."""
+    found = [finding for rule in RULES for finding in rule(report)]
+    return sorted(found, key=lambda finding: -1 if finding.saves_at_most is None else -finding.saves_at_most or 0)
+
+
+def not_finite(report: Report) -> Iterator[Finding]:
+    """Find losses that are no numbers."""
+    stability = report['stability']
+    if stability['losses_not_finite']:
+        yield Finding(
+            'not_finite',
+            'The loss was not finite',
+            f'{stability["losses_not_finite"]} times, first at iteration {stability["first_not_finite_iteration"]}',
+            'Compute in bfloat16, whose range is that of float32, clip harder, and warm up longer or at a lower rate.',
+            [
+                "optim_wrapper = dict(type='DeviceAmpOptimWrapper', dtype='bfloat16', clip_grad=dict(max_norm=0.5), "
+                'optimizer=dict(lr=5e-5))'
+            ],
+        )
+
+
+def not_converging(report: Report) -> Iterator[Finding]:
+    """Find a loss that does not fall and frames that are worse than the blurred ones."""
+    loss = report['convergence']
+    if loss and loss['difference_interval'] and not loss['falling']:
+        yield Finding(
+            'loss',
+            'The loss does not fall',
+            f'first quarter {loss["first_quarter"]:.4g}, last quarter {loss["last_quarter"]:.4g}: no certain difference',
+            'Train longer before judging; then try another learning rate.',
+            ['train_cfg = dict(max_iters=120_000)', 'optim_wrapper = dict(optimizer=dict(lr=2e-4))'],
+        )
+    quality = report['validation']
+    if 'psnr' in quality and 'blur/psnr' in quality:
+        gain = quality['psnr']['last'] - quality['blur/psnr']['last']
+        if gain < 0:
+            yield Finding(
+                'gain',
+                'Restored frames are worse than the blurred ones',
+                f'PSNR {quality["psnr"]["last"]:.2f} dB, of the input {quality["blur/psnr"]["last"]:.2f} dB',
+                'Look at the pictures of the run, check the data, and begin at a lower learning rate.',
+                ['optim_wrapper = dict(optimizer=dict(lr=5e-5))'],
+            )
+
+
+def waiting_for_data(report: Report) -> Iterator[Finding]:
+    """Find iterations that wait for their batch."""
+    share = share_of(report, 'data')
+    if share >= DATA_SHARE:
+        yield Finding(
+            'data',
+            'Training waits for data',
+            f'{share:.1%} of the iteration',
+            'More workers, more batches ahead. Each worker needs a core of its own.',
+            ['train_dataloader = dict(num_workers=8, prefetch_factor=4, persistent_workers=True, pin_memory=True)'],
+            share,
+        )
+
+
+def recomputation(report: Report) -> Iterator[Finding]:
+    """Find forward work that is repeated to save memory."""
+    share = report['phase_shares'].get('recompute', 0.0)
+    if share < RECOMPUTE_SHARE:
+        return
+    costly = [name for name in by_share(report, 'recompute_ms') if re.fullmatch(r'stage[1-7]', name)][:2]
+    groups = sorted(int(name.removeprefix('stage')) - 1 for name in costly) or [0]
+    names = ' and '.join(f'stage {group + 1}' for group in groups)
+    yield Finding(
+        'recompute',
+        'Checkpointing repeats forward work',
+        f'{share:.1%} of the iteration is recomputation; peak memory {mib(report["memory"]["peak_mib"])}',
+        f'Where memory is left, keep activations: of {names} first (their groups count from 0), or of all.',
+        [
+            f'model = dict(backbone=dict(no_checkpoint_attn_blocks={groups}, no_checkpoint_ffn_blocks={groups}))',
+            'model = dict(backbone=dict(use_checkpoint_attn=False, use_checkpoint_ffn=False))',
+        ],
+        share,
+    )
+
+
+def costly_stages(report: Report) -> Iterator[Finding]:
+    """Find stages that take a large share, and say whether they are big or inefficient."""
+    for entry in report['bottlenecks']:
+        if entry['share'] < STAGE_SHARE:
+            return
+        remedies = next((how for pattern, how in REMEDIES.items() if re.fullmatch(pattern, entry['stage'])), None)
+        if remedies is None:
+            continue
+        remedy, config = remedies(entry['stage'])
+        roof = report['roofline'].get(entry['stage'])
+        if roof and roof['verdict'] == 'inefficient':
+            remedy = f'Its kernels wait more than they work: larger batches and compilation first. {remedy}'
+            config = [LARGER_BATCH, 'compile = True', *config]
+        if not computes_in_half(report):
+            remedy, config = f'Mixed precision first. {remedy}', [AMP, *config]
+        yield Finding(
+            'stage',
+            f'{entry["stage"]} takes {entry["share"]:.0%} of the {what_was_timed(report)}',
+            evidence_of(entry, roof),
+            remedy,
+            config,
+            entry['share'],
+        )
+
+
+def evidence_of(entry: dict, roof: dict | None) -> str:
+    """Return the numbers behind a costly stage."""
+    text = f'share {entry["share"]:.1%}'
+    if entry['share_interval']:
+        text += ' (95 %: {:.1%} to {:.1%})'.format(*entry['share_interval'])
+    if roof:
+        text += (
+            f'; {roof["gmacs"]:.1f} GMAC forward, {roof["efficiency"]:.0%} of what the device can do, '
+            f'bound by {roof["bound"]}: {VERDICTS[roof["verdict"]]}'
+        )
+    return text
+
+
+VERDICTS = {'big': 'it is big', 'inefficient': 'it is inefficient', 'between': 'big and not quite efficient'}
+
+
+def optimizer_and_communication(report: Report) -> Iterator[Finding]:
+    """Find steps and exchanges of gradients that cost much."""
+    share = share_of(report, 'optimizer')
+    if share >= OPTIMIZER_SHARE:
+        yield Finding(
+            'optimizer',
+            'The optimizer takes long',
+            f'{share:.1%} of the iteration',
+            'Use the fused step; or accumulate more iterations per step, which changes the effective batch.',
+            ['optim_wrapper = dict(optimizer=dict(fused=True))', 'optim_wrapper = dict(accumulative_counts=12)'],
+            share,
+        )
+    share = share_of(report, 'communication')
+    if share >= COMMUNICATION_SHARE:
+        yield Finding(
+            'communication',
+            'Processes wait for gradients',
+            f'{share:.1%} of the iteration',
+            'Accumulate more iterations per exchange, or give each process more work per iteration.',
+            ['optim_wrapper = dict(accumulative_counts=12)', LARGER_BATCH],
+            share,
+        )
+
+
+def unattributed(report: Report) -> Iterator[Finding]:
+    """Find time that belongs to no stage: hooks, logging, the host."""
+    share = share_of(report, 'other')
+    if share >= OTHER_SHARE and what_was_timed(report) == 'iteration':
+        yield Finding(
+            'other',
+            'Much time belongs to no stage',
+            f'{share:.1%} of the iteration: hooks, logging, saving, Python between stages',
+            'Log and save less often; larger batches make the host matter less.',
+            [
+                'default_hooks = dict(logger=dict(interval=100), checkpoint=dict(interval=2000))',
+                LARGER_BATCH,
+            ],
+            share,
+        )
+
+
+def unsteady(report: Report) -> Iterator[Finding]:
+    """Find drift and outliers."""
+    drift = report['stability']['drift']
+    if drift and not drift['noise'] and drift['ratio'] > 1 + DRIFT:
+        yield Finding(
+            'drift',
+            'Iterations become slower',
+            f'the second half takes {drift["ratio"]:.3f} times the first (95 %: {drift["interval"][0]:.3f} to '
+            f'{drift["interval"][1]:.3f})',
+            'Look at the clock rate and temperature of the device, at memory that grows, and at who else computes '
+            'there. A fixed algorithm search rules out one cause.',
+            ['env_cfg = dict(cudnn_benchmark=False)'],
+            1 - 1 / drift['ratio'],
+        )
+    outliers = report['stability']['outliers']
+    if outliers and outliers['fraction'] >= OUTLIER_FRACTION:
+        worst = ', '.join(f'{each["iteration"]} ({each["iteration_ms"]:.0f} ms)' for each in outliers['worst'][:3])
+        yield Finding(
+            'outliers',
+            'Single iterations are far slower than the rest',
+            f'{outliers["count"]} samples ({outliers["fraction"]:.1%}) above {outliers["above_ms"]:.0f} ms; iterations '
+            f'{worst}',
+            'See what happens at these iterations. Batches that come late need more of them ahead; saving and '
+            'validating need longer intervals.',
+            ['train_dataloader = dict(num_workers=8, prefetch_factor=4)',
+             'default_hooks = dict(checkpoint=dict(interval=2000))', 'train_cfg = dict(val_interval=2000)'],
+        )  # fmt: skip
+
+
+def skewed_ranks(report: Report) -> Iterator[Finding]:
+    """Find a rank that the others wait for."""
+    ranks = report['ranks']
+    if ranks and ranks['slowest_to_others'] and ranks['slowest_to_others'] >= RANK_SKEW:
+        yield Finding(
+            'ranks',
+            f'Rank {ranks["slowest"]} keeps the others waiting',
+            f'its own work takes {ranks["slowest_to_others"]:.2f} times that of the others',
+            'Look at what else runs on its device and at its data loading; with accumulation they wait less often.',
+            ['optim_wrapper = dict(accumulative_counts=12)'],
+            1 - 1 / ranks['slowest_to_others'],
+        )
+
+
+RULES: tuple[Callable[[Report], Iterator[Finding]], ...] = (
+    not_finite, not_converging, waiting_for_data, recomputation, costly_stages, optimizer_and_communication,
+    unattributed, unsteady, skewed_ranks,
+)  # fmt: skip
+
+
+def shallower(stage: str) -> tuple[str, list[str]]:
+    """Return what makes one of VRT's stages cheaper."""
+    index = int(stage.removeprefix('stage')) - 1
+    depths = [depth - 2 if i == index else depth for i, depth in enumerate(DEPTHS)]
+    return (
+        'Fewer blocks save in proportion and cost quality. Smaller windows save score products only: 8 to 6 is 44 % of '
+        'those, about 17 % of a self-attention block.',
+        [f'model = dict(backbone=dict(depths={depths}))', 'model = dict(backbone=dict(window_size=[5, 6, 6]))'],
+    )
+
+
+def fuse_elsewhere(stage: str) -> tuple[str, list[str]]:
+    """Return what makes fusion cheaper."""
+    return (
+        'Fuse at lower resolutions only, which changes the network; larger chunks need fewer calls and change nothing '
+        'else.',
+        ['model = dict(fusion_stages=[2, 3, 4])', 'model = dict(fusion=dict(max_batch_tokens=65535, chunk_size=256))'],
+    )
+
+
+def fewer_chunks(stage: str) -> tuple[str, list[str]]:
+    """Return what makes self-attention along time cheaper."""
+    return (
+        'Larger chunks need fewer calls and change nothing else; without it spike features do not see other frames.',
+        ['model = dict(tsa=dict(max_batch_tokens=65535, chunk_size=256))', 'model = dict(tsa=None)'],
+    )
+
+
+def narrower_encoder(stage: str) -> tuple[str, list[str]]:
+    """Return what makes the spike encoder cheaper."""
+    return 'Fewer channels cost in proportion to their square.', ['model = dict(spike_encoder=dict(channels=64))']
+
+
+def freeze_flow(stage: str) -> tuple[str, list[str]]:
+    """Return what makes optical flow cheaper."""
+    hooks = "dict(type='NetworkSummaryHook'), dict(type='ClipPicturesHook'), dict(type='TrainingReportHook')"
+    return (
+        'Freeze the pretrained flow network: its backward pass is gone.',
+        [f"custom_hooks = [dict(type='FreezeHook', names=['backbone.spynet']), {hooks}]"],
+    )
+
+
+REMEDIES: dict[str, Callable[[str], tuple[str, list[str]]]] = {
+    r'stage[1-8]': shallower,
+    r'fuse\d*': fuse_elsewhere,
+    r'tsa': fewer_chunks,
+    r'spike_encoder': narrower_encoder,
+    r'flow': freeze_flow,
+}
+
+
+def share_of(report: Report, stage: str) -> float:
+    """Return a stage's share of the iteration, 0 where it has none."""
+    return (report['stages'].get(stage) or {}).get('share') or 0.0
+
+
+def by_share(report: Report, phase: str) -> list[str]:
+    """Return the stages that have a phase, those with the greatest mean first."""
+    means = {name: cost[phase]['mean'] for name, cost in report['stages'].items() if cost[phase]}
+    return sorted(means, key=means.get, reverse=True)
+
+
+def computes_in_half(report: Report) -> bool:
+    """Whether a run is known to compute in 16 bits already, or nothing is known about it."""
+    precision = (report['run'] or {}).get('precision')
+    return precision != 'float32'
+
+
+def what_was_timed(report: Report) -> str:
+    """Return what shares are shares of."""
+    from vrtspike.analysis.logs import FORWARD_ONLY
+
+    return 'forward pass' if report['source_format'] in FORWARD_ONLY else 'iteration'
+
+
+def mib(value: float | None) -> str:
+    """Return an amount of memory as text."""
+    return 'unknown' if value is None else f'{value:,.0f} MiB'
