@@ -1,12 +1,13 @@
 """Findings: what stands out in a report, what to try, and the config lines that do it.
 
-A config with the lines of a finding below ``_base_ = './vrt_spike_baseline.py'`` is valid; lists are replaced as a whole, so
-adapt them to your own config. What a remedy gains is to be measured (``compare``), never assumed: a finding says only
-what it can gain at most, which is what its stage costs.
+A config with one of a finding's lines below ``_base_ = './vrt_spike_baseline.py'`` is valid. Lists are replaced as a
+whole, so adapt them to your own config. What a remedy gains is to be measured (``compare``), never assumed: a finding
+says only what it can gain at most, which is what its stage costs.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ class Finding:
 def findings(report: Report) -> list[Finding]:
     """Return all findings: what endangers the result first, then by what can be saved."""
     found = [finding for rule in RULES for finding in rule(report)]
-    return sorted(found, key=lambda finding: -1 if finding.saves_at_most is None else -finding.saves_at_most or 0)
+    return sorted(found, key=lambda finding: -math.inf if finding.saves_at_most is None else -finding.saves_at_most)
 
 
 def not_finite(report: Report) -> Iterator[Finding]:
@@ -77,11 +78,11 @@ def not_finite(report: Report) -> Iterator[Finding]:
 def not_converging(report: Report) -> Iterator[Finding]:
     """Find a loss that does not fall and frames that are worse than the blurred ones."""
     loss = report['convergence']
-    if loss and loss['difference_interval'] and not loss['falling']:
+    if loss and loss['trend'] != 'falling':
         yield Finding(
             'loss',
-            'The loss does not fall',
-            f'first quarter {loss["first_quarter"]:.4g}, last quarter {loss["last_quarter"]:.4g}: no certain difference',
+            'The loss rises' if loss['trend'] == 'rising' else 'The loss does not fall',
+            f'median {loss["start"]:.4g} in the first tenth, {loss["end"]:.4g} in the last quarter',
             'Train longer before judging; then try another learning rate.',
             ['train_cfg = dict(max_iters=120_000)', 'optim_wrapper = dict(optimizer=dict(lr=2e-4))'],
         )

@@ -77,8 +77,7 @@ def _descriptions(log: RunLog) -> Iterator[str]:
                 f'The logs disagree about {key} ({" and ".join(values)}): their samples are pooled all the same. '
                 'Analyse runs one by one, or compare them.'
             )
-    for note in dict.fromkeys(note for line in log.descriptions for note in line.get('notes') or ()):
-        yield note
+    yield from dict.fromkeys(note for line in log.descriptions for note in line.get('notes') or ())
     uncounted = log.describe('uncounted_ops') or {}
     if uncounted:
         yield f'Operators that no rule counts are missing in GMAC: {", ".join(sorted(uncounted))}.'

@@ -64,10 +64,8 @@ def loss_converges(run: RunLog, baseline: RunLog, limits: dict[str, float]) -> O
     found = curves.convergence(run)
     if found is None:
         return None, 'not measured: the log has fewer than 16 losses'
-    text = f'{found["first_quarter"]:.4g} in the first quarter, {found["last_quarter"]:.4g} in the last'
-    if found['difference_interval']:
-        text += ' (difference {:+.2g} to {:+.2g})'.format(*found['difference_interval'])
-    return found['falling'], text
+    text = f'{found["trend"]}, {found["start"]:.4g} in the first tenth, {found["end"]:.4g} in the last quarter'
+    return found['trend'] == 'falling', f'{text} (lower in {found["lower"]:.0%} of pairs)'
 
 
 def quality_kept(run: RunLog, baseline: RunLog, limits: dict[str, float]) -> Outcome:

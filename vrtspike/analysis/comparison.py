@@ -176,9 +176,7 @@ def comparison_warnings(first: RunLog, second: RunLog) -> list[str]:
             found.append(f'The runs differ in {key}: {values[0]} and {values[1]}.')
     formats = [log.cost_format for log in (first, second)]
     if formats[0] in FORWARD_ONLY:
-        found.append(
-            'Both logs hold unsynchronised times of the forward pass: a verdict is about these, not about the work.'
-        )
+        found.append('Both logs hold unsynchronised times of the forward pass: a verdict is about these, not the work.')
     elif formats[0] != formats[1]:
         found.append(f'{formats[0]} and {formats[1]}: one of them holds means over windows of iterations.')
     missing = gmacs(first, second)['uncounted_ops']

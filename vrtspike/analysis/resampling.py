@@ -2,9 +2,9 @@
 
 A slow iteration is followed by slow ones: the clock rate drifts, a neighbour takes the disk. Resampling single
 iterations would take them for independent and find intervals that are far too narrow. So the rows of a trace are cut
-into about sqrt(n) consecutive blocks (the usual length for batch means), and whole blocks are resampled. With few blocks
-the spread itself is uncertain, which Student's quantile with one degree of freedom less than there are blocks allows
-for. Drift that is slower than a block is not covered; the stability report looks for it.
+into consecutive blocks of about sqrt(n) rows (the usual length for batch means), and whole blocks are resampled. With
+few blocks the spread itself is uncertain, which Student's quantile with one degree of freedom less than there are
+blocks allows for. Drift that is slower than a block is not covered; the stability report looks for it.
 """
 
 from __future__ import annotations

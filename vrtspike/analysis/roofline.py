@@ -1,9 +1,9 @@
 """Which stages are slow because they are big, and which because they are inefficient.
 
-A stage's forward pass cannot be faster than its arithmetic at the device's measured rate of matrix products, nor than its
-reads and writes at the measured bandwidth of copies. What share of the measured time the larger of both explains is the
-stage's efficiency. Bytes are those of single operators: fused kernels and caches move fewer, so where memory bounds, the
-efficiency is an upper estimate and may exceed 1.
+A stage's forward pass cannot be faster than its arithmetic at the device's measured rate of matrix products, nor than
+its reads and writes at the measured bandwidth of copies. What share of the measured time the larger of both explains is
+the stage's efficiency. Bytes are those of single operators: fused kernels and caches move fewer, so where memory
+bounds, the efficiency is an upper estimate and may exceed 1.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Quantiles of columns of any length in memory of constant size.
 
-A value falls into a bin whose upper edge is 1 % above its lower one, and a quantile is its bin's geometric middle: it is
-wrong by 0.5 % of its value at most. Values below 1e-4 (milliseconds, mostly) count as 0. Sketches of parts add up to
+A value falls into a bin whose upper edge is 1 % above its lower one, and a quantile is its bin's geometric middle: it
+is wrong by 0.5 % of its value at most. Values below 1e-4 (milliseconds, mostly) count as 0. Sketches of parts add up to
 the sketch of the whole.
 """
 
