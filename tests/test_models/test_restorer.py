@@ -168,6 +168,11 @@ class TestFusion:
         torch.testing.assert_close(chunked(**data), whole(**data))
 
 
+def stages_of(names):
+    """Return the stages among the marked names, once each, in their order."""
+    return tuple(name for name in dict.fromkeys(names) if not name.startswith('/'))
+
+
 class TestStages:
     class Recorder:
         def __init__(self):
@@ -190,8 +195,16 @@ class TestStages:
         model = awake(make(fusion_stages=fusion_stages))
         with listening(self.Recorder()) as recorder:
             model(**inputs(), mode='loss')['loss'].backward()
-        assert tuple(dict.fromkeys(recorder.forward)) == model.cost_stages()
-        assert set(recorder.backward) == set(model.cost_stages())
+        forward, backward = (stages_of(names) for names in (recorder.forward, recorder.backward))
+        assert forward == model.cost_stages()
+        assert set(backward) == set(model.cost_stages())
+
+    def test_parts_are_marked_inside_the_stages(self):
+        with listening(self.Recorder()) as recorder:
+            awake(make())(**inputs(), mode='loss')['loss'].backward()
+        parts = {'/attention', '/mlp', '/offset_head', '/deform_conv', '/warp', '/fusion'}
+        assert {name for name in recorder.forward if name.startswith('/')} == parts
+        assert {name for name in recorder.backward if name.startswith('/')} == parts
 
     def test_without_fusion(self):
         model = make(fusion=None)

@@ -162,7 +162,7 @@ class SpikeRestorer(BaseModel):
         if name not in self.fusion:
             return features
         with stage(f'fuse{i}') as s:
-            spike = resize_maps(maps[self.scale_of(i)], features.shape[-2:])
+            spike = resize_maps(s.enter(maps[self.scale_of(i)]), features.shape[-2:])
             if name in self.projection:
                 spike = self.projection[name](spike)
             return s.leave(self.fusion[name](s.enter(features), spike))

@@ -1,5 +1,5 @@
 """The instrument: what a network's stages cost."""
 
-from vrtspike.profiling.stages import StageListener, listening, stage
+from vrtspike.profiling.stages import StageListener, listening, part, stage
 
-__all__ = ['StageListener', 'listening', 'stage']
+__all__ = ['StageListener', 'listening', 'part', 'stage']

@@ -244,7 +244,7 @@ class VRT(nn.Module):
         x = fuse(0, x)
         deep = self.deep_features(x, flows, fuse)
         with stage('reconstruction') as s:
-            out = s.leave(self.reconstruct(x, s.enter(deep), image, mean))
+            out = s.leave(self.reconstruct(s.enter(x), s.enter(deep), image, mean))
         return out[..., : height * self.scale, : width * self.scale]
 
     def flows(self, image: Tensor) -> list[tuple[list[Tensor], list[Tensor]]]:

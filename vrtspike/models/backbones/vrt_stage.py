@@ -15,6 +15,7 @@ from vrtspike.models.layers.alignment import FlowGuidedDeformConv, align_both_wa
 from vrtspike.models.layers.blocks import AttentionGroup
 from vrtspike.models.layers.mlp import GatedMLP
 from vrtspike.ops.window_attention.windows import Window
+from vrtspike.profiling import part
 
 
 def make_reshape(kind: str, in_channels: int, channels: int) -> nn.Sequential:
@@ -96,4 +97,6 @@ class VRTStage(nn.Module):
         """Return (B, T, H, W, C) with every frame fused with its aligned neighbours."""
         maps = x.permute(0, 1, 4, 2, 3)
         after, before = align_both_ways(self.pa_deform, maps, flows_backward, flows_forward)
-        return self.pa_fuse(torch.cat((maps, after, before), dim=2).permute(0, 1, 3, 4, 2))
+        with part('fusion') as p:
+            seen = p.enter(torch.cat((maps, after, before), dim=2).permute(0, 1, 3, 4, 2))
+            return p.leave(self.pa_fuse(seen))

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from vrtspike.models.layers.warp import warp
 from vrtspike.ops import deform_conv2d
+from vrtspike.profiling import part
 
 
 class FlowGuidedDeformConv(nn.Module):
@@ -55,11 +56,19 @@ class FlowGuidedDeformConv(nn.Module):
             current: Features of the frame itself (N, C, H, W).
             flows: (N, neighbours*2, H, W) in pixels.
         """
+        with part('offset_head') as p:
+            offset, mask = (p.leave(each) for each in self.offsets(p.enter(warped), p.enter(current), flows))
+        with part('deform_conv') as p:
+            aligned = deform_conv2d(p.enter(neighbours), p.enter(offset), p.enter(mask), self.weight, self.bias)
+            return p.leave(aligned)
+
+    def offsets(self, warped: Tensor, current: Tensor, flows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the offsets (N, 2*D*9, H, W) in pixels and masks (N, D*9, H, W) of all taps."""
         residue_y, residue_x, mask = self.conv_offset(torch.cat((warped, current, flows), dim=1)).chunk(3, dim=1)
         residue = self.max_residue * torch.tanh(torch.cat((residue_y, residue_x), dim=1)).to(flows.dtype)
         per_neighbour = residue.unflatten(1, (flows.shape[1] // 2, -1, 2))
         offset = per_neighbour + flows.unflatten(1, (-1, 1, 2)).flip(3)  # (x, y) of a flow, (y, x) of an offset
-        return deform_conv2d(neighbours, offset.flatten(1, 3), mask.sigmoid(), self.weight, self.bias)
+        return offset.flatten(1, 3), mask.sigmoid()
 
 
 def align_both_ways(
@@ -86,7 +95,8 @@ def align_later_frames(align: FlowGuidedDeformConv, x: Tensor, flows: Sequence[T
         return torch.zeros_like(x)
     neighbours = [pad_frames(x[:, distance:], t - 1).flatten(0, 1) for distance in range(1, len(flows) + 1)]
     flows = [pad_frames(flow, t - 1).flatten(0, 1) for flow in flows]
-    warped = [warp(frame, flow) for frame, flow in zip(neighbours, flows, strict=True)]
+    with part('warp') as p:
+        warped = [p.leave(warp(p.enter(frame), flow)) for frame, flow in zip(neighbours, flows, strict=True)]
     current = x[:, :-1].flatten(0, 1)
     aligned = align(torch.cat(neighbours, dim=1), torch.cat(warped, dim=1), current, torch.cat(flows, dim=1))
     return pad_frames(aligned.unflatten(0, (b, t - 1)), t)

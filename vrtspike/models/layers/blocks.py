@@ -15,6 +15,7 @@ from vrtspike.models.layers.attention import WindowAttention
 from vrtspike.models.layers.drop_path import DropPath
 from vrtspike.models.layers.mlp import GatedMLP
 from vrtspike.ops.window_attention.windows import Window
+from vrtspike.profiling import part
 
 
 class AttentionBlock(nn.Module):
@@ -64,10 +65,12 @@ class AttentionBlock(nn.Module):
         return x + self.drop_path(self.run(self.mlp_branch, x, self.checkpoint_ffn))
 
     def attention_branch(self, x: Tensor) -> Tensor:
-        return self.attn(self.norm1(x), self.shift)
+        with part('attention') as p:
+            return p.leave(self.attn(self.norm1(p.enter(x)), self.shift))
 
     def mlp_branch(self, x: Tensor) -> Tensor:
-        return self.mlp(self.norm2(x))
+        with part('mlp') as p:
+            return p.leave(self.mlp(self.norm2(p.enter(x))))
 
     def run(self, branch: Callable[[Tensor], Tensor], x: Tensor, recompute: bool) -> Tensor:
         """Run a branch, keeping only its input for the backward pass where it is to be recomputed."""
