@@ -28,8 +28,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vrtspike.cli import run_tool, tool_parser
-
 
 def main() -> None:
     name = sys.argv[1] if len(sys.argv) > 1 else ''
@@ -41,6 +39,8 @@ def main() -> None:
 
 def report(arguments: list[str]) -> None:
     """Analyse one run."""
+    from vrtspike.cli import tool_parser
+
     parser = tool_parser(__doc__)
     parser.add_argument('logs', nargs='+', metavar='LOG', help='a file, the folder of a run, or a pattern')
     add_json_argument(parser)
@@ -192,6 +192,8 @@ def command_parser(command: Callable[[list[str]], None]) -> argparse.ArgumentPar
     """Return the parser of a command, whose docstring is its help."""
     import inspect
 
+    from vrtspike.cli import tool_parser
+
     parser = tool_parser(inspect.getdoc(command))
     parser.prog = f'{parser.prog} {command.__name__}'
     return parser
@@ -216,4 +218,7 @@ def write_json(value: Any, path: str | None) -> None:
 
 
 if __name__ == '__main__':
+    # Processes that help with large logs start from this file: what the command line alone needs is not for them.
+    from vrtspike.cli import run_tool
+
     run_tool(main)

@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from vrtspike.analysis.logs import FORWARD_ONLY
+from vrtspike.analysis.remedies import AMP, HOOKS, LARGER_BATCH, remedy_for
+
 Report = dict[str, Any]
 
 DATA_SHARE = 0.05
@@ -24,11 +27,6 @@ DRIFT = 0.03
 OUTLIER_FRACTION = 0.01
 RANK_SKEW = 1.05
 STAGE_SHARE = 0.15
-DEPTHS = [8, 8, 8, 8, 4, 4, 4, 8]
-"""The baseline's; advice about a stage changes its entry."""
-
-AMP = "optim_wrapper = dict(type='DeviceAmpOptimWrapper', dtype='auto')"
-LARGER_BATCH = 'train_dataloader = dict(batch_size=2)'
 
 
 @dataclass
@@ -99,6 +97,18 @@ def not_converging(report: Report) -> Iterator[Finding]:
             )
 
 
+def not_synchronised(report: Report) -> Iterator[Finding]:
+    """Find times that were read from the host clock."""
+    if unsynchronised(report):
+        yield Finding(
+            'measure',
+            'These times rank nothing yet',
+            'they come from the host clock and cover the forward pass alone',
+            'Measure before changing anything: train some iterations here and analyse the run.',
+            [HOOKS, 'train_cfg = dict(max_iters=200)'],
+        )
+
+
 def waiting_for_data(report: Report) -> Iterator[Finding]:
     """Find iterations that wait for their batch."""
     share = share_of(report, 'data')
@@ -139,10 +149,10 @@ def costly_stages(report: Report) -> Iterator[Finding]:
     for entry in report['bottlenecks']:
         if entry['share'] < STAGE_SHARE:
             return
-        remedies = next((how for pattern, how in REMEDIES.items() if re.fullmatch(pattern, entry['stage'])), None)
-        if remedies is None:
+        known = remedy_for(entry['stage'])
+        if known is None:
             continue
-        remedy, config = remedies(entry['stage'])
+        remedy, config = known
         roof = report['roofline'].get(entry['stage'])
         if roof and roof['verdict'] == 'inefficient':
             remedy = f'Its kernels wait more than they work: larger batches and compilation first. {remedy}'
@@ -151,7 +161,7 @@ def costly_stages(report: Report) -> Iterator[Finding]:
             remedy, config = f'Mixed precision first. {remedy}', [AMP, *config]
         yield Finding(
             'stage',
-            f'{entry["stage"]} takes {entry["share"]:.0%} of the {what_was_timed(report)}',
+            f'{entry["stage"]} takes {entry["share"]:.0%} of the {what_was_timed(report)}{unsynchronised(report)}',
             evidence_of(entry, roof),
             remedy,
             config,
@@ -260,60 +270,9 @@ def skewed_ranks(report: Report) -> Iterator[Finding]:
 
 
 RULES: tuple[Callable[[Report], Iterator[Finding]], ...] = (
-    not_finite, not_converging, waiting_for_data, recomputation, costly_stages, optimizer_and_communication,
-    unattributed, unsteady, skewed_ranks,
+    not_synchronised, not_finite, not_converging, waiting_for_data, recomputation, costly_stages,
+    optimizer_and_communication, unattributed, unsteady, skewed_ranks,
 )  # fmt: skip
-
-
-def shallower(stage: str) -> tuple[str, list[str]]:
-    """Return what makes one of VRT's stages cheaper."""
-    index = int(stage.removeprefix('stage')) - 1
-    depths = [depth - 2 if i == index else depth for i, depth in enumerate(DEPTHS)]
-    return (
-        'Fewer blocks save in proportion and cost quality. Smaller windows save score products only: 8 to 6 is 44 % of '
-        'those, about 17 % of a self-attention block.',
-        [f'model = dict(backbone=dict(depths={depths}))', 'model = dict(backbone=dict(window_size=[5, 6, 6]))'],
-    )
-
-
-def fuse_elsewhere(stage: str) -> tuple[str, list[str]]:
-    """Return what makes fusion cheaper."""
-    return (
-        'Fuse at lower resolutions only, which changes the network; larger chunks need fewer calls and change nothing '
-        'else.',
-        ['model = dict(fusion_stages=[2, 3, 4])', 'model = dict(fusion=dict(max_batch_tokens=65535, chunk_size=256))'],
-    )
-
-
-def fewer_chunks(stage: str) -> tuple[str, list[str]]:
-    """Return what makes self-attention along time cheaper."""
-    return (
-        'Larger chunks need fewer calls and change nothing else; without it spike features do not see other frames.',
-        ['model = dict(tsa=dict(max_batch_tokens=65535, chunk_size=256))', 'model = dict(tsa=None)'],
-    )
-
-
-def narrower_encoder(stage: str) -> tuple[str, list[str]]:
-    """Return what makes the spike encoder cheaper."""
-    return 'Fewer channels cost in proportion to their square.', ['model = dict(spike_encoder=dict(channels=64))']
-
-
-def freeze_flow(stage: str) -> tuple[str, list[str]]:
-    """Return what makes optical flow cheaper."""
-    hooks = "dict(type='NetworkSummaryHook'), dict(type='ClipPicturesHook'), dict(type='TrainingReportHook')"
-    return (
-        'Freeze the pretrained flow network: its backward pass is gone.',
-        [f"custom_hooks = [dict(type='FreezeHook', names=['backbone.spynet']), {hooks}]"],
-    )
-
-
-REMEDIES: dict[str, Callable[[str], tuple[str, list[str]]]] = {
-    r'stage[1-8]': shallower,
-    r'fuse\d*': fuse_elsewhere,
-    r'tsa': fewer_chunks,
-    r'spike_encoder': narrower_encoder,
-    r'flow': freeze_flow,
-}
 
 
 def share_of(report: Report, stage: str) -> float:
@@ -333,10 +292,13 @@ def computes_in_half(report: Report) -> bool:
     return precision != 'float32'
 
 
+def unsynchronised(report: Report) -> str:
+    """Return what to add to a time that the host clock measured; nothing to others."""
+    return ', by the host clock' if report['source_format'] in FORWARD_ONLY else ''
+
+
 def what_was_timed(report: Report) -> str:
     """Return what shares are shares of."""
-    from vrtspike.analysis.logs import FORWARD_ONLY
-
     return 'forward pass' if report['source_format'] in FORWARD_ONLY else 'iteration'
 
 

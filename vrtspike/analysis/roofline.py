@@ -27,20 +27,25 @@ def roofline(log: RunLog, costs: Table) -> dict[str, dict[str, Any]]:
     for stage in log.stages():
         forward_ms = costs.mean(f'stages/{stage}/forward_ms')
         if stage in counted and forward_ms:
-            found[stage] = verdict(counted[stage], clips, forward_ms, rates)
+            found[stage] = verdict(_of_batch(counted[stage], clips, log), forward_ms, rates)
     return found
 
 
-def verdict(counted: dict[str, float], clips: float, forward_ms: float, rates: dict[str, float]) -> dict[str, Any]:
+def _of_batch(counted: dict[str, float], clips: float, log: RunLog) -> tuple[float, float]:
+    """Return GMAC and MiB of a batch; bytes are counted at four a value, of which 16-bit training moves two."""
+    width = 1.0 if log.describe('precision', 'float32') == 'float32' else 0.5
+    return counted.get('gmacs', 0.0) * clips, counted.get('mib', 0.0) * clips * width
+
+
+def verdict(work: tuple[float, float], forward_ms: float, rates: dict[str, float]) -> dict[str, Any]:
     """Return what bounds a stage and how much of its time that explains.
 
     Args:
-        counted: ``gmacs`` and ``mib`` of one clip's forward pass.
-        clips: In a batch.
-        forward_ms: Measured, of the batch.
+        work: GMAC and MiB of its forward pass.
+        forward_ms: Measured.
         rates: ``gmacs_per_s`` and ``gib_per_s`` of the device.
     """
-    gmacs, mib = counted.get('gmacs', 0.0) * clips, counted.get('mib', 0.0) * clips
+    gmacs, mib = work
     compute_ms = gmacs / rates['gmacs_per_s'] * 1e3
     memory_ms = mib / 1024 / rates['gib_per_s'] * 1e3
     efficiency = max(compute_ms, memory_ms) / forward_ms

@@ -107,8 +107,9 @@ def steadiness(report: Report) -> str:
     if found['autocorrelation'] is not None:
         texts.append(f'autocorrelation {found["autocorrelation"]:.2f}')
     lost = found['losses_not_finite']
-    texts.append(f'{lost} losses not finite' if lost else 'all losses finite')
-    return '; '.join(texts)
+    if lost or 'loss' in report['curves']:
+        texts.append(f'{lost} losses not finite' if lost else 'all losses finite')
+    return '; '.join(texts) or 'too few samples to tell'
 
 
 def bottleneck_rows(report: Report) -> Rows:

@@ -1,7 +1,7 @@
 """Quantiles of columns of any length in memory of constant size.
 
 A value falls into a bin whose upper edge is 1 % above its lower one, and a quantile is its bin's geometric middle: it
-is wrong by 0.5 % of its value at most. Values below 1e-4 (milliseconds, mostly) count as 0. Sketches of parts add up to
+is wrong by 0.5 % of its value at most. Values below 0.001 (ms, mostly) count as 0. Sketches of parts add up to
 the sketch of the whole.
 """
 
@@ -12,8 +12,8 @@ import math
 import numpy as np
 
 GROWTH = 1.01
-SMALLEST = 1e-4
-LARGEST = 1e9
+SMALLEST = 1e-3
+LARGEST = 1e7
 BINS = math.ceil(math.log(LARGEST / SMALLEST) / math.log(GROWTH)) + 2
 """Bin 0 holds values below SMALLEST, the last one those above LARGEST."""
 

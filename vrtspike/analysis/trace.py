@@ -19,9 +19,21 @@ class Trace:
     """
 
     def __init__(self, columns: int = 0) -> None:
-        self.rows = np.empty((0, columns))
         self.stride = 1
         self.seen = 0
+        self._pieces = [np.empty((0, columns))]
+        self._kept = 0
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The rows that were kept, (rows, columns)."""
+        if len(self._pieces) > 1:
+            self._pieces = [np.concatenate(self._pieces)]
+        return self._pieces[0]
+
+    @rows.setter
+    def rows(self, rows: np.ndarray) -> None:
+        self._pieces, self._kept = [rows], len(rows)
 
     @property
     def exact(self) -> bool:
@@ -50,8 +62,9 @@ class Trace:
         self.rows = np.hstack([self.rows, np.broadcast_to(columns, (len(self.rows), len(columns)))])
 
     def _append(self, rows: np.ndarray) -> None:
-        self.rows = np.concatenate([self.rows, rows])
-        while len(self.rows) > CAPACITY:
+        self._pieces.append(rows.copy())  # not a view, which would keep all rows of the batch
+        self._kept += len(rows)
+        while self._kept > CAPACITY:
             self._halve()
 
     def _halve(self) -> None:

@@ -5,6 +5,8 @@ The types below are that schema as far as it is read; decoding into them checks 
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -16,20 +18,25 @@ from vrtspike.analysis.logs import RunLog, Source
 from vrtspike.analysis.table import Table
 
 FORMAT = 'vrtspike'
-BATCH = 2048
+BATCH = 1024
 
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 Amount = Annotated[float, msgspec.Meta(ge=0)]
 
 
-class Phases(msgspec.Struct, gc=False):
-    """Times and memory of one stage; phases it does not have count as 0."""
+class Times(msgspec.Struct, gc=False):
+    """Times of one part; phases it does not have count as 0."""
 
     forward_ms: Amount = 0.0
     recompute_ms: Amount = 0.0
     backward_ms: Amount = 0.0
-    peak_mib: float | None = None
-    allocated_mib: float | None = None
+
+
+class Phases(Times, gc=False):
+    """Times and memory of one stage."""
+
+    peak_mib: float | None = math.nan
+    allocated_mib: float | None = math.nan
 
 
 class Sample(msgspec.Struct, gc=False):
@@ -43,8 +50,8 @@ class Sample(msgspec.Struct, gc=False):
     frames: Natural
     stages: dict[str, Phases]
     loss: float | msgspec.UnsetType | None = msgspec.UNSET
-    memory_mib: float | None = None
-    parts: dict[str, Phases] = {}
+    memory_mib: float | None = math.nan
+    parts: dict[str, Times] = {}
 
 
 class Run(msgspec.Struct):
@@ -62,34 +69,51 @@ class Run(msgspec.Struct):
 HEAD = ('iteration', 'iteration_ms', 'clips', 'frames', 'loss', 'memory_mib', 'loss_not_finite_at')
 """Columns of a sample before those of its stages. The last is the iteration where its loss was null."""
 
-PHASES = tuple(field.name for field in msgspec.structs.fields(Phases))
-COLUMNS = (*PHASES, 'total_ms')
+TIMES = tuple(each.name for each in msgspec.structs.fields(Times))
+PHASES = tuple(each.name for each in msgspec.structs.fields(Phases))
+TOTAL = 'total_ms'
 
 _sample = msgspec.json.Decoder(Sample).decode
 _run = msgspec.json.Decoder(Run).decode
 _values = msgspec.structs.astuple
 
 
-@dataclass
 class Batch:
-    """Samples of one rank with the same stages and parts, whose values are stored in the same order."""
+    """Samples of one rank with the same stages and parts, one after the other in one array.
 
-    layout: tuple
-    rows: list[list] = field(default_factory=list)
+    Args:
+        layout: Rank, names of stages, names of parts.
+    """
+
+    def __init__(self, layout: tuple[int, tuple[str, ...], tuple[str, ...]]) -> None:
+        self.layout = layout
+        self.values = array('d')
+        self.samples = 0
+
+    def append(self, row: list[float | None]) -> None:
+        """Add a sample; None is not measured."""
+        try:
+            self.values.fromlist(row)
+        except TypeError:
+            self.values.fromlist([math.nan if value is None else value for value in row])
+        self.samples += 1
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the names of the columns of :meth:`array`."""
+        """Return the names of the columns of :meth:`rows`."""
         _, stages, parts = self.layout
-        prefixes = [f'stages/{name}' for name in stages] + [f'parts/{name}' for name in parts]
-        return (*HEAD, *(f'{prefix}/{column}' for prefix in prefixes for column in COLUMNS))
+        return (
+            *HEAD,
+            *(f'stages/{name}/{column}' for name in stages for column in (*PHASES, TOTAL)),
+            *(f'parts/{name}/{column}' for name in parts for column in (*TIMES, TOTAL)),
+        )
 
-    def array(self) -> np.ndarray:
-        """Return the samples as rows, the total of its phases added to every stage."""
-        values = np.array(self.rows, dtype=float)
-        head, phases = values[:, : len(HEAD)], values[:, len(HEAD) :].reshape(len(values), -1, len(PHASES))
-        totals = phases[:, :, :3].sum(axis=2, keepdims=True)
-        return np.hstack([head, np.concatenate([phases, totals], axis=2).reshape(len(values), -1)])
+    def rows(self) -> np.ndarray:
+        """Return the samples as rows, the total of its phases added to every stage and part."""
+        values = np.frombuffer(self.values).reshape(self.samples, -1)
+        end = len(HEAD) + len(self.layout[1]) * len(PHASES)
+        stages = _with_totals(values[:, len(HEAD) : end], len(PHASES))
+        return np.hstack([values[:, : len(HEAD)], stages, _with_totals(values[:, end:], len(TIMES))])
 
 
 @dataclass
@@ -110,7 +134,7 @@ class Piece:
 
 def read_lines(lines: Iterable[bytes]) -> Piece:
     """Return what ``lines`` hold; lines that are neither sample nor run are counted as damaged."""
-    piece, batch = Piece(), Batch(())
+    piece, batch = Piece(), Batch((0, (), ()))
     for line in lines:
         piece.lines += 1
         try:
@@ -119,10 +143,10 @@ def read_lines(lines: Iterable[bytes]) -> Piece:
             _other_line(line, piece)
             continue
         layout = (sample.rank, tuple(sample.stages), tuple(sample.parts))
-        if layout != batch.layout or len(batch.rows) >= BATCH:
+        if layout != batch.layout or batch.samples >= BATCH:
             _flush(batch, piece)
             batch = Batch(layout)
-        batch.rows.append(_row(sample))
+        batch.append(_row(sample))
     _flush(batch, piece)
     return piece
 
@@ -139,19 +163,27 @@ def add(piece: Piece, source: Source, log: RunLog) -> None:
         log.table(FORMAT, rank).merge(table)
 
 
-def _row(sample: Sample) -> list:
-    loss = sample.loss
-    not_finite_at = sample.iteration if loss is None else None
-    if loss is msgspec.UNSET:
+def _row(sample: Sample) -> list[float | None]:
+    loss, not_finite_at = sample.loss, math.nan
+    if loss is None:
+        not_finite_at = sample.iteration
+    elif loss is msgspec.UNSET:
         loss = None
     row = [
         sample.iteration, sample.iteration_ms, sample.clips, sample.frames, loss, sample.memory_mib, not_finite_at
     ]  # fmt: skip
     for phases in sample.stages.values():
         row += _values(phases)
-    for phases in sample.parts.values():
-        row += _values(phases)
+    for times in sample.parts.values():
+        row += _values(times)
     return row
+
+
+def _with_totals(values: np.ndarray, width: int) -> np.ndarray:
+    """Return groups of ``width`` columns, whose first are times, each with the sum of its times appended."""
+    groups = values.reshape(len(values), -1, width)
+    totals = groups[:, :, : len(TIMES)].sum(axis=2, keepdims=True)
+    return np.concatenate([groups, totals], axis=2).reshape(len(values), -1)
 
 
 def _other_line(line: bytes, piece: Piece) -> None:
@@ -168,5 +200,5 @@ def _other_line(line: bytes, piece: Piece) -> None:
 
 
 def _flush(batch: Batch, piece: Piece) -> None:
-    if batch.rows:
-        piece.tables.setdefault(batch.layout[0], Table()).add(batch.names, batch.array())
+    if batch.samples:
+        piece.tables.setdefault(batch.layout[0], Table()).add(batch.names, batch.rows())
