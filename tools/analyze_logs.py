@@ -129,7 +129,7 @@ def plot_curve(arguments: list[str]) -> None:
     parser = command_parser(plot_curve)
     parser.add_argument('json_logs', nargs='+', metavar='LOG', help='one for every run')
     parser.add_argument(
-        '--keys', nargs='+', default=['loss'], help='scalars, iteration_ms, memory_mib or stages (default: loss)'
+        '--keys', nargs='+', default=['loss'], help='scalars, iteration_ms, memory_mib or <stage>_ms (default: loss)'
     )
     parser.add_argument('--start-epoch', type=int, help='number validations from here instead of by iterations')
     parser.add_argument('--eval-interval', type=int, help='and in steps of this (default: 1)')

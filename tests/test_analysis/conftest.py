@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -74,6 +75,19 @@ def write(path: Path, lines) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(''.join(json.dumps(line) + '\n' for line in lines), encoding='utf-8')
     return path
+
+
+@pytest.fixture(scope='session')
+def data() -> Path:
+    """The folder of the older code's logs."""
+    return DATA
+
+
+@pytest.fixture(scope='session')
+def made_up() -> SimpleNamespace:
+    """What the logs are made with."""
+    return SimpleNamespace(STAGES=STAGES, WHOLE=WHOLE, COSTS=COSTS, RATES=RATES, run_line=run_line, noise=noise,
+                           sample_lines=sample_lines, write=write, scalars=scalars)  # fmt: skip
 
 
 @pytest.fixture

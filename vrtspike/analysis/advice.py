@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vrtspike.analysis.logs import FORWARD_ONLY
-from vrtspike.analysis.remedies import AMP, HOOKS, LARGER_BATCH, remedy_for
+from vrtspike.analysis.remedies import AMP, HOOKS, larger_batch, remedy_for
 
 Report = dict[str, Any]
 
@@ -156,7 +156,7 @@ def costly_stages(report: Report) -> Iterator[Finding]:
         roof = report['roofline'].get(entry['stage'])
         if roof and roof['verdict'] == 'inefficient':
             remedy = f'Its kernels wait more than they work: larger batches and compilation first. {remedy}'
-            config = [LARGER_BATCH, 'compile = True', *config]
+            config = [larger_batch(report['batch']['clips']), 'compile = True', *config]
         if not computes_in_half(report):
             remedy, config = f'Mixed precision first. {remedy}', [AMP, *config]
         yield Finding(
@@ -204,7 +204,7 @@ def optimizer_and_communication(report: Report) -> Iterator[Finding]:
             'Processes wait for gradients',
             f'{share:.1%} of the iteration',
             'Accumulate more iterations per exchange, or give each process more work per iteration.',
-            ['optim_wrapper = dict(accumulative_counts=12)', LARGER_BATCH],
+            ['optim_wrapper = dict(accumulative_counts=12)', larger_batch(report['batch']['clips'])],
             share,
         )
 
@@ -220,7 +220,7 @@ def unattributed(report: Report) -> Iterator[Finding]:
             'Log and save less often; larger batches make the host matter less.',
             [
                 'default_hooks = dict(logger=dict(interval=100), checkpoint=dict(interval=2000))',
-                LARGER_BATCH,
+                larger_batch(report['batch']['clips']),
             ],
             share,
         )

@@ -96,7 +96,7 @@ def throughput(log: RunLog, costs: Table) -> dict[str, Any]:
             if costs.number(key):
                 found[f'{key}_per_s'] = sum(rank.total(key) / rank.total('iteration_ms') for rank in ranks) * 1e3
         found['clips_per_s_interval'] = _clips_interval(costs, found['clips_per_s'], len(ranks))
-    elif 'samples_per_s' in log.series:
+    if found['clips_per_s'] is None and 'samples_per_s' in log.series:
         found['clips_per_s'] = float(np.median(log.series['samples_per_s'].points()[1]))
     return found
 

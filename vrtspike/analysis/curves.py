@@ -26,16 +26,17 @@ def curve(log: RunLog, name: str) -> Points:
 
     Args:
         log: What was read.
-        name: A scalar, as in 'loss' or 'psnr'; a column of the costs, as in 'iteration_ms'; or a stage, whose total is
-            meant.
+        name: A scalar, as in 'loss' or 'psnr', or a cost, as in 'iteration_ms', 'memory_mib' or 'stage1_ms'.
 
     Raises:
         LogError: The log has no such curve.
     """
-    if name in log.series:
-        return log.series[name].points()
-    if log.cost_format and name in cost_columns(log):
-        return _of_costs(log, cost_columns(log)[name])
+    found = [log.series[name].points()] if name in log.series else []
+    columns = cost_columns(log)
+    if name in columns:
+        found.append(_of_costs(log, columns[name]))
+    if found:  # a loss is logged now and then, and with every sample of costs
+        return max(found, key=lambda points: len(points[0]))
     raise LogError(f"{log.name} has no curve '{name}'{did_you_mean(name, names(log))}")
 
 
@@ -51,8 +52,8 @@ def cost_columns(log: RunLog) -> dict[str, str]:
     plain = ('iteration_ms', 'loss', 'memory_mib')
     tables = log.ranks().values()
     found = {name: name for name in plain if any(table.number(name) for table in tables)}
-    found |= {name: f'stages/{name}/total_ms' for name in log.stages()}
-    return found | ({'data_ms': 'stages/data/total_ms'} if 'data' in found else {})
+    # Not by its bare name: one of the stages is called 'loss'.
+    return found | {f'{name}_ms': f'stages/{name}/total_ms' for name in log.stages()}
 
 
 def _of_costs(log: RunLog, column: str) -> Points:

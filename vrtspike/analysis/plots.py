@@ -22,6 +22,9 @@ Report = dict[str, Any]
 
 PHASE_COLOURS = {'forward': '#0072B2', 'recompute': '#E69F00', 'backward': '#009E73'}
 """From Okabe and Ito's palette, which colour-blind people can tell apart."""
+LOG_SCALE_FROM = 3.0
+"""Times of iterations are drawn on a logarithmic scale where the slowest takes this many medians."""
+
 INK, ACCENT = '#30343b', '#D55E00'
 STYLE = {
     'axes.spines.top': False, 'axes.spines.right': False, 'axes.edgecolor': '#8a9099', 'axes.labelcolor': INK,
@@ -72,7 +75,10 @@ def iteration_times(ax: Axes, report: Report) -> None:
     ax.axhspan(summary['p5'], summary['p95'], color=ACCENT, alpha=0.12, linewidth=0, label='p5 to p95')
     ax.set_ylabel(f'ms per {what_was_timed(report)}')
     ax.set_xlabel('iteration')
-    ax.set_ylim(0.95 * min(curve['values']), 1.02 * max(curve['values']))
+    if max(curve['values']) > LOG_SCALE_FROM * summary['median']:
+        ax.set_yscale('log')
+    else:
+        ax.set_ylim(0.95 * min(curve['values']), 1.05 * max(curve['values']))
     ax.legend(loc='upper right')
 
 
@@ -126,7 +132,8 @@ def memory_bars(ax: Axes, report: Report) -> None:
 
 
 def roofline_plot(ax: Axes, report: Report) -> None:
-    """Draw achieved rates over arithmetic intensity below the device's roof."""
+    """Draw achieved rates over arithmetic intensity below the device's roof; stages that cost much have their names."""
+    named = {entry['stage'] for entry in report['bottlenecks'] if entry['level']}
     points = {name: point for name, point in report['roofline'].items() if point['macs_per_byte']}
     xs = [point['macs_per_byte'] for point in points.values()]
     reference = next(iter(points.values()))
@@ -138,8 +145,9 @@ def roofline_plot(ax: Axes, report: Report) -> None:
     for name, point in points.items():
         colour = {'big': '#009E73', 'between': '#E69F00', 'inefficient': ACCENT}[point['verdict']]
         ax.plot(point['macs_per_byte'], point['gmacs_per_s'], 'o', color=colour, markersize=5)
-        ax.annotate(name, (point['macs_per_byte'], point['gmacs_per_s']), xytext=(4, 3), textcoords='offset points',
-                    fontsize=7)  # fmt: skip
+        if name in named:
+            ax.annotate(name, (point['macs_per_byte'], point['gmacs_per_s']), xytext=(4, 3), textcoords='offset points',
+                        fontsize=7)  # fmt: skip
     ax.set_xscale('log')
     ax.set_yscale('log')
     ax.set_xlabel('GMAC per GB read and written')

@@ -11,12 +11,16 @@ DEPTHS = [8, 8, 8, 8, 4, 4, 4, 8]
 """The baseline's; advice about a stage changes its entry."""
 
 AMP = "optim_wrapper = dict(type='DeviceAmpOptimWrapper', dtype='auto')"
-LARGER_BATCH = 'train_dataloader = dict(batch_size=2)'
 HOOKS = (
     "custom_hooks = [dict(type='NetworkSummaryHook'), dict(type='ClipPicturesHook'), dict(type='TrainingReportHook'), "
     "dict(type='FlopsHook'), dict(type='StageCostHook', interval=10)]"
 )
 """Those of the base config, since a list is replaced as a whole."""
+
+
+def larger_batch(clips: float | None) -> str:
+    """Return what doubles the batch."""
+    return f'train_dataloader = dict(batch_size={2 * round(clips or 1)})'
 
 
 def remedy_for(stage: str) -> Remedy | None:
@@ -29,8 +33,8 @@ def shallower(stage: str) -> Remedy:
     index = int(stage.removeprefix('stage')) - 1
     depths = [depth - 2 if i == index else depth for i, depth in enumerate(DEPTHS)]
     return (
-        'Fewer blocks save in proportion and cost quality. Smaller windows save score products only: 8 to 6 is 44 % of '
-        'those, about 17 % of a self-attention block.',
+        'Fewer blocks save in proportion and cost quality; smaller windows save score products only: 8 to 6 is 44 % of '
+        'those, about 17 % of a self-attention block. (The lists are those of the baseline: lower yours alike.)',
         [f'model = dict(backbone=dict(depths={depths}))', 'model = dict(backbone=dict(window_size=[5, 6, 6]))'],
     )
 

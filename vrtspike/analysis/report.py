@@ -31,6 +31,7 @@ def build_report(log: RunLog) -> dict[str, Any]:
         'phase_shares': phase_shares(log, costs),
         'bottlenecks': bottlenecks(log, costs),
         'roofline': roofline(log, costs),
+        'batch': {'clips': costs.mean('clips'), 'frames': costs.mean('frames')},
         'throughput': throughput(log, costs),
         'memory': memory(log, costs),
         'stability': stability(log, costs),

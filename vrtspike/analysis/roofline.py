@@ -26,7 +26,7 @@ def roofline(log: RunLog, costs: Table) -> dict[str, dict[str, Any]]:
     found = {}
     for stage in log.stages():
         forward_ms = costs.mean(f'stages/{stage}/forward_ms')
-        if stage in counted and forward_ms:
+        if forward_ms and counted.get(stage, {}).get('gmacs'):
             found[stage] = verdict(_of_batch(counted[stage], clips, log), forward_ms, rates)
     return found
 

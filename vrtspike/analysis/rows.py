@@ -130,19 +130,27 @@ def bottleneck_rows(report: Report) -> Rows:
 
 def stage_rows(report: Report) -> Rows:
     """Return time by stage and phase, and memory."""
-    return Rows('Time by stage and phase (mean ms)', STAGE_HEADINGS, [
-        _cost_cells(name, cost) for name, cost in report['stages'].items()
-    ])  # fmt: skip
+    return _cost_rows('Time by stage and phase (mean ms)', report['stages'])
 
 
 def part_rows(report: Report) -> Rows:
-    """Return the same inside stages."""
-    return Rows('Inside the stages (mean ms)', STAGE_HEADINGS, [
-        _cost_cells(name, cost) for name, cost in report['parts'].items()
-    ])  # fmt: skip
+    """Return the same inside stages, the costliest first."""
+    parts = dict(sorted(report['parts'].items(), key=lambda part: -(part[1]['share'] or 0.0)))
+    return _cost_rows('Inside the stages (mean ms)', parts)
 
 
 STAGE_HEADINGS = ('stage', 'forward', 'recompute', 'backward', 'total', 'median', 'p5', 'p95', 'share', 'peak MiB')
+
+
+def _cost_rows(title: str, costs: dict[str, dict[str, Any]]) -> Rows:
+    """Return a table of costs; the averages of a legacy timing file make one column more."""
+    cells = [_cost_cells(name, cost) for name, cost in costs.items()]
+    averages = [cost.get('avg_since_start_ms') for cost in costs.values()]
+    if all(average is None for average in averages):
+        return Rows(title, STAGE_HEADINGS, cells)
+    texts = ['-' if average is None else number(average) for average in averages]
+    cells = [(*row, text) for row, text in zip(cells, texts, strict=True)]
+    return Rows(title, (*STAGE_HEADINGS, 'avg since start'), cells)
 
 
 def _cost_cells(name: str, cost: dict[str, Any]) -> tuple[str, ...]:

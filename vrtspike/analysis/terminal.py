@@ -14,6 +14,7 @@ from vrtspike.analysis.checklist import TITLES, Check
 from vrtspike.analysis.rows import Rows, number, summary, tables
 
 LEVEL_STYLES = {'severe': 'bold red', 'notable': 'yellow', 'minor': 'cyan'}
+MOST_ROWS = 24
 VERDICT_STYLES = {'faster': 'green', 'slower': 'red', 'noise': 'dim'}
 
 
@@ -32,7 +33,9 @@ def show_report(report: dict[str, Any]) -> None:
     out.print(grid)
     for rows in tables(report):
         out.print()
-        out.print(_table(rows))
+        out.print(_table(rows, MOST_ROWS))
+        if len(rows.cells) > MOST_ROWS:
+            out.print(f'  [dim]and {len(rows.cells) - MOST_ROWS} more: see --html or --json[/dim]')
     show_findings(out, report['findings'])
     show_warnings(out, report['warnings'])
 
@@ -106,11 +109,11 @@ def show_checks(checks: list[Check]) -> None:
         out.print(f'{words[check.passed]}  {TITLES[check.name]}: {escape(check.numbers)}', soft_wrap=True)
 
 
-def _table(rows: Rows) -> Table:
+def _table(rows: Rows, most: int | None = None) -> Table:
     table = Table(title=escape(rows.title), title_justify='left', title_style='bold', box=box.SIMPLE_HEAD)
     for i, heading in enumerate(rows.headings):
         table.add_column(escape(heading), justify='right' if i else 'left', no_wrap=bool(i), overflow='fold')
-    for cells in rows.cells:
+    for cells in rows.cells[:most]:
         style = LEVEL_STYLES.get(cells[-1]) or VERDICT_STYLES.get(cells[-1])
         table.add_row(*map(escape, cells), style=style)
     return table
