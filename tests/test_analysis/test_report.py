@@ -4,7 +4,10 @@ import json
 
 import pytest
 
-from vrtspike.analysis import build_report, read_logs
+from vrtspike.analysis import build_report, compare, read_logs, run_checks
+from vrtspike.analysis.page import page
+from vrtspike.analysis.plots import save_picture
+from vrtspike.analysis.terminal import show_report
 
 STAGE_KEYS = {'forward_ms', 'recompute_ms', 'backward_ms', 'total_ms', 'share', 'memory_mib', 'allocated_mib'}
 STATISTICS = {'median', 'mean', 'p5', 'p95', 'iqr', 'min', 'max', 'count'}
@@ -127,6 +130,46 @@ def test_bytes_of_16_bit_training_are_half(make_run):
         efficiencies[precision] = roof['efficiency']
     assert efficiencies['float32'] == pytest.approx(80 / 60, rel=0.02)  # 2 x 4 GiB at 100 GiB/s
     assert efficiencies['bfloat16'] == pytest.approx(40 / 60, rel=0.02)
+
+
+def without(sample: dict, *keys: str) -> dict:
+    return {key: value for key, value in sample.items() if key not in keys}
+
+
+ODD = {
+    'one sample': lambda run, samples: samples[:1],
+    'five samples': lambda run, samples: [run, *samples[:5]],
+    'no description': lambda run, samples: samples,
+    'no time at all': lambda run, samples: [sample | {'iteration_ms': 0, 'stages': {'a': {}}} for sample in samples],
+    'no stages': lambda run, samples: [sample | {'stages': {}} for sample in samples],
+    'losses of null': lambda run, samples: [sample | {'loss': None, 'memory_mib': None} for sample in samples],
+    'losses of zero': lambda run, samples: [sample | {'loss': 0} for sample in samples],
+    'only what is required': lambda run, samples: [without(each, 'loss', 'memory_mib', 'parts') for each in samples],
+    'one iteration over and over': lambda run, samples: [sample | {'iteration': 5} for sample in samples],
+    'a stage with a Chinese name': lambda run, samples: [
+        each | {'stages': {'全部': {'forward_ms': 1}}} for each in samples
+    ],
+    'rates of zero': lambda run, samples: [run | {'rates': {'gmacs_per_s': 0, 'gib_per_s': 0}}, *samples],
+    'costs without bytes': lambda run, samples: [run | {'costs': {'stage1': {'gmacs': 1.0}}}, *samples],
+    'validations only': lambda run, samples: [{'psnr': 30.0, 'step': 3}, {'psnr': 31.0, 'ssim': 0.9, 'step': 4}],
+    'an iteration of no time': lambda run, samples: [{'iter': 1, 'step': 1, 'lr': 1, 'time': 0.0, 'loss': 1}],
+}
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('odd', ODD.values(), ids=ODD.keys())
+def test_odd_logs_are_reported_like_others(odd, made_up, tmp_path, capsys):
+    path = made_up.write(tmp_path / 'log.json', odd(made_up.run_line(), list(made_up.sample_lines(30))))
+    log = read_logs([path])
+    report = build_report(log)
+    json.dumps(report, allow_nan=False)
+    page(report)
+    save_picture(report, tmp_path / 'report.png')
+    show_report(report)
+    assert 'Summary' in capsys.readouterr().out
+    if log.cost_format:
+        json.dumps(compare(log, log), allow_nan=False)
+    assert len(run_checks(log, log)) == 5
 
 
 class TestWarnings:

@@ -79,8 +79,9 @@ def not_converging(report: Report) -> Iterator[Finding]:
     if loss and loss['trend'] != 'falling':
         yield Finding(
             'loss',
-            'The loss rises' if loss['trend'] == 'rising' else 'The loss does not fall',
-            f'median {loss["start"]:.4g} in the first tenth, {loss["end"]:.4g} in the last quarter',
+            'The loss rises' if loss['trend'] == 'rising' else 'The loss does not surely fall',
+            f'median {loss["start"]:.4g} in the first tenth, {loss["end"]:.4g} in the last quarter, '
+            f'lower in {loss["lower"]:.0%} of pairs',
             'Train longer before judging; then try another learning rate.',
             ['train_cfg = dict(max_iters=120_000)', 'optim_wrapper = dict(optimizer=dict(lr=2e-4))'],
         )

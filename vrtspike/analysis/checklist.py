@@ -93,9 +93,13 @@ def memory_is_lower(run: RunLog, baseline: RunLog, limits: dict[str, float]) -> 
 
 def throughput_is_higher(run: RunLog, baseline: RunLog, limits: dict[str, float]) -> Outcome:
     """Check that a clip (or, where logs do not say how many there are, an iteration) certainly takes less time."""
+    if run.cost_format is None or baseline.cost_format is None:
+        return None, 'not measured: no times of iterations in both logs'
     check_comparable(baseline, run)
     per_clip = says_clips(run) and says_clips(baseline)
     entry = ratios(baseline, run, ['iteration_ms'], per_clip)['iteration_ms']
+    if entry['ratio'] is None:
+        return None, 'not measured: iterations that take no time'
     unit = 'clips/s' if per_clip else 'iterations/s'
     text = f'{1e3 / entry["second"]:.3g} {unit}, baseline {1e3 / entry["first"]:.3g}'
     return _certainly_faster(entry, text)
@@ -103,10 +107,10 @@ def throughput_is_higher(run: RunLog, baseline: RunLog, limits: dict[str, float]
 
 def bottleneck_is_relieved(run: RunLog, baseline: RunLog, limits: dict[str, float]) -> Outcome:
     """Check that the baseline's costliest stage certainly takes less time per clip."""
-    check_comparable(baseline, run)
     ranking = [entry['stage'] for entry in bottlenecks(baseline, baseline.costs()) if entry['stage'] in run.stages()]
     if len(baseline.stages()) < 2 or not ranking:
         return None, 'not measured: no stages in both logs'
+    check_comparable(baseline, run)
     stage = ranking[0]
     column = f'stages/{stage}/total_ms'
     entry = ratios(baseline, run, [column], says_clips(run) and says_clips(baseline))[column]

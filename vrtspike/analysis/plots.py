@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -75,10 +77,10 @@ def iteration_times(ax: Axes, report: Report) -> None:
     ax.axhspan(summary['p5'], summary['p95'], color=ACCENT, alpha=0.12, linewidth=0, label='p5 to p95')
     ax.set_ylabel(f'ms per {what_was_timed(report)}')
     ax.set_xlabel('iteration')
-    if max(curve['values']) > LOG_SCALE_FROM * summary['median']:
+    if max(curve['values']) > LOG_SCALE_FROM * summary['median'] > 0:
         ax.set_yscale('log')
     else:
-        ax.set_ylim(0.95 * min(curve['values']), 1.05 * max(curve['values']))
+        ax.margins(y=0.3)
     ax.legend(loc='upper right')
 
 
@@ -162,7 +164,7 @@ def roofline_plot(ax: Axes, report: Report) -> None:
 
 
 PANELS = (
-    Panel('Where the time goes', lambda r: bool(r['phase_shares']), stage_bars),
+    Panel('Where the time goes', lambda r: bool(r['phase_shares'] and r['bottlenecks']), stage_bars),
     Panel('Time of iterations', lambda r: 'iteration_ms' in r['curves'], iteration_times),
     Panel('Training loss', lambda r: 'loss' in r['curves'], loss_curve),
     Panel('Validation', lambda r: 'psnr' in r['curves'] or 'psnr_y' in r['curves'], quality_curves),
@@ -182,7 +184,7 @@ def save_picture(report: Report, path: str | Path) -> None:
     # The first panel has the most to say: with an odd number of them it takes a row of its own.
     odd = len(panels) % 2
     rows = max((len(panels) + odd) // 2, 1)
-    with matplotlib.rc_context(STYLE):
+    with drawing():
         figure = Figure(figsize=(13, 4.6 * rows), layout='constrained')
         figure.suptitle(headline(report), x=0.01, ha='left', fontsize=12)
         grid = figure.add_gridspec(rows, 2)
@@ -195,7 +197,7 @@ def save_picture(report: Report, path: str | Path) -> None:
 
 def svg_of(panel: Panel, report: Report) -> str:
     """Return one panel as an SVG element for a page."""
-    with matplotlib.rc_context(STYLE):
+    with drawing():
         figure = Figure(figsize=(7.2, 4.6), layout='constrained')
         ax = figure.add_subplot()
         panel.draw(ax, report)
@@ -217,7 +219,7 @@ def show_or_save_curves(
     Raises:
         LogError: There is no such style, or no screen to show the picture on.
     """
-    with matplotlib.rc_context(STYLE):
+    with drawing():
         if style:
             use_style(style)
         figure = Figure(figsize=(8, 5), layout='constrained') if path else window(backend)
@@ -253,6 +255,14 @@ def window(backend: str | None) -> Figure:
     if plt.get_backend().lower() in ('agg', 'svg', 'pdf', 'ps', 'cairo', 'template'):
         raise LogError('there is no screen to show the picture on: write it with --out FILE')
     return plt.figure(figsize=(8, 5), layout='constrained')
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Draw in our style; stages with names that the font lacks are no reason to warn."""
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Glyph .* missing from font')
+        yield
 
 
 def save(figure: Figure, path: str | Path) -> None:

@@ -30,7 +30,7 @@ def stability(log: RunLog, costs: Table) -> dict[str, Any]:
         ms = costs.column('iteration_ms')
         warmup = warmup_samples(ms)
         found['warmup_samples'] = warmup * costs.trace.stride
-        if len(ms) - warmup >= FEWEST_SAMPLES:
+        if len(ms) - warmup >= FEWEST_SAMPLES and ms.min() > 0:
             found['drift'] = drift(ms[warmup:])
             found['outliers'] = outliers(costs, warmup)
             found['autocorrelation'] = autocorrelation(ms[warmup:])
