@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from vrtspike.analysis import build_report, read_logs
+
 DATA = Path(__file__).parent / 'data'
 
 STAGES = {  # mean forward, recompute and backward ms
@@ -112,3 +114,11 @@ def scalars(steps: int = 40, validate_every: int = 10, psnr: float = 28.0) -> li
             lines.append({'psnr': psnr + step / 100, 'ssim': 0.85, 'blur/psnr': 25.0, 'data_time': 0.1, 'time': 3.0,
                           'step': 0})  # fmt: skip
     return lines
+
+
+@pytest.fixture
+def report(make_run, made_up):
+    """The report of a run with everything that a report can show."""
+    folder = make_run('run', samples=300)
+    made_up.write(folder / '20260101/vis_data/scalars.json', made_up.scalars())
+    return build_report(read_logs([folder], 'run'))

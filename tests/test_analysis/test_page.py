@@ -1,8 +1,6 @@
 import re
 from html.parser import HTMLParser
 
-import pytest
-
 from vrtspike.analysis import build_report, read_logs
 from vrtspike.analysis.page import page, save_page
 
@@ -23,13 +21,6 @@ class Balanced(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
-
-
-@pytest.fixture
-def report(make_run, made_up):
-    folder = make_run('run', samples=60)
-    made_up.write(folder / '20260101/vis_data/scalars.json', made_up.scalars())
-    return build_report(read_logs([folder], 'run'))
 
 
 def test_page_is_well_formed_and_complete(report, tmp_path):

@@ -7,13 +7,6 @@ from vrtspike.analysis.plots import PANELS, panels_of, save_picture, share_text,
 from vrtspike.errors import LogError
 
 
-@pytest.fixture
-def report(make_run, made_up):
-    folder = make_run('run', samples=60)
-    made_up.write(folder / '20260101/vis_data/scalars.json', made_up.scalars())
-    return build_report(read_logs([folder]))
-
-
 def test_every_panel_has_something_of_a_full_report(report):
     assert panels_of(report) == list(PANELS)
 

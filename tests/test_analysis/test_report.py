@@ -13,13 +13,6 @@ STAGE_KEYS = {'forward_ms', 'recompute_ms', 'backward_ms', 'total_ms', 'share', 
 STATISTICS = {'median', 'mean', 'p5', 'p95', 'iqr', 'min', 'max', 'count'}
 
 
-@pytest.fixture
-def report(make_run, made_up):
-    folder = make_run('run', samples=300)
-    made_up.write(folder / '20260101/vis_data/scalars.json', made_up.scalars())
-    return build_report(read_logs([folder], 'run'))
-
-
 def test_contract_of_the_json(report, made_up):
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     assert report['samples'] == 300

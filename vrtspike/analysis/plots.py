@@ -81,7 +81,7 @@ def iteration_times(ax: Axes, report: Report) -> None:
         ax.set_yscale('log')
     else:
         ax.margins(y=0.3)
-    ax.legend(loc='upper right')
+    ax.legend(loc='best')
 
 
 def loss_curve(ax: Axes, report: Report) -> None:
@@ -160,7 +160,7 @@ def roofline_plot(ax: Axes, report: Report) -> None:
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter('{x:g}')
         axis.set_minor_formatter(NullFormatter())
-    ax.legend(loc='upper left')
+    ax.legend(loc='best')
 
 
 PANELS = (
