@@ -141,7 +141,7 @@ def plot_curve(arguments: list[str]) -> None:
     args = parser.parse_args(arguments)
     if args.legend and len(args.legend) != len(args.json_logs) * len(args.keys):
         parser.error(f'--legend: expected {len(args.json_logs) * len(args.keys)} labels, found {len(args.legend)}')
-    from vrtspike.analysis.plots import show_or_save_curves
+    from vrtspike.analysis.curve_plots import show_or_save_curves
     from vrtspike.analysis.readers import read_logs
 
     labels = iter(args.legend or [f'{log} {key}' for log in args.json_logs for key in args.keys])

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from vrtspike.analysis import build_report, read_logs
-from vrtspike.analysis.plots import PANELS, panels_of, save_picture, share_text, show_or_save_curves, svg_of
+from vrtspike.analysis.plots import PANELS, panels_of, save_picture, share_text, svg_of
 from vrtspike.errors import LogError
 
 
@@ -55,14 +55,3 @@ def test_unknown_format(report, tmp_path):
     with pytest.raises(LogError, match=r"no picture can be written as '\.xyz'; known: .*png"):
         save_picture(report, tmp_path / 'a.xyz')
     assert list(tmp_path.glob('*.xyz')) == []
-
-
-def test_curves(tmp_path):
-    curves = [('a', (np.arange(5), np.arange(5))), ('b', ([1, 2], [3, 4]))]
-    show_or_save_curves(curves, tmp_path / 'curves.svg', title='Both', style='ggplot')
-    text = (tmp_path / 'curves.svg').read_text()
-    assert 'Both' in text
-    with pytest.raises(LogError, match="no style 'gplot'; did you mean 'ggplot'"):
-        show_or_save_curves(curves, tmp_path / 'x.svg', style='gplot')
-    with pytest.raises(LogError, match='no screen'):
-        show_or_save_curves(curves, None, backend='agg')

@@ -11,12 +11,9 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-from vrtspike.analysis.logs import FORWARD_ONLY
+from vrtspike.analysis.facts import Report, by_mean, computes_in_half, mib, share_of, unsynchronised, what_was_timed
 from vrtspike.analysis.remedies import AMP, HOOKS, larger_batch, remedy_for
-
-Report = dict[str, Any]
 
 DATA_SHARE = 0.05
 RECOMPUTE_SHARE = 0.10
@@ -129,7 +126,7 @@ def recomputation(report: Report) -> Iterator[Finding]:
     share = report['phase_shares'].get('recompute', 0.0)
     if share < RECOMPUTE_SHARE:
         return
-    costly = [name for name in by_share(report, 'recompute_ms') if re.fullmatch(r'stage[1-7]', name)][:2]
+    costly = [name for name in by_mean(report, 'recompute_ms') if re.fullmatch(r'stage[1-8]', name)][:2]
     groups = sorted(int(name.removeprefix('stage')) - 1 for name in costly) or [0]
     names = ' and '.join(f'stage {group + 1}' for group in groups)
     yield Finding(
@@ -274,35 +271,3 @@ RULES: tuple[Callable[[Report], Iterator[Finding]], ...] = (
     not_synchronised, not_finite, not_converging, waiting_for_data, recomputation, costly_stages,
     optimizer_and_communication, unattributed, unsteady, skewed_ranks,
 )  # fmt: skip
-
-
-def share_of(report: Report, stage: str) -> float:
-    """Return a stage's share of the iteration, 0 where it has none."""
-    return (report['stages'].get(stage) or {}).get('share') or 0.0
-
-
-def by_share(report: Report, phase: str) -> list[str]:
-    """Return the stages that have a phase, those with the greatest mean first."""
-    means = {name: cost[phase]['mean'] for name, cost in report['stages'].items() if cost[phase]}
-    return sorted(means, key=means.get, reverse=True)
-
-
-def computes_in_half(report: Report) -> bool:
-    """Whether a run is known to compute in 16 bits already, or nothing is known about it."""
-    precision = (report['run'] or {}).get('precision')
-    return precision != 'float32'
-
-
-def unsynchronised(report: Report) -> str:
-    """Return what to add to a time that the host clock measured; nothing to others."""
-    return ', by the host clock' if report['source_format'] in FORWARD_ONLY else ''
-
-
-def what_was_timed(report: Report) -> str:
-    """Return what shares are shares of."""
-    return 'forward pass' if report['source_format'] in FORWARD_ONLY else 'iteration'
-
-
-def mib(value: float | None) -> str:
-    """Return an amount of memory as text."""
-    return 'unknown' if value is None else f'{value:,.0f} MiB'

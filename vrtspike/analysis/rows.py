@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from vrtspike.analysis.advice import mib, what_was_timed
-
-Report = dict[str, Any]
+from vrtspike.analysis.facts import Report, mib, what_was_timed
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ NUMBER = r'[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)'
 STEP = re.compile(r'(?:^|\s)step (?P<step>\d+)/\d+ \|')
 VALIDATION = re.compile(r'\[val\] step (?P<step>\d+) \|')
 EPOCH = re.compile(r'\[epoch\] (?P<epoch>\d+) \|')
-PAIR = re.compile(rf'(?P<key>[A-Za-z_]\w*)=(?P<value>{NUMBER})(?P<unit>GB|ms|s)?\b')
+PAIR = re.compile(rf'(?P<key>[A-Za-z_]\w*)=(?P<value>{NUMBER})(?:GB|ms|s)?\b')
 RATE = re.compile(rf'(?P<value>{NUMBER}) samples/s')
 NAMES = {'PSNR_RGB': 'psnr', 'SSIM_Y': 'ssim_y', 'PSNR_Y': 'psnr_y', 'LPIPS': 'lpips'}
 
@@ -30,7 +30,7 @@ class TrainReader:
         """Take ``line`` where it belongs to this format; return whether it does."""
         for pattern, take in ((STEP, self._step), (VALIDATION, self._validation), (EPOCH, self._epoch)):
             if found := pattern.search(line):
-                values = {pair['key']: _value(pair['value'], pair['unit']) for pair in PAIR.finditer(line)}
+                values = {pair['key']: float(pair['value']) for pair in PAIR.finditer(line)}
                 if values and take(found, values, line):
                     self.source.records += 1
                 else:
@@ -65,8 +65,3 @@ class TrainReader:
         iteration_ms = values['time'] * 1e3 / values['steps']
         self.rows.append({'iteration': self.step, 'epoch': int(found['epoch']), 'iteration_ms': iteration_ms})
         return True
-
-
-def _value(text: str, unit: str | None) -> float:
-    """Return a number; seconds and gigabytes as they are, since keys tell them apart."""
-    return float(text)
