@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from vrtspike.analysis.table import RowBuffer, Table
+from vrtspike.analysis.table import Table
+from vrtspike.analysis.trace import Trace
 
 FORMATS = ('vrtspike', 'legacy_timing', 'legacy_print', 'mmengine', 'legacy_train')
 """By how much each says about stages: where a run has several, its costs are read from the first."""
@@ -19,6 +19,8 @@ FORWARD_ONLY = ('legacy_timing', 'legacy_print')
 
 NO_STAGES = ('mmengine', 'legacy_train')
 """Formats that time at most the waiting for data apart from the iteration."""
+
+SERIES_BATCH = 1024
 
 
 @dataclass
@@ -52,34 +54,77 @@ class Series:
     """A scalar over the iterations: a thinned curve, exact extremes, and what was not finite."""
 
     def __init__(self) -> None:
-        self.table = Table()
-        self._buffer = RowBuffer(self.table)
-        self.last: tuple[int, float] | None = None
-        self.highest: tuple[int, float] | None = None
-        self.lowest: tuple[int, float] | None = None
-        self.not_finite = 0
-        self.first_not_finite: int | None = None
+        self._new: list[tuple[int, float]] = []
+        self._trace = Trace(2)
+        self._last = self._highest = self._lowest = None
+        self._not_finite = 0
+        self._first_not_finite: int | None = None
 
     def append(self, step: int, value: float) -> None:
         """Add one point."""
-        if not math.isfinite(value):
-            self.not_finite += 1
-            if self.first_not_finite is None:
-                self.first_not_finite = step
-            return
-        self.last = (step, value)
-        if self.highest is None or value > self.highest[1]:
-            self.highest = (step, value)
-        if self.lowest is None or value < self.lowest[1]:
-            self.lowest = (step, value)
-        self._buffer.append({'step': step, 'value': value})
+        self._new.append((step, value))
+        if len(self._new) >= SERIES_BATCH:
+            self._flush()
 
     def points(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (steps, values) of the thinned curve."""
-        self._buffer.flush()
-        if not self.table.rows:
-            return np.empty(0), np.empty(0)
-        return self.table.column('step'), self.table.column('value')
+        self._flush()
+        return self._trace.rows[:, 0], self._trace.rows[:, 1]
+
+    @property
+    def last(self) -> tuple[int, float] | None:
+        """Return the last point, None where no value was finite; so for the next two."""
+        self._flush()
+        return self._last
+
+    @property
+    def highest(self) -> tuple[int, float] | None:
+        """Return the first of the points with the greatest value."""
+        self._flush()
+        return self._highest
+
+    @property
+    def lowest(self) -> tuple[int, float] | None:
+        """Return the first of the points with the least value."""
+        self._flush()
+        return self._lowest
+
+    @property
+    def not_finite(self) -> int:
+        """Return how many values were not finite."""
+        self._flush()
+        return self._not_finite
+
+    @property
+    def first_not_finite(self) -> int | None:
+        """Return the step of the first value that was not finite."""
+        self._flush()
+        return self._first_not_finite
+
+    def _flush(self) -> None:
+        """Take in the points that were added since the last time."""
+        if not self._new:
+            return
+        rows = np.array(self._new, dtype=float)
+        self._new = []
+        finite = np.isfinite(rows[:, 1])
+        if not finite.all():
+            self._not_finite += int(np.count_nonzero(~finite))
+            if self._first_not_finite is None:
+                self._first_not_finite = int(rows[~finite][0, 0])
+            rows = rows[finite]
+        if len(rows):
+            self._trace.add(rows)
+            self._last = _point(rows[-1])
+            highest, lowest = _point(rows[np.argmax(rows[:, 1])]), _point(rows[np.argmin(rows[:, 1])])
+            if self._highest is None or highest[1] > self._highest[1]:
+                self._highest = highest
+            if self._lowest is None or lowest[1] < self._lowest[1]:
+                self._lowest = lowest
+
+
+def _point(row: np.ndarray) -> tuple[int, float]:
+    return int(row[0]), float(row[1])
 
 
 @dataclass
@@ -111,7 +156,9 @@ class RunLog:
 
     def scalar(self, name: str, step: int, value: float) -> None:
         """Add a point to the series ``name``."""
-        self.series.setdefault(name, Series()).append(step, value)
+        if name not in self.series:
+            self.series[name] = Series()
+        self.series[name].append(step, value)
 
     @property
     def formats(self) -> list[str]:
