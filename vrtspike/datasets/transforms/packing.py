@@ -14,13 +14,13 @@ class PackClip:
     """Turn the arrays of the pipeline into the tensors of a sample; :mod:`vrtspike.datasets.clips` lists both."""
 
     def __call__(self, results: dict) -> dict:
-        """Return ``blur``, ``sharp``, ``spikes`` and ``meta`` alone; frames become (T, 3, H, W)."""
+        """Return ``blur``, where given ``sharp``, ``spikes`` and ``meta`` alone; frames become (T, 3, H, W)."""
         if results['spikes'].dtype != np.float32:
             raise ConfigError(
                 f"PackClip got raw spikes ({results['spikes'].dtype}), expected float32: put dict(type='BinSpikes') "
                 'before it in the pipeline'
             )
-        frames = {key: as_tensor(results[key].transpose(0, 3, 1, 2)) for key in ('blur', 'sharp')}
+        frames = {key: as_tensor(results[key].transpose(0, 3, 1, 2)) for key in ('blur', 'sharp') if key in results}
         return dict(**frames, spikes=as_tensor(results['spikes']), meta=results['meta'])
 
 
