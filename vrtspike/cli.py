@@ -112,7 +112,7 @@ def run_tool(main: Callable[[], Any]) -> NoReturn:
         main()
         sys.stdout.flush()
     except VrtSpikeError as error:
-        print(f'error: {error}', file=sys.stderr)
+        print(f'error: {own_message(error)}', file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print('error: interrupted', file=sys.stderr)
@@ -121,3 +121,12 @@ def run_tool(main: Callable[[], Any]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     sys.exit(0)
+
+
+def own_message(error: VrtSpikeError) -> str:
+    """Return an error's message; from a data loader's worker it comes wrapped in that process's traceback."""
+    text = str(error)
+    if not text.startswith('Caught ') or 'DataLoader worker process' not in text:
+        return text
+    kind = f'{type(error).__module__}.{type(error).__name__}: '
+    return text.rpartition(f'\n{kind}')[2].rstrip()

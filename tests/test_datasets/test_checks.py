@@ -56,7 +56,7 @@ def test_without_a_known_length_the_odd_file_of_a_sequence_is_named(tiny_copy):
 def test_a_wrong_sensor_size_shows_in_files_and_frames(tiny_demo):
     found = '\n'.join(problems(tiny_demo, spike_size=(16, 8)))
     assert 'holds 32 steps of 16 x 8 spikes, expected 16' in found
-    assert '00000.png has 32 x 32 pixels, expected a whole multiple of the 16 x 8 spikes' in found
+    assert '00000.png has 32 x 32 pixels, expected a multiple of the 16 x 8 spikes' in found
 
 
 def test_an_undefined_sensor_size_is_reported_once_per_sequence(tiny_demo):
