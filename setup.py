@@ -66,7 +66,11 @@ setup(
     ],
     python_requires='>=3.10',
     packages=find_packages(include=['vrtspike', 'vrtspike.*']),
-    package_data={'vrtspike.models': ['weights/*.pth'], 'vrtspike.profiling': ['*.schema.json']},
+    package_data={
+        'vrtspike.models': ['weights/*.pth'],
+        'vrtspike.profiling': ['*.schema.json'],
+        'vrtspike.visualization': ['*.html'],
+    },
     cmdclass={'build_py': BuildWithMim},
     install_requires=REQUIRES,
     extras_require=EXTRAS,
