@@ -81,7 +81,7 @@ def read_assignments(text: str, path: str | os.PathLike) -> dict[str, Any]:
     try:
         statements = ast.parse(text).body
         return {statement.targets[0].id: _literal(statement.value) for statement in statements}
-    except (SyntaxError, ValueError, AttributeError, IndexError) as error:
+    except (SyntaxError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise CheckpointError(
             f'the config that checkpoint {path} carries is no list of plain values ({error}): give the config file'
         ) from error
@@ -89,9 +89,9 @@ def read_assignments(text: str, path: str | os.PathLike) -> dict[str, Any]:
 
 def _literal(node: ast.expr) -> Any:
     if isinstance(node, ast.Call):
-        if getattr(node.func, 'id', None) != 'dict' or node.args:
+        if getattr(node.func, 'id', None) != 'dict':
             raise ValueError(f'line {node.lineno} calls {ast.unparse(node.func)}')
-        return {keyword.arg: _literal(keyword.value) for keyword in node.keywords}
+        return dict(*map(_literal, node.args), **{keyword.arg: _literal(keyword.value) for keyword in node.keywords})
     if isinstance(node, ast.Dict):
         return {_literal(key): _literal(value) for key, value in zip(node.keys, node.values, strict=True)}
     if isinstance(node, (ast.List, ast.Tuple)):

@@ -82,7 +82,7 @@ def peak_of_tile(network: Network, blur: Tensor, spikes: Tensor | None, tiling: 
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the memory that can still be allocated: on a GPU of the allocator's, on a CPU what Linux calls available."""
+    """Return the bytes that can still be allocated; on a CPU what Linux calls available."""
     if device.type == 'cuda':
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

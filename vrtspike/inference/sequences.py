@@ -83,7 +83,7 @@ class Sequences(ClipDataset):
 
 
 def held_out_sequences(config: Config, threshold_factor: float = 1.0) -> Sequences:
-    """Return the sequences that a config tests on: those of ``test_dataloader``, or without one of ``val_dataloader``."""
+    """Return the sequences of a config's ``test_dataloader``, or without one of its ``val_dataloader``."""
     loader = config.get('test_dataloader') or config.get('val_dataloader')
     node = dict((loader or {}).get('dataset') or {})
     if node.pop('type', None) != 'ClipDataset':
