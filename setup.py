@@ -34,6 +34,7 @@ EXTRAS = {
     'tensorboard': ['tensorboard>=2.16'],
     'wandb': ['wandb>=0.17'],
     'torchvision': ['torchvision>=0.26'],
+    'lpips': ['lpips>=0.1.4'],
 }
 EXTRAS['dev'] += EXTRAS['test']
 
