@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config
 
+from vrtspike.config import load_config
 from vrtspike.errors import CheckpointError, ConfigError
 from vrtspike.inference.loading import file_sha256, load_restorer, read_assignments
 
@@ -65,3 +68,9 @@ def test_other_weights_are_named(checkpoint, tmp_path, network):
 def test_sha256_of_a_file(tmp_path):
     (tmp_path / 'abc').write_bytes(b'abc')
     assert file_sha256(tmp_path / 'abc') == 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
+
+
+def test_a_misspelt_tiling_is_found_in_a_config():
+    config = Path(__file__).parents[2] / 'configs/vrt_spike_tiny.py'
+    with pytest.raises(ConfigError, match=r"model\.tiling\.tiles: Tiling takes no 'tiles'; did you mean 'tile'"):
+        load_config(config, overrides={'model.tiling.tiles': [5, 64, 64]})
