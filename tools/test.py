@@ -56,19 +56,19 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from mmengine.dist import init_dist, is_main_process
+    from mmengine.dist import is_main_process
 
     from vrtspike.config import load_config
     from vrtspike.inference.evaluation import TestSettings, evaluate, fitted
     from vrtspike.inference.loading import load_restorer
+    from vrtspike.inference.processes import join_processes
     from vrtspike.inference.reporting import results_text, summarise, write_results
     from vrtspike.inference.restoring import tiling_of
     from vrtspike.metrics.lpips import load_lpips
     from vrtspike.visualization.page import write_page
 
     config = load_config(**config_arguments(args))
-    if args.launcher != 'none':
-        init_dist(args.launcher, **config.get('env_cfg', {}).get('dist_cfg', {}))
+    join_processes(args.launcher, config)
     tiling = tiling_of(config, **tiling_arguments(args))
     model, config = load_restorer(args.checkpoint, config, device=args.device, trust=args.trust_checkpoint)
     if args.tile == ['auto']:
@@ -78,7 +78,7 @@ def main() -> None:
     out = Path(args.out or Path(args.checkpoint).with_name(f'test_{Path(args.checkpoint).stem}'))
     records = evaluate(model, config, args.checkpoint, out, settings)
     if is_main_process():
-        results = summarise(records, model, config, args.checkpoint)
+        results = summarise(records, model, args.config, args.checkpoint)
         write_results(out, results, records)
         write_page(out / 'results.html', results, records, out / 'pictures')
         print(f'{results_text(results)}\n\nWritten to {out}: results.json, frames.csv, results.html')

@@ -47,9 +47,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize('frames_written', [0, 1, 2, 4])
-def test_a_killed_run_goes_on_to_the_same_frames(
-    loaded, on_disk, checkpoint, tmp_path, monkeypatch, frames_written
-):
+def test_a_killed_run_goes_on_to_the_same_frames(loaded, on_disk, checkpoint, tmp_path, monkeypatch, frames_written):
     arguments = dict(checkpoint=checkpoint, tiling=TILING)
     whole = read(restore_files(*loaded, on_disk, tmp_path / 'whole', **arguments))
     written, count = FrameFolder.write, itertools.count()
@@ -94,9 +92,7 @@ def test_a_video_of_strips(loaded, on_disk, checkpoint, tmp_path):
 def test_the_strip_shows_the_blurred_frame_first(loaded, on_disk, checkpoint, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(files, 'clip_strip', lambda panels: seen.append(panels) or panels[0][1])
-    out = restore_files(
-        *loaded, on_disk, tmp_path / 'out', checkpoint=checkpoint, tiling=TILING, side_by_side=True
-    )
+    out = restore_files(*loaded, on_disk, tmp_path / 'out', checkpoint=checkpoint, tiling=TILING, side_by_side=True)
     assert [name for name, _ in seen[0]] == ['blurred', 'TFP', 'restored']
     for i, image in enumerate(read(out).values()):
         assert np.array_equal(image[..., ::-1], on_disk.frames.read(i, i + 1)[0])

@@ -73,7 +73,11 @@ def package(monkeypatch):
 
 def test_lpips_takes_its_backbone_from_a_file(package, tmp_path):
     image, sharp = pairs()['real']
-    weights = {'features.0.weight': torch.ones(2, 3, 1, 1), 'features.0.bias': torch.zeros(2), 'classifier.1.bias': torch.zeros(9)}
+    weights = {
+        'features.0.weight': torch.ones(2, 3, 1, 1),
+        'features.0.bias': torch.zeros(2),
+        'classifier.1.bias': torch.zeros(9),
+    }
     torch.save(weights, tmp_path / 'alexnet.pth')
     distance = load_lpips(tmp_path / 'alexnet.pth')
     assert distance(sharp, sharp) == 0

@@ -26,7 +26,14 @@ def test_it_reproduces_what_training_reported(tested, tiny_run):
     found, reported = results_of(tested[1]), json.loads((tiny_run.folder / 'report.json').read_text())
     mean = reported['validation']['mean']
     assert abs(mean['gain_db']) > 0.01  # the network does change its input
-    names = {'psnr_db': 1e-4, 'blur_psnr_db': 1e-4, 'tfp_psnr_db': 1e-4, 'gain_db': 1e-4, 'ssim': 1e-6, 'blur_ssim': 1e-6}
+    names = {
+        'psnr_db': 1e-4,
+        'blur_psnr_db': 1e-4,
+        'tfp_psnr_db': 1e-4,
+        'gain_db': 1e-4,
+        'ssim': 1e-6,
+        'blur_ssim': 1e-6,
+    }
     for name, tolerance in names.items():
         assert found['mean_of_clips'][name] == pytest.approx(mean[name], abs=tolerance), name
     assert found['training'] == reported

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from torch import nn
 
 from vrtspike.environment import describe_environment
@@ -36,7 +35,9 @@ COLUMNS = (
 )
 
 
-def summarise(records: list[dict], model: nn.Module, config: Config, checkpoint: str | os.PathLike) -> dict[str, Any]:
+def summarise(
+    records: list[dict], model: nn.Module, config: str | os.PathLike, checkpoint: str | os.PathLike
+) -> dict[str, Any]:
     """Return the results as ``results.json`` holds them.
 
     ``mean_of_clips`` and ``mean_of_frames`` (the scores of :func:`~vrtspike.metrics.scores.frame_scores` and
@@ -53,7 +54,7 @@ def summarise(records: list[dict], model: nn.Module, config: Config, checkpoint:
     worst = sorted(frames, key=lambda row: row['gain_db'])[:WORST_FRAMES]
     device = next(model.parameters()).device
     return dict(
-        config=str(config.filename),
+        config=str(config),
         checkpoint=str(checkpoint),
         checkpoint_sha256=file_sha256(checkpoint),
         mean_of_clips=mean_scores(clips),
