@@ -20,11 +20,11 @@ INTRODUCTION = """# Model zoo
 
 Written by `python benchmarks/model_zoo.py` from `benchmarks/zoo`; each record is the `results.json` of `tools/test.py`.
 
-The checkpoints are not part of the repository, since each has several MiB: one command trains it again. A training is repeatable on one machine; another processor or another version of torch rounds differently, so that its SHA-256 will differ there, and its dB slightly. All are trained and scored on the demo clips, whose held-out clips show other photographs. They tell whether networks learn and use their spikes, and are not comparable with published benchmarks.
+The checkpoints are not part of the repository, since each has several MiB: one command trains it again. A SHA-256 names the very file that was scored: checkpoints hold the time of their training, and another processor rounds differently, so that a second training has another SHA-256 and slightly other dB. All are trained and scored on the demo clips, whose held-out clips show other photographs. They tell whether networks learn and use their spikes, and are not comparable with published benchmarks.
 """  # noqa: E501
 HEADINGS = (
     'network', 'parameters', 'blurred dB', 'restored dB', 'gain dB', 'SSIM', 'Y dB', 'Y SSIM', 'TFP dB', 'TFI dB',
-    'dB at 2θ', 'ms / frame', 'device',
+    'dB at 2θ', 'device',
 )  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def read_results(root: Path) -> dict[str, dict]:
 
 def zoo_page(results: dict[str, dict]) -> str:
     """Return the page: a table of all networks, then how to get each."""
-    rows = [HEADINGS, ('---', *['--:'] * 11, '---'), *(row(name, found) for name, found in results.items())]
+    rows = [HEADINGS, ('---', *['--:'] * 10, '---'), *(row(name, found) for name, found in results.items())]
     lines = [f'| {" | ".join(cells)} |' for cells in rows]
     return '\n'.join([INTRODUCTION, *lines, '', *(section(name, found) for name, found in results.items())])
 
@@ -76,7 +76,6 @@ def row(name: str, found: dict) -> tuple[str, ...]:
         f'{mean["ssim_y"]:.4f}',
         *(f'{mean[key]:.2f}' for key in ('tfp_psnr_db', 'tfi_psnr_db')),
         f'{twice["psnr_db"]:.2f} ({-twice["loss_db"]:+.2f})',
-        f'{found["cost"]["restore_ms_per_frame"]:.0f}',
         f'{device["name"]}{threads}',
     )
 
@@ -92,7 +91,7 @@ $ python tools/train.py {config}
 $ python tools/test.py {config} {folder}/{checkpoint} --thresholds 1 2
 ```
 
-Trained for {training['iterations']:,} iterations, {training['iteration_ms_median']:.0f} ms each (median), with torch {found['versions']['torch']}. SHA-256 of `{checkpoint}`: `{found['checkpoint_sha256']}`. Config: [`{config}`](../{config}), record: [`benchmarks/zoo/{name}.json`](../benchmarks/zoo/{name}.json). The mean over all frames is {found['mean_of_frames']['psnr_db']:.2f} dB.
+Trained for {training['iterations']:,} iterations with torch {found['versions']['torch']}. SHA-256 of `{checkpoint}`: `{found['checkpoint_sha256']}`. Config: [`{config}`](../{config}), record: [`benchmarks/zoo/{name}.json`](../benchmarks/zoo/{name}.json). The mean over all frames is {found['mean_of_frames']['psnr_db']:.2f} dB.
 """  # noqa: E501
 
 

@@ -58,9 +58,10 @@ def test_a_killed_run_goes_on_to_the_same_frames(loaded, on_disk, checkpoint, tm
                 raise Killed
             written(self, first + i, [image])
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(FrameFolder, 'write', write)
+    monkeypatch.setattr(FrameFolder, 'write', write)
+    with pytest.raises(Killed):
         restore_files(*loaded, on_disk, tmp_path / 'out', **arguments)
+    monkeypatch.undo()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / 'out').glob('*.png')}
     assert len(before) == frames_written
     again = read(restore_files(*loaded, on_disk, tmp_path / 'out', **arguments))

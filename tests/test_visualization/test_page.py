@@ -77,9 +77,13 @@ def test_large_images_are_jpeg():
 
 PROBE = """<script>
 const state = () => ({left: at('tag-left').textContent, right: at('tag-right').textContent,
-  clip: at('image-left').style.clipPath, line: at('divider').style.left, dots: document.querySelectorAll('circle').length,
-  natural: at('image-right').naturalWidth, frames: [...at('frame').options].map(o => o.text)});
-const change = (id, value) => { at(id).value = value; at(id).dispatchEvent(new Event(id === 'slider' ? 'input' : 'change')); };
+  clip: at('image-left').style.clipPath, line: at('divider').style.left,
+  dots: document.querySelectorAll('circle').length, natural: at('image-right').naturalWidth,
+  frames: [...at('frame').options].map(o => o.text)});
+const change = (id, value) => {
+  at(id).value = value;
+  at(id).dispatchEvent(new Event(id === 'slider' ? 'input' : 'change'));
+};
 addEventListener('load', () => {
   const seen = [state()];
   change('slider', 20); seen.push(state());
