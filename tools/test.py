@@ -78,7 +78,7 @@ def main() -> None:
     out = Path(args.out or Path(args.checkpoint).with_name(f'test_{Path(args.checkpoint).stem}'))
     records = evaluate(model, config, args.checkpoint, out, settings)
     if is_main_process():
-        results = summarise(records, model, args.config, args.checkpoint)
+        results = summarise(records, model, args.config, args.checkpoint, tiling)
         write_results(out, results, records)
         write_page(out / 'results.html', results, records, out / 'pictures')
         print(f'{results_text(results)}\n\nWritten to {out}: results.json, frames.csv, results.html')

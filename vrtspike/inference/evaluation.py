@@ -69,15 +69,15 @@ def evaluate(
         Per threshold and sequence ``factor``, ``clip``, ``seconds`` and ``frames``, the scores of each frame.
     """
     out = Path(out)
+    tasks: list[tuple[Sequences, float, int]] = []
+    for factor in settings.thresholds:
+        clips = held_out_sequences(config, factor)
+        tasks += [(clips, factor, number) for number in range(len(clips.sequences))]
     try:
         if is_main_process():
             claim_folder(out, note_of(config, checkpoint, settings), NOTE)
     finally:  # others must not wait for a process that failed
         barrier()
-    records, tasks = [], []
-    for factor in settings.thresholds:
-        clips = held_out_sequences(config, factor)
-        tasks += [(clips, factor, number) for number in range(len(clips.sequences))]
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=not is_main_process()) as bar:
         for clips, factor, number in bar.track(tasks[get_rank() :: get_world_size()], description='Testing'):
@@ -87,10 +87,8 @@ def evaluate(
                 with written_aside(path) as aside:
                     aside.write_text(json.dumps(record) + '\n', encoding='utf-8')
     barrier()
-    for clips, factor, number in tasks:
-        path = record_path(out, factor, clips.sequences[number].name)
-        records.append(json.loads(path.read_text(encoding='utf-8')))
-    return records
+    paths = [record_path(out, factor, clips.sequences[number].name) for clips, factor, number in tasks]
+    return [json.loads(path.read_text(encoding='utf-8')) for path in paths]
 
 
 def note_of(config: Config, checkpoint: str | os.PathLike, settings: TestSettings) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from vrtspike.environment import describe_environment
 from vrtspike.files import written_aside
 from vrtspike.hooks.network_summary_hook import count_parameters
 from vrtspike.inference.loading import file_sha256
+from vrtspike.inference.tiling import Tiling
 from vrtspike.metrics.scores import mean_scores
 from vrtspike.visualization.tables import table_text
 
@@ -36,7 +38,7 @@ COLUMNS = (
 
 
 def summarise(
-    records: list[dict], model: nn.Module, config: str | os.PathLike, checkpoint: str | os.PathLike
+    records: list[dict], model: nn.Module, config: str | os.PathLike, checkpoint: str | os.PathLike, tiling: Tiling
 ) -> dict[str, Any]:
     """Return the results as ``results.json`` holds them.
 
@@ -44,7 +46,7 @@ def summarise(
     ``gain_db``), ``clips`` (``clip``, ``frames``, scores), ``worst_frames`` (``clip``, ``frame``, ``psnr_db``,
     ``blur_psnr_db``, ``gain_db``), ``thresholds`` (``factor``, ``psnr_db``, ``loss_db`` against the first),
     ``cost`` (``parameters``, ``restore_ms_per_frame`` with reading, ``peak_memory_mib``), ``training`` (the
-    ``report.json`` beside the checkpoint, or null), what was tested, versions, device and commit.
+    ``report.json`` beside the checkpoint, or null), ``tiling``, what was tested, versions, device and commit.
     """
     reported = [record for record in records if record['factor'] == records[0]['factor']]
     frames = [dict(clip=r['clip'], **with_gain(row)) for r in reported for row in r['frames']]
@@ -57,6 +59,7 @@ def summarise(
         config=str(config),
         checkpoint=str(checkpoint),
         checkpoint_sha256=file_sha256(checkpoint),
+        tiling=asdict(tiling),
         mean_of_clips=mean_scores(clips),
         mean_of_frames=mean_scores(frames),
         clips=clips,
