@@ -20,7 +20,8 @@ SHORT = {
     'train_dataloader.num_workers': 0,
     'train_dataloader.persistent_workers': False,
     'train_dataloader.dataset.pipeline.0.size': 16,
-    'optim_wrapper.optimizer.lr': 0.1,
+    'optim_wrapper.optimizer.lr': 0.02,
+    'param_scheduler.0.start_factor': 1.0,
     'param_scheduler.0.end': 1,
     'param_scheduler.1.begin': 1,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -121,8 +122,6 @@ def restore_files(
 def agreed_tiling(folder: Path, model: nn.Module, read: Read, tiling: Tiling, length: int) -> Tiling:
     """Return the tiling that fits the memory, or the one with which an interrupted run began."""
     if (folder / NOTE).is_file():
-        import json
-
         return Tiling(**json.loads((folder / NOTE).read_text(encoding='utf-8'))['tiling'])
     return fit_tiling(model, read, tiling, length)
 
