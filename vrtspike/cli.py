@@ -45,6 +45,18 @@ def add_plugins_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_source_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--options``, the arguments of a clip source that reads a data set."""
+    parser.add_argument(
+        '--options',
+        nargs='+',
+        action=OverrideAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='arguments of the clip source, as in type=GoProSpike threshold=2',
+    )
+
+
 def config_arguments(args: argparse.Namespace) -> dict[str, Any]:
     """Return the keyword arguments of :func:`vrtspike.config.load_config` that the command line gave."""
     return {'path': args.config, 'overrides': args.cfg_options, 'plugins': args.plugins}

@@ -33,13 +33,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-import cv2
 import numpy as np
 from torch.utils.data import Dataset
 
 from vrtspike.datasets.cache import FileCache
 from vrtspike.datasets.checks import find_problems
-from vrtspike.datasets.packed import PackedSpikes
+from vrtspike.datasets.images import read_images
+from vrtspike.datasets.packed import PackedSpikes, packed_spikes
 from vrtspike.datasets.photographs import encode_srgb
 from vrtspike.datasets.representations import tfp
 from vrtspike.datasets.sequence import FRAME_KINDS, Sequence
@@ -73,7 +73,7 @@ class ClipDataset(Dataset):
         limit: Use the first ``limit`` clips only; None uses all.
         on_bad_sample: ``'raise'`` ends the run at a sample that cannot be read; ``'skip'``, for training, takes another
             one in its place, chosen by its seed and ordinal, and says so in ``meta['skipped']``, which
-            :class:`~vrtspike.hooks.BadSampleHook` counts, logs and reports.
+            :class:`~vrtspike.hooks.BadSamplesHook` counts, logs and reports.
         max_bad_samples: The run ends when more samples than these were skipped.
         cache_dir: Folder on a fast disk of this machine that keeps copies of the files that were read, for data on a
             slow one; None reads the files themselves.
@@ -161,7 +161,8 @@ class ClipDataset(Dataset):
         if sequence.spike is not None:
             sample['spikes'] = packed_spikes(sequence, positions, self.local)
             meta['threshold'] = sequence.threshold
-            sample.setdefault('blur', playback(sample['spikes'], sequence.threshold))
+            if 'blur' not in sample:
+                sample['blur'] = playback(sample['spikes'], sequence.threshold)
         return {**sample, 'meta': meta}
 
     def local(self, path: Path) -> Path:
@@ -209,34 +210,6 @@ def read_frames(sequence: Sequence, positions: range, local: Callable[[Path], Pa
             f'{blur[1]} x {blur[2]} at {stems[0]}: both must have one size'
         )
     return frames
-
-
-def read_images(paths: list[Path], local: Callable[[Path], Path] = Path) -> np.ndarray:
-    """Return images of one size as (T, H, W, 3) uint8 RGB."""
-    images = [read_image(path, local) for path in paths]
-    for path, image in zip(paths, images, strict=True):
-        if image.shape != images[0].shape:
-            raise DataError(
-                f'{path} has {image.shape[0]} x {image.shape[1]} pixels, {paths[0].name} beside it '
-                f'{images[0].shape[0]} x {images[0].shape[1]}: the frames of a sequence must have one size'
-            )
-    return np.stack(images)
-
-
-def read_image(path: Path, local: Callable[[Path], Path] = Path) -> np.ndarray:
-    """Return an image as (H, W, 3) uint8 RGB."""
-    for candidate in dict.fromkeys((local(path), path)):  # a copy that is damaged is no reason to fail
-        image = cv2.imread(str(candidate), cv2.IMREAD_COLOR) if candidate.is_file() else None
-        if image is not None:
-            return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    raise DataError(f'{path} is missing or damaged, expected an 8-bit RGB image: write it again')
-
-
-def packed_spikes(sequence: Sequence, positions: range, local: Callable[[Path], Path] = Path) -> PackedSpikes:
-    """Return the spikes of the frames' exposures, (T, steps, Hs, Ws) uint8, none of them read yet."""
-    height, width = sequence.spike_size
-    windows = [sequence.window(position) for position in positions]
-    return PackedSpikes(windows, sequence.stored_size, (0, height), (0, width), local)
 
 
 def playback(spikes: PackedSpikes, threshold: float) -> np.ndarray:

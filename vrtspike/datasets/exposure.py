@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from vrtspike.datasets.images import read_image
+from vrtspike.datasets.packed import packed_spikes
 from vrtspike.datasets.photographs import decode_srgb, luminance
 from vrtspike.datasets.sequence import Sequence
 from vrtspike.errors import DataError
@@ -34,8 +36,6 @@ def suggest_threshold(sequence: Sequence) -> Suggestion | None:
     Raises:
         DataError: The frame or its spikes cannot be read.
     """
-    from vrtspike.datasets.clips import packed_spikes, read_image  # which itself checks a data set
-
     if sequence.spike is None or sequence.blur is None:
         return None
     middle = len(sequence.stems) // 2

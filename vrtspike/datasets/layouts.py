@@ -26,7 +26,7 @@ def detect_source(root: Path, options: dict[str, Any]) -> Any:
     """
     if not root.is_dir():
         raise DataError(f'{root} does not exist: expected the folder of a data set')
-    return CLIP_SOURCES.build({'type': detect_type(root), **options, 'root': str(root)})
+    return CLIP_SOURCES.build({**options, 'type': options.get('type') or detect_type(root), 'root': str(root)})
 
 
 def detect_type(root: Path) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vrtspike.datasets.sequence import SpikeWindow
+from vrtspike.datasets.sequence import Sequence, SpikeWindow
 from vrtspike.datasets.spike_dat import count_spike_steps, read_spike_dat
 from vrtspike.errors import DataError
 
@@ -33,7 +33,7 @@ class PackedSpikes:
 
     def __init__(
         self,
-        windows: Sequence[SpikeWindow],
+        windows: list[SpikeWindow],
         stored_size: tuple[int, int],
         rows: tuple[int, int],
         columns: tuple[int, int],
@@ -85,6 +85,13 @@ class PackedSpikes:
             with contextlib.suppress(DataError):  # a copy that is damaged is no reason to fail
                 return read_spike_dat(copy, *self.stored_size, **window)
         return read_spike_dat(path, *self.stored_size, **window)
+
+
+def packed_spikes(sequence: Sequence, positions: range, local: Callable[[Path], Path] = Path) -> PackedSpikes:
+    """Return the spikes of the frames' exposures, (T, steps, Hs, Ws) uint8, none of them read yet."""
+    height, width = sequence.spike_size
+    windows = [sequence.window(position) for position in positions]
+    return PackedSpikes(windows, sequence.stored_size, (0, height), (0, width), local)
 
 
 def settled(window: SpikeWindow, stored_size: tuple[int, int]) -> SpikeWindow:
