@@ -30,7 +30,8 @@ def test_a_folder_of_frames(tiny_run, tmp_path):
     blurred = [cv2.imread(str(path)) for path in sorted((clip / 'blur').glob('*.png'))]
     restored = [cv2.imread(str(path)) for path in sorted((tmp_path / 'out').glob('*.png'))]
     assert len(restored) == 5
-    assert 0 < np.abs(np.stack(restored).astype(int) - np.stack(blurred)).mean() < 30
+    assert np.stack(restored).shape == np.stack(blurred).shape
+    assert np.abs(np.stack(restored).astype(int) - np.stack(blurred)).mean() > 0.1
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / 'out').glob('*.png')}
     assert restore(tiny_run, *arguments, cwd=tmp_path).returncode == 0  # nothing is left to do
     assert times == {path: path.stat().st_mtime_ns for path in times}
