@@ -54,7 +54,7 @@ def test_a_video_becomes_training_data(video, tmp_path):
 
 
 def test_a_killed_run_goes_on(video, tmp_path):
-    options = ['--frames-per-exposure', 1, '--steps-per-frame', 400]
+    options = ['--frames-per-exposure', 1, '--steps-per-frame', 200]
     process = subprocess.Popen(command(video, '--out', tmp_path / 'killed', *options), stdout=subprocess.DEVNULL)
     state = tmp_path / 'killed' / 'train' / '.street.growing' / 'state.npz'
     deadline = time.monotonic() + 60
