@@ -36,6 +36,7 @@ EXTRAS = {
     'tensorboard': ['tensorboard>=2.16'],
     'wandb': ['wandb>=0.17'],
     'torchvision': ['torchvision>=0.26'],
+    'lpips': ['lpips>=0.1.4'],
 }
 EXTRAS['dev'] += EXTRAS['test']
 
@@ -68,7 +69,11 @@ setup(
     ],
     python_requires='>=3.10',
     packages=find_packages(include=['vrtspike', 'vrtspike.*']),
-    package_data={'vrtspike.models': ['weights/*.pth'], 'vrtspike.profiling': ['*.schema.json']},
+    package_data={
+        'vrtspike.models': ['weights/*.pth'],
+        'vrtspike.profiling': ['*.schema.json'],
+        'vrtspike.visualization': ['*.html'],
+    },
     cmdclass={'build_py': BuildWithMim},
     install_requires=REQUIRES,
     extras_require=EXTRAS,
