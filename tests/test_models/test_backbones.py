@@ -94,7 +94,7 @@ class TestLayoutsAndTypes:
 
     @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
     def test_half_precision(self, backbone, dtype):
-        name, clip = type(backbone).__name__, clips(backbone)
+        name, clip = type(backbone).__name__, clips(backbone, height=8, width=8)
         out = restore(build(name).to(dtype), clip.to(dtype))
         assert out.dtype == dtype
         assert (out.float() - restore(backbone, clip)).abs().mean() < 0.05
