@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.utils.checkpoint import checkpoint
 
 from vrtspike.profiling import listening, part, stage
-from vrtspike.profiling.timer import HostClock, Owner, StageTimer, Timeline
+from vrtspike.profiling.timer import CudaClock, HostClock, Owner, StageTimer, Timeline
 
 
 class Ticks:
@@ -306,3 +306,31 @@ def test_the_host_clock_is_wrong_where_work_is_queued_and_the_devices_clock_is_n
 def test_a_timeline_is_read_in_order_of_its_marks():
     timeline = Timeline(Ticks(), [(1, Owner('b')), (4, Owner('a')), (5, Owner('b'))], end=9)
     assert list(timeline.times().items()) == [(Owner('b'), 7), (Owner('a'), 1)]
+
+
+@pytest.mark.gpu
+def test_kernels_of_known_duration_on_a_gpu():
+    def cycles_per_ms():
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        torch.cuda._sleep(10**8)
+        end.record()
+        torch.cuda.synchronize()
+        return 10**8 / begin.elapsed_time(end)
+
+    cycles_per_ms()  # brings the clock up
+    rate = cycles_per_ms()
+    truth = {('first', 'forward'): 5, ('second', 'forward'): 20, ('first', 'backward'): 10, ('second', 'backward'): 15}
+
+    def step(timer):
+        x = torch.ones(2, requires_grad=True, device='cuda')
+        two_stages(x, lambda *key: torch.cuda._sleep(int(rate * truth[key]))).sum().backward()
+        timer.rebase('optimizer')
+
+    began = time.perf_counter()
+    timeline = timed(step, CudaClock())
+    assert (time.perf_counter() - began) * 1e3 < 0.5 * sum(truth.values())  # nobody waited
+    torch.cuda.synchronize()
+    times = timeline.times()
+    for (name, phase), ms in truth.items():
+        assert times[Owner(name, None, phase)] == pytest.approx(ms, rel=0.02, abs=0.1)
