@@ -34,6 +34,7 @@ EXTRAS = {
     'tensorboard': ['tensorboard>=2.16'],
     'wandb': ['wandb>=0.17'],
     'torchvision': ['torchvision>=0.26'],
+    'onnx': ['onnx>=1.18', 'onnxscript>=0.5', 'onnxruntime>=1.22'],
 }
 EXTRAS['dev'] += EXTRAS['test']
 
