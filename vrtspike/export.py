@@ -19,8 +19,10 @@ from vrtspike.ops import use_backends
 REFERENCES = dict(window_attention='reference', deform_conv2d='reference')
 SUFFIXES = ('.pt2', '.onnx')
 TOLERANCE = 1e-4
-"""Largest mean absolute difference, for frames in [0, 1]. Single pixels may differ more: a position on the border of two
-pixels can be rounded to either."""
+"""Largest mean absolute difference, for frames in [0, 1].
+
+Single pixels may differ more: a position on the border of two pixels can be rounded to either.
+"""
 
 
 def export_network(network: nn.Module, inputs: tuple[Tensor, ...], path: str | Path) -> float:

@@ -101,8 +101,8 @@ def load_whole(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     if wrong or sources.keys() - targets.keys():
         raise CheckpointError(
             f'the checkpoint is of another network: {len(wrong)} tensors are missing or have another shape '
-            f'({", ".join(wrong[:3]) or "none"}), {len(sources.keys() - targets.keys())} have no place; give the config '
-            'it was trained with'
+            f'({", ".join(wrong[:3]) or "none"}), {len(sources.keys() - targets.keys())} have no place; '
+            'give the config that it was trained with'
         )
     model.load_state_dict(sources)
 
