@@ -1,4 +1,4 @@
-"""The light student with spikes, concatenated with the RGB features at full resolution: it learns fastest.
+"""The light student with spikes concatenated at full resolution, which learns faster than cross-attention there.
 
 Gained 2.81 dB on the held-out demo clips in 91 seconds of CPU time.
 
