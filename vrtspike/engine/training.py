@@ -59,6 +59,7 @@ def train(
     asked = work_dir or config.get('work_dir')
     config.work_dir = agreed(str(choose_work_dir(config.filename, asked, resume)) if is_main_process() else '')
     set_start(config, resume, load_from, trust_checkpoint)
+    follow_bad_samples(config)
     runner = Runner.from_cfg(config)
     announce(runner)
     if config.get('load_from') and not config.resume:
@@ -155,6 +156,14 @@ def report_table(report: LoadReport) -> str:
     fates = list(vars(report))
     rows = [[part, *(counts[fate] or None for fate in fates)] for part, counts in report.counts().items()]
     return table_text('Tensors', ['part', *fates], rows, ['all', *(len(getattr(report, fate)) for fate in fates)])
+
+
+def follow_bad_samples(config: Config) -> None:
+    """Add the hook that counts skipped samples where the training data may skip any: none goes unnoticed."""
+    dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
+    hooks = config.get('custom_hooks') or []
+    if dataset.get('on_bad_sample') == 'skip' and all(hook.get('type') != 'BadSamplesHook' for hook in hooks):
+        config.custom_hooks = [*hooks, dict(type='BadSamplesHook')]
 
 
 def announce(runner: Runner) -> None:

@@ -1,5 +1,6 @@
 """Hooks of the training run, one to a file."""
 
+from vrtspike.hooks.bad_samples_hook import BadSamplesHook
 from vrtspike.hooks.chunk_report_hook import ChunkReportHook
 from vrtspike.hooks.clip_pictures_hook import ClipPicturesHook
 from vrtspike.hooks.flops_hook import FlopsHook
@@ -10,6 +11,7 @@ from vrtspike.hooks.stage_cost_hook import StageCostHook
 from vrtspike.hooks.training_report_hook import TrainingReportHook
 
 __all__ = [
+    'BadSamplesHook',
     'ChunkReportHook',
     'ClipPicturesHook',
     'FlopsHook',
