@@ -37,6 +37,7 @@ EXTRAS = {
     'wandb': ['wandb>=0.17'],
     'torchvision': ['torchvision>=0.26'],
     'lpips': ['lpips>=0.1.4'],
+    'onnx': ['onnx>=1.18', 'onnxscript>=0.5', 'onnxruntime>=1.22'],
 }
 EXTRAS['dev'] += EXTRAS['test']
 
