@@ -28,6 +28,8 @@ REQUIRES = [
     'scipy>=1.11',
     'rich>=13',
     'matplotlib>=3.8',
+    # Reads a million records of stage costs in seconds, and checks them against their schema on the way.
+    'msgspec>=0.19',
 ]
 EXTRAS = {
     'test': ['pytest>=8', 'pytest-xdist>=3', 'hypothesis>=6', 'jsonschema>=4', 'packaging>=23', 'setuptools>=68'],
@@ -35,6 +37,8 @@ EXTRAS = {
     'tensorboard': ['tensorboard>=2.16'],
     'wandb': ['wandb>=0.17'],
     'torchvision': ['torchvision>=0.26'],
+    'lpips': ['lpips>=0.1.4'],
+    'onnx': ['onnx>=1.18', 'onnxscript>=0.5', 'onnxruntime>=1.22'],
 }
 EXTRAS['dev'] += EXTRAS['test']
 
@@ -68,7 +72,11 @@ setup(
     ],
     python_requires='>=3.10',
     packages=find_packages(include=['vrtspike', 'vrtspike.*']),
-    package_data={'vrtspike.models': ['weights/*.pth'], 'vrtspike.profiling': ['*.schema.json']},
+    package_data={
+        'vrtspike.models': ['weights/*.pth'],
+        'vrtspike.profiling': ['*.schema.json'],
+        'vrtspike.visualization': ['*.html'],
+    },
     cmdclass={'build_py': BuildWithMim},
     install_requires=REQUIRES,
     extras_require=EXTRAS,

@@ -22,8 +22,8 @@ READMES = ('README.md', 'README_zh-CN.md')
 PLUGINS = ROOT / 'plugins'
 DOCUMENTS = sorted(path for pattern in ('*.md', 'docs/*.md', 'plugins/*.md') for path in ROOT.glob(pattern))
 CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/*.py'))
-# Backends that are used where they are installed.
-OPTIONAL = {'torchvision'}
+# Used where they are installed: backends, metrics, and what exports are checked with.
+OPTIONAL = {'lpips', 'onnxruntime', 'torchvision'}
 
 
 def text_of(name: str) -> str:
@@ -112,7 +112,8 @@ def test_links_lead_somewhere(document):
 class TestDependencies:
     def test_every_one_is_pinned_to_a_version_that_is_allowed(self, arguments, pins):
         extras = arguments['extras_require']
-        requirements = [Requirement(text) for text in arguments['install_requires'] + extras['test'] + extras['dev']]
+        texts = arguments['install_requires'] + extras['test'] + extras['dev'] + extras['onnx']
+        requirements = [Requirement(text) for text in texts]
         unfit = [
             str(requirement)
             for requirement in requirements

@@ -119,7 +119,7 @@ class VRT(nn.Module):
             self.spynet = SpyNet()
             load_spynet(self.spynet, spynet_path)
 
-        rates = torch.linspace(0, drop_path_rate, sum(depths)).tolist()
+        rates = torch.linspace(0, drop_path_rate, sum(depths), device='cpu').tolist()
 
         def group(i: int) -> dict:
             """Return what the attention blocks of group ``i`` are made with."""
