@@ -76,7 +76,7 @@ def check_backbone(config: dict[str, Any], size: tuple[int, int] = (16, 24)) -> 
     _check_fuse(backbone, clip, config['type'])
 
 
-def check_representation(config: dict[str, Any], steps: int = 32) -> None:
+def check_representation(config: dict[str, Any], steps: int = 64) -> None:
     """Check a spike representation: (steps, H, W) of 0 and 1 -> (K, H, W) float32, K the same for any size.
 
     Args:
