@@ -25,8 +25,11 @@ REQUIRES = [
     'fvcore>=0.1.5.post20221221',
     # SSIM as published, and the demo's photographs ship inside it.
     'scikit-image>=0.24',
+    'scipy>=1.11',
     'rich>=13',
     'matplotlib>=3.8',
+    # Reads a million records of stage costs in seconds, and checks them against their schema on the way.
+    'msgspec>=0.19',
 ]
 EXTRAS = {
     'test': ['pytest>=8', 'pytest-xdist>=3', 'hypothesis>=6', 'jsonschema>=4', 'packaging>=23', 'setuptools>=68'],
@@ -34,6 +37,8 @@ EXTRAS = {
     'tensorboard': ['tensorboard>=2.16'],
     'wandb': ['wandb>=0.17'],
     'torchvision': ['torchvision>=0.26'],
+    'lpips': ['lpips>=0.1.4'],
+    'onnx': ['onnx>=1.18', 'onnxscript>=0.5', 'onnxruntime>=1.22'],
 }
 EXTRAS['dev'] += EXTRAS['test']
 
@@ -48,7 +53,8 @@ class BuildWithMim(build_py):
         mim = Path(self.build_lib, 'vrtspike', '.mim')
         shutil.rmtree(mim, ignore_errors=True)
         for folder in ('configs', 'tools', 'plugins'):
-            shutil.copytree(ROOT / folder, mim / folder, ignore=shutil.ignore_patterns('__pycache__', '.*'))
+            if (ROOT / folder).is_dir():  # the package does without plugins
+                shutil.copytree(ROOT / folder, mim / folder, ignore=shutil.ignore_patterns('__pycache__', '.*'))
 
 
 setup(
@@ -66,7 +72,11 @@ setup(
     ],
     python_requires='>=3.10',
     packages=find_packages(include=['vrtspike', 'vrtspike.*']),
-    package_data={'vrtspike.models': ['weights/*.pth'], 'vrtspike.profiling': ['*.schema.json']},
+    package_data={
+        'vrtspike.models': ['weights/*.pth'],
+        'vrtspike.profiling': ['*.schema.json'],
+        'vrtspike.visualization': ['*.html'],
+    },
     cmdclass={'build_py': BuildWithMim},
     install_requires=REQUIRES,
     extras_require=EXTRAS,

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vrtspike.cli import OverrideAction, run_tool, tool_parser
+from vrtspike.cli import add_source_argument, run_tool, tool_parser
 from vrtspike.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,14 +29,7 @@ COLUMNS = ('split', 'videos', 'frames', 'clips', 'RGB', 'spikes', 'steps', 'thre
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('root', type=Path, metavar='ROOT', help='the folder of the data set')
-    parser.add_argument(
-        '--options',
-        nargs='+',
-        action=OverrideAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='arguments of the clip source, as in type=GoProSpike threshold=2',
-    )
+    add_source_argument(parser)
     parser.add_argument('--clip-len', type=int, default=5, help='frames of a clip (default: 5)')
     parser.add_argument('--thorough', action='store_true', help='also decode every frame and every spike file')
     parser.add_argument('--thumbnails', type=Path, metavar='PATH', help='write a sheet of the videos, .png or .jpg')
@@ -67,9 +60,8 @@ def main() -> None:
     if problems:
         listing = '\n'.join(f'  - {problem}' for problem in problems)
         raise DataError(f'the data set has {len(problems)} problem(s):\n{listing}')
-    print(
-        '\nNothing is wrong with it.' if args.thorough else '\nNothing is wrong with names, lengths and first frames.'
-    )
+    looked_at = 'its files' if args.thorough else 'names, lengths and first frames'
+    print(f'\nNothing is wrong with {looked_at}.')
 
 
 def cells(found: SplitInventory, clip_len: int) -> list[object]:

@@ -17,7 +17,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vrtspike.cli import OverrideAction, run_tool, tool_parser
+from vrtspike.cli import add_source_argument, run_tool, tool_parser
 from vrtspike.errors import ConfigError, DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -30,14 +30,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', type=Path, required=True, help='a .png or .jpg sheet, or a .mp4 or .gif')
     parser.add_argument('--sequence', metavar='NAME', help='video of the data set (default: its first)')
     parser.add_argument('--split', choices=['train', 'val'], help='(default: train, or the one that is there)')
-    parser.add_argument(
-        '--options',
-        nargs='+',
-        action=OverrideAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='arguments of the clip source, as in type=GoProSpike threshold=2',
-    )
+    add_source_argument(parser)
     parser.add_argument('--first', type=int, default=0, help='position of the first frame (default: 0)')
     parser.add_argument('--frames', type=int, help='how many (default: 5 on a sheet, all of a moving picture)')
     parser.add_argument('--fps', type=float, default=8.0, help='pictures per second (default: 8)')

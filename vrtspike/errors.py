@@ -43,6 +43,10 @@ class TrainingFault(VrtSpikeError):
     """A training cannot go on: its numbers, its memory, its disk or its workers failed."""
 
 
+class LogError(VrtSpikeError):
+    """A log is missing, holds nothing that can be read, or cannot be compared with another."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` naming the closest of ``known``, or all of them if none is close.
 

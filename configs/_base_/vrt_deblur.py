@@ -24,6 +24,8 @@ custom_hooks = [
     dict(type='NetworkSummaryHook'),
     dict(type='ClipPicturesHook', max_clips=20),
     dict(type='TrainingReportHook'),
+    dict(type='FlopsHook'),
+    dict(type='StageCostHook', interval=10),
 ]
 cpu_overrides = {
     '_delete_': True,
@@ -35,5 +37,6 @@ cpu_overrides = {
     'val_dataloader.persistent_workers': False,
     'train_cfg.max_iters': 12,
     'default_hooks.logger.interval': 1,
+    'custom_hooks.5.interval': 2,
     'custom_hooks.3.note': 'This run checks the installation: {iterations} iterations on a CPU train nothing.',
 }

@@ -107,5 +107,5 @@ def test_a_checkpoint_of_another_network_is_refused(teacher, tmp_path):
 
 
 def test_a_missing_config_is_named():
-    with pytest.raises(ConfigError, match="teacher='absent.py' is no file"):
+    with pytest.raises(ConfigError, match=r"teacher='absent\.py' is no file"):
         distilled(dict(teacher='absent.py', teacher_checkpoint='x.pth'))

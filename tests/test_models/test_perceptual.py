@@ -74,7 +74,7 @@ def test_a_sum_adds_up(weights, clips):
 def test_wrong_input_is_named(weights, tmp_path):
     with pytest.raises(ConfigError, match="no layer 'relu3_9'; did you mean 'relu3_3'"):
         PerceptualLoss(weights, layers=['relu3_9'])
-    with pytest.raises(CheckpointError, match='absent.pth does not exist'):
+    with pytest.raises(CheckpointError, match=r'absent\.pth does not exist'):
         PerceptualLoss('absent.pth')
     torch.save({'w': torch.ones(1)}, tmp_path / 'other.pth')
     with pytest.raises(CheckpointError, match=r"does not hold VGG16: 'features\.0\.weight' is missing"):

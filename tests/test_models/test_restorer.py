@@ -134,9 +134,12 @@ class TestFusion:
         with pytest.raises(ConfigError, match=f'fusion_stages has {stage}; .* after stages 1-7'):
             make(fusion_stages=[1, stage])
 
-    def test_an_encoder_with_too_few_scales_is_refused(self):
-        with pytest.raises(ConfigError, match='stage 3 works at 1/4 of the size, but the spike encoder has 2 scales'):
-            make(spike_encoder=dict(ENCODER, scales=2), fusion_stages=[1, 3])
+    def test_below_the_last_scale_of_the_encoder_that_one_serves(self):
+        model = make(spike_encoder=dict(ENCODER, scales=2), fusion_stages=[1, 2, 4])
+        assert [model.scale_of(i) for i in (1, 2, 4)] == [0, 1, 1]
+        assert list(model.tsa) == ['scale0', 'scale1']
+        data = inputs()
+        assert model(**data).shape == data['blur'].shape
 
     def test_maps_are_projected_only_where_channels_differ(self):
         assert len(make().projection) == 0
@@ -222,3 +225,22 @@ class TestStages:
 
         (row,) = SpikeRestorer(backbone=Plain(3, 3, 1)).summary_rows()
         assert row == {'part': 'Plain', 'parameters': 12}
+
+
+class TestTiling:
+    def test_predictions_are_tiled_and_training_is_not(self):
+        model, data = awake(make(tiling=dict(tile=[2, 16, 16], overlap=[0, 8, 8]))), inputs((16, 32), (8, 16))
+        seen = []
+        model.backbone.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0].shape[-2:]))
+        predicted = model(**data, mode='predict')[0]['restored']
+        assert predicted.shape == (2, 3, 16, 32)
+        assert set(seen) == {(16, 16)}
+        assert len(seen) == 3
+        seen.clear()
+        model(**data, mode='loss')
+        assert seen == [(16, 32)]
+
+    def test_one_tile_is_the_whole_frame(self):
+        data = inputs((16, 32), (8, 16))
+        whole, tiled = (awake(make(tiling=tiling)) for tiling in (None, dict(tile=[0, 64, 64], overlap=[0, 8, 8])))
+        assert torch.equal(whole(**data, mode='predict')[0]['restored'], tiled(**data, mode='predict')[0]['restored'])

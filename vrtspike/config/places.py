@@ -124,6 +124,7 @@ def nested_places() -> dict[str, Place]:
         'fusion': Place(ours.FUSION_HEADS),
         'loss': Place(ours.MODELS),
         'losses': Place(ours.MODELS),
+        'tiling': Place(untyped=_tiling),
         'data_preprocessor': Place(ours.MODELS),
         'init_cfg': Place(mmengine.WEIGHT_INITIALIZERS, taken_out=('override',)),
         'source': Place(ours.CLIP_SOURCES),
@@ -192,6 +193,12 @@ def _model_wrapper(node: dict) -> Any:
     from mmengine.model import MMDistributedDataParallel
 
     return MMDistributedDataParallel
+
+
+def _tiling(node: dict) -> Any:
+    from vrtspike.inference.tiling import Tiling
+
+    return Tiling
 
 
 def _clip_grad(node: dict) -> Any:

@@ -59,8 +59,11 @@ class FileCache:
     def keep(self, path: Path, entry: Path, size: int) -> Path | None:
         """Copy ``path`` to ``entry`` if it fits; None where it does not, or while another process copies it."""
         partial = entry.with_suffix('.partial')
-        if not self.reserve(partial, size):
-            return None
+        with self.ledger() as ledger:
+            if entry.is_file():  # another process has just finished it
+                return entry
+            if not self.claim(ledger, partial, size):
+                return None
         try:
             shutil.copyfile(path, partial)
             whole = partial.stat().st_size == size
@@ -74,20 +77,19 @@ class FileCache:
             ledger['bytes'] -= size
         return None
 
-    def reserve(self, partial: Path, size: int) -> bool:
+    def claim(self, ledger: dict, partial: Path, size: int) -> bool:
         """Claim the space for one copy: the file is made at once in its full size, so that recounts see it."""
-        with self.ledger() as ledger:
-            if ledger['bytes'] + size > self.limit and time.time() - ledger['recounted'] > RECOUNT_EVERY_S:
-                ledger.update(bytes=self.recount(), recounted=time.time())
-            if ledger['bytes'] + size > self.limit:
-                return False
-            try:
-                with open(partial, 'xb') as file:
-                    file.truncate(size)
-            except FileExistsError:
-                return False
-            ledger['bytes'] += size
-            return True
+        if ledger['bytes'] + size > self.limit and time.time() - ledger['recounted'] > RECOUNT_EVERY_S:
+            ledger.update(bytes=self.recount(), recounted=time.time())
+        if ledger['bytes'] + size > self.limit:
+            return False
+        try:
+            with open(partial, 'xb') as file:
+                file.truncate(size)
+        except FileExistsError:
+            return False
+        ledger['bytes'] += size
+        return True
 
     def recount(self) -> int:
         """Delete what nobody uses any more, unfinished copies included; return the bytes that are left."""

@@ -73,7 +73,7 @@ class ClipDataset(Dataset):
         limit: Use the first ``limit`` clips only; None uses all.
         on_bad_sample: ``'raise'`` ends the run at a sample that cannot be read; ``'skip'``, for training, takes another
             one in its place, chosen by its seed and ordinal, and says so in ``meta['skipped']``, which
-            :class:`~vrtspike.hooks.BadSampleHook` counts, logs and reports.
+            :class:`~vrtspike.hooks.BadSamplesHook` counts, logs and reports.
         max_bad_samples: The run ends when more samples than these were skipped.
         cache_dir: Folder on a fast disk of this machine that keeps copies of the files that were read, for data on a
             slow one; None reads the files themselves.
@@ -161,7 +161,8 @@ class ClipDataset(Dataset):
         if sequence.spike is not None:
             sample['spikes'] = packed_spikes(sequence, positions, self.local)
             meta['threshold'] = sequence.threshold
-            sample.setdefault('blur', playback(sample['spikes'], sequence.threshold))
+            if 'blur' not in sample:
+                sample['blur'] = playback(sample['spikes'], sequence.threshold)
         return {**sample, 'meta': meta}
 
     def local(self, path: Path) -> Path:

@@ -112,5 +112,5 @@ def detect_layout(frames: Path) -> str:
     there = [layout for layout, is_there in found.items() if is_there]
     if len(there) == 1:
         return there[0]
-    state = 'holds both layouts: name one with layout=' if there else 'holds no frames: expected them as'
+    state = 'holds both layouts: name one with layout=:' if there else 'holds no frames: expected them as'
     raise DataError(f'{frames} {state} {", or ".join(f"{key!r}, {value}" for key, value in LAYOUTS.items())}')

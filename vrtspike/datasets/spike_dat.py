@@ -65,7 +65,8 @@ def read_spike_dat(
     if width % 8 == 0:
         lines = packed.reshape(steps, height, width // 8)[:, first:last, left // 8 : -(-right // 8)]
         # Turning the packed bytes over, not the bits, moves an eighth of the memory.
-        bits = np.unpackbits(np.ascontiguousarray(lines[:, ::-1]), bitorder='little')
+        upright = np.take(lines, np.arange(last - first)[::-1], axis=1)
+        bits = np.unpackbits(upright, bitorder='little')
         return np.ascontiguousarray(bits.reshape(steps, last - first, -1)[..., left % 8 :][..., : right - left])
     span = packed[:, first * width // 8 : -(-last * width // 8)]
     bits = np.unpackbits(span, axis=1, bitorder='little')[:, first * width % 8 :][:, : (last - first) * width]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger, print_log
+from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from vrtspike.checkpoints import load_checkpoint_file, use_safe_checkpoints
+from vrtspike.checkpoints import load_checkpoint_file, unwrap_state_dict, use_safe_checkpoints
 from vrtspike.engine.faults import faults_explained
 from vrtspike.engine.fitting import is_out_of_memory, out_of_memory_report, remedies
 from vrtspike.engine.processes import agreed, processes, wrap_for_processes
@@ -26,6 +28,12 @@ from vrtspike.engine.run_folder import (
     remove_leftovers,
 )
 from vrtspike.errors import CheckpointError, ConfigError, TrainingFault
+from vrtspike.files import written_aside
+from vrtspike.models.adaptation import LoadReport, load_weights
+from vrtspike.visualization.tables import table_text
+
+LOADED_NAMES = 'loaded_weights.json'
+"""File of the run's folder: ``loaded``, ``adapted``, ``fresh`` and ``unused``, each a list of names of tensors."""
 
 
 def train(
@@ -43,7 +51,7 @@ def train(
         config: From :func:`vrtspike.config.load_config`.
         work_dir: Folder of the run; None takes the config's, or a new one under ``work_dirs/``.
         resume: A checkpoint to go on from, :data:`LATEST`, or :data:`AUTO`: the latest, where there is one.
-        load_from: A checkpoint whose weights training starts from.
+        load_from: A checkpoint whose weights training starts from, as far as they fit; may be another network's.
         trust_checkpoint: Unpickle checkpoints that hold more than weights.
         launcher: 'none', 'pytorch' or 'slurm'.
 
@@ -71,10 +79,10 @@ def train(
                 'without --launcher, then start all with it'
             )
         with faults_explained(config.work_dir):
-            return run_fitting(config)
+            return run_fitting(config, trust_checkpoint)
 
 
-def run_fitting(config: Config) -> Runner:
+def run_fitting(config: Config, trust: bool) -> Runner:
     """Train; out of memory, say what holds it, and with ``auto_fit`` go on with what needs less.
 
     Raises:
@@ -82,7 +90,7 @@ def run_fitting(config: Config) -> Runner:
     """
     while True:
         try:
-            return run(config)
+            return run(config, trust)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -105,12 +113,14 @@ def run_fitting(config: Config) -> Runner:
             config.load_from, config.resume = str(saved), True
 
 
-def run(config: Config) -> Runner:
+def run(config: Config, trust: bool) -> Runner:
     """Train what a config describes, in the folder and from the checkpoint that it names."""
     if is_main_process():
         remove_leftovers(Path(config.work_dir))
     runner = RUNNERS.get(config.get('runner_type', 'Runner')).from_cfg(config)
     announce(runner)
+    if config.get('load_from') and not config.resume:
+        start_from_weights(runner, config.load_from, trust)
     runner.train()
     return runner
 
@@ -145,6 +155,28 @@ def set_start(config: Config, resume: str | None, load_from: str | None, trust: 
     if path:
         config.load_from = str(path)
     config.resume = bool(resume)
+
+
+def start_from_weights(runner: Runner, path: str, trust: bool) -> None:
+    """Load what fits of a checkpoint into the runner's network; log the report and write its names to the run's folder.
+
+    MMEngine, which would load it again by name and shape alone, is told that this is done.
+    """
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    report = load_weights(model, unwrap_state_dict(load_checkpoint_file(path, trust)))
+    runner._has_loaded = True
+    names_file = Path(runner.work_dir, LOADED_NAMES)
+    runner.logger.info(f'Weights of {path}\n{report_table(report)}\n\nNames: {names_file}')
+    if is_main_process():
+        with written_aside(names_file) as aside:
+            aside.write_text(json.dumps(vars(report), indent=2), encoding='utf-8')
+
+
+def report_table(report: LoadReport) -> str:
+    """Return the counts of tensors per part of the network, and their sums, as a table."""
+    fates = list(vars(report))
+    rows = [[part, *(counts[fate] or None for fate in fates)] for part, counts in report.counts().items()]
+    return table_text('Tensors', ['part', *fates], rows, ['all', *(len(getattr(report, fate)) for fate in fates)])
 
 
 def follow_bad_samples(config: Config) -> None:

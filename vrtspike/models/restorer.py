@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vrtspike.errors import ConfigError, DataError
+from vrtspike.inference.tiling import Tiling, restore_clip
 from vrtspike.profiling import stage
 from vrtspike.registry import BACKBONES, FUSION_HEADS, MODELS, SPIKE_ENCODERS, TSA
 
@@ -24,7 +25,7 @@ class SpikeRestorer(BaseModel):
     """Encode spikes at several scales, let them attend along time and fuse them into the backbone's features.
 
     A spike map of scale 1/2^i meets the RGB features of that scale: it is resized (bilinearly) to their size, and
-    projected (1x1x1) where it has another number of channels.
+    projected (1x1x1) where it has another number of channels. Below the encoder's last scale that one serves.
 
     Args:
         backbone: From :data:`~vrtspike.registry.BACKBONES`.
@@ -34,9 +35,11 @@ class SpikeRestorer(BaseModel):
         fusion_stages: Where to fuse: 0 is after the input convolution, 1-7 after that stage.
         loss: A module from MODELS that takes (restored, sharp).
         data_preprocessor: From MODELS; None takes :class:`~vrtspike.models.preprocessor.SpikePreprocessor`.
+        tiling: How mode 'predict' cuts clips into tiles, a :class:`~vrtspike.inference.Tiling` or its arguments; None
+            restores clips whole. Training never tiles.
 
     Raises:
-        ConfigError: A fusion stage does not exist, or the encoder has no map of its scale.
+        ConfigError: A fusion stage does not exist.
     """
 
     filled_in = {'tsa': ('channels',), 'fusion': ('channels',)}  # noqa: RUF012 - read by the config's validation
@@ -50,10 +53,12 @@ class SpikeRestorer(BaseModel):
         fusion_stages: Sequence[int] = (1, 2, 3, 4),
         loss: Part | None = None,
         data_preprocessor: Part | None = None,
+        tiling: Tiling | dict | None = None,
     ) -> None:
         super().__init__(_built(data_preprocessor or dict(type='SpikePreprocessor'), MODELS))
         self.backbone = _built(backbone, BACKBONES)
         self.loss = _built(loss or dict(type='CharbonnierLoss'), MODELS)
+        self.tiling = tiling if isinstance(tiling, Tiling) else Tiling(**tiling or {})
         if fusion is None:
             return
         if spike_encoder is None:
@@ -80,20 +85,14 @@ class SpikeRestorer(BaseModel):
         )
 
     def scale_of(self, stage_index: int) -> int:
-        """Return i such that the features of a stage are at 1/2^i of the frames' size."""
+        """Return which of the encoder's maps a stage takes: i for features at 1/2^i of the size, or the last one."""
         divisors = self.backbone.stage_scales
         if not 0 <= stage_index < len(divisors):
             raise ConfigError(
                 f'SpikeRestorer: fusion_stages has {stage_index}; this backbone takes features at 0 (after the input '
                 f'convolution) and after stages 1-{len(divisors) - 1}'
             )
-        scale = divisors[stage_index].bit_length() - 1
-        if scale >= len(self.spike_encoder.channels):
-            raise ConfigError(
-                f'SpikeRestorer: stage {stage_index} works at 1/{divisors[stage_index]} of the size, but the spike '
-                f'encoder has {len(self.spike_encoder.channels)} scales; give it {scale + 1}'
-            )
-        return scale
+        return min(divisors[stage_index].bit_length(), len(self.spike_encoder.channels)) - 1
 
     def forward(
         self,
@@ -115,7 +114,7 @@ class SpikeRestorer(BaseModel):
             mode: 'tensor' returns the restored frames (B, T, 3, H, W); 'loss' a dict of losses; 'predict' one dict per
                 clip with ``restored`` (T, 3, H, W), clamped to [0, 1], and ``index``, its place in the batch.
         """
-        restored = self.restore(blur, spikes)
+        restored = self.restore_tiles(blur, spikes) if mode == 'predict' else self.restore(blur, spikes)
         if size is not None:
             restored = restored[..., : size[0] * self.backbone.scale, : size[1] * self.backbone.scale]
         if mode == 'tensor':
@@ -143,6 +142,11 @@ class SpikeRestorer(BaseModel):
             return self.fuse(i, features, maps)
 
         return self.backbone(blur, fuse=fuse)
+
+    def restore_tiles(self, blur: Tensor, spikes: Tensor | None) -> Tensor:
+        """Return what :meth:`restore` does, in float32, restored tile by tile as ``tiling`` says."""
+        divisor = getattr(self.data_preprocessor, 'divisor', 1)
+        return restore_clip(self.restore, blur, spikes, self.tiling, scale=self.backbone.scale, divisor=divisor)
 
     @property
     def uses_spikes(self) -> bool:

@@ -1,4 +1,4 @@
-"""Optical flow by one level of SpyNet used at every scale: 240,050 parameters, a twentieth of SpyNet's arithmetic."""
+"""Optical flow by one level of SpyNet that serves every scale: 240,050 parameters in all."""
 
 from __future__ import annotations
 
