@@ -46,6 +46,18 @@ class LossFileHook(Hook):
 
 
 @HOOKS.register_module()
+class SpoilHook(Hook):
+    """Makes the last sample of all, which one process alone has, one whose loss is not a number."""
+
+    def __init__(self, iteration):
+        self.iteration = iteration
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == self.iteration and get_rank() == get_world_size() - 1:
+            data_batch['spikes'][-1] = float('nan')
+
+
+@HOOKS.register_module()
 class SignalHook(Hook):
     """Sends the last process alone a SIGTERM during one iteration."""
 
@@ -65,7 +77,12 @@ def main(work_dir, overrides, config, launcher, *stops):
             resolved = load_config(config, overrides=json.loads(overrides) | changes)
             resolved.experiment_name = f'{name}_{i}'
             hooks = [] if stop is None else [dict(type='SignalHook', iteration=int(stop))]
-            resolved.custom_hooks = [*resolved.custom_hooks, dict(type='LossFileHook'), *hooks]
+            resolved.custom_hooks = [
+                *resolved.custom_hooks,
+                dict(type='LossFileHook'),
+                dict(type='SpoilHook', iteration=13),
+                *hooks,
+            ]
             with suppress(TrainingStopped):
                 train(resolved, work_dir=f'{work_dir}/{name}', resume=AUTO, launcher=launcher)
 

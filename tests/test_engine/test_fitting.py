@@ -99,6 +99,7 @@ def test_accumulation_keeps_the_clips_of_a_step(minimal_config):
     assert config.train_dataloader.batch_size * config.optim_wrapper.accumulative_counts == 12
     assert [schedule.begin for schedule in config.param_scheduler] == [0, 8]
     assert config.param_scheduler[0].end == 8
+    assert config.train_cfg.max_iters == 24
 
 
 def test_a_network_that_cannot_be_estimated_is_reported_all_the_same(minimal_config):

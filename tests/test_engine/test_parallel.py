@@ -1,6 +1,7 @@
 """Two processes train and validate as one does."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -58,7 +59,10 @@ def losses(folder):
 
 
 def test_two_processes_equal_one_at_the_same_global_batch(demo_data, tmp_path, port):
-    """Over 20 iterations with accumulation, the two stopped by a signal to one of them after ten, between two steps."""
+    """Over 20 iterations with accumulation, the two stopped by a signal to one of them after ten, between two steps.
+
+    The fourteenth batch gives one process a loss that is no number: both leave out the step.
+    """
     script = str(HERE / 'parallel_training.py')
     for name, batch, command, launcher in (
         ('one', 2, [sys.executable, script], ['none']),
@@ -71,7 +75,10 @@ def test_two_processes_equal_one_at_the_same_global_batch(demo_data, tmp_path, p
         one, two = (losses(tmp_path / name / dtype) for name in ('one', 'two'))
         assert len(one) == len(two) == 20
         assert len(set(one)) > 10
-        assert two == pytest.approx(one, rel=0, abs=tolerance)
+        assert math.isnan(one[13])
+        assert two == pytest.approx(one, rel=0, abs=tolerance, nan_ok=True)
+        (clip,) = json.loads((tmp_path / f'two/{dtype}/nonfinite_rank1.jsonl').read_text().splitlines()[0])['samples']
+        assert clip['ordinal'] == 27
 
 
 def test_the_shell_script_trains_and_validates_uneven_shards_once(demo_data, tmp_path, port):

@@ -165,6 +165,12 @@ def keys_of_part(part: Any) -> Keys:
     return Keys((*keys.names, *keys_of(Runner.save_checkpoint).names), keys.required)
 
 
+def hooks_of(config: dict) -> dict[str, dict]:
+    """Return the hooks of a config by their dotted places, the default ones and its own."""
+    found = {f'default_hooks.{name}': hook for name, hook in (config.get('default_hooks') or {}).items() if hook}
+    return found | {f'custom_hooks.{i}': hook for i, hook in enumerate(config.get('custom_hooks') or [])}
+
+
 def _dataloader() -> Place:
     from torch.utils.data import DataLoader
 

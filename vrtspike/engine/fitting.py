@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from vrtspike.config.places import hooks_of
 from vrtspike.profiling.held import held_mib
 from vrtspike.registry import BACKBONES, MODELS
 
@@ -48,7 +49,8 @@ def remedies(config: Config) -> Iterator[Remedy]:
         changes = {f'model.{name}.max_batch_tokens': FEW_SEQUENCES for name in large}
         yield Remedy('chunks', changes | {f'model.{name}.adaptive_chunk': True for name in large})
     batch = config.train_dataloader.batch_size
-    if batch > 1:
+    # Progressive crops set the batch size themselves.
+    if batch > 1 and all(hook.get('type') != 'ProgressiveCropsHook' for hook in hooks_of(config).values()):
         yield Remedy('accumulation', accumulated(config, batch), resumable=False)
 
 
@@ -67,7 +69,7 @@ def accumulated(config: Config, factor: int) -> dict[str, Any]:
     schedules = plain.get('param_scheduler') or []
     counted = {'train_cfg': plain['train_cfg']}
     counted |= {f'param_scheduler.{i}': schedule for i, schedule in enumerate(schedules)}
-    counted |= {f'custom_hooks.{i}': hook for i, hook in enumerate(plain.get('custom_hooks') or [])}
+    counted |= hooks_of(plain)
     for place, node in counted.items():
         for key in ITERATION_KEYS:
             if isinstance(node.get(key), int):

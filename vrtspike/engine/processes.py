@@ -12,10 +12,10 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, init_dist
 
+from vrtspike.config.places import hooks_of
 from vrtspike.errors import ConfigError
 
 SLURM_NAMES = {'RANK': 'SLURM_PROCID', 'WORLD_SIZE': 'SLURM_NTASKS', 'LOCAL_RANK': 'SLURM_LOCALID'}
-HOOKS_THAT_FREEZE = ('FreezeHook',)
 
 
 @contextmanager
@@ -94,4 +94,4 @@ def wrap_for_processes(config: Config) -> None:
 
 def freezes(config: Config) -> bool:
     """Return whether a hook of the config takes parameters out of training."""
-    return any(hook.get('type') in HOOKS_THAT_FREEZE for hook in config.get('custom_hooks') or [])
+    return any(hook.get('type') == 'FreezeHook' for hook in hooks_of(config).values())
