@@ -50,7 +50,7 @@ def test_the_report_names_stages_and_lines(run_on_a_small_device):
     ('needs', 'expected'),
     [
         (['checkpointing'], (True, 49152, 2, 1, 2)),
-        (['checkpointing', 'chunks'], (True, 8192, 2, 1, 2)),
+        pytest.param(['checkpointing', 'chunks'], (True, 8192, 2, 1, 2), marks=pytest.mark.slow),
         (['checkpointing', 'chunks', 'accumulation'], (True, 8192, 1, 2, 4)),
     ],
 )
