@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import ClassVar
 
@@ -81,11 +82,21 @@ def test_the_newest_whole_checkpoint_is_the_one_to_resume():
         newest_whole_checkpoint(Path('run'))
 
 
-def test_code_in_the_newest_checkpoint_is_not_passed_over():
+class MakesAFolder:
+    """Unpickling this runs code."""
+
+    def __reduce__(self):
+        return os.mkdir, ('run/proof',)
+
+
+def test_code_in_the_newest_checkpoint_is_refused_and_neither_run_nor_passed_over():
     checkpoint('run/iter_1.pth')
-    checkpoint('run/iter_2.pth', code=Path('x'))
+    checkpoint('run/iter_2.pth', code=MakesAFolder())
     with pytest.raises(CheckpointError, match='--trust-checkpoint'):
-        newest_whole_checkpoint(Path('run'))
+        train(Config(dict()), work_dir='run', resume=LATEST)
+    assert not Path('run/proof').exists()
+    assert newest_whole_checkpoint(Path('run'), trust=True) == Path('run/iter_2.pth')
+    assert Path('run/proof').exists()
 
 
 def test_what_a_killed_run_was_writing_is_removed():
