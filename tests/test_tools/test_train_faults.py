@@ -58,7 +58,9 @@ def start(demo):
         folder.mkdir(exist_ok=True)
         environment = os.environ | {'OMP_NUM_THREADS': '1', 'PYTHONUNBUFFERED': '1'}
         with (folder / 'out').open('wb') as out:
-            process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            )
         processes.append(process)
         return process
 
@@ -129,9 +131,11 @@ def test_kills_at_random_moments_lose_nothing_but_the_latest_iterations(start, t
 
 
 def test_sigterm_saves_and_exits_with_its_own_status(start, tmp_path):
-    process = start(tmp_path / 'run', **{'train_cfg.max_iters': 5000, 'default_hooks.checkpoint.interval': 5000})
+    """Sent to all processes of the job, as schedulers do, workers included."""
+    long = {'train_cfg.max_iters': 5000, 'default_hooks.checkpoint.interval': 5000}
+    process = start(tmp_path / 'run', **long, **{'train_dataloader.num_workers': 2})
     wait_until(lambda: 'Iter(train)' in output(tmp_path / 'run'), process, tmp_path / 'run')
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)
     assert process.wait(60) == 75
     (saved,) = checkpoints_in(tmp_path / 'run')
     assert load_checkpoint_file(saved)['meta']['iter'] == iterations(tmp_path / 'run')[-1]

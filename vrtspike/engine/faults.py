@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,8 +49,11 @@ def explain(error: Exception, work_dir: str) -> str | None:
 
 
 def came_from_a_worker(error: Exception) -> bool:
-    """Return whether the error is a data loader's, which could not fetch what a worker had made.
+    """Return whether the error tells of a data loader's worker that died.
 
-    What goes wrong inside of a worker is raised elsewhere, with the worker's own traceback.
+    Torch raises it wherever the training is, or the loader fails to fetch what the worker had made. What goes wrong
+    inside of a worker that lives is raised elsewhere, with the worker's own traceback.
     """
+    if re.search(r'DataLoader worker .*(killed by signal|exited unexpectedly)', str(error)):
+        return True
     return any(frame.name == '_try_get_data' for frame in traceback.extract_tb(error.__traceback__))

@@ -36,6 +36,7 @@ class SkippingIterLoop(IterBasedTrainLoop):
 
     def replace_dataloader(self, dataloader: DataLoader) -> None:
         """Go on with another data loader, from the sample that is due."""
+        dataloader.worker_init_fn = self.dataloader.worker_init_fn
         self.dataloader = dataloader
         self.skip_seen()
         self.dataloader_iterator = _InfiniteDataloaderIterator(dataloader)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -121,8 +122,22 @@ def run(config: Config, trust: bool) -> Runner:
     announce(runner)
     if config.get('load_from') and not config.resume:
         start_from_weights(runner, config.load_from, trust)
-    runner.train()
+    try:
+        runner.train()
+    finally:
+        dismiss_workers(runner)
     return runner
+
+
+def dismiss_workers(runner: Runner) -> None:
+    """End the processes that read data, whichever way the training ended."""
+    for loop in (runner._train_loop, runner._val_loop):
+        loader = getattr(loop, 'dataloader', None)
+        reading = getattr(getattr(loop, 'dataloader_iterator', None), '_iterator', None)
+        for iterator in (reading, getattr(loader, '_iterator', None)):
+            if hasattr(iterator, '_shutdown_workers'):
+                with suppress(RuntimeError):  # one of them is dead already, which has been said
+                    iterator._shutdown_workers()
 
 
 def check_schedules(config: Config) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from types import FrameType
 
 import torch
@@ -15,6 +16,8 @@ from mmengine.runner import Runner
 from vrtspike.errors import ConfigError, TrainingStopped
 from vrtspike.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from vrtspike.registry import HOOKS
+
+GRACE_S = 30.0
 
 
 @HOOKS.register_module()
@@ -44,9 +47,13 @@ class StopSignalHook(Hook):
         self._before: dict[int, object] = {}
 
     def before_train(self, runner: Runner) -> None:
-        """Listen, where this is the main thread, which alone may."""
+        """Listen, where this is the main thread, which alone may, and let workers stay on: schedulers signal all."""
         if threading.current_thread() is threading.main_thread():
             self._before = {each: signal.signal(each, self._note) for each in self.signals}
+        for loop in (runner.train_loop, runner.val_loop):
+            loader = getattr(loop, 'dataloader', None)
+            if loader is not None:
+                loader.worker_init_fn = partial(start_patient, loader.worker_init_fn, self.signals)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
@@ -76,6 +83,20 @@ class StopSignalHook(Hook):
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
+
+
+def start_patient(start: Callable[[int], None] | None, signals: Sequence[int], worker: int) -> None:
+    """Start a data loader's worker that a signal ends only after :data:`GRACE_S`, so that the training can save first.
+
+    Args:
+        start: What would have started it.
+        signals: Numbers of signals.
+        worker: Number of the worker.
+    """
+    for number in signals:
+        signal.signal(number, lambda *_: signal.setitimer(signal.ITIMER_REAL, GRACE_S))  # SIGALRM ends a process
+    if start is not None:
+        start(worker)
 
 
 def anywhere(here: bool) -> bool:
