@@ -1,7 +1,7 @@
 """Window attention by PyTorch's fused ``scaled_dot_product_attention``.
 
-The bias is broadcast over windows. Only windows at the far end of a shifted axis hold two regions, so the map is
-split there into at most eight blocks of alike windows, and a mask of one window serves each block.
+The bias is broadcast over windows. Only windows at the far end of a shifted axis hold two regions; the layout puts
+alike windows side by side, at most eight kinds, and a mask of one window serves each kind.
 """
 
 from __future__ import annotations
@@ -10,57 +10,79 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from vrtspike.ops.window_attention.windows import Window, merge, partition, relative_position_bias, window_mask
+from vrtspike.ops.window_attention.blockwise import blockwise_attention
+from vrtspike.ops.window_attention.layout import from_windows, to_windows, window_layout
+from vrtspike.ops.window_attention.windows import Window, relative_position_bias
 
 MAX_BATCH = 65_535
 """PyTorch's CUDA attention kernels fail at a batch of 65,536 or more."""
+
+Part = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
 def sdpa(
     qkv: Tensor, bias_table: Tensor | None, *, window: Window, shift: Window, heads: int, mutual: bool, scale: float
 ) -> Tensor:
     """Compute :func:`vrtspike.ops.window_attention` without scores in memory or a mask for every window."""
-    rolled = torch.roll(qkv, [-s for s in shift], dims=(1, 2, 3)) if any(shift) else qkv
-    bias = None if bias_table is None else relative_position_bias(bias_table, window).to(qkv.dtype)
-
-    def attend(windows: Tensor, mixed: tuple[bool, ...]) -> Tensor:
-        """Attend in (B, nT, nH, nW, t, h, w, 3*C), splitting off the last window of every shifted axis."""
-        axis = len(mixed)
-        if axis == 3:
-            return _attend_alike(windows, _bias_and_mask(bias, mixed, window, shift, mutual, qkv), heads, mutual, scale)
-        if not shift[axis] or (axis == 0 and mutual):
-            return attend(windows, (*mixed, False))
-        inner, last = windows.tensor_split([windows.shape[axis + 1] - 1], dim=axis + 1)
-        attended = [attend(part, (*mixed, part is last)) for part in (inner, last) if part.numel()]
-        return torch.cat(attended, dim=axis + 1) if len(attended) > 1 else attended[0]
-
-    out = merge(attend(partition(rolled, window), ()))
-    return torch.roll(out, shift, dims=(1, 2, 3)) if any(shift) else out
+    size = tuple(qkv.shape[1:4])
+    layout = window_layout(size, window, shift, mutual, qkv.device)
+    frames = window[0] if mutual else 1  # mutual attention works frame by frame
+    windows = to_windows(qkv, layout, frames * (window[0] // frames) * window[1] * window[2])
+    bias = None if bias_table is None else relative_position_bias(bias_table, window)
+    batches = []
+    for clip in windows.unbind(0):
+        blocks = [
+            attend_alike(clip[first:last], added_to_scores(bias, mask), frames, heads, scale)
+            for first, last, mask in layout.blocks
+        ]
+        batches.append(blocks[0] if len(blocks) == 1 else torch.cat(blocks))
+    return from_windows(torch.stack(batches), layout, size)
 
 
-def _bias_and_mask(
-    bias: Tensor | None, mixed: tuple[bool, ...], window: Window, shift: Window, mutual: bool, like: Tensor
-) -> Tensor | None:
-    """Return what to add to the scores of alike windows, (heads or 1, N, N), or None for nothing."""
-    if not any(mixed):
-        return bias
-    frame = (1, *window[1:]) if mutual else window
-    mask = window_mask(mixed, frame, shift, like.device).to(like.dtype)
-    return mask[None] if bias is None else bias + mask
+def added_to_scores(bias: Tensor | None, mask: Tensor | None) -> Tensor | None:
+    """Return what to add to the scores of alike windows, (1, heads or 1, N, N), or None for nothing.
+
+    PyTorch's fused kernels on CPUs take a mask of two or four axes; with three they fall back without a word.
+    """
+    if mask is None:
+        return None if bias is None else bias[None]
+    return mask[None, None] if bias is None else (bias + mask)[None]
 
 
-def _attend_alike(windows: Tensor, added: Tensor | None, heads: int, mutual: bool, scale: float) -> Tensor:
-    """Attend in windows (B, nT, nH, nW, t, h, w, 3*C) that share the matrix added to their scores."""
-    *grid, t, h, w, channels = windows.shape
-    frames = t if mutual else 1  # mutual attention works frame by frame
-    tokens = windows.reshape(-1, frames, t // frames * h * w, 3, heads, channels // 3 // heads)
-    q, k, v = tokens.permute(3, 0, 1, 4, 2, 5)  # each (windows, frames, heads, N, channels per head)
-    if mutual:
+def attend_alike(windows: Tensor, added: Tensor | None, frames: int, heads: int, scale: float) -> Tensor:
+    """Attend in windows (n, tokens, 3*C) that share what is added to their scores; return (n, tokens, C).
+
+    With two ``frames`` in a window each one's keys and values meet the other's queries.
+    """
+    n, tokens, channels = windows.shape
+    split = windows.view(n, frames, tokens // frames, 3, heads, channels // 3 // heads)
+    q, k, v = split.permute(3, 0, 1, 4, 2, 5)  # each (n, frames, heads, N, channels per head)
+    if frames > 1:
         q = q.flip(1)
     q, k, v = (x.flatten(0, 1) for x in (q, k, v))
+    attend = attention_function(windows, added)
     parts = [
-        scaled_dot_product_attention(*part, attn_mask=added, scale=scale)
+        attend(*part, added, scale)
         for part in zip(q.split(MAX_BATCH), k.split(MAX_BATCH), v.split(MAX_BATCH), strict=True)
     ]
     out = parts[0] if len(parts) == 1 else torch.cat(parts)
-    return out.transpose(1, 2).reshape(*grid, t, h, w, channels // 3)
+    return out.transpose(1, 2).reshape(n, tokens, channels // 3)
+
+
+def attention_function(windows: Tensor, added: Tensor | None):
+    """Return the fastest ``attend(q, k, v, added, scale)`` for these windows.
+
+    On CPUs PyTorch's fused kernel has no gradient for what is added to the scores and drops to a plain path that keeps
+    them all, and in bfloat16 it is slower than in float32: there :func:`blockwise_attention` serves.
+    """
+    trained = torch.is_grad_enabled() and (windows.requires_grad or (added is not None and added.requires_grad))
+    half = windows.dtype in (torch.bfloat16, torch.float16)
+    if windows.device.type == 'cpu' and (trained or half) and not torch.compiler.is_compiling():
+        return blockwise_attention
+    return fused_attention
+
+
+def fused_attention(q: Tensor, k: Tensor, v: Tensor, added: Tensor | None, scale: float) -> Tensor:
+    """Attend by PyTorch's operator, whatever kernel it finds."""
+    added = None if added is None else added.to(q.dtype)
+    return scaled_dot_product_attention(q, k, v, attn_mask=added, scale=scale)
