@@ -49,7 +49,7 @@ def main() -> None:
     import torch
 
     from vrtspike.environment import describe_environment
-    from vrtspike.files import write_text
+    from vrtspike.files import written_aside
     from vrtspike.profiling.paired import load_average
 
     device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
@@ -66,7 +66,8 @@ def main() -> None:
             record['rows'].append(found)
             print(json.dumps(found), flush=True)
     if args.json:
-        write_text(args.json, json.dumps(record, indent=2) + '\n')
+        with written_aside(args.json) as path:
+            path.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
 
 
 def load_published(folder: Path, size: int, device) -> tuple[Callable, str]:
