@@ -66,7 +66,7 @@ setup(
     ],
     python_requires='>=3.10',
     packages=find_packages(include=['vrtspike', 'vrtspike.*']),
-    package_data={'vrtspike.models': ['weights/*.pth']},
+    package_data={'vrtspike.models': ['weights/*.pth'], 'vrtspike.profiling': ['*.schema.json']},
     cmdclass={'build_py': BuildWithMim},
     install_requires=REQUIRES,
     extras_require=EXTRAS,

@@ -45,5 +45,7 @@ custom_hooks = [
     dict(type='NetworkSummaryHook'),
     dict(type='ClipPicturesHook'),
     dict(type='TrainingReportHook'),
+    dict(type='FlopsHook'),
+    dict(type='StageCostHook', interval=10),
 ]
 cpu_overrides = dict(_delete_=True)

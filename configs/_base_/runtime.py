@@ -11,6 +11,8 @@ custom_hooks = [
     dict(type='NetworkSummaryHook'),
     dict(type='ClipPicturesHook', max_clips=20),
     dict(type='TrainingReportHook'),
+    dict(type='FlopsHook'),
+    dict(type='StageCostHook', interval=10),
 ]
 visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
 # Without a GPU, train.py shortens the run to a check of the installation; the network stays as it is.
@@ -26,5 +28,6 @@ cpu_overrides = {
     'param_scheduler.1.begin': 2,
     'train_cfg.max_iters': 12,
     'default_hooks.logger.interval': 1,
+    'custom_hooks.4.interval': 2,
     'custom_hooks.2.note': 'This run checks the installation: {iterations} iterations on a CPU train nothing.',
 }

@@ -1,9 +1,19 @@
 """Hooks of the training run, one to a file."""
 
 from vrtspike.hooks.clip_pictures_hook import ClipPicturesHook
+from vrtspike.hooks.flops_hook import FlopsHook
 from vrtspike.hooks.freeze_hook import FreezeHook
 from vrtspike.hooks.network_summary_hook import NetworkSummaryHook
 from vrtspike.hooks.safe_checkpoint_hook import SafeCheckpointHook
+from vrtspike.hooks.stage_cost_hook import StageCostHook
 from vrtspike.hooks.training_report_hook import TrainingReportHook
 
-__all__ = ['ClipPicturesHook', 'FreezeHook', 'NetworkSummaryHook', 'SafeCheckpointHook', 'TrainingReportHook']
+__all__ = [
+    'ClipPicturesHook',
+    'FlopsHook',
+    'FreezeHook',
+    'NetworkSummaryHook',
+    'SafeCheckpointHook',
+    'StageCostHook',
+    'TrainingReportHook',
+]

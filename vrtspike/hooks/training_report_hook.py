@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
-import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -19,6 +16,7 @@ from mmengine.runner import Runner
 from vrtspike.environment import describe_environment
 from vrtspike.files import written_aside
 from vrtspike.hooks.network_summary_hook import count_parameters
+from vrtspike.profiling.memory import peak_memory_mib
 from vrtspike.registry import HOOKS
 from vrtspike.visualization.tables import table_text
 
@@ -151,22 +149,12 @@ def validation_table(validation: dict, max_clips: int) -> str:
     return table_text(title, ['clip', *HEADINGS], rows, footer=['mean', *_cells(validation['mean'])])
 
 
-def peak_memory_mib() -> float | None:
-    """Return the most memory allocated on the GPU, or without one resident in this process; None if unknown."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    with suppress(ImportError):  # Windows has no such module
-        import resource
-
-        unit = 1 if sys.platform == 'darwin' else 2**10
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
-    return None
-
-
 def _now() -> float:
-    """Return the time in seconds once the GPU has done what it was given."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    """Return the host's time in seconds.
+
+    Nobody waits for a GPU here. MMEngine reads the loss at the end of each iteration, which does, so that host and GPU
+    end an iteration together.
+    """
     return time.perf_counter()
 
 

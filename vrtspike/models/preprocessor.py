@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vrtspike.errors import DataError
+from vrtspike.profiling import stage
 from vrtspike.registry import MODELS
 
 
@@ -37,6 +38,11 @@ class SpikePreprocessor(BaseDataPreprocessor):
             ``blur`` and, where given, ``sharp`` float (B, T, 3, H', W') in [0, 1]; ``spikes`` float (B, T, K, Hs',
             Ws'); ``size``, the (H, W) before padding; ``meta`` as it came.
         """
+        with stage('data'):
+            return self.prepare(data)
+
+    def prepare(self, data: dict) -> dict:
+        """Do the work of :meth:`forward`, which the instrument counts as the data's."""
         meta = data.get('meta')
         batch = self.cast_data({key: value for key, value in data.items() if isinstance(value, Tensor)})
         height, width = batch['blur'].shape[-2:]

@@ -15,7 +15,7 @@ nothing is recorded and nothing is added to the graph. Inside a compiled graph n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -95,6 +95,17 @@ class part(stage):
 
     def __init__(self, name: str) -> None:
         super().__init__(f'/{name}')
+
+
+def innermost(names: Sequence[str]) -> tuple[str | None, str | None]:
+    """Return the last stage among the names of what is open, outermost first, and the last part inside of it."""
+    stage_name = part_name = None
+    for name in names:
+        if name.startswith('/'):
+            part_name = name
+        else:
+            stage_name, part_name = name, None
+    return stage_name, part_name
 
 
 class _Entry(torch.autograd.Function):

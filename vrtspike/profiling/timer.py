@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
+from vrtspike.profiling.stages import innermost
+
 PHASES = ('forward', 'recompute', 'backward')
 
 
@@ -23,6 +25,9 @@ class Owner(NamedTuple):
     stage: str
     part: str | None = None
     phase: str = 'forward'
+
+
+NOBODY_IN_BACKWARD = Owner('other', None, 'backward')
 
 
 class Clock(Protocol):
@@ -127,12 +132,21 @@ class StageTimer:
         self.marks = []
         self._mark()
 
-    def rebase(self, base: str) -> None:
-        """Close every stage that is open; from here on ``base`` owns what no stage does."""
-        if self.marks is not None:
-            self._close_backward_stage()
-            self._reset(base)
-            self._mark()
+    def rebase(self, base: str, tail: str | None = None) -> None:
+        """Close every stage that is open; from here on ``base`` owns what no stage does.
+
+        Args:
+            base: The new owner.
+            tail: Whom the time since the last stage of a backward pass is given to, which nobody owned.
+        """
+        if self.marks is None:
+            return
+        self._close_backward_stage()
+        stamp, owner = self.marks[-1]
+        if tail is not None and owner == NOBODY_IN_BACKWARD:
+            self.marks[-1] = (stamp, owner._replace(stage=tail))
+        self._reset(base)
+        self._mark()
 
     def stop(self) -> Timeline:
         """End the timeline and return it."""
@@ -183,7 +197,7 @@ class StageTimer:
         """Give away what followed the last gradient in a stage that no gradient left."""
         if self._backward_stage is not None and self._last_gradient is not None:
             stamp, _ = self.marks[self._last_gradient]
-            self.marks[self._last_gradient] = (stamp, Owner('other', None, 'backward'))
+            self.marks[self._last_gradient] = (stamp, NOBODY_IN_BACKWARD)
         self._backward_stage = self._last_gradient = None
 
     def _mark(self) -> None:
@@ -202,11 +216,6 @@ class StageTimer:
                 return Owner(self._base)
             part = self._backward_parts[-1] if self._backward_parts else None
             return Owner(self._backward_stage or 'other', part, 'backward')
-        stage = self._backward_stage if backward else None
-        part = None
-        for name in self._forward:
-            if name.startswith('/'):
-                part = name
-            else:
-                stage, part = name, None
+        stage, part = innermost(self._forward)
+        stage = stage or (self._backward_stage if backward else None)
         return Owner(stage or 'other', part, 'recompute' if backward else 'forward')

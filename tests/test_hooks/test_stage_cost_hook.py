@@ -1,0 +1,256 @@
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from importlib.resources import files
+
+import jsonschema
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from vrtspike.errors import ConfigError
+from vrtspike.hooks.stage_cost_hook import batch_size, tell_after
+from vrtspike.profiling import part, stage, stages
+from vrtspike.profiling.flops import Costs, StageCost
+
+SCHEMA = json.loads(files('vrtspike.profiling').joinpath('stage_costs.schema.json').read_text(encoding='utf-8'))
+
+
+@pytest.fixture(autouse=True)
+def cached_rates(tmp_path, monkeypatch):
+    """Rates of a device that nobody measures here."""
+    from vrtspike.hooks import stage_cost_hook
+    from vrtspike.profiling.roofline import Rates
+
+    monkeypatch.setattr(stage_cost_hook, 'device_rates', lambda device, dtype: Rates(100.0, 10.0))
+
+
+def marked(make_runner, **settings):
+    """Return a Runner whose network marks two stages, the second checkpointed."""
+    runner = make_runner(**settings)
+    model = runner.model
+
+    def forward(blur, spikes=None, sharp=None, meta=None, mode='tensor'):
+        frames = (blur.float() / 255).flatten(0, 1)
+        with stage('flow') as s:
+            x = s.leave(model.backbone['flow'](s.enter(frames)))
+        with stage('tail') as s:
+            x = s.leave(checkpoint(tail, s.enter(x), use_reentrant=False))
+        out = model.head(x).view_as(blur)
+        if mode == 'loss':
+            with stage('loss') as s:
+                return {'loss': s.leave((s.enter(out) - sharp / 255).abs().mean())}
+        return [{'restored': clip} for clip in out.clamp(0, 1)]
+
+    def tail(x):
+        with part('conv') as p:
+            return p.leave(model.backbone['tail'](p.enter(x)).exp())
+
+    model.forward = forward
+    model.cost_stages = lambda: ('flow', 'tail', 'loss')
+    return runner
+
+
+HOOK = {'type': 'StageCostHook', 'interval': 2, 'warmup': 1}
+
+
+def read(runner, name='stage_costs.jsonl'):
+    with open(f'{runner.work_dir}/{name}', encoding='utf-8') as file:
+        records = [json.loads(line) for line in file]
+    for record in records:
+        jsonschema.validate(record, SCHEMA)
+    return records
+
+
+def test_the_records_of_a_run(make_runner, log_of):
+    runner = marked(make_runner, iters=6, hooks=[HOOK], train_cfg=dict(by_epoch=False, max_iters=6, val_interval=3))
+    runner.train()
+    run, *samples = read(runner)
+    assert run['stages'] == ['data', 'flow', 'tail', 'loss', 'optimizer', 'communication', 'other']
+    assert (run['warmup'], run['interval'], run['precision'], run['world_size']) == (1, 2, 'float32', 1)
+    assert run['rates'] == {'gmacs_per_s': 100.0, 'gib_per_s': 10.0}
+    assert run['costs'] is None
+    assert [sample['iteration'] for sample in samples] == [2, 4, 6]
+    for sample in samples:
+        assert (sample['clips'], sample['frames'], sample['rank']) == (2, 6, 0)
+        total = sum(sum(phases.values()) for phases in sample['stages'].values())
+        assert total == pytest.approx(sample['iteration_ms'], abs=0.005)
+        assert list(sample['stages']) == ['data', 'flow', 'tail', 'loss', 'optimizer', 'other']
+        assert set(sample['stages']['tail']) == {'forward_ms', 'recompute_ms', 'backward_ms'}
+        assert set(sample['stages']['optimizer']) == {'forward_ms'}
+        assert set(sample['parts']) == {'tail/conv'}
+        assert 0 < sample['loss'] < 1
+        assert sample['memory_mib'] > 10
+    log = log_of(runner)
+    for text in ('Medians of 3 iterations of 2 clips, float32', 'recompute ms', 'iteration', '100.0%'):
+        assert text in log
+
+
+def test_losses_are_those_of_a_run_without_the_hook(make_runner):
+    losses = []
+    for hooks in ([], [HOOK | {'interval': 1}]):
+        torch.manual_seed(0)
+        runner = marked(make_runner, iters=4, hooks=hooks, model=fresh_model(make_runner))
+        runner.train()
+        losses.append([value.item() for value in runner.model.parameters().__next__().detach().flatten()])
+    assert losses[0] == losses[1]
+
+
+def fresh_model(make_runner):
+    torch.manual_seed(1)
+    return type(make_runner(1).model)()
+
+
+def test_the_hook_leaves_no_trace(make_runner):
+    runner = marked(make_runner, iters=3, hooks=[HOOK])
+    runner.train()
+    assert stages._listeners == []
+    assert {'backward', 'update_params'}.isdisjoint(vars(runner.optim_wrapper))
+    assert all(not parameter._post_accumulate_grad_hooks for parameter in runner.model.parameters())
+
+
+def test_accumulation_and_mixed_precision(make_runner):
+    wrapper = dict(
+        type='DeviceAmpOptimWrapper', optimizer=dict(type='AdamW', lr=1e-3), accumulative_counts=3,
+        clip_grad=dict(max_norm=1.0),
+    )  # fmt: skip
+    runner = marked(make_runner, iters=7, hooks=[HOOK | {'interval': 1}], optim_wrapper=wrapper)
+    runner.train()
+    run, *samples = read(runner)
+    assert (run['precision'], run['accumulative_counts']) == ('bfloat16', 3)
+    assert len(samples) == 6
+    optimizer_ms = {sample['iteration']: sample['stages']['optimizer']['forward_ms'] for sample in samples}
+    stepped = min(optimizer_ms[i] for i in (3, 6))
+    assert stepped > max(optimizer_ms[i] for i in (2, 4, 5))
+
+
+def test_costs_stand_beside_the_times(make_runner, log_of, monkeypatch):
+    from vrtspike.hooks import flops_hook
+
+    costs = Costs(stages={'flow': StageCost(2_000_000_000, 10, 2**20, 16), 'other': StageCost()})
+    monkeypatch.setattr(flops_hook, 'count_costs', lambda model, **inputs: costs)
+    runner = marked(make_runner, iters=3, hooks=[HOOK, {'type': 'FlopsHook'}])
+    runner.model.data_preprocessor.forward = lambda data, training=False: data
+    runner.train()
+    run = read(runner)[0]
+    assert run['costs']['flow'] == {'gmacs': 2.0, 'parameters': 16, 'activations_m': 1e-5, 'mib': 1.0}
+    assert run['clip_shape'] == [3, 16, 16]
+    (row,) = [line for line in log_of(runner).splitlines() if line.strip().startswith('flow ') and 'compute' in line]
+    assert '4.00' in row.split()  # GMAC of the batch's two clips
+
+
+def test_a_resumed_run_adds_to_the_file(make_runner):
+    for _ in range(2):
+        runner = marked(make_runner, iters=3, hooks=[HOOK])
+        runner.train()
+    assert [record['kind'] for record in read(runner)] == ['run', 'sample'] * 2
+
+
+def test_curves_reach_the_visualizer(make_runner):
+    runner = marked(
+        make_runner, iters=3, hooks=[HOOK],
+        visualizer=dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]),
+    )  # fmt: skip
+    runner.train()
+    with open(f'{runner._log_dir}/vis_data/scalars.json', encoding='utf-8') as file:
+        (scalars,) = [line for line in map(json.loads, file) if 'stage_ms/tail' in line]
+    assert scalars['step'] == 2
+    assert scalars['stage_ms/tail'] > 0
+
+
+def test_a_run_too_short_for_a_sample_says_so(make_runner, log_of):
+    runner = marked(make_runner, iters=3, hooks=[HOOK | {'warmup': 5}])
+    runner.train()
+    assert 'took no sample: the training had 3 iterations, of which the first 5 are warm-up' in log_of(runner)
+
+
+@pytest.mark.slow
+def test_a_compiled_network_is_said_to_be_one_piece(make_runner):
+    from mmengine.config import Config
+
+    runner = marked(make_runner, iters=3, hooks=[HOOK], cfg=Config(dict(compile=True)))
+    runner.train()
+    run, sample = read(runner)
+    assert 'compiled as one' in run['notes'][0]
+    assert 'tail' not in sample['stages']
+
+
+@pytest.mark.parametrize('arguments', [{'interval': 0}, {'warmup': 0}])
+def test_arguments_are_checked(make_runner, arguments):
+    with pytest.raises((ConfigError, ValueError), match='at least 1'):
+        make_runner(1, hooks=[HOOK | arguments])
+
+
+@pytest.mark.parametrize(
+    ('batch', 'expected'),
+    [
+        ({'blur': torch.zeros(2, 5, 3, 4, 4)}, (2, 10)),
+        ({'meta': {}, 'image': torch.zeros(4, 3, 8, 8)}, (4, 4)),
+        ([torch.zeros(3, 2), torch.zeros(3)], (3, 3)),
+        ({'text': 'x'}, (1, 1)),
+    ],
+)
+def test_batch_size(batch, expected):
+    assert batch_size(batch) == expected
+
+
+def test_tell_after_calls_with_the_result_untouched_and_can_be_undone():
+    heard = []
+    module = nn.Identity()
+    undo = tell_after(module, 'forward', lambda: heard.append('after'))
+    assert module.forward(3) == 3
+    undo()
+    assert module.forward(4) == 4
+    assert heard == ['after']
+
+
+TWO_PROCESSES = """
+    import torch
+    from mmengine.config import Config
+    from mmengine.model import BaseModel
+    from mmengine.runner import Runner
+    from vrtspike.hooks import StageCostHook
+    from vrtspike.profiling import stage
+
+    class Net(BaseModel):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(64, 64)
+
+        def forward(self, blur, mode='tensor'):
+            with stage('layer') as s:
+                return {'loss': s.leave(self.layer(s.enter(blur))).square().mean()}
+
+    class Rows(torch.utils.data.Dataset):
+        def __len__(self):
+            return 8
+
+        def __getitem__(self, index):
+            return {'blur': torch.full((64,), float(index))}
+
+    torch.distributed.init_process_group('gloo')
+    loader = dict(batch_size=2, num_workers=0, dataset=Rows(), sampler=dict(type='InfiniteSampler'),
+                  collate_fn=dict(type='default_collate'))
+    Runner(Net(), work_dir='run', train_dataloader=loader, train_cfg=dict(by_epoch=False, max_iters=4),
+           optim_wrapper=dict(optimizer=dict(type='SGD', lr=1e-3)), launcher='pytorch', default_scope='vrtspike',
+           cfg=Config(dict(model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None))),
+           custom_hooks=[StageCostHook(interval=1, warmup=1, roofline=False)]).train()
+"""
+
+
+def test_two_processes_write_their_own_files_and_the_slowest_is_named(tmp_path):
+    script = tmp_path / 'train.py'
+    script.write_text(textwrap.dedent(TWO_PROCESSES))
+    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2', str(script)]
+    result = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, env=os.environ | {'OMP_NUM_THREADS': '1'}
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    for rank, name in enumerate(['stage_costs.jsonl', 'stage_costs_rank1.jsonl']):
+        run, *samples = map(json.loads, (tmp_path / 'run' / name).read_text().splitlines())
+        assert (run['rank'], run['world_size'], len(samples)) == (rank, 2, 3)
+        assert all('backward_ms' in sample['stages']['communication'] for sample in samples)
+    assert 'slowest of 2 processes: rank' in result.stdout + result.stderr

@@ -1,0 +1,214 @@
+import pytest
+import torch
+from fvcore.nn import FlopCountAnalysis
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from vrtspike.config import load_config
+from vrtspike.errors import ConfigError
+from vrtspike.models import VRT, SpikeRestorer
+from vrtspike.models.layers.blocks import AttentionGroup
+from vrtspike.ops import OPERATORS, use_backends
+from vrtspike.profiling import part, stage
+from vrtspike.profiling.flops import MAC_RULES, count_costs, count_restorer
+from vrtspike.registry import MODELS
+
+TINY = dict(
+    upscale=1, window_size=(2, 4, 4), depths=[2] * 7 + [1, 1], indep_reconsts=[8], embed_dims=[8] * 7 + [12] * 2,
+    num_heads=[2] * 9, deformable_groups=2, pa_frames=2,
+)  # fmt: skip
+
+
+class Hand(nn.Module):
+    """Small enough to count by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1, bias=False)
+        self.linear = nn.Linear(8, 4)
+        self.idle = nn.Linear(2, 2)
+
+    def forward(self, x):
+        with stage('conv') as s:
+            x = s.leave(self.conv(s.enter(x)))
+        with stage('rest'), part('linear'):
+            return self.linear(x.permute(0, 2, 3, 1))
+
+
+def test_a_network_counted_by_hand():
+    costs = count_costs(Hand(), torch.empty(2, 3, 10, 12))
+    pixels = 2 * 10 * 12
+    assert costs.stages['conv'].macs == pixels * 8 * 3 * 9
+    assert costs.stages['rest'].macs == pixels * 8 * 4
+    assert costs.parts == {'rest/linear': costs.stages['rest']}
+    assert (costs.stages['conv'].activations, costs.stages['rest'].activations) == (pixels * 8, pixels * 4)
+    assert costs.stages['conv'].bytes == 4 * (pixels * 3 + 8 * 3 * 9 + pixels * 8)
+    assert [cost.parameters for cost in costs.stages.values()] == [8 * 3 * 9, 8 * 4 + 4, 2 * 2 + 2]  # idle: other's
+    assert costs.total.parameters == sum(p.numel() for p in Hand().parameters())
+    assert not costs.unknown
+
+
+def attend(q, k, v):
+    return F.scaled_dot_product_attention(q, k, v)
+
+
+def attend_plainly(q, k, v):
+    return (q @ k.transpose(-2, -1)).softmax(-1) @ v
+
+
+class Attend(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, q, k, v):
+        return self.function(q, k, v)
+
+
+@pytest.mark.parametrize('function', [attend, attend_plainly])
+def test_fused_and_plain_attention_count_alike(function):
+    q, k, v = torch.empty(3, 2, 5, 8), torch.empty(3, 2, 7, 8), torch.empty(3, 2, 7, 8)
+    assert count_costs(Attend(function), q, k, v).total.macs == 3 * 2 * 5 * 7 * (8 + 8)
+
+
+@pytest.mark.parametrize('name', sorted(rule for rule in MAC_RULES if 'scaled_dot_product' in rule))
+def test_every_fused_attention_operator_has_a_rule(name):
+    assert hasattr(torch.ops.aten, name.removeprefix('aten::'))
+
+
+def restorer(**changes):
+    encoder = dict(type='SpikeEncoder3D', bins=4, channels=8)
+    head = dict(type='TemporalCrossAttention', heads=2)
+    tsa = dict(type='TemporalSelfAttention', heads=2)
+    return SpikeRestorer(dict(TINY, type='VRT', **changes), spike_encoder=encoder, tsa=tsa, fusion=head)
+
+
+@pytest.mark.parametrize('window_attention', [b.name for b in OPERATORS['window_attention'].backends])
+def test_the_count_does_not_depend_on_the_backend(window_attention):
+    expected = count_restorer(restorer(), (2, 16, 16))
+    backend = OPERATORS['window_attention'].find(window_attention)
+    if backend.refusal(torch.empty(1, device='meta')):
+        pytest.skip('this backend does not run here')
+    with use_backends(window_attention=window_attention):
+        assert count_restorer(restorer(), (2, 16, 16)).stages == expected.stages
+
+
+def test_counting_leaves_operators_and_network_alone():
+    model = restorer().train()
+    before = {name: operator.backends for name, operator in OPERATORS.items()}
+    count_restorer(model, (2, 16, 16))
+    assert {name: operator.backends for name, operator in OPERATORS.items()} == before
+    assert model.training
+    assert {p.device.type for p in model.parameters()} == {'cpu'}
+
+
+def test_agreement_with_torchs_counter():
+    model = VRT(**TINY).eval()
+    clip = torch.empty(1, 2, 3, 32, 32)
+    backends = use_backends(window_attention='reference', deform_conv2d='grid_sample')
+    with backends, torch.no_grad(), FlopCounterMode(display=False) as torchs:
+        model(clip)
+    macs = count_costs(model, clip).total.macs
+    # torch's counts no interpolation: SpyNet's, the warps' and the deformable convolutions' samples of four neighbours.
+    assert 0 < macs - torchs.get_total_flops() / 2 < 0.05 * macs
+
+
+def test_agreement_with_fvcores_own_analysis():
+    block = dict(channels=8, heads=2, window=(2, 4, 4), depth=2, drop_paths=[0, 0])
+    network = nn.Sequential(AttentionGroup(mutual=True, **block), AttentionGroup(mutual=False, **block))
+    features = torch.rand(1, 4, 6, 8, 8)  # padded to whole windows
+    with use_backends(window_attention='reference'):
+        theirs = FlopCountAnalysis(network, features).tracer_warnings('none').unsupported_ops_warnings(False)
+        by_operator = dict(theirs.by_operator())
+        del by_operator['layer_norm']  # five operations a value, which are no multiply-accumulates
+        assert count_costs(network, features).total.macs == sum(by_operator.values())
+
+
+def closed_form_stage(channels, heads_out, mutual, rest, window, size, groups, frames=5):
+    """Return the MACs of one of the stages 1-7 by formula, for whole windows and C = ``channels``."""
+    t, h, w = size
+    pixels, c = t * h * w, channels
+    pairs = window[1] * window[2]
+    attention = pixels * (3 * c * c + c * c) + pixels * window[0] * pairs * 2 * c
+    mutual_attention = pixels * (2 * 3 * c * c + 2 * c * c) + pixels * (2 * pairs + pairs) * 2 * c
+    mlp = pixels * 3 * 2 * c * c
+    blocks = mutual * (mutual_attention + mlp) + rest * (attention + mlp)
+    after_groups = 2 * pixels * c * c
+    aligned = 2 * (t - 1) * h * w
+    offset_head = aligned * 9 * ((2 * c + 2) * c + 2 * c * c + c * 27 * groups)
+    deformable = aligned * 9 * c * c + 4 * aligned * 9 * c
+    warps = 4 * aligned * c
+    fusion = pixels * (2 * 3 * c * 3 * c + 3 * c * c)
+    return blocks + after_groups + offset_head + deformable + warps + fusion
+
+
+@pytest.mark.parametrize(('heads', 'channels', 'groups'), [(2, 8, 2), (2, 16, 4)])
+def test_a_stage_matches_the_closed_form(heads, channels, groups):
+    model = VRT(**(TINY | dict(
+        depths=[4] * 7 + [1], indep_reconsts=[], embed_dims=[channels] * 8, num_heads=[heads] * 8,
+        deformable_groups=groups,
+    )))  # fmt: skip
+    costs = count_costs(model, torch.empty(1, 4, 3, 32, 64))
+    expected = closed_form_stage(channels, heads, 3, 1, (2, 4, 4), (4, 32, 64), groups)
+    assert costs.stages['stage1'].macs == expected
+
+
+# Shares of stages 1-8 as derived from the architecture at T = 5.
+SHARES = {
+    'vrt_spike_v0': (26, 7, 2, 0.5, 2, 7, 26, 30),
+    'vrt_spike_baseline': (36, 9, 2, 0.5, 2, 7, 28, 16),
+    'vrt_spike_opt': (38, 9, 2, 0.5, 2, 7, 29, 12),
+    'vrt_spike_fast': (40, 9, 2, 0.5, 2, 8, 31, 8),
+}
+GMACS = {
+    'vrt_spike_v0': 3970.889099264,
+    'vrt_spike_baseline': 2970.698590208,
+    'vrt_spike_opt': 2796.707139584,
+    'vrt_spike_fast': 2604.619427840,
+}
+
+
+SLOW = {'vrt_spike_v0', 'vrt_spike_opt'}
+
+
+@pytest.mark.parametrize(
+    'name', [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in SHARES]
+)
+def test_the_guides_networks(name):
+    model = MODELS.build(load_config(f'configs/{name}.py').model)
+    costs = count_restorer(model, (5, 256, 256))
+    macs = [costs.stages[f'stage{i}'].macs for i in range(1, 9)]
+    assert [100 * each / sum(macs) for each in macs] == pytest.approx(SHARES[name], abs=1)
+    assert costs.total.macs / 1e9 == pytest.approx(GMACS[name], rel=1e-12)
+    assert costs.total.parameters == sum(p.numel() for p in model.parameters())
+    assert not costs.unknown
+    assert costs.stages['other'].macs == 0
+
+
+def test_every_marked_stage_is_counted_in_order():
+    model = restorer()
+    costs = count_restorer(model, (2, 16, 16))
+    assert (*costs.stages, 'loss') == (*model.cost_stages()[:-1], 'other', 'loss')
+
+
+def test_a_restorer_without_spikes():
+    costs = count_restorer(SpikeRestorer(dict(TINY, type='VRT'), fusion=None), (2, 16, 16))
+    assert 'spike_encoder' not in costs.stages
+
+
+def test_spikes_that_do_not_fit_are_refused():
+    with pytest.raises(ConfigError, match='17x16 are no whole number of spike pixels at a ratio of 2'):
+        count_restorer(restorer(), (2, 17, 16))
+
+
+def test_an_operator_without_a_rule_is_named_and_forbids_comparisons():
+    class Odd(nn.Module):
+        def forward(self, x):
+            return torch.fft.fft(x).real
+
+    costs = count_costs(Odd(), torch.empty(4, 8))
+    assert costs.unknown == {'aten::_fft_r2c': 1}
+    with pytest.raises(ConfigError, match=r'comparison: no rule counts aten::_fft_r2c \(1 calls\)'):
+        costs.require_complete('comparison')
+    count_costs(Hand(), torch.empty(1, 3, 4, 4)).require_complete('comparison')

@@ -1,0 +1,63 @@
+import subprocess
+import sys
+
+import pytest
+
+from vrtspike.config import load_config
+
+OLD = """
+SEED: 7
+DATA: {ROOT: clips, CROP_SIZE: 192, K: 16, NUM_VOXEL_BINS: 16, IMAGE_EXTS: [.png]}
+MODEL:
+  VRT_DEPTHS: [8, 6, 6, 8, 4, 4, 4, 4]
+  WINDOW_SIZE: 6
+  FUSE: {CHUNK_SIZE: 96, MAX_BATCH_TOKENS: 65536, TYPE: cross}
+TRAIN: {EPOCHS: 20, BATCH_SIZE: 2, OPTIM: {LR: 2e-4}, SCHED: {WARMUP_STEPS: 100}}
+"""
+
+
+def convert(folder, *arguments):
+    command = [sys.executable, 'tools/convert_config.py', str(folder / 'old.yaml'), *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / 'old.yaml').write_text(OLD)
+    return tmp_path
+
+
+def test_the_result_is_a_config_of_its_differences(folder):
+    result = convert(folder)
+    assert result.returncode == 0, result.stderr
+    text = (folder / 'old.py').read_text()
+    assert len(text.splitlines()) < 45
+    config = load_config(folder / 'old.py')
+    assert config.randomness.seed == 7
+    assert config.model.backbone.depths == [8, 6, 6, 8, 4, 4, 4, 4]
+    assert config.model.backbone.window_size == [5, 6, 6]
+    assert config.model.spike_encoder.bins == 16
+    assert config.train_dataloader.dataset.pipeline[2].representation.bins == 16
+    assert config.train_dataloader.dataset.source.root == 'clips'
+    assert config.param_scheduler[1].begin == 600
+    assert config.optim_wrapper.optimizer.lr == 2e-4
+    assert config.optim_wrapper.type == 'OptimWrapper'  # nothing was said about precision
+    for part in ('wrote', 'changed on the way', 'TRAIN.EPOCHS: trainings are counted in iterations', 'MODEL.FUSE.TYPE'):
+        assert part in result.stdout
+
+
+def test_nothing_is_written_over(folder):
+    (folder / 'old.py').write_text('precious')
+    result = convert(folder)
+    assert result.returncode == 1
+    assert 'old.py exists' in result.stderr
+    assert (folder / 'old.py').read_text() == 'precious'
+    assert convert(folder, '--force').returncode == 0
+
+
+def test_unknown_keys_write_nothing(folder):
+    (folder / 'old.yaml').write_text('DATA: {CROPSIZE: 3}')
+    result = convert(folder)
+    assert result.returncode == 1
+    assert "DATA.CROPSIZE: unknown key; did you mean 'DATA.CROP_SIZE'" in result.stderr
+    assert [path.name for path in folder.iterdir()] == ['old.yaml']

@@ -1,0 +1,100 @@
+"""Count what a network computes, by stage: multiply-accumulates, activations, memory traffic and parameters.
+
+Nothing is computed: the network runs on tensors without values, so any size takes seconds and no memory.
+
+Examples:
+  python tools/get_flops.py configs/vrt_spike_fast.py
+  python tools/get_flops.py configs/vrt_spike_baseline.py --shape 6 720 1280
+  python tools/get_flops.py configs/vrt_spike_tiny.py --json tiny.json --cfg-options model.backbone.window_size=[5,8,8]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vrtspike.cli import add_config_arguments, config_arguments, run_tool, tool_parser
+
+if TYPE_CHECKING:
+    from vrtspike.profiling.flops import Costs
+
+
+def parse_args() -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    add_config_arguments(parser)
+    parser.add_argument(
+        '--shape',
+        nargs=3,
+        type=positive,
+        default=[5, 256, 256],
+        metavar=('T', 'H', 'W'),
+        help='frames, height and width of the clip (default: 5 256 256)',
+    )
+    parser.add_argument(
+        '--spike-ratio',
+        type=float,
+        default=2.0,
+        metavar='R',
+        help="how many times larger than the spikes' height and width the frames' are (default: 2)",
+    )
+    parser.add_argument('--json', metavar='FILE', help='write the counts to FILE, or to standard output for -')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    from vrtspike.config import load_config
+    from vrtspike.profiling.flops import count_restorer
+    from vrtspike.registry import MODELS
+    from vrtspike.visualization.stage_table import costs_table
+
+    model = MODELS.build(load_config(**config_arguments(args)).model)
+    costs = count_restorer(model, tuple(args.shape), args.spike_ratio)
+    if args.json:
+        write_json(args.json, as_json(costs, args.shape))
+    if args.json != '-':
+        print(costs_table(costs, tuple(args.shape)))
+
+
+def as_json(costs: Costs, shape: list[int]) -> dict:
+    """Return the counts as ``--json`` gives them.
+
+    ``shape`` (T, H, W); ``total_gmacs``; ``parameters``; ``stages``: by name ``gmacs``, ``parameters``,
+    ``activations_m`` (millions of values) and ``mib`` (read and written); ``uncounted_ops``: calls of operators that
+    no rule covers, which make the sums lower bounds; ``elementwise_ops``: calls of those without multiply-accumulates.
+    """
+    from vrtspike.profiling.records import costs_record
+
+    return {
+        'shape': list(shape),
+        'total_gmacs': costs.total.macs / 1e9,
+        'parameters': costs.total.parameters,
+        'stages': costs_record(costs),
+        'uncounted_ops': dict(costs.unknown),
+        'elementwise_ops': dict(costs.elementwise),
+    }
+
+
+def write_json(path: str, value: dict) -> None:
+    from vrtspike.files import written_aside
+
+    text = json.dumps(value, indent=2) + '\n'
+    if path == '-':
+        sys.stdout.write(text)
+        return
+    with written_aside(Path(path)) as aside:
+        aside.write_text(text, encoding='utf-8')
+
+
+def positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'{value} is not positive')
+    return value
+
+
+if __name__ == '__main__':
+    run_tool(main)

@@ -1,0 +1,211 @@
+"""True costs of every stage while a network trains."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor
+
+from vrtspike.environment import describe_environment
+from vrtspike.errors import ConfigError
+from vrtspike.hooks.flops_hook import FlopsHook
+from vrtspike.profiling.records import Sample, costs_record, sample_record
+from vrtspike.profiling.roofline import device_rates
+from vrtspike.profiling.sampler import StageSampler
+from vrtspike.registry import HOOKS
+from vrtspike.visualization.stage_table import slowest_rank, stage_medians, stage_table
+
+
+@HOOKS.register_module()
+class StageCostHook(Hook):
+    """Writes what every stage of sampled iterations costs to ``stage_costs.jsonl`` in the run's folder.
+
+    The time of an iteration, from the end of the one before, is divided among the stages that the network marks, each
+    with the phases forward, recompute (under checkpointing) and backward, and ``data`` (waiting for the batch and
+    bringing it to the device), ``loss``, ``optimizer``, ``communication`` (waiting for other processes' gradients) and
+    ``other``; nothing is counted twice. On a GPU the times are the GPU's own, from events that are read once they have
+    passed: no iteration waits for them. Every process writes its own file; those of others than the first have their
+    rank in their name. ``vrtspike/profiling/stage_costs.schema.json`` describes the records, and
+    ``tools/analyze_logs.py`` reads them. The visualizer gets the milliseconds as ``stage_ms/<stage>``.
+
+    Without this hook nothing is measured and the markers do nothing.
+
+    Args:
+        interval: Sample every ``interval``-th iteration.
+        warmup: First iterations of the process that are not sampled; at least 1, since the time of an iteration begins
+            at the end of the one before.
+        roofline: Measure the device's rates, once and for a second, and compare the stages with them.
+        summary_samples: The table at the end shows medians of the last so many samples.
+    """
+
+    # After every other hook: what they do at an iteration's end is the iteration's.
+    priority = 'LOWEST'
+
+    def __init__(self, interval: int = 10, warmup: int = 5, roofline: bool = True, summary_samples: int = 500) -> None:
+        if interval < 1 or warmup < 1:
+            raise ConfigError(f'StageCostHook: interval and warmup are at least 1, found {interval} and {warmup}')
+        self.interval = interval
+        self.warmup = warmup
+        self.roofline = roofline
+        self.samples: deque[Sample] = deque(maxlen=summary_samples)
+        self.run_record: dict[str, Any] = {}
+        self._sampler: StageSampler | None = None
+        """None outside of trainings."""
+
+    def before_train(self, runner: Runner) -> None:
+        """Open the file and listen to the optimizer and the parameters."""
+        self._since_start = 0
+        model = _unwrapped(runner.model)
+        rank, processes = get_rank(), get_world_size()
+        self._stack = ExitStack()
+        path = Path(runner.work_dir, 'stage_costs.jsonl' if rank == 0 else f'stage_costs_rank{rank}.jsonl')
+        self._file: IO[str] = self._stack.enter_context(path.open('a', buffering=1, encoding='utf-8'))
+        after_backward = 'communication' if processes > 1 else 'other'
+        self._sampler = self._stack.enter_context(StageSampler(model, after_backward))
+        self._stack.callback(tell_after(runner.optim_wrapper, 'backward', self._sampler.backward_over))
+        self._stack.callback(tell_after(runner.optim_wrapper, 'update_params', self._sampler.optimizer_over))
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        """Note that the batch is here."""
+        self._sampler.batch_arrived()
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
+        """End a sample, write those that the device has finished, and begin the next where it is due."""
+        self._since_start += 1
+        if self._sampler.sampling:
+            clips, frames = batch_size(data_batch)
+            loss = (outputs or {}).get('loss')
+            self._sampler.stop(loss, iteration=runner.iter + 1, rank=get_rank(), clips=clips, frames=frames)
+        for sample in self._sampler.finished():
+            self._write(runner, sample)
+        self._start_if_due()
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Forget the iteration that a validation interrupts before it has begun."""
+        if self._sampler is not None:
+            self._sampler.abandon()
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Begin it again."""
+        if self._sampler is not None:
+            self._start_if_due()
+
+    def after_train(self, runner: Runner) -> None:
+        """Write what is left, log the table and leave everything as it was."""
+        self._sampler.abandon()
+        for sample in self._sampler.wait():
+            self._write(runner, sample)
+        self._stack.close()
+        self._sampler = None
+        ranks = all_gather_object(stage_medians(self.samples))
+        if get_rank() == 0:
+            runner.logger.info(f'\n{self._summary(ranks)}')
+
+    def _start_if_due(self) -> None:
+        sampled_after_warmup, rest = divmod(self._since_start - self.warmup, self.interval)
+        if sampled_after_warmup >= 0 and rest == 0:
+            self._sampler.start()
+
+    def _write(self, runner: Runner, sample: Sample) -> None:
+        if not self.run_record:
+            self.run_record = self._describe_run(runner)
+            self._write_line(self.run_record)
+        self.samples.append(sample)
+        self._write_line(sample_record(sample, tuple(self.run_record['stages'])))
+        scalars = {f'stage_ms/{name}': sum(phases.values()) for name, phases in sample.stages().items()}
+        runner.visualizer.add_scalars(scalars, step=sample.iteration)
+
+    def _write_line(self, record: dict) -> None:
+        self._file.write(json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(',', ':')) + '\n')
+
+    def _describe_run(self, runner: Runner) -> dict[str, Any]:
+        """Return the record of the run."""
+        model = _unwrapped(runner.model)
+        device = next(model.parameters()).device
+        dtype = getattr(runner.optim_wrapper, 'cast_dtype', torch.float32)
+        flops = next((hook for hook in runner.hooks if isinstance(hook, FlopsHook)), None)
+        rates = asdict(device_rates(device, dtype)) if self.roofline else None
+        return {
+            'kind': 'run',
+            'version': 1,
+            'time': datetime.datetime.now().astimezone().isoformat(timespec='seconds'),
+            'config': Path(runner.cfg.filename).stem if getattr(runner.cfg, 'filename', None) else None,
+            'rank': get_rank(),
+            'world_size': get_world_size(),
+            'stages': list(stages_of(model)),
+            'warmup': self.warmup,
+            'interval': self.interval,
+            'accumulative_counts': getattr(runner.optim_wrapper, '_accumulative_counts', 1),
+            'precision': str(dtype).removeprefix('torch.'),
+            'clip_shape': flops and list(flops.clip_shape),
+            'costs': flops and costs_record(flops.costs),
+            'uncounted_ops': dict(flops.costs.unknown) if flops else {},
+            'rates': rates,
+            'notes': self._notes(runner),
+            **describe_environment(device),
+        }
+
+    def _notes(self, runner: Runner) -> list[str]:
+        """Return what cannot be told apart in this run."""
+        notes = []
+        if runner.cfg.get('compile'):
+            notes.append('the network is compiled as one: its stages cannot be told apart, and their time is in other')
+        return notes
+
+    def _summary(self, ranks: list[dict[str, float]]) -> str:
+        if not self.samples:
+            return (
+                f'StageCostHook took no sample: the training had {self._since_start} iterations, of which the first '
+                f'{self.warmup} are warm-up; lower warmup or interval'
+            )
+        lines = [stage_table(self.samples, self.run_record), *(f'  note: {note}' for note in self.run_record['notes'])]
+        if len(ranks) > 1:
+            lines.append(slowest_rank(ranks))
+        return '\n\n'.join(lines)
+
+
+def tell_after(target: object, method: str, listener: Callable[[], None]) -> Callable[[], None]:
+    """Call ``listener`` after every call of a bound method of ``target``; return what ends that."""
+    original = getattr(target, method)
+
+    def told(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        listener()
+        return result
+
+    setattr(target, method, told)
+    return lambda: delattr(target, method)
+
+
+def batch_size(batch: Any) -> tuple[int, int]:
+    """Return how many clips and frames a batch holds; one of images alone has as many frames as clips."""
+    blur = batch.get('blur') if isinstance(batch, dict) else None
+    if isinstance(blur, Tensor) and blur.ndim == 5:
+        return blur.shape[0], blur.shape[0] * blur.shape[1]
+    tensors = batch.values() if isinstance(batch, dict) else batch if isinstance(batch, (list, tuple)) else [batch]
+    lengths = [len(tensor) for tensor in tensors if isinstance(tensor, Tensor) and tensor.ndim]
+    return (lengths[0], lengths[0]) if lengths else (1, 1)
+
+
+def stages_of(model: torch.nn.Module) -> tuple[str, ...]:
+    """Return every stage of an iteration in the order they run."""
+    own = model.cost_stages() if hasattr(model, 'cost_stages') else ()
+    return ('data', *own, 'optimizer', 'communication', 'other')
+
+
+def _unwrapped(model: torch.nn.Module) -> torch.nn.Module:
+    return model.module if is_model_wrapper(model) else model

@@ -1,0 +1,142 @@
+"""Samples of iterations: what the stages cost, without making the device wait."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vrtspike.profiling.memory import MIB, StageMemory, peak_memory_mib
+from vrtspike.profiling.records import Sample
+from vrtspike.profiling.stages import listening
+from vrtspike.profiling.timer import StageTimer, Timeline, clock_of
+
+
+@dataclass
+class _Pending:
+    """A sampled iteration that the device may not have finished."""
+
+    timeline: Timeline
+    memory: StageMemory | None
+    memory_mib: float | None
+    loss: Tensor | None
+    what: dict[str, Any]
+
+
+class StageSampler:
+    """Takes samples of a network's training iterations.
+
+    The one who trains says what the network cannot know: where an iteration starts, when its batch has arrived, when
+    the backward pass is over and when the iteration ends.
+
+        with StageSampler(model) as sampler:
+            sampler.start()
+            batch = next(batches)
+            sampler.batch_arrived()
+            loss = model(batch)
+            loss.backward()
+            sampler.backward_over()
+            optimizer.step()
+            sampler.optimizer_over()
+            sampler.stop(loss, iteration=1, clips=2, frames=10)
+            samples = list(sampler.finished())
+
+    Args:
+        model: The network; its parameters tell when a stage without a gradient for its input is done.
+        after_backward: Who owns what follows the last stage of the backward pass: ``'communication'`` where it waits
+            for the gradients of other processes.
+    """
+
+    def __init__(self, model: nn.Module, after_backward: str = 'other') -> None:
+        parameters = list(model.parameters())
+        self.device = parameters[0].device
+        self.after_backward = after_backward
+        self.timer = StageTimer(clock_of(self.device))
+        self._memory: StageMemory | None = None
+        self._pending: deque[_Pending] = deque()
+        self._listening = ExitStack()
+        self._hooks = [
+            parameter.register_post_accumulate_grad_hook(self.timer.gradient_accumulated)
+            for parameter in parameters
+            if parameter.requires_grad
+        ]
+
+    def __enter__(self) -> StageSampler:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.abandon()
+        for hook in self._hooks:
+            hook.remove()
+
+    @property
+    def sampling(self) -> bool:
+        """Whether an iteration is being sampled."""
+        return self.timer.marks is not None
+
+    def start(self) -> None:
+        """Begin an iteration: what follows is waiting for its batch."""
+        if self.device.type == 'cuda':
+            self._memory = StageMemory()
+            self.timer.on_mark = self._memory.on_mark
+        self._listening.enter_context(listening(self.timer))
+        self.timer.start('data')
+
+    def batch_arrived(self) -> None:
+        """End the waiting."""
+        self.timer.rebase('other')
+
+    def backward_over(self) -> None:
+        """End the backward pass: what follows is the optimizer's."""
+        self.timer.rebase('optimizer', self.after_backward)
+
+    def optimizer_over(self) -> None:
+        """End the optimizer's step, or its absence while gradients accumulate."""
+        self.timer.rebase('other')
+
+    def stop(self, loss: Tensor | None = None, **what: Any) -> None:
+        """End the iteration.
+
+        Args:
+            loss: Of the iteration; read when the device has finished it.
+            **what: ``iteration``, ``clips``, ``frames`` and ``rank`` of the sample.
+        """
+        timeline = self.timer.stop()
+        self._listening.close()
+        self._pending.append(_Pending(timeline, self._memory, peak_memory_mib(), loss, what))
+
+    def abandon(self) -> None:
+        """Forget the iteration that is being sampled, if any."""
+        self.timer.marks = None
+        self._listening.close()
+
+    def finished(self) -> Iterator[Sample]:
+        """Yield the samples that the device has finished, the oldest first."""
+        while self._pending and self._pending[0].timeline.complete():
+            yield _sample(self._pending.popleft())
+
+    def wait(self) -> Iterator[Sample]:
+        """Wait for the device, then yield all that is left."""
+        if self.device.type == 'cuda':
+            torch.cuda.synchronize(self.device)
+        return self.finished()
+
+
+def _sample(pending: _Pending) -> Sample:
+    loss = pending.loss.item() if isinstance(pending.loss, Tensor) else pending.loss
+    memory = pending.memory
+    return Sample(
+        iteration_ms=pending.timeline.total_ms(),
+        times=pending.timeline.times(),
+        loss=loss if loss is not None and math.isfinite(loss) else None,
+        memory_mib=pending.memory_mib,
+        peak_mib={name: peak / MIB for name, peak in memory.peak.items()} if memory else {},
+        allocated_mib={name: used / MIB for name, used in memory.allocated.items()} if memory else {},
+        **pending.what,
+    )
