@@ -12,6 +12,8 @@ from torch.autograd.function import once_differentiable
 
 from vrtspike.ops.window_attention.windows import Window, cached_relative_position_index
 
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+
 BLOCK = 64
 """Queries, and keys, that a program holds at a time."""
 

@@ -6,6 +6,9 @@ alike windows side by side, at most eight kinds, and a mask of one window serves
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
@@ -17,26 +20,42 @@ from vrtspike.ops.window_attention.windows import Window, relative_position_bias
 MAX_BATCH = 65_535
 """PyTorch's CUDA attention kernels fail at a batch of 65,536 or more."""
 
-Part = tuple[Tensor, Tensor, Tensor, Tensor | None]
+Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None, float], Tensor]
 
 
 def sdpa(
     qkv: Tensor, bias_table: Tensor | None, *, window: Window, shift: Window, heads: int, mutual: bool, scale: float
 ) -> Tensor:
     """Compute :func:`vrtspike.ops.window_attention` without scores in memory or a mask for every window."""
+    trained = torch.is_grad_enabled() and (qkv.requires_grad or (bias_table is not None and bias_table.requires_grad))
+    attend = attention_function(qkv, trained)
+    return by_windows(qkv, bias_table, window, shift, heads, mutual, scale, attend=attend)
+
+
+def by_windows(
+    qkv: Tensor,
+    bias_table: Tensor | None,
+    window: Window,
+    shift: Window,
+    heads: int,
+    mutual: bool,
+    scale: float,
+    attend: Attend,
+) -> Tensor:
+    """Compute :func:`vrtspike.ops.window_attention` with one call of ``attend`` for all windows of a kind."""
     size = tuple(qkv.shape[1:4])
     layout = window_layout(size, window, shift, mutual, qkv.device)
     frames = window[0] if mutual else 1  # mutual attention works frame by frame
-    windows = to_windows(qkv, layout, frames * (window[0] // frames) * window[1] * window[2])
+    windows = to_windows(qkv, layout, math.prod(window))
     bias = None if bias_table is None else relative_position_bias(bias_table, window)
-    batches = []
+    clips = []
     for clip in windows.unbind(0):
         blocks = [
-            attend_alike(clip[first:last], added_to_scores(bias, mask), frames, heads, scale)
+            attend_alike(clip[first:last], added_to_scores(bias, mask), frames, heads, scale, attend)
             for first, last, mask in layout.blocks
         ]
-        batches.append(blocks[0] if len(blocks) == 1 else torch.cat(blocks))
-    return from_windows(torch.stack(batches), layout, size)
+        clips.append(blocks[0] if len(blocks) == 1 else torch.cat(blocks))
+    return from_windows(torch.stack(clips), layout, size)
 
 
 def added_to_scores(bias: Tensor | None, mask: Tensor | None) -> Tensor | None:
@@ -49,7 +68,9 @@ def added_to_scores(bias: Tensor | None, mask: Tensor | None) -> Tensor | None:
     return mask[None, None] if bias is None else (bias + mask)[None]
 
 
-def attend_alike(windows: Tensor, added: Tensor | None, frames: int, heads: int, scale: float) -> Tensor:
+def attend_alike(
+    windows: Tensor, added: Tensor | None, frames: int, heads: int, scale: float, attend: Attend
+) -> Tensor:
     """Attend in windows (n, tokens, 3*C) that share what is added to their scores; return (n, tokens, C).
 
     With two ``frames`` in a window each one's keys and values meet the other's queries.
@@ -60,7 +81,6 @@ def attend_alike(windows: Tensor, added: Tensor | None, frames: int, heads: int,
     if frames > 1:
         q = q.flip(1)
     q, k, v = (x.flatten(0, 1) for x in (q, k, v))
-    attend = attention_function(windows, added)
     parts = [
         attend(*part, added, scale)
         for part in zip(q.split(MAX_BATCH), k.split(MAX_BATCH), v.split(MAX_BATCH), strict=True)
@@ -69,15 +89,14 @@ def attend_alike(windows: Tensor, added: Tensor | None, frames: int, heads: int,
     return out.transpose(1, 2).reshape(n, tokens, channels // 3)
 
 
-def attention_function(windows: Tensor, added: Tensor | None):
-    """Return the fastest ``attend(q, k, v, added, scale)`` for these windows.
+def attention_function(qkv: Tensor, trained: bool) -> Attend:
+    """Return the fastest ``attend(q, k, v, added, scale)`` for a map.
 
     On CPUs PyTorch's fused kernel has no gradient for what is added to the scores and drops to a plain path that keeps
     them all, and in bfloat16 it is slower than in float32: there :func:`blockwise_attention` serves.
     """
-    trained = torch.is_grad_enabled() and (windows.requires_grad or (added is not None and added.requires_grad))
-    half = windows.dtype in (torch.bfloat16, torch.float16)
-    if windows.device.type == 'cpu' and (trained or half) and not torch.compiler.is_compiling():
+    half = qkv.dtype in (torch.bfloat16, torch.float16)
+    if qkv.device.type == 'cpu' and (trained or half) and not torch.compiler.is_compiling():
         return blockwise_attention
     return fused_attention
 

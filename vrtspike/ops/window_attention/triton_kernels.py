@@ -35,7 +35,8 @@ def token_place(n, frame, window, T, H, W, WT: tl.constexpr, WH: tl.constexpr, W
 
 
 @triton.jit
-def scores_of(q, k, q_t, q_h, q_w, q_region, k_t, k_h, k_w, k_region, k_inside, table, head, heads, scale,
+def scores_of(q, k, q_t, q_h, q_w, q_region, q_inside, k_t, k_h, k_w, k_region, k_inside,
+              table, head, heads, scale,
               WT: tl.constexpr, WH: tl.constexpr, WW: tl.constexpr, BIAS: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
     """Return the scores (BM, BN) of a block, with bias and mask, and the rows of the bias table they use."""
     scores = tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale
@@ -44,7 +45,7 @@ def scores_of(q, k, q_t, q_h, q_w, q_region, k_t, k_h, k_w, k_region, k_inside, 
     w = q_w[:, None] - k_w[None, :] + WW - 1
     if BIAS:
         row = (t * (2 * WH - 1) + h) * (2 * WW - 1) + w
-        bias = tl.load(table + row * heads + head, mask=k_inside[None, :] & (row >= 0), other=0.0)
+        bias = tl.load(table + row * heads + head, mask=q_inside[:, None] & k_inside[None, :], other=0.0)
         scores += bias.to(tl.float32)
     scores += tl.where(q_region[:, None] != k_region[None, :], -100.0, 0.0)
     return tl.where(k_inside[None, :], scores, float('-inf'))
@@ -80,8 +81,8 @@ def forward_kernel(qkv, table, out, lse, T, H, W, heads, scale,
         inside = n_inside[:, None] & d_inside[None, :]
         k = tl.load(at + width, mask=inside, other=0.0)
         v = tl.load(at + 2 * width, mask=inside, other=0.0)
-        scores = scores_of(q, k, q_t, q_h, q_w, q_region, k_t, k_h, k_w, k_region, n_inside, table, head, heads,
-                           scale, WT, WH, WW, BIAS, PRECISION)  # fmt: skip
+        scores = scores_of(q, k, q_t, q_h, q_w, q_region, m_inside, k_t, k_h, k_w, k_region, n_inside,
+                           table, head, heads, scale, WT, WH, WW, BIAS, PRECISION)  # fmt: skip
         new_highest = tl.maximum(highest, tl.max(scores, 1))
         shrink = tl.exp(highest - new_highest)
         p = tl.exp(scores - new_highest[:, None])
@@ -128,8 +129,8 @@ def backward_kernel(qkv, table, grad, lse, delta, grad_qkv, T, H, W, heads, scal
         g = tl.load(grad + o_place[:, None] * width + head * D + d[None, :], mask=q_mask, other=0.0)
         row_lse = tl.load(lse + o_place * heads + head, mask=q_inside, other=float('inf'))
         row_delta = tl.load(delta + o_place * heads + head, mask=q_inside, other=0.0)
-        scores = scores_of(q, k, q_t, q_h, q_w, q_region, k_t, k_h, k_w, k_region, k_inside, table, head, heads,
-                           scale, WT, WH, WW, BIAS, PRECISION)  # fmt: skip
+        scores = scores_of(q, k, q_t, q_h, q_w, q_region, q_inside, k_t, k_h, k_w, k_region, k_inside,
+                           table, head, heads, scale, WT, WH, WW, BIAS, PRECISION)  # fmt: skip
         p = tl.exp(scores - row_lse[:, None])
         grad_p = tl.dot(g, tl.trans(v), input_precision=PRECISION)
         grad_scores = (p * (grad_p - row_delta[:, None])).to(q.dtype)
@@ -175,8 +176,8 @@ def bias_gradient_kernel(qkv, table, grad, lse, delta, partial, windows, T, H, W
         g = tl.load(grad + q_place[:, None] * width + head * D + d[None, :], mask=q_mask, other=0.0)
         row_lse = tl.load(lse + q_place * heads + head, mask=q_inside, other=float('inf'))
         row_delta = tl.load(delta + q_place * heads + head, mask=q_inside, other=0.0)
-        scores = scores_of(q, k, q_t, q_h, q_w, q_region, k_t, k_h, k_w, k_region, k_inside, table, head, heads,
-                           scale, WT, WH, WW, True, PRECISION)  # fmt: skip
+        scores = scores_of(q, k, q_t, q_h, q_w, q_region, q_inside, k_t, k_h, k_w, k_region, k_inside,
+                           table, head, heads, scale, WT, WH, WW, True, PRECISION)  # fmt: skip
         p = tl.exp(scores - row_lse[:, None])
         summed += p * (tl.dot(g, tl.trans(v), input_precision=PRECISION) - row_delta[:, None])
     at = partial + ((split * heads + head) * N + m[:, None]) * N + n[None, :]
