@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
-import os
+import subprocess
 import sys
 import types
 import warnings
@@ -29,8 +28,10 @@ CONFIG = dict(
 )  # fmt: skip
 """The released deblurring networks."""
 
+MEASURE = '--measure-memory'
+"""First argument of the processes that measure memory; the second is the job."""
+
 ROWS = ('forward_fp32', 'forward_bf16', 'train_fp32', 'train_bf16', 'memory')
-FRAMES = 6
 
 
 def parse_args():
@@ -38,6 +39,7 @@ def parse_args():
     parser.add_argument('--upstream', type=Path, required=True, metavar='DIR', help='a clone of JingyunLiang/VRT')
     parser.add_argument('--rows', nargs='+', choices=ROWS, default=list(ROWS), help='what to measure (default: all)')
     parser.add_argument('--sizes', nargs='+', type=int, default=[64], metavar='N', help='pixels a side (default: 64)')
+    parser.add_argument('--frames', type=int, default=6, help='frames of the clip (default: 6)')
     parser.add_argument('--rounds', type=int, default=3, help='timed calls of each side (default: 3)')
     parser.add_argument('--device', default=None, help='cuda or cpu (default: a GPU where there is one)')
     parser.add_argument('--json', type=Path, metavar='F', help='write the record there')
@@ -55,7 +57,7 @@ def main() -> None:
     device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     published, lent = load_published(args.upstream, args.sizes[0], device)
     record = {
-        'kind': 'vs_upstream', **describe_environment(device), 'config': CONFIG, 'frames': FRAMES,
+        'kind': 'vs_upstream', **describe_environment(device), 'config': CONFIG, 'frames': args.frames,
         'deform_conv2d_of_published': lent, 'rows': [],
     }  # fmt: skip
     for size in args.sizes:
@@ -158,7 +160,7 @@ def timed_row(published: Callable, row: str, size: int, args, device) -> dict:
 
     trains = row.startswith('train')
     autocast = row.endswith('bf16')
-    clip = torch.rand(1, FRAMES, 3, size, size, generator=torch.Generator().manual_seed(1)).to(device)
+    clip = torch.rand(1, args.frames, 3, size, size, generator=torch.Generator().manual_seed(1)).to(device)
     networks = {'published': make_network(published, device), 'ours': make_network(VRT, device)}
     context = {'published': False, 'ours': autocast}  # the published code is measured in float32, as it is used
 
@@ -220,34 +222,47 @@ def memory_row(args, size: int, device) -> dict:
     for checkpointed in (False, True):
         key = 'checkpointed' if checkpointed else 'plain'
         for side in ('published', 'ours'):
-            found[f'{side}_{key}_mib'] = in_new_process(memory_of, args.upstream, side, size, str(device), checkpointed)
+            job = dict(upstream=str(args.upstream), side=side, size=size, frames=args.frames, device=str(device))
+            found[f'{side}_{key}_mib'] = memory_in_new_process(job | dict(checkpointed=checkpointed))
         found[f'{key}_ratio'] = found[f'ours_{key}_mib'] / found[f'published_{key}_mib']
     return found
 
 
-def in_new_process(function: Callable, *arguments):
-    """Return what ``function`` returns in a fresh interpreter."""
-    with multiprocessing.get_context('spawn').Pool(1) as pool:
-        return pool.apply(function, arguments)
+def memory_in_new_process(job: dict) -> float:
+    """Return :func:`memory_of` ``job``, measured by a fresh interpreter.
+
+    Raises:
+        VrtSpikeError: The process did not come to an end, as where memory does not suffice.
+    """
+    from vrtspike.errors import VrtSpikeError
+
+    command = [sys.executable, __file__, MEASURE, json.dumps(job)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        said = result.stderr.strip().splitlines()[-1:] or ['nothing']
+        raise VrtSpikeError(
+            f"the memory of a training step of the side '{job['side']}' was not measured: its process ended with "
+            f'{result.returncode} and said {said[0]!r}; where memory did not suffice, take fewer --frames'
+        )
+    return json.loads(result.stdout.splitlines()[-1])
 
 
-def memory_of(upstream: Path, side: str, size: int, device: str, checkpointed: bool) -> float:
+def memory_of(upstream: str, side: str, size: int, frames: int, device: str, checkpointed: bool) -> float:
     """Return the peak memory in MiB of one float32 training step: resident on a CPU, allocated on a GPU."""
-    import resource
-
     import torch
 
     from vrtspike.models import VRT
+    from vrtspike.profiling.memory import peak_memory_mib
 
-    network = VRT if side == 'ours' else load_published(upstream, 16, torch.device(device))[0]
+    network = VRT if side == 'ours' else load_published(Path(upstream), 16, torch.device(device))[0]
     options = dict(use_checkpoint_attn=checkpointed, use_checkpoint_ffn=checkpointed)
     model = make_network(network, device, **options).train()
-    step(model, torch.rand(1, FRAMES, 3, size, size, device=device), trains=True, autocast=False)
-    if device.startswith('cuda'):
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    step(model, torch.rand(1, frames, 3, size, size, device=device), trains=True, autocast=False)
+    return peak_memory_mib()
 
 
 if __name__ == '__main__':
-    os.environ.setdefault('PYTHONWARNINGS', 'ignore')
-    run_tool(main)
+    if sys.argv[1:2] == [MEASURE]:
+        print(memory_of(**json.loads(sys.argv[2])))
+    else:
+        run_tool(main)

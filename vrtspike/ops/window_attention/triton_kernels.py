@@ -37,7 +37,8 @@ def token_place(n, frame, window, T, H, W, WT: tl.constexpr, WH: tl.constexpr, W
 @triton.jit
 def scores_of(q, k, q_t, q_h, q_w, q_region, q_inside, k_t, k_h, k_w, k_region, k_inside,
               table, head, heads, scale,
-              WT: tl.constexpr, WH: tl.constexpr, WW: tl.constexpr, BIAS: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+              WT: tl.constexpr, WH: tl.constexpr, WW: tl.constexpr,
+              BIAS: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
     """Return the scores (BM, BN) of a block, with bias and mask, and the rows of the bias table they use."""
     scores = tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale
     t = q_t[:, None] - k_t[None, :] + WT - 1
@@ -56,7 +57,8 @@ def forward_kernel(qkv, table, out, lse, T, H, W, heads, scale,
                    WT: tl.constexpr, WH: tl.constexpr, WW: tl.constexpr,
                    ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
                    N: tl.constexpr, D: tl.constexpr, BD: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
-                   FRAMES: tl.constexpr, MUTUAL: tl.constexpr, BIAS: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+                   FRAMES: tl.constexpr, MUTUAL: tl.constexpr, BIAS: tl.constexpr,
+                   PRECISION: tl.constexpr):  # fmt: skip
     block, window, head_frame = tl.program_id(1), tl.program_id(0), tl.program_id(2)
     head, frame = head_frame // FRAMES, head_frame % FRAMES
     d = tl.arange(0, BD)
