@@ -34,6 +34,7 @@ EXTRAS = {
     'tensorboard': ['tensorboard>=2.16'],
     'wandb': ['wandb>=0.17'],
     'torchvision': ['torchvision>=0.26'],
+    'triton': ['triton>=3.6; sys_platform == "linux"'],  # CUDA builds of torch bring it along
 }
 EXTRAS['dev'] += EXTRAS['test']
 

@@ -22,7 +22,7 @@ READMES = ('README.md', 'README_zh-CN.md')
 DOCUMENTS = sorted(path for pattern in ('*.md', 'docs/*.md', 'plugins/*.md') for path in ROOT.glob(pattern))
 CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/*.py'))
 # Backends that are used where they are installed.
-OPTIONAL = {'torchvision'}
+OPTIONAL = {'torchvision', 'triton'}
 
 
 def text_of(name: str) -> str:
