@@ -48,14 +48,13 @@ def by_windows(
     frames = window[0] if mutual else 1  # mutual attention works frame by frame
     windows = to_windows(qkv, layout, math.prod(window))
     bias = None if bias_table is None else relative_position_bias(bias_table, window)
-    clips = []
-    for clip in windows.unbind(0):
-        blocks = [
-            attend_alike(clip[first:last], added_to_scores(bias, mask), frames, heads, scale, attend)
-            for first, last, mask in layout.blocks
-        ]
-        clips.append(blocks[0] if len(blocks) == 1 else torch.cat(blocks))
-    return from_windows(torch.stack(clips), layout, size)
+    kinds = [
+        attend_alike(
+            windows[:, first:last].flatten(0, 1), added_to_scores(bias, mask), frames, heads, scale, attend
+        ).unflatten(0, (-1, last - first))
+        for first, last, mask in layout.blocks
+    ]
+    return from_windows(kinds[0] if len(kinds) == 1 else torch.cat(kinds, dim=1), layout, size)
 
 
 def added_to_scores(bias: Tensor | None, mask: Tensor | None) -> Tensor | None:
@@ -76,7 +75,7 @@ def attend_alike(
     With two ``frames`` in a window each one's keys and values meet the other's queries.
     """
     n, tokens, channels = windows.shape
-    split = windows.view(n, frames, tokens // frames, 3, heads, channels // 3 // heads)
+    split = windows.reshape(n, frames, tokens // frames, 3, heads, channels // 3 // heads)
     q, k, v = split.permute(3, 0, 1, 4, 2, 5)  # each (n, frames, heads, N, channels per head)
     if frames > 1:
         q = q.flip(1)
