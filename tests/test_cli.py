@@ -5,9 +5,10 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader, Dataset
 
 from vrtspike.cli import add_config_arguments, config_arguments, run_tool, tool_parser
-from vrtspike.errors import ConfigError
+from vrtspike.errors import ConfigError, DataError
 
 # Texts that stand for a value.
 SPECIAL = ('false', 'none', 'true', 'nan')
@@ -26,6 +27,14 @@ def code_of(main) -> int:
     return caught.value.code
 
 
+class Unreadable(Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        raise DataError('x.dat is missing\nwrite it again')
+
+
 def raising(error: BaseException):
     def main():
         raise error
@@ -42,6 +51,13 @@ class TestRunTool:
         assert code_of(raising(ConfigError('no such key'))) == 1
         captured = capsys.readouterr()
         assert (captured.out, captured.err) == ('', 'error: no such key\n')
+
+    def test_error_of_a_loader_s_worker_is_its_message_alone(self, capsys):
+        def main():
+            list(DataLoader(Unreadable(), num_workers=1))
+
+        assert code_of(main) == 1
+        assert capsys.readouterr().err == 'error: x.dat is missing\nwrite it again\n'
 
     def test_interruption(self, capsys):
         assert code_of(raising(KeyboardInterrupt())) == 130

@@ -45,6 +45,18 @@ def add_plugins_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_source_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--options``, the arguments of a clip source that reads a data set."""
+    parser.add_argument(
+        '--options',
+        nargs='+',
+        action=OverrideAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='arguments of the clip source, as in type=GoProSpike threshold=2',
+    )
+
+
 def config_arguments(args: argparse.Namespace) -> dict[str, Any]:
     """Return the keyword arguments of :func:`vrtspike.config.load_config` that the command line gave."""
     return {'path': args.config, 'overrides': args.cfg_options, 'plugins': args.plugins}
@@ -80,7 +92,7 @@ def run_tool(main: Callable[[], Any]) -> NoReturn:
         main()
         sys.stdout.flush()
     except VrtSpikeError as error:
-        print(f'error: {error}', file=sys.stderr)
+        print(f'error: {own_message(error)}', file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print('error: interrupted', file=sys.stderr)
@@ -89,3 +101,12 @@ def run_tool(main: Callable[[], Any]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     sys.exit(0)
+
+
+def own_message(error: VrtSpikeError) -> str:
+    """Return an error's message; from a data loader's worker it comes wrapped in that process's traceback."""
+    text = str(error)
+    if not text.startswith('Caught ') or 'DataLoader worker process' not in text:
+        return text
+    kind = f'{type(error).__module__}.{type(error).__name__}: '
+    return text.rpartition(f'\n{kind}')[2].rstrip()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vrtspike.datasets import ClipDataset, ProcessedClips, write_spike_dat
-from vrtspike.datasets.checks import find_problems
+from vrtspike.datasets.checks import find_problems, ratio_problems
 from vrtspike.errors import DataError
 
 
@@ -56,7 +56,7 @@ def test_without_a_known_length_the_odd_file_of_a_sequence_is_named(tiny_copy):
 def test_a_wrong_sensor_size_shows_in_files_and_frames(tiny_demo):
     found = '\n'.join(problems(tiny_demo, spike_size=(16, 8)))
     assert 'holds 32 steps of 16 x 8 spikes, expected 16' in found
-    assert '00000.png has 32 x 32 pixels, expected a whole multiple of the 16 x 8 spikes' in found
+    assert '00000.png has 32 x 32 pixels, expected a multiple of the 16 x 8 spikes' in found
 
 
 def test_an_undefined_sensor_size_is_reported_once_per_sequence(tiny_demo):
@@ -122,3 +122,14 @@ def test_an_empty_split_is_reported(tiny_copy):
     (tiny_copy / 'val').mkdir()
     with pytest.raises(DataError, match="split 'val' has no sequences"):
         ClipDataset(ProcessedClips(tiny_copy), 'val')
+
+
+@pytest.mark.parametrize(
+    ('size', 'sound'), [((24, 24), True), ((20, 20), True), ((24, 32), False), ((4112, 4112), False)]
+)
+def test_frames_and_spikes_are_related_by_one_simple_ratio(tiny_demo, tmp_path, size, sound):
+    path = tmp_path / 'frame.png'
+    cv2.imwrite(str(path), np.zeros((*size, 3), np.uint8))
+    sequence = ProcessedClips(tiny_demo).sequences('train')[0]
+    found = ratio_problems(path, size, sequence)
+    assert bool(found) is not sound

@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -124,3 +125,80 @@ def test_blur_and_sharp_of_two_sizes_are_named(tiny_copy):
 def test_bad_arguments_are_refused(tiny_demo, options):
     with pytest.raises(ConfigError, match='ClipDataset got'):
         build(tiny_demo, **options)
+
+
+class TestBadSamples:
+    @pytest.fixture
+    def damaged(self, tiny_copy):
+        """The demo, one of whose frames was damaged after it was checked, as a data set that skips."""
+        dataset = build(tiny_copy, pipeline=PIPELINE, on_bad_sample='skip', max_bad_samples=3)
+        (tiny_copy / 'train' / '000_astronaut' / 'sharp' / '00000.png').write_bytes(b'no image')
+        return dataset
+
+    def test_an_unreadable_sample_is_an_error_by_default(self, tiny_copy):
+        dataset = build(tiny_copy)
+        (tiny_copy / 'train' / '000_astronaut' / 'spike' / '00001.dat').unlink()
+        with pytest.raises(DataError, match=r'00001\.dat is missing'):
+            dataset[0]
+
+    def test_another_one_stands_in_and_says_so(self, damaged):
+        sample = damaged[SampleKey(0, ordinal=5, seed=1)]
+        assert sample['meta']['index'] != 0
+        message, *others = sample['meta']['skipped'].splitlines()
+        assert message.startswith('clip 0: ')
+        assert '00000.png is missing or damaged' in message
+        assert all(other.startswith('clip 0: ') for other in others)
+
+    def test_the_substitute_follows_from_seed_and_ordinal(self, damaged):
+        one, other = (damaged[SampleKey(0, ordinal=5, seed=1)] for _ in range(2))
+        assert_same(one, other)
+        chosen = {damaged[SampleKey(0, ordinal, 0)]['meta']['index'] for ordinal in range(40)}
+        assert chosen == {1, 2, 3}
+
+    def test_sound_samples_are_those_of_a_data_set_that_does_not_skip(self, damaged, tiny_demo):
+        sample = damaged[SampleKey(3, ordinal=2, seed=0)]
+        assert sample['meta'].pop('skipped') == ''
+        assert_same(sample, build(tiny_demo, pipeline=PIPELINE)[SampleKey(3, ordinal=2, seed=0)])
+
+    def test_substitutes_are_collated_with_the_others(self, damaged):
+        batch = default_collate([damaged[0], damaged[3]])
+        assert batch['meta']['skipped'][0].startswith('clip 0')
+        assert batch['meta']['skipped'][1] == ''
+
+    def test_where_nothing_can_be_read_it_ends(self, tiny_copy):
+        dataset = build(tiny_copy, on_bad_sample='skip', max_bad_samples=3)
+        for path in tiny_copy.glob('train/*/blur/*.png'):
+            path.write_bytes(b'no image')
+        with pytest.raises(DataError, match=r'more than max_bad_samples=3 samples could not be read; the last one is'):
+            dataset[0]
+
+    def test_validation_skips_nothing(self, tiny_demo):
+        with pytest.raises(ConfigError, match='validation scores every clip'):
+            build(tiny_demo, 'val', on_bad_sample='skip')
+
+    @pytest.mark.parametrize('options', [{'on_bad_sample': 'ignore'}, {'max_bad_samples': -1}])
+    def test_bad_arguments_are_refused(self, tiny_demo, options):
+        with pytest.raises(ConfigError, match='ClipDataset got on_bad_sample='):
+            build(tiny_demo, **options)
+
+
+def test_only_what_a_crop_keeps_is_read(tiny_demo, monkeypatch):
+    """Spikes stay packed until the crop has said which rows and columns are needed."""
+    parts = []
+
+    def read(path, *size, rows, columns, **window):
+        parts.append((rows[1] - rows[0], columns[1] - columns[0]))
+        return read_spike_dat(path, *size, rows=rows, columns=columns, **window)
+
+    dataset = build(tiny_demo, pipeline=PIPELINE)
+    monkeypatch.setattr('vrtspike.datasets.packed.read_spike_dat', read)
+    dataset[0]
+    assert parts == [(8, 8)] * 3
+
+
+def test_a_large_index_is_no_burden_to_a_worker(tiny_demo):
+    """Of 4,000 sequences with 65 frames each a worker copies less than 5 MB."""
+    dataset = build(tiny_demo)
+    stems = [np.array([f'{i:04d}' for i in range(65)]) for _ in range(4000)]
+    dataset.sequences = [replace(dataset.sequences[0], name=f'{i:03d}/x', stems=each) for i, each in enumerate(stems)]
+    assert len(pickle.dumps(dataset)) < 5e6

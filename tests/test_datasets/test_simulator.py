@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vrtspike.datasets.representations import tfp
 from vrtspike.datasets.simulator import IntegrateAndFire
 from vrtspike.errors import ConfigError
 
@@ -40,3 +41,59 @@ def test_light_above_the_threshold_fires_once_a_step():
 def test_a_threshold_that_is_not_positive_is_refused():
     with pytest.raises(ConfigError, match='threshold=0'):
         camera(0)
+
+
+@given(intensity=st.floats(0, 1, width=32), threshold=st.sampled_from([1.0, 1.5, 2.0, 4.0]), seed=st.integers(0, 3))
+def test_a_static_scene_is_played_back_within_the_counting_error(intensity, threshold, seed):
+    steps = 120
+    spikes = camera(threshold, seed).run(np.full((steps, 4, 8), intensity, np.float32))
+    assert np.abs(tfp(spikes, threshold) - intensity).max() <= threshold / steps + 1e-4
+
+
+def counts(reset, light, threshold=1.0, steps=400):
+    pixels = IntegrateAndFire(4, 8, threshold, np.random.default_rng(0), reset=reset)
+    return pixels.run(np.full((steps, 4, 8), light, np.float32)).sum(axis=0) / steps
+
+
+def test_reset_to_zero_loses_what_exceeds_the_threshold():
+    np.testing.assert_allclose(counts('subtract', 0.6), 0.6, atol=0.01)
+    np.testing.assert_allclose(counts('modulo', 0.6), 0.6, atol=0.01)
+    np.testing.assert_allclose(counts('zero', 0.6), 0.5, atol=0.01)
+
+
+def test_only_subtraction_remembers_more_than_a_threshold():
+    light = np.zeros((20, 4, 8), np.float32)
+    light[:5] = 3
+    afterwards = {
+        reset: IntegrateAndFire(4, 8, 1.0, np.random.default_rng(0), reset=reset).run(light)[5:].sum(axis=0).tolist()
+        for reset in ('subtract', 'zero', 'modulo')
+    }
+    assert np.min(afterwards['subtract']) >= 10
+    assert np.max(afterwards['zero']) == np.max(afterwards['modulo']) == 0
+
+
+def test_noise_adds_false_spikes_and_leaves_the_charge_alone():
+    quiet, noisy = (IntegrateAndFire(40, 50, 2.0, np.random.default_rng(0), noise=noise) for noise in (0.0, 0.1))
+    light = np.full((50, 40, 50), 0.2, np.float32)
+    true, found = quiet.run(light), noisy.run(light)
+    assert (found >= true).all()
+    np.testing.assert_allclose(found.mean(), 0.1 + 0.9 * 0.1, atol=0.01)
+    np.testing.assert_array_equal(quiet.charge, noisy.charge)
+
+
+@pytest.mark.parametrize('dead_time', [1, 3])
+def test_a_pixel_is_blind_after_a_spike(dead_time):
+    pixels = IntegrateAndFire(4, 8, 1.0, np.random.default_rng(0), reset='zero', dead_time=dead_time)
+    spikes = pixels.run(np.ones((60, 4, 8), np.float32))
+    np.testing.assert_array_equal(spikes.sum(axis=0), -(-60 // (1 + dead_time)))
+    gaps = np.diff(np.flatnonzero(spikes[:, 0, 0]))
+    assert set(gaps.tolist()) == {1 + dead_time}
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [({'reset': 'half'}, "reset='half'"), ({'noise': 1.0}, 'noise=1.0'), ({'dead_time': -1}, 'dead_time=-1')],
+)
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        IntegrateAndFire(4, 8, 1.0, np.random.default_rng(0), **options)

@@ -94,3 +94,87 @@ def test_what_is_not_binary_is_refused_and_the_old_file_stays(tmp_path, spikes):
         write_spike_dat(path, spikes)
     assert path.read_bytes() == b'precious'
     assert list(tmp_path.iterdir()) == [path]
+
+
+def read_by_definition(path, height, width):
+    """Look every pixel up on its own: bit p mod 8 of byte p // 8 of its step, rows bottom-up."""
+    data = path.read_bytes()
+    steps = len(data) // (height * width // 8)
+    spikes = np.zeros((steps, height, width), np.uint8)
+    for step in range(steps):
+        for pixel in range(height * width):
+            byte = data[step * (height * width // 8) + pixel // 8]
+            row, column = divmod(pixel, width)
+            spikes[step, height - 1 - row, column] = byte >> (pixel % 8) & 1
+    return spikes
+
+
+@given(SPIKES)
+def test_reading_follows_the_definition(path, spikes):
+    write_spike_dat(path, spikes)
+    np.testing.assert_array_equal(read_by_definition(path, *spikes.shape[1:]), spikes)
+
+
+@pytest.mark.parametrize(
+    ('height', 'width'), [(250, 400), (250, 416), (1000, 1000), (360, 640), (384, 384), (256, 256)]
+)
+def test_the_usual_sizes_read_as_defined(tmp_path, height, width):
+    path = tmp_path / 'x.dat'
+    steps = 3
+    content = np.random.default_rng(height).integers(0, 256, steps * height * width // 8, dtype=np.uint8)
+    content.tofile(path)
+    found = read_spike_dat(path, height, width)
+    pixels = np.arange(height * width)
+    for step in range(steps):
+        part = content[step * height * width // 8 :]
+        expected = part[pixels // 8] >> (pixels % 8) & 1
+        np.testing.assert_array_equal(found[step], expected.reshape(height, width)[::-1])
+    write_spike_dat(tmp_path / 'again.dat', found)
+    assert (tmp_path / 'again.dat').read_bytes() == content.tobytes()
+
+
+@given(SPIKES, st.data())
+def test_a_part_of_the_sensor_is_that_part_of_the_whole(path, spikes, data):
+    write_spike_dat(path, spikes)
+    _, height, width = spikes.shape
+    top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    bottom, right = data.draw(st.integers(top + 1, height)), data.draw(st.integers(left + 1, width))
+    part = read_spike_dat(path, height, width, rows=(top, bottom), columns=(left, right))
+    assert part.flags.c_contiguous
+    np.testing.assert_array_equal(part, spikes[:, top:bottom, left:right])
+
+
+@pytest.mark.parametrize('part', [{'rows': (0, 9)}, {'rows': (-1, 3)}, {'columns': (3, 3)}, {'columns': (5, 4)}])
+def test_parts_beyond_the_sensor_are_refused(tmp_path, part):
+    write_spike_dat(tmp_path / 'x.dat', np.zeros((4, 8, 8), np.uint8))
+    with pytest.raises(DataError, match=r'has 8 (rows|columns)'):
+        read_spike_dat(tmp_path / 'x.dat', 8, 8, **part)
+
+
+@given(content=st.binary(max_size=200), height=st.integers(-1, 9), width=st.integers(-1, 17), steps=st.integers(-1, 9))
+def test_any_file_is_read_as_defined_or_refused(path, content, height, width, steps):
+    path.write_bytes(content)
+    size = height * width // 8
+    sound = height > 0 and width > 0 and height * width % 8 == 0 and content and len(content) % size == 0
+    if sound and len(content) // size == steps:
+        found = read_spike_dat(path, height, width, expected_steps=steps)
+        np.testing.assert_array_equal(found, read_by_definition(path, height, width))
+    else:
+        with pytest.raises(DataError):
+            read_spike_dat(path, height, width, expected_steps=steps)
+
+
+def test_a_folder_and_an_unreadable_file_are_refused(tmp_path):
+    with pytest.raises(DataError, match='is missing'):
+        read_spike_dat(tmp_path, 8, 8)
+
+
+@given(SPIKES, st.data())
+def test_damage_of_the_length_never_passes(path, spikes, data):
+    write_spike_dat(path, spikes)
+    steps, height, width = spikes.shape
+    whole = path.read_bytes()
+    length = data.draw(st.integers(0, 3 * len(whole)).filter(lambda length: length != len(whole)))
+    path.write_bytes((whole * 3)[:length])
+    with pytest.raises(DataError):
+        read_spike_dat(path, height, width, expected_steps=steps)

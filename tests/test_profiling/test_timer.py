@@ -201,6 +201,10 @@ class Spent:
         self.ms[name, phase] = self.ms.get((name, phase), 0) + (time.perf_counter() - begin) * 1e3
 
 
+PATIENCE = 30
+"""Attempts: a busy machine may hold the process between two marks, but not always; a wrong timer is always wrong."""
+
+
 def within(measured, true):
     return abs(measured - true) <= max(0.02 * true, 0.1)
 
@@ -209,7 +213,7 @@ def test_known_durations_are_found_forward_and_backward():
     seconds = {('first', 'forward'): 0.03, ('second', 'forward'): 0.01,
                ('first', 'backward'): 0.02, ('second', 'backward'): 0.05}  # fmt: skip
     attempts = []
-    for _ in range(5):  # a busy machine may hold the process between two marks; it does not do so five times
+    for _ in range(PATIENCE):
         spend = Spent(seconds)
 
         def step(timer, spend=spend):
@@ -226,7 +230,7 @@ def test_known_durations_are_found_forward_and_backward():
 
 def test_known_recomputation_is_told_from_backward():
     seconds = {('body', 'forward'): 0.1, ('body', 'backward'): 0.1}
-    for _ in range(5):
+    for _ in range(PATIENCE):
         spend = Spent(seconds)
 
         def branch(x, spend=spend):
@@ -286,6 +290,20 @@ def test_the_host_clock_is_wrong_where_work_is_queued_and_the_devices_clock_is_n
     device = Device()
     seconds = {('first', 'forward'): 0.02, ('second', 'forward'): 0.06,
                ('first', 'backward'): 0.04, ('second', 'backward'): 0.03}  # fmt: skip
+    attempts = []
+    for _ in range(PATIENCE):
+        ours, host = queued_work_by_both_clocks(device, seconds)
+        attempts.append((ours, host))
+        if all(
+            within_a_tenth(ours[key], 1e3 * true) and host[key] < 0.1 * 1e3 * true  # the host only launched the work
+            for key, true in seconds.items()
+        ):
+            return
+    pytest.fail(f'(ours, host): {attempts}')
+
+
+def queued_work_by_both_clocks(device, seconds):
+    """Return the milliseconds of every stage and phase by the device's clock and by the host's."""
     on_device, on_host = StageTimer(DeviceClock(device)), StageTimer(HostClock())
     with listening(on_device), listening(on_host):
         for timer in (on_device, on_host):
@@ -296,11 +314,12 @@ def test_the_host_clock_is_wrong_where_work_is_queued_and_the_devices_clock_is_n
         timelines = [timer.stop() for timer in (on_device, on_host)]
     assert not timelines[0].complete()  # nobody has waited for the device
     device.queue.join()
-    ours, host = (timeline.times() for timeline in timelines)
-    for (name, phase), true in seconds.items():
-        owner = Owner(name, None, phase)
-        assert ours[owner] == pytest.approx(1e3 * true, rel=0.1, abs=2)
-        assert host[owner] < 0.1 * 1e3 * true  # the host only launched the work
+    times = [timeline.times() for timeline in timelines]
+    return [{key: each[Owner(key[0], None, key[1])] for key in seconds} for each in times]
+
+
+def within_a_tenth(measured, true):
+    return abs(measured - true) <= 0.1 * true
 
 
 def test_a_timeline_is_read_in_order_of_its_marks():

@@ -1,17 +1,23 @@
-"""Everything that can be wrong with a data set, found without reading frames or spikes."""
+"""Everything that can be wrong with a data set, found from names, lengths and headers and one frame's light."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from vrtspike.datasets.exposure import threshold_problems
+from vrtspike.datasets.listing import stems_in
 from vrtspike.datasets.sequence import Sequence
 from vrtspike.datasets.spike_dat import bytes_per_step, steps_in_bytes
 from vrtspike.errors import DataError
+
+# RGB may have a / b times as many pixels a side as the spikes; beyond these a, a sensor size is wrong rather than odd.
+MAX_RATIO_NUMERATOR = 64
 
 
 def find_problems(source: Any, split: str, sequences: list[Sequence], clip_len: int) -> list[str]:
@@ -20,7 +26,8 @@ def find_problems(source: Any, split: str, sequences: list[Sequence], clip_len: 
     problems += shared_names(source, split, sequences)
     for sequence in sequences:
         problems += sequence_problems(sequence, clip_len)
-    return problems
+    # Whether the threshold fits needs frames and spikes that can be read.
+    return problems or threshold_problems(sequences[0])
 
 
 def shared_names(source: Any, split: str, sequences: list[Sequence]) -> list[str]:
@@ -36,8 +43,11 @@ def shared_names(source: Any, split: str, sequences: list[Sequence]) -> list[str
 
 def sequence_problems(sequence: Sequence, clip_len: int) -> list[str]:
     """Return what is wrong with one sequence."""
-    folders = [sequence.blur, sequence.sharp, sequence.spike]
-    absent = [f'{folder} is missing: expected a folder' for folder in folders if not folder.is_dir()]
+    absent = [
+        f'{folder} is missing: expected a folder'
+        for folder in folders_by_kind(sequence).values()
+        if not folder.is_dir()
+    ]
     if absent:
         return absent
     problems = missing_frames(sequence)
@@ -46,17 +56,27 @@ def sequence_problems(sequence: Sequence, clip_len: int) -> list[str]:
             f'{sequence.name} has {len(sequence.stems)} frames, fewer than clip_len={clip_len}: '
             'remove it, or choose a smaller clip_len'
         )
-    return problems + spike_file_problems(sequence) + image_size_problems(sequence)
+    if sequence.spike is not None:
+        problems += recording_problems(sequence) if sequence.interval else spike_file_problems(sequence)
+    return problems + image_size_problems(sequence)
+
+
+def folders_by_kind(sequence: Sequence) -> dict[str, Path]:
+    """Return the folders with one file per frame by ``'blur'``, ``'sharp'`` and ``'spike'``."""
+    spike = {} if sequence.spike is None or sequence.interval else {'spike': sequence.spike}
+    return {**sequence.frame_folders, **spike}
 
 
 def missing_frames(sequence: Sequence) -> list[str]:
     """Report frames that one of the folders lacks, and that the folders differ in length."""
-    suffixes = {'blur': sequence.image_suffix, 'sharp': sequence.image_suffix, 'spike': '.dat'}
     stems = sequence.stems.tolist()
-    present = {kind: stems_in(getattr(sequence, kind), suffix) for kind, suffix in suffixes.items()}
+    folders = folders_by_kind(sequence)
+    suffixes = {kind: '.dat' if kind == 'spike' else sequence.image_suffix for kind in folders}
+    # A folder may hold more than the sequence uses, as the sharp frames that a blurred one averages.
+    present = {kind: stems_in(folder, suffixes[kind]).intersection(stems) for kind, folder in folders.items()}
     problems = [
-        f'{getattr(sequence, kind) / (stem + suffix)} is missing: the other folders have that frame'
-        for kind, suffix in suffixes.items()
+        f'{folder / (stem + suffixes[kind])} is missing: the other folders have that frame'
+        for kind, folder in folders.items()
         for stem in stems
         if stem not in present[kind]
     ]
@@ -69,7 +89,7 @@ def missing_frames(sequence: Sequence) -> list[str]:
 
 def spike_file_problems(sequence: Sequence) -> list[str]:
     """Report spike files whose length fits neither the sensor nor the others, from their lengths alone."""
-    height, width = sequence.spike_size
+    height, width = sequence.stored_size
     try:
         bytes_per_step(height, width)
     except DataError as error:
@@ -89,51 +109,79 @@ def uneven_steps(sequence: Sequence, steps: dict[Path, int]) -> list[str]:
         return []
     expected = sequence.file_steps or Counter(steps.values()).most_common(1)[0][0]
     problems = [
-        f'{path} holds {found} steps of {sequence.spike_size[0]} x {sequence.spike_size[1]} spikes, '
+        f'{path} holds {found} steps of {sequence.stored_size[0]} x {sequence.stored_size[1]} spikes, '
         f'expected {expected}: correct the sensor size, or write the file again'
         for path, found in steps.items()
         if found != expected
     ]
-    end = sequence.start + (sequence.steps or 1)
-    if end > expected:
+    start, end = sequence.start, sequence.start + (sequence.steps or 1)
+    if start < 0:
+        problems.append(
+            f'{sequence.name}: the exposure has {sequence.steps} steps, but its spike files hold {expected}: '
+            'choose a shorter exposure'
+        )
+    elif end > expected:
         problems.append(f'{sequence.name}: the exposure ends at step {end}, but its spike files hold {expected} steps')
     return problems
 
 
-def image_size_problems(sequence: Sequence) -> list[str]:
-    """Report first frames whose size does not correspond to the spikes'."""
-    if not len(sequence.stems):
-        return []
-    problems = []
-    for kind in ('blur', 'sharp'):
-        path = sequence.image_path(kind, sequence.stems[0].item())
-        if path.is_file():
-            problems += size_problems(path, sequence.spike_size)
-    return problems
-
-
-def size_problems(path: Path, spike_size: tuple[int, int]) -> list[str]:
-    """Report an image that is not a whole number of times as large as the spikes, the same in both directions."""
+def recording_problems(sequence: Sequence) -> list[str]:
+    """Report a recording whose length fits no sensor, or that ends before its frames do."""
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-    except OSError:
-        return [f'{path} is damaged: expected an image; write it again']
-    ratio = height // spike_size[0]
-    if ratio >= 1 and (height, width) == (ratio * spike_size[0], ratio * spike_size[1]):
+        if not sequence.spike.is_file():
+            return [f'{sequence.spike} is missing: expected the spikes of the recording']
+        steps = steps_in_bytes(sequence.spike, sequence.spike.stat().st_size, *sequence.stored_size)
+    except DataError as error:
+        return [str(error)]
+    end = sequence.start + max(len(sequence.stems) - 1, 0) * sequence.interval + sequence.steps
+    if end <= steps:
         return []
     return [
-        f'{path} has {height} x {width} pixels, expected a whole multiple of the '
-        f'{spike_size[0]} x {spike_size[1]} spikes, the same in both directions: '
-        'correct the spike size, or crop the frames'
+        f'{sequence.spike} holds {steps} steps, but its {len(sequence.stems)} frames of {sequence.steps} steps, '
+        f'{sequence.interval} apart from step {sequence.start} on, end at {end}: correct the steps, or remove frames'
     ]
 
 
-def stems_in(folder: Path, suffix: str) -> set[str]:
-    """Return the stems of the files with ``suffix`` in ``folder``; hidden files are not part of a data set."""
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries]
-    return {name[: -len(suffix)] for name in names if name.endswith(suffix) and not name.startswith('.')}
+def image_size_problems(sequence: Sequence) -> list[str]:
+    """Report first frames whose size differs, or does not correspond to the spikes'."""
+    if not len(sequence.stems):
+        return []
+    first = sequence.stems[0].item()
+    paths = [sequence.image_path(kind, first) for kind in sequence.frame_folders]
+    sizes, problems = {}, []
+    for path in filter(Path.is_file, paths):
+        try:
+            sizes[path] = image_size(path)
+        except DataError as error:
+            problems.append(str(error))
+    if sequence.spike is not None:
+        return problems + [text for path, size in sizes.items() for text in ratio_problems(path, size, sequence)]
+    if len(set(sizes.values())) > 1:
+        found = ', '.join(f'{path} has {height} x {width}' for path, (height, width) in sizes.items())
+        problems.append(f'{found} pixels: both must have one size')
+    return problems
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return an image's (height, width) from its header."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+    except OSError as error:
+        raise DataError(f'{path} is damaged: expected an image; write it again') from error
+    return height, width
+
+
+def ratio_problems(path: Path, size: tuple[int, int], sequence: Sequence) -> list[str]:
+    """Report an image that is not one simple number of times as large as the spikes, the same in both directions."""
+    ratios = [Fraction(rgb, spike) for rgb, spike in zip(size, sequence.spike_size, strict=True)]
+    if ratios[0] == ratios[1] and ratios[0].numerator <= MAX_RATIO_NUMERATOR:
+        return []
+    return [
+        f'{path} has {size[0]} x {size[1]} pixels, expected a multiple of the '
+        f'{sequence.spike_size[0]} x {sequence.spike_size[1]} spikes, the same in both directions: '
+        'correct the spike size, or crop the frames'
+    ]
 
 
 def spike_file_lengths(sequence: Sequence) -> list[tuple[Path, int]]:

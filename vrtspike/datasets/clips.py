@@ -1,25 +1,30 @@
 """Clips of blurred frames, sharp frames and spikes: what a sample and a batch hold, and the data set that reads them.
 
 T frames, steps of the spike camera in one exposure, K temporal bins, H x W pixels of RGB, Hs x Ws pixels of spikes.
-RGB and spikes show the same field of view; H / Hs = W / Ws is a whole number.
+RGB and spikes show the same field of view; H / Hs = W / Ws is one rational number.
 
 Inside the pipeline (NumPy), from :class:`ClipDataset` to its last transform::
 
     blur    (T, H, W, 3) uint8       blurred frames, sRGB-encoded RGB
     sharp   (T, H, W, 3) uint8       the middle instant of each exposure, sRGB-encoded RGB
-    spikes  (T, steps, Hs, Ws) uint8 0 or 1 in time order, the exposure of each frame;
+    spikes  (T, steps, Hs, Ws) uint8 0 or 1 in time order, the exposure of each frame; a PackedSpikes, which reads when
+                                     it is iterated or given to np.asarray, until a transform makes it an array;
             (T, K, Hs, Ws) float32   after BinSpikes
     rng     numpy Generator          the only source of randomness, seeded by (seed, ordinal)
     meta    dict                     as below
 
-A sample (torch), as PackClip leaves it; ``mmengine.dataset.default_collate`` puts B in front turns numbers into
+A sample (torch), as PackClip leaves it; ``mmengine.dataset.default_collate`` puts B in front, turns numbers into
 tensors and strings into lists::
 
     blur    (T, 3, H, W) uint8
     sharp   (T, 3, H, W) uint8
     spikes  (T, K, Hs, Ws) float32   spike rate per bin times the threshold: its mean over K is the TFP estimate of
                                      linear intensity in [0, 1]
-    meta    dict                     name (of the sequence), index (of the sample), first_frame (its stem), threshold
+    meta    dict                     name (of the sequence), index (of the sample), first_frame (its stem), threshold,
+                                     with on_bad_sample='skip' also skipped (what was wrong with the
+                                     samples that this one stands in for, mostly '')
+
+Sources without spikes leave out ``spikes`` and ``threshold``, those without sharp frames ``sharp``.
 """
 
 from __future__ import annotations
@@ -28,17 +33,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-import cv2
 import numpy as np
 from torch.utils.data import Dataset
 
+from vrtspike.datasets.cache import FileCache
 from vrtspike.datasets.checks import find_problems
-from vrtspike.datasets.sequence import Sequence
-from vrtspike.datasets.spike_dat import read_spike_dat
+from vrtspike.datasets.images import read_images
+from vrtspike.datasets.packed import PackedSpikes, packed_spikes
+from vrtspike.datasets.photographs import encode_srgb
+from vrtspike.datasets.representations import tfp
+from vrtspike.datasets.sequence import FRAME_KINDS, Sequence
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import CLIP_SOURCES, DATASETS, TRANSFORMS
 
 SHOWN_PROBLEMS = 50
+# Keeps the choice of substitutes apart from the samples' own randomness.
+SUBSTITUTE_STREAM = 0xBAD
 
 
 class SampleKey(NamedTuple):
@@ -61,6 +71,13 @@ class ClipDataset(Dataset):
         stride: Frames from the start of one clip to the start of the next; frames at the end of a sequence that fill
             no clip are left out.
         limit: Use the first ``limit`` clips only; None uses all.
+        on_bad_sample: ``'raise'`` ends the run at a sample that cannot be read; ``'skip'``, for training, takes another
+            one in its place, chosen by its seed and ordinal, and says so in ``meta['skipped']``, which
+            :class:`~vrtspike.hooks.BadSamplesHook` counts, logs and reports.
+        max_bad_samples: The run ends when more samples than these were skipped.
+        cache_dir: Folder on a fast disk of this machine that keeps copies of the files that were read, for data on a
+            slow one; None reads the files themselves.
+        cache_gib: Most GiB that ``cache_dir`` may hold, for all processes of the machine together.
 
     Raises:
         DataError: Anything is missing or does not fit, all of it listed in one message.
@@ -77,15 +94,28 @@ class ClipDataset(Dataset):
         pipeline: list[Callable | dict] | tuple = (),
         stride: int = 1,
         limit: int | None = None,
+        on_bad_sample: str = 'raise',
+        max_bad_samples: int = 100,
+        cache_dir: str | None = None,
+        cache_gib: float = 16.0,
     ) -> None:
         if split not in ('train', 'val'):
             raise ConfigError(f"ClipDataset got split={split!r}, expected 'train' or 'val'")
         if clip_len < 1 or stride < 1 or (limit is not None and limit < 1):
             raise ConfigError(f'ClipDataset got {clip_len=}, {stride=}, {limit=}, expected at least 1 of each')
+        if on_bad_sample not in ('raise', 'skip') or max_bad_samples < 0:
+            raise ConfigError(
+                f"ClipDataset got {on_bad_sample=}, {max_bad_samples=}, expected 'raise' or 'skip' and at least 0"
+            )
+        if on_bad_sample == 'skip' and split == 'val':
+            raise ConfigError("on_bad_sample='skip' is for training: validation scores every clip or none")
         source = CLIP_SOURCES.build(source) if isinstance(source, dict) else source
         self.split = split
         self.clip_len = clip_len
         self.stride = stride
+        self.on_bad_sample = on_bad_sample
+        self.max_bad_samples = max_bad_samples
+        self.cache = FileCache(cache_dir, cache_gib) if cache_dir is not None else None
         self.sequences = source.sequences(split)
         raise_problems(find_problems(source, split, self.sequences, clip_len))
         clips = [(len(sequence.stems) - clip_len) // stride + 1 for sequence in self.sequences]
@@ -100,8 +130,24 @@ class ClipDataset(Dataset):
     def __getitem__(self, key: SampleKey | int) -> dict:
         """Return the sample of ``key``; a plain index stands for SampleKey(index, ordinal=index, seed=0)."""
         index, ordinal, seed = key if isinstance(key, SampleKey) else SampleKey(int(key), int(key), 0)
-        sample = self.read(index)
-        sample['rng'] = np.random.default_rng((seed, ordinal))
+        if self.on_bad_sample == 'raise':
+            return self.sample(SampleKey(index, ordinal, seed))
+        skipped, substitutes = [], np.random.default_rng((seed, ordinal, SUBSTITUTE_STREAM))
+        while True:
+            try:
+                return self.sample(SampleKey(index, ordinal, seed), skipped)
+            except DataError as error:
+                skipped.append(f'clip {index}: {error}')
+                if len(skipped) > self.max_bad_samples:
+                    raise DataError(too_many(skipped, self.max_bad_samples)) from error
+            index = int(substitutes.integers(self.length))
+
+    def sample(self, key: SampleKey, skipped: list[str] | None = None) -> dict:
+        """Return clip ``key.index`` as the pipeline leaves it, with the messages of those that it stands in for."""
+        sample = self.read(key.index)
+        if skipped is not None:
+            sample['meta']['skipped'] = '\n'.join(skipped)
+        sample['rng'] = np.random.default_rng((key.seed, key.ordinal))
         for transform in self.pipeline:
             sample = transform(sample)
         return sample
@@ -109,16 +155,19 @@ class ClipDataset(Dataset):
     def read(self, index: int) -> dict:
         """Return clip ``index`` as it lies on disk: blur, sharp, spikes and meta of the pipeline."""
         sequence, first = self.locate(index)
-        stems = sequence.stems[first : first + self.clip_len].tolist()
-        blur = read_images([sequence.image_path('blur', stem) for stem in stems])
-        sharp = read_images([sequence.image_path('sharp', stem) for stem in stems])
-        if blur.shape != sharp.shape:
-            raise DataError(
-                f'{sequence.sharp} holds frames of {sharp.shape[1]} x {sharp.shape[2]}, {sequence.blur} of '
-                f'{blur.shape[1]} x {blur.shape[2]} at {stems[0]}: both must have one size'
-            )
-        meta = {'name': sequence.name, 'index': index, 'first_frame': stems[0], 'threshold': sequence.threshold}
-        return {'blur': blur, 'sharp': sharp, 'spikes': read_spikes(sequence, stems), 'meta': meta}
+        positions = range(first, first + self.clip_len)
+        meta = {'name': sequence.name, 'index': index, 'first_frame': sequence.stems[first].item()}
+        sample = read_frames(sequence, positions, self.local)
+        if sequence.spike is not None:
+            sample['spikes'] = packed_spikes(sequence, positions, self.local)
+            meta['threshold'] = sequence.threshold
+            if 'blur' not in sample:
+                sample['blur'] = playback(sample['spikes'], sequence.threshold)
+        return {**sample, 'meta': meta}
+
+    def local(self, path: Path) -> Path:
+        """Return where to read a file: its copy in the cache, if there is one."""
+        return path if self.cache is None else self.cache.local(path)
 
     def locate(self, index: int) -> tuple[Sequence, int]:
         """Return the sequence of clip ``index`` and the position of its first frame."""
@@ -139,28 +188,31 @@ def raise_problems(problems: list[str]) -> None:
     raise DataError('\n'.join([f'the data set has {len(problems)} problem(s):', *shown]))
 
 
-def read_images(paths: list[Path]) -> np.ndarray:
-    """Return images of one size as (T, H, W, 3) uint8 RGB."""
-    images = [read_image(path) for path in paths]
-    for path, image in zip(paths, images, strict=True):
-        if image.shape != images[0].shape:
-            raise DataError(
-                f'{path} has {image.shape[0]} x {image.shape[1]} pixels, {paths[0].name} beside it '
-                f'{images[0].shape[0]} x {images[0].shape[1]}: the frames of a sequence must have one size'
-            )
-    return np.stack(images)
+def too_many(skipped: list[str], limit: int) -> str:
+    """Say that a run ends because of its bad samples, and name the last of them."""
+    return (
+        f'more than max_bad_samples={limit} samples could not be read; the last one is {skipped[-1]}\n'
+        'mend the data (python tools/check_data.py ROOT --thorough lists it), or raise the limit'
+    )
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Return an image as (H, W, 3) uint8 RGB."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
-    if image is None:
-        raise DataError(f'{path} is missing or damaged, expected an 8-bit RGB image: write it again')
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+def read_frames(sequence: Sequence, positions: range, local: Callable[[Path], Path] = Path) -> dict[str, np.ndarray]:
+    """Return the frames of a clip by kind, each (T, H, W, 3) uint8, all of one size."""
+    stems = [sequence.stems[position].item() for position in positions]
+    frames = {
+        kind: read_images([sequence.image_path(kind, stem) for stem in stems], local) for kind in sequence.frame_folders
+    }
+    shapes = {kind: images.shape for kind, images in frames.items()}
+    if len(set(shapes.values())) > 1:
+        blur, sharp = (shapes[kind] for kind in FRAME_KINDS)
+        raise DataError(
+            f'{sequence.sharp} holds frames of {sharp[1]} x {sharp[2]}, {sequence.blur} of '
+            f'{blur[1]} x {blur[2]} at {stems[0]}: both must have one size'
+        )
+    return frames
 
 
-def read_spikes(sequence: Sequence, stems: list[str]) -> np.ndarray:
-    """Return the spikes of the frames' exposures, (T, steps, Hs, Ws) uint8."""
-    height, width = sequence.spike_size
-    window = {'start': sequence.start, 'steps': sequence.steps}
-    return np.stack([read_spike_dat(sequence.spike_path(stem), height, width, **window) for stem in stems])
+def playback(spikes: PackedSpikes, threshold: float) -> np.ndarray:
+    """Return the exposures played back as frames, (T, Hs, Ws, 3) uint8 gray, sRGB-encoded."""
+    gray = np.stack([encode_srgb(tfp(exposure, threshold)) for exposure in spikes])
+    return np.rint(gray * 255).astype(np.uint8)[..., None].repeat(3, axis=-1)

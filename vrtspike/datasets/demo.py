@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from vrtspike.datasets.images import write_image
 from vrtspike.datasets.photographs import TRAIN_PHOTOGRAPHS, VAL_PHOTOGRAPHS, encode_srgb, luminance
 from vrtspike.datasets.scenes import Scene, random_scene
 from vrtspike.datasets.simulator import IntegrateAndFire
@@ -193,6 +194,4 @@ def expose(scene: Scene, camera: IntegrateAndFire, frame: int, steps: int) -> tu
 
 def write_png(path: Path, linear: np.ndarray) -> None:
     """Write linear RGB (H, W, 3) as an 8-bit sRGB image."""
-    image = np.round(encode_srgb(linear) * 255).astype(np.uint8)
-    if not cv2.imwrite(str(path), image[..., ::-1]):
-        raise DataError(f'{path} could not be written: check the free space and the rights of its folder')
+    write_image(path, np.round(encode_srgb(linear) * 255).astype(np.uint8))

@@ -1,11 +1,23 @@
-"""What a network sees of the spikes of one exposure."""
+"""What a network sees of the spikes of one exposure.
+
+Every representation takes spikes (steps, H, W) of 0 and 1, NumPy or torch, and returns (K, H, W) float32 of the same
+kind: rates in spikes per step, which times the threshold are linear intensity. Instants are the centres of K equal
+parts of the exposure, in steps from its start.
+"""
 
 from __future__ import annotations
 
+import math
+from types import ModuleType
+from typing import TypeVar
+
 import numpy as np
+import torch
 
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import REPRESENTATIONS
+
+Array = TypeVar('Array', np.ndarray, torch.Tensor)
 
 
 @REPRESENTATIONS.register_module()
@@ -13,31 +25,106 @@ class Voxel:
     """Spike rate in ``bins`` equal, disjoint bins over the exposure.
 
     A step that a bin boundary cuts is shared between the two bins by overlap: no bin is empty, and the counts of the
-    bins sum to the number of spikes.
+    bins (rate times steps / bins) sum to the number of spikes.
 
     Args:
         bins: K, the number of bins.
     """
 
     def __init__(self, bins: int = 32) -> None:
-        if bins < 1:
-            raise ConfigError(f'Voxel got bins={bins}, expected at least 1')
-        self.bins = bins
+        self.bins = at_least_one('Voxel', 'bins', bins)
 
-    def __call__(self, spikes: np.ndarray) -> np.ndarray:
+    def __call__(self, spikes: Array) -> Array:
         """Return the rate in spikes per step, (steps, H, W) of 0 and 1 -> (bins, H, W) float32 in [0, 1]."""
+        shares, length = bin_shares(require_steps(spikes), self.bins)
+        return add_shares(spikes, shares, length) if isinstance(spikes, np.ndarray) else matmul(spikes, shares, length)
+
+
+def bin_shares(steps: int, bins: int) -> tuple[list[list[tuple[int, int]]], int]:
+    """Return for every bin its steps with their shares, and a bin's length, in the largest unit that divides both.
+
+    Steps and bins measure gcd(steps, bins) units into whole numbers: a step bins / gcd, a bin steps / gcd.
+    """
+    common = math.gcd(steps, bins)
+    step, length = bins // common, steps // common
+    shares = []
+    for start in range(0, bins * length, length):
+        end = start + length
+        whole = range(start // step, -(-end // step))
+        shares.append([(s, min(end, (s + 1) * step) - max(start, s * step)) for s in whole])
+    return shares, length
+
+
+def add_shares(spikes: np.ndarray, shares: list[list[tuple[int, int]]], length: int) -> np.ndarray:
+    """Return the bins of NumPy spikes, counted in the smallest integers: exact, and much faster than floats."""
+    counter = np.min_scalar_type(length).type
+    spikes = spikes.astype(np.uint8, copy=False)
+    rates = np.empty((len(shares), *spikes.shape[1:]), np.float32)
+    count, part = (np.empty(spikes.shape[1:], counter) for _ in range(2))
+    for rate, parts in zip(rates, shares, strict=True):
+        count.fill(0)
+        for step, share in parts:
+            count += np.multiply(spikes[step], counter(share), out=part, dtype=counter)
+        np.copyto(rate, count)
+        rate *= np.float32(1 / length)
+    return rates
+
+
+def matmul(spikes: torch.Tensor, shares: list[list[tuple[int, int]]], length: int) -> torch.Tensor:
+    """Return the bins of torch spikes as one matrix product, on their device."""
+    weights = torch.zeros(len(shares), len(spikes))
+    for row, parts in zip(weights, shares, strict=True):
+        for step, share in parts:
+            row[step] = share
+    rates = weights.to(spikes.device) @ spikes.flatten(1).float()
+    return rates.div_(length).unflatten(1, spikes.shape[1:])
+
+
+@REPRESENTATIONS.register_module()
+class TFP:
+    """Texture from playback: the spike rate in a window of steps around each instant, cut at the exposure's ends.
+
+    Args:
+        bins: K, the number of instants.
+        window: Steps of a window; None takes the whole exposure, which is the same at every instant.
+    """
+
+    def __init__(self, bins: int = 1, window: int | None = None) -> None:
+        self.bins = at_least_one('TFP', 'bins', bins)
+        self.window = None if window is None else at_least_one('TFP', 'window', window)
+
+    def __call__(self, spikes: Array) -> Array:
+        """Return the rates, (steps, H, W) of 0 and 1 -> (bins, H, W) float32 in [0, 1]."""
         steps = require_steps(spikes)
-        counts = np.zeros((steps + 1, *spikes.shape[1:]), np.int32)
-        np.cumsum(spikes, axis=0, out=counts[1:])
-        # Bin boundaries in whole steps and the remaining fraction, in integers so that they are exact.
-        whole, part = np.divmod(np.arange(self.bins + 1) * steps, self.bins)
-        below = counts[whole]
-        cut = counts[np.minimum(whole + 1, steps)] - below
-        fraction = (part / self.bins).astype(np.float32)[:, None, None]
-        return np.diff(below + fraction * cut, axis=0).astype(np.float32) * np.float32(self.bins / steps)
+        window = 2 * steps if self.window is None else self.window
+        parts = [window_around(instant, window, steps) for instant in instants(steps, self.bins)]
+        return namespace(spikes).stack([rate(spikes[start:end]) for start, end in parts])
 
 
-def tfp(spikes: np.ndarray, threshold: float) -> np.ndarray:
+@REPRESENTATIONS.register_module()
+class RawWindow:
+    """The spikes themselves, ``length`` steps around the middle of the exposure.
+
+    Args:
+        length: L, the number of steps, odd: the middle one is that of the exposure, or for an even number of steps the
+            one after its middle.
+    """
+
+    def __init__(self, length: int = 41) -> None:
+        self.length = at_least_one('RawWindow', 'length', length)
+        if length % 2 == 0:
+            raise ConfigError(f'RawWindow got length={length}, expected an odd number of steps around the middle one')
+
+    def __call__(self, spikes: Array) -> Array:
+        """Return (steps, H, W) of 0 and 1 -> (length, H, W) float32 of 0 and 1."""
+        steps = require_steps(spikes)
+        if steps < self.length:
+            raise DataError(f'RawWindow(length={self.length}) got {steps} steps: choose a shorter window')
+        start = steps // 2 - self.length // 2
+        return as_float(spikes[start : start + self.length])
+
+
+def tfp(spikes: Array, threshold: float) -> Array:
     """Play spikes back (texture from playback): their mean over the window times the threshold.
 
     Args:
@@ -48,11 +135,49 @@ def tfp(spikes: np.ndarray, threshold: float) -> np.ndarray:
         Linear intensity (..., H, W), float32.
     """
     require_steps(spikes)
+    if isinstance(spikes, torch.Tensor):
+        return spikes.mean(dim=-3, dtype=torch.float32) * threshold
     return spikes.mean(axis=-3, dtype=np.float32) * np.float32(threshold)
 
 
-def require_steps(spikes: np.ndarray) -> int:
+def rate(spikes: Array) -> Array:
+    """Return the mean over the steps of (steps, H, W), (H, W) float32."""
+    return tfp(spikes, 1.0)
+
+
+def instants(steps: int, bins: int) -> list[float]:
+    """Return the centres of ``bins`` equal parts of the exposure, in steps from its start."""
+    return [(2 * k + 1) * steps / (2 * bins) for k in range(bins)]
+
+
+def window_around(instant: float, window: int, steps: int) -> tuple[int, int]:
+    """Return (first, end) of the ``window`` steps nearest to an instant, as far as they lie within the exposure."""
+    start = math.ceil(instant - window / 2)
+    first = min(max(start, 0), steps - 1)
+    return first, max(min(start + window, steps), first + 1)
+
+
+def namespace(spikes: Array) -> ModuleType:
+    """Return the module, NumPy or torch, whose functions take ``spikes``."""
+    return torch if isinstance(spikes, torch.Tensor) else np
+
+
+def as_float(spikes: Array) -> Array:
+    """Return ``spikes`` as float32, of the same kind."""
+    return spikes.float() if isinstance(spikes, torch.Tensor) else spikes.astype(np.float32)
+
+
+def at_least_one(owner: str, name: str, value: int) -> int:
+    """Return an argument that counts something."""
+    if value < 1:
+        raise ConfigError(f'{owner} got {name}={value}, expected at least 1')
+    return value
+
+
+def require_steps(spikes: Array) -> int:
     """Return the number of steps of (..., steps, H, W), at least one."""
     if spikes.ndim < 3 or spikes.shape[-3] == 0:
-        raise DataError(f'spikes have the shape {spikes.shape}, expected (..., steps, H, W) with at least one step')
+        raise DataError(
+            f'spikes have the shape {tuple(spikes.shape)}, expected (..., steps, H, W) with one step or more'
+        )
     return spikes.shape[-3]

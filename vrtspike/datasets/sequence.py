@@ -4,39 +4,68 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+
+FRAME_KINDS = ('blur', 'sharp')
+
+
+class SpikeWindow(NamedTuple):
+    """The steps of one exposure: ``steps`` of ``path`` from ``start`` on; all that follow where ``steps`` is None."""
+
+    path: Path
+    start: int
+    steps: int | None
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """One video: its frames have the same stems in three folders.
+    """One video: its frames have the same stems in every folder.
 
     Args:
         name: Unique in the data set, over all its splits.
-        blur: Folder of the blurred frames.
-        sharp: Folder of the sharp frames.
-        spike: Folder of the spike files, one `.dat` per frame.
+        blur: Folder of the blurred frames; None plays the exposure's spikes back in their place.
+        sharp: Folder of the sharp frames; None where there are none.
+        spike: Folder of the spike files, one `.dat` per frame, or with ``interval`` the one file of the whole
+            recording; None where there are no spikes.
         stems: File names without suffix, in time order; an array, which worker processes copy in one piece.
-        spike_size: (Hs, Ws) of the spikes in pixels.
-        threshold: Firing threshold of the spike camera, in units of full linear intensity times one step.
-        start: First step of the exposure within a spike file.
+        spike_size: (Hs, Ws) of the spikes in pixels; None without spikes.
+        threshold: Firing threshold of the spike camera, in units of full linear intensity times one step; None
+            without spikes.
+        start: First step of the (first) exposure within a spike file.
         steps: Steps of the exposure; None for all that follow.
         file_steps: Steps that each file holds; None where it is not known beforehand.
         image_suffix: Suffix of the frames' files.
+        interval: Steps from the start of one exposure to the next one's in a recording; None where every frame has a
+            file of its own.
+        stored_width: Columns that the files hold, where those after ``spike_size`` are dropped.
     """
 
     name: str
-    blur: Path
-    sharp: Path
-    spike: Path
+    blur: Path | None
+    sharp: Path | None
+    spike: Path | None
     stems: np.ndarray
-    spike_size: tuple[int, int]
-    threshold: float
+    spike_size: tuple[int, int] | None = None
+    threshold: float | None = None
     start: int = 0
     steps: int | None = None
     file_steps: int | None = None
     image_suffix: str = '.png'
+    interval: int | None = None
+    stored_width: int | None = None
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """(height, width) of the spikes as they lie in the files."""
+        height, width = self.spike_size
+        return height, self.stored_width or width
+
+    @property
+    def frame_folders(self) -> dict[str, Path]:
+        """The folders of frames that the sequence has, by kind."""
+        return {kind: folder for kind in FRAME_KINDS if (folder := getattr(self, kind)) is not None}
 
     def image_path(self, kind: str, stem: str) -> Path:
         """Return the path of a ``'blur'`` or ``'sharp'`` frame."""
@@ -44,4 +73,9 @@ class Sequence:
 
     def spike_path(self, stem: str) -> Path:
         """Return the path of a frame's spike file."""
-        return self.spike / f'{stem}.dat'
+        return self.spike if self.interval else self.spike / f'{stem}.dat'
+
+    def window(self, position: int) -> SpikeWindow:
+        """Return where the spikes of the frame at ``position`` lie."""
+        start = self.start + position * (self.interval or 0)
+        return SpikeWindow(self.spike_path(self.stems[position].item()), start, self.steps)

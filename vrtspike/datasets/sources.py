@@ -1,18 +1,23 @@
-"""Where clips come from: one class per layout on disk."""
+"""Clips in the processed layout: a user's own, and the demo's."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-import numpy as np
-import yaml
 from mmengine.dist import barrier, is_main_process
 
-from vrtspike.datasets.checks import stems_in
 from vrtspike.datasets.demo import write_demo
+from vrtspike.datasets.listing import (
+    all_stems,
+    as_pair,
+    config_number,
+    read_config,
+    require_root,
+    require_split,
+    subfolders,
+)
 from vrtspike.datasets.sequence import Sequence
-from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import CLIP_SOURCES
 
 LAYOUT = (
@@ -44,49 +49,36 @@ class ProcessedClips:
         threshold: float | None = None,
         image_suffix: str = '.png',
     ) -> None:
-        self.root = Path(root)
-        if not self.root.is_dir():
-            raise DataError(
-                f'the data set {self.root} does not exist: prepare it as {LAYOUT}, '
-                'or train on the demo clips with --cfg-options data.type=DemoClips'
-            )
-        found = read_config(self.root / 'config.yaml')
+        self.root = require_root(root, LAYOUT)
+        config = self.root / 'config.yaml'
+        found = read_config(config)
         if spike_size is not None:
-            found['spike_h'], found['spike_w'] = as_pair(spike_size)
+            found['spike_h'], found['spike_w'] = as_pair(spike_size, 'ProcessedClips')
         if threshold is not None:
             found['threshold'] = threshold
-        self.spike_size = (self.number(found, 'spike_h', int), self.number(found, 'spike_w', int))
-        self.threshold = self.number(found, 'threshold', float)
-        self.file_steps = self.number(found, 'steps_per_frame', int) if 'steps_per_frame' in found else None
-        self.image_suffix = image_suffix
 
-    def number(self, found: dict, key: str, kind: type) -> int | float:
-        """Return a positive number of ``config.yaml`` or of the arguments."""
-        value = found.get(key)
-        if isinstance(value, bool) or not isinstance(value, (int, kind)) or not value > 0:
-            state = f'is {value!r}' if key in found else 'is missing'
-            raise DataError(
-                f"'{key}' {state} in {self.root / 'config.yaml'}, expected a positive {kind.__name__}: write it "
-                'there, or give spike_size=(height, width) and threshold= to ProcessedClips'
+        def number(key: str, kind: type) -> int | float:
+            return config_number(
+                found, key, kind, config, 'give spike_size=(height, width) and threshold= to ProcessedClips'
             )
-        return kind(value)
+
+        self.spike_size = (number('spike_h', int), number('spike_w', int))
+        self.threshold = number('threshold', float)
+        self.file_steps = number('steps_per_frame', int) if 'steps_per_frame' in found else None
+        self.image_suffix = image_suffix
 
     def sequences(self, split: str) -> list[Sequence]:
         """Return the sequences of ``'train'`` or ``'val'``, sorted by name."""
-        folder = self.root / split
-        if not folder.is_dir():
-            raise DataError(f"{folder} is missing: split '{split}' of a data set is laid out as {LAYOUT}")
-        names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith('.'))
-        return [self.sequence(folder / name) for name in names]
+        folder = require_split(self.root / split, split, LAYOUT)
+        return [self.sequence(each) for each in subfolders(folder)]
 
     def sequence(self, folder: Path) -> Sequence:
         """Return the sequence in ``folder``, with every frame that any of its three folders has."""
         suffixes = {'blur': self.image_suffix, 'sharp': self.image_suffix, 'spike': '.dat'}
-        found = [stems_in(folder / kind, suffix) for kind, suffix in suffixes.items() if (folder / kind).is_dir()]
         return Sequence(
             folder.name,
             *(folder / kind for kind in suffixes),
-            stems=np.array(sorted(set().union(*found)), dtype=np.str_),
+            stems=all_stems((folder / kind, suffix) for kind, suffix in suffixes.items()),
             spike_size=self.spike_size,
             threshold=self.threshold,
             file_steps=self.file_steps,
@@ -125,23 +117,3 @@ class DemoClips(ProcessedClips):
         finally:  # Others must not wait for a process that failed; they then find the demo missing.
             barrier()
         super().__init__(root)
-
-
-def as_pair(spike_size: tuple[int, int]) -> tuple[int, int]:
-    """Return a spike size as (height, width)."""
-    if not isinstance(spike_size, (tuple, list)) or len(spike_size) != 2:
-        raise ConfigError(f'ProcessedClips got spike_size={spike_size!r}, expected (height, width)')
-    return tuple(spike_size)
-
-
-def read_config(path: Path) -> dict:
-    """Return the contents of ``config.yaml``; empty where there is none."""
-    if not path.is_file():
-        return {}
-    try:
-        found = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except yaml.YAMLError as error:
-        raise DataError(f'{path} is not valid YAML: {error}') from error
-    if not isinstance(found, dict):
-        raise DataError(f'{path} holds {type(found).__name__}, expected keys such as spike_h, spike_w and threshold')
-    return found

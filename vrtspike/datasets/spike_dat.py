@@ -22,9 +22,11 @@ def read_spike_dat(
     *,
     start: int = 0,
     steps: int | None = None,
+    rows: tuple[int, int] | None = None,
+    columns: tuple[int, int] | None = None,
     expected_steps: int | None = None,
 ) -> np.ndarray:
-    """Read the spikes of ``steps`` steps, and only their bytes.
+    """Read the spikes of ``steps`` steps, and of the file little more than the bytes that hold them.
 
     Args:
         path: A `.dat` file.
@@ -32,10 +34,12 @@ def read_spike_dat(
         width: Columns of the sensor.
         start: First step to read.
         steps: Number of steps to read; None reads to the end.
+        rows: (top, bottom), bottom excluded, to read; None reads all.
+        columns: (left, right), right excluded, to read; None reads all.
         expected_steps: Number of steps the whole file must have, where it is known.
 
     Returns:
-        (steps, height, width) uint8 of 0 and 1 in time order, the first row on top.
+        (steps, rows, columns) uint8 of 0 and 1 in time order, the first row on top.
 
     Raises:
         DataError: The file is missing, damaged, of another length, or ends before the window does.
@@ -49,10 +53,32 @@ def read_spike_dat(
     steps = total - start if steps is None else steps
     if start < 0 or steps < 1 or start + steps > total:
         raise DataError(f'{path} holds {total} steps; steps {start} to {start + steps} do not lie within it')
+    top, bottom = part_of(rows, height, 'rows', path)
+    left, right = part_of(columns, width, 'columns', path)
     size = bytes_per_step(height, width)
-    packed = np.fromfile(path, np.uint8, count=steps * size, offset=start * size)
-    spikes = np.unpackbits(packed, bitorder='little').reshape(steps, height, width)
-    return np.ascontiguousarray(spikes[:, ::-1])
+    try:
+        packed = np.memmap(path, np.uint8, 'r', offset=start * size, shape=(steps, size))
+    except OSError as error:
+        raise DataError(f'{path} cannot be read: {error}') from error
+    # Rows are stored bottom-up, so that the bottom one of the part comes first.
+    first, last = height - bottom, height - top
+    if width % 8 == 0:
+        lines = packed.reshape(steps, height, width // 8)[:, first:last, left // 8 : -(-right // 8)]
+        # Turning the packed bytes over, not the bits, moves an eighth of the memory.
+        upright = np.take(lines, np.arange(last - first)[::-1], axis=1)
+        bits = np.unpackbits(upright, bitorder='little')
+        return np.ascontiguousarray(bits.reshape(steps, last - first, -1)[..., left % 8 :][..., : right - left])
+    span = packed[:, first * width // 8 : -(-last * width // 8)]
+    bits = np.unpackbits(span, axis=1, bitorder='little')[:, first * width % 8 :][:, : (last - first) * width]
+    return np.ascontiguousarray(bits.reshape(steps, last - first, width)[:, ::-1, left:right])
+
+
+def part_of(part: tuple[int, int] | None, length: int, name: str, path: str | os.PathLike) -> tuple[int, int]:
+    """Return (start, end) of a part of ``length`` rows or columns; None is all of them."""
+    start, end = (0, length) if part is None else part
+    if not 0 <= start < end <= length:
+        raise DataError(f'{path} has {length} {name}; {name} {start} to {end} do not lie within it')
+    return start, end
 
 
 def write_spike_dat(path: str | os.PathLike, spikes: np.ndarray) -> None:

@@ -51,6 +51,7 @@ def train(
     asked = work_dir or config.get('work_dir')
     config.work_dir = agreed(str(choose_work_dir(config.filename, asked, resume)) if is_main_process() else '')
     set_start(config, resume, load_from, trust_checkpoint)
+    follow_bad_samples(config)
     runner = Runner.from_cfg(config)
     announce(runner)
     runner.train()
@@ -123,6 +124,14 @@ def set_start(config: Config, resume: str | None, load_from: str | None, trust: 
         load_checkpoint_file(path, trust=trust)
         config.load_from = str(path)
     config.resume = bool(resume)
+
+
+def follow_bad_samples(config: Config) -> None:
+    """Add the hook that counts skipped samples where the training data may skip any: none goes unnoticed."""
+    dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
+    hooks = config.get('custom_hooks') or []
+    if dataset.get('on_bad_sample') == 'skip' and all(hook.get('type') != 'BadSamplesHook' for hook in hooks):
+        config.custom_hooks = [*hooks, dict(type='BadSamplesHook')]
 
 
 def announce(runner: Runner) -> None:

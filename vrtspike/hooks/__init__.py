@@ -1,5 +1,6 @@
 """Hooks of the training run, one to a file."""
 
+from vrtspike.hooks.bad_samples_hook import BadSamplesHook
 from vrtspike.hooks.clip_pictures_hook import ClipPicturesHook
 from vrtspike.hooks.flops_hook import FlopsHook
 from vrtspike.hooks.freeze_hook import FreezeHook
@@ -9,6 +10,7 @@ from vrtspike.hooks.stage_cost_hook import StageCostHook
 from vrtspike.hooks.training_report_hook import TrainingReportHook
 
 __all__ = [
+    'BadSamplesHook',
     'ClipPicturesHook',
     'FlopsHook',
     'FreezeHook',

@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 
 from vrtspike.environment import describe_environment
 from vrtspike.files import written_aside
+from vrtspike.hooks.bad_samples_hook import MESSAGE_KEY
 from vrtspike.hooks.network_summary_hook import count_parameters
 from vrtspike.profiling.memory import peak_memory_mib
 from vrtspike.registry import HOOKS
@@ -40,7 +41,8 @@ class TrainingReportHook(Hook):
     step), ``data_ms_median`` (from one iteration's end to the next one's start: waiting for data, logging),
     ``peak_memory_mib`` (allocated on the GPU, or resident in the main process), ``parameters``, ``validation``
     (``iteration``, ``mean`` and ``clips`` with ``blur_psnr_db``, ``psnr_db``, ``gain_db``, ``blur_ssim``, ``ssim`` and,
-    where there are spikes, ``tfp_psnr_db``), ``versions``, ``device``, ``commit``. What was not measured is null.
+    where there are spikes, ``tfp_psnr_db``), ``skipped_samples`` (that could not be read), ``versions``,
+    ``device``, ``commit``. What was not measured is null.
 
     Args:
         note: A line printed with the report: what the numbers are and are not good for. ``{iterations}`` stands for
@@ -111,6 +113,7 @@ class TrainingReportHook(Hook):
             data_ms_median=_median(self.data_ms[max(self.warmup - 1, 0) :]),
             peak_memory_mib=self.peak_memory_mib,
             parameters=count_parameters(model),
+            skipped_samples=runner.message_hub.get_info(MESSAGE_KEY, 0),
             validation=self.validation,
             **describe_environment(parameter.device),
         )

@@ -12,7 +12,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.errors import ConfigError
+from vrtspike.errors import ConfigError, DataError
 from vrtspike.profiling import stage
 from vrtspike.registry import BACKBONES, FUSION_HEADS, MODELS, SPIKE_ENCODERS, TSA
 
@@ -133,7 +133,10 @@ class SpikeRestorer(BaseModel):
         if not self.uses_spikes:
             return self.backbone(blur)
         if spikes is None:
-            raise ValueError('SpikeRestorer: this network fuses spikes and got none')
+            raise DataError(
+                'SpikeRestorer: this network fuses spikes and got none: choose data with spikes, or leave fusion '
+                'out with model.fusion=None'
+            )
         maps = self.spike_maps(spikes)
 
         def fuse(i: int, features: Tensor) -> Tensor:

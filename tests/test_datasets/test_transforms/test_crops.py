@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -70,3 +72,48 @@ def test_frames_that_do_not_correspond_to_the_spikes_are_refused():
 def test_bad_sizes_are_refused(size):
     with pytest.raises(ConfigError, match='a crop got size='):
         PairedRandomCrop(size)
+
+
+def marked_sample(rows, columns, ratio, seed):
+    """Frames and spikes whose pixels hold the place of their centre in the scene, in spike pixels times 840."""
+    size = (rows * ratio.numerator, columns * ratio.numerator)
+    spike_size = (rows * ratio.denominator, columns * ratio.denominator)
+    scale = [840 // ratio.numerator, 840 // ratio.denominator]
+    frames, spikes = (
+        np.stack([(2 * places + 1) * step for places in np.indices(shape)]).astype(np.int64)
+        for shape, step in zip((size, spike_size), scale, strict=True)
+    )
+    frames = np.stack([frames[0], frames[1], frames[0]], axis=-1)[None]
+    meta = {'name': 'seq', 'first_frame': '00'}
+    rng = np.random.default_rng(seed)
+    return {'blur': frames, 'sharp': frames, 'spikes': spikes[None], 'rng': rng, 'meta': meta}
+
+
+@given(
+    ratio=st.tuples(st.integers(1, 7), st.integers(1, 4)).map(lambda pair: Fraction(*pair)),
+    seed=st.integers(0, 99),
+    data=st.data(),
+)
+def test_at_any_ratio_crops_cover_exactly_the_same_part_of_the_scene(ratio, seed, data):
+    rows, columns, crop_rows, crop_columns = (data.draw(st.integers(1, 6)) for _ in range(4))
+    size = (min(rows, crop_rows) * ratio.numerator, min(columns, crop_columns) * ratio.numerator)
+    for transform in (PairedRandomCrop(size), PairedCenterCrop(size)):
+        cropped = transform(marked_sample(rows, columns, ratio, seed))
+        frames, spikes = cropped['blur'], cropped['spikes']
+        assert frames.shape[1:3] == size
+        assert Fraction(size[0], spikes.shape[2]) == Fraction(size[1], spikes.shape[3]) == ratio
+        for axis in (0, 1):
+            of_frames, of_spikes = frames[0, ..., axis], spikes[0, axis]
+            half = [840 // ratio.numerator, 840 // ratio.denominator]
+            edges = [
+                (part.min() - each, part.max() + each) for part, each in zip((of_frames, of_spikes), half, strict=True)
+            ]
+            assert edges[0] == edges[1]
+
+
+def test_without_spikes_any_size_is_cropped():
+    sample = coordinate_sample()
+    del sample['spikes']
+    cropped = PairedRandomCrop((7, 5))(sample)
+    assert cropped['blur'].shape == cropped['sharp'].shape == (2, 7, 5, 3)
+    assert 'spikes' not in cropped

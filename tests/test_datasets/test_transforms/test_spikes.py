@@ -1,7 +1,12 @@
 import numpy as np
+import pytest
 
+from vrtspike.datasets import IntegrateAndFire, PackedSpikes, write_spike_dat
 from vrtspike.datasets.representations import Voxel, tfp
-from vrtspike.datasets.transforms import BinSpikes, DropSpikes
+from vrtspike.datasets.sequence import SpikeWindow
+from vrtspike.datasets.transforms import BinSpikes, DropSpikes, PairedRandomFlip, RandomThreshold
+from vrtspike.datasets.transforms.spikes import with_threshold
+from vrtspike.errors import ConfigError
 
 
 def sample(threshold=2.0):
@@ -34,3 +39,68 @@ def test_dropped_spikes_are_zero_before_and_after_binning():
     assert binned['spikes'].shape == (3, 32, 2, 4)
     assert not binned['spikes'].any()
     assert not BinSpikes()(raw)['spikes'].any()
+
+
+def raw_sample(threshold=1.0, light=0.5, seed=0):
+    camera = IntegrateAndFire(8, 16, threshold, np.random.default_rng(1))
+    spikes = camera.run(np.full((400, 8, 16), light, np.float32)).reshape(2, 200, 8, 16)
+    return {'spikes': spikes, 'meta': {'threshold': threshold, 'name': 'x'}, 'rng': np.random.default_rng(seed)}
+
+
+@pytest.mark.parametrize('factor', [1.0, 1.7, 2.0, 4.0])
+def test_a_raised_threshold_keeps_the_light_in_fewer_spikes(factor):
+    raised = RandomThreshold((factor, factor))(raw_sample())
+    assert raised['meta'] == {'threshold': pytest.approx(factor), 'name': 'x'}
+    assert raised['spikes'].dtype == np.uint8
+    np.testing.assert_allclose(raised['spikes'].mean(), 0.5 / factor, rtol=0.02)
+    np.testing.assert_allclose(BinSpikes()(raised)['spikes'].mean(axis=(0, 1)), 0.5, atol=factor / 200 + 1e-3)
+
+
+def test_a_raised_threshold_is_that_of_a_camera_which_has_it():
+    """Thinning by n keeps every n-th spike, as an integrate-and-fire pixel does whose threshold is n times as high."""
+    spikes = raw_sample(light=0.9)['spikes'][0]
+    thinned = with_threshold(spikes, 3.0, np.random.default_rng(0))
+    kept = np.diff(np.cumsum(spikes, axis=0)[:, 0, 0][np.flatnonzero(thinned[:, 0, 0])])
+    assert set(kept.tolist()) == {3}
+
+
+def test_a_factor_of_one_changes_nothing():
+    sample = raw_sample()
+    np.testing.assert_array_equal(RandomThreshold((1, 1))(sample)['spikes'], sample['spikes'])
+
+
+def test_factors_follow_the_generator_and_fill_their_range():
+    found = [RandomThreshold((1, 4))(raw_sample(seed=seed))['meta']['threshold'] for seed in range(60)]
+    assert RandomThreshold((1, 4))(raw_sample(seed=3))['meta']['threshold'] == found[3]
+    assert 1 <= min(found) < 1.3
+    assert 3 < max(found) <= 4
+    assert 1.7 < np.median(found) < 2.4
+
+
+def test_the_meta_of_other_samples_stays():
+    sample = raw_sample()
+    RandomThreshold((2, 2))(sample)
+    assert sample['meta']['threshold'] == 1.0
+
+
+@pytest.mark.parametrize('factors', [(0.5, 2), (3, 2), (1,)])
+def test_factors_below_one_cannot_be_had(factors):
+    with pytest.raises(ConfigError, match='RandomThreshold got factors='):
+        RandomThreshold(factors)
+
+
+def test_binned_spikes_cannot_be_thinned():
+    with pytest.raises(ConfigError, match='put it before BinSpikes'):
+        RandomThreshold()(BinSpikes()(raw_sample()))
+
+
+@pytest.mark.parametrize('transform', [RandomThreshold((2, 2)), BinSpikes(), DropSpikes(), PairedRandomFlip()])
+def test_transforms_take_spikes_that_are_still_packed(tmp_path, transform):
+    spikes = raw_sample()['spikes']
+    for i, exposure in enumerate(spikes):
+        write_spike_dat(tmp_path / f'{i}.dat', exposure)
+    windows = [SpikeWindow(tmp_path / f'{i}.dat', 0, 200) for i in range(2)]
+    frames = {kind: np.zeros((2, 16, 16, 3), np.uint8) for kind in ('blur', 'sharp')}
+    packed = PackedSpikes(windows, (8, 16), (0, 8), (0, 16))
+    found, expected = (transform({**raw_sample(), **frames, 'spikes': each})['spikes'] for each in (packed, spikes))
+    np.testing.assert_array_equal(np.asarray(found), expected)

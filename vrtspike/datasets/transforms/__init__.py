@@ -3,6 +3,14 @@
 from vrtspike.datasets.transforms.crops import PairedCenterCrop, PairedRandomCrop
 from vrtspike.datasets.transforms.flips import PairedRandomFlip
 from vrtspike.datasets.transforms.packing import PackClip
-from vrtspike.datasets.transforms.spikes import BinSpikes, DropSpikes
+from vrtspike.datasets.transforms.spikes import BinSpikes, DropSpikes, RandomThreshold
 
-__all__ = ['BinSpikes', 'DropSpikes', 'PackClip', 'PairedCenterCrop', 'PairedRandomCrop', 'PairedRandomFlip']
+__all__ = [
+    'BinSpikes',
+    'DropSpikes',
+    'PackClip',
+    'PairedCenterCrop',
+    'PairedRandomCrop',
+    'PairedRandomFlip',
+    'RandomThreshold',
+]

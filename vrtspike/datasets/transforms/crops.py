@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+from vrtspike.datasets.sequence import FRAME_KINDS
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import TRANSFORMS
 
@@ -11,7 +14,8 @@ class PairedRandomCrop:
     """Crop a random part of the frames, and exactly its part of the spikes.
 
     Args:
-        size: Side, or (height, width), in pixels of RGB; a multiple of the RGB to spike ratio.
+        size: Side, or (height, width), in pixels of RGB; where RGB has a / b times as many pixels a side
+            as the spikes, a multiple of a.
     """
 
     def __init__(self, size: int | tuple[int, int]) -> None:
@@ -19,8 +23,8 @@ class PairedRandomCrop:
 
     def __call__(self, results: dict) -> dict:
         """Crop ``blur``, ``sharp`` and raw or binned ``spikes``; draws from ``results['rng']``."""
-        free = free_spike_pixels(results, self.size)
-        top, left = (int(results['rng'].integers(pixels + 1)) for pixels in free)
+        free = free_cells(results, self.size)
+        top, left = (int(results['rng'].integers(cells + 1)) for cells in free)
         return crop(results, top, left, self.size)
 
 
@@ -39,7 +43,7 @@ class PairedCenterCrop:
         """Crop ``blur``, ``sharp`` and raw or binned ``spikes``."""
         if self.size is None:
             return results
-        top, left = (pixels // 2 for pixels in free_spike_pixels(results, self.size))
+        top, left = (cells // 2 for cells in free_cells(results, self.size))
         return crop(results, top, left, self.size)
 
 
@@ -51,43 +55,52 @@ def as_size(size: int | tuple[int, int]) -> tuple[int, int]:
     return pair
 
 
-def rgb_per_spike_pixel(results: dict) -> int:
-    """Return how many RGB pixels lie along one spike pixel."""
+def rgb_per_spike_pixel(results: dict) -> Fraction:
+    """Return how many RGB pixels lie along one spike pixel; 1 where the sample has no spikes."""
+    if 'spikes' not in results:
+        return Fraction(1)
     height, width = results['blur'].shape[1:3]
     spike_height, spike_width = results['spikes'].shape[-2:]
-    ratio = height // spike_height
-    if ratio < 1 or (height, width) != (ratio * spike_height, ratio * spike_width):
+    ratio = Fraction(height, spike_height)
+    if ratio != Fraction(width, spike_width):
         raise DataError(
             f'{describe(results)} has frames of {height} x {width} and spikes of {spike_height} x {spike_width}: '
-            'the frames must be a whole number of times larger, the same in both directions'
+            'frames and spikes must be related by one scale, the same in both directions'
         )
     return ratio
 
 
-def free_spike_pixels(results: dict, size: tuple[int, int]) -> tuple[int, int]:
-    """Return by how many spike pixels the frame exceeds a crop of ``size`` RGB pixels, vertically, horizontally."""
+def free_cells(results: dict, size: tuple[int, int]) -> tuple[int, int]:
+    """Return by how many cells the frame exceeds a crop of ``size`` RGB pixels, vertically and horizontally.
+
+    A cell is the smallest square that both grids fill with whole pixels: of the ratio's numerator of RGB pixels a side,
+    and of its denominator of spike pixels.
+    """
     height, width = results['blur'].shape[1:3]
-    ratio = rgb_per_spike_pixel(results)
+    cell = rgb_per_spike_pixel(results).numerator
     if size[0] > height or size[1] > width:
         raise DataError(
             f'a crop of {size[0]} x {size[1]} does not fit into the {height} x {width} frames of '
             f'{describe(results)}: choose a smaller crop or larger frames'
         )
-    if size[0] % ratio or size[1] % ratio:
+    if size[0] % cell or size[1] % cell:
         raise ConfigError(
-            f'a crop of {size[0]} x {size[1]} has no spike crop of whole pixels: expected multiples of {ratio}, the '
-            f'ratio of RGB to spike pixels in {describe(results)}'
+            f'a crop of {size[0]} x {size[1]} has no spike crop of whole pixels: expected multiples of {cell}, since '
+            f'RGB has {rgb_per_spike_pixel(results)} times as many pixels as the spikes in {describe(results)}'
         )
-    return (height - size[0]) // ratio, (width - size[1]) // ratio
+    return (height - size[0]) // cell, (width - size[1]) // cell
 
 
 def crop(results: dict, top: int, left: int, size: tuple[int, int]) -> dict:
-    """Crop ``size`` RGB pixels from the spike pixel (top, left) on."""
+    """Crop ``size`` RGB pixels from the cell (top, left) on."""
     ratio = rgb_per_spike_pixel(results)
-    rgb = tuple(slice(start * ratio, start * ratio + length) for start, length in zip((top, left), size, strict=True))
-    spike = tuple(slice(start, start + length // ratio) for start, length in zip((top, left), size, strict=True))
-    cropped = {key: results[key][(slice(None), *rgb)] for key in ('blur', 'sharp')}
-    return {**results, **cropped, 'spikes': results['spikes'][(..., *spike)]}
+    starts = [cell * ratio.numerator for cell in (top, left)]
+    rgb = [slice(start, start + length) for start, length in zip(starts, size, strict=True)]
+    cropped = {kind: results[kind][(slice(None), *rgb)] for kind in FRAME_KINDS if kind in results}
+    if 'spikes' in results:
+        spike = [slice(int(part.start / ratio), int(part.stop / ratio)) for part in rgb]
+        cropped['spikes'] = results['spikes'][(..., *spike)]
+    return {**results, **cropped}
 
 
 def describe(results: dict) -> str:

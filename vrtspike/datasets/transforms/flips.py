@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vrtspike.datasets.sequence import FRAME_KINDS
 from vrtspike.datasets.transforms.crops import describe
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import TRANSFORMS
@@ -41,12 +42,10 @@ class PairedRandomFlip:
                 f'PairedRandomFlip transposes square frames only, {describe(results)} has {height} x {width}: '
                 'crop to a square first, or set transpose=0'
             )
-        return {
-            **results,
-            'blur': flip(results['blur'], chosen, 1),
-            'sharp': flip(results['sharp'], chosen, 1),
-            'spikes': flip(results['spikes'], chosen, 2),
-        }
+        flipped = {kind: flip(results[kind], chosen, 1) for kind in FRAME_KINDS if kind in results}
+        if 'spikes' in results:
+            flipped['spikes'] = flip(np.asarray(results['spikes']), chosen, 2)
+        return {**results, **flipped}
 
 
 def flip(array: np.ndarray, chosen: set[str], rows: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from vrtspike.datasets.sequence import FRAME_KINDS
 from vrtspike.errors import ConfigError
 from vrtspike.registry import TRANSFORMS
 
@@ -14,14 +15,21 @@ class PackClip:
     """Turn the arrays of the pipeline into the tensors of a sample; :mod:`vrtspike.datasets.clips` lists both."""
 
     def __call__(self, results: dict) -> dict:
-        """Return ``blur``, ``sharp``, ``spikes`` and ``meta`` alone; frames become (T, 3, H, W)."""
-        if results['spikes'].dtype != np.float32:
-            raise ConfigError(
-                f"PackClip got raw spikes ({results['spikes'].dtype}), expected float32: put dict(type='BinSpikes') "
-                'before it in the pipeline'
-            )
-        frames = {key: as_tensor(results[key].transpose(0, 3, 1, 2)) for key in ('blur', 'sharp')}
-        return dict(**frames, spikes=as_tensor(results['spikes']), meta=results['meta'])
+        """Return ``meta`` and what there is of ``blur``, ``sharp`` and ``spikes``; frames become (T, 3, H, W)."""
+        packed = {kind: as_tensor(results[kind].transpose(0, 3, 1, 2)) for kind in FRAME_KINDS if kind in results}
+        if 'spikes' in results:
+            packed['spikes'] = as_tensor(require_binned(results['spikes']))
+        return {**packed, 'meta': results['meta']}
+
+
+def require_binned(spikes: np.ndarray) -> np.ndarray:
+    """Return spikes that a representation has made float32; raw ones are a mistake in the pipeline."""
+    if spikes.dtype != np.float32:
+        raise ConfigError(
+            f"PackClip got raw spikes ({spikes.dtype}), expected float32: put dict(type='BinSpikes') before it in the "
+            'pipeline'
+        )
+    return spikes
 
 
 def as_tensor(array: np.ndarray) -> torch.Tensor:

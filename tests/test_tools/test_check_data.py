@@ -1,0 +1,95 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+from vrtspike.testing.data_sets import write_gopro, write_rgb
+
+TOOL = Path(__file__).parents[2] / 'tools/check_data.py'
+
+
+def run(*arguments):
+    environment = os.environ | {'OMP_NUM_THREADS': '1'}
+    command = [sys.executable, str(TOOL), *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope='module')
+def gopro(tmp_path_factory):
+    return write_gopro(tmp_path_factory.mktemp('gopro'))
+
+
+def cells(process, split):
+    """Return a split's row of the table."""
+    return next(line.split() for line in process.stdout.splitlines() if line.split()[:1] == [split])
+
+
+def test_a_sound_data_set_is_summed_up_and_pictured(gopro, tmp_path):
+    sheet = tmp_path / 'sheet.png'
+    process = run(gopro, '--options', 'spike_size=[32,32]', '--thorough', '--thumbnails', sheet)
+    assert process.returncode == 0, process.stderr
+    assert f'{gopro} as GoProSpike' in process.stdout
+    row = cells(process, 'train')
+    assert row[:4] == ['train', '2', '12', '4']
+    assert row[4:11] == ['64', 'x', '64', '32', 'x', '32', '56']
+    assert float(row[12]) == pytest.approx(1, abs=0.05)
+    assert 'Nothing is wrong with its files' in process.stdout
+    # Three videos below each other, five panels each.
+    height, width, _ = cv2.imread(str(sheet)).shape
+    assert height % 3 == 0
+    assert width > 5 * 64
+
+
+def test_clips_without_spikes_have_no_spike_columns(tmp_path):
+    process = run(write_rgb(tmp_path / 'rgb'), '--thumbnails', tmp_path / 'rgb.jpg')
+    assert process.returncode == 0, process.stderr
+    assert cells(process, 'val')[-5:] == ['-'] * 5
+    assert (tmp_path / 'rgb.jpg').is_file()
+
+
+def test_everything_that_is_wrong_is_listed(gopro, tmp_path):
+    copy = shutil.copytree(gopro, tmp_path / 'copy')
+    (copy / 'GOPRO_Large' / 'train' / 'GOPR0372_07_00' / 'sharp' / '000002.png').unlink()
+    (copy / 'GOPRO_Large_spike_seq' / 'test' / 'GOPR0384_11_00' / 'spike' / '000001.dat').write_bytes(b'short')
+    process = run(copy, '--options', 'spike_size=[32,32]')
+    assert process.returncode == 1
+    assert 'Traceback' not in process.stderr
+    assert '  - train: ' in process.stderr
+    assert '000002.png is missing' in process.stderr
+    assert '  - val: ' in process.stderr
+    assert '000001.dat has 5 bytes' in process.stderr
+    assert cells(process, 'train')[:3] == ['train', '2', '12']
+
+
+def test_only_a_thorough_check_reads_every_frame(gopro, tmp_path):
+    copy = shutil.copytree(gopro, tmp_path / 'copy')
+    (copy / 'GOPRO_Large' / 'train' / 'GOPR0374_11_01' / 'sharp' / '000005.png').write_bytes(b'no image')
+    assert run(copy, '--options', 'spike_size=[32,32]').returncode == 0
+    process = run(copy, '--options', 'spike_size=[32,32]', '--thorough')
+    assert process.returncode == 1
+    assert '000005.png is missing or damaged' in process.stderr
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'expected'),
+    [
+        (['.'], 'shows no layout that is known'),
+        (['.', '--options', 'type=RGBClips', 'steps=3'], 'steps'),
+    ],
+)
+def test_wrong_input_is_one_message(tmp_path, monkeypatch, arguments, expected):
+    monkeypatch.chdir(tmp_path)
+    process = run(*arguments)
+    assert process.returncode == 1
+    assert 'Traceback' not in process.stderr
+    assert expected in process.stderr
+
+
+def test_help_shows_examples():
+    process = run('--help')
+    assert process.returncode == 0
+    assert 'type=X4KSpike steps=65' in process.stdout

@@ -1,0 +1,100 @@
+"""Trains from every layout as users do, on miniature data sets: one line of the config selects the data."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vrtspike.testing.data_sets import write_gopro, write_recordings, write_rgb, write_x4k
+
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    'model.spike_encoder.channels': 8,
+    'train_cfg.max_iters': 2,
+    'train_dataloader.batch_size': 1,
+    'train_dataloader.num_workers': 0,
+    'train_dataloader.persistent_workers': False,
+    'train_dataloader.dataset.pipeline.0.size': 16,
+    'val_dataloader.dataset.pipeline.0.size': 16,
+    'param_scheduler.0.end': 1,
+    'param_scheduler.1.begin': 1,
+}
+
+
+def train(tmp_path, **options):
+    """Train two iterations; return the finished process."""
+    values = [f'{key}={value}' for key, value in {**SMALL, **options}.items()]
+    command = [
+        sys.executable,
+        ROOT / 'tools/train.py',
+        ROOT / 'configs/vrt_spike_tiny.py',
+        '--work-dir',
+        tmp_path / 'run',
+    ]
+    return subprocess.run(
+        [*map(str, command), '--cfg-options', *values],
+        env=os.environ | {'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def report_of(process, tmp_path):
+    assert process.returncode == 0, process.stdout[-1000:] + process.stderr[-3000:]
+    return json.loads((tmp_path / 'run' / 'report.json').read_text())
+
+
+def test_gopro_spike(tmp_path):
+    root = write_gopro(tmp_path / 'data', frames=5)
+    options = {'data.type': 'GoProSpike', 'data.root': root, 'data.spike_size': '[32,32]'}
+    report = report_of(train(tmp_path, **options), tmp_path)
+    assert report['iterations'] == 2
+    assert [clip['clip'] for clip in report['validation']['clips']] == ['GOPR0384_11_00/000001']
+    # Played back, the spikes show the scene, at half the resolution and blurred by the exposure.
+    assert report['validation']['mean']['tfp_psnr_db'] > 15
+
+
+def test_x4k_spike_with_a_sample_that_cannot_be_read(tmp_path):
+    root = write_x4k(tmp_path / 'data', 33)
+    # Behind the first frame, whose header is checked when training starts.
+    (root / 'train_fullRGB' / '002' / 'occ008' / '0099.png').write_bytes(b'no image')
+    options = {'data.type': 'X4KSpike', 'data.root': root, 'data.steps': 33, 'train_cfg.max_iters': 4}
+    options |= {'param_scheduler.1.begin': 1, 'train_dataloader.dataset.on_bad_sample': 'skip'}
+    process = train(tmp_path, **options)
+    report = report_of(process, tmp_path)
+    # Two of the four clips hold the frame, and four iterations draw each clip once; substitutes may hit it again.
+    assert report['skipped_samples'] >= 2
+    assert '0099.png is missing or damaged' in process.stdout
+    assert f'{report["skipped_samples"]} samples were skipped' in process.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('write', 'options'),
+    [
+        (lambda root: write_gopro(root, 'svrt'), {'data.type': 'GoProSpike', 'data.spike_size': '[32,32]'}),
+        (lambda root: write_x4k(root, 65), {'data.type': 'X4KSpike', 'data.steps': 65}),
+        (
+            write_recordings,
+            {'data.type': 'SpikeCVRecording', 'data.steps_per_frame': 40, 'data.train': '[one]', 'data.val': '[two]'},
+        ),
+        (write_rgb, {'data.type': 'RGBClips', 'model.fusion': 'None'}),
+    ],
+    ids=['svrt', 'x4k65', 'spikecv', 'rgb'],
+)
+def test_every_other_layout(tmp_path, write, options):
+    report = report_of(train(tmp_path, **{'data.root': write(tmp_path / 'data')}, **options), tmp_path)
+    assert report['iterations'] == 2
+    assert ('tfp_psnr_db' in report['validation']['mean']) is (options['data.type'] != 'RGBClips')
+
+
+@pytest.mark.slow
+def test_clips_without_spikes_do_not_train_a_network_that_fuses_them(tmp_path):
+    process = train(tmp_path, **{'data.type': 'RGBClips', 'data.root': write_rgb(tmp_path / 'data')})
+    assert process.returncode == 1
+    assert 'Traceback' not in process.stderr
+    assert 'this network fuses spikes and got none: choose data with spikes' in process.stderr

@@ -1,0 +1,79 @@
+"""Make training data of an ordinary video: blurred frames, sharp frames and simulated spikes, in the processed layout.
+
+A run that was stopped goes on where it was when it is called again in the same way. Several videos of one size make
+one data set: call it for each, with the same --out.
+
+Examples:
+    python tools/simulate_spikes.py street.mp4 --out data/mine
+    python tools/simulate_spikes.py holdout.mp4 --out data/mine --split val
+    python tools/simulate_spikes.py frames_240fps/ --out data/mine --frames-per-exposure 8 --interpolation none
+    python tools/simulate_spikes.py street.mp4 --out data/noisy --threshold 2 --noise 0.001 --dead-time 1 --reset zero
+    python tools/train.py configs/vrt_spike_baseline.py --cfg-options data.type=ProcessedClips data.root=data/mine
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from vrtspike.cli import run_tool, tool_parser
+
+
+def parse_args() -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    parser.add_argument('video', type=Path, help='a video that OpenCV reads, or a folder of frames')
+    parser.add_argument('--out', type=Path, required=True, metavar='ROOT', help='the data set, made where absent')
+    parser.add_argument('--split', choices=['train', 'val'], default='train')
+    parser.add_argument('--name', help="of the sequence (default: the video's name)")
+    parser.add_argument(
+        '--frames-per-exposure', type=int, help='frames that one exposure covers (default: those of 1/30 s)'
+    )
+    parser.add_argument('--steps-per-frame', type=int, help='spike-camera steps in one exposure (default: 56)')
+    parser.add_argument(
+        '--interpolation', choices=['flow', 'linear', 'none'], help='light between two frames (default: flow)'
+    )
+    parser.add_argument(
+        '--light', choices=['linear', 'encoded'], help='decode sRGB, or take values as light (default: linear)'
+    )
+    parser.add_argument('--threshold', type=float, help='charge at which a pixel fires (default: 1)')
+    parser.add_argument('--ratio', dest='rgb_per_spike_pixel', type=int, help='RGB per spike pixel (default: 2)')
+    parser.add_argument(
+        '--reset', choices=['subtract', 'zero', 'modulo'], help='what a spike leaves of the charge (default: subtract)'
+    )
+    parser.add_argument('--noise', type=float, help='false spikes per pixel and step (default: 0)')
+    parser.add_argument('--dead-time', type=int, help='steps for which a pixel is blind after a spike (default: 0)')
+    parser.add_argument('--seed', type=int, help='of initial charges and noise (default: 0)')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    from dataclasses import fields
+
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from vrtspike.datasets.video import video_info
+    from vrtspike.datasets.video_simulation import SimulationSettings, default_frames_per_exposure, simulate_sequence
+
+    given = {field.name: getattr(args, field.name) for field in fields(SimulationSettings)}
+    given = {name: value for name, value in given.items() if value is not None}
+    if 'frames_per_exposure' not in given:
+        given['frames_per_exposure'] = default_frames_per_exposure(video_info(args.video))
+    settings = SimulationSettings(**given)
+    name = args.name or (args.video.resolve().name if args.video.is_dir() else args.video.stem)
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task('simulating exposures', total=None)
+        folder = simulate_sequence(
+            args.video, args.out, args.split, name, settings,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
+    count = sum(1 for _ in (folder / 'spike').iterdir())
+    print(
+        f'{folder}: {count} frames, each of {settings.frames_per_exposure} frames of the video and '
+        f'{settings.steps_per_frame} steps of the spike camera'
+    )
+
+
+if __name__ == '__main__':
+    run_tool(main)

@@ -1,0 +1,118 @@
+"""Look at a clip before training on it: blurred, spikes played back (TFP), from intervals (TFI), as a raster, sharp.
+
+CLIP is the folder of a data set, of which --sequence names a video; the folder of one video in the processed layout; or
+a bare .dat file with its --size. Writes a contact sheet with one row per frame, or a moving picture.
+
+Examples:
+    python tools/view.py data/demo --out demo.png
+    python tools/view.py data/demo/val/000_chelsea --out chelsea.gif
+    python tools/view.py /data/gopro --sequence GOPR0384_11_00 --split val --first 10 --frames 8 --out clip.mp4
+    python tools/view.py /data/x4k --options steps=65 threshold=2 --out x4k.png
+    python tools/view.py recording.dat --size 250 400 --steps-per-frame 100 --out recording.gif
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vrtspike.cli import add_source_argument, run_tool, tool_parser
+from vrtspike.errors import ConfigError, DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from vrtspike.datasets import Sequence
+
+
+def parse_args() -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    parser.add_argument('clip', type=Path, help='a data set, a video of one, or a .dat file')
+    parser.add_argument('--out', type=Path, required=True, help='a .png or .jpg sheet, or a .mp4 or .gif')
+    parser.add_argument('--sequence', metavar='NAME', help='video of the data set (default: its first)')
+    parser.add_argument('--split', choices=['train', 'val'], help='(default: train, or the one that is there)')
+    add_source_argument(parser)
+    parser.add_argument('--first', type=int, default=0, help='position of the first frame (default: 0)')
+    parser.add_argument('--frames', type=int, help='how many (default: 5 on a sheet, all of a moving picture)')
+    parser.add_argument('--fps', type=float, default=8.0, help='pictures per second (default: 8)')
+    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help='of the spikes in a .dat file')
+    parser.add_argument('--steps-per-frame', type=int, default=56, help='cut a .dat file so (default: 56)')
+    parser.add_argument('--threshold', type=float, default=1.0, help='of the camera of a .dat file (default: 1)')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    from rich.progress import track
+
+    from vrtspike.visualization.sequences import SHEET_SUFFIXES, require_suffix, rows, write_pictures
+
+    require_suffix(args.out)
+    sequence = chosen(args)
+    count = args.frames or (5 if args.out.suffix in SHEET_SUFFIXES else len(sequence.stems))
+    positions = range(len(sequence.stems))[args.first : args.first + count] if args.first >= 0 else []
+    if not positions:
+        raise ConfigError(
+            f'{sequence.name} has {len(sequence.stems)} frames; --first {args.first} --frames {count} chooses none'
+        )
+    write_pictures(args.out, rows(sequence, track(positions, description='drawing frames')), args.fps)
+    print(f'{args.out}: {len(positions)} frames of {sequence.name}')
+
+
+def chosen(args: argparse.Namespace) -> Sequence:
+    """Return the video that the arguments name."""
+    from vrtspike.datasets import detect_source
+
+    if args.clip.is_file():
+        return bare_recording(args)
+    root, name, split = args.clip, args.sequence, args.split
+    if (root / 'blur').is_dir() and root.parent.name in ('train', 'val'):
+        root, name, split = root.parents[1], root.name, root.parent.name
+    source = detect_source(root, args.options)
+    sequences = {sequence.name: sequence for sequence in listed(source, split)}
+    if not sequences:
+        raise DataError(f'{root} has no videos in {split or "either split"}')
+    if name is not None and name not in sequences:
+        raise ConfigError(f'{root} has no video {name!r}{did_you_mean(name, sequences)}')
+    return sequences[name] if name else next(iter(sequences.values()))
+
+
+def listed(source: object, split: str | None) -> list[Sequence]:
+    """Return the videos of one split, or those of each that is there."""
+    if split:
+        return source.sequences(split)
+    found, errors = [], []
+    for each in ('train', 'val'):
+        try:
+            found += source.sequences(each)
+        except DataError as error:
+            errors.append(error)
+    if not found and errors:
+        raise errors[0]
+    return found
+
+
+def bare_recording(args: argparse.Namespace) -> Sequence:
+    """Return a `.dat` file as a video of exposures without a gap."""
+    import numpy as np
+
+    from vrtspike.datasets import Sequence, count_spike_steps
+
+    if args.size is None:
+        raise ConfigError(f'{args.clip} does not know its size: give --size HEIGHT WIDTH')
+    steps = count_spike_steps(args.clip, *args.size)
+    length = min(args.steps_per_frame, steps)
+    return Sequence(
+        args.clip.stem,
+        None,
+        None,
+        args.clip,
+        stems=np.array([f'{i:06d}' for i in range(steps // length)]),
+        spike_size=tuple(args.size),
+        threshold=args.threshold,
+        steps=length,
+        interval=length,
+    )
+
+
+if __name__ == '__main__':
+    run_tool(main)

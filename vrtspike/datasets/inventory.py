@@ -1,0 +1,88 @@
+"""What a data set holds and what is wrong with it, split by split, for people who look before they train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from vrtspike.datasets.checks import find_problems, image_size
+from vrtspike.datasets.clips import read_frames
+from vrtspike.datasets.exposure import Suggestion, suggest_threshold
+from vrtspike.datasets.packed import packed_spikes
+from vrtspike.datasets.sequence import Sequence
+from vrtspike.errors import DataError
+
+SPLITS = ('train', 'val')
+
+
+@dataclass
+class SplitInventory:
+    """One split of a data set.
+
+    Args:
+        split: ``'train'`` or ``'val'``.
+        sequences: Its videos; empty where they cannot be listed.
+        problems: What is wrong, one message each.
+        frame_sizes: (height, width) of the videos' first frames, each once.
+        suggestion: The threshold that the first video's light suggests; None where that cannot be told.
+    """
+
+    split: str
+    sequences: list[Sequence] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    frame_sizes: list[tuple[int, int]] = field(default_factory=list)
+    suggestion: Suggestion | None = None
+
+    @property
+    def frames(self) -> int:
+        """Frames of all videos."""
+        return sum(len(sequence.stems) for sequence in self.sequences)
+
+    def clips(self, clip_len: int) -> int:
+        """Return how many clips of ``clip_len`` frames the videos have."""
+        return sum(max(len(sequence.stems) - clip_len + 1, 0) for sequence in self.sequences)
+
+
+def take_inventory(source: Any, clip_len: int) -> list[SplitInventory]:
+    """Return what is in both splits of a source and what a data set built of it would refuse."""
+    return [inventory_of(source, split, clip_len) for split in SPLITS]
+
+
+def inventory_of(source: Any, split: str, clip_len: int) -> SplitInventory:
+    """Return what is in one split."""
+    found = SplitInventory(split)
+    try:
+        found.sequences = source.sequences(split)
+    except DataError as error:
+        found.problems.append(str(error))
+        return found
+    found.problems = find_problems(source, split, found.sequences, clip_len)
+    if not found.problems:
+        found.suggestion = suggest_threshold(found.sequences[0])
+        found.frame_sizes = sorted({size for sequence in found.sequences for size in first_frame_size(sequence)})
+    return found
+
+
+def first_frame_size(sequence: Sequence) -> list[tuple[int, int]]:
+    """Return the (height, width) of a video's first frame; nothing where it has spikes alone."""
+    stem = sequence.stems[0].item()
+    return [image_size(sequence.image_path(kind, stem)) for kind in list(sequence.frame_folders)[:1]]
+
+
+def damaged_frames(sequence: Sequence) -> Iterator[str | None]:
+    """Read every frame and every spike of a video; yield for each position what is wrong with it, or None."""
+    for position in range(len(sequence.stems)):
+        one = range(position, position + 1)
+        try:
+            frames = read_frames(sequence, one)
+            if position == 0:
+                first = frames
+            changed = [kind for kind in frames if frames[kind].shape != first[kind].shape]
+            if sequence.spike is not None:
+                packed_spikes(sequence, one)[0]
+        except DataError as error:
+            yield str(error)
+            continue
+        stem = sequence.stems[position].item()
+        yield f'{sequence.image_path(changed[0], stem)} has another size than the first frame' if changed else None

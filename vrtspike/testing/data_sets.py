@@ -1,0 +1,121 @@
+"""Miniature data sets in every layout that is read, a few frames of a drifting pattern each: for tests without data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from vrtspike.datasets.images import write_image
+from vrtspike.datasets.photographs import encode_srgb, luminance
+from vrtspike.datasets.simulator import IntegrateAndFire
+from vrtspike.datasets.spike_dat import write_spike_dat
+
+RGB_PER_SPIKE_PIXEL = 2
+
+
+class DriftingPattern:
+    """A camera before a coloured pattern that drifts to the right; it exposes one frame after the other.
+
+    Args:
+        size: (height, width) of the frames; spikes have half of it.
+        seed: Of the spike camera's charges.
+        threshold: Of the spike camera.
+    """
+
+    def __init__(self, size: tuple[int, int], seed: int = 0, threshold: float = 1.0) -> None:
+        self.rows, self.columns = np.indices(size, dtype=np.float32)
+        spike_size = (length // RGB_PER_SPIKE_PIXEL for length in size)
+        self.camera = IntegrateAndFire(*spike_size, threshold, np.random.default_rng(seed))
+        self.time = 0.0
+
+    def light(self, time: float) -> np.ndarray:
+        """Return the linear light (H, W, 3) float32 at ``time`` in frames."""
+        waves = [np.sin(self.columns / 3 - 2 * time + shift) * np.cos(self.rows / 4) for shift in (0, 1, 2)]
+        return 0.4 + 0.3 * np.stack(waves, axis=-1)
+
+    def expose(self, steps: int, before: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return blurred and sharp frame (H, W, 3) uint8, and spikes of ``before``, exposure, and again ``before``."""
+        instants = self.time + (np.arange(steps + 2 * before) + 0.5 - before) / steps
+        lights = [self.light(instant) for instant in instants]
+        half = RGB_PER_SPIKE_PIXEL
+        small = [luminance(light[::half, ::half] / 2 + light[1::half, 1::half] / 2) for light in lights]
+        blur = np.mean(lights[before : before + steps], axis=0)
+        sharp = self.light(self.time + 0.5)
+        self.time += 1
+        blur, sharp = (np.rint(encode_srgb(light) * 255).astype(np.uint8) for light in (blur, sharp))
+        return blur, sharp, self.camera.run(np.stack(small))
+
+
+def write_frames(
+    folders: dict[str, Path],
+    stems: list[str],
+    size: tuple[int, int],
+    steps: int,
+    before: int = 0,
+    seed: int = 0,
+    threshold: float = 1.0,
+) -> None:
+    """Write one video into the folders for ``'blur'``, ``'sharp'`` and, where given, ``'spike'``."""
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    scene = DriftingPattern(size, seed, threshold)
+    for stem in stems:
+        blur, sharp, spikes = scene.expose(steps, before)
+        write_image(folders['blur'] / f'{stem}.png', blur)
+        write_image(folders['sharp'] / f'{stem}.png', sharp)
+        if 'spike' in folders:
+            write_spike_dat(folders['spike'] / f'{stem}.dat', spikes)
+
+
+def write_gopro(root: Path, layout: str = 'gopro', size: tuple[int, int] = (64, 64), frames: int = 6) -> Path:
+    """Write GoPro-Spike in one of its layouts, two training clips (56 and 88 steps in a file) and a test clip."""
+    for split, clips in {'train': ('GOPR0372_07_00', 'GOPR0374_11_01'), 'test': ('GOPR0384_11_00',)}.items():
+        for clip in clips:
+            large = root / 'GOPRO_Large'
+            folders = {'blur': large / split / clip / 'blur_gamma', 'sharp': large / split / clip / 'sharp'}
+            if layout == 'svrt':
+                folders = {'blur': large / f'{split}_GT_blurred' / clip, 'sharp': large / f'{split}_GT' / clip}
+            folders['spike'] = root / 'GOPRO_Large_spike_seq' / split / clip / 'spike'
+            before = (8 * int(clip.split('_')[1]) - 56) // 2
+            write_frames(folders, [f'{i:06d}' for i in range(1, frames + 1)], size, 56, before)
+    return root
+
+
+def write_x4k(root: Path, steps: int = 33, size: tuple[int, int] = (64, 64), frames: int = 6) -> Path:
+    """Write X4K-Spike, two training sequences and a validation one; sharp frames exist between the blurred ones too."""
+    for split, names in {'train': ('002/occ008', '003/occ010'), 'val': ('Type1/TEST01',)}.items():
+        for name in names:
+            kinds = {'blur': f'blurry_{steps}', 'sharp': 'fullRGB', 'spike': f'spike_2xds_{steps}'}
+            folders = {kind: root / f'{split}_{folder}' / name for kind, folder in kinds.items()}
+            write_frames(folders, [f'{i * steps:04d}' for i in range(frames)], size, steps)
+            write_image(folders['sharp'] / '9999.png', np.zeros((*size, 3), np.uint8))
+    return root
+
+
+def write_rgb(root: Path, size: tuple[int, int] = (64, 64), frames: int = 6) -> Path:
+    """Write RGB clips without spikes, one of each split."""
+    for split in ('train', 'val'):
+        folders = {kind: root / split / f'{split}_video' / kind for kind in ('blur', 'sharp')}
+        write_frames(folders, [f'{i:05d}' for i in range(frames)], size, 8)
+    return root
+
+
+def write_recordings(root: Path, size: tuple[int, int] = (64, 64), frames: int = 6, steps: int = 40) -> Path:
+    """Write two SpikeCV recordings, ``one`` and ``two``, with frames beside them."""
+    for name in ('one', 'two'):
+        folders = {kind: root / name / kind for kind in ('blur', 'sharp')}
+        for folder in folders.values():
+            folder.mkdir(parents=True)
+        scene, spikes = DriftingPattern(size), []
+        for i in range(frames):
+            blur, sharp, part = scene.expose(steps)
+            write_image(folders['blur'] / f'{i:05d}.png', blur)
+            write_image(folders['sharp'] / f'{i:05d}.png', sharp)
+            spikes.append(part)
+        write_spike_dat(root / name / 'spikes.dat', np.concatenate(spikes))
+    height, width = (length // RGB_PER_SPIKE_PIXEL for length in size)
+    config = {'filename': 'one', 'spike_w': width, 'spike_h': height, 'is_labeled': False}
+    (root / 'config.yaml').write_text(yaml.safe_dump(config), encoding='utf-8')
+    return root
