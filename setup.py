@@ -27,6 +27,8 @@ REQUIRES = [
     'scikit-image>=0.24',
     'rich>=13',
     'matplotlib>=3.8',
+    # Reads a million records of stage costs in seconds, and checks them against their schema on the way.
+    'msgspec>=0.19',
 ]
 EXTRAS = {
     'test': ['pytest>=8', 'pytest-xdist>=3', 'hypothesis>=6', 'jsonschema>=4', 'packaging>=23', 'setuptools>=68'],
@@ -34,6 +36,7 @@ EXTRAS = {
     'tensorboard': ['tensorboard>=2.16'],
     'wandb': ['wandb>=0.17'],
     'torchvision': ['torchvision>=0.26'],
+    'lpips': ['lpips>=0.1.4'],
     'triton': ['triton>=3.6; sys_platform == "linux"'],  # CUDA builds of torch bring it along
 }
 EXTRAS['dev'] += EXTRAS['test']
@@ -67,7 +70,11 @@ setup(
     ],
     python_requires='>=3.10',
     packages=find_packages(include=['vrtspike', 'vrtspike.*']),
-    package_data={'vrtspike.models': ['weights/*.pth'], 'vrtspike.profiling': ['*.schema.json']},
+    package_data={
+        'vrtspike.models': ['weights/*.pth'],
+        'vrtspike.profiling': ['*.schema.json'],
+        'vrtspike.visualization': ['*.html'],
+    },
     cmdclass={'build_py': BuildWithMim},
     install_requires=REQUIRES,
     extras_require=EXTRAS,

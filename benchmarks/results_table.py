@@ -16,7 +16,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-BEGIN, END = '<!-- results:begin -->', '<!-- results:end -->'
 HEADINGS = {
     'README.md': (
         'command', 'iterations', 'parameters', 'blurred dB', 'restored dB', 'gain dB', 'blurred SSIM', 'restored SSIM',
@@ -89,14 +88,15 @@ def device(found: dict) -> str:
     return f'{found["name"]}, {found["threads"]} threads' if 'threads' in found else found['name']
 
 
-def update(readme: Path, text: str, check: bool) -> bool:
-    """Put ``text`` between the markers of ``readme`` unless only asked to check; return whether it differs."""
+def update(readme: Path, text: str, check: bool, name: str = 'results') -> bool:
+    """Put ``text`` between the markers ``name`` of ``readme`` unless only asked to check; return whether it differs."""
+    begin, end = f'<!-- {name}:begin -->', f'<!-- {name}:end -->'
     old = readme.read_text(encoding='utf-8')
-    if old.count(BEGIN) != 1 or old.count(END) != 1:
-        sys.exit(f'{readme} needs {BEGIN} and {END} once each, to say where the table goes')
-    before, rest = old.split(BEGIN)
-    after = rest.split(END)[1]
-    new = f'{before}{BEGIN}\n{text}\n{END}{after}'
+    if old.count(begin) != 1 or old.count(end) != 1:
+        sys.exit(f'{readme} needs {begin} and {end} once each, to say where the text goes')
+    before, rest = old.split(begin)
+    after = rest.split(end)[1]
+    new = f'{before}{begin}\n{text}\n{end}{after}'
     if new != old and not check:
         readme.write_text(new, encoding='utf-8')
     return new != old

@@ -12,6 +12,7 @@ Examples:
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import subprocess
 import sys
@@ -89,12 +90,12 @@ def load_published(folder: Path, size: int, device) -> tuple[Callable, str]:
     except (ImportError, RuntimeError):
         lent = lend_deform_conv2d(size, device)
     if sys.version_info >= (3, 12):
-        import setuptools  # noqa: F401 - brings back distutils, which the clone imports
+        importlib.import_module('setuptools')  # brings back distutils, which the clone imports
     sys.path.insert(0, str(folder.resolve()))
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        from models.network_vrt import VRT
-    return VRT, lent
+        network = importlib.import_module('models.network_vrt').VRT
+    return network, lent
 
 
 def lend_deform_conv2d(size: int, device) -> str:

@@ -1,6 +1,7 @@
 """What all tests share: which of them run here, and on how many threads."""
 
 import os
+import shutil
 
 import pytest
 import torch
@@ -24,6 +25,8 @@ def pytest_collection_modifyitems(config, items):
         reasons['slow'] = 'slow: run with --slow'
     if not torch.cuda.is_available():
         reasons['gpu'] = 'needs a CUDA device'
+    if not any(map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))):
+        reasons['browser'] = 'needs chromium: apt-get install chromium'
     for item in items:
         for marker, reason in reasons.items():
             if marker in item.keywords:

@@ -1,6 +1,8 @@
+import cv2
+import numpy as np
 import pytest
 
-from vrtspike.files import written_aside
+from vrtspike.files import write_png, written_aside
 
 
 def test_the_file_appears_whole_and_alone(tmp_path):
@@ -28,3 +30,10 @@ def test_an_error_leaves_the_old_file_and_no_other(tmp_path):
         write_half(path)
     assert path.read_text() == 'old'
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_pictures_are_rgb(tmp_path):
+    red = np.zeros((2, 2, 3), np.uint8)
+    red[..., 0] = 255
+    write_png(tmp_path / 'red.png', red)
+    assert cv2.imread(str(tmp_path / 'red.png'))[0, 0].tolist() == [0, 0, 255]

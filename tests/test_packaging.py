@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 READMES = ('README.md', 'README_zh-CN.md')
 DOCUMENTS = sorted(path for pattern in ('*.md', 'docs/*.md', 'plugins/*.md') for path in ROOT.glob(pattern))
 CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/*.py'))
-# Backends that are used where they are installed.
-OPTIONAL = {'torchvision', 'triton'}
+# Backends and metrics that are used where they are installed.
+OPTIONAL = {'torchvision', 'triton', 'lpips'}
 
 
 def text_of(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from mmengine.config import DictAction
 
-from vrtspike.errors import VrtSpikeError
+from vrtspike.errors import ConfigError, VrtSpikeError
 
 
 def tool_parser(doc: str) -> argparse.ArgumentParser:
@@ -84,6 +84,38 @@ class OverrideAction(DictAction):
     def _parse_iterable(val: str) -> Any:
         is_list = ',' in val or val.strip().startswith(('(', '['))
         return DictAction._parse_iterable(val) if is_list else DictAction._parse_int_float_bool(val.strip('\'"'))
+
+
+def add_tiling_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add how clips are cut into tiles, which :func:`tiling_arguments` reads back."""
+    group = parser.add_argument_group('tiling', "what is not given is the config's model.tiling, or a whole frame")
+    group.add_argument('--tile', nargs='+', metavar='PIXELS', help="side, height and width, or 'auto' for free memory")
+    group.add_argument('--overlap', type=int, nargs='+', metavar='PIXELS', help='least overlap of tiles (default: 32)')
+    group.add_argument('--tile-frames', type=int, metavar='N', help="frames restored at once (default: the config's)")
+    group.add_argument('--frame-overlap', type=int, metavar='N', help='frames that these share at least (default: 2)')
+    group.add_argument('--blend', type=float, help='part of the overlap over which tiles fade, 0 to 1 (default: 0.5)')
+    group.add_argument('--tiles-per-batch', type=int, metavar='N', help='tiles restored at once (default: 1)')
+    group.add_argument('--precision', choices=['float32', 'bfloat16', 'float16'], help='of autocast (default: float32)')
+    group.add_argument('--ensemble', action='store_true', default=None, help='mean over eight reflections, 8x slower')
+
+
+def tiling_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what the command line says about tiling, as :func:`vrtspike.inference.restoring.tiling_of` takes it."""
+    given = {
+        'tile': None if args.tile in (None, ['auto']) else pair(args.tile, '--tile'),
+        'overlap': None if args.overlap is None else pair(args.overlap, '--overlap'),
+        'frames': args.tile_frames,
+        'frame_overlap': args.frame_overlap,
+        **{name: getattr(args, name) for name in ('blend', 'tiles_per_batch', 'precision', 'ensemble')},
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def pair(values: list[Any], option: str) -> tuple[int, int]:
+    """Return (height, width) of one number or two."""
+    if len(values) > 2 or not all(str(value).isdigit() for value in values):
+        raise ConfigError(f'{option} got {" ".join(map(str, values))}, expected one whole number of pixels or two')
+    return int(values[0]), int(values[-1])
 
 
 def run_tool(main: Callable[[], Any]) -> NoReturn:

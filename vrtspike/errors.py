@@ -26,6 +26,10 @@ class CheckpointError(VrtSpikeError):
     """A checkpoint is missing, unsafe to load, or does not fit the network."""
 
 
+class LogError(VrtSpikeError):
+    """A log is missing, holds nothing that can be read, or cannot be compared with another."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` naming the closest of ``known``, or all of them if none is close.
 

@@ -1,9 +1,8 @@
 import cv2
-import numpy as np
 import pytest
 import torch
 
-from vrtspike.hooks.clip_pictures_hook import clip_panels, file_stem, write_png
+from vrtspike.hooks.clip_pictures_hook import clip_panels, file_stem
 
 
 def pictures(tmp_path):
@@ -57,10 +56,3 @@ def test_panels_of_a_batch_without_spikes_and_targets():
 )
 def test_file_names_are_safe(name, stem):
     assert file_stem(name) == stem
-
-
-def test_pictures_are_rgb(tmp_path):
-    red = np.zeros((2, 2, 3), np.uint8)
-    red[..., 0] = 255
-    write_png(tmp_path / 'red.png', red)
-    assert cv2.imread(str(tmp_path / 'red.png'))[0, 0].tolist() == [0, 0, 255]

@@ -222,3 +222,22 @@ class TestStages:
 
         (row,) = SpikeRestorer(backbone=Plain(3, 3, 1)).summary_rows()
         assert row == {'part': 'Plain', 'parameters': 12}
+
+
+class TestTiling:
+    def test_predictions_are_tiled_and_training_is_not(self):
+        model, data = awake(make(tiling=dict(tile=[2, 16, 16], overlap=[0, 8, 8]))), inputs((16, 32), (8, 16))
+        seen = []
+        model.backbone.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0].shape[-2:]))
+        predicted = model(**data, mode='predict')[0]['restored']
+        assert predicted.shape == (2, 3, 16, 32)
+        assert set(seen) == {(16, 16)}
+        assert len(seen) == 3
+        seen.clear()
+        model(**data, mode='loss')
+        assert seen == [(16, 32)]
+
+    def test_one_tile_is_the_whole_frame(self):
+        data = inputs((16, 32), (8, 16))
+        whole, tiled = (awake(make(tiling=tiling)) for tiling in (None, dict(tile=[0, 64, 64], overlap=[0, 8, 8])))
+        assert torch.equal(whole(**data, mode='predict')[0]['restored'], tiled(**data, mode='predict')[0]['restored'])

@@ -123,6 +123,7 @@ def nested_places() -> dict[str, Place]:
         'tsa': Place(ours.TSA),
         'fusion': Place(ours.FUSION_HEADS),
         'loss': Place(ours.MODELS),
+        'tiling': Place(untyped=_tiling),
         'teacher': Place(ours.MODELS),
         'student': Place(ours.MODELS),
         'data_preprocessor': Place(ours.MODELS),
@@ -193,6 +194,12 @@ def _model_wrapper(node: dict) -> Any:
     from mmengine.model import MMDistributedDataParallel
 
     return MMDistributedDataParallel
+
+
+def _tiling(node: dict) -> Any:
+    from vrtspike.inference.tiling import Tiling
+
+    return Tiling
 
 
 def _clip_grad(node: dict) -> Any:

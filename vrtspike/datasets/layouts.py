@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 from vrtspike.datasets.gopro_spike import FRAMES, SPIKES
 from vrtspike.datasets.listing import read_config
-from vrtspike.errors import DataError
+from vrtspike.errors import ConfigError, DataError, did_you_mean
 from vrtspike.registry import CLIP_SOURCES
 
 SPLITS = ('train', 'val')
@@ -26,7 +27,11 @@ def detect_source(root: Path, options: dict[str, Any]) -> Any:
     """
     if not root.is_dir():
         raise DataError(f'{root} does not exist: expected the folder of a data set')
-    return CLIP_SOURCES.build({**options, 'type': options.get('type') or detect_type(root), 'root': str(root)})
+    name = options.get('type') or detect_type(root)
+    known = inspect.signature(CLIP_SOURCES.get(name)).parameters
+    for option in options.keys() - {'type', *known}:
+        raise ConfigError(f"{name} takes no '{option}'{did_you_mean(option, known)}")
+    return CLIP_SOURCES.build({**options, 'type': name, 'root': str(root)})
 
 
 def detect_type(root: Path) -> str:

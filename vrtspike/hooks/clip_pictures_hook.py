@@ -6,13 +6,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from vrtspike.files import written_aside
+from vrtspike.files import write_png
 from vrtspike.metrics import clip_name, luma, playback_frames, psnr, to_uint8_frames
 from vrtspike.registry import HOOKS
 from vrtspike.visualization.clips import clip_strip
@@ -82,11 +81,3 @@ def _caption(name: str, image: np.ndarray, reference: np.ndarray | None) -> str:
 def file_stem(name: str) -> str:
     """Return a clip's name as a file name: what is not a letter, digit, dot or dash becomes an underscore."""
     return re.sub(r'[^\w.-]+', '_', name).strip('.')
-
-
-def write_png(path: Path, image: np.ndarray) -> None:
-    """Write an (H, W, 3) uint8 RGB image, aside first."""
-    encoded, data = cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    assert encoded
-    with written_aside(path) as aside:
-        aside.write_bytes(data.tobytes())

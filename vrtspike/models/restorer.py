@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vrtspike.errors import ConfigError, DataError
+from vrtspike.inference.tiling import Tiling, restore_clip
 from vrtspike.profiling import stage
 from vrtspike.registry import BACKBONES, FUSION_HEADS, MODELS, SPIKE_ENCODERS, TSA
 
@@ -34,6 +35,8 @@ class SpikeRestorer(BaseModel):
         fusion_stages: Where to fuse: 0 is after the input convolution, 1-7 after that stage.
         loss: A module from MODELS that takes (restored, sharp).
         data_preprocessor: From MODELS; None takes :class:`~vrtspike.models.preprocessor.SpikePreprocessor`.
+        tiling: How mode 'predict' cuts clips into tiles, a :class:`~vrtspike.inference.Tiling` or its arguments; None
+            restores clips whole. Training never tiles.
 
     Raises:
         ConfigError: A fusion stage does not exist, or the encoder has no map of its scale.
@@ -50,10 +53,12 @@ class SpikeRestorer(BaseModel):
         fusion_stages: Sequence[int] = (1, 2, 3, 4),
         loss: Part | None = None,
         data_preprocessor: Part | None = None,
+        tiling: Tiling | dict | None = None,
     ) -> None:
         super().__init__(_built(data_preprocessor or dict(type='SpikePreprocessor'), MODELS))
         self.backbone = _built(backbone, BACKBONES)
         self.loss = _built(loss or dict(type='CharbonnierLoss'), MODELS)
+        self.tiling = tiling if isinstance(tiling, Tiling) else Tiling(**tiling or {})
         if fusion is None:
             return
         if spike_encoder is None:
@@ -115,7 +120,7 @@ class SpikeRestorer(BaseModel):
             mode: 'tensor' returns the restored frames (B, T, 3, H, W); 'loss' a dict of losses; 'predict' one dict per
                 clip with ``restored`` (T, 3, H, W), clamped to [0, 1], and ``index``, its place in the batch.
         """
-        restored = self.restore(blur, spikes)
+        restored = self.restore_tiles(blur, spikes) if mode == 'predict' else self.restore(blur, spikes)
         if size is not None:
             restored = restored[..., : size[0] * self.backbone.scale, : size[1] * self.backbone.scale]
         if mode == 'tensor':
@@ -143,6 +148,11 @@ class SpikeRestorer(BaseModel):
             return self.fuse(i, features, maps)
 
         return self.backbone(blur, fuse=fuse)
+
+    def restore_tiles(self, blur: Tensor, spikes: Tensor | None) -> Tensor:
+        """Return what :meth:`restore` does, in float32, restored tile by tile as ``tiling`` says."""
+        divisor = getattr(self.data_preprocessor, 'divisor', 1)
+        return restore_clip(self.restore, blur, spikes, self.tiling, scale=self.backbone.scale, divisor=divisor)
 
     @property
     def uses_spikes(self) -> bool:

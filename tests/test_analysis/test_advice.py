@@ -1,0 +1,115 @@
+"""Every rule, and that a config with any of its lines is valid."""
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from vrtspike.analysis import build_report, read_logs
+from vrtspike.analysis.advice import RULES, findings
+from vrtspike.analysis.remedies import REMEDIES, remedy_for
+from vrtspike.config import load_config
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+
+
+@pytest.fixture
+def steady(make_run):
+    """The report of a run in which nothing but its costly stages stands out."""
+    return build_report(read_logs([make_run('run', samples=200)]))
+
+
+def with_share(report: dict, stage: str, share: float) -> dict:
+    report['stages'][stage] = {'share': share}
+    return report
+
+
+def interval(low: float, high: float) -> dict:
+    return {'ratio': (low + high) / 2, 'interval': [low, high], 'noise': False}
+
+
+CASES = {
+    'measure': lambda r: r | {'source_format': 'legacy_timing'},
+    'not_finite': lambda r: r | {'stability': r['stability'] | {
+        'losses_not_finite': 3, 'first_not_finite_iteration': 7}},
+    'loss': lambda r: r | {'convergence': {'start': 0.1, 'end': 0.2, 'lower': 0.0, 'trend': 'rising'}},
+    'gain': lambda r: r | {'validation': {'psnr': {'last': 24.0}, 'blur/psnr': {'last': 25.0}}},
+    'data': lambda r: with_share(r, 'data', 0.3),
+    'recompute': lambda r: r | {'phase_shares': {'recompute': 0.2}},
+    'stage': lambda r: r,
+    'optimizer': lambda r: with_share(r, 'optimizer', 0.3),
+    'communication': lambda r: with_share(r, 'communication', 0.3),
+    'other': lambda r: with_share(r, 'other', 0.3),
+    'drift': lambda r: r | {'stability': r['stability'] | {'drift': interval(1.1, 1.2)}},
+    'outliers': lambda r: r | {'stability': r['stability'] | {'outliers': {
+        'above_ms': 900.0, 'count': 9, 'fraction': 0.05, 'worst': [{'iteration': 3, 'iteration_ms': 1000.0}]}}},
+    'ranks': lambda r: r | {'ranks': {'slowest': 1, 'slowest_to_others': 1.3, 'own_ms': {}}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('kind', CASES)
+def test_rule_finds_what_it_is_for(kind, steady, tmp_path):
+    report = CASES[kind](copy.deepcopy(steady))
+    found = [finding for finding in findings(report) if finding.kind == kind]
+    assert found
+    assert all(finding.title and finding.evidence and finding.remedy and finding.config for finding in found)
+    for finding in found:
+        check_lines(finding.config, tmp_path)
+
+
+def test_nothing_else_stands_out_in_a_steady_run(steady):
+    assert {finding.kind for finding in findings(steady)} == {'stage'}
+
+
+def test_every_rule_is_covered():
+    assert len(RULES) == 10
+
+
+@pytest.mark.parametrize('stage', ['stage1', 'stage8', 'fuse1', 'fuse', 'tsa', 'spike_encoder', 'flow'])
+def test_config_lines_of_every_stage_are_valid(stage, tmp_path):
+    remedy, config = remedy_for(stage)
+    assert remedy
+    check_lines(config, tmp_path)
+
+
+def test_stages_that_nobody_can_make_cheaper():
+    assert remedy_for('loss') is None
+    assert len(REMEDIES) == 5
+
+
+def test_what_endangers_the_result_comes_before_what_costs_time(steady):
+    report = CASES['not_finite'](copy.deepcopy(steady))
+    savings = [finding.saves_at_most for finding in findings(report)]
+    assert savings[0] is None
+    assert None not in savings[1:]
+    assert savings[1:] == sorted(savings[1:], reverse=True)
+
+
+def test_inefficient_stages_get_other_advice_than_big_ones(steady):
+    by_stage = {finding.title.split()[0]: finding for finding in findings(steady)}
+    assert 'inefficient' in by_stage['stage8'].evidence
+    assert 'compile = True' in by_stage['stage8'].config
+    assert 'it is big' in by_stage['stage1'].evidence
+    assert 'compile = True' not in by_stage['stage1'].config
+
+
+def test_half_precision_is_advised_to_those_without(steady):
+    def advises_amp(precision: str) -> bool:
+        report = steady | {'run': steady['run'] | {'precision': precision}}
+        return any('AmpOptimWrapper' in line for finding in findings(report) for line in finding.config)
+
+    assert advises_amp('float32')
+    assert not advises_amp('bfloat16')
+
+
+def test_limit_is_what_the_stage_costs(steady):
+    first = findings(steady)[0]
+    assert first.saves_at_most == steady['stages']['stage8']['share']
+
+
+def check_lines(lines: list[str], folder: Path) -> None:
+    """Load a config that changes the baseline by each of ``lines`` in turn; an invalid key raises."""
+    for i, line in enumerate(lines):
+        path = folder / f'child_{i}.py'
+        path.write_text(f"_base_ = '{CONFIGS / 'vrt_spike_baseline.py'}'\n{line}\n")
+        load_config(path)

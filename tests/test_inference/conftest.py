@@ -1,0 +1,64 @@
+"""A tiny network with its checkpoint, and a clip that fits it."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from vrtspike.registry import MODELS
+
+MODEL = dict(
+    type='SpikeRestorer',
+    backbone=dict(
+        type='VRT', upscale=1, img_size=[2, 16, 16], window_size=[2, 4, 4], depths=[1] * 8, indep_reconsts=[],
+        embed_dims=[8] * 8, num_heads=[2] * 8, deformable_groups=2,
+    ),
+    spike_encoder=dict(type='SpikeEncoder3D', bins=4, channels=8),
+    tsa=dict(type='TemporalSelfAttention', heads=2),
+    fusion=dict(type='TemporalCrossAttention', heads=2),
+    fusion_stages=[1],
+)  # fmt: skip
+PIPELINE = [
+    dict(type='PairedCenterCrop', size=None),
+    dict(type='BinSpikes', representation=dict(type='Voxel', bins=4)),
+    dict(type='PackClip'),
+]
+CONFIG = dict(
+    model=MODEL,
+    default_scope='vrtspike',
+    val_dataloader=dict(
+        batch_size=1,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=dict(type='ClipDataset', split='val', clip_len=2, stride=2, pipeline=PIPELINE),
+    ),
+    work_dir='elsewhere',
+)
+
+
+@pytest.fixture(scope='session')
+def network():
+    """A restorer whose last convolution is awake, so that spikes and frames change the output."""
+    torch.manual_seed(0)
+    model = MODELS.build(MODEL).eval()
+    torch.nn.init.normal_(model.backbone.conv_last.weight, std=0.1)
+    return model
+
+
+@pytest.fixture(scope='session')
+def checkpoint(network, tmp_path_factory):
+    """A checkpoint as our training writes it: weights, and the config as text."""
+    path = tmp_path_factory.mktemp('checkpoint') / 'iter_3.pth'
+    torch.save({'state_dict': network.state_dict(), 'meta': {'cfg': Config(CONFIG).pretty_text, 'iter': 3}}, path)
+    return path
+
+
+def make_clip(frames=5, size=(24, 32), steps=8, seed=0):
+    rng = np.random.default_rng(seed)
+    blur = rng.integers(0, 256, (frames, *size, 3), dtype=np.uint8)
+    spikes = rng.integers(0, 2, (frames, steps, size[0] // 2, size[1] // 2), dtype=np.uint8)
+    return blur, spikes
+
+
+@pytest.fixture
+def clip():
+    return make_clip()

@@ -1,0 +1,104 @@
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+
+from vrtspike.datasets import write_spike_dat
+from vrtspike.errors import DataError
+from vrtspike.files import write_png
+from vrtspike.inference import Tiling, files
+from vrtspike.inference.files import open_clip, restore_files
+from vrtspike.inference.loading import load_restorer
+from vrtspike.inference.outputs import FrameFolder
+from vrtspike.inference.sources import open_frames
+
+TILING = Tiling((3, 0, 0), (1, 0, 0))
+
+
+@pytest.fixture(scope='module')
+def loaded(checkpoint):
+    return load_restorer(checkpoint, device='cpu')
+
+
+@pytest.fixture
+def on_disk(clip, tmp_path):
+    """The clip of :func:`conftest.make_clip` as files."""
+    for i, (image, spikes) in enumerate(zip(*clip, strict=True)):
+        write_png(tmp_path / 'blur' / f'{i:03d}.png', image)
+        (tmp_path / 'spike').mkdir(exist_ok=True)
+        write_spike_dat(tmp_path / 'spike' / f'{i:03d}.dat', spikes)
+    return open_clip(tmp_path / 'blur', tmp_path / 'spike', (12, 16), 1.0)
+
+
+def read(folder):
+    return {path.name: cv2.imread(str(path)) for path in sorted(folder.glob('*.png'))}
+
+
+def test_a_folder_of_frames_named_like_the_input(loaded, on_disk, checkpoint, tmp_path):
+    written = restore_files(*loaded, on_disk, tmp_path / 'out', checkpoint=checkpoint, tiling=TILING)
+    images = read(written)
+    assert list(images) == [f'{i:03d}.png' for i in range(5)]
+    assert {image.shape for image in images.values()} == {(24, 32, 3)}
+
+
+class Killed(BaseException):
+    """A process that ends without a chance to clean up."""
+
+
+@pytest.mark.parametrize('frames_written', [0, 1, 2, 4])
+def test_a_killed_run_goes_on_to_the_same_frames(loaded, on_disk, checkpoint, tmp_path, monkeypatch, frames_written):
+    arguments = dict(checkpoint=checkpoint, tiling=TILING)
+    whole = read(restore_files(*loaded, on_disk, tmp_path / 'whole', **arguments))
+    written, count = FrameFolder.write, itertools.count()
+
+    def write(self, first, images):
+        for i, image in enumerate(images):
+            if next(count) == frames_written:
+                raise Killed
+            written(self, first + i, [image])
+
+    monkeypatch.setattr(FrameFolder, 'write', write)
+    with pytest.raises(Killed):
+        restore_files(*loaded, on_disk, tmp_path / 'out', **arguments)
+    monkeypatch.undo()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / 'out').glob('*.png')}
+    assert len(before) == frames_written
+    again = read(restore_files(*loaded, on_disk, tmp_path / 'out', **arguments))
+    assert list(again) == list(whole)
+    assert all(np.array_equal(again[name], whole[name]) for name in whole)
+    assert before == {path: path.stat().st_mtime_ns for path in before}  # not restored twice
+
+
+def test_what_was_made_otherwise_is_not_continued(loaded, on_disk, checkpoint, tmp_path):
+    restore_files(*loaded, on_disk, tmp_path / 'out', checkpoint=checkpoint, tiling=TILING)
+    with pytest.raises(DataError, match=r'made otherwise \(tiling: .* now\): delete it'):
+        restore_files(*loaded, on_disk, tmp_path / 'out', checkpoint=checkpoint, tiling=Tiling())
+    with pytest.raises(DataError, match='holds other files'):
+        restore_files(*loaded, on_disk, tmp_path / 'blur', checkpoint=checkpoint, tiling=TILING)
+
+
+def test_a_video_of_strips(loaded, on_disk, checkpoint, tmp_path):
+    path = restore_files(
+        *loaded, on_disk, tmp_path / 'out.avi', checkpoint=checkpoint, tiling=TILING, side_by_side=True, fps=10
+    )
+    video = open_frames(path)
+    assert (video.fps, len(video)) == (10, 5)
+    assert video.size[1] > 3 * 32
+    assert [entry.name for entry in tmp_path.iterdir() if 'out' in entry.name] == ['out.avi']
+    with pytest.raises(DataError, match=r'out\.avi exists'):
+        restore_files(*loaded, on_disk, path, checkpoint=checkpoint, tiling=TILING)
+
+
+def test_the_strip_shows_the_blurred_frame_first(loaded, on_disk, checkpoint, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(files, 'clip_strip', lambda panels: seen.append(panels) or panels[0][1])
+    out = restore_files(*loaded, on_disk, tmp_path / 'out', checkpoint=checkpoint, tiling=TILING, side_by_side=True)
+    assert [name for name, _ in seen[0]] == ['blurred', 'TFP', 'restored']
+    for i, image in enumerate(read(out).values()):
+        assert np.array_equal(image[..., ::-1], on_disk.frames.read(i, i + 1)[0])
+
+
+def test_sizes_that_do_not_belong_together_are_refused(on_disk, tmp_path):
+    with pytest.raises(DataError, match='aspect ratios differ'):
+        open_clip(tmp_path / 'blur', tmp_path / 'spike', (24, 8), 1.0)

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from vrtspike.config import load_config
+from vrtspike.errors import CheckpointError, ConfigError
+from vrtspike.inference.loading import file_sha256, load_restorer, read_assignments
+
+
+def test_a_training_checkpoint_carries_its_network(checkpoint, network):
+    model, config = load_restorer(checkpoint, device='cpu')
+    assert config.model.type == 'SpikeRestorer'
+    assert not model.training
+    for name, value in network.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value), name
+
+
+def resaved(checkpoint, tmp_path, **changes):
+    loaded = torch.load(checkpoint, weights_only=True)
+    path = tmp_path / 'changed.pth'
+    torch.save({**loaded, **changes}, path)
+    return path
+
+
+def test_without_a_config_it_says_what_to_give(checkpoint, tmp_path):
+    with pytest.raises(CheckpointError, match='carries no config'):
+        load_restorer(resaved(checkpoint, tmp_path, meta={}))
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ("model = dict(type=__import__('os').getcwd())", 'no list of plain values'),
+        ('model = [x for x in ()]', 'no list of plain values'),
+        ('import os', 'no list of plain values'),
+        ('model = dict(', 'no list of plain values'),
+        ("model = dict(type='SpikeRestorer')\nplugins = ['./evil.py']", r'needs the plugins \./evil\.py'),
+    ],
+)
+def test_a_config_in_a_checkpoint_runs_nothing(checkpoint, tmp_path, text, message):
+    with pytest.raises(CheckpointError, match=message):
+        load_restorer(resaved(checkpoint, tmp_path, meta={'cfg': text}))
+
+
+def test_a_config_of_another_network_is_checked(checkpoint, tmp_path):
+    with pytest.raises(ConfigError, match="SpikeRestorer takes no 'backbon'"):
+        load_restorer(resaved(checkpoint, tmp_path, meta={'cfg': "model = dict(type='SpikeRestorer', backbon=1)"}))
+
+
+def test_what_mmengine_dumps_is_read_back():
+    values = dict(a=[1, -2.5, None, True], b=dict(c=(3, 'x'), d={'1': 2, 'e.f': 1e-7}), g="it's")
+    assert read_assignments(Config(values).pretty_text, 'x') == Config(values).to_dict()
+
+
+def test_other_weights_are_named(checkpoint, tmp_path, network):
+    weights = dict(network.state_dict(), extra=torch.zeros(1))
+    first = next(iter(weights))
+    weights.pop(first)
+    weights['backbone.conv_last.bias'] = torch.zeros(7)
+    with pytest.raises(CheckpointError) as caught:
+        load_restorer(resaved(checkpoint, tmp_path, state_dict=weights))
+    for part in (f'1 missing ({first})', '1 not in the network (extra)', 'backbone.conv_last.bias (7,)'):
+        assert part in str(caught.value)
+
+
+def test_sha256_of_a_file(tmp_path):
+    (tmp_path / 'abc').write_bytes(b'abc')
+    assert file_sha256(tmp_path / 'abc') == 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
+
+
+def test_a_misspelt_tiling_is_found_in_a_config():
+    config = Path(__file__).parents[2] / 'configs/vrt_spike_tiny.py'
+    with pytest.raises(ConfigError, match=r"model\.tiling\.tiles: Tiling takes no 'tiles'; did you mean 'tile'"):
+        load_config(config, overrides={'model.tiling.tiles': [5, 64, 64]})

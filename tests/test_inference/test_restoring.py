@@ -1,0 +1,80 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+import vrtspike
+from vrtspike.errors import DataError
+from vrtspike.inference import Tiling
+from vrtspike.inference.restoring import tiling_of
+from vrtspike.metrics import to_uint8_frames
+
+
+def test_restore_is_the_network_on_its_own_inputs(checkpoint, network, clip):
+    frames, spikes = clip
+    restored = vrtspike.restore(frames, spikes, checkpoint, tiling=Tiling(), threshold=2.0, device='cpu')
+    assert restored.dtype == np.uint8
+    assert restored.shape == frames.shape
+    rates = torch.from_numpy(spikes.reshape(5, 4, 2, 12, 16).mean(axis=2, dtype=np.float32) * 2)
+    blur = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        expected = to_uint8_frames(network(blur[None], rates[None])[0])
+    assert np.abs(restored.astype(int) - expected).max() <= 1
+    assert (restored != frames).mean() > 0.1
+
+
+def test_sizes_off_the_grid_of_the_network_come_back(checkpoint, clip):
+    frames, spikes = (array[:2] for array in clip)
+    restored = vrtspike.restore(frames[:, :18, :26], spikes[..., :9, :13], checkpoint)
+    assert restored.shape == (2, 18, 26, 3)
+
+
+def test_clips_are_cut_in_time_as_in_training(checkpoint, clip):
+    frames, spikes = clip
+    cut = vrtspike.restore(frames, spikes, checkpoint)
+    same = vrtspike.restore(frames, spikes, checkpoint, tiling=Tiling((2, 0, 0), (1, 0, 0)))
+    assert np.array_equal(cut, same)
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda f, s: (f.astype(np.float32), s), 'float32'),
+        (lambda f, s: (f[..., :1], s), r'\(T, H, W, 3\)'),
+        (lambda f, s: (f, s[:3]), r'expected \(5, steps, Hs, Ws\)'),
+        (lambda f, s: (f, s * 2), 'up to 2, expected 0 and 1'),
+        (lambda f, s: (f, s[..., :9]), 'aspect ratios differ'),
+    ],
+)
+def test_wrong_input_is_explained(checkpoint, clip, change, message):
+    with pytest.raises(DataError, match=message):
+        vrtspike.restore(*change(*clip), checkpoint)
+
+
+def config(tiling=None, clip_len=5):
+    model = {'tiling': tiling} if tiling else {}
+    return Config(dict(model=model, val_dataloader=dict(dataset=dict(clip_len=clip_len))))
+
+
+@pytest.mark.parametrize(
+    ('tiling', 'changes', 'tile', 'overlap'),
+    [
+        (None, {}, (5, 0, 0), (2, 0, 0)),
+        (None, dict(tile=(64, 96)), (5, 64, 96), (2, 32, 32)),
+        (None, dict(frames=8, frame_overlap=3), (8, 0, 0), (3, 0, 0)),
+        (None, dict(frames=1), (1, 0, 0), (0, 0, 0)),
+        (dict(tile=[7, 128, 128], overlap=[1, 16, 16]), {}, (7, 128, 128), (1, 16, 16)),
+        (dict(tile=[7, 128, 128], overlap=[1, 16, 16]), dict(overlap=(8, 8)), (7, 128, 128), (1, 8, 8)),
+    ],
+)
+def test_tiling_of_a_config_with_changes(tiling, changes, tile, overlap):
+    found = tiling_of(config(tiling), **changes)
+    assert (found.tile, found.overlap) == (tile, overlap)
+
+
+def test_the_package_imports_without_torch():
+    code = "import sys, vrtspike; assert 'torch' not in sys.modules; vrtspike.restore; assert 'torch' in sys.modules"
+    subprocess.run([sys.executable, '-c', code], check=True)

@@ -1,0 +1,72 @@
+"""What tests of several tools share: one short training."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from vrtspike.datasets import write_demo
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / 'configs/vrt_spike_tiny.py'
+DEMO = dict(train_clips=4, val_clips=2, size=32, steps_per_frame=32)
+SHORT = {
+    'model.spike_encoder.channels': 8,
+    'train_cfg.max_iters': 3,
+    'train_dataloader.batch_size': 1,
+    'train_dataloader.num_workers': 0,
+    'train_dataloader.persistent_workers': False,
+    'train_dataloader.dataset.pipeline.0.size': 16,
+    'optim_wrapper.optimizer.lr': 0.02,
+    'param_scheduler.0.start_factor': 1.0,
+    'param_scheduler.0.end': 1,
+    'param_scheduler.1.begin': 1,
+}
+
+
+def run_tool_process(tool, *arguments, cwd, launcher=()):
+    """Run a tool as users do and return its process."""
+    environment = os.environ | {'OMP_NUM_THREADS': '1'}
+    command = [sys.executable, *launcher, str(ROOT / f'tools/{tool}.py'), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+class TinyRun(NamedTuple):
+    """A finished training: its folder, its data, the options that name both, and a function that runs tools."""
+
+    folder: Path
+    demo: Path
+    options: list[str]
+    run: callable
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / 'iter_3.pth'
+
+
+@pytest.fixture(scope='session')
+def tiny_run(tmp_path_factory) -> TinyRun:
+    """A training of three iterations on clips of 32 x 32 pixels, after which the network changes its input."""
+    demo = write_demo(tmp_path_factory.mktemp('data') / 'demo', **DEMO, progress=False)
+    values = SHORT | {f'data.{key}': value for key, value in (DEMO | {'root': demo}).items()}
+    options = ['--cfg-options', *(f'{key}={value}' for key, value in values.items())]
+    folder = tmp_path_factory.mktemp('tiny') / 'run'
+    process = run_tool_process('train', CONFIG, '--work-dir', folder, *options, cwd=folder.parent)
+    assert process.returncode == 0, process.stdout[-2000:] + process.stderr[-4000:]
+    return TinyRun(folder, demo, options, run_tool_process)
+
+
+def the_error(process):
+    """Return the one message of a tool that failed as at a user's mistake."""
+    assert process.returncode == 1, process.stdout[-1000:] + process.stderr[-3000:]
+    assert 'Traceback' not in process.stdout + process.stderr
+    assert process.stderr.count('error: ') == 1
+    return process.stderr.partition('error: ')[2]
+
+
+@pytest.fixture(scope='session')
+def error_of():
+    return the_error

@@ -1,0 +1,172 @@
+"""Runs the tool as its users do, on the older code's logs and on made-up ones."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+TOOL = Path(__file__).parents[2] / 'tools/analyze_logs.py'
+DATA = Path(__file__).parents[1] / 'test_analysis/data'
+TIMING = str(DATA / 'legacy_timing.txt')
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(TOOL), *map(str, arguments)]
+    environment = os.environ | {'MPLBACKEND': 'agg'}
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, env=environment)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory) -> Path:
+    """Two runs: 'baseline', and 'fast', whose stage 8 takes half the time and whose memory is lower."""
+    folder = tmp_path_factory.mktemp('runs')
+    for name, stage8_ms, memory in (('baseline', 300.0, 4000.0), ('fast', 150.0, 3000.0)):
+        (folder / name).mkdir()
+        lines = [{'kind': 'run', 'version': 1, 'rank': 0, 'world_size': 1, 'stages': ['stage1', 'stage8'],
+                  'device': {'name': 'GPU'}, 'versions': {}, 'commit': None}]  # fmt: skip
+        for i in range(64):
+            wobble = 1 + 0.01 * ((i * 7) % 5 - 2)
+            lines.append({
+                'kind': 'sample', 'iteration': i + 1, 'rank': 0, 'iteration_ms': 100 + stage8_ms * wobble, 'clips': 1,
+                'frames': 5, 'loss': 1 / (i + 1), 'memory_mib': memory,
+                'stages': {'stage1': {'forward_ms': 100.0}, 'stage8': {'forward_ms': stage8_ms * wobble}},
+            })  # fmt: skip
+        (folder / name / 'stage_costs.jsonl').write_text('\n'.join(map(json.dumps, lines)) + '\n')
+    return folder
+
+
+def test_report_in_every_form(folder):
+    done = run('baseline', '--json', 'out/r.json', '--html', 'out/r.html', '--plot', 'out/r.png', cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ''
+    for text in ('Summary', 'Bottlenecks', '1. stage8', 'Findings', 'depths'):
+        assert text in done.stdout
+    report = json.loads((folder / 'out/r.json').read_text())
+    assert report['samples'] == 64
+    assert report['stages']['stage8']['share'] == pytest.approx(0.75, abs=0.001)
+    assert (folder / 'out/r.html').read_text().startswith('<!DOCTYPE html>')
+    assert (folder / 'out/r.png').read_bytes().startswith(b'\x89PNG')
+    assert sorted(path.name for path in (folder / 'out').iterdir()) == ['r.html', 'r.json', 'r.png']
+
+
+def test_json_alone_on_stdout(folder):
+    done = run(TIMING, '--json', '-', cwd=folder)
+    report = json.loads(done.stdout)
+    assert report['source_format'] == 'legacy_timing'
+    assert report['stages']['stage8']['forward_ms']['median'] == 590.5
+
+
+def test_many_logs_and_patterns(folder):
+    done = run(str(DATA / 'legacy_p*.log'), str(DATA / 'legacy_train.log'), '--json', '-', cwd=folder)
+    report = json.loads(done.stdout)
+    assert len(report['sources']) == 2
+    assert report['validation']['psnr']['last'] == 29.0
+
+
+def test_compare(folder):
+    done = run('compare', 'baseline', 'fast', '--json', 'c.json', cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert 'faster' in done.stdout
+    found = json.loads((folder / 'c.json').read_text())
+    assert found['stages']['stage8']['ratio'] == pytest.approx(0.5)
+    assert found['stages']['stage8']['verdict'] == 'faster'
+    assert found['memory_mib']['ratio'] == 0.75
+
+
+def test_check_passes_or_fails(folder):
+    checks = ('--only', 'loss', 'memory', 'throughput', 'bottleneck')
+    done = run('check', 'fast', '--against', 'baseline', *checks, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ['pass'] * 4
+    done = run('check', 'baseline', '--against', 'fast', *checks, cwd=folder)
+    assert done.returncode == 1
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ['pass', 'fail', 'fail', 'fail']
+    assert done.stderr == ''
+
+
+def test_what_was_not_measured_fails(folder):
+    done = run('check', 'fast', '--against', 'baseline', '--json', '-', cwd=folder)
+    assert done.returncode == 1
+    assert {check['name']: check['passed'] for check in json.loads(done.stdout)}['quality'] is None
+
+
+def test_plot_curve(folder):
+    arguments = ('--keys', 'loss', 'stage8_ms', '--legend', 'a', 'b', 'c', 'd', '--title', 'T', '--out', 'curves.png')
+    done = run('plot_curve', 'baseline', 'fast', *arguments, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / 'curves.png').read_bytes().startswith(b'\x89PNG')
+    done = run('plot_curve', 'baseline', '--legend', 'a', 'b', cwd=folder)
+    assert done.returncode == 2
+    assert 'expected 1 labels, found 2' in done.stderr
+    done = run('plot_curve', 'baseline', cwd=folder)
+    assert done.returncode == 1
+    assert done.stderr.startswith('error: there is no screen')
+
+
+def test_validations_numbered_as_epochs(folder):
+    arguments = ('--keys', 'psnr', '--start-epoch', '1', '--eval-interval', '2', '--out', 'psnr.svg')
+    done = run('plot_curve', str(DATA / 'legacy_train.log'), *arguments, cwd=folder)
+    assert done.returncode == 0, done.stderr
+
+
+def test_cal_train_time(folder):
+    done = run('cal_train_time', 'baseline', 'fast', cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('Analyze train time of') == 2
+    assert 'average iter time: 0.4000 s/iter' in done.stdout
+    assert run('cal_train_time', 'baseline', '--include-outliers', cwd=folder).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['nowhere'], "error: there is no log 'nowhere'"),
+        (['baselin/*.jsonl'], 'error: no file matches the pattern'),
+        (['compare', 'baseline', TIMING], 'error: baseline is vrtspike and'),
+        (
+            ['plot_curve', 'baseline', '--keys', 'los', '--out', 'x.png'],
+            "error: baseline has no curve 'los'; did you mean",
+        ),
+        (['baseline', '--plot', 'x.abc'], "error: x.abc: no picture can be written as '.abc'"),
+    ],
+)
+def test_one_clear_error(arguments, message, folder):
+    done = run(*arguments, cwd=folder)
+    assert done.returncode == 1
+    assert done.stderr.startswith(message), done.stderr
+    assert done.stderr.count('\n') == 1
+
+
+@pytest.mark.parametrize('command', ['', 'compare', 'check', 'plot_curve', 'cal_train_time'])
+def test_help_has_examples(command, folder):
+    done = run(*filter(None, [command]), '--help', cwd=folder)
+    assert done.returncode == 0
+    assert f'examples:\n  python tools/analyze_logs.py {command}' in done.stdout
+
+
+def test_help_is_quick(folder):
+    seconds = []
+    for _ in range(3):  # the best of three, since other tests may keep the machine busy
+        start = time.perf_counter()
+        run('--help', cwd=folder)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 1.0
+
+
+def test_analysis_imports_neither_torch_nor_what_it_does_not_need_at_first(folder):
+    code = (
+        'import sys, time; start = time.perf_counter(); import vrtspike.analysis; took = time.perf_counter() - start\n'
+        'import vrtspike.analysis.plots, vrtspike.analysis.page, vrtspike.analysis.terminal, vrtspike.cli\n'
+        'loaded = {"torch", "vrtspike.profiling"} & set(sys.modules)\n'
+        'print(took); sys.exit(f"{loaded} loaded" if loaded else 0)'
+    )
+    seconds = []
+    for _ in range(3):
+        done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        seconds.append(float(done.stdout))
+    assert min(seconds) < 0.5

@@ -1,0 +1,92 @@
+"""Restores clips as users do: the tool as a process of its own."""
+
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from vrtspike.inference.sources import VideoFile
+
+CONFIG = Path(__file__).parents[2] / 'configs/vrt_spike_tiny.py'
+
+
+def clip_of(tiny_run):
+    return next(path for path in sorted((tiny_run.demo / 'val').iterdir()))
+
+
+def restore(tiny_run, *arguments, cwd, checkpoint=None):
+    return tiny_run.run('restore', CONFIG, checkpoint or tiny_run.checkpoint, *arguments, *tiny_run.options, cwd=cwd)
+
+
+def test_a_folder_of_frames(tiny_run, tmp_path):
+    clip = clip_of(tiny_run)
+    arguments = ['--blur', clip / 'blur', '--spike', clip / 'spike', '--out', 'out']
+    process = restore(tiny_run, *arguments, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert '5 frames restored: out' in process.stdout
+    assert 'frames/s' in process.stdout
+    blurred = [cv2.imread(str(path)) for path in sorted((clip / 'blur').glob('*.png'))]
+    restored = [cv2.imread(str(path)) for path in sorted((tmp_path / 'out').glob('*.png'))]
+    assert len(restored) == 5
+    assert np.stack(restored).shape == np.stack(blurred).shape
+    assert np.abs(np.stack(restored).astype(int) - np.stack(blurred)).mean() > 0.1
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / 'out').glob('*.png')}
+    assert restore(tiny_run, *arguments, cwd=tmp_path).returncode == 0  # nothing is left to do
+    assert times == {path: path.stat().st_mtime_ns for path in times}
+
+
+def test_a_video_in_tiles_side_by_side(tiny_run, tmp_path):
+    clip = clip_of(tiny_run)
+    video = cv2.VideoWriter(str(tmp_path / 'blur.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 10, (32, 32))
+    for path in sorted((clip / 'blur').glob('*.png')):
+        video.write(cv2.imread(str(path)))
+    video.release()
+    tiles = ['--tile', '24', '--overlap', '8', '--tiles-per-batch', '4', '--tile-frames', '3']
+    arguments = ['--blur', 'blur.avi', '--spike', clip / 'spike', '--out', 'out.mp4', '--side-by-side', *tiles]
+    process = restore(tiny_run, *arguments, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    written = VideoFile(tmp_path / 'out.mp4')
+    assert (len(written), written.fps) == (5, 10)
+    assert written.size[1] > written.size[0]
+
+
+def without_one_spike_file(clip, tmp_path):
+    for path in sorted((clip / 'spike').glob('*.dat'))[1:]:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return ['--spike', tmp_path, '--spike-size', '16', '16', '--threshold', '1'], 'no spikes for 1 of 5 frames: 00000'
+
+
+def of_unknown_size(clip, tmp_path):
+    (tmp_path / 'a.dat').write_bytes(b'1234')
+    return ['--spike', tmp_path / 'a.dat'], 'give --spike-size HEIGHT WIDTH and --threshold'
+
+
+def of_another_size(clip, tmp_path):
+    return ['--spike', clip / 'spike', '--spike-size', '32', '8'], 'aspect ratios differ'
+
+
+def absent(clip, tmp_path):
+    return ['--spike', 'absent'], 'absent does not exist'
+
+
+@pytest.mark.parametrize('spikes', [without_one_spike_file, of_unknown_size, of_another_size, absent])
+def test_wrong_spikes_are_explained_before_work_starts(tiny_run, error_of, tmp_path, spikes):
+    arguments, message = spikes(clip_of(tiny_run), tmp_path)
+    process = restore(tiny_run, '--blur', clip_of(tiny_run) / 'blur', *arguments, '--out', 'out', cwd=tmp_path)
+    assert message in error_of(process)
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('tool', ['restore', 'test'])
+def test_help_is_quick_and_shows_examples(tiny_run, tmp_path, tool):
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        process = tiny_run.run(tool, '--help', cwd=tmp_path)
+        seconds.append(time.perf_counter() - start)
+    assert process.returncode == 0
+    assert f'python tools/{tool}.py configs/vrt_spike_tiny.py' in process.stdout
+    assert '--tiles-per-batch' in process.stdout
+    assert min(seconds) < 1

@@ -1,0 +1,224 @@
+"""Say where training time goes, whether a run is sound, and what to try; compare and check runs.
+
+A LOG is a file, the folder of a run, or a pattern; all LOGs together are one run. Read are our stage_costs.jsonl,
+MMEngine's JSON logs, and the timing files, print logs and training logs of the older code, told apart by content.
+Further commands, each with its own --help:
+
+  compare RUN RUN               ratios with confidence intervals: which differences are noise
+  check RUN --against BASELINE  loss, PSNR/SSIM, memory, throughput, bottleneck: pass or fail
+  plot_curve LOG...             curves of one or several runs, as in MMDetection
+  cal_train_time LOG...         seconds per iteration, as in MMDetection
+
+Examples:
+  python tools/analyze_logs.py work_dirs/vrt_spike_tiny
+  python tools/analyze_logs.py work_dirs/vrt_spike_tiny --html report.html --plot report.png --json report.json
+  python tools/analyze_logs.py 'outputs/logs/*.log' --json -
+  python tools/analyze_logs.py compare work_dirs/vrt_spike_baseline work_dirs/vrt_spike_fast
+  python tools/analyze_logs.py check work_dirs/vrt_spike_fast --against work_dirs/vrt_spike_baseline
+  python tools/analyze_logs.py plot_curve work_dirs/vrt_spike_tiny --keys loss psnr --out curves.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    name = sys.argv[1] if len(sys.argv) > 1 else ''
+    if name in COMMANDS:
+        COMMANDS[name](sys.argv[2:])
+    else:
+        report(sys.argv[1:])
+
+
+def report(arguments: list[str]) -> None:
+    """Analyse one run."""
+    from vrtspike.cli import tool_parser
+
+    parser = tool_parser(__doc__)
+    parser.add_argument('logs', nargs='+', metavar='LOG', help='a file, the folder of a run, or a pattern')
+    add_json_argument(parser)
+    parser.add_argument('--html', metavar='FILE', help='write a page that needs no other file')
+    parser.add_argument('--plot', metavar='FILE', help='write a picture (.png, .svg or .pdf)')
+    args = parser.parse_args(arguments)
+    from vrtspike.analysis import build_report, read_logs
+
+    found = build_report(read_logs(args.logs, ' '.join(args.logs)))
+    if args.json != '-':
+        from vrtspike.analysis.terminal import show_report
+
+        show_report(found)
+    write_json(found, args.json)
+    if args.html:
+        from vrtspike.analysis.page import save_page
+
+        save_page(found, args.html)
+    if args.plot:
+        from vrtspike.analysis.plots import save_picture
+
+        save_picture(found, args.plot)
+
+
+def compare(arguments: list[str]) -> None:
+    """Compare two runs: ratios with confidence intervals, second to first, and which differences are noise.
+
+    Examples:
+      python tools/analyze_logs.py compare work_dirs/vrt_spike_baseline work_dirs/vrt_spike_fast --json comparison.json
+    """
+    parser = command_parser(compare)
+    parser.add_argument('runs', nargs=2, metavar='RUN', help='a file, the folder of a run, or a pattern')
+    add_json_argument(parser)
+    args = parser.parse_args(arguments)
+    from vrtspike.analysis import compare as compared
+    from vrtspike.analysis import read_logs
+
+    found = compared(*(read_logs([run]) for run in args.runs))
+    if args.json != '-':
+        from vrtspike.analysis.terminal import show_comparison
+
+        show_comparison(found)
+    write_json(found, args.json)
+
+
+def check(arguments: list[str]) -> None:
+    """Check an optimised run against its baseline; exit with 1 unless every line passes.
+
+    What the logs do not tell does not pass.
+
+    Examples:
+      python tools/analyze_logs.py check work_dirs/vrt_spike_fast --against work_dirs/vrt_spike_baseline
+      python tools/analyze_logs.py check work_dirs/fast --against work_dirs/baseline --only throughput bottleneck
+    """
+    from vrtspike.analysis.checklist import CHECKS, PSNR_DROP_DB, SSIM_DROP
+
+    parser = command_parser(check)
+    parser.add_argument('run', metavar='RUN', help='a file, the folder of a run, or a pattern')
+    parser.add_argument('--against', required=True, metavar='BASELINE', help='the same for the baseline')
+    parser.add_argument('--only', nargs='+', choices=list(CHECKS), metavar='CHECK', help=f'of {", ".join(CHECKS)}')
+    parser.add_argument('--psnr-drop', type=float, default=PSNR_DROP_DB, help='dB that may be lost (%(default)s)')
+    parser.add_argument('--ssim-drop', type=float, default=SSIM_DROP, help='SSIM that may be lost (%(default)s)')
+    add_json_argument(parser)
+    args = parser.parse_args(arguments)
+    from vrtspike.analysis import read_logs, run_checks
+
+    run, baseline = read_logs([args.run]), read_logs([args.against])
+    checks = run_checks(run, baseline, args.only, args.psnr_drop, args.ssim_drop)
+    if args.json != '-':
+        from vrtspike.analysis.terminal import show_checks
+
+        show_checks(checks)
+    write_json([asdict(each) for each in checks], args.json)
+    sys.stdout.flush()
+    if not all(each.passed for each in checks):
+        sys.exit(1)
+
+
+def plot_curve(arguments: list[str]) -> None:
+    """Plot curves of one or several runs over the iterations.
+
+    Examples:
+      python tools/analyze_logs.py plot_curve work_dirs/vrt_spike_tiny --keys loss --out loss.png
+      python tools/analyze_logs.py plot_curve work_dirs/a work_dirs/b --keys psnr --legend before after --out psnr.png
+    """
+    parser = command_parser(plot_curve)
+    parser.add_argument('json_logs', nargs='+', metavar='LOG', help='one for every run')
+    parser.add_argument(
+        '--keys', nargs='+', default=['loss'], help='scalars, iteration_ms, memory_mib or <stage>_ms (default: loss)'
+    )
+    parser.add_argument('--start-epoch', type=int, help='number validations from here instead of by iterations')
+    parser.add_argument('--eval-interval', type=int, help='and in steps of this (default: 1)')
+    parser.add_argument('--title', help='of the picture')
+    parser.add_argument('--legend', nargs='+', help='a label for every curve: all keys of the first log, then the next')
+    parser.add_argument('--backend', help="Matplotlib's backend, where the picture is shown")
+    parser.add_argument('--style', help='a style of Matplotlib, as in ggplot')
+    parser.add_argument('--out', metavar='FILE', help='write the picture instead of showing it')
+    args = parser.parse_args(arguments)
+    if args.legend and len(args.legend) != len(args.json_logs) * len(args.keys):
+        parser.error(f'--legend: expected {len(args.json_logs) * len(args.keys)} labels, found {len(args.legend)}')
+    from vrtspike.analysis.curve_plots import show_or_save_curves
+    from vrtspike.analysis.readers import read_logs
+
+    labels = iter(args.legend or [f'{log} {key}' for log in args.json_logs for key in args.keys])
+    logs = [read_logs([log]) for log in args.json_logs]
+    curves = [(next(labels), curve_of(log, key, args)) for log in logs for key in args.keys]
+    show_or_save_curves(curves, args.out, args.title, args.style, args.backend)
+
+
+def curve_of(log: Any, key: str, args: argparse.Namespace) -> Any:
+    """Return a curve, that of a validation over its own numbers where the user asked for them."""
+    from vrtspike.analysis.curves import QUALITY, curve
+
+    steps, values = curve(log, key)
+    if key in QUALITY and (args.start_epoch is not None or args.eval_interval is not None):
+        steps = [(args.start_epoch or 1) + i * (args.eval_interval or 1) for i in range(len(values))]
+    return steps, values
+
+
+def cal_train_time(arguments: list[str]) -> None:
+    """Print seconds per iteration: of the slowest and the fastest segment (an epoch, or what lies between two
+    validations), the deviation over segments, and the average.
+
+    Examples:
+      python tools/analyze_logs.py cal_train_time work_dirs/vrt_spike_tiny
+    """
+    parser = command_parser(cal_train_time)
+    parser.add_argument('json_logs', nargs='+', metavar='LOG', help='one for every run')
+    parser.add_argument(
+        '--include-outliers', action='store_true', help='keep the first iteration of every segment, which warms up'
+    )
+    args = parser.parse_args(arguments)
+    from vrtspike.analysis.readers import read_logs
+    from vrtspike.analysis.train_time import train_time_text
+
+    for log in args.json_logs:
+        print(train_time_text(read_logs([log]), args.include_outliers))
+
+
+COMMANDS: dict[str, Callable[[list[str]], None]] = {
+    'compare': compare,
+    'check': check,
+    'plot_curve': plot_curve,
+    'cal_train_time': cal_train_time,
+}
+
+
+def command_parser(command: Callable[[list[str]], None]) -> argparse.ArgumentParser:
+    """Return the parser of a command, whose docstring is its help."""
+    import inspect
+
+    from vrtspike.cli import tool_parser
+
+    parser = tool_parser(inspect.getdoc(command))
+    parser.prog = f'{parser.prog} {command.__name__}'
+    return parser
+
+
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--json', metavar='FILE', help="write the result as JSON; '-' prints it, and nothing else")
+
+
+def write_json(value: Any, path: str | None) -> None:
+    """Write a value as JSON; whatever is no finite number in it would be a fault of ours."""
+    if path is None:
+        return
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    if path == '-':
+        print(text)
+        return
+    from vrtspike.files import written_aside
+
+    with written_aside(Path(path)) as aside:
+        aside.write_text(text + '\n', encoding='utf-8')
+
+
+if __name__ == '__main__':
+    # Processes that help with large logs start from this file: what the command line alone needs is not for them.
+    from vrtspike.cli import run_tool
+
+    run_tool(main)

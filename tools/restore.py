@@ -1,0 +1,77 @@
+"""Restore a video with a trained network.
+
+Frames and spikes are checked before work starts and read as they are needed, so that the length does not matter. A run
+that was interrupted goes on when it is started again.
+
+Examples:
+    python tools/restore.py configs/vrt_spike_tiny.py work_dirs/vrt_spike_tiny/iter_700.pth \\
+        --blur data/demo/val/000_chelsea/blur --spike data/demo/val/000_chelsea/spike --out restored
+    python tools/restore.py CONFIG CHECKPOINT --blur clip.mp4 --spike clip.dat --spike-size 360 640 --threshold 1 \\
+        --tile auto --precision bfloat16 --out restored.mp4
+    python tools/restore.py CONFIG CHECKPOINT --blur frames --spike spikes --out compared --side-by-side
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from vrtspike.cli import (
+    add_config_arguments,
+    add_tiling_arguments,
+    config_arguments,
+    run_tool,
+    tiling_arguments,
+    tool_parser,
+)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    add_config_arguments(parser)
+    parser.add_argument('checkpoint', help="the network's weights")
+    parser.add_argument('--blur', required=True, metavar='PATH', help='a video file, or a folder of images')
+    parser.add_argument(
+        '--spike', required=True, metavar='PATH', help='a folder with one .dat file per frame, or one .dat for all'
+    )
+    parser.add_argument('--out', required=True, metavar='PATH', help='a folder for PNGs, or a .mp4, .mkv, .mov or .avi')
+    parser.add_argument(
+        '--spike-size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help='of the spikes (default: config.yaml near)'
+    )
+    parser.add_argument('--threshold', type=float, help='of the spike camera (default: config.yaml near the spikes)')
+    parser.add_argument('--side-by-side', action='store_true', help='blurred, TFP and restored beside each other')
+    parser.add_argument('--fps', type=float, help="frames per second of a video (default: the input's, or 25)")
+    parser.add_argument('--device', help='as torch names it (default: cuda where there is one)')
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true', help='unpickle checkpoints that hold code (only if you trust them)'
+    )
+    add_tiling_arguments(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    from vrtspike.config import load_config
+    from vrtspike.inference.files import open_clip, restore_files
+    from vrtspike.inference.loading import load_restorer
+    from vrtspike.inference.restoring import tiling_of
+
+    clip = open_clip(args.blur, args.spike, args.spike_size and tuple(args.spike_size), args.threshold)
+    config = load_config(**config_arguments(args))
+    tiling = tiling_of(config, **tiling_arguments(args))
+    model, config = load_restorer(args.checkpoint, config, device=args.device, trust=args.trust_checkpoint)
+    written = restore_files(
+        model,
+        config,
+        clip,
+        args.out,
+        checkpoint=args.checkpoint,
+        tiling=tiling,
+        fit=args.tile == ['auto'],
+        side_by_side=args.side_by_side,
+        fps=args.fps,
+    )
+    print(f'{len(clip.frames)} frames restored: {written}')
+
+
+if __name__ == '__main__':
+    run_tool(main)

@@ -1,0 +1,88 @@
+"""Score a checkpoint on held-out clips by the published protocol.
+
+Whole sequences are restored and scored as 8-bit RGB images without a border, beside the blurred input and the spikes
+played back (TFP, TFI). A run that was interrupted goes on when it is started again. It writes results.json,
+frames.csv, one record per clip and results.html, a page to look at.
+
+Examples:
+    python tools/test.py configs/vrt_spike_tiny.py work_dirs/vrt_spike_tiny/iter_700.pth
+    python tools/test.py CONFIG CHECKPOINT --thresholds 1 2 --save-images --out results
+    python tools/test.py CONFIG CHECKPOINT --tile 256 --overlap 32 --tiles-per-batch 4 --precision bfloat16
+    torchrun --nproc-per-node 2 tools/test.py CONFIG CHECKPOINT --launcher pytorch
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from vrtspike.cli import (
+    add_config_arguments,
+    add_tiling_arguments,
+    config_arguments,
+    run_tool,
+    tiling_arguments,
+    tool_parser,
+)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    add_config_arguments(parser)
+    parser.add_argument('checkpoint', help="the network's weights")
+    parser.add_argument(
+        '--out', metavar='DIR', help='folder of the results (default: test_<name> beside the checkpoint)'
+    )
+    parser.add_argument(
+        '--thresholds',
+        type=float,
+        nargs='+',
+        default=[1.0],
+        metavar='FACTOR',
+        help='score at these multiples of the spike threshold, at least 1; the first is reported (default: 1)',
+    )
+    parser.add_argument('--save-images', action='store_true', help='write every restored frame')
+    parser.add_argument('--lpips', metavar='WEIGHTS', help="also LPIPS, with torchvision's AlexNet weights from a file")
+    parser.add_argument('--device', help='as torch names it (default: cuda where there is one)')
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true', help='unpickle checkpoints that hold code (only if you trust them)'
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
+    # torch.distributed.launch passes this; torchrun and SLURM say it in the environment.
+    parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
+    add_tiling_arguments(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    from mmengine.dist import is_main_process
+
+    from vrtspike.config import load_config
+    from vrtspike.inference.evaluation import TestSettings, evaluate, fitted
+    from vrtspike.inference.loading import load_restorer
+    from vrtspike.inference.processes import join_processes
+    from vrtspike.inference.reporting import results_text, summarise, write_results
+    from vrtspike.inference.restoring import tiling_of
+    from vrtspike.metrics.lpips import load_lpips
+    from vrtspike.visualization.page import write_page
+
+    config = load_config(**config_arguments(args))
+    join_processes(args.launcher, config)
+    tiling = tiling_of(config, **tiling_arguments(args))
+    model, config = load_restorer(args.checkpoint, config, device=args.device, trust=args.trust_checkpoint)
+    if args.tile == ['auto']:
+        tiling = fitted(model, config, tiling)
+    distance = load_lpips(args.lpips, next(model.parameters()).device) if args.lpips else None
+    settings = TestSettings(tiling, tuple(args.thresholds), args.save_images, distance)
+    out = Path(args.out or Path(args.checkpoint).with_name(f'test_{Path(args.checkpoint).stem}'))
+    records = evaluate(model, config, args.checkpoint, out, settings)
+    if is_main_process():
+        results = summarise(records, model, args.config, args.checkpoint, tiling)
+        write_results(out, results, records)
+        write_page(out / 'results.html', results, records, out / 'pictures')
+        print(f'{results_text(results)}\n\nWritten to {out}: results.json, frames.csv, results.html')
+
+
+if __name__ == '__main__':
+    run_tool(main)

@@ -1,0 +1,105 @@
+"""What a reader must know about a log before believing its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vrtspike.analysis.costs import PHASES
+from vrtspike.analysis.logs import FORWARD_ONLY, LEGACY, NO_STAGES, RunLog
+from vrtspike.analysis.resampling import FEWEST_BLOCKS
+from vrtspike.analysis.table import Table
+
+COVERAGE_TOLERANCE = 0.01
+FEW_SAMPLES = FEWEST_BLOCKS**2
+
+UNSYNCHRONISED = (
+    'These times were read from the host clock without waiting for the device. On a GPU they are launch and queue '
+    'times: a stage is charged with the work of those before it, so they rank nothing. On a CPU they are times.'
+)
+ONLY_FORWARD = (
+    'Only the forward pass was timed: iteration_ms and shares are those of the forward pass, not of an iteration. '
+    'Backward pass, optimizer and waiting for data are unknown.'
+)
+OF_FORMAT = {
+    'legacy_timing': (
+        UNSYNCHRONISED,
+        ONLY_FORWARD,
+        "The log's Total counts the forward pass twice, once itself and once as its parts: it is ignored, and so are "
+        "the percentages made from it. Shares here are of the line '前向传播总耗时'.",
+        "A line's first figure is its step's last micro-step; statistics here are over these. Its [avg] is the mean "
+        'since the start, warm-up included, given as avg_since_start_ms.',
+    ),
+    'legacy_print': (
+        UNSYNCHRONISED,
+        ONLY_FORWARD,
+        'Parts that were printed once per scale or stage are summed over one forward pass. Forward passes are '
+        'numbered as they come: the log does not say which step they belong to.',
+    ),
+    'legacy_train': (
+        "The older code's training log times no stages. iteration_ms is an epoch's time by its steps, validation and "
+        'saving included where they fell into it.',
+    ),
+    'mmengine': (
+        "MMEngine's log times no stages but waiting for data, and its 'time' and losses are means over the last "
+        'window of iterations: single slow iterations are smoothed, spreads are too small.',
+    ),
+}
+
+
+def caveats(log: RunLog, costs: Table) -> list[str]:
+    """Return every caveat, one sentence or two each."""
+    return [*_damage(log), *_formats(log), *_descriptions(log), *_samples(log, costs), *_coverage(log, costs)]
+
+
+def _damage(log: RunLog) -> Iterator[str]:
+    for source in log.sources:
+        if source.damaged:
+            lines = 'line' if source.damaged == 1 else 'lines'
+            where = f', the first is line {source.first_damaged}' if source.first_damaged else ''
+            yield f'{source.path}: {source.damaged} damaged or truncated {lines} of {source.lines} left out{where}.'
+        elif not source.records:
+            yield f'{source.path}: no record in {source.lines} lines; left out.'
+
+
+def _formats(log: RunLog) -> Iterator[str]:
+    kind = log.cost_format
+    yield from OF_FORMAT.get(kind or (log.formats or [''])[0], ())
+    others = {name for (name, _), table in log.tables.items() if table.rows and name in FORWARD_ONLY} - {kind}
+    if others:
+        yield f'Costs come from the {kind} records alone; those of {", ".join(sorted(others))} are left out.'
+
+
+def _descriptions(log: RunLog) -> Iterator[str]:
+    for key in ('config', 'precision', 'world_size', 'device', 'clip_shape'):
+        values = {str(line.get(key)): None for line in log.descriptions}
+        if len(values) > 1:
+            yield (
+                f'The logs disagree about {key} ({" and ".join(values)}): their samples are pooled all the same. '
+                'Analyse runs one by one, or compare them.'
+            )
+    yield from dict.fromkeys(note for line in log.descriptions for note in line.get('notes') or ())
+    uncounted = log.describe('uncounted_ops') or {}
+    if uncounted:
+        yield f'Operators that no rule counts are missing in GMAC: {", ".join(sorted(uncounted))}.'
+
+
+def _samples(log: RunLog, costs: Table) -> Iterator[str]:
+    if log.cost_format and costs.rows < FEW_SAMPLES:
+        yield f'Too few samples for confidence intervals, which need {FEW_SAMPLES}: {costs.rows}.'
+    if costs.rows and not costs.trace.exact:
+        yield (
+            f'Quantiles come from a sketch and are within 0.5 %; intervals and curves from {len(costs.trace.rows)} of '
+            f'{costs.rows} samples. Sums, means, shares, extremes and counts are exact.'
+        )
+
+
+def _coverage(log: RunLog, costs: Table) -> Iterator[str]:
+    whole = costs.total('iteration_ms')
+    if not whole or log.cost_format in NO_STAGES:
+        return
+    if log.cost_format in LEGACY:
+        covered = costs.total('accounted_ms') / whole
+    else:
+        covered = sum(costs.total(f'stages/{name}/{phase}_ms') for name in log.stages() for phase in PHASES) / whole
+    if covered > 1 + COVERAGE_TOLERANCE or (log.cost_format not in LEGACY and covered < 1 - COVERAGE_TOLERANCE):
+        yield f'The times of all stages add up to {covered:.1%} of the iteration: shares do not sum to 100 %.'

@@ -1,0 +1,129 @@
+"""Curves of a run: whatever is a number per iteration, by the name it has on the command line and in the report."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from vrtspike.analysis.logs import RunLog
+from vrtspike.errors import LogError, did_you_mean
+
+QUALITY = ('psnr', 'ssim', 'blur/psnr', 'blur/ssim', 'tfp/psnr', 'psnr_y', 'ssim_y', 'lpips')
+"""Scalars of the validation."""
+
+IN_REPORT = ('loss', 'lr', 'iteration_ms', 'data_ms', 'memory_mib', *QUALITY)
+REPORT_POINTS = 400
+FEWEST_LOSSES = 16
+CERTAIN = 1.96
+
+Points = tuple[np.ndarray, np.ndarray]
+
+
+def curve(log: RunLog, name: str) -> Points:
+    """Return (iterations, values) of the curve ``name``, thinned where the log is long.
+
+    Args:
+        log: What was read.
+        name: A scalar, as in 'loss' or 'psnr', or a cost, as in 'iteration_ms', 'memory_mib' or 'stage1_ms'.
+
+    Raises:
+        LogError: The log has no such curve.
+    """
+    found = [log.series[name].points()] if name in log.series else []
+    columns = cost_columns(log)
+    if name in columns:
+        found.append(_of_costs(log, columns[name]))
+    if found:  # a loss is logged now and then, and with every sample of costs
+        return max(found, key=lambda points: len(points[0]))
+    raise LogError(f"{log.name} has no curve '{name}'{did_you_mean(name, names(log))}")
+
+
+def names(log: RunLog) -> list[str]:
+    """Return the names of all curves."""
+    return [*log.series, *(name for name in cost_columns(log) if name not in log.series)]
+
+
+def cost_columns(log: RunLog) -> dict[str, str]:
+    """Return the columns of the costs that are curves, by name."""
+    if not log.cost_format:
+        return {}
+    plain = ('iteration_ms', 'loss', 'memory_mib')
+    tables = log.ranks().values()
+    found = {name: name for name in plain if any(table.number(name) for table in tables)}
+    # Not by its bare name: one of the stages is called 'loss'.
+    return found | {f'{name}_ms': f'stages/{name}/total_ms' for name in log.stages()}
+
+
+def _of_costs(log: RunLog, column: str) -> Points:
+    """Return a column over the iterations, or over the passes where a format does not number them."""
+    costs = log.costs()
+    values = costs.column(column)
+    numbered = costs.number('iteration') > 0
+    iterations = costs.column('iteration') if numbered else np.arange(1, len(values) + 1) * costs.trace.stride
+    finite = np.isfinite(values) & np.isfinite(iterations)
+    return iterations[finite], values[finite]
+
+
+def report_curves(log: RunLog) -> dict[str, dict[str, list[float]]]:
+    """Return the curves that the report shows, each of at most REPORT_POINTS points."""
+    known = set(names(log))
+    found = {}
+    for name in IN_REPORT:
+        if name in known:
+            iterations, values = thinned(curve(log, name))
+            if len(values):
+                found[name] = {'iterations': iterations.tolist(), 'values': values.tolist()}
+    return found
+
+
+def thinned(points: Points, limit: int = REPORT_POINTS) -> Points:
+    """Return at most ``limit`` points, evenly chosen, the last among them."""
+    steps, values = points
+    if len(steps) <= limit:
+        return points
+    chosen = np.linspace(0, len(steps) - 1, limit).round().astype(int)
+    return steps[chosen], values[chosen]
+
+
+def convergence(log: RunLog) -> dict[str, Any] | None:
+    """Return whether the loss fell: medians of its first tenth and last quarter, and how sure their difference is.
+
+    ``lower`` is the share of pairs, one loss from the end and one from the start, in which the end's is lower.
+    ``trend`` is 'falling' or 'rising' where a rank test (Mann-Whitney, 95 %) says so, else 'flat'. Losses of random
+    batches count as independent. None without 16 of them.
+    """
+    if 'loss' not in names(log):
+        return None
+    _, losses = curve(log, 'loss')
+    if len(losses) < FEWEST_LOSSES:
+        return None
+    start, end = losses[: max(len(losses) // 10, 8)], losses[-(len(losses) // 4) :]
+    lower = lower_share(end, start)
+    # Under chance alone the share has this standard deviation around a half.
+    deviation = math.sqrt((len(start) + len(end) + 1) / (12 * len(start) * len(end)))
+    z = (lower - 0.5) / deviation
+    trend = 'falling' if z > CERTAIN else 'rising' if z < -CERTAIN else 'flat'
+    return {'start': float(np.median(start)), 'end': float(np.median(end)), 'lower': lower, 'trend': trend}
+
+
+def lower_share(values: np.ndarray, others: np.ndarray) -> float:
+    """Return the share of pairs in which the one of ``values`` is lower, ties counting half."""
+    others = np.sort(others)
+    above = len(others) - np.searchsorted(others, values, side='right')
+    ties = len(others) - np.searchsorted(others, values, side='left') - above
+    return float((above + ties / 2).mean() / len(others))
+
+
+def quality(log: RunLog) -> dict[str, dict[str, float]]:
+    """Return the last and the best value of every scalar of the validation, with their iterations."""
+    found = {}
+    for name in QUALITY:
+        series = log.series.get(name)
+        if series is not None and series.last:
+            step, best = series.lowest if name == 'lpips' else series.highest
+            found[name] = {
+                'last': series.last[1], 'last_iteration': series.last[0], 'best': best, 'best_iteration': step
+            }  # fmt: skip
+    return found

@@ -1,0 +1,91 @@
+"""Which files a LOG means: a file, the folder of a run, or a pattern."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+from vrtspike.analysis.readers import mmengine_json, text
+from vrtspike.analysis.readers.mmengine_json import decode
+from vrtspike.errors import LogError, did_you_mean
+
+HEAD_BYTES = 1 << 16
+TEXT = 'text'
+EXPECTED = (
+    "expected our stage_costs.jsonl, MMEngine's scalars.json, a timing file, print log or training log of the older "
+    'code, or the folder of a run'
+)
+
+
+def find_logs(log: str) -> list[Path]:
+    """Return the files that ``log`` means.
+
+    Raises:
+        LogError: There is nothing of that name, or a folder holds no log.
+    """
+    path = Path(log)
+    if path.is_dir():
+        return logs_of_run(path)
+    if path.exists():
+        return [path]
+    matches = sorted(glob.glob(log, recursive=True)) if glob.has_magic(log) else []
+    if matches:
+        return [found for match in matches for found in find_logs(match)]
+    if glob.has_magic(log):
+        raise LogError(f"no file matches the pattern '{log}'")
+    siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    hint = did_you_mean(path.name, siblings) if siblings else ''
+    raise LogError(f"there is no log '{log}'{hint if 'did you mean' in hint else ''}")
+
+
+def logs_of_run(folder: Path) -> list[Path]:
+    """Return the logs in a run's folder: ours and MMEngine's, else whatever of its files can be read."""
+    logs = sorted(folder.glob('stage_costs*.jsonl'))
+    # MMEngine writes the same lines twice, to scalars.json and to <timestamp>.json.
+    for vis_data in sorted({folder / 'vis_data', *folder.glob('*/vis_data')}):
+        jsons = sorted(vis_data.glob('*.json'))
+        scalars = vis_data / 'scalars.json'
+        logs += [scalars] if scalars in jsons else jsons
+    if not logs:
+        files = [path for pattern in ('*.jsonl', '*.json', '*.log', '*.txt') for path in sorted(folder.glob(pattern))]
+        logs = [path for path in files if kind_of(path) is not None]
+    if not logs:
+        raise LogError(f"'{folder}' holds no log that can be read: {EXPECTED}")
+    return logs
+
+
+def kind_of(path: Path) -> str | None:
+    """Return 'vrtspike', 'mmengine' or 'text' by what the first lines of a file hold, None for anything else."""
+    with open(path, 'rb') as file:
+        head = file.read(HEAD_BYTES)
+    kinds = [kind for line in head.splitlines() if (kind := _kind_of_line(line))]
+    for kind in ('vrtspike', 'mmengine'):
+        if kind in kinds:
+            return kind
+    return TEXT if _has_legacy_lines(path) else None
+
+
+def _kind_of_line(line: bytes) -> str | None:
+    if not line.lstrip().startswith(b'{'):
+        return None
+    try:
+        record = decode(line)
+    except ValueError:
+        return None
+    if isinstance(record, dict) and record.get('kind') in ('run', 'sample'):
+        return 'vrtspike'
+    return 'mmengine' if mmengine_json.is_record(record) else None
+
+
+def _has_legacy_lines(path: Path) -> bool:
+    """Whether any line of a text file belongs to a legacy format."""
+    from vrtspike.analysis.logs import RunLog, Source
+
+    source = Source(str(path))
+    readers = [reader(source, RunLog('')) for reader in text.READERS.values()]
+    with open(path, 'rb') as file:
+        for line in file:
+            decoded = line.decode('utf-8', errors='replace').rstrip()
+            if any(reader.feed(decoded) for reader in readers):
+                return True
+    return False

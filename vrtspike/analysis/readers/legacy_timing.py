@@ -1,0 +1,96 @@
+"""Reads the timing files of the code before this one: a block per step, roots then children, sorted by time."""
+
+from __future__ import annotations
+
+import re
+
+from vrtspike.analysis.logs import RunLog, Source
+from vrtspike.analysis.readers.legacy_names import FORWARD, row_of, stage_of
+from vrtspike.analysis.table import RowBuffer
+
+FORMAT = 'legacy_timing'
+
+STEP = re.compile(r'\s*Step (\d+)\s*$')
+ENTRY = re.compile(
+    r'(?P<child>\s*-\s+)?(?P<name>\S.*?)\s*:\s*(?P<ms>\d+(?:\.\d+)?)ms'
+    r'(?:\s*\(\s*[\d.]+%\s*\))?\s*\[avg:\s*(?P<avg>\d+(?:\.\d+)?)ms\s*\]\s*$'
+)
+TOTAL = re.compile(r'Total-*\s*:\s*[\d.]+ms\s*$')
+BEGINS_LIKE_ENTRY = re.compile(r'(\s*-\s+)?\S.*\s:\s*[\d.]')
+
+
+class TimingReader:
+    """Takes lines one by one and adds each finished step to the log."""
+
+    def __init__(self, source: Source, log: RunLog) -> None:
+        self.source, self.log = source, log
+        self.rows = RowBuffer(log.table(FORMAT))
+        self.step: int | None = None
+        self.root = ''
+        self.times: dict[str, tuple[float, float]] = {}
+
+    def feed(self, line: str) -> bool:
+        """Take ``line`` where it belongs to this format; return whether it does."""
+        if step := STEP.match(line):
+            self.finish()
+            self.step, self.root, self.times = int(step[1]), '', {}
+            return True
+        if self.step is None:
+            return False
+        if TOTAL.match(line):
+            self.finish()
+            return True
+        if entry := ENTRY.match(line):
+            self._enter(entry)
+            return True
+        if line.startswith('==='):
+            return True
+        if BEGINS_LIKE_ENTRY.match(line):
+            self.source.damage(self.source.lines)
+            return True
+        return False
+
+    def finish(self) -> None:
+        """Add the step that was being read; one without the forward pass is damaged."""
+        if self.step is None:
+            return
+        if FORWARD in self.times:
+            self._add()
+        elif self.times:
+            self.source.damage(self.source.lines)
+        self.step = None
+
+    def close(self) -> None:
+        """Add what is left at the end of the file."""
+        self.finish()
+        self.rows.flush()
+
+    def _enter(self, entry: re.Match) -> None:
+        name = entry['name']
+        if entry['child']:
+            name = name if name.startswith(f'{self.root}/') else f'{self.root}/{name}'
+        else:
+            self.root = name
+        self.times[name] = (float(entry['ms']), float(entry['avg']))
+
+    def _add(self) -> None:
+        forward_ms, forward_avg = self.times.pop(FORWARD)
+        last = {stage_of(name): ms for name, (ms, _) in self.times.items()}
+        self.rows.append({'iteration': self.step, **row_of(forward_ms, *nested(last))})
+        self.log.averages = {stage_of(name): avg for name, (_, avg) in self.times.items()}
+        self.log.averages['forward'] = forward_avg
+        self.source.records += 1
+
+
+def nested(times: dict[str, float]) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+    """Return the times of roots, of what is inside VRT, and of parts inside either.
+
+    Where fusion has no line of its own, it is the sum of its parts.
+    """
+    parts = {name: ms for name, ms in times.items() if '/' in name}
+    roots = {name: ms for name, ms in times.items() if '/' not in name}
+    of_fusion = [ms for name, ms in parts.items() if name.startswith('fuse/')]
+    if of_fusion:
+        roots.setdefault('fuse', sum(of_fusion))
+    inside = {name: roots.pop(name) for name in list(roots) if name.startswith(('stage', 'fuse'))}
+    return roots, inside, parts

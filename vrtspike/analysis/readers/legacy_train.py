@@ -1,0 +1,67 @@
+"""Reads the training logs of the code before this one: lines of steps, validations and epochs."""
+
+from __future__ import annotations
+
+import re
+
+from vrtspike.analysis.logs import RunLog, Source
+from vrtspike.analysis.table import RowBuffer
+
+FORMAT = 'legacy_train'
+
+NUMBER = r'[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)'
+STEP = re.compile(r'(?:^|\s)step (?P<step>\d+)/\d+ \|')
+VALIDATION = re.compile(r'\[val\] step (?P<step>\d+) \|')
+EPOCH = re.compile(r'\[epoch\] (?P<epoch>\d+) \|')
+PAIR = re.compile(rf'(?P<key>[A-Za-z_]\w*)=(?P<value>{NUMBER})(?:GB|ms|s)?\b')
+RATE = re.compile(rf'(?P<value>{NUMBER}) samples/s')
+NAMES = {'PSNR_RGB': 'psnr', 'SSIM_Y': 'ssim_y', 'PSNR_Y': 'psnr_y', 'LPIPS': 'lpips'}
+
+
+class TrainReader:
+    """Takes lines one by one and adds what they say to the log."""
+
+    def __init__(self, source: Source, log: RunLog) -> None:
+        self.source, self.log = source, log
+        self.rows = RowBuffer(log.table(FORMAT))
+        self.step = 0
+
+    def feed(self, line: str) -> bool:
+        """Take ``line`` where it belongs to this format; return whether it does."""
+        for pattern, take in ((STEP, self._step), (VALIDATION, self._validation), (EPOCH, self._epoch)):
+            if found := pattern.search(line):
+                values = {pair['key']: float(pair['value']) for pair in PAIR.finditer(line)}
+                if values and take(found, values, line):
+                    self.source.records += 1
+                else:
+                    self.source.damage(self.source.lines)
+                return True
+        return False
+
+    def close(self) -> None:
+        """Add what is left at the end of the file."""
+        self.rows.flush()
+
+    def _step(self, found: re.Match, values: dict[str, float], line: str) -> bool:
+        if 'loss' not in values:
+            return False
+        self.step = int(found['step'])
+        for name, value in values.items():
+            if name.endswith('_mem'):
+                name, value = 'memory_mib', value * 1024
+            self.log.scalar('data_ms' if name == 'data_time' else name, self.step, value)
+        if rate := RATE.search(line):
+            self.log.scalar('samples_per_s', self.step, float(rate['value']))
+        return True
+
+    def _validation(self, found: re.Match, values: dict[str, float], line: str) -> bool:
+        for name, value in values.items():
+            self.log.scalar(NAMES.get(name, name), int(found['step']), value)
+        return True
+
+    def _epoch(self, found: re.Match, values: dict[str, float], line: str) -> bool:
+        if not values.get('steps') or 'time' not in values:
+            return False
+        iteration_ms = values['time'] * 1e3 / values['steps']
+        self.rows.append({'iteration': self.step, 'epoch': int(found['epoch']), 'iteration_ms': iteration_ms})
+        return True

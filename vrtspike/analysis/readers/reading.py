@@ -1,0 +1,145 @@
+"""Reads files into one log: small ones at once, large ones of ours in pieces by several processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+
+from vrtspike.analysis.logs import RunLog, Source
+from vrtspike.analysis.readers import mmengine_json, stage_costs, text
+from vrtspike.analysis.readers.files import EXPECTED, TEXT, find_logs, kind_of
+from vrtspike.errors import LogError
+
+PIECE_BYTES = 1 << 26
+"""A file of ours is read in pieces of this size; one that has several, by several processes."""
+
+SHOW_PROGRESS_FROM = 1 << 25
+
+Advance = Callable[[int], None]
+
+
+def read_logs(logs: Sequence[str | Path], name: str | None = None) -> RunLog:
+    """Return everything that ``logs`` hold, as the log of one run.
+
+    Large logs are read by processes that are started anew, so a script that calls this at its top level needs the
+    usual ``if __name__ == '__main__'``.
+
+    Args:
+        logs: Files, folders of runs, and patterns.
+        name: What to call it; None takes the first of ``logs``.
+
+    Raises:
+        LogError: A log does not exist, or nothing in any of them can be read.
+    """
+    paths = list(dict.fromkeys(path.resolve() for log in logs for path in find_logs(str(log))))
+    log = RunLog(name or str(logs[0]))
+    with _progress(sum(path.stat().st_size for path in paths)) as advance:
+        for path in paths:
+            _read(path, log, advance)
+    if not any(source.records for source in log.sources):
+        raise LogError(_nothing_to_read(log))
+    return log
+
+
+def _read(path: Path, log: RunLog, advance: Advance) -> None:
+    source = Source(_shown(path))
+    log.sources.append(source)
+    kind = kind_of(path)
+    if kind == TEXT:
+        text.read(_lines(path, advance), source, log)
+    elif kind is not None:
+        source.formats = [kind]
+        if kind == mmengine_json.FORMAT:
+            mmengine_json.read(_lines(path, advance), source, log)
+        else:
+            _read_stage_costs(path, source, log, advance)
+
+
+def _read_stage_costs(path: Path, source: Source, log: RunLog, advance: Advance) -> None:
+    size = path.stat().st_size
+    pieces = [(str(path), start, min(start + PIECE_BYTES, size)) for start in range(0, size, PIECE_BYTES)]
+    if len(pieces) == 1:
+        stage_costs.add(stage_costs.read_lines(_lines(path, advance)), source, log)
+        return
+    workers = min(len(pieces), len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())
+    with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool:
+        for (_, start, stop), piece in zip(pieces, pool.map(read_piece, pieces), strict=True):
+            stage_costs.add(piece, source, log)
+            advance(stop - start)
+
+
+def read_piece(piece: tuple[str, int, int]) -> stage_costs.Piece:
+    """Return what the lines hold that begin in the bytes [start, stop) of a file of ours."""
+    path, start, stop = piece
+    return stage_costs.read_lines(lines_beginning_in(path, start, stop))
+
+
+def lines_beginning_in(path: str | Path, start: int, stop: int) -> Iterator[bytes]:
+    """Yield the lines of a file that begin in the bytes [start, stop): every line belongs to one such range."""
+    with open(path, 'rb', buffering=1 << 20) as file:
+        position = start
+        if start:
+            file.seek(start - 1)
+            position += len(file.readline()) - 1
+        while position < stop and (line := file.readline()):
+            position += len(line)
+            yield line
+
+
+def _lines(path: Path, advance: Advance) -> Iterator[bytes]:
+    with open(path, 'rb', buffering=1 << 20) as file:
+        unreported = 0
+        for line in file:
+            unreported += len(line)
+            if unreported > 1 << 20:
+                advance(unreported)
+                unreported = 0
+            yield line
+    advance(unreported)
+
+
+@contextmanager
+def _progress(size: int) -> Iterator[Advance]:
+    """Show how far reading has come, on a terminal and where it takes a while."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if size < SHOW_PROGRESS_FROM or not console.is_terminal:
+        yield lambda done: None
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn('reading'), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task('reading', total=size)
+        yield lambda done: bar.advance(task, done)
+
+
+def _shown(path: Path) -> str:
+    """Return a path as it reads best: relative where it lies below the working folder."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _nothing_to_read(log: RunLog) -> str:
+    names = ', '.join(f"'{source.path}'" for source in log.sources[:5])
+    if len(log.sources) > 5:
+        names += f' and {len(log.sources) - 5} more'
+    damaged = sum(source.damaged for source in log.sources)
+    hint = f'; {damaged} damaged lines' if damaged else ''
+    if any(_is_mmengine_text(source.path) for source in log.sources):
+        hint += ". MMEngine's text log is for people: give the folder of its run, whose vis_data/scalars.json is read"
+    return f'{names}: no record can be read{hint}; {EXPECTED}'
+
+
+def _is_mmengine_text(path: str) -> bool:
+    with open(path, 'rb') as file:
+        return any(b' - mmengine - ' in line for line in _first(file, 200))
+
+
+def _first(lines: Iterable[bytes], number: int) -> Iterator[bytes]:
+    for line, _ in zip(lines, range(number), strict=False):
+        yield line

@@ -1,0 +1,86 @@
+"""A thinned record of rows: all of a short log, an even and unbiased selection from a long one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+CAPACITY = 2048
+"""A trace holds every row up to here, and between half as many and as many of a longer log."""
+
+
+class Trace:
+    """Keeps one row of every ``stride``, which doubles whenever CAPACITY is exceeded.
+
+    Which row of its window is kept is scattered by a hash of the window's number. A fixed place would see only some
+    phases of what is periodic: of an optimizer step in every sixth iteration, none at all.
+
+    Args:
+        columns: Width of a row.
+    """
+
+    def __init__(self, columns: int = 0) -> None:
+        self.stride = 1
+        self.seen = 0
+        self._pieces = [np.empty((0, columns))]
+        self._kept = 0
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The rows that were kept, (rows, columns)."""
+        if len(self._pieces) > 1:
+            self._pieces = [np.concatenate(self._pieces)]
+        return self._pieces[0]
+
+    @rows.setter
+    def rows(self, rows: np.ndarray) -> None:
+        self._pieces, self._kept = [rows], len(rows)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every row was kept."""
+        return self.stride == 1
+
+    def add(self, rows: np.ndarray) -> None:
+        """Append ``rows`` (N, columns) that follow those seen so far."""
+        windows = np.arange(self.seen // self.stride, (self.seen + len(rows) - 1) // self.stride + 1)
+        places = windows * self.stride + _scattered(windows) % self.stride - self.seen
+        self._append(rows[places[(places >= 0) & (places < len(rows))]])
+        self.seen += len(rows)
+
+    def merge(self, other: Trace) -> None:
+        """Append what another trace of the same columns has kept."""
+        while self.stride < other.stride:
+            self._halve()
+        rows, stride = other.rows, other.stride
+        while stride < self.stride:
+            rows, stride = _every_other(rows), 2 * stride
+        self._append(rows)
+        self.seen += other.seen
+
+    def grow(self, columns: np.ndarray) -> None:
+        """Append columns whose rows so far hold the values ``columns`` (one per column)."""
+        self.rows = np.hstack([self.rows, np.broadcast_to(columns, (len(self.rows), len(columns)))])
+
+    def _append(self, rows: np.ndarray) -> None:
+        self._pieces.append(rows.copy())  # not a view, which would keep all rows of the batch
+        self._kept += len(rows)
+        while self._kept > CAPACITY:
+            self._halve()
+
+    def _halve(self) -> None:
+        self.rows = _every_other(self.rows)
+        self.stride *= 2
+
+
+def _every_other(rows: np.ndarray) -> np.ndarray:
+    """Return one row of every pair; a last one without a partner stays."""
+    pairs = np.arange((len(rows) + 1) // 2)
+    return rows[np.minimum(2 * pairs + _scattered(pairs) % 2, len(rows) - 1)]
+
+
+def _scattered(numbers: np.ndarray) -> np.ndarray:
+    """Return what looks like independent random numbers, always the same for the same ``numbers``."""
+    mixed = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= mixed >> np.uint64(32)
+    mixed *= np.uint64(0xD6E8FEB86659FD93)
+    return (mixed >> np.uint64(33)).astype(np.int64)

@@ -1,0 +1,194 @@
+"""Restores clips of any length: raw frames and spikes in, 8-bit frames out.
+
+Shapes: T frames, steps of the spike camera in one exposure, H x W pixels of RGB, Hs x Ws pixels of spikes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import default_collate
+from torch import Tensor, nn
+
+from vrtspike.datasets.transforms import BinSpikes, PackClip, PairedCenterCrop, PairedRandomCrop
+from vrtspike.errors import ConfigError, DataError
+from vrtspike.inference.loading import load_restorer
+from vrtspike.inference.memory import largest_tile
+from vrtspike.inference.tiling import Tiling, stream_clip
+from vrtspike.metrics import to_uint8_frames
+from vrtspike.registry import TRANSFORMS
+
+#: Frames that neighbouring tiles share, where a tile has more than one frame and nothing else is said.
+FRAME_OVERLAP = 2
+#: Pixels that neighbouring tiles share where nothing else is said.
+PIXEL_OVERLAP = 32
+Read = Callable[[int, int], dict[str, Any]]
+"""From (start, stop) to a collated batch of one clip with these frames: ``blur`` and ``spikes``."""
+
+
+@torch.inference_mode()
+def restore(
+    frames: np.ndarray,
+    spikes: np.ndarray,
+    checkpoint: str | os.PathLike,
+    *,
+    config: str | os.PathLike | None = None,
+    threshold: float = 1.0,
+    tiling: Tiling | None = None,
+    plugins: tuple[str, ...] = (),
+    device: torch.device | str | None = None,
+) -> np.ndarray:
+    """Restore a clip in one call.
+
+    Args:
+        frames: Blurred frames (T, H, W, 3) uint8, sRGB-encoded RGB.
+        spikes: The spikes of each frame's exposure (T, steps, Hs, Ws), 0 or 1; the same field of view as the frames.
+        checkpoint: A checkpoint that our training wrote; it carries the config of its network.
+        config: A config file in place of the one in the checkpoint.
+        threshold: Firing threshold of the spike camera, in units of full linear intensity times one step.
+        tiling: How the clip is cut; None cuts it into clips as long as those of the training, whole in space.
+        plugins: Plugins that register parts of the network.
+        device: None takes a GPU where there is one.
+
+    Returns:
+        The restored frames (T, H, W, 3) uint8.
+
+    Raises:
+        DataError: Frames and spikes do not fit each other.
+        CheckpointError: The checkpoint cannot be used.
+    """
+    check_clip(frames, spikes)
+    if config is not None:
+        from vrtspike.config import load_config
+
+        config = load_config(config, plugins=list(plugins))
+    model, config = load_restorer(checkpoint, config, plugins=plugins, device=device)
+    prepare = input_pipeline(config)
+
+    def read(start: int, stop: int) -> dict[str, Any]:
+        meta = {'name': 'clip', 'index': 0, 'first_frame': str(start), 'threshold': threshold}
+        return prepare({'blur': frames[start:stop], 'spikes': spikes[start:stop], 'meta': meta})
+
+    return np.concatenate(list(restored_frames(model, read, len(frames), tiling or tiling_of(config))))
+
+
+def check_clip(frames: np.ndarray, spikes: np.ndarray) -> None:
+    """Refuse frames and spikes that do not belong together."""
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
+        raise DataError(f'frames are {frames.dtype} {frames.shape}, expected uint8 (T, H, W, 3) in RGB order')
+    if spikes.ndim != 4 or len(spikes) != len(frames) or not spikes.shape[1]:
+        raise DataError(
+            f'spikes have the shape {spikes.shape}, expected ({len(frames)}, steps, Hs, Ws), as many frames'
+        )
+    if spikes.dtype not in (np.uint8, bool) or spikes[:1].max(initial=0) > 1:
+        raise DataError(f'spikes are {spikes.dtype} up to {spikes.max()}, expected 0 and 1 as uint8')
+    check_sizes(frames.shape[1:3], spikes.shape[2:])
+
+
+def check_sizes(rgb: tuple[int, int], spike: tuple[int, int]) -> None:
+    """Refuse sizes (height, width) of frames and spikes that cannot show the same field of view."""
+    ratios = [a / b for a, b in zip(rgb, spike, strict=True)]
+    if abs(ratios[0] / ratios[1] - 1) > 0.02:
+        raise DataError(
+            f'frames of {rgb[0]} x {rgb[1]} pixels and spikes of {spike[0]} x {spike[1]} do not show the same field of '
+            'view, since their aspect ratios differ: check the spike size (height, width), or crop the frames'
+        )
+
+
+def tiling_of(
+    config: Config,
+    *,
+    tile: tuple[int, int] | None = None,
+    overlap: tuple[int, int] | None = None,
+    frames: int | None = None,
+    frame_overlap: int | None = None,
+    **changes: Any,
+) -> Tiling:
+    """Return the tiling of a config's network, with changes.
+
+    Where the config does not tile in time, clips are cut as long as those that it validates on.
+
+    Args:
+        config: Whose ``model.tiling`` is the beginning.
+        tile: Height and width of a tile in pixels.
+        overlap: Least overlap of tiles, vertically and horizontally; by default 32 pixels where ``tile`` is given.
+        frames: Frames of a tile.
+        frame_overlap: Frames that tiles share at least; by default 2 where ``frames`` is given, or as many as fit.
+        changes: Other arguments of :class:`~vrtspike.inference.tiling.Tiling`.
+    """
+    settings = dict(config.model.get('tiling') or {})
+    (old_frames, *old_tile), (old_shared, *old_overlap) = (settings.get(key, (0, 0, 0)) for key in ('tile', 'overlap'))
+    new_frames = (old_frames or clip_length(config)) if frames is None else frames
+    if frame_overlap is None:
+        unchanged = old_frames and frames is None
+        frame_overlap = old_shared if unchanged else min(FRAME_OVERLAP, max(new_frames - 1, 0))
+    if overlap is None:
+        overlap = old_overlap if tile is None else (PIXEL_OVERLAP, PIXEL_OVERLAP)
+    settings['tile'] = (new_frames, *(old_tile if tile is None else tile))
+    settings['overlap'] = (frame_overlap, *overlap)
+    return Tiling(**{**settings, **changes})
+
+
+def clip_length(config: Config) -> int:
+    """Return the frames of the clips that a config validates on; 0 where it does not say."""
+    dataset = (config.get('val_dataloader') or config.get('train_dataloader') or {}).get('dataset') or {}
+    return dataset.get('clip_len', 0)
+
+
+def input_pipeline(config: Config) -> Callable[[dict], dict]:
+    """Return what turns raw ``blur``, ``spikes`` and ``meta`` into a batch of one clip, as the validation does.
+
+    The config's validation transforms apply, except crops, so that the network sees spikes as it was trained to.
+    """
+    dataset = (config.get('val_dataloader') or config.get('train_dataloader') or {}).get('dataset') or {}
+    built = [TRANSFORMS.build(step) for step in dataset.get('pipeline') or [{'type': 'BinSpikes'}]]
+    steps = [step for step in built if not isinstance(step, (PairedCenterCrop, PairedRandomCrop, PackClip))]
+    if not any(isinstance(step, BinSpikes) for step in steps):
+        raise ConfigError('the validation pipeline of the config has no BinSpikes: how its spikes are seen is unknown')
+
+    def prepare(sample: dict) -> dict:
+        sample = {'rng': np.random.default_rng(0), **sample}
+        for step in steps:
+            sample = step(sample)
+        return default_collate([PackClip()(sample)])
+
+    return prepare
+
+
+@torch.inference_mode()
+def restored_frames(model: nn.Module, read: Read, length: int, tiling: Tiling, first: int = 0) -> Iterator[np.ndarray]:
+    """Yield a clip's restored frames (t, H, W, 3) uint8 in time order, as they are finished.
+
+    Args:
+        model: A restorer with its data preprocessor.
+        read: Where batches come from; asked for one tile in time at a time.
+        length: T, frames of the clip.
+        tiling: How the clip is cut.
+        first: The first frame that is wanted.
+    """
+    size: tuple[int, int] = (0, 0)
+
+    def prepared(start: int, stop: int) -> tuple[Tensor, Tensor | None]:
+        nonlocal size
+        inputs = model.data_preprocessor(read(start, stop))
+        size = inputs['size']
+        return inputs['blur'], inputs.get('spikes')
+
+    scale, divisor = model.backbone.scale, getattr(model.data_preprocessor, 'divisor', 1)
+    for part in stream_clip(model.restore, prepared, length, tiling, first=first, scale=scale, divisor=divisor):
+        yield to_uint8_frames(part[0, ..., : size[0] * scale, : size[1] * scale])
+
+
+@torch.inference_mode()
+def fit_tiling(model: nn.Module, read: Read, tiling: Tiling, length: int) -> Tiling:
+    """Return ``tiling`` with the largest tile in space that the free memory holds."""
+    frames = min(tiling.tile[0] or length, length)
+    inputs = model.data_preprocessor(read(0, frames))
+    divisor = getattr(model.data_preprocessor, 'divisor', 1)
+    overlap = tiling.overlap[1] or PIXEL_OVERLAP
+    return largest_tile(model.restore, inputs['blur'], inputs.get('spikes'), tiling, overlap=overlap, divisor=divisor)

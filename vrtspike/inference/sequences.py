@@ -1,0 +1,91 @@
+"""The held-out sequences of a config, whole and read window by window."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import default_collate
+
+from vrtspike.datasets import BinSpikes, ClipDataset, RandomThreshold
+from vrtspike.datasets.intensity import TFI
+from vrtspike.errors import ConfigError, DataError
+from vrtspike.metrics import playback_frames, to_uint8_frames
+
+
+class Window(NamedTuple):
+    """Consecutive frames of a sequence.
+
+    Args:
+        batch: As the data loader collates it, one clip.
+        raw: The spikes before they are binned (T, steps, Hs, Ws), cropped like the frames; None where there are none.
+    """
+
+    batch: dict[str, Any]
+    raw: np.ndarray | None
+
+    def frames(self, kind: str) -> np.ndarray:
+        """Return the ``'blur'`` or ``'sharp'`` frames, (T, H, W, 3) uint8."""
+        return to_uint8_frames(self.batch[kind][0])
+
+    def playbacks(self) -> dict[str, np.ndarray]:
+        """Return the spikes played back (TFP) and their intervals at the middle (TFI), (T, H, W) uint8, by name."""
+        if self.raw is None:
+            return {}
+        size = tuple(self.batch['blur'].shape[-2:])
+        threshold = float(self.batch['meta']['threshold'][0])
+        rates = np.stack([TFI()(spikes) for spikes in self.raw])
+        return {
+            'tfp': playback_frames(self.batch['spikes'][0], size),
+            'tfi': playback_frames(torch.from_numpy(rates * np.float32(threshold)), size),
+        }
+
+
+class Sequences(ClipDataset):
+    """The sequences of a :class:`ClipDataset`, each read as any run of its frames.
+
+    Args:
+        threshold_factor: The spikes are turned into those of a camera with a threshold this many times as high.
+        settings: The arguments of ClipDataset.
+    """
+
+    def __init__(self, threshold_factor: float = 1.0, **settings: Any) -> None:
+        super().__init__(**settings)
+        if threshold_factor != 1:
+            self.pipeline.insert(0, RandomThreshold((threshold_factor, threshold_factor)))
+        self.at: tuple[int, int] | None = None
+        count = len(self.sequences) if not settings.get('limit') else self.place(self.length - 1) + 1
+        self.sequences = self.sequences[:count]
+        blind = [sequence.name for sequence in self.sequences if sequence.sharp is None]
+        if blind:
+            raise DataError(f'sequence {blind[0]} has no sharp frames to score against: restore it with restore.py')
+
+    def place(self, index: int) -> int:
+        """Return the number of the sequence that clip ``index`` belongs to."""
+        return int(np.searchsorted(self.clip_ends, index, side='right'))
+
+    def locate(self, index: int):
+        """Return the sequence numbered ``index`` and the frame where the window begins that is being read."""
+        return self.sequences[index], self.at
+
+    def window(self, number: int, start: int, stop: int) -> Window:
+        """Return frames ``start`` to ``stop`` of a sequence, transformed as the config says."""
+        self.at, self.clip_len, raw = start, stop - start, None
+        sample = self.read(number)
+        sample['rng'] = np.random.default_rng((0, number, start))
+        for transform in self.pipeline:
+            if isinstance(transform, BinSpikes) and 'spikes' in sample:
+                raw = np.asarray(sample['spikes'])
+            sample = transform(sample)
+        return Window(default_collate([sample]), raw)
+
+
+def held_out_sequences(config: Config, threshold_factor: float = 1.0) -> Sequences:
+    """Return the sequences of a config's ``test_dataloader``, or without one of its ``val_dataloader``."""
+    loader = config.get('test_dataloader') or config.get('val_dataloader')
+    node = dict((loader or {}).get('dataset') or {})
+    if node.pop('type', None) != 'ClipDataset':
+        raise ConfigError('the config names no ClipDataset in test_dataloader or val_dataloader to test on')
+    return Sequences(threshold_factor, **node)
