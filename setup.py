@@ -25,6 +25,7 @@ REQUIRES = [
     'fvcore>=0.1.5.post20221221',
     # SSIM as published, and the demo's photographs ship inside it.
     'scikit-image>=0.24',
+    'scipy>=1.11',
     'rich>=13',
     'matplotlib>=3.8',
     # Reads a million records of stage costs in seconds, and checks them against their schema on the way.
@@ -38,6 +39,7 @@ EXTRAS = {
     'torchvision': ['torchvision>=0.26'],
     'lpips': ['lpips>=0.1.4'],
     'triton': ['triton>=3.6; sys_platform == "linux"'],  # CUDA builds of torch bring it along
+    'onnx': ['onnx>=1.18', 'onnxscript>=0.5', 'onnxruntime>=1.22'],
 }
 EXTRAS['dev'] += EXTRAS['test']
 
@@ -52,7 +54,8 @@ class BuildWithMim(build_py):
         mim = Path(self.build_lib, 'vrtspike', '.mim')
         shutil.rmtree(mim, ignore_errors=True)
         for folder in ('configs', 'tools', 'plugins'):
-            shutil.copytree(ROOT / folder, mim / folder, ignore=shutil.ignore_patterns('__pycache__', '.*'))
+            if (ROOT / folder).is_dir():  # the package does without plugins
+                shutil.copytree(ROOT / folder, mim / folder, ignore=shutil.ignore_patterns('__pycache__', '.*'))
 
 
 setup(

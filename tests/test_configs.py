@@ -1,5 +1,7 @@
 """What the shipped configs build: a deliberate change of a network changes its number here."""
 
+import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ VRT_PARAMETERS = {
 SPIKE_SIDE_PARAMETERS = 5_411_712
 STUDENT_DEPTHS = [4, 4, 4, 4, 2, 2, 2, 2]
 STUDENT_PARAMETERS = 11_607_939
+LITE_PARAMETERS = 744_773
 
 
 def build(name, **overrides):
@@ -33,6 +36,54 @@ def count(module):
 
 def shipped():
     return sorted(path.stem for path in CONFIGS.glob('*.py'))
+
+
+PUBLISHED = {
+    'vrt/001_vrt_videosr_bi_reds_6frames': 30_676_435,
+    'vrt/002_vrt_videosr_bi_reds_16frames': 35_134_783,
+    'vrt/003_vrt_videosr_bi_vimeo_7frames': 32_577_991,
+    'vrt/004_vrt_videosr_bd_vimeo_7frames': 32_577_991,
+    'vrt/005_vrt_videodeblurring_dvd': 18_320_007,
+    'vrt/006_vrt_videodeblurring_gopro': 18_320_007,
+    'vrt/007_vrt_videodeblurring_reds': 18_320_007,
+    'vrt/008_vrt_videodenoising_davis': 18_320_871,
+    'vrt/009_vrt_videofi_vimeo_4frames': 9_943_387,
+}
+
+
+def build_without_weights(name):
+    config = load_config(CONFIGS / f'{name}.py')
+    with torch.device('meta'), warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)  # the flow network's weights have nowhere to go
+        return MODELS.build(config.model)
+
+
+@pytest.mark.parametrize(('name', 'parameters'), PUBLISHED.items())
+def test_published_networks(name, parameters):
+    model = build_without_weights(name)
+    assert count(model) == count(model.backbone) == parameters
+    assert not model.uses_spikes
+
+
+def test_the_published_configs_are_all_there_and_valid_on_a_cpu_too():
+    assert sorted(f'vrt/{path.stem}' for path in CONFIGS.glob('vrt/*.py')) == list(PUBLISHED)
+    for name in PUBLISHED:
+        config, on_cpu = (load_config(CONFIGS / f'{name}.py', cpu_overrides=cpu) for cpu in (False, True))
+        assert config.model == on_cpu.model
+
+
+def test_the_published_gopro_network_has_the_released_names_and_shapes():
+    released = json.loads((CONFIGS.parent / 'tests/golden/state_dict_006_gopro.json').read_text())['entries']
+    state = build_without_weights('vrt/006_vrt_videodeblurring_gopro').backbone.state_dict()
+    assert {name: list(tensor.shape) for name, tensor in state.items()} == {
+        name: shape for name, (shape, _) in released.items()
+    }
+
+
+def test_the_light_network_is_a_small_part_of_the_baseline():
+    model = build('vrt_spike_lite')
+    assert count(model) == LITE_PARAMETERS
+    assert count(model) < 0.04 * count(build('vrt_spike_baseline'))
 
 
 @pytest.mark.parametrize('cpu_overrides', [False, True])

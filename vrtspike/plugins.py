@@ -90,10 +90,29 @@ def shipped_plugins() -> dict[str, Path]:
     return {path.name: path for folder in folders for path in sorted(folder.iterdir()) if _module_of(path) is not None}
 
 
+def plugins_folder() -> Path:
+    """Return where plugins are found by their name: in a checkout ``plugins/``, else in the installed package."""
+    return _home() / 'plugins'
+
+
+def configs_folder() -> Path:
+    """Return where the configs lie that come with the package."""
+    return _home() / 'configs'
+
+
 def _plugin_roots() -> Iterator[Path]:
     yield PACKAGE / '.mim' / 'plugins'
-    if (PACKAGE.parent / 'setup.py').is_file():  # a checkout, not a folder of installed packages
+    if _is_checkout():
         yield PACKAGE.parent / 'plugins'
+
+
+def _home() -> Path:
+    return PACKAGE.parent if _is_checkout() else PACKAGE / '.mim'
+
+
+def _is_checkout() -> bool:
+    """Whether the package lies in a checkout, not in a folder of installed packages."""
+    return (PACKAGE.parent / 'setup.py').is_file()
 
 
 def _looks_like_path(name: str) -> bool:

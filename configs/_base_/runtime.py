@@ -6,6 +6,7 @@ log_processor = dict(by_epoch=False, window_size=10)
 default_hooks = dict(
     checkpoint=dict(type='SafeCheckpointHook', interval=1000, max_keep_ckpts=3, save_best='psnr'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
+    chunk_report=dict(type='ChunkReportHook'),
 )
 custom_hooks = [
     dict(type='NetworkSummaryHook'),

@@ -117,3 +117,13 @@ def test_a_map_of_one_chunk_is_passed_through_uncut():
     x = torch.zeros(1, 2, 3, 8, 8)
     result = map_chunks(lambda chunk: chunk, ChunkOptions(), x)
     assert result.data_ptr() == x.data_ptr()
+
+
+@pytest.mark.parametrize(('chunk_size', 'expected'), [(64, (60, 64)), (20, (20, 16)), (3, (5, 8)), (300, (220, 216))])
+def test_chunks_hold_whole_windows(chunk_size, expected):
+    options = ChunkOptions(max_batch_tokens=49152, chunk_size=chunk_size)
+    assert chunk_sizes(1, 250, 240, options, window=(5, 8)) == expected
+
+
+def test_a_chunk_is_one_window_at_least():
+    assert chunk_sizes(4, 16, 16, ChunkOptions(max_batch_tokens=4), window=(8, 8)) == (8, 8)

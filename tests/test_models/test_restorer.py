@@ -134,9 +134,12 @@ class TestFusion:
         with pytest.raises(ConfigError, match=f'fusion_stages has {stage}; .* after stages 1-7'):
             make(fusion_stages=[1, stage])
 
-    def test_an_encoder_with_too_few_scales_is_refused(self):
-        with pytest.raises(ConfigError, match='stage 3 works at 1/4 of the size, but the spike encoder has 2 scales'):
-            make(spike_encoder=dict(ENCODER, scales=2), fusion_stages=[1, 3])
+    def test_below_the_last_scale_of_the_encoder_that_one_serves(self):
+        model = make(spike_encoder=dict(ENCODER, scales=2), fusion_stages=[1, 2, 4])
+        assert [model.scale_of(i) for i in (1, 2, 4)] == [0, 1, 1]
+        assert list(model.tsa) == ['scale0', 'scale1']
+        data = inputs()
+        assert model(**data).shape == data['blur'].shape
 
     def test_maps_are_projected_only_where_channels_differ(self):
         assert len(make().projection) == 0

@@ -6,9 +6,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from vrtspike.errors import ConfigError
 from vrtspike.models.spike_encoders import SpikeEncoder3D
+from vrtspike.models.spike_encoders.patch import PatchMerging
+from vrtspike.models.spike_encoders.separable import SpaceThenTime
 from vrtspike.registry import SPIKE_ENCODERS
 
 
@@ -75,3 +78,40 @@ def test_numbers_that_cannot_work_are_refused(argument):
 def test_a_voxel_of_other_bins_or_dimensions_is_refused(shape):
     with pytest.raises(ConfigError, match=r'SpikeEncoder3D\(bins=3\) was given a voxel of shape'):
         SpikeEncoder3D(bins=3, channels=4)(torch.zeros(shape))
+
+
+class TestVariants:
+    @pytest.mark.parametrize(
+        ('name', 'parameters'), [('SeparableSpikeEncoder', 2_160_384), ('PatchSpikeEncoder', 363_744)]
+    )
+    def test_parameters_at_the_baseline_width(self, name, parameters):
+        encoder = SPIKE_ENCODERS.build(dict(type=name))
+        assert sum(p.numel() for p in encoder.parameters()) == parameters
+
+    @pytest.mark.parametrize('name', SPIKE_ENCODERS.names())
+    @pytest.mark.parametrize('scales', [1, 2, 4])
+    def test_maps_halve_rounded_up(self, name, scales):
+        encoder = SPIKE_ENCODERS.build(dict(type=name, bins=3, channels=4, scales=scales))
+        shapes = [tuple(x.shape) for x in encoder(torch.rand(1, 2, 3, 9, 14))]
+        assert shapes == [(1, 4, 2, 9, 14), (1, 4, 2, 5, 7), (1, 4, 2, 3, 4), (1, 4, 2, 2, 2)][:scales]
+
+    @pytest.mark.parametrize('name', SPIKE_ENCODERS.names())
+    def test_another_number_of_bins_is_refused(self, name):
+        with pytest.raises(ConfigError, match=rf'{name}\(bins=3\) was given a voxel of shape \(1, 2, 4, 8, 8\)'):
+            SPIKE_ENCODERS.build(dict(type=name, bins=3, channels=4))(torch.zeros(1, 2, 4, 8, 8))
+
+    def test_space_then_time_equals_two_convolutions(self):
+        conv, x = SpaceThenTime(3, 4, stride=2).double(), torch.randn(2, 3, 4, 5, 6, dtype=torch.float64)
+        frames = F.conv3d(x, conv.space.weight[:, :, None], conv.space.bias, stride=(1, 2, 2), padding=(0, 1, 1))
+        expected = F.conv3d(frames, conv.time.weight[..., None, None], conv.time.bias, padding=(1, 0, 0))
+        torch.testing.assert_close(conv(x), expected)
+
+    def test_patches_do_not_overlap(self):
+        merging = PatchMerging(2, 3).double()
+        x = torch.randn(1, 2, 1, 4, 4, dtype=torch.float64)
+        changed = x.clone()
+        changed[..., 1, 1] += 1
+        difference = (merging(changed) - merging(x)).abs().amax((0, 1, 2))
+        assert difference[0, 0] > 1e-6
+        difference[0, 0] = 0
+        assert difference.max() == 0

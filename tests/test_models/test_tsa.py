@@ -19,7 +19,7 @@ def test_parameters_at_the_baseline_width():
 def test_every_option_is_in_the_signature():
     assert list(inspect.signature(TemporalSelfAttention).parameters) == [
         *('channels', 'heads', 'mlp_ratio', 'dropout'),
-        *('adaptive_chunk', 'max_batch_tokens', 'chunk_size', 'chunk_shape', 'time_slope'),
+        *('adaptive_chunk', 'max_batch_tokens', 'chunk_size', 'chunk_shape', 'time_slope', 'chunks'),
     ]
 
 

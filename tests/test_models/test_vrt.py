@@ -4,8 +4,9 @@ from torch import nn
 
 from vrtspike.errors import ConfigError
 from vrtspike.models import VRT
-from vrtspike.models.backbones.vrt import pad_to_multiple, warped_neighbours
+from vrtspike.models.backbones.vrt import warped_neighbours
 from vrtspike.models.layers.blocks import AttentionBlock
+from vrtspike.models.layers.clips import pad_to_multiple
 from vrtspike.models.layers.drop_path import DropPath
 
 

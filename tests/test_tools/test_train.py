@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from vrtspike.datasets import write_demo
 
@@ -120,6 +122,29 @@ def test_weights_alone_start_a_new_run(trained, demo, tmp_path):
     process = run(CONFIG, *arguments, *demo_options(demo, **changes), cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     assert list(losses(tmp_path / 'run')) == [1, 2]
+    names = json.loads((tmp_path / 'run/loaded_weights.json').read_text())
+    assert list(names) == ['loaded', 'adapted', 'fresh', 'unused']
+    assert names['adapted'] == names['fresh'] == names['unused'] == []
+    assert re.search(rf'^ *all +{len(names["loaded"])} +0 +0 +0 *$', process.stdout, re.MULTILINE)
+
+
+def test_weights_of_another_network_are_adapted_as_far_as_they_fit(trained, demo, tmp_path):
+    changes = {'train_cfg.max_iters': 2, 'model.backbone.window_size': [5, 6, 6], 'model.spike_encoder.channels': 12}
+    arguments = ['--work-dir', 'run', '--load-from', trained[1] / 'iter_4.pth']
+    process = run(CONFIG, *arguments, *demo_options(demo, **changes), cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    names = json.loads((tmp_path / 'run/loaded_weights.json').read_text())
+    assert 'backbone.conv_first.weight' in names['loaded']
+    assert 'backbone.stage1.residual_group2.blocks.0.attn.relative_position_bias_table' in names['adapted']
+    assert 'spike_encoder.scales.0.0.0.weight' in names['fresh']
+
+
+def test_weights_that_fit_nothing_are_refused(demo, tmp_path):
+    torch.save({'params': {'weight': torch.zeros(3)}}, tmp_path / 'other.pth')
+    process = run(CONFIG, '--load-from', tmp_path / 'other.pth', *demo_options(demo), cwd=tmp_path)
+    assert process.returncode == 1
+    assert 'nothing in the checkpoint fits the network: it holds weight (3,)' in process.stderr
+    assert 'Traceback' not in process.stderr
 
 
 @pytest.fixture

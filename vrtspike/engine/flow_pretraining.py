@@ -192,7 +192,7 @@ def pyramid_loss(net: SpyNet, pairs: Pairs) -> Tensor:
 
 
 def detached_flows(net: SpyNet, reference: Tensor, neighbour: Tensor) -> list[Tensor]:
-    """Return what ``net.pyramid_flows`` does, each level taking the flow of the coarser one as given.
+    """Return what ``pyramid_flows`` does, each level taking the flow of the coarser one as given.
 
     Gradients that stop between levels learn faster than those through all six. Convolutions run in bfloat16.
     """

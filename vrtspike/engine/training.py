@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -9,13 +10,20 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, init_dist, is_main_process
 from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from vrtspike.checkpoints import load_checkpoint_file, use_safe_checkpoints
+from vrtspike.checkpoints import load_checkpoint_file, unwrap_state_dict, use_safe_checkpoints
 from vrtspike.errors import CheckpointError, ConfigError
+from vrtspike.files import written_aside
+from vrtspike.models.adaptation import LoadReport, load_weights
+from vrtspike.visualization.tables import table_text
 
 LATEST = 'latest'
 """As a checkpoint to resume from: the run's newest."""
+
+LOADED_NAMES = 'loaded_weights.json'
+"""File of the run's folder: ``loaded``, ``adapted``, ``fresh`` and ``unused``, each a list of names of tensors."""
 
 
 def train(
@@ -33,7 +41,7 @@ def train(
         config: From :func:`vrtspike.config.load_config`.
         work_dir: Folder of the run; None takes the config's, or a new one under ``work_dirs/``.
         resume: A checkpoint to go on from, or :data:`LATEST`.
-        load_from: A checkpoint whose weights training starts from.
+        load_from: A checkpoint whose weights training starts from, as far as they fit; may be another network's.
         trust_checkpoint: Unpickle checkpoints that hold more than weights.
         launcher: 'none', 'pytorch' or 'slurm'.
 
@@ -54,6 +62,8 @@ def train(
     follow_bad_samples(config)
     runner = Runner.from_cfg(config)
     announce(runner)
+    if config.get('load_from') and not config.resume:
+        start_from_weights(runner, config.load_from, trust_checkpoint)
     runner.train()
     return runner
 
@@ -124,6 +134,28 @@ def set_start(config: Config, resume: str | None, load_from: str | None, trust: 
         load_checkpoint_file(path, trust=trust)
         config.load_from = str(path)
     config.resume = bool(resume)
+
+
+def start_from_weights(runner: Runner, path: str, trust: bool) -> None:
+    """Load what fits of a checkpoint into the runner's network; log the report and write its names to the run's folder.
+
+    MMEngine, which would load it again by name and shape alone, is told that this is done.
+    """
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    report = load_weights(model, unwrap_state_dict(load_checkpoint_file(path, trust)))
+    runner._has_loaded = True
+    names_file = Path(runner.work_dir, LOADED_NAMES)
+    runner.logger.info(f'Weights of {path}\n{report_table(report)}\n\nNames: {names_file}')
+    if is_main_process():
+        with written_aside(names_file) as aside:
+            aside.write_text(json.dumps(vars(report), indent=2), encoding='utf-8')
+
+
+def report_table(report: LoadReport) -> str:
+    """Return the counts of tensors per part of the network, and their sums, as a table."""
+    fates = list(vars(report))
+    rows = [[part, *(counts[fate] or None for fate in fates)] for part, counts in report.counts().items()]
+    return table_text('Tensors', ['part', *fates], rows, ['all', *(len(getattr(report, fate)) for fate in fates)])
 
 
 def follow_bad_samples(config: Config) -> None:

@@ -1,6 +1,6 @@
 """Restorers and their parts."""
 
-from vrtspike.models.backbones import VRT
+from vrtspike.models.backbones import VRT, VRTLite
 from vrtspike.models.fusion import TemporalCrossAttention
 from vrtspike.models.losses import CharbonnierLoss
 from vrtspike.models.preprocessor import SpikePreprocessor
@@ -16,4 +16,5 @@ __all__ = [
     'SpikeRestorer',
     'TemporalCrossAttention',
     'TemporalSelfAttention',
+    'VRTLite',
 ]

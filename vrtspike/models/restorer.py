@@ -25,7 +25,7 @@ class SpikeRestorer(BaseModel):
     """Encode spikes at several scales, let them attend along time and fuse them into the backbone's features.
 
     A spike map of scale 1/2^i meets the RGB features of that scale: it is resized (bilinearly) to their size, and
-    projected (1x1x1) where it has another number of channels.
+    projected (1x1x1) where it has another number of channels. Below the encoder's last scale that one serves.
 
     Args:
         backbone: From :data:`~vrtspike.registry.BACKBONES`.
@@ -39,7 +39,7 @@ class SpikeRestorer(BaseModel):
             restores clips whole. Training never tiles.
 
     Raises:
-        ConfigError: A fusion stage does not exist, or the encoder has no map of its scale.
+        ConfigError: A fusion stage does not exist.
     """
 
     filled_in = {'tsa': ('channels',), 'fusion': ('channels',)}  # noqa: RUF012 - read by the config's validation
@@ -85,20 +85,14 @@ class SpikeRestorer(BaseModel):
         )
 
     def scale_of(self, stage_index: int) -> int:
-        """Return i such that the features of a stage are at 1/2^i of the frames' size."""
+        """Return which of the encoder's maps a stage takes: i for features at 1/2^i of the size, or the last one."""
         divisors = self.backbone.stage_scales
         if not 0 <= stage_index < len(divisors):
             raise ConfigError(
                 f'SpikeRestorer: fusion_stages has {stage_index}; this backbone takes features at 0 (after the input '
                 f'convolution) and after stages 1-{len(divisors) - 1}'
             )
-        scale = divisors[stage_index].bit_length() - 1
-        if scale >= len(self.spike_encoder.channels):
-            raise ConfigError(
-                f'SpikeRestorer: stage {stage_index} works at 1/{divisors[stage_index]} of the size, but the spike '
-                f'encoder has {len(self.spike_encoder.channels)} scales; give it {scale + 1}'
-            )
-        return scale
+        return min(divisors[stage_index].bit_length(), len(self.spike_encoder.channels)) - 1
 
     def forward(
         self,

@@ -1,5 +1,6 @@
 """Networks that restore clips."""
 
 from vrtspike.models.backbones.vrt import VRT
+from vrtspike.models.backbones.vrt_lite import VRTLite
 
-__all__ = ['VRT']
+__all__ = ['VRT', 'VRTLite']

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from vrtspike.errors import ConfigError
 from vrtspike.models.backbones.vrt_stage import VRTStage
 from vrtspike.models.layers.blocks import ResidualAttentionGroup
+from vrtspike.models.layers.clips import check_clip, pad_to_multiple
 from vrtspike.models.layers.compiling import check_mode, compile_blocks
 from vrtspike.models.layers.flow import SpyNet, clip_flows, load_spynet
 from vrtspike.models.layers.frame_conv import FrameConv
@@ -137,7 +138,7 @@ class VRT(nn.Module):
             self.spynet = SpyNet()
             load_spynet(self.spynet, spynet_path)
 
-        rates = torch.linspace(0, drop_path_rate, sum(depths)).tolist()
+        rates = torch.linspace(0, drop_path_rate, sum(depths), device='cpu').tolist()
 
         def group(i: int) -> dict:
             """Return what the attention blocks of group ``i`` are made with."""
@@ -256,8 +257,7 @@ class VRT(nn.Module):
         Returns:
             (B, T, out_chans, upscale*H, upscale*W), or one frame where the network interpolates.
         """
-        if clip.ndim != 5 or clip.shape[2] != self.in_channels:
-            raise ValueError(f'VRT: expected a clip (B, T, {self.in_channels}, H, W), found {tuple(clip.shape)}')
+        check_clip(self, clip, self.in_channels)
         height, width = clip.shape[-2:]
         clip = pad_to_multiple(clip, 8)
         if self.memory_fit and self.training and torch.is_grad_enabled():
@@ -347,15 +347,6 @@ def warped_neighbours(image: Tensor, backward: Tensor, forward: Tensor) -> list[
         for near, flow, ends in pairs
     ]
     return [F.pad(map_, (0, 0, 0, 0, 0, 0, *ends)) for map_, ends in corners]
-
-
-def pad_to_multiple(clip: Tensor, divisor: int) -> Tensor:
-    """Return a clip (B, T, C, H, W) whose border is repeated below and to the right up to whole multiples."""
-    missing = [-size % divisor for size in clip.shape[-2:]]
-    if not any(missing):
-        return clip
-    padded = F.pad(clip.flatten(0, 1), (0, missing[1], 0, missing[0]), mode='replicate')
-    return padded.unflatten(0, clip.shape[:2])
 
 
 def check_groups(

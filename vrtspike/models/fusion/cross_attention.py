@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vrtspike.models.layers.chunking import map_chunks
 from vrtspike.models.layers.pixel_attention import TemporalAttentionBlock, from_tokens, to_tokens
 from vrtspike.registry import FUSION_HEADS
 
@@ -24,7 +23,7 @@ class TemporalCrossAttention(TemporalAttentionBlock):
         """Return RGB features (B, C, T, H, W) that have read ``spike``, of the same shape as ``rgb``."""
         self.check_maps(rgb=rgb, spike=spike)
         # Both sums put the map first: the result then has the memory layout of `rgb` at no extra copy.
-        x = rgb + map_chunks(self._read, self.chunks, rgb, spike)
+        x = rgb + self.map_chunks(self._read, rgb, spike)
         return x + from_tokens(self.feed_forward(to_tokens(x)), like=x)
 
     def _read(self, rgb: Tensor, spike: Tensor) -> Tensor:

@@ -50,11 +50,14 @@ class ChunkOptions:
             raise ConfigError(f'chunk_shape={self.chunk_shape!r}{did_you_mean(self.chunk_shape, CHUNK_SHAPES)}')
 
 
-def chunk_sizes(batch: int, height: int, width: int, options: ChunkOptions) -> tuple[int, int]:
+def chunk_sizes(
+    batch: int, height: int, width: int, options: ChunkOptions, window: tuple[int, int] = (1, 1)
+) -> tuple[int, int]:
     """Return the height and width in pixels of the chunks that a map of ``height`` x ``width`` is cut into.
 
     The last chunk of a row or column may be smaller. Whatever the options ask for, a chunk has no more than
-    :data:`MAX_SEQUENCES` sequences: where it would, its longer side shrinks and a warning says so.
+    :data:`MAX_SEQUENCES` sequences: where it would, its longer side shrinks and a warning says so. Where the part works
+    in windows, both sides are rounded down to whole windows, one at least.
 
     Raises:
         ConfigError: The batch alone has more clips than one attention call takes.
@@ -73,23 +76,26 @@ def chunk_sizes(batch: int, height: int, width: int, options: ChunkOptions) -> t
             'max_batch_tokens to choose the size yourself',
             stacklevel=2,
         )
-    return sides
+    return tuple(max(side // length, 1) * length for side, length in zip(sides, window, strict=True))
 
 
-def map_chunks(function: Callable[..., Tensor], options: ChunkOptions, *maps: Tensor) -> Tensor:
+def map_chunks(
+    function: Callable[..., Tensor], options: ChunkOptions, *maps: Tensor, window: tuple[int, int] = (1, 1)
+) -> Tensor:
     """Apply ``function`` to the chunks of ``maps`` and join the results.
 
     Args:
         function: Takes one (B, C, T, h, w) chunk of every map, cut at the same place, and returns one of that size.
         options: How large the chunks are.
         maps: Feature maps (B, C, T, H, W) of one batch size, height and width.
+        window: Height and width of what a chunk must not cut.
 
     Returns:
         (B, C', T', H, W). Where one chunk covers the map nothing is split or copied, and the memory layout is the one
         that ``function`` left.
     """
     batch, _, _, height, width = maps[0].shape
-    h, w = chunk_sizes(batch, height, width, options)
+    h, w = chunk_sizes(batch, height, width, options, window)
     # split() and cat() rather than slices: the backward of a slice writes a whole map of zeros for every chunk.
     rows = zip(*(feature.split(h, dim=3) for feature in maps), strict=True)
     return _join([_map_row(function, w, row) for row in rows], dim=3)

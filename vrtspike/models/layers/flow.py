@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -52,7 +53,7 @@ class SpyNet(nn.Module):
             gives ``reference``.
         """
         height, width = reference.shape[-2:]
-        flows = self.pyramid_flows(self.resize(reference), self.resize(neighbour))
+        flows = pyramid_flows(self.basic_module, self.resize(reference), self.resize(neighbour))
         return [
             resize_flow(flow, (height // scale, width // scale))
             for flow, scale in zip(reversed(flows[-4:]), (1, 2, 4, 8), strict=True)
@@ -63,21 +64,28 @@ class SpyNet(nn.Module):
         size = [-(-length // 32) * 32 for length in frame.shape[-2:]]
         return (F.interpolate(frame, size=size, mode='bilinear', align_corners=False) - self.mean) / self.std
 
-    def pyramid_flows(self, reference: Tensor, neighbour: Tensor) -> list[Tensor]:
-        """Return the flow of every level, coarsest first."""
-        references, neighbours = [reference], [neighbour]
-        for _ in range(LEVELS - 1):
-            references.insert(0, F.avg_pool2d(references[0], 2))
-            neighbours.insert(0, F.avg_pool2d(neighbours[0], 2))
-        flow = reference.new_zeros(reference.shape[0], 2, *references[0].shape[-2:])
-        flows = []
-        for level, ref, near in zip(self.basic_module, references, neighbours, strict=True):
-            if flows:
-                flow = 2 * F.interpolate(flow, scale_factor=2, mode='bilinear', align_corners=True)
-            warped = warp(near, flow, padding_mode='border')
-            flow = flow + level(torch.cat((ref, warped, flow), dim=1))
-            flows.append(flow)
-        return flows
+
+def pyramid_flows(levels: Sequence[nn.Module], reference: Tensor, neighbour: Tensor) -> list[Tensor]:
+    """Return the flow that every level of a pyramid adds to that of the coarser ones, coarsest first.
+
+    Args:
+        levels: One network per level; each halves the size of the level after it.
+        reference: Normalised frames (N, 3, H, W), H and W whole multiples of the coarsest level's pixel.
+        neighbour: Likewise.
+    """
+    references, neighbours = [reference], [neighbour]
+    for _ in levels[1:]:
+        references.insert(0, F.avg_pool2d(references[0], 2))
+        neighbours.insert(0, F.avg_pool2d(neighbours[0], 2))
+    flow = reference.new_zeros(reference.shape[0], 2, *references[0].shape[-2:])
+    flows = []
+    for level, ref, near in zip(levels, references, neighbours, strict=True):
+        if flows:
+            flow = 2 * F.interpolate(flow, scale_factor=2, mode='bilinear', align_corners=True)
+        warped = warp(near, flow, padding_mode='border')
+        flow = flow + level(torch.cat((ref, warped, flow), dim=1))
+        flows.append(flow)
+    return flows
 
 
 def load_spynet(spynet: SpyNet, path: str | Path | None = None) -> None:

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from vrtspike.errors import ConfigError
 from vrtspike.models.layers.arguments import require_positive, require_positive_integers
-from vrtspike.models.layers.chunking import ChunkOptions
+from vrtspike.models.layers.chunked import ChunkedPart
+from vrtspike.models.layers.maps import check_heads
 
 
 def to_tokens(x: Tensor) -> Tensor:
@@ -53,16 +54,22 @@ class TemporalAttention(nn.Module):
         """Attend from ``query`` to ``context``, both (N, T, C); returns (N, T, C)."""
         key, value = self.key_value(context).chunk(2, dim=-1)
         attended = F.scaled_dot_product_attention(
-            self._split_heads(self.query(query)),
-            self._split_heads(key),
+            self.encode_time(self._split_heads(self.query(query))),
+            self.encode_time(self._split_heads(key)),
             self._split_heads(value),
-            attn_mask=self._time_bias(query.shape[1], key) if self.slopes else None,
+            attn_mask=self.time_bias(query.shape[1], key),
             dropout_p=self.dropout if self.training else 0.0,
         )
         return self.out(attended.transpose(1, 2).flatten(2))
 
-    def _time_bias(self, frames: int, like: Tensor) -> Tensor:
-        """Return what is added to the scores, (heads, T, T)."""
+    def encode_time(self, tokens: Tensor) -> Tensor:
+        """Return queries or keys (N, heads, T, C / heads) that carry their time; here they carry none."""
+        return tokens
+
+    def time_bias(self, frames: int, like: Tensor) -> Tensor | None:
+        """Return what is added to the scores, (heads, T, T), or None for nothing."""
+        if not self.slopes:
+            return None
         time = torch.arange(frames, device=like.device)
         distance = (time[:, None] - time).abs().to(like.dtype)
         return torch.stack([-slope * distance for slope in self.slopes])
@@ -72,7 +79,7 @@ class TemporalAttention(nn.Module):
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
-class TemporalAttentionBlock(nn.Module):
+class TemporalAttentionBlock(ChunkedPart):
     """Pre-norm attention along time and a pre-norm MLP; subclasses say from which maps and in which chunks.
 
     Chunks bound the memory and leave the result as it is, unless ``dropout`` draws its random numbers per chunk.
@@ -82,12 +89,13 @@ class TemporalAttentionBlock(nn.Module):
         heads: Attention heads; divides ``channels``.
         mlp_ratio: Hidden channels of the MLP over ``channels``.
         dropout: Probability in [0, 1) of dropout on attention weights and inside the MLP, in training.
-        adaptive_chunk: Fit the chunks to the batch size, see :class:`~vrtspike.models.layers.chunking.ChunkOptions`.
-        max_batch_tokens: With ``adaptive_chunk``, the most sequences in one chunk.
-        chunk_size: Its square is the largest area of a chunk, in pixels.
-        chunk_shape: With ``adaptive_chunk``, ``'square'``, ``'wide'`` or ``'tall'``.
+        adaptive_chunk: This and the next three: see :class:`~vrtspike.models.layers.chunked.ChunkedPart`.
+        max_batch_tokens: The most sequences in one chunk.
+        chunk_size: The square root of the largest area of a chunk.
+        chunk_shape: ``'square'``, ``'wide'`` or ``'tall'``.
         time_slope: How strongly attention begins at a frame's own time, see :class:`TemporalAttention`; 0 in the
             baseline.
+        chunks: ``'rules'`` or ``'auto'``.
 
     Raises:
         ConfigError: An argument cannot work.
@@ -95,6 +103,9 @@ class TemporalAttentionBlock(nn.Module):
 
     inputs = 1
     """Number of maps that :meth:`attend` takes; each has a norm of its own."""
+
+    attention_type = TemporalAttention
+    """The attention, built with (channels, heads, dropout, time_slope)."""
 
     def __init__(
         self,
@@ -107,13 +118,12 @@ class TemporalAttentionBlock(nn.Module):
         chunk_size: int = 64,
         chunk_shape: str = 'square',
         time_slope: float = 0.0,
+        chunks: str = 'rules',
     ) -> None:
-        super().__init__()
+        super().__init__(channels, chunks, adaptive_chunk, max_batch_tokens, chunk_size, chunk_shape)
         self._check_arguments(channels, heads, mlp_ratio, dropout)
-        self.channels = channels
-        self.chunks = ChunkOptions(adaptive_chunk, max_batch_tokens, chunk_size, chunk_shape)
         self.input_norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(self.inputs))
-        self.attention = TemporalAttention(channels, heads, dropout, time_slope)
+        self.attention = self.attention_type(channels, heads, dropout, time_slope)
         self.mlp_norm = nn.LayerNorm(channels)
         self.mlp = _mlp(channels, max(1, round(channels * mlp_ratio)), dropout)
 
@@ -126,23 +136,11 @@ class TemporalAttentionBlock(nn.Module):
         """Pre-norm MLP over the last dimension: (..., C) -> (..., C), without the residual."""
         return self.mlp(self.mlp_norm(tokens))
 
-    def check_maps(self, **maps: Tensor) -> None:
-        """Raise :class:`ConfigError` unless all maps have one shape (B, C, T, H, W) with this block's C."""
-        shapes = {name: tuple(feature.shape) for name, feature in maps.items()}
-        first = next(iter(shapes.values()))
-        if len(first) != 5 or first[1] != self.channels or set(shapes.values()) != {first}:
-            found = ', '.join(f'{name} {shape}' for name, shape in shapes.items())
-            raise ConfigError(
-                f'{type(self).__name__}(channels={self.channels}) was given {found}; expected (B, {self.channels}, T, '
-                'H, W), the same for every map: give the parts that make the maps the same channels and resize first'
-            )
-
     def _check_arguments(self, channels: int, heads: int, mlp_ratio: float, dropout: float) -> None:
         name = type(self).__name__
         require_positive_integers(name, channels=channels, heads=heads)
         require_positive(name, mlp_ratio=mlp_ratio)
-        if channels % heads:
-            raise ConfigError(f'{name}: heads={heads} does not divide channels={channels}; choose a divisor')
+        check_heads(name, channels, heads)
         if not 0 <= dropout < 1:
             raise ConfigError(f'{name}: dropout={dropout!r}; expected a probability in [0, 1)')
 

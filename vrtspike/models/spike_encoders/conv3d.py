@@ -5,22 +5,29 @@ Shapes: B clips, T frames, K temporal bins per frame, C channels, Hs x Ws spike 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
-from vrtspike.errors import ConfigError
 from vrtspike.models.layers.arguments import require_positive_integers
+from vrtspike.models.spike_encoders.voxels import check_voxel
 from vrtspike.registry import SPIKE_ENCODERS
 
 BLOCKS_PER_SCALE = 2
 
 
 class ResidualBlock3D(nn.Module):
-    """ReLU(x + conv(ReLU(conv(x)))) with 3x3x3 convolutions and no normalisation; keeps the shape."""
+    """ReLU(x + conv(ReLU(conv(x)))) without normalisation; keeps the shape.
 
-    def __init__(self, channels: int) -> None:
+    Args:
+        channels: C.
+        conv: Makes a convolution over 3 frames and 3x3 pixels from the channels that come in and go out.
+    """
+
+    def __init__(self, channels: int, conv: Callable[..., nn.Module]) -> None:
         super().__init__()
-        self.conv1 = nn.Conv3d(channels, channels, kernel_size=3, padding=1)
-        self.conv2 = nn.Conv3d(channels, channels, kernel_size=3, padding=1)
+        self.conv1 = conv(channels, channels)
+        self.conv2 = conv(channels, channels)
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,9 +57,17 @@ class SpikeEncoder3D(nn.Module):
         require_positive_integers(type(self).__name__, bins=bins, channels=channels, scales=scales)
         self.bins = bins
         self.channels = (channels,) * scales
-        stem = nn.Sequential(nn.Conv3d(bins, channels, kernel_size=3, padding=1), nn.ReLU(inplace=True))
-        halvings = (nn.Conv3d(channels, channels, 3, stride=(1, 2, 2), padding=1) for _ in range(scales - 1))
-        self.scales = nn.ModuleList(_scale(entry, channels) for entry in (stem, *halvings))
+        stem = nn.Sequential(self.conv(bins, channels), nn.ReLU(inplace=True))
+        halvings = (self.conv(channels, channels, stride=2) for _ in range(scales - 1))
+        self.scales = nn.ModuleList(self._scale(entry, channels) for entry in (stem, *halvings))
+
+    @staticmethod
+    def conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
+        """Return a convolution over 3 frames and 3x3 pixels that divides height and width by ``stride``."""
+        return nn.Conv3d(in_channels, out_channels, kernel_size=3, stride=(1, stride, stride), padding=1)
+
+    def _scale(self, entry: nn.Module, channels: int) -> nn.Sequential:
+        return nn.Sequential(entry, *(ResidualBlock3D(channels, self.conv) for _ in range(BLOCKS_PER_SCALE)))
 
     def forward(self, voxel: Tensor) -> list[Tensor]:
         """Encode ``voxel`` (B, T, K, Hs, Ws).
@@ -63,17 +78,9 @@ class SpikeEncoder3D(nn.Module):
         Raises:
             ConfigError: ``voxel`` has other dimensions or another number of bins.
         """
-        if voxel.dim() != 5 or voxel.shape[2] != self.bins:
-            raise ConfigError(
-                f'{type(self).__name__}(bins={self.bins}) was given a voxel of shape {tuple(voxel.shape)}; expected '
-                f"(B, T, {self.bins}, Hs, Ws): set the encoder's bins to what the spike representation makes"
-            )
+        check_voxel(self, voxel)
         x, maps = voxel.transpose(1, 2), []
         for scale in self.scales:
             x = scale(x)
             maps.append(x)
         return maps
-
-
-def _scale(entry: nn.Module, channels: int) -> nn.Sequential:
-    return nn.Sequential(entry, *(ResidualBlock3D(channels) for _ in range(BLOCKS_PER_SCALE)))

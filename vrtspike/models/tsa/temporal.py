@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vrtspike.models.layers.chunking import map_chunks
 from vrtspike.models.layers.pixel_attention import TemporalAttentionBlock, from_tokens, to_tokens
 from vrtspike.registry import TSA
 
@@ -20,7 +19,7 @@ class TemporalSelfAttention(TemporalAttentionBlock):
     def forward(self, x: Tensor) -> Tensor:
         """Return refined features of the shape of ``x``, (B, C, T, h, w)."""
         self.check_maps(x=x)
-        return map_chunks(self._refine, self.chunks, x)
+        return self.map_chunks(self._refine, x)
 
     def _refine(self, chunk: Tensor) -> Tensor:
         tokens = to_tokens(chunk)

@@ -5,7 +5,8 @@ Shapes: map (B, T, H, W, C); window (t, h, w) of N = t*h*w tokens; windows per a
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, wraps
 
 import torch
 from torch import Tensor
@@ -14,6 +15,17 @@ Window = tuple[int, int, int]
 
 MASKED = -100.0
 """Added to the scores of token pairs from different regions, as the published network does."""
+
+
+def cached(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Keep the tensors that ``function`` makes, except during export, whose tensors hold no values."""
+    keeping = lru_cache(maxsize=256)(function)
+
+    @wraps(function)
+    def call(*arguments):
+        return function(*arguments) if torch.compiler.is_exporting() else keeping(*arguments)
+
+    return call
 
 
 def relative_position_index(window: Window) -> Tensor:
@@ -25,7 +37,7 @@ def relative_position_index(window: Window) -> Tensor:
     return (t * (2 * window[1] - 1) + h) * (2 * window[2] - 1) + w
 
 
-@lru_cache(maxsize=64)
+@cached
 def cached_relative_position_index(window: Window, device: torch.device) -> Tensor:
     """Return :func:`relative_position_index` on ``device``, made once."""
     return relative_position_index(window).to(device)
@@ -59,7 +71,7 @@ def axis_regions(size: int, length: int, shift: int) -> Tensor:
     return region.view(-1, length)
 
 
-@lru_cache(maxsize=256)
+@cached
 def window_mask(mixed: tuple[bool, bool, bool], window: Window, shift: Window, device: torch.device) -> Tensor:
     """Return the mask (N, N) of a window whose axes hold two regions where ``mixed``: 0 or :data:`MASKED`."""
     regions = [

@@ -1,0 +1,9 @@
+r"""VRT for video deblurring, trained on REDS.
+
+Published: 36.79 dB PSNR, 0.9648 SSIM. The released weights are under CC BY-NC.
+
+python tools/train.py configs/vrt/007_vrt_videodeblurring_reds.py \
+    --cfg-options data.type=ProcessedClips data.root=/path/to/reds
+"""
+
+_base_ = '../_base_/vrt_deblur.py'

@@ -1,0 +1,12 @@
+"""VRT for frame interpolation, the middle one of four frames, trained on Vimeo-90K.
+
+The released weights are under CC BY-NC.
+
+The network alone, for restoring and for --load-from: the data sets here are for deblurring.
+"""
+
+_base_ = '../_base_/models/vrt_deblur.py'
+default_scope = 'vrtspike'
+model = dict(
+    backbone=dict(img_size=[4, 192, 192], window_size=[4, 8, 8], indep_reconsts=[], pa_frames=0),
+)

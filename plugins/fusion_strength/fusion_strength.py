@@ -1,0 +1,63 @@
+"""A hook that logs how much every fusion head changes the RGB features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from vrtspike.errors import ConfigError
+from vrtspike.registry import HOOKS
+
+
+@HOOKS.register_module()
+class FusionStrengthHook(Hook):
+    """Logs |head(rgb, spike) - rgb| / |rgb| of every fusion head as the scalar ``fusion/<stage>``: 0 ignores spikes.
+
+    Norms are over the whole batch. Training is not changed; between samples nothing is computed.
+
+    Args:
+        interval: Iterations from sample to sample, best that of the logger.
+
+    Raises:
+        ConfigError: Before training, if the model has no fusion heads.
+    """
+
+    def __init__(self, interval: int = 50) -> None:
+        self.interval = interval
+        self._handles: list[RemovableHandle] = []
+        self._sampling = False
+
+    def before_train(self, runner: Runner) -> None:
+        """Watch the heads."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        heads = getattr(model, 'fusion', None)
+        if not heads:
+            raise ConfigError('FusionStrengthHook: the model has no fusion heads; take the hook out of the config')
+        self._handles = [head.register_forward_hook(self._watch(runner, name)) for name, head in heads.items()]
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Sample every ``interval``-th iteration."""
+        self._sampling = self.every_n_train_iters(runner, self.interval)
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Leave validation alone."""
+        self._sampling = False
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave the heads as they were."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _watch(self, runner: Runner, name: str) -> Any:
+        def record(head: nn.Module, inputs: tuple[Tensor, ...], fused: Tensor) -> None:
+            if self._sampling:
+                rgb = inputs[0].detach().float()
+                change = (fused.detach().float() - rgb).norm() / rgb.norm()
+                runner.message_hub.update_scalar(f'train/fusion/{name}', change.item())
+
+        return record

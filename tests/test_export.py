@@ -1,0 +1,106 @@
+import pytest
+import torch
+from torch import nn
+
+from vrtspike import export
+from vrtspike.errors import ConfigError
+from vrtspike.export import REFERENCES, example_inputs, export_network
+from vrtspike.models import VRT, SpikeRestorer, VRTLite
+from vrtspike.ops import use_backends
+
+
+def vrt():
+    """Return a deblurring network with every part, as small as it gets."""
+    torch.manual_seed(0)
+    model = VRT(
+        upscale=1, window_size=[2, 4, 4], depths=[2] + [1] * 7, indep_reconsts=[], embed_dims=[8] * 8,
+        num_heads=[2] * 8, deformable_groups=1,
+    )  # fmt: skip
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.3)
+    nn.init.normal_(model.conv_last.weight, std=0.05)
+    return model.eval()
+
+
+def lite():
+    torch.manual_seed(0)
+    model = VRTLite(embed_dims=[4] * 7, depths=[1, 0, 0, 0, 0, 0, 0])
+    nn.init.normal_(model.conv_last.weight)
+    return model.eval()
+
+
+def clip(seed, height=16):
+    return torch.rand(1, 2, 3, height, 16, generator=torch.Generator().manual_seed(seed))
+
+
+class Mean(nn.Module):
+    def forward(self, x):
+        return x - x.mean()
+
+
+def test_a_program_computes_what_the_network_does(tmp_path):
+    model = lite()
+    assert export_network(model, (clip(0),), tmp_path / 'net.pt2') < 1e-6
+    program = torch.export.load(tmp_path / 'net.pt2').module()
+    torch.testing.assert_close(program(clip(1)), model(clip(1)))
+
+
+@pytest.mark.slow
+def test_the_deblurring_network_as_a_program_with_reference_operators(tmp_path):
+    """Attention in shifted windows, deformable convolution and floor and ceil of the flow, on another clip."""
+    model = vrt()
+    export_network(model, (clip(0),), tmp_path / 'net.pt2')
+    program = torch.export.load(tmp_path / 'net.pt2').module()
+    with torch.no_grad(), use_backends(**REFERENCES):
+        expected = model(clip(1))
+        assert (expected - clip(1)).abs().mean() > 0.01
+        torch.testing.assert_close(program(clip(1)), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('make', [lite, vrt])
+def test_onnx_computes_what_the_network_does(make, tmp_path):
+    onnxruntime = pytest.importorskip('onnxruntime')
+    model = make()
+    assert export_network(model, (clip(0),), tmp_path / 'net.onnx') < 1e-5
+    session = onnxruntime.InferenceSession(tmp_path / 'net.onnx', providers=['CPUExecutionProvider'])
+    found = session.run(None, {session.get_inputs()[0].name: clip(1).numpy()})[0]
+    with torch.no_grad(), use_backends(**REFERENCES):
+        expected = model(clip(1))
+    assert (expected - clip(1)).abs().mean() > 0.01
+    assert (torch.from_numpy(found) - expected).abs().mean() < 1e-5
+
+
+def test_inputs_of_restorers_with_and_without_spikes():
+    alone = SpikeRestorer(backbone=lite())
+    fused = SpikeRestorer(
+        backbone=lite(), spike_encoder=dict(type='SpikeEncoder3D', bins=3, channels=4),
+        fusion=dict(type='TemporalCrossAttention', heads=1), fusion_stages=[1],
+    )  # fmt: skip
+    assert [tuple(x.shape) for x in example_inputs(alone, (2, 16, 24), (8, 12))] == [(1, 2, 3, 16, 24)]
+    shapes = [tuple(x.shape) for x in example_inputs(fused, (2, 16, 24), (8, 12))]
+    assert shapes == [(1, 2, 3, 16, 24), (1, 2, 3, 8, 12)]
+
+
+def test_another_suffix_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r'net\.pth: expected a name that ends in one of \.pt2, \.onnx'):
+        export_network(Mean(), (clip(0),), tmp_path / 'net.pth')
+
+
+def test_onnx_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(export.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(ConfigError, match=r"needs onnx, onnxscript, onnxruntime.*pip install 'vrtspike\[onnx\]'"):
+        export_network(Mean(), (clip(0),), tmp_path / 'net.onnx')
+
+
+@pytest.mark.parametrize('wrong', [0.5, float('nan')])
+def test_a_graph_that_computes_something_else_is_not_written(tmp_path, monkeypatch, wrong):
+    def save(program, inputs, path):
+        path.write_bytes(b'graph')
+        return inputs[0] + wrong
+
+    monkeypatch.setattr(export, 'save_program', save)
+    with pytest.raises(ConfigError, match=r'differs by .* nothing was written'):
+        export_network(Mean(), (clip(0),), tmp_path / 'net.pt2')
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,145 @@
+"""Train variants of one config alike - same seeds, same data in the same order - and compare what they give and cost.
+
+The base config itself is the reference. A variant is a name with overrides, or a plugin with what its config.py
+changes. Runs that are finished are not repeated, one that was interrupted goes on, one that fails is reported and the
+others go on. A difference in dB counts only over three seeds or more, and where the reference itself gained 2 dB.
+
+Examples:
+  python tools/ablate.py configs/vrt_spike_tiny.py --variants benchmarks/ablations/fusion_heads.yaml --seeds 0 1 2
+  python tools/ablate.py configs/vrt_spike_tiny.py --plugin-variants spike_modulation --iterations 200
+  python tools/ablate.py configs/vrt_spike_tiny.py --variant no_tsa model.tsa=None --variant stages234 model.fusion_stages=[2,3,4]
+  python tools/ablate.py configs/vrt_spike_tiny.py --variants heads.yaml --json heads.json --plot heads.png
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from vrtspike.cli import OverrideAction, add_config_arguments, run_tool, tool_parser
+from vrtspike.errors import ConfigError
+from vrtspike.files import written_aside
+
+
+def parse_args() -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    add_config_arguments(parser)
+    parser.add_argument('--variants', metavar='FILE', help='a YAML file of names, each with dotted keys and values')
+    parser.add_argument(
+        '--variant', nargs='+', action=VariantAction, default=[], metavar=('NAME', 'KEY=VALUE'), help='one variant'
+    )
+    parser.add_argument(
+        '--plugin-variants', nargs='+', default=[], metavar='NAME', help='plugins, each a variant of its own'
+    )
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], metavar='N', help='(default: 0 1 2)')
+    parser.add_argument('--iterations', type=int, help="how long to train (default: the config's train_cfg.max_iters)")
+    parser.add_argument('--work-dir', type=Path, help='folder of the runs (default: work_dirs/ablation_<config>)')
+    parser.add_argument('--no-cpu-overrides', action='store_true', help='train in full, even without a GPU')
+    parser.add_argument('--report-only', action='store_true', help='train nothing; report what the folder holds')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the record')
+    parser.add_argument('--markdown', type=Path, metavar='FILE', help='write the table as Markdown')
+    parser.add_argument('--plot', type=Path, metavar='FILE', help='draw quality against time')
+    return parser.parse_args()
+
+
+class VariantAction(OverrideAction):
+    """Collects ``NAME KEY=VALUE ...`` as (name, overrides)."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        name, *settings = values
+        if '=' in name:
+            parser.error(f'{option_string}: expected a name before the settings, found {name!r}')
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, {})
+        super().__call__(parser, namespace, settings, option_string)
+        setattr(namespace, self.dest, [*before, (name, getattr(namespace, self.dest))])
+
+
+def main() -> None:
+    args = parse_args()
+    from vrtspike.ablation.presentation import markdown, plot
+    from vrtspike.ablation.record import record_of
+    from vrtspike.ablation.runs import Run
+
+    variants, common = chosen_variants(args), common_overrides(args)
+    folder = args.work_dir or Path('work_dirs', f'ablation_{Path(args.config).stem}')
+    # Seed by seed, so that an interrupted ablation has compared all variants with some seeds.
+    runs = [Run(variant, seed, folder) for seed in dict.fromkeys(args.seeds) for variant in variants]
+    failures = {} if args.report_only else train(runs, args, common)
+    record = record_of(variants, runs, failures, args.config, common)
+    show(record)
+    write(args.json, json.dumps(record, indent=2, allow_nan=False) + '\n')
+    write(args.markdown, markdown(record) + '\n')
+    if args.plot:
+        plot(record, args.plot)
+    if failures:
+        raise ConfigError(f'{len(failures)} of {len(variants)} variants failed: {", ".join(failures)}')
+
+
+def chosen_variants(args: argparse.Namespace) -> list[Any]:
+    """Return the variants that the command line names, the reference first."""
+    from vrtspike.ablation.variants import Variant, complete, plugin_variant, read_variants
+
+    return complete([
+        *(read_variants(args.variants) if args.variants else []),
+        *(Variant(name, overrides) for name, overrides in args.variant),
+        *(plugin_variant(name) for name in args.plugin_variants),
+    ])  # fmt: skip
+
+
+def common_overrides(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what all variants share."""
+    length = {'train_cfg.max_iters': args.iterations} if args.iterations else {}
+    return {**args.cfg_options, **length}
+
+
+def train(runs: list[Any], args: argparse.Namespace, common: dict[str, Any]) -> dict[str, str]:
+    """Train what is not finished; return what failed, {variant: why}."""
+    from rich.progress import Progress
+
+    from vrtspike.ablation.runs import resolve, train_all
+
+    def config_of(variant: Any) -> Any:
+        return resolve(variant, args.config, common, args.plugins, full_length=args.no_cpu_overrides)
+
+    config_of(runs[0].variant)  # without a reference there is nothing to compare with
+    with Progress() as progress:
+        task = progress.add_task('', total=len(runs))
+        failures = train_all(
+            runs,
+            config_of,
+            Path(__file__).with_name('train.py'),
+            lambda what, done: progress.update(task, description=what, completed=done, refresh=True),
+        )
+        progress.update(task, description='done', completed=len(runs))
+    return failures
+
+
+def show(record: dict[str, Any]) -> None:
+    """Print the table, and what failed."""
+    from vrtspike.ablation.presentation import HEADINGS, failures, rows
+    from vrtspike.visualization.tables import table_text
+
+    title = f'{record["config"]}: {record["iterations"]} iterations, seeds {", ".join(map(str, record["seeds"]))}'
+    print(table_text(title, HEADINGS, rows(record)))
+    for line in failures(record):
+        print(line)
+
+
+def write(path: Path | None, text: str) -> None:
+    """Write ``text`` where asked to."""
+    if path:
+        with written_aside(path) as aside:
+            aside.write_text(text, encoding='utf-8')
+
+
+if __name__ == '__main__':
+    run_tool(main)

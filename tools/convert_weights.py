@@ -1,0 +1,41 @@
+"""Convert weights between the published layout and ours.
+
+Published files hold a network's weights under params; our checkpoints hold them as the backbone of a restorer, beside
+the spike side, under state_dict. The file is read back, converted back and compared before it takes its name.
+Training does not need this: tools/train.py --load-from reads both layouts.
+
+Examples:
+    python tools/convert_weights.py 006_VRT_videodeblurring_GoPro.pth --to ours --out gopro.pth
+    python tools/convert_weights.py work_dirs/006/iter_300000.pth --to published --out published.pth
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from vrtspike.cli import run_tool, tool_parser
+
+
+def parse_args() -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    parser.add_argument('checkpoint', type=Path, help='file to convert')
+    parser.add_argument('--to', choices=['ours', 'published'], required=True, help='layout to write')
+    parser.add_argument('--out', type=Path, required=True, help='file to write')
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true', help='unpickle a checkpoint that holds code (only if you trust it)'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    from vrtspike.models.published import convert_file
+
+    written, left_out = convert_file(args.checkpoint, args.out, args.to, args.trust_checkpoint)
+    others = f'; {left_out} of other parts were left out' if left_out else ''
+    print(f'wrote {args.out}: {written} tensors, each equal to its original after conversion back{others}')
+
+
+if __name__ == '__main__':
+    run_tool(main)

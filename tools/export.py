@@ -1,0 +1,54 @@
+"""Export a restorer as a graph: a torch.export program (.pt2) or an ONNX model (.onnx), for one shape of clips.
+
+The graph takes blurred frames (1, T, C, H, W) in [0, 1] and, where the network fuses them, spikes (1, T, K, Hs, Ws).
+It is run and compared with the network before the file takes its name. ONNX needs pip install 'vrtspike[onnx]'.
+
+Examples:
+    python tools/export.py configs/vrt/006_vrt_videodeblurring_gopro.py 006_VRT_videodeblurring_GoPro.pth \\
+        --shape 6 64 64 --out gopro.onnx
+    python tools/export.py configs/vrt_spike_lite.py work_dirs/vrt_spike_lite/iter_400.pth --shape 5 128 128 \\
+        --spike-size 64 64 --out lite.pt2
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from vrtspike.cli import add_config_arguments, config_arguments, run_tool, tool_parser
+
+
+def parse_args() -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    add_config_arguments(parser)
+    parser.add_argument('checkpoint', help="weights to export, a restorer's or published ones")
+    parser.add_argument('--shape', nargs=3, type=int, metavar=('T', 'H', 'W'), required=True, help='frames of a clip')
+    parser.add_argument('--spike-size', nargs=2, type=int, metavar=('HS', 'WS'), help='default: half of H and W')
+    parser.add_argument('--out', type=Path, required=True, help='file to write, .pt2 or .onnx')
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true', help='unpickle a checkpoint that holds code (only if you trust it)'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    from rich.console import Console
+
+    from vrtspike.checkpoints import load_checkpoint_file, unwrap_state_dict
+    from vrtspike.config import load_config
+    from vrtspike.export import check_target, example_inputs, export_network
+    from vrtspike.models.adaptation import load_whole
+    from vrtspike.registry import MODELS
+
+    check_target(args.out)
+    restorer = MODELS.build(load_config(**config_arguments(args)).model)
+    load_whole(restorer, unwrap_state_dict(load_checkpoint_file(args.checkpoint, args.trust_checkpoint)))
+    spike_size = args.spike_size or [length // 2 for length in args.shape[1:]]
+    with Console(stderr=True).status('tracing, writing and comparing'):
+        difference = export_network(restorer, example_inputs(restorer, args.shape, spike_size), args.out)
+    print(f'wrote {args.out} ({args.out.stat().st_size / 2**20:.1f} MiB), mean difference {difference:.1e}')
+
+
+if __name__ == '__main__':
+    run_tool(main)

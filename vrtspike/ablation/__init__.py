@@ -1,0 +1,1 @@
+"""Ablations: one base config, variants of it, trained alike and compared."""

@@ -1,0 +1,99 @@
+"""Variants of a base config: overrides, or what a plugin changes."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vrtspike.errors import ConfigError
+from vrtspike.plugins import find_plugin
+
+REFERENCE = 'reference'
+"""Name of the variant that the others are compared with: the base config itself, unless one of them is called so."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of an ablation.
+
+    Args:
+        name: What the row is called, and the folder of its runs.
+        overrides: Dotted keys of the config and their values.
+        plugins: Plugins to load.
+    """
+
+    name: str
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    plugins: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r'[\w.+-]+', self.name) or self.name.startswith('.'):
+            raise ConfigError(
+                f'a variant is called {self.name!r}; a name is a folder: letters, digits and any of _ . + -'
+            )
+
+
+def read_variants(path: str | Path) -> list[Variant]:
+    """Return the variants of a YAML file: names mapped to overrides, with ``plugins`` among the keys where needed.
+
+        concat:
+          model.fusion: {_delete_: true, type: ConcatFusion}
+        film:
+          plugins: [spike_modulation]
+
+    Raises:
+        ConfigError: The file cannot be read or is something else.
+    """
+    try:
+        entries = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f'{path} cannot be read as YAML: {error}') from error
+    if not isinstance(entries, dict) or not all(isinstance(value, (dict, type(None))) for value in entries.values()):
+        raise ConfigError(f'{path}: expected names of variants, each with a mapping of dotted keys to values')
+    return [_from_entry(str(name), dict(value or {})) for name, value in entries.items()]
+
+
+def _from_entry(name: str, entry: dict[str, Any]) -> Variant:
+    plugins = entry.pop('plugins', [])
+    return Variant(name, entry, (plugins,) if isinstance(plugins, str) else tuple(plugins))
+
+
+def plugin_variant(name: str) -> Variant:
+    """Return the variant that a plugin's ``config.py`` describes: what it sets over the config that it inherits.
+
+    Raises:
+        ConfigError: The plugin has no ``config.py``, or one that cannot be read.
+    """
+    plugin = find_plugin(name)
+    path = plugin.path.parent / 'config.py' if plugin.path is not None else None
+    if path is None or not path.is_file():
+        raise ConfigError(
+            f"plugin '{name}' has no config.py that says what it changes; give the overrides yourself, as in "
+            f'--variant {plugin.name} model.fusion._delete_=True model.fusion.type=... --plugins {name}'
+        )
+    try:
+        names = runpy.run_path(str(path))
+    except Exception as error:
+        raise ConfigError(f'{path} cannot be read: {type(error).__name__}: {error}') from error
+    own = {key: value for key, value in names.items() if not key.startswith('_') and key != 'plugins'}
+    return Variant(plugin.name, own, (name,))
+
+
+def complete(variants: Sequence[Variant]) -> list[Variant]:
+    """Return ``variants`` with the reference among them, first.
+
+    Raises:
+        ConfigError: Two variants have one name.
+    """
+    names = [variant.name for variant in variants]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f'two variants are called {twice[0]!r}; give one of them another name')
+    reference = [variant for variant in variants if variant.name == REFERENCE] or [Variant(REFERENCE)]
+    return [*reference, *(variant for variant in variants if variant.name != REFERENCE)]

@@ -1,0 +1,18 @@
+"""Self-attention along time with a learnt bias per distance."""
+
+from __future__ import annotations
+
+from vrtspike.models.layers.time_encoding import RelativeTemporalAttention
+from vrtspike.models.tsa.temporal import TemporalSelfAttention
+from vrtspike.registry import TSA
+
+
+@TSA.register_module()
+class RelativeTemporalSelfAttention(TemporalSelfAttention):
+    """The baseline with a learnt bias per head and distance in frames on its scores (T5, arXiv 1910.10683).
+
+    Biases begin at zero: until they are trained it is the baseline. Arguments:
+    :class:`~vrtspike.models.layers.pixel_attention.TemporalAttentionBlock`.
+    """
+
+    attention_type = RelativeTemporalAttention
