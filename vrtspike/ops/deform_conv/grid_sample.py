@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from vrtspike.ops.deform_conv.reference import contract, sample_positions
 
@@ -13,26 +12,7 @@ from vrtspike.ops.deform_conv.reference import contract, sample_positions
 def grid_sample(
     x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int
 ) -> Tensor:
-    """Compute :func:`vrtspike.ops.deform_conv2d` with ``grid_sample`` over all taps and deformable groups.
-
-    The samples are k*k times the map. On CPUs, where memory costs more than sampling, one map after the other is
-    convolved, and the backward pass samples anew.
-    """
-    if x.device.type != 'cpu' or torch.compiler.is_compiling():
-        return _convolve(x, offset, mask, weight, bias, padding)
-    recompute = torch.is_grad_enabled() and any(t.requires_grad for t in (x, offset, mask, weight))
-    maps = zip(x.split(1), offset.split(1), mask.split(1), strict=True)
-    if not recompute:
-        return torch.cat([_convolve(*map_, weight, bias, padding) for map_ in maps])
-    return torch.cat(
-        [
-            checkpoint(_convolve, *map_, weight, bias, padding, use_reentrant=False, preserve_rng_state=False)
-            for map_ in maps
-        ]
-    )
-
-
-def _convolve(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+    """Compute :func:`vrtspike.ops.deform_conv2d` with one ``grid_sample`` over all taps and deformable groups."""
     height, width = x.shape[-2:]
     y_position, x_position = sample_positions(offset, weight.shape[-1], padding)
     n, groups, taps, h, w = y_position.shape
