@@ -38,6 +38,7 @@ EXTRAS = {
     'wandb': ['wandb>=0.17'],
     'torchvision': ['torchvision>=0.26'],
     'lpips': ['lpips>=0.1.4'],
+    'triton': ['triton>=3.6; sys_platform == "linux"'],  # CUDA builds of torch bring it along
     'onnx': ['onnx>=1.18', 'onnxscript>=0.5', 'onnxruntime>=1.22'],
 }
 EXTRAS['dev'] += EXTRAS['test']

@@ -18,7 +18,7 @@ def operator():
             Backend('absent', identity, missing=lambda: 'needs a package'),
             Backend('elsewhere', identity, devices=('cuda', 'xpu')),
             Backend('half', identity, dtypes=(torch.float16,)),
-            Backend('inference', identity, has_backward=False),
+            Backend('inference', identity, backward=('cuda',)),
             Backend('plain', identity),
             Backend('slowest', identity),
         ),
@@ -38,7 +38,7 @@ def test_explain_says_why_each_backend_is_not_the_one(operator):
         'absent': 'needs a package',
         'elsewhere': 'runs on cuda, xpu, not cpu',
         'half': 'computes in torch.float16, not torch.float32',
-        'inference': 'has no backward pass',
+        'inference': 'has no backward pass on cpu',
         'plain': 'chosen',
         'slowest': 'serves',
     }

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vrtspike.errors import ConfigError
 from vrtspike.ops import WINDOW_ATTENTION, use_backends, window_attention
 from vrtspike.ops.window_attention.reference import full_mask
 from vrtspike.ops.window_attention.windows import (
@@ -17,7 +18,8 @@ from vrtspike.ops.window_attention.windows import (
     window_mask,
 )
 
-FAST = [backend.name for backend in WINDOW_ATTENTION.backends if backend.name != 'reference']
+FAST = ['sdpa']  # what trains on CPUs in any type; tests of the others stand in test_flash.py and test_flex.py
+ON_GPU = [backend.name for backend in WINDOW_ATTENTION.backends if backend.name != 'reference']
 
 
 def bias_rows(window):
@@ -146,8 +148,30 @@ def test_opposite_borders_do_not_meet_in_shifted_windows(backend):
     assert columns.tolist() == [False] * 10 + [True, True]
 
 
+def test_bfloat16_is_close_to_the_reference():
+    """Values and gradients; the statistics of the softmax are computed in float32."""
+    qkv, table = make_inputs((1, 2, 3), (3, 4, 5), heads=2, channels_per_head=16)
+    qkv = qkv.bfloat16()
+    arguments = dict(window=(3, 4, 5), shift=(1, 2, 2), heads=2, mutual=False)
+    found = run('sdpa', qkv, table.float(), **arguments)
+    expected = run('reference', qkv.double(), table, **arguments)
+    for left, right in zip(found, expected, strict=True):
+        assert (left.double() - right).abs().max() < 2e-2 * right.abs().max()
+
+
+def test_a_backend_can_be_asked_for_and_the_choice_is_noted():
+    qkv, table = make_inputs((1, 1, 1), (1, 2, 2), heads=1)
+    arguments = dict(window=(1, 2, 2), shift=(0, 0, 0), heads=1, mutual=False)
+    window_attention(qkv, table, backend='reference', **arguments)
+    assert WINDOW_ATTENTION.choices['cpu, float64, inference, reference'] == "'reference' (asked for)"
+    window_attention(qkv, table, **arguments)
+    assert WINDOW_ATTENTION.choices['cpu, float64, inference, auto'] == "'sdpa' (the fastest that is known)"
+    with pytest.raises(ConfigError, match="backend 'flash' cannot serve here: it runs on cuda, not cpu"):
+        window_attention(qkv, table, backend='flash', **arguments)
+
+
 @pytest.mark.gpu
-@pytest.mark.parametrize('backend', FAST)
+@pytest.mark.parametrize('backend', ON_GPU)
 def test_more_windows_than_a_cuda_kernel_takes(backend):
     qkv = torch.randn(1, 1, 600, 1000, 3 * 16, device='cuda')
     arguments = dict(window=(1, 2, 2), shift=(0, 1, 1), heads=1, mutual=False)

@@ -1,4 +1,4 @@
-"""What was really built, said before the first iteration."""
+"""What was really built, said before the first iteration, and what was chosen to compute it, after."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from vrtspike.ops import OPERATORS
 from vrtspike.registry import HOOKS
 from vrtspike.visualization.tables import table_text
 
@@ -18,14 +19,25 @@ class NetworkSummaryHook(Hook):
 
     A model may say what its parts are with ``summary_rows()``, a list of dicts of columns: ``part`` first, then for
     instance ``blocks``, ``window``, ``channels``, and ``parameters`` (a number), which is shown last. Other models are
-    summed up by child.
+    summed up by child. After the first iteration it tells which implementation of every operator was chosen and why.
     """
+
+    def __init__(self) -> None:
+        self.told = False
 
     @master_only
     def before_run(self, runner: Runner) -> None:
         """Log the table."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         runner.logger.info('\n' + network_summary(model))
+
+    @master_only
+    def after_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
+        """Log the choices that the first iteration made."""
+        if not self.told:
+            self.told = True
+            for line in choices(runner.model):
+                runner.logger.info(line)
 
 
 def network_summary(model: nn.Module) -> str:
@@ -36,6 +48,17 @@ def network_summary(model: nn.Module) -> str:
     total, trainable = count_parameters(model), count_parameters(model, trainable=True)
     table = table_text(f'{type(model).__name__} as built', columns, cells)
     return f'{table}\n\n  {total:,} parameters, {trainable:,} of them trainable'
+
+
+def choices(model: nn.Module) -> list[str]:
+    """Return what was chosen so far: a backend for each operator and case, a checkpointing policy for each size."""
+    lines = [
+        f'{operator.name} ({case}): {choice}'
+        for operator in OPERATORS.values()
+        for case, choice in operator.choices.items()
+    ]
+    fits = [module.memory_fit for module in model.modules() if getattr(module, 'memory_fit', None)]
+    return lines + [f'checkpointing of {size}: {choice}' for fit in fits for size, choice in fit.sizes.items()]
 
 
 def child_rows(model: nn.Module) -> list[dict]:

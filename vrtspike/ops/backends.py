@@ -21,7 +21,7 @@ class Backend:
         run: The implementation, with the operator's own signature.
         devices: Device types it runs on; empty means all.
         dtypes: Element types it computes in; empty means all floating ones.
-        has_backward: Whether gradients flow through it.
+        backward: Device types on which gradients flow through it; None means all.
         missing: Returns why it cannot be imported here, or None.
     """
 
@@ -29,7 +29,7 @@ class Backend:
     run: Callable[..., Tensor]
     devices: tuple[str, ...] = ()
     dtypes: tuple[torch.dtype, ...] = ()
-    has_backward: bool = True
+    backward: tuple[str, ...] | None = None
     missing: Callable[[], str | None] = lambda: None
 
     def refusal(self, tensor: Tensor) -> str | None:
@@ -38,8 +38,9 @@ class Backend:
             return f'runs on {", ".join(self.devices)}, not {tensor.device.type}'
         if self.dtypes and tensor.dtype not in self.dtypes:
             return f'computes in {", ".join(map(str, self.dtypes))}, not {tensor.dtype}'
-        if not self.has_backward and torch.is_grad_enabled() and tensor.requires_grad:
-            return 'has no backward pass'
+        trained = torch.is_grad_enabled() and tensor.requires_grad
+        if trained and self.backward is not None and tensor.device.type not in self.backward:
+            return f'has no backward pass on {tensor.device.type}'
         return self.missing()
 
 
@@ -55,16 +56,41 @@ class Operator:
         self.name = name
         self.backends = backends
         self.wanted = 'auto'
+        self.choices: dict[str, str] = {}
+        """What was chosen so far and why, by device, type and pass: for logs."""
 
-    def choose(self, tensor: Tensor) -> Backend:
-        """Return the backend that serves ``tensor``: the one asked for, or the first that can."""
-        if self.wanted != 'auto':
-            backend = self.find(self.wanted)
+    def choose(self, tensor: Tensor, wanted: str = 'auto') -> Backend:
+        """Return the backend that serves ``tensor``: the one asked for, or the first that can.
+
+        Args:
+            tensor: The operator's first argument.
+            wanted: A backend's name or 'auto'; :func:`use_backends` overrules it.
+
+        Raises:
+            ConfigError: The backend asked for cannot serve.
+        """
+        wanted = self.wanted if self.wanted != 'auto' else wanted
+        if wanted == 'auto':
+            backend = next(backend for backend in self.backends if backend.refusal(tensor) is None)
+        else:
+            backend = self.find(wanted)
             refusal = backend.refusal(tensor)
             if refusal:
-                raise ConfigError(f"{self.name}: backend '{self.wanted}' cannot serve here: it {refusal}")
-            return backend
-        return next(backend for backend in self.backends if backend.refusal(tensor) is None)
+                raise ConfigError(f"{self.name}: backend '{wanted}' cannot serve here: it {refusal}")
+        if not torch.compiler.is_compiling():
+            self._note(backend, tensor, wanted)
+        return backend
+
+    def _note(self, chosen: Backend, tensor: Tensor, wanted: str) -> None:
+        """Write down a choice that was not met before."""
+        trained = 'training' if torch.is_grad_enabled() and tensor.requires_grad else 'inference'
+        case = f'{tensor.device.type}, {str(tensor.dtype).removeprefix("torch.")}, {trained}, {wanted}'
+        if case in self.choices:
+            return
+        faster = self.backends[: self.backends.index(chosen)] if wanted == 'auto' else ()
+        reasons = [f"'{backend.name}' {backend.refusal(tensor)}" for backend in faster]
+        why = 'asked for' if wanted != 'auto' else '; '.join(reasons) or 'the fastest that is known'
+        self.choices[case] = f"'{chosen.name}' ({why})"
 
     def explain(self, tensor: Tensor) -> dict[str, str]:
         """Return, for every backend, 'chosen', 'serves' or why it cannot serve ``tensor``."""

@@ -18,10 +18,14 @@ from vrtspike.errors import ConfigError
 from vrtspike.models.backbones.vrt_stage import VRTStage
 from vrtspike.models.layers.blocks import ResidualAttentionGroup
 from vrtspike.models.layers.clips import check_clip, pad_to_multiple
+from vrtspike.models.layers.compiling import check_mode, compile_blocks
 from vrtspike.models.layers.flow import SpyNet, clip_flows, load_spynet
 from vrtspike.models.layers.frame_conv import FrameConv
+from vrtspike.models.layers.precision import without_autocast
+from vrtspike.models.layers.recompute import POLICIES, MemoryFit, apply_policy, check_policy
 from vrtspike.models.layers.upsample import Upsample
 from vrtspike.models.layers.warp import warp_to_corners
+from vrtspike.ops import WINDOW_ATTENTION
 from vrtspike.profiling import stage
 from vrtspike.registry import BACKBONES
 
@@ -68,6 +72,13 @@ class VRT(nn.Module):
         use_checkpoint_ffn: Likewise the MLPs.
         no_checkpoint_attn_blocks: Groups that keep their attention all the same.
         no_checkpoint_ffn_blocks: Likewise for the MLPs.
+        attn_type: What computes the attention: 'auto', 'reference', 'sdpa', 'flex' or 'flash' (the fused kernel).
+        checkpointing: 'none', 'attn', 'ffn' or 'all' for all blocks, or 'auto' for the fastest of these that fits
+            ``checkpoint_budget_mib``; None leaves it to the four arguments above.
+        checkpoint_budget_mib: With 'auto': MiB that attention blocks may keep between the passes; None is half of
+            what is free when a size of clip is first met.
+        compile_mode: Compile attention and MLPs by ``torch.compile``: 'default', 'max-autotune-no-cudagraphs' or
+            'reduce-overhead' (CUDA graphs); None does not.
 
     Raises:
         ConfigError: Lists disagree in length, an index names no group, or sizes do not divide.
@@ -98,8 +109,16 @@ class VRT(nn.Module):
         use_checkpoint_ffn: bool = False,
         no_checkpoint_attn_blocks: Sequence[int] = (),
         no_checkpoint_ffn_blocks: Sequence[int] = (),
+        attn_type: str = 'auto',
+        checkpointing: str | None = None,
+        checkpoint_budget_mib: float | None = None,
+        compile_mode: str | None = None,
     ) -> None:
         super().__init__()
+        if attn_type != 'auto':
+            WINDOW_ATTENTION.find(attn_type)
+        check_policy(checkpointing)
+        check_mode(compile_mode)
         check_groups(depths, embed_dims, num_heads, indep_reconsts)
         check_sizes(embed_dims, num_heads, deformable_groups, pa_frames, upscale, window_size)
         window = tuple(window_size)
@@ -131,6 +150,7 @@ class VRT(nn.Module):
                 mlp_ratio=mlp_ratio,
                 qkv_bias=qkv_bias,
                 qk_scale=qk_scale,
+                attn_type=attn_type,
                 checkpoint_attn=use_checkpoint_attn and i not in no_checkpoint_attn_blocks,
                 checkpoint_ffn=use_checkpoint_ffn and i not in no_checkpoint_ffn_blocks,
             )
@@ -160,6 +180,11 @@ class VRT(nn.Module):
         self.conv_after_body = nn.Linear(wide, channels)
         self.build_head(channels, out_chans, img_size[0])
         self.init_weights()
+        self.memory_fit = MemoryFit(checkpoint_budget_mib) if checkpointing == 'auto' else None
+        if checkpointing in POLICIES:
+            apply_policy(self, checkpointing)
+        if compile_mode:
+            compile_blocks(self, compile_mode)
 
     def build_head(self, channels: int, out_chans: int, frames: int) -> None:
         """Add the layers after the global residual."""
@@ -235,6 +260,8 @@ class VRT(nn.Module):
         check_clip(self, clip, self.in_channels)
         height, width = clip.shape[-2:]
         clip = pad_to_multiple(clip, 8)
+        if self.memory_fit and self.training and torch.is_grad_enabled():
+            self.memory_fit(self, self.attention_groups(), (*clip.shape[:2], *clip.shape[-2:]), clip)
         image = clip[:, :, : self.image_channels]
         mean = None if self.pa_frames else image.mean((1, 3, 4), keepdim=True)
         flows = self.flows(image)
@@ -247,11 +274,17 @@ class VRT(nn.Module):
             out = s.leave(self.reconstruct(s.enter(x), s.enter(deep), image, mean))
         return out[..., : height * self.scale, : width * self.scale]
 
+    def attention_groups(self) -> list[tuple[nn.Module, int]]:
+        """Return the parts that hold attention blocks, with the divisor of height and width each works at."""
+        stages = [(getattr(self, f'stage{i + 1}'), scale) for i, scale in enumerate(SCALES)]
+        return [*stages, (self.stage8, 1)]
+
     def flows(self, image: Tensor) -> list[tuple[list[Tensor], list[Tensor]]]:
         """Return for scales 1, 1/2, 1/4, 1/8 the (backward, forward) flows of every distance in frames."""
         if not self.pa_frames:
             return [([], [])] * 4
-        with stage('flow') as s:
+        # Flow is a position: 16 bits do not hold it.
+        with stage('flow') as s, without_autocast(image.device):
             return [
                 ([s.leave(flow) for flow in backward], [s.leave(flow) for flow in forward])
                 for backward, forward in clip_flows(self.spynet, image, self.pa_frames // 2)

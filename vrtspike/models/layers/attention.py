@@ -50,6 +50,7 @@ class WindowAttention(nn.Module):
         mutual: Whether the frames of a window also attend to each other.
         qkv_bias: Whether queries, keys and values have a bias.
         qk_scale: Factor on the scores; None is 1/sqrt(C/heads).
+        attn_type: Backend of :func:`vrtspike.ops.window_attention`.
     """
 
     def __init__(
@@ -61,11 +62,13 @@ class WindowAttention(nn.Module):
         mutual: bool,
         qkv_bias: bool = True,
         qk_scale: float | None = None,
+        attn_type: str = 'auto',
     ) -> None:
         super().__init__()
         self.window = window
         self.heads = heads
         self.qk_scale = qk_scale
+        self.attn_type = attn_type
         self.relative_position_bias_table = nn.Parameter(torch.zeros(math.prod(2 * n - 1 for n in window), heads))
         # Released checkpoints carry this buffer; the operator makes its own for the window it is given.
         self.register_buffer('relative_position_index', relative_position_index(window))
@@ -82,7 +85,7 @@ class WindowAttention(nn.Module):
         size = tuple(x.shape[1:4])
         window, shift = effective_window(size, self.window, shift)
         x = pad_to_windows(x, window)
-        settings = dict(window=window, shift=shift, heads=self.heads, scale=self.qk_scale)
+        settings = dict(window=window, shift=shift, heads=self.heads, scale=self.qk_scale, backend=self.attn_type)
         table = crop_bias_table(self.relative_position_bias_table, self.window, window)
         out = window_attention(self.qkv_self(x), table, mutual=False, **settings)
         if self.qkv_mut is not None:

@@ -33,6 +33,7 @@ class AttentionBlock(nn.Module):
         drop_path: Probability of dropping each branch while training.
         checkpoint_attn: Recompute the attention in the backward pass instead of keeping it.
         checkpoint_ffn: Likewise the MLP.
+        attn_type: Backend of the attention; see :class:`WindowAttention`.
     """
 
     def __init__(
@@ -49,13 +50,16 @@ class AttentionBlock(nn.Module):
         drop_path: float = 0.0,
         checkpoint_attn: bool = False,
         checkpoint_ffn: bool = False,
+        attn_type: str = 'auto',
     ) -> None:
         super().__init__()
         self.shift = shift
         self.checkpoint_attn = checkpoint_attn
         self.checkpoint_ffn = checkpoint_ffn
         self.norm1 = nn.LayerNorm(channels)
-        self.attn = WindowAttention(channels, window, heads, mutual=mutual, qkv_bias=qkv_bias, qk_scale=qk_scale)
+        self.attn = WindowAttention(
+            channels, window, heads, mutual=mutual, qkv_bias=qkv_bias, qk_scale=qk_scale, attn_type=attn_type
+        )
         self.drop_path = DropPath(drop_path)
         self.norm2 = nn.LayerNorm(channels)
         self.mlp = GatedMLP(channels, int(channels * mlp_ratio))

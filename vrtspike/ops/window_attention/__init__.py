@@ -7,6 +7,8 @@ import math
 from torch import Tensor
 
 from vrtspike.ops.backends import Backend, Operator
+from vrtspike.ops.window_attention import flash as fused
+from vrtspike.ops.window_attention.flex import flex
 from vrtspike.ops.window_attention.reference import reference
 from vrtspike.ops.window_attention.sdpa import sdpa
 from vrtspike.ops.window_attention.windows import Window
@@ -15,6 +17,9 @@ WINDOW_ATTENTION = Operator(
     'window_attention',
     (
         Backend('sdpa', sdpa),
+        # Not timed on a GPU yet: for who asks for them.
+        Backend('flash', fused.flash, devices=fused.devices(), dtypes=fused.DTYPES, missing=fused.missing),
+        Backend('flex', flex, backward=('cuda',)),
         Backend('reference', reference),
     ),
 )
@@ -29,6 +34,7 @@ def window_attention(
     heads: int,
     mutual: bool,
     scale: float | None = None,
+    backend: str = 'auto',
 ) -> Tensor:
     """Attend inside the (shifted) windows of a map.
 
@@ -42,6 +48,7 @@ def window_attention(
         mutual: Every frame's keys and values meet the *other* frame's queries, and the result stays at the place of
             the keys. Windows have two frames (one frame attends to itself), there is no mask along time.
         scale: Factor on the scores; None is 1/sqrt(C/heads).
+        backend: 'auto' or one backend's name.
 
     Returns:
         The attended values (B, T, H, W, C).
@@ -57,5 +64,5 @@ def window_attention(
     if mutual and bias_table is not None:
         raise ValueError('window_attention: mutual attention has no relative position bias; give bias_table=None')
     scale = scale if scale is not None else 1 / math.sqrt(qkv.shape[-1] // 3 // heads)
-    backend = WINDOW_ATTENTION.choose(qkv)
-    return backend.run(qkv, bias_table, window=window, shift=shift, heads=heads, mutual=mutual, scale=scale)
+    chosen = WINDOW_ATTENTION.choose(qkv, backend)
+    return chosen.run(qkv, bias_table, window=window, shift=shift, heads=heads, mutual=mutual, scale=scale)

@@ -1,0 +1,269 @@
+"""Compare the published VRT, from a clone of its repository, with ours: same weights, same shapes, one process.
+
+Nothing of the clone is changed or copied. Where torchvision is missing, the clone is lent a deformable convolution that
+was checked against the reference: of those that work here, the one that is fastest on the rows' own shape.
+
+Examples:
+    git clone https://github.com/JingyunLiang/VRT /path/to/VRT
+    python benchmarks/vs_upstream.py --upstream /path/to/VRT
+    python benchmarks/vs_upstream.py --upstream /path/to/VRT --rows train_fp32 memory --sizes 64 --rounds 5 --json F
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import subprocess
+import sys
+import types
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from vrtspike.cli import run_tool, tool_parser
+
+CONFIG = dict(
+    upscale=1, img_size=[6, 192, 192], window_size=[6, 8, 8], depths=[8] * 7 + [4] * 4, indep_reconsts=[9, 10],
+    embed_dims=[96] * 7 + [120] * 4, num_heads=[6] * 11, pa_frames=2, deformable_groups=16,
+)  # fmt: skip
+"""The released deblurring networks."""
+
+MEASURE = '--measure-memory'
+"""First argument of the processes that measure memory; the second is the job."""
+
+ROWS = ('forward_fp32', 'forward_bf16', 'train_fp32', 'train_bf16', 'memory')
+
+
+def parse_args():
+    parser = tool_parser(__doc__)
+    parser.add_argument('--upstream', type=Path, required=True, metavar='DIR', help='a clone of JingyunLiang/VRT')
+    parser.add_argument('--rows', nargs='+', choices=ROWS, default=list(ROWS), help='what to measure (default: all)')
+    parser.add_argument('--sizes', nargs='+', type=int, default=[64], metavar='N', help='pixels a side (default: 64)')
+    parser.add_argument('--frames', type=int, default=6, help='frames of the clip (default: 6)')
+    parser.add_argument('--rounds', type=int, default=3, help='timed calls of each side (default: 3)')
+    parser.add_argument('--device', default=None, help='cuda or cpu (default: a GPU where there is one)')
+    parser.add_argument('--json', type=Path, metavar='F', help='write the record there')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    import torch
+
+    from vrtspike.environment import describe_environment
+    from vrtspike.files import written_aside
+    from vrtspike.profiling.paired import load_average
+
+    device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    published, lent = load_published(args.upstream, args.sizes[0], device)
+    record = {
+        'kind': 'vs_upstream', **describe_environment(device), 'config': CONFIG, 'frames': args.frames,
+        'deform_conv2d_of_published': lent, 'rows': [],
+    }  # fmt: skip
+    for size in args.sizes:
+        for row in args.rows:
+            before = load_average()
+            found = memory_row(args, size, device) if row == 'memory' else timed_row(published, row, size, args, device)
+            found = {'row': row, 'size': size, **found, 'load_average': [before, load_average()]}
+            record['rows'].append(found)
+            print(json.dumps(found), flush=True)
+    if args.json:
+        with written_aside(args.json) as path:
+            path.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
+
+
+def load_published(folder: Path, size: int, device) -> tuple[Callable, str]:
+    """Return the clone's class and the name of the deformable convolution it computes with.
+
+    Raises:
+        ConfigError: The folder is no such clone.
+    """
+    from vrtspike.errors import ConfigError
+
+    if not (folder / 'models/network_vrt.py').is_file():
+        raise ConfigError(f'--upstream {folder}: no models/network_vrt.py there; give a clone of JingyunLiang/VRT')
+    try:
+        import torchvision  # noqa: F401
+
+        lent = 'torchvision'
+    except (ImportError, RuntimeError):
+        lent = lend_deform_conv2d(size, device)
+    if sys.version_info >= (3, 12):
+        importlib.import_module('setuptools')  # brings back distutils, which the clone imports
+    sys.path.insert(0, str(folder.resolve()))
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        network = importlib.import_module('models.network_vrt').VRT
+    return network, lent
+
+
+def lend_deform_conv2d(size: int, device) -> str:
+    """Put a torchvision of one function in place, the fastest that agrees with the reference; return its name."""
+    import torch
+
+    from vrtspike.ops import DEFORM_CONV2D
+    from vrtspike.ops.deform_conv import compiled
+    from vrtspike.profiling.paired import interleaved_ms
+
+    candidates = {'grid_sample': DEFORM_CONV2D.find('grid_sample').run}
+    if compiled.mmcv_missing() is None:
+        candidates['mmcv'] = compiled.mmcv
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((1, 96, size, size), (1, 288, size, size), (1, 144, size, size), (96, 96, 3, 3))
+    x, offset, mask, weight = (torch.randn(shape, generator=generator).to(device) for shape in shapes)
+    expected = DEFORM_CONV2D.find('reference').run(x, offset, mask, weight, None, padding=1)
+
+    def step(run):
+        leaves = [tensor.detach().requires_grad_() for tensor in (x, offset, mask, weight)]
+        run(*leaves, None, padding=1).sum().backward()
+
+    correct = {
+        name: run
+        for name, run in candidates.items()
+        if torch.allclose(run(x, offset, mask, weight, None, padding=1), expected, rtol=1e-3, atol=1e-3)
+    }
+    times = interleaved_ms({name: lambda run=run: step(run) for name, run in correct.items()}, 3, device)
+    name = min(times, key=lambda key: min(times[key]))
+
+    def deform_conv2d(input, offset, weight, bias=None, stride=1, padding=0, dilation=1, mask=None):
+        pad = padding if isinstance(padding, int) else padding[0]
+        return correct[name](input, offset, mask, weight, bias, padding=pad)
+
+    module, ops = types.ModuleType('torchvision'), types.ModuleType('torchvision.ops')
+    module.ops, ops.deform_conv2d = ops, deform_conv2d
+    sys.modules |= {'torchvision': module, 'torchvision.ops': ops}
+    return name
+
+
+def make_network(network: Callable, device, **options):
+    """Return a network of :data:`CONFIG` whose parameters are a function of their names' order alone."""
+    import torch
+
+    model = network(**CONFIG, **options).to(device)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in sorted(model.named_parameters()):
+            values = torch.randn(parameter.shape, generator=generator)
+            fan_in = values[0].numel() if values.ndim > 1 else 1
+            scale = 0.5 if 'bias_table' in name else fan_in**-0.5 * (1 if values.ndim > 1 else 0.05)
+            norm_weight = values.ndim == 1 and name.endswith('weight')
+            parameter.copy_(values * scale + norm_weight)
+    return model
+
+
+def timed_row(published: Callable, row: str, size: int, args, device) -> dict:
+    """Return the times of both sides in one row, and how far their results are apart."""
+    import torch
+
+    from vrtspike.models import VRT
+    from vrtspike.profiling.paired import interleaved_ms, paired_ratio, spread
+
+    trains = row.startswith('train')
+    autocast = row.endswith('bf16')
+    clip = torch.rand(1, args.frames, 3, size, size, generator=torch.Generator().manual_seed(1)).to(device)
+    networks = {'published': make_network(published, device), 'ours': make_network(VRT, device)}
+    context = {'published': False, 'ours': autocast}  # the published code is measured in float32, as it is used
+
+    def call(name):
+        return step(networks[name].train(trains), clip, trains, context[name])
+
+    agreement = compare(networks, clip, trains, context)
+    times = interleaved_ms({name: lambda name=name: call(name) for name in networks}, args.rounds, device, warmup=0)
+    return {
+        'published_ms': spread(times['published']),
+        'ours_ms': spread(times['ours']),
+        'times_ms': times,
+        'speedup': paired_ratio(times['published'], times['ours']),
+        'agreement': agreement,
+    }
+
+
+def step(model, clip, trains: bool, autocast: bool):
+    """Run one forward pass, or forward and backward of a training step; return the restored clip."""
+    import torch
+
+    precision = torch.autocast(clip.device.type, dtype=torch.bfloat16) if autocast else contextlib.nullcontext()
+    if not trains:
+        with torch.no_grad(), precision:
+            return model(clip)
+    model.zero_grad()
+    with precision:
+        restored = model(clip)
+    ((restored.float() - clip) ** 2 + 1e-6).sqrt().mean().backward()
+    return restored.detach()
+
+
+def compare(networks: dict, clip, trains: bool, context: dict) -> dict:
+    """Return how far apart outputs and, after a training step, gradients are; stochastic depth is off."""
+    outputs, gradients = {}, {}
+    for name, model in networks.items():
+        outputs[name] = step(model.eval(), clip, trains, context[name]).float()
+        gradients[name] = {key: value.grad for key, value in model.named_parameters() if value.grad is not None}
+    found = {'output_max_relative': relative(outputs['ours'], outputs['published'])}
+    residue = (outputs['published'] - clip).norm()
+    found['output_l2_relative_to_residue'] = float((outputs['ours'] - outputs['published']).norm() / residue)
+    if trains:
+        pairs = [(gradients['ours'][key], grad) for key, grad in gradients['published'].items()]
+        difference = sum(float((ours - theirs).double().square().sum()) for ours, theirs in pairs)
+        norm = sum(float(theirs.double().square().sum()) for _, theirs in pairs)
+        found['gradient_l2_relative'] = (difference / norm) ** 0.5
+        found['gradients_compared'] = len(pairs)
+    return found
+
+
+def relative(found, expected) -> float:
+    """Return the largest difference over the largest value."""
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+def memory_row(args, size: int, device) -> dict:
+    """Return the peak memory of one training step of each side, each in a process of its own."""
+    found = {}
+    for checkpointed in (False, True):
+        key = 'checkpointed' if checkpointed else 'plain'
+        for side in ('published', 'ours'):
+            job = dict(upstream=str(args.upstream), side=side, size=size, frames=args.frames, device=str(device))
+            found[f'{side}_{key}_mib'] = memory_in_new_process(job | dict(checkpointed=checkpointed))
+        found[f'{key}_ratio'] = found[f'ours_{key}_mib'] / found[f'published_{key}_mib']
+    return found
+
+
+def memory_in_new_process(job: dict) -> float:
+    """Return :func:`memory_of` ``job``, measured by a fresh interpreter.
+
+    Raises:
+        VrtSpikeError: The process did not come to an end, as where memory does not suffice.
+    """
+    from vrtspike.errors import VrtSpikeError
+
+    command = [sys.executable, __file__, MEASURE, json.dumps(job)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        said = result.stderr.strip().splitlines()[-1:] or ['nothing']
+        raise VrtSpikeError(
+            f"the memory of a training step of the side '{job['side']}' was not measured: its process ended with "
+            f'{result.returncode} and said {said[0]!r}; where memory did not suffice, take fewer --frames'
+        )
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def memory_of(upstream: str, side: str, size: int, frames: int, device: str, checkpointed: bool) -> float:
+    """Return the peak memory in MiB of one float32 training step: resident on a CPU, allocated on a GPU."""
+    import torch
+
+    from vrtspike.models import VRT
+    from vrtspike.profiling.memory import peak_memory_mib
+
+    network = VRT if side == 'ours' else load_published(Path(upstream), 16, torch.device(device))[0]
+    options = dict(use_checkpoint_attn=checkpointed, use_checkpoint_ffn=checkpointed)
+    model = make_network(network, device, **options).train()
+    step(model, torch.rand(1, frames, 3, size, size, device=device), trains=True, autocast=False)
+    return peak_memory_mib()
+
+
+if __name__ == '__main__':
+    if sys.argv[1:2] == [MEASURE]:
+        print(memory_of(**json.loads(sys.argv[2])))
+    else:
+        run_tool(main)

@@ -1,0 +1,99 @@
+"""The Triton kernels against the reference, in Triton's interpreter where there is no GPU.
+
+The interpreter is chosen by an environment variable before Triton is imported, hence the process of its own. It is
+wrong for bfloat16 products, which only a GPU tests.
+"""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
+
+CASES = [  # grid of windows, window, shift, mutual, heads, channels per head
+    ((1, 2, 2), (2, 4, 4), (1, 2, 2), False, 2, 16),
+    ((1, 1, 2), (2, 8, 8), (0, 4, 4), False, 1, 32),
+    ((2, 2, 1), (2, 3, 5), (1, 1, 2), True, 2, 20),
+    ((1, 2, 1), (3, 5, 5), (0, 2, 2), False, 1, 18),
+    ((1, 1, 2), (1, 4, 4), (0, 0, 2), True, 2, 16),
+]
+
+
+def worst_error(case, dtype, device):
+    """Return the largest relative error of the output and of all gradients."""
+    import torch
+
+    from vrtspike.ops.window_attention.flash import flash
+    from vrtspike.ops.window_attention.reference import reference
+
+    grid, window, shift, mutual, heads, channels = case
+    generator = torch.Generator().manual_seed(0)
+    size = [count * length for count, length in zip(grid, window, strict=True)]
+    qkv = torch.randn(2, *size, 3 * heads * channels, generator=generator).to(device, dtype)
+    table = torch.randn(math.prod(2 * n - 1 for n in window), heads, generator=generator).to(device, dtype)
+    inputs = [qkv] if mutual else [qkv, table]
+
+    def run(function, inputs):
+        leaves = [tensor.detach().clone().requires_grad_() for tensor in inputs]
+        bias = leaves[1] if len(leaves) > 1 else None
+        settings = dict(window=window, shift=shift, heads=heads, mutual=mutual, scale=channels**-0.5)
+        out = function(leaves[0], bias, **settings)
+        (out * torch.linspace(-1, 1, out.numel(), device=device).view_as(out)).sum().backward()
+        return [out.detach(), *(leaf.grad for leaf in leaves)]
+
+    found, expected = run(flash, inputs), run(reference, [tensor.double() for tensor in inputs])
+    errors = [(x.double() - y).abs().max() / y.abs().max() for x, y in zip(found, expected, strict=True)]
+    assert all(bool(error.isfinite()) for error in errors)
+    return max(map(float, errors))
+
+
+@pytest.fixture(scope='module')
+def interpreted():
+    """The errors of every case in float32 and float16, computed in the interpreter."""
+    result = subprocess.run(
+        [sys.executable, __file__], capture_output=True, text=True, env={**os.environ, 'TRITON_INTERPRET': '1'},
+        check=True, timeout=300,
+    )  # fmt: skip
+    return json.loads(result.stdout)
+
+
+@needs_triton
+@pytest.mark.parametrize('case', range(len(CASES)))
+@pytest.mark.parametrize(('dtype', 'tolerance'), [('float32', 1e-4), ('float16', 2e-2)])
+def test_kernels_agree_with_the_reference_in_the_interpreter(interpreted, case, dtype, tolerance):
+    assert interpreted[dtype][case] < tolerance
+
+
+@needs_triton
+@pytest.mark.gpu
+@pytest.mark.parametrize('case', CASES)
+@pytest.mark.parametrize(('dtype', 'tolerance'), [('float32', 1e-4), ('float16', 2e-2), ('bfloat16', 2e-2)])
+def test_kernels_agree_with_the_reference_on_a_gpu(case, dtype, tolerance):
+    import torch
+
+    assert worst_error(case, getattr(torch, dtype), 'cuda') < tolerance
+
+
+def test_without_triton_the_backend_says_what_it_needs(monkeypatch):
+    from vrtspike.ops.window_attention import flash
+
+    monkeypatch.setitem(sys.modules, 'triton', None)
+    flash.missing.cache_clear()
+    assert flash.missing().startswith('needs triton')
+    flash.missing.cache_clear()
+
+
+if __name__ == '__main__':
+    import torch
+
+    print(
+        json.dumps(
+            {str(t).removeprefix('torch.'): [worst_error(case, t, 'cpu') for case in CASES]
+             for t in (torch.float32, torch.float16)}
+        )
+    )  # fmt: skip

@@ -1,0 +1,43 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SMALL = [
+    'model.backbone.embed_dims=[8,8,8,8,8,8,8,8]', 'model.backbone.depths=[1,1,1,1,1,1,1,1]',
+    'model.spike_encoder.channels=8',
+]  # fmt: skip
+
+
+def run(*arguments):
+    command = [sys.executable, str(ROOT / 'tools/benchmark.py'), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+
+
+def test_two_configs_are_compared(tmp_path):
+    record = tmp_path / 'record.json'
+    configs = ['configs/vrt_spike_tiny.py', 'configs/vrt_spike_tiny_no_spikes.py']
+    options = ['--shape', '1', '2', '16', '16', '--rounds', '2', '--no-memory', '--device', 'cpu']
+    result = run(*configs, *options, '--json', str(record), '--cfg-options', *SMALL)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(record.read_text())
+    assert [row['config'] for row in found['rows']] == configs
+    assert found['shape'] == [1, 2, 16, 16]
+    first, second = found['rows']
+    assert first['saving_share'] == first['expected_saving_share'] == 0
+    assert all(len(row['times_ms']) == 2 and row['gmacs'] > 0 for row in (first, second))
+    assert 'saving measured' in result.stdout
+
+
+def test_a_missing_config_is_named():
+    result = run('configs/none.py')
+    assert result.returncode == 1
+    assert 'configs/none.py' in result.stderr
+    assert 'Traceback' not in result.stderr
+
+
+def test_help_has_examples():
+    result = run('--help')
+    assert result.returncode == 0
+    assert 'examples:' in result.stdout

@@ -1,0 +1,90 @@
+"""Measure the training step of configs against one another: time, arithmetic, peak memory.
+
+The configs run in turn in one process, and savings are medians of the ratios within a round, so that a machine whose
+speed drifts does not favour one of them. The first config is what the others are compared with. Beside the measured
+saving stands the one that the arithmetic lets expect.
+
+Examples:
+  python tools/benchmark.py configs/vrt_spike_baseline.py configs/vrt_spike_opt.py configs/vrt_spike_fast.py
+  python tools/benchmark.py configs/vrt_spike_baseline.py configs/vrt_spike_amp.py --shape 1 5 256 256 --json amp.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from vrtspike.cli import OverrideAction, add_plugins_argument, run_tool, tool_parser
+
+
+def parse_args() -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    parser.add_argument('configs', nargs='+', metavar='CONFIG', help='config files; the first is the baseline')
+    parser.add_argument(
+        '--shape', nargs=4, type=positive, default=[1, 5, 64, 64], metavar=('B', 'T', 'H', 'W'),
+        help='clips, frames, height and width (default: 1 5 64 64)',
+    )  # fmt: skip
+    parser.add_argument('--rounds', type=positive, default=5, help='timed steps of each config (default: 5)')
+    parser.add_argument('--device', help='cuda or cpu (default: a GPU where there is one)')
+    parser.add_argument('--no-memory', action='store_true', help='leave out the peak memory, measured in own processes')
+    parser.add_argument(
+        '--json', type=Path, metavar='F', help='write the record there; see benchmarks/speed.schema.json'
+    )
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=OverrideAction, default={}, metavar='KEY=VALUE',
+        help='set dotted keys of all configs',
+    )  # fmt: skip
+    add_plugins_argument(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    import torch
+
+    from vrtspike.config import load_config
+    from vrtspike.environment import describe_environment
+    from vrtspike.files import written_aside
+    from vrtspike.profiling.comparing import compare_configs
+
+    device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    configs = {path: load_config(path, overrides=args.cfg_options, plugins=args.plugins) for path in args.configs}
+    rows = compare_configs(configs, tuple(args.shape), args.rounds, device, memory=not args.no_memory)
+    record = {'kind': 'configs', **describe_environment(device), 'shape': args.shape, 'rows': rows}
+    if args.json:
+        with written_aside(args.json) as path:
+            path.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
+    print(as_table(rows, args.shape))
+
+
+def as_table(rows: list[dict], shape: list[int]) -> str:
+    """Return the rows as a table, expected beside measured."""
+    from vrtspike.visualization.tables import table_text
+
+    title = f'one training step, {" x ".join(map(str, shape))} (clips, frames, height, width)'
+    columns = ['config', 'GMAC', 'ms', 'spread', 'saving expected', 'saving measured', 'peak MiB']
+    cells = [
+        (
+            row['config'],
+            f'{row["gmacs"]:.1f}',
+            f'{row["step_ms"]["median"]:.0f}',
+            f'{row["step_ms"]["iqr_share"]:.0%}',
+            f'{row["expected_saving_share"]:+.0%}',
+            f'{row["saving_share"]:+.0%}',
+            None if row['peak_memory_mib'] is None else f'{row["peak_memory_mib"]:.0f}',
+        )
+        for row in rows
+    ]
+    return table_text(title, columns, cells)
+
+
+def positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'{value} is not positive')
+    return value
+
+
+if __name__ == '__main__':
+    run_tool(main)

@@ -1,0 +1,117 @@
+"""Measuring the training step of several configs against one another."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import Any
+
+import torch
+from torch import nn
+
+from vrtspike.errors import ConfigError
+from vrtspike.profiling.flops import count_restorer
+from vrtspike.profiling.memory import peak_memory_mib
+from vrtspike.profiling.paired import interleaved_ms, load_average, paired_ratio, spread
+
+Shape = tuple[int, int, int, int]
+
+
+def compare_configs(
+    configs: dict[str, Any], shape: Shape, rounds: int, device: torch.device, memory: bool = True
+) -> list[dict[str, Any]]:
+    """Return one row per config, measured in turn; the first is what the others are compared with.
+
+    Args:
+        configs: Loaded configs by name.
+        shape: Clip (B, T, H, W).
+        rounds: Timed training steps of each.
+        device: Where to measure.
+        memory: Whether to measure the peak memory too, of one step in a process of its own.
+
+    Returns:
+        Rows of ``config``, ``gmacs`` (forward, one clip), ``expected_saving_share`` (of the arithmetic),
+        ``step_ms`` (median and the quartiles' distance over it), ``times_ms``, ``saving_share`` (of the time, from
+        the median of the rounds' ratios), ``peak_memory_mib`` and ``load_average`` before and after.
+    """
+    before = load_average()
+    steps = {name: training_step(config, shape, device) for name, config in configs.items()}
+    times = interleaved_ms(steps, rounds, device)
+    first, *_ = configs
+    rows = []
+    for name, config in configs.items():
+        gmacs = count_restorer(build(config), shape[1:]).total.macs / 1e9
+        baseline = rows[0]['gmacs'] if rows else gmacs
+        rows.append({
+            'config': name, 'gmacs': gmacs, 'expected_saving_share': 1 - gmacs / baseline,
+            'step_ms': spread(times[name]), 'times_ms': times[name],
+            'saving_share': 1 - 1 / paired_ratio(times[first], times[name])['median'],
+            'peak_memory_mib': memory_in_new_process(config, shape, device) if memory else None,
+        })  # fmt: skip
+    return [row | {'load_average': [before, load_average()]} for row in rows]
+
+
+def build(config: Any) -> nn.Module:
+    """Return the model of a config."""
+    import vrtspike.models  # noqa: F401 - registers what configs name
+    from vrtspike.registry import MODELS
+
+    return MODELS.build(config.model)
+
+
+def training_step(config: Any, shape: Shape, device: torch.device) -> Callable[[], None]:
+    """Return a function that runs one forward and backward pass of a config's model, in the config's precision."""
+    model = build(config).to(device).train()
+    precision = precision_of(config, device)
+    batch, frames, height, width = shape
+    generator = torch.Generator().manual_seed(0)
+    blur, sharp = (torch.rand(batch, frames, 3, height, width, generator=generator).to(device) for _ in range(2))
+    inputs = {'blur': blur, 'sharp': sharp}
+    if model.uses_spikes:
+        bins = model.spike_encoder.bins
+        spikes = torch.rand(batch, frames, bins, height // 2, width // 2, generator=generator)
+        inputs['spikes'] = spikes.to(device)
+
+    def step() -> None:
+        model.zero_grad(set_to_none=True)
+        with precision():
+            loss = model(**inputs, mode='loss')['loss']
+        loss.backward()
+
+    return step
+
+
+def precision_of(config: Any, device: torch.device) -> Callable[[], Any]:
+    """Return the context that a config's optimizer wrapper computes in."""
+    from vrtspike.optim.amp import resolve_dtype
+
+    wrapper = config.get('optim_wrapper') or {}
+    if 'Amp' not in wrapper.get('type', ''):
+        return contextlib.nullcontext
+    dtype = resolve_dtype(wrapper.get('dtype', 'auto'), device)
+    return lambda: torch.autocast(device.type, dtype=dtype)
+
+
+def memory_in_new_process(config: Any, shape: Shape, device: torch.device) -> float | None:
+    """Return the peak memory of one training step in MiB: resident on a CPU, allocated on a GPU.
+
+    Raises:
+        ConfigError: The process was ended from outside, as where memory does not suffice.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
+        try:
+            return pool.submit(step_memory, config, shape, str(device)).result()
+        except BrokenProcessPool as error:
+            raise ConfigError(
+                f'a training step of {shape} clips did not come to an end, probably for want of memory; use a '
+                'smaller --shape'
+            ) from error
+
+
+def step_memory(config: Any, shape: Shape, device: str) -> float | None:
+    """Return this process's peak memory after one training step."""
+    training_step(config, shape, torch.device(device))()
+    return peak_memory_mib()

@@ -1,0 +1,88 @@
+"""Timing several functions against one another on a machine whose speed drifts.
+
+They run in turn, in an order that changes from round to round, so that each meets the same conditions; what is
+compared are the ratios within a round, not the times of different minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+
+
+def interleaved_ms(
+    functions: Mapping[str, Callable[[], object]], rounds: int, device: torch.device, warmup: int = 1
+) -> dict[str, list[float]]:
+    """Return the milliseconds of every call, one per round.
+
+    Args:
+        functions: What is timed, by name.
+        rounds: Timed calls of each.
+        device: Where they compute; on a GPU every call is waited for.
+        warmup: Calls of each before, not timed.
+    """
+    for function in functions.values():
+        for _ in range(warmup):
+            function()
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for name in orders(tuple(functions), rounds):
+        times[name].append(call_ms(functions[name], device))
+    return times
+
+
+def orders(names: tuple[str, ...], rounds: int) -> Iterator[str]:
+    """Yield every name once per round; each round begins one further.
+
+    >>> list(orders(('a', 'b'), 2))
+    ['a', 'b', 'b', 'a']
+    """
+    for i in range(rounds):
+        first = i % len(names)
+        yield from (*names[first:], *names[:first])
+
+
+def call_ms(function: Callable[[], object], device: torch.device) -> float:
+    """Return how many milliseconds one call took, the device's work included."""
+    wait(device)
+    start = time.perf_counter()
+    function()
+    wait(device)
+    return 1e3 * (time.perf_counter() - start)
+
+
+def wait(device: torch.device) -> None:
+    """Wait until a GPU has done what it was given."""
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)
+
+
+def paired_ratio(slow: list[float], fast: list[float]) -> dict[str, float]:
+    """Return the median of the rounds' ratios with their smallest and largest.
+
+    >>> paired_ratio([4.0, 6.0, 9.0], [2.0, 2.0, 3.0])
+    {'median': 3.0, 'min': 2.0, 'max': 3.0}
+    """
+    ratios = [left / right for left, right in zip(slow, fast, strict=True)]
+    return {'median': statistics.median(ratios), 'min': min(ratios), 'max': max(ratios)}
+
+
+def spread(times: list[float]) -> dict[str, float]:
+    """Return the median of some times and their quartiles' distance, relative to it.
+
+    >>> spread([1.0, 2.0, 3.0])
+    {'median': 2.0, 'iqr_share': 1.0}
+    """
+    median = statistics.median(times)
+    if len(times) < 2:
+        return {'median': median, 'iqr_share': 0.0}
+    low, _, high = statistics.quantiles(times, n=4)
+    return {'median': median, 'iqr_share': (high - low) / median}
+
+
+def load_average() -> float | None:
+    """Return how many processes wanted to run in the last minute; None where the system does not say."""
+    return os.getloadavg()[0] if hasattr(os, 'getloadavg') else None
