@@ -93,6 +93,21 @@ def test_estimates_grow_with_the_batch_and_shrink_by_checkpointing(minimal_confi
     assert {'stage1', 'stage8', 'spike_encoder', 'fuse1'} <= two.keys()
 
 
+@pytest.mark.parametrize(
+    ('policy', 'expected'),
+    [
+        ('attn', {'model.backbone.checkpointing': 'all'}),
+        ('all', None),
+        ('auto', {'model.backbone.checkpointing': 'all'}),
+    ],
+)
+def test_a_policy_of_checkpointing_is_what_is_changed(minimal_config, policy, expected):
+    found = {
+        remedy.name: remedy.changes for remedy in remedies(minimal_config(**{'model.backbone.checkpointing': policy}))
+    }
+    assert found.get('checkpointing') == expected
+
+
 def test_accumulation_keeps_the_clips_of_a_step(minimal_config):
     config = minimal_config(**{'train_dataloader.batch_size': 4, 'optim_wrapper.accumulative_counts': 3})
     config.merge_from_dict(accumulated(config, 4))

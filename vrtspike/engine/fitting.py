@@ -41,7 +41,10 @@ def remedies(config: Config) -> Iterator[Remedy]:
     backbone = config.model.backbone
     accepted = inspect.signature(BACKBONES.get(backbone.type)).parameters
     switches = [name for name in ('use_checkpoint_attn', 'use_checkpoint_ffn') if name in accepted]
-    if not all(backbone.get(name, accepted[name].default) for name in switches):
+    policy = backbone.get('checkpointing')  # decides over the switches where it is given
+    if policy not in (None, 'all'):
+        yield Remedy('checkpointing', {'model.backbone.checkpointing': 'all'})
+    elif policy is None and not all(backbone.get(name, accepted[name].default) for name in switches):
         yield Remedy('checkpointing', {f'model.backbone.{name}': True for name in switches})
     parts = [name for name in ('tsa', 'fusion') if 'max_batch_tokens' in (config.model.get(name) or {})]
     large = [name for name in parts if config.model[name].max_batch_tokens > FEW_SEQUENCES]
