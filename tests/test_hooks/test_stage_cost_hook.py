@@ -82,7 +82,7 @@ def test_the_records_of_a_run(make_runner, log_of):
         assert set(sample['stages']['tail']) == {'forward_ms', 'recompute_ms', 'backward_ms'}
         assert set(sample['stages']['optimizer']) == {'forward_ms'}
         assert set(sample['parts']) == {'tail/conv'}
-        assert 0 < sample['loss'] < 1
+        assert sample['loss'] > 0
         assert sample['memory_mib'] > 10
     log = log_of(runner)
     for text in ('Medians of 3 iterations of 2 clips, float32', 'recompute ms', 'iteration', '100.0%'):
