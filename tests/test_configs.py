@@ -148,7 +148,7 @@ def test_one_recipe_joins_the_others():
     assert joined.default_hooks.crops == alone['progressive_crops'].default_hooks.crops
     assert joined.default_hooks.ema == alone['ema'].default_hooks.ema
     assert joined.optim_wrapper.paramwise_cfg == alone['freeze_flow'].optim_wrapper.paramwise_cfg
-    assert joined.default_hooks.freeze == alone['freeze_flow'].default_hooks.freeze
+    assert joined.default_hooks['freeze'] == alone['freeze_flow'].default_hooks['freeze']
     assert [loss.type for loss in joined.model.loss.losses] == ['CharbonnierLoss', 'PerceptualLoss']
     assert joined.model.type == alone['distillation'].model.type
     assert joined.model.backbone == alone['distillation'].model.backbone
