@@ -116,5 +116,21 @@ def test_flow_stays_in_float32_under_autocast():
         assert torch.equal(left[0][0], right[0][0])
 
 
+def test_flow_follows_autocast_where_asked_to():
+    model = tiny(flow_precision='autocast')
+    image = torch.rand(1, 3, 3, 16, 16)
+    with torch.no_grad(), torch.autocast('cpu', dtype=torch.bfloat16):
+        found = model.flows(image)
+    with torch.no_grad():
+        expected = model.flows(image)
+    assert not torch.equal(found[0][0][0], expected[0][0][0])
+    torch.testing.assert_close(found[0][0][0].float(), expected[0][0][0], rtol=0.1, atol=0.1)
+
+
+def test_flow_precisions_are_known_by_name():
+    with pytest.raises(ConfigError, match="did you mean 'float32'"):
+        tiny(flow_precision='float23')
+
+
 def test_all_blocks_are_found():
     assert len(attention_blocks(tiny())) == 15

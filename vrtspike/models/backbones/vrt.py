@@ -7,6 +7,7 @@ Module names are those of the published checkpoints, which therefore load with `
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from einops import rearrange
@@ -21,7 +22,7 @@ from vrtspike.models.layers.clips import check_clip, pad_to_multiple
 from vrtspike.models.layers.compiling import check_mode, compile_blocks
 from vrtspike.models.layers.flow import SpyNet, clip_flows, load_spynet
 from vrtspike.models.layers.frame_conv import FrameConv
-from vrtspike.models.layers.precision import without_autocast
+from vrtspike.models.layers.precision import check_flow_precision, without_autocast
 from vrtspike.models.layers.recompute import POLICIES, MemoryFit, apply_policy, check_policy
 from vrtspike.models.layers.upsample import Upsample
 from vrtspike.models.layers.warp import warp_to_corners
@@ -79,6 +80,8 @@ class VRT(nn.Module):
             what is free when a size of clip is first met.
         compile_mode: Compile attention and MLPs by ``torch.compile``: 'default', 'max-autotune-no-cudagraphs' or
             'reduce-overhead' (CUDA graphs); None does not.
+        flow_precision: 'float32', since 16 bits do not hold a position, or 'autocast': what the rest is computed in,
+            which is faster and good enough for motion of a few pixels.
 
     Raises:
         ConfigError: Lists disagree in length, an index names no group, or sizes do not divide.
@@ -113,12 +116,15 @@ class VRT(nn.Module):
         checkpointing: str | None = None,
         checkpoint_budget_mib: float | None = None,
         compile_mode: str | None = None,
+        flow_precision: str = 'float32',
     ) -> None:
         super().__init__()
         if attn_type != 'auto':
             WINDOW_ATTENTION.find(attn_type)
         check_policy(checkpointing)
         check_mode(compile_mode)
+        check_flow_precision(flow_precision)
+        self.flow_precision = flow_precision
         check_groups(depths, embed_dims, num_heads, indep_reconsts)
         check_sizes(embed_dims, num_heads, deformable_groups, pa_frames, upscale, window_size)
         window = tuple(window_size)
@@ -283,8 +289,8 @@ class VRT(nn.Module):
         """Return for scales 1, 1/2, 1/4, 1/8 the (backward, forward) flows of every distance in frames."""
         if not self.pa_frames:
             return [([], [])] * 4
-        # Flow is a position: 16 bits do not hold it.
-        with stage('flow') as s, without_autocast(image.device):
+        own_precision = without_autocast(image.device) if self.flow_precision == 'float32' else nullcontext()
+        with stage('flow') as s, own_precision:
             return [
                 ([s.leave(flow) for flow in backward], [s.leave(flow) for flow in forward])
                 for backward, forward in clip_flows(self.spynet, image, self.pa_frames // 2)

@@ -6,9 +6,19 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from vrtspike.errors import ConfigError, did_you_mean
+
+FLOW_PRECISIONS = ('float32', 'autocast')
+
 
 def without_autocast(device: torch.device) -> AbstractContextManager:
     """Return a context in which operators on ``device`` compute in the type of their inputs."""
     if not torch.amp.is_autocast_available(device.type):  # the meta device, on which networks are counted
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
+
+
+def check_flow_precision(name: str) -> None:
+    """Raise :class:`ConfigError` unless ``name`` is one of :data:`FLOW_PRECISIONS`."""
+    if name not in FLOW_PRECISIONS:
+        raise ConfigError(f'VRT: flow_precision={name!r}{did_you_mean(name, FLOW_PRECISIONS)}')
