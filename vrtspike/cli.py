@@ -124,6 +124,7 @@ def run_tool(main: Callable[[], Any]) -> NoReturn:
         main()
         sys.stdout.flush()
     except VrtSpikeError as error:
+        sys.stdout.flush()  # the error comes last, also where both go to one file
         print(f'error: {own_message(error)}', file=sys.stderr)
         sys.exit(error.exit_status)
     except KeyboardInterrupt:

@@ -62,7 +62,10 @@ def test_module_record(listing):
 
 def test_registered_names_are_all_there(listing):
     for name, record in listing.items():
-        ours = set(getattr(registry, name).names())
+        known = getattr(registry, name)
+        known.names()  # imports the package's own modules
+        # Other tests of this process may have registered parts of their own.
+        ours = {part for part, cls in known.module_dict.items() if cls.__module__.startswith('vrtspike.')}
         assert ours <= {module['name'] for module in record['modules']}
 
 

@@ -36,6 +36,7 @@ def processes(launcher: str, settings: dict | None = None) -> Iterator[None]:
         join_without_gpus(launcher, settings.get('timeout', 1800))
     try:
         yield
+        torch.distributed.barrier()  # whoever is done first must not take the connection away from the others
     finally:
         torch.distributed.destroy_process_group()
 
