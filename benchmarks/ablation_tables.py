@@ -1,4 +1,4 @@
-"""Write the tables of the ablations into docs/ablation.md, from their records.
+"""Write the tables of the ablations into docs/ablation.md and the plugins' READMEs, from their records.
 
 A record is what tools/ablate.py --json wrote, kept as benchmarks/ablations/<name>.json beside its <name>.yaml.
 
@@ -18,7 +18,8 @@ from pathlib import Path
 from vrtspike.ablation.presentation import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
-MARKED = re.compile(r'(<!-- ablation (\w+):begin -->\n).*?(<!-- ablation \2:end -->)', re.DOTALL)
+# The name of a record, and of the variant that stands alone beside the reference.
+MARKED = re.compile(r'(<!-- ablation (\w+)(?: (\w+))?:begin -->\n).*?(<!-- ablation \2(?: \3)?:end -->)', re.DOTALL)
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,20 +31,32 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    page = args.root / 'docs/ablation.md'
+    pages = [args.root / 'docs/ablation.md', *sorted(args.root.glob('plugins/*/README.md'))]
+    stale = [str(page) for page in pages if update(page, args.root, args.check)]
+    if args.check and stale:
+        sys.exit(
+            f'{", ".join(stale)}: the tables are not those of benchmarks/ablations; run '
+            'python benchmarks/ablation_tables.py'
+        )
+
+
+def update(page: Path, root: Path, only_check: bool) -> bool:
+    """Bring the tables of a page up to date; return whether they were not."""
     old = page.read_text(encoding='utf-8')
-    new = MARKED.sub(lambda match: f'{match[1]}{section(args.root, match[2])}{match[3]}', old)
-    if new != old and args.check:
-        sys.exit(f'{page}: the tables are not those of benchmarks/ablations; run python benchmarks/ablation_tables.py')
-    page.write_text(new, encoding='utf-8')
+    new = MARKED.sub(lambda match: f'{match[1]}{section(root, match[2], match[3])}{match[4]}', old)
+    if new != old and not only_check:
+        page.write_text(new, encoding='utf-8')
+    return new != old
 
 
-def section(root: Path, name: str) -> str:
-    """Return the table of a record, and below it what was trained where; a sentence where there is no record."""
+def section(root: Path, name: str, variant: str | None = None) -> str:
+    """Return the table of a record, or of one variant, and what was trained where; a sentence without a record."""
     path = root / f'benchmarks/ablations/{name}.json'
     if not path.is_file():
         return f'\nNo record yet: `benchmarks/ablations/{name}.yaml` was not trained to its end.\n\n'
     record = json.loads(path.read_text(encoding='utf-8'))
+    if variant:
+        record['variants'] = [each for each in record['variants'] if each['name'] in ('reference', variant)]
     device = record['device']
     threads = f', {device["threads"]} thread(s)' if 'threads' in device else ''
     seeds = ', '.join(map(str, record['seeds']))

@@ -81,3 +81,15 @@ def test_a_difference_over_few_seeds_cannot_be_more_than_not_informative(root):
     record['variants'][1]['difference_db']['seeds'] = [0, 1]
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(record, SCHEMA)
+
+
+def test_a_plugins_page_gets_its_own_row_beside_the_reference(root):
+    page = root / 'plugins/p/README.md'
+    page.parent.mkdir(parents=True)
+    page.write_text('<!-- ablation x head:begin -->\n<!-- ablation x head:end -->\n')
+    assert run('--root', root).returncode == 0
+    rows = [line.split()[1] for line in page.read_text().splitlines() if line.startswith('| ')]
+    assert rows[2:] == ['reference', 'head']
+    page.write_text('<!-- ablation x other:begin -->\n<!-- ablation x other:end -->\n')
+    assert run('--root', root).returncode == 0
+    assert '| head |' not in page.read_text()
