@@ -40,7 +40,7 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=40),
     dict(type='CosineAnnealingLR', eta_min=1e-7, by_epoch=False, begin=40),
 ]
-train_cfg = dict(max_iters=580)
+train_cfg = dict(max_iters=700)
 custom_hooks = [
     dict(type='FreezeHook', names=['backbone.spynet']),
     dict(type='NetworkSummaryHook'),
