@@ -1,14 +1,15 @@
 """What the instrument costs: training iterations with and without it, in turn, in one process.
 
-Every pair is a block of iterations in which the first is measured and written down, as StageCostHook does it, and a
-block with no instrument at all, in random order on the same batch. Reported are the median of the paired ratios with
-its bootstrap interval, and the host's time inside the instrument. Exit status 1 where the upper bound exceeds 1.02 or
-the host's time 1 % of the block.
+Every round has three iterations on the same batch, in random order: one that is measured and written down as
+StageCostHook does it, one between two samples (the hook waits), and one without any instrument. A hook that samples
+every n-th iteration takes (measured + (n - 1) x waiting) / (n x without) of the time. Reported are the medians of this
+ratio and of both parts over the rounds with bootstrap intervals, and the host's time inside the instrument. Exit status
+1 where the upper bound exceeds 1.02 or the host's time 1 % of the iterations.
 
 Examples:
   python benchmarks/stage_cost_overhead.py configs/vrt_spike_tiny.py
-  python benchmarks/stage_cost_overhead.py configs/vrt_spike_tiny.py --interval 1 --pairs 60
-  python benchmarks/stage_cost_overhead.py configs/vrt_spike_fast.py --pairs 40 --json fast.json
+  python benchmarks/stage_cost_overhead.py configs/vrt_spike_tiny.py --interval 1 --rounds 60
+  python benchmarks/stage_cost_overhead.py configs/vrt_spike_fast.py --rounds 20 --json fast.json
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import IO
@@ -40,8 +42,8 @@ MAX_RATIO, MAX_HOST_SHARE = 1.02, 0.01
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
     add_config_arguments(parser)
-    parser.add_argument('--interval', type=int, default=10, help="iterations of a block (default: the hook's, 10)")
-    parser.add_argument('--pairs', type=int, default=10, help='pairs of blocks (default: 10)')
+    parser.add_argument('--interval', type=int, default=10, help="n (default: the hook's, 10)")
+    parser.add_argument('--rounds', type=int, default=40, help='rounds of three iterations (default: 40)')
     parser.add_argument('--warmup', type=int, default=5, help='iterations before them (default: 5)')
     parser.add_argument('--json', metavar='FILE', help='write the record to FILE')
     return parser.parse_args()
@@ -52,7 +54,7 @@ def main() -> None:
     config = load_config(**config_arguments(args), cpu_overrides=not torch.cuda.is_available())
     with tempfile.TemporaryDirectory() as folder:
         config.work_dir = folder
-        record = measure(config, args.pairs, args.warmup, args.interval)
+        record = measure(config, args.rounds, args.warmup, args.interval)
     record = {'benchmark': 'stage_cost_overhead', 'config': Path(args.config).stem, **record}
     print(json.dumps(record, indent=2))
     if args.json:
@@ -61,7 +63,7 @@ def main() -> None:
     sys.exit(record['ratio_p97_5'] > MAX_RATIO or record['host_share'] > MAX_HOST_SHARE)
 
 
-def measure(config, pairs: int, warmup: int, interval: int) -> dict:
+def measure(config, rounds: int, warmup: int, interval: int) -> dict:
     """Return the record of a benchmark."""
     runner = Runner.from_cfg(config)
     model = runner.model.train()
@@ -69,60 +71,56 @@ def measure(config, pairs: int, warmup: int, interval: int) -> dict:
     batch = next(iter(runner.build_dataloader(config.train_dataloader)))
     for _ in range(warmup):
         iterate(model, wrapper, batch)
-    rng, ratios, on_ms, host_ms = random.Random(0), [], [], []
+    rng = random.Random(0)
+    ms: dict[str, list[float]] = {'measured': [], 'waiting': [], 'without': []}
+    host_ms = []
     with open(Path(config.work_dir, 'stage_costs.jsonl'), 'w', encoding='utf-8') as file:
-        for _ in range(pairs):
-            first_plain = rng.random() < 0.5
-            off = plain(model, wrapper, batch, interval) if first_plain else None
-            on, host = measured(model, wrapper, batch, file, interval)
-            off = off or plain(model, wrapper, batch, interval)
-            ratios.append(on / off)
-            on_ms.append(on)
-            host_ms.append(host)
-    low, high = bootstrap_median(ratios)
+        for _ in range(rounds):
+            for kind in rng.sample(list(ms), len(ms)):
+                if kind == 'without':
+                    ms[kind].append(timed(lambda: iterate(model, wrapper, batch)))
+                    continue
+                with StageSampler(model) as sampler:
+                    if kind == 'waiting':
+                        ms[kind].append(timed(lambda: iterate(model, wrapper, batch)))
+                    else:
+                        inside = HostTime(sampler)
+                        ms[kind].append(timed(lambda: sample(model, wrapper, batch, sampler, inside, file)))  # noqa: B023
+                        host_ms.append(inside.ms)
+    measured, waiting, without = (np.array(ms[kind]) for kind in ('measured', 'waiting', 'without'))
     return {
-        'pairs': pairs,
+        'rounds': rounds,
         'interval': interval,
-        'iteration_ms_median': median(on_ms) / interval,
-        'ratio_median': median(ratios),
-        'ratio_p2_5': low,
-        'ratio_p97_5': high,
+        'iteration_ms_median': float(np.median(without)),
+        **median_and_interval('ratio', (measured + (interval - 1) * waiting) / (interval * without)),
+        **median_and_interval('ratio_measured', measured / without),
+        **median_and_interval('ratio_waiting', waiting / without),
         'host_ms_median': median(host_ms),
-        'host_share': median(host / ms for host, ms in zip(host_ms, on_ms, strict=True)),
+        'host_share': float(np.median(np.array(host_ms) / measured) / interval),
         **describe_environment(next(model.parameters()).device),
     }
 
 
-def plain(model, wrapper, batch: dict, interval: int) -> float:
-    """Return the milliseconds of a block without the instrument."""
+def timed(work: Callable[[], None]) -> float:
+    """Return the milliseconds of some work on the device."""
     wait()
     start = time.perf_counter()
-    for _ in range(interval):
-        iterate(model, wrapper, batch)
+    work()
     wait()
     return (time.perf_counter() - start) * 1e3
 
 
-def measured(model, wrapper, batch: dict, file: IO[str], interval: int) -> tuple[float, float]:
-    """Return the milliseconds of a block with the instrument, and those the host spent inside of it."""
-    with StageSampler(model) as sampler:
-        inside = HostTime(sampler)
-        wait()
-        start = time.perf_counter()
-        sampler.start()
-        sampler.batch_arrived()
-        iterate(model, wrapper, batch, sampler)
-        inside.begin()
-        sampler.stop(iteration=1, clips=len(batch['blur']), frames=batch['blur'].shape[:2].numel())
-        inside.end()
-        for _ in range(interval - 1):
-            iterate(model, wrapper, batch)
-        wait()
-        inside.begin()
-        for sample in sampler.finished():
-            file.write(json.dumps(sample_record(sample)) + '\n')
-        inside.end()
-        return (time.perf_counter() - start) * 1e3, inside.ms
+def sample(model, wrapper, batch: dict, sampler: StageSampler, inside: HostTime, file: IO[str]) -> None:
+    """Train one iteration that is measured and written down."""
+    sampler.start()
+    sampler.batch_arrived()
+    iterate(model, wrapper, batch, sampler)
+    inside.begin()
+    sampler.stop(iteration=1, clips=len(batch['blur']), frames=batch['blur'].shape[:2].numel())
+    wait()
+    for found in sampler.finished():
+        file.write(json.dumps(sample_record(found)) + '\n')
+    inside.end()
 
 
 class HostTime:
@@ -163,11 +161,12 @@ def iterate(model, wrapper, batch: dict, sampler: StageSampler | None = None) ->
         sampler.optimizer_over()
 
 
-def bootstrap_median(values: list[float], draws: int = 10_000) -> tuple[float, float]:
-    """Return the 95 % interval of the median."""
+def median_and_interval(name: str, values: np.ndarray) -> dict[str, float]:
+    """Return the median and its 95 % interval under three keys."""
     rng = np.random.default_rng(0)
-    medians = np.median(rng.choice(values, (draws, len(values))), axis=1)
-    return tuple(float(q) for q in np.quantile(medians, (0.025, 0.975)))
+    medians = np.median(rng.choice(values, (10_000, len(values))), axis=1)
+    low, high = np.quantile(medians, (0.025, 0.975))
+    return {f'{name}_median': float(np.median(values)), f'{name}_p2_5': float(low), f'{name}_p97_5': float(high)}
 
 
 def wait() -> None:
