@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from vrtspike.errors import ConfigError
 from vrtspike.ops import WINDOW_ATTENTION, use_backends, window_attention
+from vrtspike.ops.window_attention import windows
 from vrtspike.ops.window_attention.reference import full_mask
 from vrtspike.ops.window_attention.windows import (
     MASKED,
@@ -237,3 +238,11 @@ def test_the_mask_of_one_window_is_that_of_the_last_window_of_the_map(data, wind
     assert not whole[0].any()
     assert bool(last.any()) == any(shift)
     assert set(last.unique().tolist()) <= {0.0, MASKED}
+
+
+def test_what_inference_mode_cached_serves_a_training():
+    window, table = (1, 3, 5), torch.zeros(5 * 9, 2, requires_grad=True)
+    with torch.inference_mode():
+        windows.relative_position_bias(table, window)
+    windows.relative_position_bias(table, window).sum().backward()
+    assert table.grad is not None

@@ -19,7 +19,8 @@ MASKED = -100.0
 
 def cached(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Keep the tensors that ``function`` makes, except during export, whose tensors hold no values."""
-    keeping = lru_cache(maxsize=256)(function)
+    # What is kept may serve a training later, which takes no tensor that inference mode made.
+    keeping = lru_cache(maxsize=256)(torch.inference_mode(False)(function))
 
     @wraps(function)
     def call(*arguments):
