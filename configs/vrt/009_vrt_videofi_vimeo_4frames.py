@@ -1,5 +1,6 @@
 """VRT for frame interpolation, the middle one of four frames, trained on Vimeo-90K.
 
+Published on Vimeo-90K-T: 36.53 dB PSNR, 0.977 SSIM.
 The released weights are under CC BY-NC.
 
 The network alone, for restoring and for --load-from: the data sets here are for deblurring.
