@@ -35,12 +35,12 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(num_workers=0, persistent_workers=False)
-optim_wrapper = dict(optimizer=dict(lr=4e-4, betas=(0.9, 0.999)), accumulative_counts=1)
+optim_wrapper = dict(optimizer=dict(lr=8e-4, betas=(0.9, 0.999)), accumulative_counts=1)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=40),
     dict(type='CosineAnnealingLR', eta_min=1e-7, by_epoch=False, begin=40),
 ]
-train_cfg = dict(max_iters=700)
+train_cfg = dict(max_iters=620)
 custom_hooks = [
     dict(type='FreezeHook', names=['backbone.spynet']),
     dict(type='NetworkSummaryHook'),
