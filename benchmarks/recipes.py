@@ -1,10 +1,10 @@
 """Do the recipes pay? Train with and without one, at equal iterations and several seeds, and record both.
 
-``distillation``: a half-depth child alone against the same child taught by its trained parent.
+``distillation``: a half-depth child alone against the same child taught by its parent, which is trained before.
 ``progressive``: small crops for two thirds of the iterations, then the config's, against the config's throughout.
 
 Examples:
-    python benchmarks/recipes.py distillation --out benchmarks/records/training/distillation.json
+    python benchmarks/recipes.py distillation --teacher work_dirs/vrt_spike_tiny/iter_620.pth --out benchmarks/records/training/distillation.json
     python benchmarks/recipes.py progressive --config configs/vrt_spike_lite.py --seeds 0 1 2 --out progressive.json
 """
 
@@ -21,6 +21,7 @@ from vrtspike.cli import run_tool, tool_parser
 from vrtspike.config import load_config
 from vrtspike.engine.training import train
 from vrtspike.environment import describe_environment
+from vrtspike.errors import ConfigError
 from vrtspike.files import written_aside
 
 
@@ -29,8 +30,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('recipe', choices=['distillation', 'progressive'])
     parser.add_argument('--config', default='configs/vrt_spike_tiny.py', help='the parent, and what is compared')
     parser.add_argument('--depths', nargs='+', type=int, default=[1] * 8, help="the child's, for distillation")
-    parser.add_argument('--iterations', type=int, default=700)
-    parser.add_argument('--teacher-iterations', type=int, default=700)
+    parser.add_argument('--teacher', metavar='CHECKPOINT', help="the trained parent's, for distillation")
+    parser.add_argument('--iterations', type=int, default=300)
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     parser.add_argument('--out', required=True, metavar='JSON')
     return parser.parse_args()
@@ -58,16 +59,17 @@ def run(config: str, folder: Path, seed: int, iterations: int, changes: dict) ->
 
 
 def distillation(args: argparse.Namespace, folder: Path) -> dict[str, list[dict]]:
-    """Train the parent, then the child alone and taught, once per seed."""
-    parent = run(args.config, folder / 'parent', 0, args.teacher_iterations, {})
+    """Train the child alone and taught by its parent, once per seed."""
+    if not args.teacher:
+        raise ConfigError('distillation needs the trained parent: --teacher work_dirs/vrt_spike_tiny/iter_620.pth')
     child = {'model.backbone.depths': args.depths}
     taught = child | {
         'model.type': 'DistilledRestorer',
         'model.teacher': args.config,
-        'model.teacher_checkpoint': str(folder / f'parent/iter_{args.teacher_iterations}.pth'),
+        'model.teacher_checkpoint': args.teacher,
         'model.feature_weight': 0.1,
     }
-    found = {'parent': [parent], 'alone': [], 'taught': []}
+    found = {'alone': [], 'taught': []}
     for seed in args.seeds:
         for name, changes in (('alone', child), ('taught', taught)):
             found[name].append(run(args.config, folder / f'{name}{seed}', seed, args.iterations, changes))
