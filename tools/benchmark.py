@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 from vrtspike.cli import OverrideAction, add_plugins_argument, run_tool, tool_parser
@@ -28,6 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--rounds', type=positive, default=5, help='timed steps of each config (default: 5)')
     parser.add_argument('--device', help='cuda or cpu (default: a GPU where there is one)')
     parser.add_argument('--no-memory', action='store_true', help='leave out the peak memory, measured in own processes')
+    parser.add_argument('--stages', action='store_true', help='divide every step among the stages, in the record')
     parser.add_argument(
         '--json', type=Path, metavar='F', help='write the record there; see benchmarks/speed.schema.json'
     )
@@ -50,12 +52,18 @@ def main() -> None:
 
     device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     configs = {path: load_config(path, overrides=args.cfg_options, plugins=args.plugins) for path in args.configs}
-    rows = compare_configs(configs, tuple(args.shape), args.rounds, device, memory=not args.no_memory)
+    rows = compare_configs(configs, tuple(args.shape), args.rounds, device, not args.no_memory, args.stages)
     record = {'kind': 'configs', **describe_environment(device), 'shape': args.shape, 'rows': rows}
     if args.json:
         with written_aside(args.json) as path:
-            path.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
+            path.write_text(as_json(record), encoding='utf-8')
     print(as_table(rows, args.shape))
+
+
+def as_json(record: dict) -> str:
+    """Return the record as JSON, lists of numbers on one line."""
+    text = json.dumps(record, indent=2)
+    return re.sub(r'\[\s+([-\d.e,\s]+?)\s+\]', lambda found: f'[{" ".join(found[1].split())}]', text) + '\n'
 
 
 def as_table(rows: list[dict], shape: list[int]) -> str:

@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
+
 ROOT = Path(__file__).parents[2]
 SMALL = [
     'model.backbone.embed_dims=[8,8,8,8,8,8,8,8]', 'model.backbone.depths=[1,1,1,1,1,1,1,1]',
@@ -28,6 +30,24 @@ def test_two_configs_are_compared(tmp_path):
     assert first['saving_share'] == first['expected_saving_share'] == 0
     assert all(len(row['times_ms']) == 2 and row['gmacs'] > 0 for row in (first, second))
     assert 'saving measured' in result.stdout
+    assert not set(first) & {'stages', 'parts'}
+
+
+def test_steps_are_divided_among_the_stages(tmp_path):
+    record = tmp_path / 'record.json'
+    options = ['--shape', '1', '2', '16', '16', '--rounds', '2', '--no-memory', '--device', 'cpu', '--stages']
+    result = run('configs/vrt_spike_tiny.py', *options, '--json', str(record), '--cfg-options', *SMALL)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(record.read_text())
+    jsonschema.validate(found, json.loads((ROOT / 'benchmarks/speed.schema.json').read_text()))
+    (row,) = found['rows']
+    assert {'stage1', 'stage8', 'fuse1', 'flow', 'loss'} <= set(row['stages'])
+    assert {'attention', 'mlp', 'fusion'} <= set(row['parts'])
+    for i, step_ms in enumerate(row['times_ms']):
+        divided = sum(times['total_ms'][i] for times in row['stages'].values())
+        assert 0.9 * step_ms < divided <= step_ms
+    for times in [*row['stages'].values(), *row['parts'].values()]:
+        assert all(forward <= total for forward, total in zip(times['forward_ms'], times['total_ms'], strict=True))
 
 
 def test_a_missing_config_is_named():

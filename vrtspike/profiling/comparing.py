@@ -16,12 +16,19 @@ from vrtspike.errors import ConfigError
 from vrtspike.profiling.flops import count_restorer
 from vrtspike.profiling.memory import peak_memory_mib
 from vrtspike.profiling.paired import interleaved_ms, load_average, paired_ratio, spread
+from vrtspike.profiling.records import MS_DIGITS, Sample
+from vrtspike.profiling.sampler import StageSampler
 
 Shape = tuple[int, int, int, int]
 
 
 def compare_configs(
-    configs: dict[str, Any], shape: Shape, rounds: int, device: torch.device, memory: bool = True
+    configs: dict[str, Any],
+    shape: Shape,
+    rounds: int,
+    device: torch.device,
+    memory: bool = True,
+    stages: bool = False,
 ) -> list[dict[str, Any]]:
     """Return one row per config, measured in turn; the first is what the others are compared with.
 
@@ -31,14 +38,18 @@ def compare_configs(
         rounds: Timed training steps of each.
         device: Where to measure.
         memory: Whether to measure the peak memory too, of one step in a process of its own.
+        stages: Whether to divide every step among the stages.
 
     Returns:
         Rows of ``config``, ``gmacs`` (forward, one clip), ``expected_saving_share`` (of the arithmetic),
         ``step_ms`` (median and the quartiles' distance over it), ``times_ms``, ``saving_share`` (of the time, from
-        the median of the rounds' ratios), ``peak_memory_mib`` and ``load_average`` before and after.
+        the median of the rounds' ratios), ``peak_memory_mib``, ``load_average`` before and after, and what
+        :func:`divided_times` gives where stages were asked for.
     """
     before = load_average()
-    steps = {name: training_step(config, shape, device) for name, config in configs.items()}
+    steps = {name: TrainingStep(config, shape, device) for name, config in configs.items()}
+    if stages:
+        steps = {name: DividedStep(step) for name, step in steps.items()}
     times = interleaved_ms(steps, rounds, device)
     first, *_ = configs
     rows = []
@@ -51,6 +62,8 @@ def compare_configs(
             'saving_share': 1 - 1 / paired_ratio(times[first], times[name])['median'],
             'peak_memory_mib': memory_in_new_process(config, shape, device) if memory else None,
         })  # fmt: skip
+        if stages:
+            rows[-1] |= divided_times(steps[name].samples[-rounds:])  # those before were for warming up
     return [row | {'load_average': [before, load_average()]} for row in rows]
 
 
@@ -62,26 +75,79 @@ def build(config: Any) -> nn.Module:
     return MODELS.build(config.model)
 
 
-def training_step(config: Any, shape: Shape, device: torch.device) -> Callable[[], None]:
-    """Return a function that runs one forward and backward pass of a config's model, in the config's precision."""
-    model = build(config).to(device).train()
-    precision = precision_of(config, device)
-    batch, frames, height, width = shape
-    generator = torch.Generator().manual_seed(0)
-    blur, sharp = (torch.rand(batch, frames, 3, height, width, generator=generator).to(device) for _ in range(2))
-    inputs = {'blur': blur, 'sharp': sharp}
-    if model.uses_spikes:
-        bins = model.spike_encoder.bins
-        spikes = torch.rand(batch, frames, bins, height // 2, width // 2, generator=generator)
-        inputs['spikes'] = spikes.to(device)
+class TrainingStep:
+    """One forward and backward pass of a config's model, in the config's precision; a call runs it.
 
-    def step() -> None:
-        model.zero_grad(set_to_none=True)
-        with precision():
-            loss = model(**inputs, mode='loss')['loss']
+    Args:
+        config: A loaded config.
+        shape: Clip (B, T, H, W); its values are random, the same for every config.
+        device: Where to compute.
+    """
+
+    def __init__(self, config: Any, shape: Shape, device: torch.device) -> None:
+        self.model = build(config).to(device).train()
+        self.precision = precision_of(config, device)
+        batch, frames, height, width = shape
+        generator = torch.Generator().manual_seed(0)
+        blur, sharp = (torch.rand(batch, frames, 3, height, width, generator=generator).to(device) for _ in range(2))
+        self.inputs = {'blur': blur, 'sharp': sharp}
+        if self.model.uses_spikes:
+            bins = self.model.spike_encoder.bins
+            spikes = torch.rand(batch, frames, bins, height // 2, width // 2, generator=generator)
+            self.inputs['spikes'] = spikes.to(device)
+
+    def __call__(self) -> None:
+        self.model.zero_grad(set_to_none=True)
+        with self.precision():
+            loss = self.model(**self.inputs, mode='loss')['loss']
         loss.backward()
 
-    return step
+
+class DividedStep:
+    """A training step that also keeps what its stages cost, call by call.
+
+    Args:
+        step: What a call runs.
+    """
+
+    def __init__(self, step: TrainingStep) -> None:
+        self.step = step
+        self.sampler = StageSampler(step.model)
+        self.samples: list[Sample] = []
+
+    def __call__(self) -> None:
+        self.sampler.start()
+        self.sampler.batch_arrived()
+        self.step()
+        self.sampler.backward_over()
+        self.sampler.optimizer_over()
+        self.sampler.stop(iteration=len(self.samples) + 1, clips=1, frames=1)
+        self.samples += self.sampler.wait()
+
+
+def divided_times(samples: list[Sample]) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Return ``stages`` and ``parts`` (over all stages): by name ``forward_ms`` and ``total_ms``, one per sample."""
+    stages = [sample.stages() for sample in samples]
+    parts = [sample.parts() for sample in samples]
+    return {
+        'stages': {name: _forward_and_total(stages, {name}) for name in _names(stages)},
+        'parts': {
+            part: _forward_and_total(parts, {name for name in _names(parts) if name.endswith(f'/{part}')})
+            for part in dict.fromkeys(name.partition('/')[2] for name in _names(parts))
+        },
+    }
+
+
+def _names(divisions: list[dict[str, dict[str, float]]]) -> dict[str, None]:
+    return dict.fromkeys(name for division in divisions for name in division)
+
+
+def _forward_and_total(divisions: list[dict[str, dict[str, float]]], names: set[str]) -> dict[str, list[float]]:
+    chosen = [[phases for name, phases in division.items() if name in names] for division in divisions]
+    return {
+        'forward_ms': [round(sum(phases.get('forward', 0.0) for phases in each), MS_DIGITS) for each in chosen],
+        'total_ms': [round(sum(sum(phases.values()) for phases in each), MS_DIGITS) for each in chosen],
+    }
 
 
 def precision_of(config: Any, device: torch.device) -> Callable[[], Any]:
@@ -113,5 +179,5 @@ def memory_in_new_process(config: Any, shape: Shape, device: torch.device) -> fl
 
 def step_memory(config: Any, shape: Shape, device: str) -> float | None:
     """Return this process's peak memory after one training step."""
-    training_step(config, shape, torch.device(device))()
+    TrainingStep(config, shape, torch.device(device))()
     return peak_memory_mib()
