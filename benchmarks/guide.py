@@ -1,0 +1,286 @@
+"""Write the performance guide, docs/guide.md and docs/guide.zh-CN.md, from records: claims, measurements, verdicts.
+
+Records are benchmarks/records/guide/*.json: of tools/benchmark.py --stages, whose first config is the baseline of one
+of the networks in benchmarks/guide/claims.yaml, and of tools/ablate.py for quality. What has no record reads
+'not measured'.
+
+Examples:
+    python benchmarks/guide.py
+    python benchmarks/guide.py --check
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import yaml
+from guide_verdicts import Finding, Measurements, judge
+from results_table import device as device_name
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = {'en': 'docs/guide.md', 'zh': 'docs/guide.zh-CN.md'}
+TEMPLATES = {'en': 'benchmarks/guide/guide.md', 'zh': 'benchmarks/guide/guide.zh-CN.md'}
+Node = dict[str, Any]
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--check', action='store_true', help='write nothing; exit with 1 where a page is out of date')
+    parser.add_argument('--root', type=Path, default=ROOT, help='the checkout (default: the one of this script)')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    guide, words = (
+        yaml.safe_load((args.root / f'benchmarks/guide/{name}.yaml').read_text(encoding='utf-8'))
+        for name in ('claims', 'words')
+    )
+    measured = read_records(args.root, guide['networks'])
+    stale = []
+    for language, page in PAGES.items():
+        template = (args.root / TEMPLATES[language]).read_text(encoding='utf-8')
+        text = fill(template, guide, measured, words[language], language)
+        path = args.root / page
+        if not path.is_file() or path.read_text(encoding='utf-8') != text:
+            stale.append(page)
+            if not args.check:
+                path.write_text(text, encoding='utf-8')
+    if args.check and stale:
+        sys.exit(f'{", ".join(stale)}: not what benchmarks/records/guide says; run python benchmarks/guide.py')
+
+
+def read_records(root: Path, networks: dict[str, dict[str, str]]) -> dict[str, dict[str, Measurements]]:
+    """Return what was measured, by device and network; without any record one device, named '', has nothing."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for path in sorted((root / 'benchmarks/records/guide').glob('*.json')):
+        record = json.loads(path.read_text(encoding='utf-8'))
+        kind, config = ('quality', record['config']) if 'variants' in record else ('speed', record['rows'][0]['config'])
+        network = next((name for name, plans in networks.items() if plans['baseline'] == config), None)
+        if network is None:
+            sys.exit(f'{path}: its first config is {config}, expected the baseline of a network in claims.yaml')
+        of_network = found.setdefault(device_name(record['device']), {}).setdefault(network, {})
+        if kind in of_network:
+            sys.exit(f'{path}: the second record of {kind} of {network} on the same device; keep one')
+        of_network[kind] = record
+    return {
+        device: {name: Measurements(plans, **records.get(name, {})) for name, plans in networks.items()}
+        for device, records in (found or {'': {}}).items()
+    }
+
+
+def fill(template: str, guide: Node, measured: dict[str, dict[str, Measurements]], words: Node, language: str) -> str:
+    """Return a page: the template with its places filled in, each of which it must have once."""
+    places = {
+        'summary': '\n\n'.join(
+            [
+                *(summary(guide, networks, words, device) for device, networks in measured.items()),
+                *no_gpu(measured, words),
+            ]
+        ),
+        'plans': '\n\n'.join(
+            plan_section(guide, network, networks[network], words, language)
+            for networks in measured.values()
+            for network in guide['networks']
+        ),
+        'shares': '\n\n'.join(
+            table(words['shares'], share_rows(guide, networks['v0'], words), 2) for networks in measured.values()
+        ),
+        'claims': '\n\n'.join(
+            table(words['claims'], claim_rows(guide, networks, words, language), 2) for networks in measured.values()
+        ),
+        'commands': commands(measured),
+    }
+    for name, text in places.items():
+        place = f'{{{{ {name} }}}}'
+        if template.count(place) != 1:
+            sys.exit(f'the {language} template needs {place} once, to say where the text goes')
+        template = template.replace(place, text)
+    return template
+
+
+def summary(guide: Node, networks: dict[str, Measurements], words: Node, device: str) -> str:
+    """Return how many claims got which verdict, on one device."""
+    counts = Counter(judge(claim, networks[claim['network']]).verdict for claim in guide['claims'])
+    verdicts = ', '.join(f'{text}: {counts[verdict]}' for verdict, text in words['verdicts'].items())
+    device = device or words['no device']
+    return words['summary'].format(device=device, count=len(guide['claims']), verdicts=verdicts)
+
+
+def no_gpu(measured: dict[str, dict[str, Measurements]], words: Node) -> list[str]:
+    """Return the sentence that no record is of a GPU, where none is."""
+    records = [each.speed for networks in measured.values() for each in networks.values() if each.speed]
+    return [] if any(record['device']['type'] == 'cuda' for record in records) else [words['no gpu']]
+
+
+def plan_section(guide: Node, network: str, measured: Measurements, words: Node, language: str) -> str:
+    """Return the guide's table for one network, expected beside measured."""
+    names = [*guide['plans'], *(['eight_entries'] if 'eight_entries' in measured.plans else [])]
+    rows = [plan_row(guide, name, measured, words, language) for name in names]
+    return f'### {words["titles"][network]}\n\n{made_with(measured.speed, words)}\n\n{table(words["plans"], rows, 2)}'
+
+
+def made_with(record: dict[str, Any] | None, words: Node) -> str:
+    """Return on what a record was measured."""
+    if record is None:
+        return words['no record']
+    side = record['shape'][-1]
+    return words['made with'].format(
+        shape=' x '.join(map(str, record['shape'])),
+        rounds=len(record['rows'][0]['times_ms']),
+        device=device_name(record['device']),
+        torch=record['versions']['torch'],
+        commit=(record['commit'] or '?')[:8],
+        load=' - '.join(f'{load:.1f}' for load in record['rows'][0]['load_average']),
+        padding=', '.join(f'{padding(side, window):.0%}' for window in (8, 7, 6)),
+        padding_256=', '.join(f'{padding(256, window):.0%}' for window in (8, 7, 6)),
+    )
+
+
+def padding(side: int, window: int) -> float:
+    """Return by how much whole windows enlarge a square map.
+
+    >>> padding(16, 6)
+    0.265625
+    """
+    return (-(-side // window) * window / side) ** 2 - 1
+
+
+def plan_row(guide: Node, name: str, measured: Measurements, words: Node, language: str) -> list[str]:
+    """Return one plan, expected beside measured; of the baseline only what it costs."""
+    plan, row, unmeasured = guide['plans'].get(name, {}), measured.row(name), words['verdicts']['not measured']
+    identity = [plan.get(language) or words[name], f'`{measured.plans[name]}`']
+    ms = f'{statistics.median(row["times_ms"]):,.0f} ms' if row else unmeasured
+    peak = f'{row["peak_memory_mib"]:,.0f} MiB' if row and row['peak_memory_mib'] else unmeasured
+    promised_ms = f'{between(plan["ms"])} ms' if plan else ''
+    if name == 'baseline':
+        return [*identity, promised_ms, '', ms, '', '', peak, '', '']
+    saved, quality = measured.memory_saving(name), measured.quality_difference(name)
+    return [
+        *identity,
+        f'{promised_ms} (-{percent(plan["saves"])})' if plan else '',
+        share_text(row['expected_saving_share']) if row else unmeasured,
+        ms,
+        rounds_text(measured.savings(name)) or unmeasured,
+        words[plan.get('memory', 'not stated')] if plan else '',
+        peak if saved is None else f'{peak} ({-saved:+.0%})',
+        db_text(plan['loses_db']) if plan else '',
+        quality_text(quality['low'], quality['mean'], quality['high']) if quality else unmeasured,
+    ]
+
+
+def share_rows(guide: Node, measured: Measurements, words: Node) -> list[list[str]]:
+    """Return the stages of the guide's network by their share of the forward pass, and what the guide said of them."""
+    claimed = {
+        claim['of'][0]: claim['expected']
+        for claim in guide['claims']
+        if claim['rule'] == 'share' and claim['network'] == 'v0'
+    }
+    ranked = measured.stages_by_share()
+    names = [name for name in ranked if statistics.median(ranked[name]) >= 0.005 or name in claimed] or list(claimed)
+    return [
+        [
+            name,
+            f'{claimed[name]:.1%}' if name in claimed else '',
+            rounds_text(ranked.get(name, ())) or words['verdicts']['not measured'],
+            rounds_text(measured.shares([name], 'total_ms')) or words['verdicts']['not measured'],
+        ]
+        for name in names
+    ]
+
+
+def claim_rows(guide: Node, networks: dict[str, Measurements], words: Node, language: str) -> list[list[str]]:
+    """Return every claim with its verdict."""
+    rows = []
+    for claim in guide['claims']:
+        finding = judge(claim, networks[claim['network']])
+        verdict = words['verdicts'][finding.verdict]
+        rows.append([
+            claim[language],
+            words['short'][claim['network']],
+            expected(claim, words),
+            finding_text(claim, finding),
+            f'**{verdict}**' if finding.values else verdict,
+        ])  # fmt: skip
+    return rows
+
+
+def expected(claim: Node, words: Node) -> str:
+    """Return what was promised, in words."""
+    value = claim.get('expected')
+    if claim['rule'] == 'memory':
+        return words['lower']
+    if not value or value == [0, 0]:
+        return words['not stated'] if value else ''
+    if claim['rule'] == 'loss':
+        return db_text(value)
+    return share_text(value) if isinstance(value, float) else percent(value)
+
+
+def finding_text(claim: Node, finding: Finding) -> str:
+    """Return the measured values: dB with their interval, or shares with the rounds' range."""
+    if claim['rule'] == 'loss' and finding.values:
+        return quality_text(*finding.values)
+    return rounds_text(finding.values)
+
+
+def rounds_text(values: tuple[float, ...]) -> str:
+    """Return the median of shares with the smallest and the largest."""
+    if not values:
+        return ''
+    middle = share_text(statistics.median(values))
+    return middle if len(values) == 1 else f'{middle} [{share_text(min(values))}, {share_text(max(values))}]'
+
+
+def share_text(value: float) -> str:
+    return f'{value:.1%}'.replace('%', ' %').replace('-0.0', '0.0')
+
+
+def quality_text(low: float, mean: float, high: float) -> str:
+    return f'{mean:+.2f} dB [{low:+.2f}, {high:+.2f}]'
+
+
+def db_text(value: list[float]) -> str:
+    return f'{between(value)} dB' if value[0] else f'< {value[1]:g} dB'
+
+
+def percent(value: list[float]) -> str:
+    return f'{between([round(100 * each, 6) for each in value])} %'
+
+
+def between(value: list[float]) -> str:
+    """Return a range, or the number where both ends are the same.
+
+    >>> between([1200, 1300]), between([0.5, 0.5])
+    ('1,200–1,300', '0.5')
+    """
+    return '–'.join(dict.fromkeys(f'{each:,g}' for each in value))
+
+
+def commands(measured: dict[str, dict[str, Measurements]]) -> str:
+    """Return the commands that made the records."""
+    lines = [
+        f'$ python tools/benchmark.py {" ".join(row["config"] for row in record["rows"])} --stages '
+        f'--shape {" ".join(map(str, record["shape"]))} --rounds {len(record["rows"][0]["times_ms"])} '
+        f'--json benchmarks/records/guide/{record["device"]["type"]}_{network}.json'
+        for networks in measured.values()
+        for network, each in networks.items()
+        if (record := each.speed)
+    ]
+    return '\n'.join([*lines, '$ python benchmarks/guide.py'])
+
+
+def table(headings: tuple[str, ...], rows: list[list[str]], left: int) -> str:
+    """Return a Markdown table whose first ``left`` columns are text."""
+    rules = ['---'] * left + ['--:'] * (len(headings) - left)
+    return '\n'.join(f'| {" | ".join(cells)} |' for cells in [headings, rules, *rows])
+
+
+if __name__ == '__main__':
+    main()
