@@ -39,6 +39,7 @@ EXTRAS = {
     'torchvision': ['torchvision>=0.26'],
     'lpips': ['lpips>=0.1.4'],
     'triton': ['triton>=3.6; sys_platform == "linux"'],  # CUDA builds of torch bring it along
+    'docs': ['mkdocs-material>=9.5', 'mkdocstrings[python]>=0.26'],
     'onnx': ['onnx>=1.18', 'onnxscript>=0.5', 'onnxruntime>=1.22'],
 }
 EXTRAS['dev'] += EXTRAS['test']

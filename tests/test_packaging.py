@@ -112,7 +112,7 @@ def test_links_lead_somewhere(document):
 class TestDependencies:
     def test_every_one_is_pinned_to_a_version_that_is_allowed(self, arguments, pins):
         extras = arguments['extras_require']
-        texts = arguments['install_requires'] + extras['test'] + extras['dev'] + extras['onnx']
+        texts = arguments['install_requires'] + extras['test'] + extras['dev'] + extras['onnx'] + extras['docs']
         requirements = [Requirement(text) for text in texts]
         unfit = [
             str(requirement)
