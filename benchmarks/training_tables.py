@@ -42,6 +42,7 @@ def main() -> None:
     }
     parts = [recipe_table(records[name]) for name in RUNS if name in records]
     parts += [memory_text(records['memory'])] if 'memory' in records else []
+    parts += [overflow_text(records['amp_overflow'])] if 'amp_overflow' in records else []
     text = '\n\n'.join(parts) or 'No record yet.'
     if update(args.root / 'docs/training.md', text, args.check, 'recipes') and args.check:
         sys.exit('docs/training.md is not made from benchmarks/records/training; run '
@@ -84,6 +85,15 @@ def memory_text(record: dict) -> str:
     return (
         f'**Memory** over {record["iterations"]:,} iterations of `{record["config"]}` ({measured_on(record)}): '
         f'{low:,.0f} to {high:,.0f} MiB resident in the second half, a slope of {growth} per 1,000 iterations.'
+    )
+
+
+def overflow_text(record: dict) -> str:
+    """Return how many steps each precision and initial loss scale lost."""
+    lost = '; '.join(f'{name}: {found["lost_steps"]}' for name, found in record['runs'].items())
+    return (
+        f'**Steps lost to overflow** in the first {record["iterations"]} iterations of `{record["config"]}` '
+        f'({measured_on(record)}): {lost}.'
     )
 
 
