@@ -4,7 +4,7 @@
 ``progressive``: small crops for two thirds of the iterations, then the config's, against the config's throughout.
 
 Examples:
-    python benchmarks/recipes.py distillation --teacher work_dirs/vrt_spike_tiny/iter_620.pth --out benchmarks/records/training/distillation.json
+    python benchmarks/recipes.py distillation --teacher work_dirs/vrt_spike_tiny/iter_620.pth --out distillation.json
     python benchmarks/recipes.py progressive --config configs/vrt_spike_lite.py --seeds 0 1 2 --out progressive.json
 """
 

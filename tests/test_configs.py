@@ -17,6 +17,7 @@ VRT_PARAMETERS = {
     'vrt_spike_amp': 15_086_499,
     'vrt_spike_opt': 14_657_109,
     'vrt_spike_fast': 13_987_299,
+    'vrt_spike_combined': 13_987_299,
 }
 SPIKE_SIDE_PARAMETERS = 5_411_712
 STUDENT_DEPTHS = [4, 4, 4, 4, 2, 2, 2, 2]

@@ -22,6 +22,10 @@ RESULTS = dict(
     thresholds=[dict(factor=1.0, psnr_db=30.0, loss_db=0.0), dict(factor=2.0, psnr_db=29.5, loss_db=0.5)],
     cost=dict(parameters=1234567, restore_ms_per_frame=12.3, peak_memory_mib=None),
     training=dict(iterations=700, iteration_ms_median=734.0, peak_memory_mib=1324.0),
+    training_stages=[
+        dict(stage='flow', forward_ms=58.0, recompute_ms=0.0, backward_ms=0.0, share=0.4),
+        dict(stage='stage1', forward_ms=29.0, recompute_ms=0.0, backward_ms=58.0, share=0.6),
+    ],
     device=dict(type='cpu', name='a processor'),
     versions=dict(torch='2.13.0'),
 )
@@ -61,6 +65,19 @@ def test_it_holds_clips_scores_and_cost(page):
     for expected in ('1,234,567', '12 ms per frame', '734 ms per iteration', '29.50 dB (-0.50)', 'ab' * 32):
         assert expected in text
     assert text.count('</script>') == 2  # a name cannot end the element that holds the data
+
+
+def test_it_shows_what_the_stages_cost(page):
+    text = page.read_text(encoding='utf-8')
+    assert '<th>stage</th><th>forward ms</th><th>backward ms</th><th>share</th>' in text
+    assert '<td>stage1</td><td>29.00</td><td>58.00</td><td>60.0%</td>' in text
+    assert '<td>flow</td><td>58.00</td><td></td><td>40.0%</td>' in text
+
+
+def test_without_measured_stages_there_is_no_table_of_them(page, tmp_path):
+    write_page(tmp_path / 'none.html', {**RESULTS, 'training_stages': []}, [dict(factor=1.0, clip='x', frames=[])],
+               tmp_path / 'pictures')  # fmt: skip
+    assert 'Cost of the stages' not in (tmp_path / 'none.html').read_text(encoding='utf-8')
 
 
 def test_error_maps_go_from_black_to_white():

@@ -12,12 +12,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from vrtspike.analysis.readers.reading import read_logs
 from vrtspike.environment import describe_environment
+from vrtspike.errors import LogError
 from vrtspike.files import written_aside
 from vrtspike.hooks.network_summary_hook import count_parameters
 from vrtspike.inference.loading import file_sha256
 from vrtspike.inference.tiling import Tiling
 from vrtspike.metrics.scores import mean_scores
+from vrtspike.profiling.timer import PHASES
 from vrtspike.visualization.tables import table_text
 
 #: How many of the frames that gained least are listed.
@@ -46,7 +49,8 @@ def summarise(
     ``gain_db``), ``clips`` (``clip``, ``frames``, scores), ``worst_frames`` (``clip``, ``frame``, ``psnr_db``,
     ``blur_psnr_db``, ``gain_db``), ``thresholds`` (``factor``, ``psnr_db``, ``loss_db`` against the first),
     ``cost`` (``parameters``, ``restore_ms_per_frame`` with reading, ``peak_memory_mib``), ``training`` (the
-    ``report.json`` beside the checkpoint, or null), ``tiling``, what was tested, versions, device and commit.
+    ``report.json`` beside the checkpoint, or null), ``training_stages`` (of :func:`training_stages`), ``tiling``, what
+    was tested, versions, device and commit.
     """
     reported = [record for record in records if record['factor'] == records[0]['factor']]
     frames = [dict(clip=r['clip'], **with_gain(row)) for r in reported for row in r['frames']]
@@ -73,6 +77,7 @@ def summarise(
             peak_memory_mib=max((r['peak_memory_mib'] or 0 for r in records), default=None) or None,
         ),
         training=training_report(checkpoint),
+        training_stages=training_stages(checkpoint),
         **describe_environment(torch.device(device)),
     )
 
@@ -96,6 +101,33 @@ def training_report(checkpoint: str | os.PathLike) -> dict | None:
     """Return the ``report.json`` that the training left beside a checkpoint, or None."""
     path = Path(checkpoint).with_name('report.json')
     return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else None
+
+
+def training_stages(checkpoint: str | os.PathLike) -> list[dict[str, Any]]:
+    """Return what the stages cost in the training that left ``stage_costs.jsonl`` beside a checkpoint.
+
+    Per stage that took time, in the order they run: ``stage``, the medians ``forward_ms``, ``recompute_ms`` and
+    ``backward_ms`` of an iteration (0 where there is none), ``share`` of the iteration; several processes are pooled.
+    Empty where nothing was measured.
+    """
+    path = Path(checkpoint).with_name('stage_costs.jsonl')
+    if not path.is_file():
+        return []
+    try:
+        log = read_logs([path])
+    except LogError:  # too short a training to sample any iteration
+        return []
+    table = log.costs()
+    whole = table.total('iteration_ms')
+    return [
+        {
+            'stage': name,
+            **{f'{phase}_ms': table.quantiles(f'stages/{name}/{phase}_ms', [0.5])[0] for phase in PHASES},
+            'share': table.total(f'stages/{name}/total_ms') / whole,
+        }
+        for name in log.stages()
+        if table.total(f'stages/{name}/total_ms') > 0
+    ]
 
 
 def write_results(out: Path, results: dict[str, Any], records: list[dict]) -> None:

@@ -59,6 +59,7 @@ def write_page(path: Path, results: dict[str, Any], records: list[dict], picture
         title=html.escape(f'{Path(results["config"]).stem} · {Path(results["checkpoint"]).name}'),
         scores=scores_table(results),
         cost=cost_table(results),
+        stages=stages_table(results),
         # No "</script>" may end the element early.
         data=json.dumps(data).replace('<', '\\u003c'),
     )
@@ -132,6 +133,21 @@ def cost_table(results: dict[str, Any]) -> str:
         for row in results['thresholds'][1:]
     ]
     return table(['', ''], [row for row in [*rows, *thresholds] if row[1] is not None])
+
+
+def stages_table(results: dict[str, Any]) -> str:
+    """Return what the stages cost in training, with a heading; nothing where that was not measured."""
+    stages = results.get('training_stages')
+    if not stages:
+        return ''
+    phases = [phase for phase in ('forward', 'recompute', 'backward') if any(row[f'{phase}_ms'] for row in stages)]
+    rows = [
+        [row['stage'], *(f'{row[f"{phase}_ms"]:.2f}' if row[f'{phase}_ms'] else '' for phase in phases),
+         f'{row["share"]:.1%}']
+        for row in stages
+    ]  # fmt: skip
+    costs = table(['stage', *(f'{phase} ms' for phase in phases), 'share'], rows)
+    return f'<h2>Cost of the stages in training, medians of an iteration</h2>\n<div class="wide">{costs}</div>'
 
 
 def number(value: float | None, spec: str, unit: str) -> str | None:

@@ -1,0 +1,94 @@
+"""How many first steps does float16 lose to its loss scale? Train a few iterations per initial scale and count.
+
+A GPU trains in float16 by the config alone. On a CPU, which the toolkit keeps in bfloat16, this script computes
+in float16 all the same: gradients overflow there as they do on a GPU.
+
+Examples:
+    python benchmarks/amp_overflow.py --out benchmarks/records/training/amp_overflow.json
+    python benchmarks/amp_overflow.py --iterations 100 --scales 65536 1024 --out amp_overflow.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import tempfile
+
+import torch
+from mmengine.hooks import Hook
+
+from vrtspike.cli import run_tool, tool_parser
+from vrtspike.config import load_config
+from vrtspike.engine.training import train
+from vrtspike.environment import describe_environment
+from vrtspike.files import written_aside
+from vrtspike.optim.amp import DeviceAmpOptimWrapper
+from vrtspike.registry import HOOKS, OPTIM_WRAPPERS
+
+
+@OPTIM_WRAPPERS.register_module()
+class HalfOptimWrapper(DeviceAmpOptimWrapper):
+    """Computes in float16 on every device."""
+
+    @property
+    def cast_dtype(self) -> torch.dtype:
+        return torch.float16
+
+
+@HOOKS.register_module()
+class StepsHook(Hook):
+    """Notes the loss and the loss scale of every iteration."""
+
+    seen: list[dict] = []  # noqa: RUF012 - read when the training is over
+
+    def before_train(self, runner) -> None:
+        self.seen.clear()
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        self.seen.append({'loss': float(outputs['loss']), 'scale': runner.optim_wrapper.loss_scaler.get_scale()})
+
+
+def parse_args() -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    parser.add_argument('--config', default='configs/vrt_spike_tiny.py')
+    parser.add_argument('--iterations', type=int, default=40)
+    parser.add_argument('--scales', nargs='+', type=float, default=[2.0**16, 2.0**10], help='initial loss scales')
+    parser.add_argument('--out', required=True, metavar='JSON')
+    return parser.parse_args()
+
+
+def run(args: argparse.Namespace, changes: dict) -> dict:
+    """Train and return ``lost_steps``, the last ``scale`` and the ``loss`` of the last iteration."""
+    config = load_config(args.config, overrides={'train_cfg.max_iters': args.iterations} | changes)
+    config.custom_hooks = [hook for hook in config.custom_hooks if hook.type == 'FreezeHook'] + [dict(type='StepsHook')]
+    config.default_hooks.pop('nonfinite', None)
+    config.val_cfg = config.val_dataloader = config.val_evaluator = None
+    with tempfile.TemporaryDirectory() as folder:
+        train(config, work_dir=folder)
+    scales = [step['scale'] for step in StepsHook.seen]
+    before = [changes.get('optim_wrapper.loss_scale', {}).get('init_scale', 1.0), *scales]
+    lost = sum(after < was for was, after in zip(before, scales, strict=False))
+    losses = [step['loss'] for step in StepsHook.seen]
+    return {
+        'lost_steps': lost,
+        'last_scale': scales[-1],
+        'finite': all(map(math.isfinite, losses)),
+        'losses': losses,
+    }
+
+
+def main() -> None:
+    args = parse_args()
+    runs = {'bfloat16': run(args, {'optim_wrapper.dtype': 'bfloat16'})}
+    for scale in args.scales:
+        changes = {'optim_wrapper.type': 'HalfOptimWrapper', 'optim_wrapper.loss_scale': {'init_scale': scale}}
+        runs[f'float16, init_scale {scale:g}'] = run(args, changes)
+    record = dict(config=args.config, iterations=args.iterations, runs=runs, **describe_environment('cpu'))
+    with written_aside(args.out) as aside:
+        aside.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
+    print(json.dumps({name: found['lost_steps'] for name, found in runs.items()}), 'written to', args.out)
+
+
+if __name__ == '__main__':
+    run_tool(main)

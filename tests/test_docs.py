@@ -1,0 +1,126 @@
+"""The documentation as a site, where MkDocs is installed, and the facts that its pages name."""
+
+import importlib.util
+import inspect
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vrtspike.config import read_config
+from vrtspike.models import VRT
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = ROOT / 'docs/site/mkdocs.yml'
+MISSING = [name for name in ('mkdocs', 'material', 'mkdocstrings') if importlib.util.find_spec(name) is None]
+with_mkdocs = pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}: pip install -e '.[docs]'")
+# Two pages of docs/ and one outside; the anchor and the page outside are what can be wrong.
+PAGE = 'See [the plugin](../plugins/README.md#use).\n\n# First\n'
+OUTSIDE = '# Plugins\n\n## Use\n\nBack to [the page](../docs/index.md#first), and [the file](code.py).\n'
+SMALL = """
+site_name: small
+docs_dir: ..
+site_dir: ../../site
+strict: true
+exclude_docs: /site/
+not_in_nav: /checkout/
+use_directory_urls: false
+hooks: [links.py]
+validation:
+  links: {not_found: warn, anchors: warn}
+"""
+
+
+def build(config, folder):
+    command = [sys.executable, '-m', 'mkdocs', 'build', '--strict', '-f', str(config), '-d', str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+@with_mkdocs
+def test_the_site_builds_without_a_warning(tmp_path):
+    done = build(CONFIG, tmp_path)
+    assert done.returncode == 0, done.stderr
+    pages = {path.relative_to(ROOT / 'docs').with_suffix('.html').as_posix() for path in ROOT.glob('docs/*.md')}
+    assert pages <= {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob('*.html')}
+    api = (tmp_path / 'api.html').read_text(encoding='utf-8')
+    for name in ('vrtspike.ops.window_attention.window_attention', 'vrtspike.models.restorer.SpikeRestorer'):
+        assert f'id="{name}"' in api
+    text = (tmp_path / 'concepts.html').read_text(encoding='utf-8')
+    assert 'href="checkout/plugins/README.html"' in text
+    assert 'src="images/dataflow.svg"' in text
+    assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="https?://', text)  # nothing comes from elsewhere
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A checkout of three pages with the hook of ours."""
+    for name, content in {'docs/index.md': PAGE, 'plugins/README.md': OUTSIDE, 'plugins/code.py': 'x = 1\n'}.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content, encoding='utf-8')
+    (tmp_path / 'docs/site').mkdir()
+    (tmp_path / 'docs/site/mkdocs.yml').write_text(SMALL, encoding='utf-8')
+    shutil.copy(ROOT / 'docs/site/links.py', tmp_path / 'docs/site')
+    return tmp_path
+
+
+@with_mkdocs
+def test_pages_outside_come_along_with_what_they_link_to(checkout):
+    done = build(checkout / 'docs/site/mkdocs.yml', checkout / 'site')
+    assert done.returncode == 0, done.stderr
+    assert 'href="checkout/plugins/README.html#use"' in (checkout / 'site/index.html').read_text()
+    page = (checkout / 'site/checkout/plugins/README.html').read_text()
+    assert 'href="../../index.html#first"' in page
+    assert 'href="code.py"' in page
+    assert (checkout / 'site/checkout/plugins/code.py').is_file()
+
+
+@with_mkdocs
+@pytest.mark.parametrize(
+    ('wrong', 'named'),
+    [('../plugins/none.md', 'none.md'), ('none.md', 'none.md'), ('../plugins/README.md#none', '#none')],
+)
+def test_a_link_that_leads_nowhere_ends_the_build_and_is_named(checkout, wrong, named):
+    (checkout / 'docs/index.md').write_text(f'[x]({wrong})\n', encoding='utf-8')
+    done = build(checkout / 'docs/site/mkdocs.yml', checkout / 'site')
+    assert done.returncode != 0
+    assert named in done.stderr
+
+
+def test_every_page_of_the_three_in_chinese_links_to_its_english_one_and_back():
+    for name in ('index', 'troubleshooting'):
+        assert f'({name}.zh-CN.md)' in (ROOT / f'docs/{name}.md').read_text(encoding='utf-8')
+        assert f'({name}.md)' in (ROOT / f'docs/{name}.zh-CN.md').read_text(encoding='utf-8')
+
+
+def test_migration_from_kair_names_keys_that_exist():
+    text = (ROOT / 'docs/migration.md').read_text(encoding='utf-8')
+    section = text[text.index('## KAIR') : text.index('## S-VRT')]
+    rows = [line.split(' | ')[1] for line in section.splitlines() if line.startswith('| ')][2:]
+    roots = (
+        'model',
+        'train_dataloader',
+        'optim_wrapper',
+        'param_scheduler',
+        'train_cfg',
+        'default_hooks',
+        'randomness',
+    )
+    keys = {key for row in rows for key in re.findall(r'`([\w.]+)`', row) if key.split('.')[0] in roots}
+    assert len(keys) > 25
+    configs = [read_config(ROOT / f'configs/{name}.py') for name in ('vrt_spike_baseline', 'recipes/freeze_flow')]
+    unknown = {key for key in keys if not any(reached(config, key) for config in configs)}
+    arguments = {f'model.backbone.{name}' for name in inspect.signature(VRT).parameters}
+    assert unknown - arguments == {'model.tiling'}  # an argument of the restorer, checked in tests of its own
+
+
+def reached(node, key):
+    for name in key.split('.'):
+        try:
+            node = node[int(name)] if name.isdigit() else node[name]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True

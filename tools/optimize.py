@@ -1,0 +1,89 @@
+"""Find a faster config of a network by measurement, and write the performance guide of what was found.
+
+Profiles the config, tries remedies one at a time (those that compute the same function first), trains those that change
+the network to learn what they cost in dB, combines what pays, and writes into the work dir report.md, report.zh-CN.md,
+report.html, report.json, every trial, and <name>_optimized.py. What was measured is not measured again: the same
+command goes on where it was stopped.
+
+Examples:
+  python tools/optimize.py configs/vrt_spike_baseline.py
+  python tools/optimize.py configs/vrt_spike_tiny.py --minutes 120 --max-loss-db 0.1 --seeds 0 1 2
+  python tools/optimize.py configs/vrt_spike_baseline.py --data type=ProcessedClips root=/path/to/clips --memory-gib 24
+  python tools/optimize.py configs/vrt_spike_baseline.py --objective infer --minutes 10
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from vrtspike.cli import OverrideAction, add_config_arguments, run_tool, tool_parser
+from vrtspike.errors import ConfigError
+
+
+def parse_args() -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    add_config_arguments(parser)
+    parser.add_argument(
+        '--data', nargs='+', action=OverrideAction, default={}, metavar='KEY=VALUE',
+        help='the data set, as in type=GoProSpike root=/path (default: that of the config)',
+    )  # fmt: skip
+    parser.add_argument('--minutes', type=positive, default=30.0, help='budget of the search (default: 30)')
+    parser.add_argument(
+        '--max-loss-db', type=float, default=0.3, metavar='DB', help='most that quality may lose (default: 0.3)'
+    )
+    parser.add_argument('--memory-gib', type=positive, metavar='M', help='most memory that a training step may hold')
+    parser.add_argument('--objective', choices=['train', 'infer'], default='train', help='what is to be fast')
+    parser.add_argument('--iterations', type=int, metavar='N', help="of a training for quality (default: the config's)")
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], metavar='N', help='(default: 0 1 2)')
+    parser.add_argument('--work-dir', type=Path, metavar='D', help='(default: work_dirs/optimize_<config>)')
+    parser.add_argument('--no-cpu-overrides', action='store_true', help='measure in full size, even without a GPU')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    if args.max_loss_db < 0:
+        raise ConfigError(f'--max-loss-db {args.max_loss_db:g} is negative; a loss is given as a positive number')
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from vrtspike.optimizing.report import markdown
+    from vrtspike.optimizing.run import Wishes, optimize
+
+    wishes = Wishes(
+        config=args.config,
+        common={**args.cfg_options, **{f'data.{key}': value for key, value in args.data.items()}},
+        plugins=args.plugins,
+        minutes=args.minutes,
+        max_loss_db=args.max_loss_db,
+        memory_gib=args.memory_gib,
+        objective=args.objective,
+        iterations=args.iterations,
+        seeds=list(dict.fromkeys(args.seeds)),
+        folder=args.work_dir or Path('work_dirs', f'optimize_{Path(args.config).stem}'),
+        full_length=args.no_cpu_overrides,
+        command=['python', 'tools/optimize.py', *sys.argv[1:]],
+    )
+    with Progress(SpinnerColumn(), TextColumn('{task.description}'), TimeElapsedColumn()) as progress:
+        task = progress.add_task('', total=None)
+        found = optimize(wishes, Path(__file__).with_name('train.py'), shown(progress, task))
+    print(markdown(found, 'en'))
+    print(f'Written to {wishes.folder}')
+
+
+def shown(progress: Any, task: Any) -> Any:
+    """Return what shows on the progress line what is being done."""
+    return lambda what: progress.update(task, description=what, refresh=True)
+
+
+def positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f'{text} is not positive')
+    return value
+
+
+if __name__ == '__main__':
+    run_tool(main)

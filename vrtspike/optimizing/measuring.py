@@ -1,0 +1,138 @@
+"""Measures a changed config against the default: rounds in turn in one process, memory in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vrtspike.config import load_config
+from vrtspike.config.difference import child_text, difference
+from vrtspike.environment import describe_environment
+from vrtspike.errors import VrtSpikeError
+from vrtspike.files import written_aside
+from vrtspike.optimizing.remedies import Overrides, value_at
+from vrtspike.optimizing.search import Trial
+from vrtspike.profiling.comparing import Shape, build, memory_in_new_process, precision_of, training_step
+from vrtspike.profiling.flops import count_restorer
+from vrtspike.profiling.paired import interleaved_ms, load_average, spread
+
+ROUNDS = 5
+
+
+class Measurer:
+    """Measures overrides of one config; every trial is kept as a file, and one that is there is not measured again.
+
+    Args:
+        path: The config.
+        load: From overrides to a loaded config.
+        shape: Clips, frames, height and width.
+        device: Where to measure.
+        objective: 'train' times forward and backward passes, 'infer' restoring.
+        folder: Of the trials: ``<name>.json``, and ``<name>.py``, the config that was measured.
+        rounds: Timed calls of each side.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        load: Callable[[Overrides], Any],
+        shape: Shape,
+        device: torch.device,
+        objective: str,
+        folder: Path,
+        rounds: int = ROUNDS,
+    ) -> None:
+        self.path, self.load, self.shape, self.device = path, load, shape, device
+        self.objective, self.folder, self.rounds = objective, folder, rounds
+        self.default = load({})
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, name: str, overrides: Overrides) -> Trial:
+        """Return the trial of some overrides against the default."""
+        key = {'overrides': overrides, 'shape': list(self.shape), 'objective': self.objective, 'rounds': self.rounds}
+        file = self.folder / f'{name}.json'
+        kept = json.loads(file.read_text(encoding='utf-8')) if file.is_file() else {}
+        if all(kept.get(item) == value for item, value in key.items()):
+            return kept
+        trial = {'name': name, **key, **self._measured(name, overrides), **describe_environment(self.device)}
+        with written_aside(file) as aside:
+            aside.write_text(json.dumps(trial, indent=2) + '\n', encoding='utf-8')
+        return trial
+
+    def _measured(self, name: str, overrides: Overrides) -> dict[str, Any]:
+        try:
+            config = self.load(overrides)
+            self._write_config(name, config)
+            before = load_average()
+            calls = {side: self._call(each) for side, each in (('default', self.default), ('changed', config))}
+            times = interleaved_ms(calls, self.rounds, self.device)
+            del calls
+            gmacs = [count_restorer(build(each), self.shape[1:]).total.macs / 1e9 for each in (self.default, config)]
+            memory = memory_in_new_process(config, self.shape, self.device) if self.objective == 'train' else None
+        except (VrtSpikeError, RuntimeError, NotImplementedError) as error:
+            return {'failure': str(error).strip().splitlines()[0]}
+        savings = [1 - b / a for a, b in zip(times['default'], times['changed'], strict=True)]
+        return {
+            'saving': statistics.median(savings), 'interval': [min(savings), max(savings)],
+            'ms_per_sample': spread(times['changed'])['median'] / self.shape[0],
+            'default_ms_per_sample': spread(times['default'])['median'] / self.shape[0],
+            'times_ms': times, 'gmacs': gmacs[1], 'predicted_saving': 1 - gmacs[1] / gmacs[0],
+            'peak_memory_mib': memory, 'load_average': [before, load_average()],
+        }  # fmt: skip
+
+    def _write_config(self, name: str, config: Any) -> None:
+        """Write the measured config as its difference, for whoever wants to run it again."""
+        write_child(self.folder / f'{name}.py', self.path, self.default, config, f'Trial {name}.')
+
+    def _call(self, config: Any) -> Callable[[], None]:
+        if self.objective == 'train':
+            return training_step(config, self.shape, self.device)
+        return restoring_step(config, self.shape, self.device)
+
+
+def write_child(path: Path, base: str, default: Any, config: Any, heading: str) -> dict[str, Any]:
+    """Write ``config`` as its difference from ``default``, inheriting the file ``base``; return the difference."""
+    nodes = difference(default._cfg_dict.to_dict(), config._cfg_dict.to_dict())
+    relative = os.path.relpath(Path(base).resolve(), path.parent.resolve())
+    with written_aside(path) as aside:
+        aside.write_text(child_text(relative, nodes, heading), encoding='utf-8')
+    return nodes
+
+
+def restoring_step(config: Any, shape: Shape, device: torch.device) -> Callable[[], None]:
+    """Return a function that restores one random clip."""
+    model = build(config).to(device).eval()
+    precision = precision_of(config, device)
+    batch, frames, height, width = shape
+    inputs = {'blur': torch.rand(batch, frames, 3, height, width, device=device)}
+    if model.uses_spikes:
+        size = (batch, frames, model.spike_encoder.bins, height // 2, width // 2)
+        inputs['spikes'] = torch.rand(size, device=device)
+
+    def step() -> None:
+        with torch.inference_mode(), precision():
+            model(**inputs, mode='tensor')
+
+    return step
+
+
+def shape_of(config: Any) -> Shape:
+    """Return clips, frames, height and width of the batches that a config trains on."""
+    loader = config.train_dataloader
+    size = next(step['size'] for step in loader.dataset.pipeline if 'Crop' in step['type'])
+    height, width = (size, size) if isinstance(size, int) else size
+    frames = loader.dataset.get('clip_len') or value_at(config, 'data.frames') or 5
+    return loader.get('batch_size', 1), frames, height, width
+
+
+def loader_of(path: str, common: Overrides, plugins: list[str], cpu: bool) -> Callable[[Overrides], Any]:
+    """Return what loads a config with ``common`` overrides and further ones."""
+    return lambda overrides: load_config(
+        path, overrides={**common, **overrides}, plugins=plugins, cpu_overrides=cpu
+    )  # fmt: skip

@@ -1,0 +1,49 @@
+"""The instrument's view of the default config: a short training, and where its time went."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vrtspike.ablation.runs import Run, train, write_config
+from vrtspike.ablation.variants import Variant
+from vrtspike.analysis.readers.reading import read_logs
+from vrtspike.analysis.report import build_report
+from vrtspike.errors import ConfigError
+
+ITERATIONS = 16
+"""Enough for an interval of a stage's share."""
+
+
+def profile(config: Any, folder: Path, train_tool: Path) -> dict[str, Any]:
+    """Return the analysis of a short training with every iteration sampled; one that is finished is not repeated.
+
+    Raises:
+        ConfigError: The config does not train.
+    """
+    config = config.copy()
+    hooks = [hook for hook in config.get('custom_hooks') or () if hook.type in ('FreezeHook', 'FlopsHook')]
+    if not any(hook.type == 'FlopsHook' for hook in hooks):
+        hooks.append({'type': 'FlopsHook'})
+    config.custom_hooks = [
+        *hooks,
+        {'type': 'TrainingReportHook'},
+        {'type': 'StageCostHook', 'interval': 1, 'warmup': 2},
+    ]
+    config.train_cfg = {**config.train_cfg, 'max_iters': ITERATIONS + 2}
+    config.val_cfg = config.val_dataloader = config.val_evaluator = None
+    config.default_hooks.checkpoint.save_best = None
+    for i, scheduler in enumerate(config.get('param_scheduler') or ()):
+        if scheduler.get('begin', 0) >= ITERATIONS or (scheduler.get('end') or 0) > ITERATIONS:
+            config.param_scheduler[i] = {'type': 'ConstantLR', 'by_epoch': False, 'factor': 1.0}
+    run = Run(Variant('profile'), 0, folder)
+    write_config(config, run.config)
+    failure = '' if run.report.is_file() else train(run, train_tool)
+    if failure:
+        raise ConfigError(f'the default config does not train: {failure}; see {run.work_dir / "train.log"}')
+    return build_report(read_logs([run.work_dir / 'stage_costs.jsonl']))
+
+
+def shares_of(report: dict[str, Any]) -> dict[str, float]:
+    """Return the share of the iteration by stage."""
+    return {entry['stage']: entry['share'] for entry in report['bottlenecks']}

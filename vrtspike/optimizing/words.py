@@ -1,0 +1,75 @@
+"""The report's words in both of its languages."""
+
+# ruff: noqa: E501 - a text and its translation stand side by side
+from __future__ import annotations
+
+WORDS: dict[str, tuple[str, str]] = {
+    'title': ('Performance guide of {config}, measured', '{config} 的性能指南（实测）'),
+    'summary': ('Summary', '摘要'),
+    'what': ('Objective: {objective}. Device: {device}. Clips {shape} (clips, frames, height, width). torch {torch}.',
+             '目标：{objective}。设备：{device}。输入 {shape}（片段数、帧数、高、宽）。torch {torch}。'),
+    'cpu': ("The config's cpu_overrides set crop and batch here; the network is the full one.",
+            '此处的裁剪与批大小来自配置的 cpu_overrides；网络仍是完整的。'),
+    'best': ('The optimised config takes {ms:.1f} ms per sample where the default takes {default:.1f}: '
+             '{saving:+.0%} saved ({low:+.0%} to {high:+.0%} over the rounds).',
+             '优化后的配置每个样本 {ms:.1f} 毫秒，默认配置 {default:.1f} 毫秒：节省 {saving:+.0%}'
+             '（各轮 {low:+.0%} 至 {high:+.0%}）。'),
+    'nothing_found': ('No remedy saved time: keep the default config.', '没有任何措施节省时间：请保留默认配置。'),
+    'published': ("The published code's path (plain operators, float32) takes {ms:.1f} ms per sample, the default "
+                  '{saving:+.0%} of its time less.',
+                  '已发表代码的计算路径（普通算子、float32）每个样本 {ms:.1f} 毫秒，默认配置比它少 {saving:+.0%}。'),
+    'promise': ("The guide's combined plan promised 70 % off the iteration: {verdict}",
+                '原指南的组合方案承诺每次迭代减少 70%：{verdict}'),
+    'promise_met': ('reached ({saving:.0%}).', '已达到（{saving:.0%}）。'),
+    'promise_missed': ('not reached; {saving:.0%} is how near it came, with what loses no more than {loss} dB and was '
+                       'measured to.', '未达到；在损失不超过 {loss} dB 且经实测的措施中，最接近的是 {saving:.0%}。'),
+    'quality_known': ('Quality: {iterations} iterations, seeds {seeds}; the reference gained {gain:+.2f} dB over the '
+                      'blurred input.', '质量：{iterations} 次迭代，种子 {seeds}；参考网络比模糊输入提升 {gain:+.2f} dB。'),
+    'quality_unknown': ('Quality was not measured: {why}. Remedies that change the network are therefore listed with '
+                        'their speed and not taken.', '未测量质量：{why}。因此改变网络的措施只列出速度，不予采用。'),
+    'no_time': ('the time did not suffice for a training', '时间不足以完成一次训练'),
+    'no_changes': ('no remedy that changes the network saved time', '没有改变网络的措施节省了时间'),
+    'bottlenecks': ('Bottlenecks', '瓶颈'),
+    'stage': ('stage', '阶段'), 'share': ('share of the iteration', '占迭代比例'), 'interval': ('95 % interval', '95% 区间'),
+    'roofline_share': ('of the roofline', '达到屋顶线'), 'bound_by': ('bound by', '受限于'),
+    'remedies': ('Remedies, each alone', '各项措施（单独）'),
+    'remedy': ('remedy', '措施'), 'kind': ('kind', '类别'), 'ms': ('ms per sample', '毫秒/样本'),
+    'saved': ('time saved', '节省时间'), 'range': ('over the rounds', '各轮范围'),
+    'predicted': ('MACs predict', 'MAC 预测'), 'memory': ('peak MiB', '峰值 MiB'), 'db': ('dB [95 %]', 'dB [95%]'),
+    'verdict': ('verdict', '结论'),
+    'exact': ('same function', '同一函数'), 'precision': ('fewer bits', '较低精度'), 'changes': ('another network', '另一网络'),
+    'not_measured': ('not measured', '未测量'), 'not informative': ('not informative', '无法判断'),
+    'better': ('better', '更好'), 'worse': ('worse', '更差'), 'no difference seen': ('no difference seen', '未见差异'),
+    'together': ('Together', '组合'),
+    'added': ('added', '加入'), 'kept': ('kept', '保留'), 'yes': ('yes', '是'), 'no': ('no', '否'),
+    'in_all': ('saved in all', '累计节省'),
+    'interaction': ('against independent', '相对独立假设'),
+    'interaction_note': ('The last column is the time measured over the time that the single factors multiply to: above '
+                         '1 remedies get in each other\'s way.',
+                         '最后一列是实测时间与各单项系数之积所得时间之比：大于 1 说明措施相互妨碍。'),
+    'front': ('Quality against time and memory', '质量与时间、内存'),
+    'front_note': ('On the front (nothing is faster and needs less memory and loses less): {names}.',
+                   '位于前沿（没有更快、更省内存且损失更小者）：{names}。'),
+    'did_nothing': ('What did nothing', '没有效果的措施'),
+    'nothing_row': ('{name}: {saving:+.1%} ({low:+.1%} to {high:+.1%}).', '{name}：{saving:+.1%}（{low:+.1%} 至 {high:+.1%}）。'),
+    'not_tried': ('What was not tried', '未尝试的措施'),
+    'failed': ('failed', '失败'),
+    'checklist': ('Checklist', '检查清单'),
+    'check_default': ('Train the optimised config: `python tools/train.py {path}`', '用优化后的配置训练：`python tools/train.py {path}`'),
+    'check_quality': ('Compare its quality at full length: `python tools/test.py {path} CHECKPOINT`',
+                      '在完整训练后比较质量：`python tools/test.py {path} CHECKPOINT`'),
+    'check_stages': ('Look again where the time goes: `python tools/analyze_logs.py RUN`',
+                     '再次查看时间去向：`python tools/analyze_logs.py RUN`'),
+    'reproduce': ('Reproduce', '复现'),
+    'reproduce_note': ('Every trial has its config and its record in `trials/`; a row again:',
+                       '每次试验的配置与记录都在 `trials/` 中；重测一行：'),
+    'output': ('The optimised config', '优化后的配置'),
+    'train': ('training step', '训练步'), 'infer': ('restoring', '复原'),
+}  # fmt: skip
+
+LANGUAGES = ('en', 'zh')
+
+
+def word(key: str, language: str, **values: object) -> str:
+    """Return a text in a language, with its values."""
+    return WORDS[key][LANGUAGES.index(language)].format(**values)
