@@ -17,9 +17,9 @@ VRT_PARAMETERS = {
     'vrt_spike_amp': 15_086_499,
     'vrt_spike_opt': 14_657_109,
     'vrt_spike_fast': 13_987_299,
-    'vrt_spike_combined': 13_987_299,
 }
 SPIKE_SIDE_PARAMETERS = 5_411_712
+FULL_RESOLUTION_FUSION_PARAMETERS = 74_784 + 74_976
 STUDENT_DEPTHS = [4, 4, 4, 4, 2, 2, 2, 2]
 STUDENT_PARAMETERS = 11_607_939
 LITE_PARAMETERS = 744_773
@@ -101,6 +101,13 @@ def test_parameter_counts(name, parameters):
     assert count(model) - count(model.backbone) == SPIKE_SIDE_PARAMETERS
 
 
+def test_the_combined_plan_is_the_aggressive_one_without_fusion_at_full_resolution():
+    combined, fast = build('vrt_spike_combined'), build('vrt_spike_fast')
+    assert count(combined.backbone) == count(fast.backbone)
+    assert count(fast) - count(combined) == FULL_RESOLUTION_FUSION_PARAMETERS
+    assert set(fast.cost_stages()) - set(combined.cost_stages()) == {'fuse1'}
+
+
 def test_parameters_of_the_half_depth_student():
     model = build('vrt_spike_baseline', **{'model.backbone.depths': STUDENT_DEPTHS})
     assert count(model.backbone) == STUDENT_PARAMETERS
@@ -120,7 +127,9 @@ def test_the_tiny_network_has_every_part_of_the_baseline():
     assert count(tiny) - count(tiny.backbone.spynet) < 2_000_000
 
 
-@pytest.mark.parametrize('name', ['vrt_spike_opt', 'vrt_spike_fast', 'vrt_spike_amp', 'vrt_spike_v0'])
+@pytest.mark.parametrize(
+    'name', ['vrt_spike_opt', 'vrt_spike_fast', 'vrt_spike_amp', 'vrt_spike_v0', 'vrt_spike_combined']
+)
 def test_a_child_is_its_difference_from_the_baseline(name):
     lines = (CONFIGS / f'{name}.py').read_text().split('"""')[-1].strip().splitlines()
     assert len(lines) <= 10
