@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -49,9 +50,23 @@ def test_the_site_builds_without_a_warning(tmp_path):
     for name in ('vrtspike.ops.window_attention.window_attention', 'vrtspike.models.restorer.SpikeRestorer'):
         assert f'id="{name}"' in api
     text = (tmp_path / 'concepts.html').read_text(encoding='utf-8')
-    assert 'href="checkout/plugins/README.html"' in text
+    assert 'href="checkout/plugins/index.html"' in text  # MkDocs calls a README so
     assert 'src="images/dataflow.svg"' in text
     assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="https?://', text)  # nothing comes from elsewhere
+    assert broken_links(tmp_path) == []
+
+
+def broken_links(site):
+    """Return page and target of every link and picture that leads to no file of the site."""
+    found = []
+    for page in site.rglob('*.html'):
+        if page.name == '404.html':  # its links are those of a server
+            continue
+        for target in re.findall(r'(?:href|src)="([^"#?:]+)[^":]*"', page.read_text(encoding='utf-8')):
+            path = page.parent / unquote(target)
+            if not (path.is_file() or (path / 'index.html').is_file()):
+                found.append((page.relative_to(site).as_posix(), target))
+    return found
 
 
 @pytest.fixture
@@ -71,8 +86,8 @@ def checkout(tmp_path):
 def test_pages_outside_come_along_with_what_they_link_to(checkout):
     done = build(checkout / 'docs/site/mkdocs.yml', checkout / 'site')
     assert done.returncode == 0, done.stderr
-    assert 'href="checkout/plugins/README.html#use"' in (checkout / 'site/index.html').read_text()
-    page = (checkout / 'site/checkout/plugins/README.html').read_text()
+    assert 'href="checkout/plugins/index.html#use"' in (checkout / 'site/index.html').read_text()
+    page = (checkout / 'site/checkout/plugins/index.html').read_text()
     assert 'href="../../index.html#first"' in page
     assert 'href="code.py"' in page
     assert (checkout / 'site/checkout/plugins/code.py').is_file()
