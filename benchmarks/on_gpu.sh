@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Measures on one GPU what no CPU can: the tests marked gpu, then the rows of docs/speed.md, each into a record.
+#
+#   benchmarks/on_gpu.sh OUT [UPSTREAM]
+#
+# OUT is a folder for the records and logs, UPSTREAM a clone of JingyunLiang/VRT; without it the rows against the
+# published code are left out. A step that fails is named at the end and the others go on. PYTHON names another
+# interpreter. About 20 minutes.
+set -uo pipefail
+
+if [[ $# -lt 1 ]]; then
+  sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+  exit 2
+fi
+out=$1 upstream=${2:-} python=${PYTHON:-python3} failed=()
+mkdir -p "$out"
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# step NAME SECONDS COMMAND...
+step() {
+  local name=$1 limit=$2
+  shift 2
+  echo "== $name"
+  timeout "$limit" "$@" > "$out/$name.log" 2>&1 || { failed+=("$name"); tail -n 5 "$out/$name.log"; }
+}
+
+baseline=configs/vrt_spike_baseline.py
+guide=($baseline configs/vrt_spike_opt.py configs/vrt_spike_fast.py configs/vrt_spike_amp.py)
+step tests 420 "$python" -m pytest -q -n0 -m gpu tests
+for attention in sdpa flash; do
+  step "amp_$attention" 180 "$python" tools/benchmark.py configs/vrt_spike_amp.py --shape 1 5 256 256 \
+    --cfg-options "model.backbone.attn_type=$attention" --json "$out/amp_$attention.json"
+done
+step guide 300 "$python" tools/benchmark.py "${guide[@]}" --shape 1 5 256 256 --json "$out/guide.json"
+step growth 180 "$python" benchmarks/growth.py --sizes 64 128 256 512 --frames 2 6 12 24 --json "$out/growth.json"
+step overhead 120 "$python" benchmarks/stage_cost_overhead.py --json "$out/overhead.json"
+step overflow 120 "$python" benchmarks/amp_overflow.py --out "$out/amp_overflow.json"
+if [[ -n $upstream ]]; then
+  step vs_upstream 420 "$python" benchmarks/vs_upstream.py --upstream "$upstream" --sizes 256 --frames 5 \
+    --json "$out/vs_upstream.json"
+fi
+if ((${#failed[@]})); then
+  echo "failed: ${failed[*]}; the logs are in $out" >&2
+  exit 1
+fi
