@@ -25,13 +25,17 @@ step() {
 }
 
 baseline=configs/vrt_spike_baseline.py
-guide=($baseline configs/vrt_spike_opt.py configs/vrt_spike_fast.py configs/vrt_spike_amp.py)
+changes=benchmarks/guide  # what docs/guide.md is made of, see benchmarks/guide/claims.yaml
+eight=($baseline configs/vrt_spike_{opt,fast,amp,combined}.py
+  $changes/{window_6,stage8_depth_4,stage2_depth_6,larger_chunks,no_stage1_fusion,plain_attention}.py)
+v0=(configs/vrt_spike_v0.py $changes/v0_{conservative,aggressive,amp,combined}.py $baseline)
 step tests 420 "$python" -m pytest -q -n0 -m gpu tests
 for attention in sdpa flash; do
   step "amp_$attention" 180 "$python" tools/benchmark.py configs/vrt_spike_amp.py --shape 1 5 256 256 \
     --cfg-options "model.backbone.attn_type=$attention" --json "$out/amp_$attention.json"
 done
-step guide 300 "$python" tools/benchmark.py "${guide[@]}" --shape 1 5 256 256 --json "$out/guide.json"
+step guide_eight 400 "$python" tools/benchmark.py "${eight[@]}" --shape 1 5 256 256 --stages --json "$out/cuda_eight.json"
+step guide_v0 300 "$python" tools/benchmark.py "${v0[@]}" --shape 1 5 256 256 --stages --json "$out/cuda_v0.json"
 step growth 180 "$python" benchmarks/growth.py --sizes 64 128 256 512 --frames 2 6 12 24 --json "$out/growth.json"
 step overhead 120 "$python" benchmarks/stage_cost_overhead.py --json "$out/overhead.json"
 step overflow 120 "$python" benchmarks/amp_overflow.py --out "$out/amp_overflow.json"
