@@ -57,21 +57,26 @@ def main() -> None:
 
 
 def read_records(root: Path, networks: dict[str, dict[str, str]]) -> dict[str, dict[str, Measurements]]:
-    """Return what was measured, by device and network; without any record one device, named '', has nothing."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    """Return what was measured, by device and network; without any record of speed one device, named '', has none.
+
+    Quality is that of a network, wherever it was trained.
+    """
+    speed: dict[str, dict[str, Node]] = {}
+    quality: dict[str, Node] = {}
     for path in sorted((root / 'benchmarks/records/guide').glob('*.json')):
         record = json.loads(path.read_text(encoding='utf-8'))
-        kind, config = ('quality', record['config']) if 'variants' in record else ('speed', record['rows'][0]['config'])
+        is_quality = 'variants' in record
+        config = record['config'] if is_quality else record['rows'][0]['config']
         network = next((name for name, plans in networks.items() if plans['baseline'] == config), None)
         if network is None:
             sys.exit(f'{path}: its first config is {config}, expected the baseline of a network in claims.yaml')
-        of_network = found.setdefault(device_name(record['device']), {}).setdefault(network, {})
-        if kind in of_network:
-            sys.exit(f'{path}: the second record of {kind} of {network} on the same device; keep one')
-        of_network[kind] = record
+        records = quality if is_quality else speed.setdefault(device_name(record['device']), {})
+        if network in records:
+            sys.exit(f'{path}: the second record of its kind of {network} on the same device; keep one')
+        records[network] = record
     return {
-        device: {name: Measurements(plans, **records.get(name, {})) for name, plans in networks.items()}
-        for device, records in (found or {'': {}}).items()
+        device: {name: Measurements(plans, records.get(name), quality.get(name)) for name, plans in networks.items()}
+        for device, records in (speed or {'': {}}).items()
     }
 
 
@@ -90,10 +95,12 @@ def fill(template: str, guide: Node, measured: dict[str, dict[str, Measurements]
             for network in guide['networks']
         ),
         'shares': '\n\n'.join(
-            table(words['shares'], share_rows(guide, networks['v0'], words), 2) for networks in measured.values()
+            headed(device, table(words['shares'], share_rows(guide, networks['v0'], words), 2))
+            for device, networks in measured.items()
         ),
         'claims': '\n\n'.join(
-            table(words['claims'], claim_rows(guide, networks, words, language), 2) for networks in measured.values()
+            headed(device, table(words['claims'], claim_rows(guide, networks, words, language), 2))
+            for device, networks in measured.items()
         ),
         'commands': commands(measured),
     }
@@ -103,6 +110,10 @@ def fill(template: str, guide: Node, measured: dict[str, dict[str, Measurements]
             sys.exit(f'the {language} template needs {place} once, to say where the text goes')
         template = template.replace(place, text)
     return template
+
+
+def headed(device: str, text: str) -> str:
+    return f'{device}:\n\n{text}' if device else text
 
 
 def summary(guide: Node, networks: dict[str, Measurements], words: Node, device: str) -> str:
