@@ -31,7 +31,7 @@ def main() -> None:
     from vrtspike.config import load_config
     from vrtspike.environment import describe_environment
     from vrtspike.files import written_aside
-    from vrtspike.profiling.comparing import TrainingStep, memory_in_new_process
+    from vrtspike.profiling.comparing import memory_in_new_process, training_step
     from vrtspike.profiling.paired import interleaved_ms, load_average
 
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
@@ -42,7 +42,7 @@ def main() -> None:
     }
     record = {'kind': 'growth', **describe_environment(device), 'config': args.config, 'rows': []}
     for name, shapes in series.items():
-        times = interleaved_ms({s: TrainingStep(config, s, device) for s in shapes}, args.rounds, device)
+        times = interleaved_ms({s: training_step(config, s, device) for s in shapes}, args.rounds, device)
         points = [
             {'shape': shape, 'step_ms': min(times[shape]), 'times_ms': times[shape],
              'peak_memory_mib': memory_in_new_process(config, shape, device)}

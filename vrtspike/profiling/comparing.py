@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vrtspike.errors import ConfigError
 from vrtspike.profiling.flops import count_restorer
@@ -47,7 +48,7 @@ def compare_configs(
         :func:`divided_times` gives where stages were asked for.
     """
     before = load_average()
-    steps = {name: TrainingStep(config, shape, device) for name, config in configs.items()}
+    steps = {name: training_step(config, shape, device) for name, config in configs.items()}
     if stages:
         steps = {name: DividedStep(step) for name, step in steps.items()}
     times = interleaved_ms(steps, rounds, device)
@@ -75,32 +76,39 @@ def build(config: Any) -> nn.Module:
     return MODELS.build(config.model)
 
 
+@dataclass
 class TrainingStep:
-    """One forward and backward pass of a config's model, in the config's precision; a call runs it.
+    """One forward and backward pass of a model on the same clips every time; a call runs it.
 
     Args:
-        config: A loaded config.
-        shape: Clip (B, T, H, W); its values are random, the same for every config.
-        device: Where to compute.
+        model: The restorer, in training mode.
+        inputs: What it takes.
+        precision: The context it computes in.
     """
 
-    def __init__(self, config: Any, shape: Shape, device: torch.device) -> None:
-        self.model = build(config).to(device).train()
-        self.precision = precision_of(config, device)
-        batch, frames, height, width = shape
-        generator = torch.Generator().manual_seed(0)
-        blur, sharp = (torch.rand(batch, frames, 3, height, width, generator=generator).to(device) for _ in range(2))
-        self.inputs = {'blur': blur, 'sharp': sharp}
-        if self.model.uses_spikes:
-            bins = self.model.spike_encoder.bins
-            spikes = torch.rand(batch, frames, bins, height // 2, width // 2, generator=generator)
-            self.inputs['spikes'] = spikes.to(device)
+    model: nn.Module
+    inputs: dict[str, Tensor]
+    precision: Callable[[], Any]
 
     def __call__(self) -> None:
         self.model.zero_grad(set_to_none=True)
         with self.precision():
             loss = self.model(**self.inputs, mode='loss')['loss']
         loss.backward()
+
+
+def training_step(config: Any, shape: Shape, device: torch.device) -> TrainingStep:
+    """Return the training step of a config's model, in the config's precision, on random clips that all configs share."""
+    model = build(config).to(device).train()
+    batch, frames, height, width = shape
+    generator = torch.Generator().manual_seed(0)
+    blur, sharp = (torch.rand(batch, frames, 3, height, width, generator=generator).to(device) for _ in range(2))
+    inputs = {'blur': blur, 'sharp': sharp}
+    if model.uses_spikes:
+        bins = model.spike_encoder.bins
+        spikes = torch.rand(batch, frames, bins, height // 2, width // 2, generator=generator)
+        inputs['spikes'] = spikes.to(device)
+    return TrainingStep(model, inputs, precision_of(config, device))
 
 
 class DividedStep:
@@ -179,5 +187,5 @@ def memory_in_new_process(config: Any, shape: Shape, device: torch.device) -> fl
 
 def step_memory(config: Any, shape: Shape, device: str) -> float | None:
     """Return this process's peak memory after one training step."""
-    TrainingStep(config, shape, torch.device(device))()
+    training_step(config, shape, torch.device(device))()
     return peak_memory_mib()
