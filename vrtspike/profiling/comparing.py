@@ -98,7 +98,7 @@ class TrainingStep:
 
 
 def training_step(config: Any, shape: Shape, device: torch.device) -> TrainingStep:
-    """Return the training step of a config's model, in the config's precision, on random clips that all configs share."""
+    """Return the training step of a config's model, in its precision, on random clips that all configs share."""
     model = build(config).to(device).train()
     batch, frames, height, width = shape
     generator = torch.Generator().manual_seed(0)
