@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from guide_verdicts import UNMEASURED, Finding, Measurements, judge
+from guide_verdicts import UNMEASURED, Finding, Measurements, judge, padding
 from results_table import device as device_name
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -152,15 +152,6 @@ def made_with(record: dict[str, Any] | None, words: Node) -> str:
         padding=', '.join(f'{padding(side, window):.0%}' for window in (8, 7, 6)),
         padding_256=', '.join(f'{padding(256, window):.0%}' for window in (8, 7, 6)),
     )
-
-
-def padding(side: int, window: int) -> float:
-    """Return by how much whole windows enlarge a square map.
-
-    >>> padding(16, 6)
-    0.265625
-    """
-    return (-(-side // window) * window / side) ** 2 - 1
 
 
 def plan_row(guide: Node, name: str, measured: Measurements, words: Node, language: str) -> list[str]:

@@ -16,6 +16,8 @@ SHARE_TOLERANCE = 0.25
 """How far a measured share may be from the claimed one, relative to it."""
 MOST_SCATTER = 0.2
 """How far savings of different rounds may lie apart and still decide: beyond, the machine was too busy."""
+MOST_PADDING = 0.05
+"""How much a plan's windows may enlarge the maps that were measured: beyond, the size decides and not the plan."""
 LEAST_MEMORY_SAVING = 0.01
 """What counts as lower memory: less than this comes and goes between processes."""
 
@@ -105,17 +107,27 @@ def judge(claim: dict[str, Any], measured: Measurements) -> Finding:
 def saving(claim: dict[str, Any], measured: Measurements) -> Finding:
     """Holds where the median round saves what was promised, in part where every round saves something.
 
-    Undecided where the rounds scatter too much.
+    Undecided where the rounds scatter too much, or the plan's windows pad the maps too much.
     """
     if claim.get('larger_than', 0) >= (measured.speed or {}).get('shape', [0])[-1]:
         return NOTHING  # what the claim is about changes nothing on clips so small
     values = measured.savings(claim['plan'], claim.get('reference', 'baseline'), claim.get('of'))
     if not values:
         return NOTHING
-    if max(values) - min(values) > MOST_SCATTER:
+    padded = padding(measured.speed['shape'][-1], claim['window']) if 'window' in claim else 0.0
+    if max(values) - min(values) > MOST_SCATTER or padded > MOST_PADDING:
         return Finding(UNMEASURED, values)
     promised = statistics.median(values) >= claim['expected'][0]
     return Finding(HOLDS if promised else IN_PART if min(values) > 0 else FAILS, values)
+
+
+def padding(side: int, window: int) -> float:
+    """Return by how much whole windows enlarge a square map.
+
+    >>> padding(16, 6)
+    0.265625
+    """
+    return (-(-side // window) * window / side) ** 2 - 1
 
 
 def share(claim: dict[str, Any], measured: Measurements) -> Finding:

@@ -96,6 +96,8 @@ def test_a_saving_is_of_some_stages_or_parts_where_the_claim_says_so(verdicts):
 def test_a_change_without_effect_on_clips_so_small_is_not_measured(verdicts):
     assert saved(verdicts, [50.0], larger_than=64).verdict == 'not measured'
     assert saved(verdicts, [50.0], larger_than=23).verdict == 'holds'
+    assert saved(verdicts, [50.0], window=7).verdict == 'not measured'  # 24 is padded to 28
+    assert saved(verdicts, [50.0], window=6).verdict == 'holds'
 
 
 @pytest.mark.parametrize(
