@@ -194,8 +194,9 @@ def commands(found: dict[str, Any]) -> str:
     shape = ' '.join(map(str, found['shape']))
     again = [shlex.join(found['command'])]
     if found['objective'] == 'train':
+        compare = f'python tools/benchmark.py {found["config_path"]} {found["folder"]}/trials'
         again += [
-            f'python tools/benchmark.py {found["config_path"]} {found["folder"]}/trials/{trial["name"]}.py --shape {shape}'
+            f'{compare}/{trial["name"]}.py --shape {shape}'
             for trial in [*found['trials'], *found['steps']]
             if 'saving' in trial
         ]

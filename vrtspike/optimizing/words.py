@@ -1,5 +1,6 @@
 """The report's words in both of its languages."""
 
+# ruff: noqa: E501 - a text and its translation stand side by side
 from __future__ import annotations
 
 WORDS: dict[str, tuple[str, str]] = {
