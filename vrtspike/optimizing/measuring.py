@@ -102,7 +102,9 @@ class Measurer:
             try:
                 return pool.submit(restoring_memory, config, self.shape, str(self.device)).result()
             except BrokenProcessPool as error:
-                raise ConfigError(f'restoring {self.shape} did not come to an end, probably for want of memory') from error
+                raise ConfigError(
+                    f'restoring {self.shape} did not come to an end, probably for want of memory'
+                ) from error
 
     def _call(self, config: Any) -> Callable[[], None]:
         if self.objective == 'train':
@@ -144,6 +146,4 @@ def shape_of(config: Any) -> Shape:
 
 def loader_of(path: str, common: Overrides, plugins: list[str], cpu: bool) -> Callable[[Overrides], Any]:
     """Return what loads a config with ``common`` overrides and further ones."""
-    return lambda overrides: load_config(
-        path, overrides={**common, **overrides}, plugins=plugins, cpu_overrides=cpu
-    )
+    return lambda overrides: load_config(path, overrides={**common, **overrides}, plugins=plugins, cpu_overrides=cpu)
