@@ -28,6 +28,7 @@ class Remedy:
         overrides: Dotted keys and values.
         stages: Pattern of the stages that it can make cheaper; their share bounds what it can save.
         missing: Why it cannot be tried here, by its name among the report's words; empty where it can.
+        costly: Whether it takes minutes to measure: it is tried last.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Remedy:
     overrides: Overrides = field(default_factory=dict)
     stages: str = '.*'
     missing: str = ''
+    costly: bool = False
 
     def most(self, shares: Mapping[str, float]) -> float:
         """Return the share of the iteration that it can save at most."""
@@ -82,9 +84,10 @@ def exact_of_vrt(config: Any, device: torch.device, objective: str) -> Iterable[
             overrides = {'model.backbone.checkpointing': policy}
             yield Remedy(f'checkpointing_{policy}', EXACT, overrides, attention, already(config, policy))
     compiler = '' if device.type == 'cuda' or shutil.which('g++') else 'no_compiler'
-    yield Remedy('compile', EXACT, {'model.backbone.compile_mode': 'default'}, attention, compiler)
+    yield Remedy('compile', EXACT, {'model.backbone.compile_mode': 'default'}, attention, compiler, costly=True)
     graphs = '' if device.type == 'cuda' else 'no_graphs'
-    yield Remedy('cuda_graphs', EXACT, {'model.backbone.compile_mode': 'reduce-overhead'}, attention, graphs)
+    captured = {'model.backbone.compile_mode': 'reduce-overhead'}
+    yield Remedy('cuda_graphs', EXACT, captured, attention, graphs, costly=True)
 
 
 def already(config: Any, policy: str) -> str:

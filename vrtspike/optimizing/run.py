@@ -129,7 +129,8 @@ def choose(trials: list[Trial], measure: Measure, quality: Quality, wishes: Wish
 
     changed = winners(trials, lambda trial: changes_network(trial) and allowed(trial))[:QUALITY_TRIALS]
     known = quality(changed, reserve=1) if changed else {}
-    no_quality = quality.missing if changed else 'no_changes'
+    tried_any = any(changes_network(trial) and 'saving' in trial for trial in trials)
+    no_quality = quality.missing if changed else 'no_changes' if tried_any else 'none_tried'
     trials = [{**trial, 'difference_db': known.get(trial['name'])} for trial in trials]
     taken = winners(trials, lambda trial: allowed(trial) and (
         not changes_network(trial) or affordable(trial['difference_db'], wishes.max_loss_db)))  # fmt: skip

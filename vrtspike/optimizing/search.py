@@ -25,12 +25,12 @@ Measure = Callable[[str, Overrides], Trial]
 def try_singly(
     remedies: Sequence[Remedy], shares: Mapping[str, float], measure: Measure, time_left: Callable[[], bool]
 ) -> list[Trial]:
-    """Measure every remedy alone, those that may save most first within their kind.
+    """Measure every remedy alone, those that may save most first within their kind, and the costly ones last.
 
     What cannot be tried, cannot save :data:`LEAST_SAVING`, or would begin after the time is over is listed with the
     reason in place of numbers.
     """
-    ordered = sorted(remedies, key=lambda remedy: (KINDS.index(remedy.kind), -remedy.most(shares)))
+    ordered = sorted(remedies, key=lambda remedy: (remedy.costly, KINDS.index(remedy.kind), -remedy.most(shares)))
     return [tried(remedy, shares, measure, time_left) for remedy in ordered]
 
 

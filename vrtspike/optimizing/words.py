@@ -34,6 +34,7 @@ WORDS: dict[str, tuple[str, str]] = {
     'no_gain': ('the reference gained less than 2 dB over the blurred input in that training, so no difference would count',
                 '参考网络在该训练中比模糊输入提升不足 2 dB，任何差异都不可信'),
     'no_reference': ('the training of the default failed', '默认配置的训练失败'),
+    'none_tried': ('no remedy that changes the network was measured', '没有测量任何改变网络的措施'),
     'no_changes': ('no remedy that changes the network saved time', '没有改变网络的措施节省了时间'),
     'bottlenecks': ('Bottlenecks', '瓶颈'),
     'stage': ('stage', '阶段'), 'share': ('share of the iteration', '占迭代比例'), 'interval': ('95 % interval', '95% 区间'),
