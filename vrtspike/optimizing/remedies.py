@@ -216,7 +216,7 @@ def holds(found: Any, wanted: Any) -> bool:
 
 def value_at(config: Any, key: str) -> Any:
     """Return a config's value at a dotted key, None where there is none."""
-    node: Any = config
+    node: Any = getattr(config, '_cfg_dict', config)
     for step in key.split('.'):
         if not isinstance(node, Mapping):
             return None

@@ -166,8 +166,16 @@ def remedy_table(found: Found, say: Say) -> dict[str, Any] | None:
             '' if trial['peak_memory_mib'] is None else f'{trial["peak_memory_mib"]:.0f}',
             decibels(trial, say), say(verdict_of(trial, found)),
         ])  # fmt: skip
-    keys = ('remedy', 'kind', 'ms', 'saved', 'range', 'predicted', 'of_published', 'memory', 'db', 'verdict')
+    keys = ['remedy', 'kind', 'ms', 'saved', 'range', 'predicted', 'of_published', 'memory', 'db', 'verdict']
+    if of_published(found, 0.0) is None:
+        at = keys.index('of_published')
+        keys, rows = without(keys, at), [without(row, at) for row in rows]
     return {'headings': [say(key) for key in keys], 'rows': rows} if rows else None
+
+
+def without(items: list[str], at: int) -> list[str]:
+    """Return a row without one of its columns."""
+    return items[:at] + items[at + 1 :]
 
 
 def verdict_of(trial: Trial, found: Found) -> str:
