@@ -6,12 +6,13 @@ from hypothesis import strategies as st
 from vrtspike.optimizing.pareto import dominates, front
 
 
-def point(name, ms, mib, db):
-    return dict(name=name, ms=ms, mib=mib, db=db)
+def point(name, ms, mib, db, sure=True):
+    return dict(name=name, ms=ms, mib=mib, db=db, sure=sure)
 
 
 def test_what_is_beaten_everywhere_is_not_on_the_front():
     points = [point('a', 10, 5, 0.0), point('b', 20, 6, -1.0), point('c', 20, 4, -1.0), point('unknown', 1, 1, None)]
+    points.append(point('unsure', 1, 1, 0.0, sure=False))
     assert front(points) == ['a', 'c']
 
 

@@ -103,7 +103,10 @@ def summary(found: Found, say: Say) -> list[str]:
         lines.append(say('nothing_found'))
     published = found['published']
     if published and 'saving' in published:
-        lines.append(say('published', ms=published['ms_per_sample'], saving=of_published(found, 0.0)))
+        low, high = (1 - 1 / (1 - saving) for saving in reversed(published['interval']))
+        lines.append(
+            say('published', ms=published['ms_per_sample'], saving=of_published(found, 0.0), low=low, high=high)
+        )
     saving = best['saving'] if best else 0.0
     verdict = 'promise_met' if saving >= PROMISE else 'promise_missed'
     lines.append(say('promise', verdict=say(verdict, saving=saving, loss=found['max_loss_db'])))
@@ -160,7 +163,8 @@ def remedy_table(found: Found, say: Say) -> dict[str, Any] | None:
     for trial in measured:
         published = of_published(found, trial['saving'])
         rows.append([
-            trial['name'], say(trial['kind']), f'{trial["ms_per_sample"]:.1f}', f'{trial["saving"]:+.1%}',
+            trial['name'], say(trial['kind']), f'{trial["ms_per_sample"]:.1f} ({trial["default_ms_per_sample"]:.1f})',
+            f'{trial["saving"]:+.1%}',
             '{:+.1%} / {:+.1%}'.format(*trial['interval']), f'{trial["predicted_saving"]:+.1%}',
             '' if published is None else f'{published:+.1%}',
             '' if trial['peak_memory_mib'] is None else f'{trial["peak_memory_mib"]:.0f}',
@@ -283,14 +287,18 @@ def quality_check(found: Found, best: Trial, say: Say) -> str:
 
 
 def points(found: Found) -> list[dict[str, Any]]:
-    """Return the default and every measured trial as points: ``name``, ``ms``, ``mib``, ``db`` (None: not known)."""
+    """Return the default and every measured trial as points.
+
+    Returns:
+        ``name``, ``ms``, ``mib``, ``db`` (None: not known), and whether it is ``sure`` to be faster or slower.
+    """
     best = best_of(found)
     combined = [step for step in found['steps'] if len(step['parts']) > 1]
     measured = [trial for trial in [*found['trials'], *combined] if 'saving' in trial]
     if not measured:
         return []
     default = measured[0]['default_ms_per_sample']
-    made = [{'name': 'default', 'ms': default, 'mib': found['default_memory_mib'], 'db': 0.0}]
+    made = [{'name': 'default', 'ms': default, 'mib': found['default_memory_mib'], 'db': 0.0, 'sure': True}]
     for trial in measured:
         difference = found['together_db'] if trial is best else trial.get('difference_db')
         known = difference and difference['verdict'] != NOT_INFORMATIVE
@@ -298,6 +306,7 @@ def points(found: Found) -> list[dict[str, Any]]:
             # Relative to one default, since its absolute time swings from trial to trial.
             'name': trial['name'], 'ms': default * (1 - trial['saving']), 'mib': trial['peak_memory_mib'],
             'db': 0.0 if trial['kind'] == 'exact' else difference['mean'] if known else None,
+            'sure': saves(trial) or trial['interval'][1] < 0,
         })  # fmt: skip
     return made
 

@@ -14,10 +14,11 @@ WORDS: dict[str, tuple[str, str]] = {
              '{saving:+.0%} saved ({low:+.0%} to {high:+.0%} over the rounds).',
              '优化后的配置每个样本 {ms:.1f} 毫秒，默认配置 {default:.1f} 毫秒：节省 {saving:+.0%}'
              '（各轮 {low:+.0%} 至 {high:+.0%}）。'),
-    'nothing_found': ('No remedy saved time: keep the default config.', '没有任何措施节省时间：请保留默认配置。'),
-    'published': ("The published code's path (plain operators, float32) takes {ms:.1f} ms per sample, the default "
-                  '{saving:+.0%} of its time less.',
-                  '已发表代码的计算路径（普通算子、float32）每个样本 {ms:.1f} 毫秒，默认配置比它少 {saving:+.0%}。'),
+    'nothing_found': ('Nothing that saves time may be taken: keep the default config.', '没有可采用的省时措施：请保留默认配置。'),
+    'published': ("The published code's path (plain operators, float32) takes {ms:.1f} ms per sample; the default saves "
+                  '{saving:+.0%} of that ({low:+.0%} to {high:+.0%} over the rounds).',
+                  '已发表代码的计算路径（普通算子、float32）每个样本 {ms:.1f} 毫秒；默认配置节省其中的 {saving:+.0%}'
+                  '（各轮 {low:+.0%} 至 {high:+.0%}）。'),
     'promise': ("The guide's combined plan promised 70 % off the iteration: {verdict}",
                 '原指南的组合方案承诺每次迭代减少 70%：{verdict}'),
     'promise_met': ('reached ({saving:.0%}).', '已达到（{saving:.0%}）。'),
@@ -40,7 +41,7 @@ WORDS: dict[str, tuple[str, str]] = {
     'stage': ('stage', '阶段'), 'share': ('share of the iteration', '占迭代比例'), 'interval': ('95 % interval', '95% 区间'),
     'roofline_share': ('of the roofline', '达到屋顶线'), 'bound_by': ('bound by', '受限于'),
     'remedies': ('Remedies, each alone', '各项措施（单独）'),
-    'remedy': ('remedy', '措施'), 'kind': ('kind', '类别'), 'ms': ('ms per sample', '毫秒/样本'),
+    'remedy': ('remedy', '措施'), 'kind': ('kind', '类别'), 'ms': ('ms per sample (default)', '毫秒/样本（默认）'),
     'saved': ('time saved', '节省时间'), 'range': ('over the rounds', '各轮范围'),
     'predicted': ('MACs predict', 'MAC 预测'), 'memory': ('peak MiB', '峰值 MiB'), 'db': ('dB [95 %]', 'dB [95%]'),
     'of_published': ('saved of the published path', '相对已发表路径节省'),
@@ -62,7 +63,7 @@ WORDS: dict[str, tuple[str, str]] = {
     'picture': ('Filled points have a known quality; blue ones are on the front.', '实心点的质量已知；蓝点位于前沿。'),
     'front_note': ('On the front (nothing is faster and needs less memory and loses less): {names}.',
                    '位于前沿（没有更快、更省内存且损失更小者）：{names}。'),
-    'did_nothing': ('What did nothing', '没有效果的措施'),
+    'did_nothing': ('What did nothing, or not surely', '没有效果或效果不确定的措施'),
     'nothing_row': ('{name}: {saving:+.1%} ({low:+.1%} to {high:+.1%}).', '{name}：{saving:+.1%}（{low:+.1%} 至 {high:+.1%}）。'),
     'not_tried': ('What was not tried', '未尝试的措施'),
     'skip_row': ('{name}: {why}.', '{name}：{why}。'), 'failed': ('failed: {why}', '失败：{why}'),
