@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from guide_verdicts import Finding, Measurements, judge
+from guide_verdicts import UNMEASURED, Finding, Measurements, judge
 from results_table import device as device_name
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -217,7 +217,7 @@ def claim_rows(guide: Node, networks: dict[str, Measurements], words: Node, lang
             words['short'][claim['network']],
             expected(claim, words),
             finding_text(claim, finding),
-            f'**{verdict}**' if finding.values else verdict,
+            verdict if finding.verdict == UNMEASURED else f'**{verdict}**',
         ])  # fmt: skip
     return rows
 

@@ -14,6 +14,8 @@ from typing import Any
 HOLDS, IN_PART, FAILS, UNMEASURED = 'holds', 'holds in part', 'does not hold', 'not measured'
 SHARE_TOLERANCE = 0.25
 """How far a measured share may be from the claimed one, relative to it."""
+MOST_SCATTER = 0.2
+"""How far savings of different rounds may lie apart and still decide: beyond, the machine was too busy."""
 LEAST_MEMORY_SAVING = 0.01
 """What counts as lower memory: less than this comes and goes between processes."""
 
@@ -101,12 +103,17 @@ def judge(claim: dict[str, Any], measured: Measurements) -> Finding:
 
 
 def saving(claim: dict[str, Any], measured: Measurements) -> Finding:
-    """Holds where the median round saves what was promised, in part where every round saves something."""
+    """Holds where the median round saves what was promised, in part where every round saves something.
+
+    Undecided where the rounds scatter too much.
+    """
     if claim.get('larger_than', 0) >= (measured.speed or {}).get('shape', [0])[-1]:
         return NOTHING  # what the claim is about changes nothing on clips so small
     values = measured.savings(claim['plan'], claim.get('reference', 'baseline'), claim.get('of'))
     if not values:
         return NOTHING
+    if max(values) - min(values) > MOST_SCATTER:
+        return Finding(UNMEASURED, values)
     promised = statistics.median(values) >= claim['expected'][0]
     return Finding(HOLDS if promised else IN_PART if min(values) > 0 else FAILS, values)
 
