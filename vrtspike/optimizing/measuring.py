@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 import statistics
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from vrtspike.config import load_config
-from vrtspike.config.difference import child_text, difference
 from vrtspike.environment import describe_environment
-from vrtspike.errors import VrtSpikeError
+from vrtspike.errors import ConfigError, VrtSpikeError
 from vrtspike.files import written_aside
+from vrtspike.optimizing.output_config import write_child
 from vrtspike.optimizing.remedies import Overrides, value_at
 from vrtspike.optimizing.search import Trial
 from vrtspike.profiling.comparing import Shape, build, memory_in_new_process, precision_of, training_step
 from vrtspike.profiling.flops import count_restorer
+from vrtspike.profiling.memory import peak_memory_mib
 from vrtspike.profiling.paired import interleaved_ms, load_average, spread
 
 ROUNDS = 5
@@ -51,11 +55,15 @@ class Measurer:
         self.path, self.load, self.shape, self.device = path, load, shape, device
         self.objective, self.folder, self.rounds = objective, folder, rounds
         self.default = load({})
+        environment = describe_environment(device)
+        measured = [self.default._cfg_dict.to_dict(), environment['device'], environment['versions']['torch']]
+        self.base = hashlib.sha256(json.dumps(measured, sort_keys=True, default=str).encode()).hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, name: str, overrides: Overrides) -> Trial:
         """Return the trial of some overrides against the default."""
-        key = {'overrides': overrides, 'shape': list(self.shape), 'objective': self.objective, 'rounds': self.rounds}
+        key = {'overrides': overrides, 'shape': list(self.shape), 'objective': self.objective, 'rounds': self.rounds,
+               'base': self.base}  # fmt: skip
         file = self.folder / f'{name}.json'
         kept = json.loads(file.read_text(encoding='utf-8')) if file.is_file() else {}
         if all(kept.get(item) == value for item, value in key.items()):
@@ -68,13 +76,13 @@ class Measurer:
     def _measured(self, name: str, overrides: Overrides) -> dict[str, Any]:
         try:
             config = self.load(overrides)
-            self._write_config(name, config)
+            write_child(self.folder / f'{name}.py', self.path, overrides, {}, f'Trial {name}.')
             before = load_average()
             calls = {side: self._call(each) for side, each in (('default', self.default), ('changed', config))}
             times = interleaved_ms(calls, self.rounds, self.device)
             del calls
             gmacs = [count_restorer(build(each), self.shape[1:]).total.macs / 1e9 for each in (self.default, config)]
-            memory = memory_in_new_process(config, self.shape, self.device) if self.objective == 'train' else None
+            memory = self.memory(config)
         except (VrtSpikeError, RuntimeError, NotImplementedError) as error:
             return {'failure': str(error).strip().splitlines()[0]}
         savings = [1 - b / a for a, b in zip(times['default'], times['changed'], strict=True)]
@@ -86,23 +94,22 @@ class Measurer:
             'peak_memory_mib': memory, 'load_average': [before, load_average()],
         }  # fmt: skip
 
-    def _write_config(self, name: str, config: Any) -> None:
-        """Write the measured config as its difference, for whoever wants to run it again."""
-        write_child(self.folder / f'{name}.py', self.path, self.default, config, f'Trial {name}.')
+    def memory(self, config: Any) -> float | None:
+        """Return the peak memory of one call in MiB, measured in a process of its own."""
+        if self.objective == 'train':
+            return memory_in_new_process(config, self.shape, self.device)
+        with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
+            try:
+                return pool.submit(restoring_memory, config, self.shape, str(self.device)).result()
+            except BrokenProcessPool as error:
+                raise ConfigError(
+                    f'restoring {self.shape} did not come to an end, probably for want of memory'
+                ) from error
 
     def _call(self, config: Any) -> Callable[[], None]:
         if self.objective == 'train':
             return training_step(config, self.shape, self.device)
         return restoring_step(config, self.shape, self.device)
-
-
-def write_child(path: Path, base: str, default: Any, config: Any, heading: str) -> dict[str, Any]:
-    """Write ``config`` as its difference from ``default``, inheriting the file ``base``; return the difference."""
-    nodes = difference(default._cfg_dict.to_dict(), config._cfg_dict.to_dict())
-    relative = os.path.relpath(Path(base).resolve(), path.parent.resolve())
-    with written_aside(path) as aside:
-        aside.write_text(child_text(relative, nodes, heading), encoding='utf-8')
-    return nodes
 
 
 def restoring_step(config: Any, shape: Shape, device: torch.device) -> Callable[[], None]:
@@ -122,6 +129,12 @@ def restoring_step(config: Any, shape: Shape, device: torch.device) -> Callable[
     return step
 
 
+def restoring_memory(config: Any, shape: Shape, device: str) -> float | None:
+    """Return this process's peak memory after one clip."""
+    restoring_step(config, shape, torch.device(device))()
+    return peak_memory_mib()
+
+
 def shape_of(config: Any) -> Shape:
     """Return clips, frames, height and width of the batches that a config trains on."""
     loader = config.train_dataloader
@@ -133,6 +146,4 @@ def shape_of(config: Any) -> Shape:
 
 def loader_of(path: str, common: Overrides, plugins: list[str], cpu: bool) -> Callable[[Overrides], Any]:
     """Return what loads a config with ``common`` overrides and further ones."""
-    return lambda overrides: load_config(
-        path, overrides={**common, **overrides}, plugins=plugins, cpu_overrides=cpu
-    )  # fmt: skip
+    return lambda overrides: load_config(path, overrides={**common, **overrides}, plugins=plugins, cpu_overrides=cpu)

@@ -3,58 +3,81 @@
 from __future__ import annotations
 
 import os
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vrtspike.config.difference import code
+from vrtspike.config.difference import WIDTH, code, difference
+from vrtspike.config.reading import read_config
 from vrtspike.files import written_aside
 from vrtspike.optimizing.remedies import Overrides
 from vrtspike.optimizing.search import Trial
 
+GIVEN = 'as the command line said'
 
-def write_optimized(path: Path, base: str, kept: Overrides, steps: list[Trial], heading: str) -> None:
-    """Write the config.
+
+def write_child(path: Path, base: str, overrides: Overrides, reasons: Mapping[str, str], heading: str) -> str:
+    """Write a config that inherits the file ``base`` and sets what ``overrides`` change; return its text.
 
     Args:
-        path: The file.
-        base: The user's config.
-        kept: The overrides to apply.
-        steps: Of :func:`vrtspike.optimizing.search.combine`: whose ``overrides`` came with which remedy.
+        path: The file to write.
+        base: The config that it inherits.
+        overrides: Dotted keys and values.
+        reasons: By dotted key: the comment above it.
         heading: The docstring.
     """
+    before, after = read_config(base), read_config(base)
+    after.merge_from_dict(overrides)
+    nodes = difference(before._cfg_dict.to_dict(), after._cfg_dict.to_dict())
     relative = os.path.relpath(Path(base).resolve(), path.parent.resolve())
-    lines = [f'"""{heading}"""', '', f'_base_ = {relative!r}']
-    reasons = reasons_of(steps)
-    for key, value in nested(kept).items():
-        said = dict.fromkeys(reasons[dotted] for dotted in kept if dotted.split('.')[0] == key and dotted in reasons)
-        lines += [f'# {reason}' for reason in said]
-        lines.append(f'{key} = {code(value, len(key) + 3)}')
+    text = '\n'.join([f'"""{heading}"""', '', f'_base_ = {relative!r}', *commented(nodes, reasons), ''])
     with written_aside(path) as aside:
-        aside.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+        aside.write_text(text, encoding='utf-8')
+    return text
 
 
-def reasons_of(steps: list[Trial]) -> dict[str, str]:
-    """Return by dotted key the remedy that set it and what was measured with it."""
-    reasons: dict[str, str] = {}
-    for step in steps:
-        if not step['kept']:
+def commented(nodes: Mapping[str, Any], reasons: Mapping[str, str], prefix: str = '', indent: int = 0) -> Iterator[str]:
+    """Yield the lines of ``nodes``, each value below the comments on it, and none of them twice."""
+    space, equals, comma = ' ' * indent, ('=' if prefix else ' = '), (',' if prefix else '')
+    last = None
+    for key, value in nodes.items():
+        dotted = f'{prefix}{key}'
+        if opens(value) and any(reason.startswith(f'{dotted}.') for reason in reasons):
+            yield f'{space}{key}{equals}dict('
+            yield from commented(value, reasons, f'{dotted}.', indent + 4)
+            yield f'{space}){comma}'
             continue
-        low, high = step['interval']
-        reason = f'{step["added"]}: {step["saving"]:+.0%} of the time saved in all ({low:+.0%} to {high:+.0%})'
-        if step.get('difference_db'):
-            reason += f', {step["difference_db"]["mean"]:+.2f} dB alone'
-        for key in step['overrides']:
-            reasons.setdefault(key, reason)
+        said = [reason for of, reason in reasons.items() if concerns(of, dotted)]
+        if said != last:
+            for reason in dict.fromkeys(said):
+                yield from textwrap.wrap(reason, WIDTH - indent, initial_indent=f'{space}# ',
+                                         subsequent_indent=f'{space}# ')  # fmt: skip
+        last = said
+        yield f'{space}{key}{equals}{code(value, indent + len(key) + len(equals), indent)}{comma}'
+
+
+def opens(value: Any) -> bool:
+    """Whether a node is written one key a line: a dict that is merged, with names for keys."""
+    return isinstance(value, dict) and '_delete_' not in value and all(str(key).isidentifier() for key in value)
+
+
+def concerns(of: str, dotted: str) -> bool:
+    """Whether a reason for the key ``of`` is one for the node ``dotted``: the same, or one inside the other."""
+    return of == dotted or of.startswith(f'{dotted}.') or dotted.startswith(f'{of}.')
+
+
+def reasons_of(kept: Sequence[Trial]) -> dict[str, str]:
+    """Return by dotted key what the remedy that sets it was measured to do."""
+    reasons: dict[str, str] = {}
+    for trial in kept:
+        low, high = trial['interval']
+        reason = f'{trial["name"]}: {trial["saving"]:+.0%} of the time saved alone ({low:+.0%} to {high:+.0%})'
+        found = trial.get('difference_db')
+        if found and found['mean'] is not None:
+            reason += f', {found["mean"]:+.2f} dB'
+            reason += f' [{found["low"]:+.2f}, {found["high"]:+.2f}]' if found['low'] is not None else ''
+        elif trial['kind'] == 'exact':
+            reason += ', the same function'
+        reasons |= dict.fromkeys(trial['overrides'], reason)
     return reasons
-
-
-def nested(overrides: Overrides) -> dict[str, Any]:
-    """Return dotted keys as nested dicts."""
-    root: dict[str, Any] = {}
-    for key, value in overrides.items():
-        node = root
-        *path, last = key.split('.')
-        for step in path:
-            node = node.setdefault(step, {})
-        node[last] = value
-    return root

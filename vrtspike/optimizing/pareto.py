@@ -10,8 +10,11 @@ Point = dict[str, Any]
 
 
 def front(points: list[Point]) -> list[str]:
-    """Return the names of the points of known quality that no other beats in time, memory and quality together."""
-    known = [point for point in points if point['db'] is not None]
+    """Return the names of the points that no other beats in time, memory and quality together.
+
+    Points of unknown quality, and those whose gain is not sure, beat nothing and are not on it.
+    """
+    known = [point for point in points if point['db'] is not None and point['sure']]
     return [point['name'] for point in known if not any(dominates(other, point) for other in known)]
 
 
@@ -40,7 +43,9 @@ def svg(points: list[Point]) -> str:
             if value is None:
                 continue
             axes.scatter(point['ms'], value, facecolors=filled, edgecolors=colour, zorder=3)
-            axes.annotate(point['name'], (point['ms'], value), xytext=(5, 4), textcoords='offset points', fontsize=7)
+            if point['sure']:  # the others lie close together
+                where = (point['ms'], value)
+                axes.annotate(point['name'], where, xytext=(5, 4), textcoords='offset points', fontsize=7)
     quality.set(xlabel='ms per sample', ylabel='dB against the default')
     memory.set(xlabel='ms per sample', ylabel='peak memory, MiB')
     for axes in (quality, memory):

@@ -4,70 +4,128 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vrtspike.ablation.record import record_of
+from vrtspike.ablation.record import read_run, record_of
 from vrtspike.ablation.runs import Run, resolve, train_all
-from vrtspike.ablation.statistics import NOT_INFORMATIVE
+from vrtspike.ablation.statistics import LEAST_GAIN_DB, NOT_INFORMATIVE
 from vrtspike.ablation.variants import REFERENCE, Variant
 from vrtspike.optimizing.remedies import Overrides
-from vrtspike.optimizing.search import Trial
+from vrtspike.optimizing.search import Difference, Trial
 
 
-def measure_quality(
-    config: str,
-    trials: Sequence[Trial],
-    common: Overrides,
-    seeds: Sequence[int],
-    folder: Path,
-    train_tool: Path,
-    full_length: bool,
-    seconds_left: Callable[[], float],
-    progress: Callable[[str], None] = lambda what: None,
-) -> dict[str, Any] | None:
-    """Train the default and the trials' configs, seed by seed, and return the record; None where time is too short.
+@dataclass
+class QualityMeasurer:
+    """Trains the default and other configs, each from the same weights on the same data, seed by seed.
 
-    Finished runs are not repeated. A run is begun only if one as long as the longest so far would end in time; without
-    the reference's first run there is nothing to learn.
+    Finished runs are not repeated. What would not end in time is not begun; where the default's first run gains too
+    little over the blurred input for any difference to count, no other is begun either.
 
     Args:
         config: The config's file.
-        trials: With ``name`` and ``overrides``.
         common: Overrides of all, the number of iterations among them.
+        plugins: Plugins of all.
         seeds: Of weights and data; a difference needs three.
         folder: Of the runs.
         train_tool: ``tools/train.py``.
         full_length: Whether the config's ``cpu_overrides`` are refused.
         seconds_left: Of the budget.
-        progress: Called with what is trained.
+        say: Called with what is trained.
     """
-    variants = [Variant(REFERENCE), *(Variant(trial['name'], trial['overrides']) for trial in trials)]
-    runs = [Run(variant, seed, folder) for seed in seeds for variant in variants]
-    failures: dict[str, str] = {}
-    longest = 0.0
-    for run in runs:
-        if run.variant.name in failures:
-            continue
-        if not run.report.is_file():
-            if seconds_left() < longest or seconds_left() <= 0:
-                break
-            progress(f'{run.variant.name}, seed {run.seed}')
+
+    config: str
+    common: Overrides
+    plugins: Sequence[str]
+    seeds: Sequence[int]
+    folder: Path
+    train_tool: Path
+    full_length: bool
+    seconds_left: Callable[[], float]
+    say: Callable[[str], None] = lambda what: None
+    variants: list[Variant] = field(default_factory=lambda: [Variant(REFERENCE)])
+    failures: dict[str, str] = field(default_factory=dict)
+    longest: float = 0.0
+    missing: str = ''
+    """Why the latest call measured nothing: 'no_time', 'no_gain', 'no_reference' (it failed); empty where it did."""
+
+    def __call__(self, trials: Sequence[Trial], reserve: int = 0) -> dict[str, Difference]:
+        """Return the differences in dB by name, of as many of the trials as there is time for.
+
+        Args:
+            trials: With ``name`` and ``overrides``, those that matter most first.
+            reserve: How many trainings of further configs must still fit.
+        """
+        first = self._run(self.variants[0], self.seeds[0])
+        if not self._train(first):
+            self.missing = 'no_reference' if REFERENCE in self.failures else 'no_time'
+            return {}
+        if read_run(first)['gain_db'] < LEAST_GAIN_DB:
+            self.missing = 'no_gain'
+            return {}
+        chosen = self._chosen(trials, reserve) or self._chosen(trials[:1], 0)
+        self.missing = '' if chosen else 'no_time'
+        if not chosen:
+            return {}
+        self.variants += [variant for variant in chosen if variant not in self.variants]
+        for seed in self.seeds:
+            for variant in (self.variants[0], *chosen):
+                self._train(self._run(variant, seed))
+        return differences(self.record())
+
+    def record(self) -> dict[str, Any] | None:
+        """Return the record of all runs so far; None without any of the default."""
+        runs = [self._run(variant, seed) for seed in self.seeds for variant in self.variants]
+        if not any(run.variant.name == REFERENCE and run.report.is_file() for run in runs):
+            return None
+        return record_of(self.variants, runs, self.failures, self.config, self.common)
+
+    def _chosen(self, trials: Sequence[Trial], reserve: int) -> list[Variant]:
+        """Return the first trials whose trainings fit into the time, ``reserve`` further configs beside them."""
+        fit = int(self.seconds_left() / self.longest) if self.longest else len(self.seeds) * len(trials)
+        fit -= reserve * len(self.seeds)
+        chosen: list[Variant] = []
+        for trial in trials:
+            more = [*chosen, Variant(trial['name'], trial['overrides'])]
+            runs = [self._run(variant, seed) for seed in self.seeds for variant in (self.variants[0], *more)]
+            if sum(not run.report.is_file() for run in runs) <= fit:
+                chosen = more
+        return chosen
+
+    def _run(self, variant: Variant, seed: int) -> Run:
+        return Run(variant, seed, self.folder)
+
+    def _train(self, run: Run) -> bool:
+        """Train one run if it is not finished and there is time; return whether it is finished."""
+        if run.report.is_file():
+            self.longest = max(self.longest, seconds_of(run))
+            return True
+        if run.variant.name in self.failures or self.seconds_left() <= self.longest:
+            return False
+        self.say(f'{run.variant.name}, seed {run.seed}')
         began = time.monotonic()
-        failures |= train_all([run], lambda v: resolve(v, config, common, [], full_length), train_tool)
-        longest = max(longest, time.monotonic() - began)
-    if not runs[0].report.is_file():
-        return None
-    return record_of(variants, runs, failures, config, common)
+        self.failures |= train_all([run], self._resolve, self.train_tool)
+        self.longest = max(self.longest, time.monotonic() - began)
+        return run.report.is_file()
+
+    def _resolve(self, variant: Variant) -> Any:
+        return resolve(variant, self.config, self.common, self.plugins, self.full_length)
 
 
-def differences(record: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
+def seconds_of(run: Run) -> float:
+    """Return about how long a finished run took."""
+    found = read_run(run)
+    return found['iterations'] * found['iteration_ms'] / 1e3
+
+
+def differences(record: dict[str, Any] | None) -> dict[str, Difference]:
     """Return ``mean``, ``low``, ``high`` and ``verdict`` in dB by trial."""
     if record is None:
         return {}
     return {row['name']: row['difference_db'] for row in record['variants'] if row['difference_db']}
 
 
-def affordable(found: dict[str, Any] | None, max_loss_db: float) -> bool:
+def affordable(found: Difference | None, max_loss_db: float) -> bool:
     """Whether a difference was measured well enough to tell, and loses no more than is allowed."""
     return bool(found) and found['verdict'] != NOT_INFORMATIVE and -found['mean'] <= max_loss_db

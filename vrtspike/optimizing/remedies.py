@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +14,7 @@ import torch
 
 Overrides = dict[str, Any]
 
-EXACT, PRECISION, CHANGES = 'exact', 'precision', 'changes'
+KINDS = EXACT, PRECISION, CHANGES = 'exact', 'precision', 'changes'
 """Computes the same function; the same with fewer bits; another network."""
 
 
@@ -26,7 +27,8 @@ class Remedy:
         kind: :data:`EXACT`, :data:`PRECISION` or :data:`CHANGES`.
         overrides: Dotted keys and values.
         stages: Pattern of the stages that it can make cheaper; their share bounds what it can save.
-        missing: Why it cannot be tried here; empty where it can.
+        missing: Why it cannot be tried here, by its name among the report's words; empty where it can.
+        costly: Whether it takes minutes to measure: it is tried last.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Remedy:
     overrides: Overrides = field(default_factory=dict)
     stages: str = '.*'
     missing: str = ''
+    costly: bool = False
 
     def most(self, shares: Mapping[str, float]) -> float:
         """Return the share of the iteration that it can save at most."""
@@ -52,13 +55,18 @@ def remedies_for(config: Any, device: torch.device, shares: Mapping[str, float],
     groups: list[Callable[[], Iterable[Remedy]]] = [
         lambda: exact_of_vrt(config, device, objective),
         lambda: chunks(config),
+        lambda: data_workers(config, objective),
         lambda: precision(config),
         lambda: shallower(config, shares),
         lambda: narrower(config),
         lambda: fusion(config),
         lambda: other_parts(config),
     ]
-    return [remedy for group in groups for remedy in group() if not is_set(config, remedy.overrides)]
+    found: list[Remedy] = []
+    for remedy in (remedy for group in groups for remedy in group()):
+        known = is_set(config, remedy.overrides) or any(remedy.overrides == other.overrides for other in found)
+        found += [] if known else [remedy]
+    return found
 
 
 def exact_of_vrt(config: Any, device: torch.device, objective: str) -> Iterable[Remedy]:
@@ -67,27 +75,28 @@ def exact_of_vrt(config: Any, device: torch.device, objective: str) -> Iterable[
         return
     attention = r'stage\d|fuse\d'
     yield Remedy('attention_sdpa', EXACT, {'model.backbone.attn_type': 'sdpa'}, attention)
-    no_flex = 'FlexAttention has no backward pass on CPUs' if device.type == 'cpu' and objective == 'train' else ''
+    no_flex = 'no_flex' if device.type == 'cpu' and objective == 'train' else ''
     yield Remedy('attention_flex', EXACT, {'model.backbone.attn_type': 'flex'}, attention, no_flex)
-    no_flash = '' if device.type == 'cuda' else 'the fused kernel needs a GPU with Triton'
+    no_flash = '' if device.type == 'cuda' else 'no_flash'
     yield Remedy('attention_flash', EXACT, {'model.backbone.attn_type': 'flash'}, attention, no_flash)
     if objective == 'train':
         for policy in ('none', 'ffn', 'attn'):
             overrides = {'model.backbone.checkpointing': policy}
             yield Remedy(f'checkpointing_{policy}', EXACT, overrides, attention, already(config, policy))
-    compiler = '' if device.type == 'cuda' or shutil.which('g++') else 'torch.compile needs a C++ compiler'
-    yield Remedy('compile', EXACT, {'model.backbone.compile_mode': 'default'}, attention, compiler)
-    graphs = '' if device.type == 'cuda' else 'CUDA graphs need a GPU'
-    yield Remedy('cuda_graphs', EXACT, {'model.backbone.compile_mode': 'reduce-overhead'}, attention, graphs)
+    compiler = '' if device.type == 'cuda' or shutil.which('g++') else 'no_compiler'
+    yield Remedy('compile', EXACT, {'model.backbone.compile_mode': 'default'}, attention, compiler, costly=True)
+    graphs = '' if device.type == 'cuda' else 'no_graphs'
+    captured = {'model.backbone.compile_mode': 'reduce-overhead'}
+    yield Remedy('cuda_graphs', EXACT, captured, attention, graphs, costly=True)
 
 
 def already(config: Any, policy: str) -> str:
-    """Return a sentence where the config's checkpointing is ``policy`` in other words."""
+    """Return why a policy need not be tried: the config's checkpointing is that one in other words."""
     backbone = config.model.backbone
     switches = backbone.get('use_checkpoint_attn', False), backbone.get('use_checkpoint_ffn', False)
     same = {'none': (False, False), 'ffn': (False, True), 'attn': (True, False)}[policy]
     if backbone.get('checkpointing') is None and switches == same:
-        return 'the config does so already'
+        return 'does_already'
     return ''
 
 
@@ -98,6 +107,13 @@ def chunks(config: Any) -> Iterable[Remedy]:
         if 'chunk_size' in node:
             overrides = {f'model.{part}.max_batch_tokens': 65535, f'model.{part}.chunk_size': 256}
             yield Remedy(f'{part}_chunks', EXACT, overrides, stages)
+
+
+def data_workers(config: Any, objective: str) -> Iterable[Remedy]:
+    """Yield a worker per core; a step on data that is there already cannot tell what it saves."""
+    workers = os.cpu_count() or 1
+    if objective == 'train' and config.train_dataloader.get('num_workers', 0) < workers:
+        yield Remedy('data_workers', EXACT, {'train_dataloader.num_workers': workers}, 'data', 'needs_training')
 
 
 def precision(config: Any) -> Iterable[Remedy]:
@@ -168,9 +184,11 @@ def fusion(config: Any) -> Iterable[Remedy]:
 
 
 def other_parts(config: Any) -> Iterable[Remedy]:
-    """Yield no TSA, a narrower encoder, and the light student."""
+    """Yield a cheaper TSA and none, a narrower encoder, and the light student."""
     model = config.model
     if model.get('tsa'):
+        convolution = {'model.tsa': {'_delete_': True, 'type': 'TemporalConvolution'}}
+        yield Remedy('tsa_convolution', CHANGES, convolution, 'tsa')
         yield Remedy('no_tsa', CHANGES, {'model.tsa': None}, 'tsa')
     channels = (model.get('spike_encoder') or {}).get('channels')
     heads = max((model.get(part) or {}).get('heads', 1) for part in ('tsa', 'fusion'))
@@ -186,12 +204,19 @@ def other_parts(config: Any) -> Iterable[Remedy]:
 
 def is_set(config: Any, overrides: Overrides) -> bool:
     """Whether a config holds every value of ``overrides`` already."""
-    return all(value_at(config, key) == value for key, value in overrides.items())
+    return all(holds(value_at(config, key), value) for key, value in overrides.items())
+
+
+def holds(found: Any, wanted: Any) -> bool:
+    """Whether a node of a config is the wanted one, which may be a replacement."""
+    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+        return dict(found) == {key: value for key, value in wanted.items() if key != '_delete_'}
+    return found == wanted
 
 
 def value_at(config: Any, key: str) -> Any:
     """Return a config's value at a dotted key, None where there is none."""
-    node: Any = config
+    node: Any = getattr(config, '_cfg_dict', config)
     for step in key.split('.'):
         if not isinstance(node, Mapping):
             return None

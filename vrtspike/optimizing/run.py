@@ -6,27 +6,47 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
-from vrtspike.config.difference import code
+from vrtspike.config import load_config
 from vrtspike.engine.training import wants_cpu_overrides
 from vrtspike.environment import describe_environment
 from vrtspike.optimizing.measuring import Measurer, loader_of, shape_of
-from vrtspike.optimizing.output_config import nested, write_optimized
+from vrtspike.optimizing.output_config import GIVEN, reasons_of, write_child
 from vrtspike.optimizing.profile import profile, shares_of
-from vrtspike.optimizing.quality import affordable, differences, measure_quality
-from vrtspike.optimizing.remedies import Overrides, published_path, remedies_for
+from vrtspike.optimizing.quality import QualityMeasurer, affordable
+from vrtspike.optimizing.remedies import KINDS, Overrides, published_path, remedies_for
 from vrtspike.optimizing.report import write_reports
-from vrtspike.optimizing.search import Trial, changes_network, combine, try_singly, winners
-from vrtspike.profiling.comparing import memory_in_new_process
+from vrtspike.optimizing.search import (
+    Difference,
+    Measure,
+    Trial,
+    changes_network,
+    combine,
+    name_of,
+    settle,
+    together,
+    try_singly,
+    winners,
+)
 
 SPEED_SHARE = 0.5
 """Of the time, what the remedies alone may take where quality is to be measured too."""
 
 QUALITY_TRIALS = 3
 """How many networks that save most are trained."""
+
+
+class Quality(Protocol):
+    """What measures dB; see :class:`~vrtspike.optimizing.quality.QualityMeasurer`."""
+
+    missing: str
+
+    def __call__(self, trials: Sequence[Trial], reserve: int = 0) -> dict[str, Difference]: ...
+
+    def record(self) -> dict[str, Any] | None: ...
 
 
 @dataclass(frozen=True)
@@ -72,44 +92,75 @@ def optimize(wishes: Wishes, train_tool: Path, say: Callable[[str], None] = lamb
     say('profile')
     profiled = profile(default, wishes.folder, train_tool)
     shares = shares_of(profiled)
-    measure = Measurer(
-        wishes.config, load, shape_of(default), device, wishes.objective, wishes.folder / 'trials'
-    )  # fmt: skip
-    announced = announcing(measure, say)
-    reference = published_path(default)
-    published = announced('published_path', reference) if reference else None
-    remedies = remedies_for(default, device, shares, wishes.objective)
+    measurer = Measurer(wishes.config, load, shape_of(default), device, wishes.objective, wishes.folder / 'trials')
+    measure = announcing(measurer, say)
+    published = published_path(default)
     speed_end = end - (end - time.monotonic()) * (1 - SPEED_SHARE)
-    trials = try_singly(remedies, shares, announced, lambda: time.monotonic() < speed_end)
-
-    changed = winners(trials, lambda trial: changes_network(trial) and fits(trial, wishes.memory_gib))[:QUALITY_TRIALS]
-    quality = None
-    if changed:
-        common = {**wishes.common, **({'train_cfg.max_iters': wishes.iterations} if wishes.iterations else {})}
-        quality = measure_quality(
-            wishes.config, changed, common, wishes.seeds, wishes.folder / 'quality', train_tool, wishes.full_length,
-            lambda: end - time.monotonic(), say,
-        )  # fmt: skip
-    known = differences(quality)
-    trials = [{**trial, 'difference_db': known.get(trial['name'])} for trial in trials]
-    taken = winners(trials, lambda trial: fits(trial, wishes.memory_gib) and (
-        not changes_network(trial) or affordable(trial['difference_db'], wishes.max_loss_db)))  # fmt: skip
-    # Exact remedies first: they cost nothing.
-    taken.sort(key=changes_network)
-    kept, steps = combine(taken, announced, lambda: True)
     found = {
         'config': Path(wishes.config).stem, 'config_path': wishes.config, 'objective': wishes.objective,
-        'shape': list(measure.shape), 'cpu_overrides': bool(default.get('applied_cpu_overrides')),
+        'shape': list(measurer.shape), 'cpu_overrides': bool(default.get('applied_cpu_overrides')),
         'max_loss_db': wishes.max_loss_db, 'memory_gib': wishes.memory_gib, 'minutes': wishes.minutes,
+        'common': dict(wishes.common), 'plugins': list(wishes.plugins),
+        'iterations': wishes.iterations, 'seeds': list(wishes.seeds),
         'command': list(wishes.command), 'folder': str(wishes.folder), **describe_environment(device),
         'profile': {key: profiled[key] for key in ('bottlenecks', 'roofline', 'iteration_ms', 'stages')},
-        'default_memory_mib': memory_in_new_process(default, measure.shape, device),
-        'published': published, 'trials': trials, 'steps': steps, 'quality': quality,
-        'no_quality': 'no_time' if changed else 'no_changes',
-        'output': write_output(wishes, kept, steps),
+        'default_memory_mib': measurer.memory(default),
+        'published': measure('published_path', published) if published else None,
     }  # fmt: skip
+    remedies = remedies_for(default, device, shares, wishes.objective)
+    trials = try_singly(remedies, shares, measure, lambda: time.monotonic() < speed_end)
+    quality = quality_measurer(wishes, train_tool, lambda: end - time.monotonic(), say)
+    found |= choose(trials, measure, quality, wishes)
+    found['output'] = write_output(wishes, found.pop('kept'))
     write_reports(found, wishes.folder)
     return found
+
+
+def choose(trials: list[Trial], measure: Measure, quality: Quality, wishes: Wishes) -> dict[str, Any]:
+    """Learn what the remedies that save time cost in dB, and combine what pays.
+
+    Returns:
+        ``trials`` with what was learnt, ``kept`` among them, ``steps`` of the combination, ``together_db`` (of all that
+        was kept; None: not known), the ``quality`` record and ``no_quality``, why it tells nothing.
+    """
+
+    def allowed(trial: Trial) -> bool:
+        return fits(trial, wishes.memory_gib)
+
+    changed = winners(trials, lambda trial: changes_network(trial) and allowed(trial))[:QUALITY_TRIALS]
+    known = quality(changed, reserve=1) if changed else {}
+    tried_any = any(changes_network(trial) and 'saving' in trial for trial in trials)
+    no_quality = quality.missing if changed else 'no_changes' if tried_any else 'none_tried'
+    trials = [{**trial, 'difference_db': known.get(trial['name'])} for trial in trials]
+    taken = winners(trials, lambda trial: allowed(trial) and (
+        not changes_network(trial) or affordable(trial['difference_db'], wishes.max_loss_db)))  # fmt: skip
+    # What computes the same function comes first: it costs nothing.
+    taken.sort(key=lambda trial: KINDS.index(trial['kind']))
+
+    def quality_of(parts: Sequence[Trial]) -> Difference | None:
+        if no_quality in ('no_gain', 'no_reference'):
+            return None
+        name = name_of(parts)
+        return quality([{'name': name, 'overrides': together(parts)}]).get(name)
+
+    kept, steps, difference = settle(
+        taken, lambda left: combine(left, measure, allowed), quality_of, wishes.max_loss_db
+    )  # fmt: skip
+    return {
+        'trials': trials, 'kept': kept, 'steps': steps, 'together_db': difference, 'quality': quality.record(),
+        'no_quality': no_quality,
+    }  # fmt: skip
+
+
+def quality_measurer(
+    wishes: Wishes, train_tool: Path, seconds_left: Callable[[], float], say: Callable[[str], None]
+) -> QualityMeasurer:
+    """Return what trains as the user wishes."""
+    length = {'train_cfg.max_iters': wishes.iterations} if wishes.iterations else {}
+    return QualityMeasurer(
+        wishes.config, {**wishes.common, **length}, wishes.plugins, wishes.seeds, wishes.folder / 'quality', train_tool,
+        wishes.full_length, seconds_left, say,
+    )  # fmt: skip
 
 
 def announcing(measure: Callable[[str, Overrides], Trial], say: Callable[[str], None]) -> Callable[..., Trial]:
@@ -128,10 +179,13 @@ def fits(trial: Trial, memory_gib: float | None) -> bool:
     return memory_gib is None or needed is None or needed <= memory_gib * 1024
 
 
-def write_output(wishes: Wishes, kept: Overrides, steps: list[Trial]) -> dict[str, Any]:
+def write_output(wishes: Wishes, kept: Sequence[Trial]) -> dict[str, Any]:
     """Write the optimised config; return its ``path``, ``text`` and ``overrides``."""
     name = Path(wishes.config).stem
     path = wishes.folder / f'{name}_optimized.py'
+    overrides = {**wishes.common, **together(kept)}
+    reasons = {**dict.fromkeys(wishes.common, GIVEN), **reasons_of(kept)}
     heading = f'{name}, optimised by measurement: report.md beside this file has every trial.'
-    write_optimized(path, wishes.config, kept, steps, heading)
-    return {'path': str(path), 'text': path.read_text(encoding='utf-8'), 'overrides': code(nested(kept))}
+    text = write_child(path, wishes.config, overrides, reasons, heading)
+    load_config(path, plugins=wishes.plugins)
+    return {'path': str(path), 'text': text, 'overrides': overrides}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from vrtspike.optimizing.remedies import CHANGES, Overrides, Remedy
+from vrtspike.ablation.statistics import NOT_INFORMATIVE
+from vrtspike.optimizing.remedies import CHANGES, EXACT, KINDS, Overrides, Remedy
 
 LEAST_SAVING = 0.02
 """What saves less of the time is called nothing: repeated measurements differ by as much."""
@@ -15,69 +16,136 @@ Trial = dict[str, Any]
 """``name``, ``kind``, ``overrides``; ``saving`` (share of the default's time), ``interval`` of it, ``ms_per_sample``,
 ``peak_memory_mib``, ``gmacs``, ``predicted_saving``; or ``skipped`` and why, or ``failure``."""
 
+Difference = dict[str, Any]
+"""``mean``, ``low``, ``high`` in dB and ``verdict``; see :func:`vrtspike.ablation.statistics.compare`."""
+
 Measure = Callable[[str, Overrides], Trial]
 
 
 def try_singly(
     remedies: Sequence[Remedy], shares: Mapping[str, float], measure: Measure, time_left: Callable[[], bool]
 ) -> list[Trial]:
-    """Measure every remedy alone, those that may save most first within their kind.
+    """Measure every remedy alone, those that may save most first within their kind, and the costly ones last.
 
     What cannot be tried, cannot save :data:`LEAST_SAVING`, or would begin after the time is over is listed with the
     reason in place of numbers.
     """
-    order = {kind: i for i, kind in enumerate(dict.fromkeys(remedy.kind for remedy in remedies))}
-    ordered = sorted(remedies, key=lambda remedy: (order[remedy.kind], -remedy.most(shares)))
+    ordered = sorted(remedies, key=lambda remedy: (remedy.costly, KINDS.index(remedy.kind), -remedy.most(shares)))
     return [tried(remedy, shares, measure, time_left) for remedy in ordered]
 
 
 def tried(remedy: Remedy, shares: Mapping[str, float], measure: Measure, time_left: Callable[[], bool]) -> Trial:
-    """Return the trial of one remedy, or why there is none."""
+    """Return the trial of one remedy, or why there is none: ``skipped`` names one of the report's words."""
     head = {'name': remedy.name, 'kind': remedy.kind, 'overrides': remedy.overrides}
     most = remedy.most(shares) if shares else 1.0
     if remedy.missing:
-        return {**head, 'skipped': remedy.missing}
+        return {**head, 'skipped': remedy.missing, 'most': most}
     if most < LEAST_SAVING:
-        return {**head, 'skipped': f'what it concerns takes {most:.1%} of the iteration'}
+        return {**head, 'skipped': 'small_share', 'most': most}
     if not time_left():
-        return {**head, 'skipped': 'the time was over'}
+        return {**head, 'skipped': 'time_over', 'most': most}
     return {**head, **measure(remedy.name, remedy.overrides), 'most': most}
 
 
-def winners(trials: Sequence[Trial], allowed: Callable[[Trial], bool]) -> list[Trial]:
+def saves(trial: Trial) -> bool:
+    """Whether a trial was measured to save time: enough of it, and in every round."""
+    return trial.get('saving', 0.0) >= LEAST_SAVING and trial['interval'][0] > 0
+
+
+def winners(trials: Iterable[Trial], allowed: Callable[[Trial], bool]) -> list[Trial]:
     """Return the trials that save time and are allowed, best first."""
-    found = [trial for trial in trials if trial.get('saving', 0) >= LEAST_SAVING and allowed(trial)]
-    return sorted(found, key=lambda trial: -trial['saving'])
+    return sorted((trial for trial in trials if saves(trial) and allowed(trial)), key=lambda trial: -trial['saving'])
 
 
-def combine(trials: Sequence[Trial], measure: Measure, time_left: Callable[[], bool]) -> tuple[Overrides, list[Trial]]:
-    """Add the trials, best first, to what is kept as long as each makes it faster.
+def combine(
+    trials: Sequence[Trial], measure: Measure, allowed: Callable[[Trial], bool] = lambda trial: True
+) -> tuple[list[Trial], list[Trial]]:
+    """Add the trials in their order to what is kept, as long as each makes it faster.
 
-    Two remedies that set the same key exclude each other: the better one stays.
+    A remedy that sets a key that a kept one sets too would replace that one; where the two alone let expect that
+    nothing is won, it is not measured.
 
     Returns:
-        The overrides that were kept, and a step per remedy: a trial of everything together with ``added``, ``kept``,
-        and ``interaction``, the time measured over the time that the single factors multiply to (1: independent).
+        The trials that were kept, and a step per trial: of everything together with ``added``, ``parts``, ``replaces``
+        (names), ``kept``, and ``interaction``, the time measured over the time that the factors multiply to (1:
+        independent); without numbers, ``pruned``, where it was not measured.
     """
-    kept: Overrides = {}
+    kept: list[Trial] = []
     steps: list[Trial] = []
-    best, factor = 0.0, 1.0
+    best = 0.0
     for trial in trials:
-        if clashes(kept, trial['overrides']) or not time_left():
+        stay = [each for each in kept if not clashes(each['overrides'], trial['overrides'])]
+        replaced = len(stay) < len(kept)
+        expected = (math.prod(1 - each['saving'] for each in stay) if replaced else 1 - best) * (1 - trial['saving'])
+        parts = [*stay, trial]
+        step = {
+            'added': trial['name'],
+            'parts': [part['name'] for part in parts],
+            'replaces': [each['name'] for each in kept if each not in stay],
+            'kind': max((part['kind'] for part in parts), key=KINDS.index),
+            'overrides': together(parts),
+            'interaction': None,
+        }
+        if replaced and expected >= 1 - best:
+            steps.append({**step, 'name': trial['name'], 'kept': False, 'pruned': True})
             continue
-        together = {**kept, **trial['overrides']}
-        expected = factor * (1 - trial['saving'])
-        step = measure(f'with_{trial["name"]}', together) if kept else trial
-        if 'saving' not in step:
-            steps.append({**step, 'added': trial['name'], 'kept': False, 'interaction': None})
-            continue
-        is_better = step['saving'] > best + LEAST_SAVING * (1 - best)
-        interaction = (1 - step['saving']) / expected if expected > 0 else math.nan
-        steps.append({**step, 'overrides': together, 'added': trial['name'], 'kept': is_better,
-                      'interaction': interaction})  # fmt: skip
-        if is_better:
-            kept, best, factor = together, step['saving'], 1 - step['saving']
+        found = measure(name_of(parts), step['overrides']) if stay else trial
+        step = {**found, **step}
+        if 'saving' in found:
+            step['interaction'] = (1 - found['saving']) / expected if expected > 0 else None
+        step['kept'] = 'saving' in found and allowed(found) and 1 - found['saving'] < (1 - LEAST_SAVING) * (1 - best)
+        steps.append(step)
+        if step['kept']:
+            kept, best = parts, found['saving']
     return kept, steps
+
+
+def settle(
+    trials: Sequence[Trial],
+    combined: Callable[[Sequence[Trial]], tuple[list[Trial], list[Trial]]],
+    quality_of: Callable[[Sequence[Trial]], Difference | None],
+    max_loss_db: float,
+) -> tuple[list[Trial], list[Trial], Difference | None]:
+    """Combine, and take remedies out again until the combination itself loses no more than is allowed.
+
+    Where its quality cannot be told, at most one remedy that changes the network stays, which was measured alone.
+
+    Args:
+        trials: What may be taken, each affordable alone.
+        combined: See :func:`combine`.
+        quality_of: Of several trials together; None where there was no time.
+        max_loss_db: Most that they may lose together.
+
+    Returns:
+        What was kept, the steps, and the difference in dB of all together; None where that is not known.
+    """
+    left = list(trials)
+    while True:
+        kept, steps = combined(left)
+        lossy = [trial for trial in kept if trial['kind'] != EXACT]
+        found = quality_of(kept) if lossy else None
+        known = found is not None and found['verdict'] != NOT_INFORMATIVE
+        changes = [trial for trial in kept if changes_network(trial)]
+        if not lossy or (known and -found['mean'] <= max_loss_db) or (not known and len(changes) < 2):
+            return kept, steps, found
+        out = min(lossy, key=loss_alone) if known else changes[-1]
+        left = [trial for trial in left if trial['name'] != out['name']]
+
+
+def loss_alone(trial: Trial) -> float:
+    """Return a trial's difference in dB, 0 where it was not measured."""
+    found = trial.get('difference_db')
+    return found['mean'] if found and found['mean'] is not None else 0.0
+
+
+def name_of(parts: Sequence[Trial]) -> str:
+    """Return what several trials together are called."""
+    return '+'.join(part['name'] for part in parts)
+
+
+def together(parts: Sequence[Trial]) -> Overrides:
+    """Return the overrides of all."""
+    return {key: value for part in parts for key, value in part['overrides'].items()}
 
 
 def clashes(kept: Overrides, added: Overrides) -> bool:

@@ -20,9 +20,10 @@ def peak_memory_mib() -> float | None:
     """Return the most memory allocated on the GPU, or without one resident in this process; None if unknown."""
     if torch.cuda.is_available():
         return max(torch.cuda.max_memory_allocated(), _peak_before_reset) / MIB
-    with suppress(OSError, StopIteration):  # not the maximum of getrusage: Linux hands that of the parent on
-        lines = Path('/proc/self/status').read_text(encoding='ascii', errors='replace').splitlines()
-        return int(next(line for line in lines if line.startswith('VmHWM:')).split()[1]) * 2**10 / MIB
+    with suppress(OSError, StopIteration):
+        # Linux's ru_maxrss begins at what the parent held when it started this process; this counts from zero.
+        lines = Path('/proc/self/status').read_text(encoding='ascii').splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith('VmHWM:')) * 2**10 / MIB
     with suppress(ImportError):  # Windows has no such module
         import resource
 

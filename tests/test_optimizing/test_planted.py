@@ -1,0 +1,130 @@
+"""A network with one stage that is slow on purpose: the instrument names it first, and its remedy wins."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from vrtspike.optimizing.measuring import Measurer, loader_of
+from vrtspike.optimizing.remedies import CHANGES, EXACT, remedies_for
+from vrtspike.optimizing.run import Wishes, choose
+from vrtspike.optimizing.search import try_singly, winners
+from vrtspike.profiling.comparing import build
+from vrtspike.profiling.sampler import StageSampler
+
+TINY = str(Path(__file__).parents[2] / 'configs/vrt_spike_tiny.py')
+CPU = torch.device('cpu')
+SHAPE = (1, 2, 16, 16)
+SMALL = {
+    'model.backbone': {'_delete_': True, 'type': 'VRTLite', 'embed_dims': [8] * 7, 'depths': [1] * 7},
+    'model.spike_encoder.channels': 8,
+    'custom_hooks': [],
+}
+DEEP = {**SMALL, 'model.backbone': {**SMALL['model.backbone'], 'depths': [1, 1, 50, 1, 1, 1, 1]}}
+CHUNKY = {**SMALL, 'model.fusion.adaptive_chunk': False, 'model.fusion.chunk_size': 2, 'model.fusion_stages': [1]}
+
+
+def shares(config):
+    """Return the stages' shares of a few training steps, as the instrument measures them."""
+    model, (batch, frames, height, width) = build(config), SHAPE
+    bins = model.spike_encoder.bins
+    inputs = {
+        'blur': torch.rand(batch, frames, 3, height, width),
+        'sharp': torch.rand(batch, frames, 3, height, width),
+        'spikes': torch.rand(batch, frames, bins, height // 2, width // 2),
+    }
+    with StageSampler(model) as sampler:
+        for i in range(3):
+            sampler.start()
+            sampler.batch_arrived()
+            loss = model(**inputs, mode='loss')['loss']
+            loss.backward()
+            sampler.backward_over()
+            sampler.optimizer_over()
+            sampler.stop(loss, iteration=i, clips=batch, frames=frames)
+        last = list(sampler.wait())[-1]
+    stages = {name: sum(phases.values()) for name, phases in last.stages().items()}
+    return {name: ms / last.iteration_ms for name, ms in stages.items()}
+
+
+def search(overrides, folder, wanted):
+    """Return the stages' shares and the trials of the remedies whose names ``wanted`` accepts."""
+    load = loader_of(TINY, overrides, [], cpu=False)
+    config = load({})
+    found = shares(config)
+    measure = Measurer(TINY, load, SHAPE, CPU, 'train', folder, rounds=3)
+    remedies = [remedy for remedy in remedies_for(config, CPU, found, 'train') if wanted(remedy.name)]
+    trials = try_singly(remedies, found, measure, lambda: True)
+    # Where other jobs run, one of the rounds may be spoilt; the median is not.
+    return found, [{**trial, 'interval': [trial['saving']] * 2} for trial in trials if 'saving' in trial], measure
+
+
+@pytest.fixture(autouse=True)
+def _no_processes(monkeypatch):
+    monkeypatch.setattr(Measurer, 'memory', lambda self, config: 100.0)
+
+
+def wishes(folder, **changed):
+    given = dict(
+        config=TINY, common={}, plugins=[], minutes=1.0, max_loss_db=0.3, memory_gib=None, objective='train',
+        iterations=None, seeds=[0, 1, 2], folder=folder, full_length=True, command=[],
+    )  # fmt: skip
+    return Wishes(**{**given, **changed})
+
+
+class KnownQuality:
+    """Quality without training: a loss in dB by name."""
+
+    missing = ''
+
+    def __init__(self, difference, losses):
+        self.difference, self.losses = difference, losses
+
+    def __call__(self, trials, reserve=0):
+        return {t['name']: self.difference(self.losses[t['name']]) for t in trials if t['name'] in self.losses}
+
+    def record(self):
+        return None
+
+
+def test_a_deep_stage_is_named_first_and_its_depth_wins(tmp_path, difference):
+    found, trials, measure = search(DEEP, tmp_path, lambda name: 'depth' in name or name == 'half_encoder')
+    assert max(found, key=found.get) == 'stage3'
+    best = winners(trials, lambda trial: True)[0]
+    assert (best['name'], best['kind']) == ('stage3_half_depth', CHANGES)
+    assert best['saving'] > 0.2
+    chosen = choose(trials, measure, KnownQuality(difference, {'stage3_half_depth': -0.05}), wishes(tmp_path))
+    assert [trial['name'] for trial in chosen['kept']] == ['stage3_half_depth']
+    assert chosen['together_db']['mean'] == -0.05
+    lossy = choose(trials, measure, KnownQuality(difference, {'stage3_half_depth': -0.5}), wishes(tmp_path))
+    assert lossy['kept'] == []
+
+
+def test_small_chunks_are_named_first_and_larger_ones_win(tmp_path, difference):
+    found, trials, measure = search(CHUNKY, tmp_path, lambda name: name in ('fusion_chunks', 'tsa_chunks', 'no_tsa'))
+    assert max(found, key=found.get) == 'fuse1'
+    best = winners(trials, lambda trial: True)[0]
+    assert (best['name'], best['kind']) == ('fusion_chunks', EXACT)
+    assert best['saving'] > 0.2
+    assert best['predicted_saving'] == pytest.approx(0, abs=1e-6)
+    chosen = choose(trials, measure, KnownQuality(difference, {}), wishes(tmp_path))
+    assert chosen['kept'][0]['name'] == 'fusion_chunks'
+
+
+def test_the_choice_respects_memory(tmp_path, single, difference):
+    def measure(name, overrides):
+        raise AssertionError(name)
+
+    chosen = choose(single('chunks'), measure, KnownQuality(difference, {}), wishes(tmp_path, memory_gib=0.1))
+    assert chosen['kept'] == []
+    chosen = choose(single('chunks'), measure, KnownQuality(difference, {}), wishes(tmp_path, memory_gib=1.0))
+    assert [trial['name'] for trial in chosen['kept']] == ['chunks']
+
+
+def test_why_quality_is_not_known(tmp_path, single, measurer, difference):
+    quality = KnownQuality(difference, {})
+    assert choose(single('chunks'), measurer(), quality, wishes(tmp_path))['no_quality'] == 'none_tried'
+    quality.missing = 'no_time'
+    found = choose(single('chunks', 'shallow'), measurer(), quality, wishes(tmp_path))
+    assert found['no_quality'] == 'no_time'
+    assert [trial['name'] for trial in found['kept']] == ['chunks']
