@@ -20,7 +20,7 @@ SMALL = {
     'model.spike_encoder.channels': 8,
     'custom_hooks': [],
 }
-DEEP = {**SMALL, 'model.backbone': {**SMALL['model.backbone'], 'depths': [1, 1, 50, 1, 1, 1, 1]}}
+DEEP = {**SMALL, 'model.backbone': {**SMALL['model.backbone'], 'depths': [1, 1, 80, 1, 1, 1, 1]}}
 CHUNKY = {**SMALL, 'model.fusion.adaptive_chunk': False, 'model.fusion.chunk_size': 2, 'model.fusion_stages': [1]}
 
 
@@ -52,7 +52,7 @@ def search(overrides, folder, wanted):
     load = loader_of(TINY, overrides, [], cpu=False)
     config = load({})
     found = shares(config)
-    measure = Measurer(TINY, load, SHAPE, CPU, 'train', folder, rounds=3)
+    measure = Measurer(TINY, load, SHAPE, CPU, 'train', folder, rounds=5)
     remedies = [remedy for remedy in remedies_for(config, CPU, found, 'train') if wanted(remedy.name)]
     trials = try_singly(remedies, found, measure, lambda: True)
     # Where other jobs run, one of the rounds may be spoilt; the median is not.
@@ -92,7 +92,7 @@ def test_a_deep_stage_is_named_first_and_its_depth_wins(tmp_path, difference):
     assert max(found, key=found.get) == 'stage3'
     best = winners(trials, lambda trial: True)[0]
     assert (best['name'], best['kind']) == ('stage3_half_depth', CHANGES)
-    assert best['saving'] > 0.2
+    assert best['saving'] > 0.1
     chosen = choose(trials, measure, KnownQuality(difference, {'stage3_half_depth': -0.05}), wishes(tmp_path))
     assert [trial['name'] for trial in chosen['kept']] == ['stage3_half_depth']
     assert chosen['together_db']['mean'] == -0.05
@@ -105,7 +105,7 @@ def test_small_chunks_are_named_first_and_larger_ones_win(tmp_path, difference):
     assert max(found, key=found.get) == 'fuse1'
     best = winners(trials, lambda trial: True)[0]
     assert (best['name'], best['kind']) == ('fusion_chunks', EXACT)
-    assert best['saving'] > 0.2
+    assert best['saving'] > 0.1
     assert best['predicted_saving'] == pytest.approx(0, abs=1e-6)
     chosen = choose(trials, measure, KnownQuality(difference, {}), wishes(tmp_path))
     assert chosen['kept'][0]['name'] == 'fusion_chunks'
