@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from vrtspike.engine.faults import faults_explained
+from vrtspike.engine.faults import explain, faults_explained
 from vrtspike.errors import DataError, TrainingFault
 
 
@@ -60,6 +60,12 @@ def read(dataset):
 def test_a_dead_worker():
     with pytest.raises(TrainingFault, match=r'a process that reads data died \(DataLoader worker.*num_workers'):
         read(Dies())
+
+
+def test_a_dead_worker_reported_amid_a_line_that_replaces_any_error():
+    error = SyntaxError('failed to format the config')
+    error.__context__ = RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed.')
+    assert explain(error, 'runs/a').startswith('a process that reads data died (DataLoader worker (pid 7) is killed')
 
 
 def test_an_error_inside_a_worker_is_its_own():

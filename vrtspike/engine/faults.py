@@ -36,8 +36,9 @@ def explain(error: Exception, work_dir: str) -> str | None:
             'written so far are whole: free some space and go on with --resume, or keep fewer with '
             'default_hooks.checkpoint.max_keep_ckpts'
         )
-    if came_from_a_worker(error):
-        text = str(error).strip().partition('\n')[0] or type(error).__name__
+    dead_worker = next((cause for cause in with_causes(error) if came_from_a_worker(cause)), None)
+    if dead_worker is not None:
+        text = str(dead_worker).strip().partition('\n')[0] or type(dead_worker).__name__
         memory = 'shared memory (/dev/shm) ran out' if 'Bus error' in text else 'memory ran out'
         return (
             f'a process that reads data died ({text}). Most often {memory}: lower train_dataloader.num_workers or '
@@ -48,7 +49,17 @@ def explain(error: Exception, work_dir: str) -> str | None:
     return None
 
 
-def came_from_a_worker(error: Exception) -> bool:
+def with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and those that it was raised in place of.
+
+    Torch reports a dead worker from a signal handler, so amid any line, whose own ``except`` may replace the error.
+    """
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def came_from_a_worker(error: BaseException) -> bool:
     """Return whether the error tells of a data loader's worker that died.
 
     Torch raises it wherever the training is, or the loader fails to fetch what the worker had made. What goes wrong
