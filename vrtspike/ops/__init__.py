@@ -2,7 +2,13 @@
 
 from vrtspike.ops.backends import Backend, Operator, use_backends
 from vrtspike.ops.deform_conv import DEFORM_CONV2D, deform_conv2d
-from vrtspike.ops.window_attention import WINDOW_ATTENTION, window_attention
+from vrtspike.ops.window_attention import (
+    WINDOW_ATTENTION,
+    WindowLayout,
+    attend_in_windows,
+    window_attention,
+    works_in_windows,
+)
 
 OPERATORS: dict[str, Operator] = {op.name: op for op in (WINDOW_ATTENTION, DEFORM_CONV2D)}
 
@@ -12,7 +18,10 @@ __all__ = [
     'WINDOW_ATTENTION',
     'Backend',
     'Operator',
+    'WindowLayout',
+    'attend_in_windows',
     'deform_conv2d',
     'use_backends',
     'window_attention',
+    'works_in_windows',
 ]

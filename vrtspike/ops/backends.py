@@ -69,17 +69,24 @@ class Operator:
         Raises:
             ConfigError: The backend asked for cannot serve.
         """
-        wanted = self.wanted if self.wanted != 'auto' else wanted
-        if wanted == 'auto':
-            backend = next(backend for backend in self.backends if backend.refusal(tensor) is None)
-        else:
-            backend = self.find(wanted)
-            refusal = backend.refusal(tensor)
-            if refusal:
-                raise ConfigError(f"{self.name}: backend '{wanted}' cannot serve here: it {refusal}")
+        backend = self.select(tensor, wanted)
         if not torch.compiler.is_compiling():
-            self._note(backend, tensor, wanted)
+            self._note(backend, tensor, self._asked(wanted))
         return backend
+
+    def select(self, tensor: Tensor, wanted: str = 'auto') -> Backend:
+        """Return what :meth:`choose` would, without writing the choice down."""
+        wanted = self._asked(wanted)
+        if wanted == 'auto':
+            return next(backend for backend in self.backends if backend.refusal(tensor) is None)
+        backend = self.find(wanted)
+        refusal = backend.refusal(tensor)
+        if refusal:
+            raise ConfigError(f"{self.name}: backend '{wanted}' cannot serve here: it {refusal}")
+        return backend
+
+    def _asked(self, wanted: str) -> str:
+        return self.wanted if self.wanted != 'auto' else wanted
 
     def _note(self, chosen: Backend, tensor: Tensor, wanted: str) -> None:
         """Write down a choice that was not met before."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.ops import window_attention
+from vrtspike.ops import WindowLayout, attend_in_windows, window_attention, works_in_windows
 from vrtspike.ops.window_attention.windows import Window, crop_bias_table, relative_position_index
 
 
@@ -85,20 +85,39 @@ class WindowAttention(nn.Module):
         size = tuple(x.shape[1:4])
         window, shift = effective_window(size, self.window, shift)
         x = pad_to_windows(x, window)
-        settings = dict(window=window, shift=shift, heads=self.heads, scale=self.qk_scale, backend=self.attn_type)
         table = crop_bias_table(self.relative_position_bias_table, self.window, window)
+        attend = self.attend_in_windows if works_in_windows(x, self.attn_type) else self.attend_on_map
+        return attend(x, table, window, shift)[:, : size[0], : size[1], : size[2]]
+
+    def attend_in_windows(self, x: Tensor, table: Tensor, window: Window, shift: Window) -> Tensor:
+        """Attend in the windows of a map (B, T, H, W, C), bringing its tokens into their order and back once."""
+        layout = WindowLayout(tuple(x.shape[:4]), window, shift)
+        settings = dict(layout=layout, heads=self.heads, scale=self.qk_scale, backend=self.attn_type)
+        tokens = layout.to_windows(x)
+        out = attend_in_windows(self.qkv_self(tokens), table, mutual=False, **settings)
+        if self.qkv_mut is not None:
+            encoded = tokens + self.window_encoding(window).flatten(0, 1).repeat(window[0], 1)
+            mutual = attend_in_windows(self.qkv_mut(encoded), None, mutual=True, **settings)
+            out = torch.cat((mutual, out), dim=-1)
+        return layout.to_map(self.proj(out))
+
+    def attend_on_map(self, x: Tensor, table: Tensor, window: Window, shift: Window) -> Tensor:
+        """Do the same with a backend that finds the windows of a map by itself."""
+        settings = dict(window=window, shift=shift, heads=self.heads, scale=self.qk_scale, backend=self.attn_type)
         out = window_attention(self.qkv_self(x), table, mutual=False, **settings)
         if self.qkv_mut is not None:
             encoded = x + self.position_map(x.shape[2:4], window, shift)
             out = torch.cat((window_attention(self.qkv_mut(encoded), None, mutual=True, **settings), out), dim=-1)
-        out = self.proj(out)
-        return out[:, : size[0], : size[1], : size[2]]
+        return self.proj(out)
 
     def position_map(self, size: torch.Size, window: Window, shift: Window) -> Tensor:
         """Return the position encoding (H, W, C) of every token inside its own shifted window."""
-        encoding = self.position_bias.view(*self.window[1:], -1)[: window[1], : window[2]]
-        tiled = encoding.repeat(size[0] // window[1], size[1] // window[2], 1)
+        tiled = self.window_encoding(window).repeat(size[0] // window[1], size[1] // window[2], 1)
         return tiled.roll(shift[1:], dims=(0, 1))
+
+    def window_encoding(self, window: Window) -> Tensor:
+        """Return the position encoding (h, w, C) of the tokens of one frame of a window."""
+        return self.position_bias.view(*self.window[1:], -1)[: window[1], : window[2]]
 
 
 def pad_to_windows(x: Tensor, window: Window) -> Tensor:

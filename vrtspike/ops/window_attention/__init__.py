@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from vrtspike.ops.backends import Backend, Operator
 from vrtspike.ops.window_attention import flash as fused
-from vrtspike.ops.window_attention.flex import flex
+from vrtspike.ops.window_attention.flex import flex, flex_in_windows
+from vrtspike.ops.window_attention.layout import WindowLayout
 from vrtspike.ops.window_attention.reference import reference
-from vrtspike.ops.window_attention.sdpa import sdpa
+from vrtspike.ops.window_attention.sdpa import sdpa, sdpa_in_windows
 from vrtspike.ops.window_attention.windows import Window
+
+
+@dataclass(frozen=True)
+class WindowBackend(Backend):
+    """A backend of the window attention.
+
+    Args:
+        in_windows: The implementation on tokens in the order of :class:`WindowLayout`, with the signature of
+            :func:`attend_in_windows`; None where the backend finds the windows of a map by itself.
+    """
+
+    in_windows: Callable[..., Tensor] | None = None
+
 
 WINDOW_ATTENTION = Operator(
     'window_attention',
     (
-        Backend('sdpa', sdpa),
+        WindowBackend('sdpa', sdpa, in_windows=sdpa_in_windows),
         # Not timed on a GPU yet: for who asks for them.
-        Backend('flash', fused.flash, devices=fused.devices(), dtypes=fused.DTYPES, missing=fused.missing),
-        Backend('flex', flex, backward=('cuda',)),
-        Backend('reference', reference),
+        WindowBackend('flash', fused.flash, devices=fused.devices(), dtypes=fused.DTYPES, missing=fused.missing),
+        WindowBackend('flex', flex, backward=('cuda',), in_windows=flex_in_windows),
+        WindowBackend('reference', reference),
     ),
 )
 
@@ -59,10 +75,51 @@ def window_attention(
     for name, size, length in zip('THW', qkv.shape[1:4], window, strict=True):
         if size % length:
             raise ValueError(f'window_attention: {name} = {size} is no whole number of windows of {length}')
+    _check_mutual(window, bias_table, mutual)
+    chosen = WINDOW_ATTENTION.choose(qkv, backend)
+    scale = _scale(qkv, heads, scale)
+    return chosen.run(qkv, bias_table, window=window, shift=shift, heads=heads, mutual=mutual, scale=scale)
+
+
+def works_in_windows(x: Tensor, backend: str = 'auto') -> bool:
+    """Return whether the backend that serves ``x`` takes tokens by windows, so that callers may lay them out once."""
+    return WINDOW_ATTENTION.select(x, backend).in_windows is not None
+
+
+def attend_in_windows(
+    qkv: Tensor,
+    bias_table: Tensor | None,
+    layout: WindowLayout,
+    *,
+    heads: int,
+    mutual: bool,
+    scale: float | None = None,
+    backend: str = 'auto',
+) -> Tensor:
+    """Compute :func:`window_attention` on tokens that stand by windows, where :func:`works_in_windows` says so.
+
+    Args:
+        qkv: Queries, keys and values (M, N, 3*C) of a map, as ``layout.to_windows`` orders them.
+        bias_table: As :func:`window_attention` takes it, and so are ``heads``, ``mutual``, ``scale`` and ``backend``.
+        layout: Size of the map, window and shift.
+
+    Returns:
+        The attended values (M, N, C); ``layout.to_map`` makes a map of them.
+
+    Raises:
+        ValueError: Mutual attention got more than two frames or a bias.
+    """
+    _check_mutual(layout.window, bias_table, mutual)
+    chosen = WINDOW_ATTENTION.choose(qkv, backend)
+    return chosen.in_windows(qkv, bias_table, layout, heads=heads, mutual=mutual, scale=_scale(qkv, heads, scale))
+
+
+def _check_mutual(window: Window, bias_table: Tensor | None, mutual: bool) -> None:
     if mutual and window[0] > 2:
         raise ValueError(f'window_attention: mutual attention takes windows of 2 frames, found {window[0]}')
     if mutual and bias_table is not None:
         raise ValueError('window_attention: mutual attention has no relative position bias; give bias_table=None')
-    scale = scale if scale is not None else 1 / math.sqrt(qkv.shape[-1] // 3 // heads)
-    chosen = WINDOW_ATTENTION.choose(qkv, backend)
-    return chosen.run(qkv, bias_table, window=window, shift=shift, heads=heads, mutual=mutual, scale=scale)
+
+
+def _scale(qkv: Tensor, heads: int, scale: float | None) -> float:
+    return scale if scale is not None else 1 / math.sqrt(qkv.shape[-1] // 3 // heads)

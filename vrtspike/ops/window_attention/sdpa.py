@@ -1,7 +1,7 @@
 """Window attention by PyTorch's fused ``scaled_dot_product_attention``.
 
-The bias is broadcast over windows. Only windows at the far end of a shifted axis hold two regions, so the map is
-split there into at most eight blocks of alike windows, and a mask of one window serves each block.
+The bias is broadcast over windows, and windows of one kind (:class:`WindowLayout`) share one mask, so that one call
+serves each of at most eight kinds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from vrtspike.ops.window_attention.windows import Window, merge, partition, relative_position_bias, window_mask
+from vrtspike.ops.window_attention.layout import Mixed, WindowLayout
+from vrtspike.ops.window_attention.windows import Window, relative_position_bias, window_mask
 
 MAX_BATCH = 65_535
 """PyTorch's CUDA attention kernels fail at a batch of 65,536 or more."""
@@ -24,7 +25,16 @@ def sdpa(
     qkv: Tensor, bias_table: Tensor | None, *, window: Window, shift: Window, heads: int, mutual: bool, scale: float
 ) -> Tensor:
     """Compute :func:`vrtspike.ops.window_attention` without scores in memory or a mask for every window."""
-    return by_windows(qkv, bias_table, window, shift, heads, mutual, scale, attend=fused_attention)
+    layout = WindowLayout(tuple(qkv.shape[:4]), window, shift)
+    windows = sdpa_in_windows(layout.to_windows(qkv), bias_table, layout, heads=heads, mutual=mutual, scale=scale)
+    return layout.to_map(windows)
+
+
+def sdpa_in_windows(
+    qkv: Tensor, bias_table: Tensor | None, layout: WindowLayout, *, heads: int, mutual: bool, scale: float
+) -> Tensor:
+    """Compute :func:`vrtspike.ops.attend_in_windows`."""
+    return by_kinds(qkv, bias_table, layout, heads, mutual, scale, attend=fused_attention)
 
 
 def fused_attention(q: Tensor, k: Tensor, v: Tensor, added: Tensor | None, scale: float) -> Tensor:
@@ -32,59 +42,47 @@ def fused_attention(q: Tensor, k: Tensor, v: Tensor, added: Tensor | None, scale
     return scaled_dot_product_attention(q, k, v, attn_mask=added, scale=scale)
 
 
-def by_windows(
+def by_kinds(
     qkv: Tensor,
     bias_table: Tensor | None,
-    window: Window,
-    shift: Window,
+    layout: WindowLayout,
     heads: int,
     mutual: bool,
     scale: float,
     attend: Attend,
 ) -> Tensor:
-    """Compute window attention, ``attend(q, k, v, added, scale)`` doing so in windows that share what is added."""
-    rolled = torch.roll(qkv, [-s for s in shift], dims=(1, 2, 3)) if any(shift) else qkv
-    bias = None if bias_table is None else relative_position_bias(bias_table, window).to(qkv.dtype)
-
-    def attend_in(windows: Tensor, mixed: tuple[bool, ...]) -> Tensor:
-        """Attend in (B, nT, nH, nW, t, h, w, 3*C), splitting off the last window of every shifted axis."""
-        axis = len(mixed)
-        if axis == 3:
-            added = _bias_and_mask(bias, mixed, window, shift, mutual, qkv)
-            return _attend_alike(windows, added, heads, mutual, scale, attend)
-        if not shift[axis] or (axis == 0 and mutual):
-            return attend_in(windows, (*mixed, False))
-        inner, last = windows.tensor_split([windows.shape[axis + 1] - 1], dim=axis + 1)
-        attended = [attend_in(part, (*mixed, part is last)) for part in (inner, last) if part.numel()]
-        return torch.cat(attended, dim=axis + 1) if len(attended) > 1 else attended[0]
-
-    out = merge(attend_in(partition(rolled, window), ()))
-    return torch.roll(out, shift, dims=(1, 2, 3)) if any(shift) else out
+    """Attend in windows (M, N, 3*C), ``attend(q, k, v, added, scale)`` doing so in those that share what is added."""
+    bias = None if bias_table is None else relative_position_bias(bias_table, layout.window).to(qkv.dtype)
+    mixed, counts = zip(*layout.kinds(mutual=mutual), strict=True)
+    frames = layout.window[0] if mutual else 1  # mutual attention works frame by frame
+    parts = qkv.split(counts) if len(counts) > 1 else (qkv,)
+    attended = [
+        _attend_alike(part, _bias_and_mask(bias, axes, layout, mutual, qkv), heads, frames, scale, attend)
+        for axes, part in zip(mixed, parts, strict=True)
+    ]
+    return torch.cat(attended) if len(attended) > 1 else attended[0]
 
 
-def _bias_and_mask(
-    bias: Tensor | None, mixed: tuple[bool, ...], window: Window, shift: Window, mutual: bool, like: Tensor
-) -> Tensor | None:
+def _bias_and_mask(bias: Tensor | None, mixed: Mixed, layout: WindowLayout, mutual: bool, like: Tensor) -> Tensor | None:
     """Return what to add to the scores of alike windows, (1, heads or 1, N, N), or None for nothing.
 
     PyTorch's fused kernels on CPUs take a mask of two or four axes; with three they fall back without a word.
     """
     if not any(mixed):
         return None if bias is None else bias[None]
-    frame = (1, *window[1:]) if mutual else window
-    mask = window_mask(mixed, frame, shift, like.device).to(like.dtype)
+    frame = (1, *layout.window[1:]) if mutual else layout.window
+    mask = window_mask(mixed, frame, layout.shift, like.device).to(like.dtype)
     return mask[None, None] if bias is None else (bias + mask)[None]
 
 
 def _attend_alike(
-    windows: Tensor, added: Tensor | None, heads: int, mutual: bool, scale: float, attend: Attend
+    windows: Tensor, added: Tensor | None, heads: int, frames: int, scale: float, attend: Attend
 ) -> Tensor:
-    """Attend in windows (B, nT, nH, nW, t, h, w, 3*C) that share the matrix added to their scores."""
-    *grid, t, h, w, channels = windows.shape
-    frames = t if mutual else 1  # mutual attention works frame by frame
-    tokens = windows.reshape(-1, frames, t // frames * h * w, 3, heads, channels // 3 // heads)
-    q, k, v = tokens.permute(3, 0, 1, 4, 2, 5)  # each (windows, frames, heads, N, channels per head)
-    if mutual:
+    """Attend in windows (M, N, 3*C) that share what is added; those of two frames let their frames swap queries."""
+    count, tokens, channels = windows.shape
+    split = windows.view(count, frames, tokens // frames, 3, heads, channels // 3 // heads)
+    q, k, v = split.permute(3, 0, 1, 4, 2, 5).unbind()  # each (M, frames, heads, N per frame, channels per head)
+    if frames > 1:
         q = q.flip(1)
     q, k, v = (x.flatten(0, 1) for x in (q, k, v))
     parts = [
@@ -92,4 +90,4 @@ def _attend_alike(
         for part in zip(q.split(MAX_BATCH), k.split(MAX_BATCH), v.split(MAX_BATCH), strict=True)
     ]
     out = parts[0] if len(parts) == 1 else torch.cat(parts)
-    return out.transpose(1, 2).reshape(*grid, t, h, w, channels // 3)
+    return out.transpose(1, 2).reshape(count, tokens, channels // 3)

@@ -1,0 +1,95 @@
+"""Maps as sequences of windows, in which windows that share a mask stand together: every kind of them is a slice.
+
+Shapes: map (B, T, H, W, C); windows (M, N, C), M of all clips together, N = t*h*w tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from vrtspike.ops.window_attention.windows import Window, cached, merge, partition
+
+Mixed = tuple[bool, bool, bool]
+"""Along which axes a window holds two regions."""
+
+
+@dataclass(frozen=True)
+class WindowLayout:
+    """Where the tokens of a map stand among its windows.
+
+    Args:
+        size: (B, T, H, W) of the map, in whole windows.
+        window: Window (t, h, w) in tokens.
+        shift: Cyclic shift (t, h, w) in tokens.
+    """
+
+    size: tuple[int, int, int, int]
+    window: Window
+    shift: Window
+
+    def kinds(self, *, mutual: bool) -> Iterator[tuple[Mixed, int]]:
+        """Yield the kinds of windows in order: the axes along which they hold two regions, and how many there are.
+
+        Only the last window of a shifted axis holds two regions, so there are at most eight kinds; mutual attention
+        looks at single frames, to which those along time are alike.
+        """
+        t, h, w = (
+            [(False, count - 1), (True, 1)] if shift and not (mutual and axis == 0) else [(False, count)]
+            for axis, (count, shift) in enumerate(zip(self.grid, self.shift, strict=True))
+        )
+        for (mixed_h, n_h), (mixed_w, n_w), (mixed_t, n_t) in product(h, w, t):
+            if n_t * n_h * n_w:
+                yield (mixed_t, mixed_h, mixed_w), self.size[0] * n_t * n_h * n_w
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Windows along T, H and W."""
+        return tuple(size // length for size, length in zip(self.size[1:], self.window, strict=True))
+
+    def to_windows(self, x: Tensor) -> Tensor:
+        """Return the windows (M, N, C) of a map (B, T, H, W, C)."""
+        if any(self.shift):
+            rows = _Permute.apply(x.flatten(0, 3), *window_order(self, x.device))
+        else:
+            rows = partition(x, self.window)
+        return rows.reshape(-1, math.prod(self.window), x.shape[-1])
+
+    def to_map(self, windows: Tensor) -> Tensor:
+        """Return the map (B, T, H, W, C) of windows (M, N, C)."""
+        if any(self.shift):
+            order, places = window_order(self, windows.device)
+            return _Permute.apply(windows.flatten(0, 1), places, order).view(*self.size, -1)
+        return merge(windows.reshape(self.size[0], *self.grid, *self.window, -1))
+
+
+@cached
+def window_order(layout: WindowLayout, device: torch.device) -> Tensor:
+    """Return (2, B*T*H*W): the tokens of the map in the order of the windows, and where each of them stands there."""
+    tokens = torch.arange(math.prod(layout.size)).view(*layout.size, 1)
+    parts = [partition(tokens.roll([-s for s in layout.shift], dims=(1, 2, 3)), layout.window)]
+    for axis in (2, 3, 1):  # time last, so that windows that are alike but for time are neighbours
+        if layout.shift[axis - 1]:
+            parts = [half for part in parts for half in part.tensor_split([part.shape[axis] - 1], dim=axis)]
+    order = torch.cat([part.flatten() for part in parts])
+    return torch.stack((order, order.argsort())).to(device)
+
+
+class _Permute(Function):
+    """Rows in another order: the gradient is a gather too, not the scatter that ``index_select`` would make of it."""
+
+    @staticmethod
+    def forward(ctx, rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+        ctx.save_for_backward(order, inverse)
+        return rows.index_select(0, order)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+        order, inverse = ctx.saved_tensors
+        return _Permute.apply(grad, inverse, order), None, None
