@@ -64,11 +64,11 @@ class FlowGuidedDeformConv(nn.Module):
 
     def offsets(self, warped: Tensor, current: Tensor, flows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the offsets (N, 2*D*9, H, W) in pixels and masks (N, D*9, H, W) of all taps."""
-        residue_y, residue_x, mask = self.conv_offset(torch.cat((warped, current, flows), dim=1)).chunk(3, dim=1)
-        residue = self.max_residue * torch.tanh(torch.cat((residue_y, residue_x), dim=1)).to(flows.dtype)
-        per_neighbour = residue.unflatten(1, (flows.shape[1] // 2, -1, 2))
-        offset = per_neighbour + flows.unflatten(1, (-1, 1, 2)).flip(3)  # (x, y) of a flow, (y, x) of an offset
-        return offset.flatten(1, 3), mask.sigmoid()
+        found = self.conv_offset(torch.cat((warped, current, flows), dim=1))
+        residue, mask = found.tensor_split([found.shape[1] // 3 * 2], dim=1)
+        per_neighbour = torch.tanh(residue).unflatten(1, (flows.shape[1] // 2, -1, 2))
+        flow = flows.unflatten(1, (-1, 1, 2)).flip(3)  # (x, y) of a flow, (y, x) of an offset
+        return torch.add(flow, per_neighbour, alpha=self.max_residue).flatten(1, 3), mask.sigmoid()
 
 
 def align_both_ways(

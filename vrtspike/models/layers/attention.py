@@ -6,13 +6,21 @@ Shapes: map (B, T, H, W, C), channels last; window (t, h, w) of N = t*h*w tokens
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vrtspike.ops import WindowLayout, attend_in_windows, window_attention, works_in_windows
-from vrtspike.ops.window_attention.windows import Window, crop_bias_table, relative_position_index
+from vrtspike.ops.pieces import rows_at_once, works_in_pieces
+from vrtspike.ops.window_attention.layout import Kind, pieces_of
+from vrtspike.ops.window_attention.windows import (
+    Window,
+    crop_bias_table,
+    relative_position_bias,
+    relative_position_index,
+)
 
 
 def effective_window(size: Window, window: Window, shift: Window) -> tuple[Window, Window]:
@@ -92,14 +100,27 @@ class WindowAttention(nn.Module):
     def attend_in_windows(self, x: Tensor, table: Tensor, window: Window, shift: Window) -> Tensor:
         """Attend in the windows of a map (B, T, H, W, C), bringing its tokens into their order and back once."""
         layout = WindowLayout(tuple(x.shape[:4]), window, shift)
-        settings = dict(layout=layout, heads=self.heads, scale=self.qk_scale, backend=self.attn_type)
-        tokens = layout.to_windows(x)
-        out = attend_in_windows(self.qkv_self(tokens), table, mutual=False, **settings)
+        bias = relative_position_bias(table, window)
+        windows, kinds = layout.to_windows(x), layout.kinds()
+        at_once = max(1, rows_at_once() // windows.shape[1]) if works_in_pieces(x) else len(windows)
+        pieces = list(pieces_of(kinds, at_once))
+        parts = windows.split(at_once) if len(pieces) > 1 else (windows,)
+        attended = [
+            self.attend_in(part, bias, piece, window, shift) for part, piece in zip(parts, pieces, strict=True)
+        ]
+        return layout.to_map(torch.cat(attended) if len(attended) > 1 else attended[0])
+
+    def attend_in(
+        self, windows: Tensor, bias: Tensor, kinds: Sequence[Kind], window: Window, shift: Window
+    ) -> Tensor:
+        """Attend in windows (M, N, C) of some kinds."""
+        settings = dict(window=window, shift=shift, heads=self.heads, scale=self.qk_scale, backend=self.attn_type)
+        out = attend_in_windows(self.qkv_self(windows), bias, kinds, mutual=False, **settings)
         if self.qkv_mut is not None:
-            encoded = tokens + self.window_encoding(window).flatten(0, 1).repeat(window[0], 1)
-            mutual = attend_in_windows(self.qkv_mut(encoded), None, mutual=True, **settings)
+            encoded = windows + self.window_encoding(window).flatten(0, 1).repeat(window[0], 1)
+            mutual = attend_in_windows(self.qkv_mut(encoded), None, kinds, mutual=True, **settings)
             out = torch.cat((mutual, out), dim=-1)
-        return layout.to_map(self.proj(out))
+        return self.proj(out)
 
     def attend_on_map(self, x: Tensor, table: Tensor, window: Window, shift: Window) -> Tensor:
         """Do the same with a backend that finds the windows of a map by itself."""

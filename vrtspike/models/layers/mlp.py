@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from vrtspike.ops.pieces import in_pieces
 
 
 class GatedMLP(nn.Module):
@@ -22,4 +25,9 @@ class GatedMLP(nn.Module):
         self.fc2 = nn.Linear(hidden_features, out_features or in_features)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc11(x)) * self.fc12(x))
+        return in_pieces(self.gated, x)
+
+    def gated(self, x: Tensor) -> Tensor:
+        """Compute the network for all tokens at once."""
+        hidden, gate = F.gelu(self.fc11(x)), self.fc12(x)
+        return self.fc2(hidden * gate if torch.is_grad_enabled() else hidden.mul_(gate))

@@ -6,18 +6,42 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vrtspike.ops.deform_conv.reference import contract, sample_positions
+from vrtspike.ops.deform_conv.reference import contract
+from vrtspike.ops.pieces import works_in_pieces
 
 
 def grid_sample(
     x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int
 ) -> Tensor:
     """Compute :func:`vrtspike.ops.deform_conv2d` with one ``grid_sample`` over all taps and deformable groups."""
-    height, width = x.shape[-2:]
-    y_position, x_position = sample_positions(offset, weight.shape[-1], padding)
-    n, groups, taps, h, w = y_position.shape
-    # With align_corners=False the centre of pixel p is at (2p + 1) / size - 1, which also holds for a size of 1.
-    grid = torch.stack(((2 * x_position + 1) / width - 1, (2 * y_position + 1) / height - 1), dim=-1)
-    pixels = x.reshape(n * groups, -1, height, width).to(grid.dtype)
-    samples = F.grid_sample(pixels, grid.reshape(n * groups, taps * h, w, 2), align_corners=False)
-    return contract(samples.reshape(n, groups, -1, taps, h, w), mask, weight, bias)
+    if len(x) == 1 or not works_in_pieces(x):
+        return _grid_sample(x, offset, mask, weight, bias, padding)
+    each = zip(x.split(1), offset.split(1), mask.split(1), strict=True)
+    return torch.cat([_grid_sample(*one, weight, bias, padding) for one in each])
+
+
+def _grid_sample(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+    n, _, h, w = offset.shape
+    k = weight.shape[-1]
+    offset = offset.reshape(n, -1, k * k, 2, h, w)
+    if offset.dtype in (torch.float16, torch.bfloat16):  # too coarse to hold a pixel's coordinate
+        offset = offset.float()
+    size = torch.tensor(x.shape[-2:], dtype=offset.dtype).to(offset.device)
+    grid = torch.addcmul(_undisplaced(k, h, w, padding, size), offset, (2 / size)[:, None, None])
+    # An offset is (y, x), a place of grid_sample (x, y): the map is transposed, which costs nothing.
+    pixels = x.reshape(n * grid.shape[1], -1, *x.shape[-2:]).to(grid.dtype).transpose(2, 3)
+    places = grid.movedim(3, -1).reshape(n * grid.shape[1], k * k, h * w, 2)
+    samples = F.grid_sample(pixels, places, align_corners=False)
+    return contract(samples.reshape(n, grid.shape[1], -1, k * k, h, w), mask, weight, bias)
+
+
+def _undisplaced(k: int, h: int, w: int, padding: int, size: Tensor) -> Tensor:
+    """Return where the taps (k*k, 2, h, w) of every output pixel are in a map of ``size``, y before x.
+
+    With ``align_corners=False`` the centre of pixel p is at (2p + 1) / size - 1, which also holds for a size of 1.
+    """
+    steps = torch.arange(max(h, w) + k, device=size.device, dtype=size.dtype) - padding
+    tap = steps[:k, None] + padding
+    y = (steps[:h] + tap)[:, None, :, None].expand(k, k, h, w)
+    x = (steps[:w] + tap)[None, :, None, :].expand(k, k, h, w)
+    return ((2 * torch.stack((y, x), dim=2) + 1) / size[:, None, None] - 1).flatten(0, 1)

@@ -47,9 +47,10 @@ def _pixels_at(pixels: Tensor, row: Tensor, column: Tensor) -> Tensor:
 
 
 def contract(samples: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Apply mask, kernel and bias to the samples (N, D, C/D, K, h, w) of every output pixel."""
+    """Apply mask, kernel and bias to the samples (N, D, C/D, K, h, w) of every output pixel, overwriting them."""
     n, deformable_groups, _, taps, h, w = samples.shape
-    columns = samples * mask.reshape(n, deformable_groups, 1, taps, h, w).to(samples.dtype)
+    mask = mask.reshape(n, deformable_groups, 1, taps, h, w).to(samples.dtype)
+    columns = samples * mask if torch.is_grad_enabled() else samples.mul_(mask)
     groups = samples.shape[1] * samples.shape[2] // weight.shape[1]
     columns = columns.reshape(n, groups, -1, h * w).to(weight.dtype)
     out = weight.reshape(groups, weight.shape[0] // groups, -1) @ columns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from vrtspike.ops.backends import Backend, Operator
 from vrtspike.ops.window_attention import flash as fused
 from vrtspike.ops.window_attention.flex import flex, flex_in_windows
-from vrtspike.ops.window_attention.layout import WindowLayout
+from vrtspike.ops.window_attention.layout import Kind, WindowLayout
 from vrtspike.ops.window_attention.reference import reference
 from vrtspike.ops.window_attention.sdpa import sdpa, sdpa_in_windows
 from vrtspike.ops.window_attention.windows import Window
@@ -88,9 +88,11 @@ def works_in_windows(x: Tensor, backend: str = 'auto') -> bool:
 
 def attend_in_windows(
     qkv: Tensor,
-    bias_table: Tensor | None,
-    layout: WindowLayout,
+    bias: Tensor | None,
+    kinds: Sequence[Kind],
     *,
+    window: Window,
+    shift: Window,
     heads: int,
     mutual: bool,
     scale: float | None = None,
@@ -99,25 +101,30 @@ def attend_in_windows(
     """Compute :func:`window_attention` on tokens that stand by windows, where :func:`works_in_windows` says so.
 
     Args:
-        qkv: Queries, keys and values (M, N, 3*C) of a map, as ``layout.to_windows`` orders them.
-        bias_table: As :func:`window_attention` takes it, and so are ``heads``, ``mutual``, ``scale`` and ``backend``.
-        layout: Size of the map, window and shift.
+        qkv: Queries, keys and values (M, N, 3*C) of windows in the order of :class:`WindowLayout`.
+        bias: What is added to the scores (heads, N, N), or None.
+        kinds: Which windows these are: all of a map, ``layout.kinds()``, or a piece of them.
+        window: As :func:`window_attention` takes it, and so are ``shift``, ``heads``, ``mutual``, ``scale`` and
+            ``backend``.
 
     Returns:
-        The attended values (M, N, C); ``layout.to_map`` makes a map of them.
+        The attended values (M, N, C); ``layout.to_map`` makes a map of those of all windows.
 
     Raises:
         ValueError: Mutual attention got more than two frames or a bias.
     """
-    _check_mutual(layout.window, bias_table, mutual)
+    _check_mutual(window, bias, mutual)
     chosen = WINDOW_ATTENTION.choose(qkv, backend)
-    return chosen.in_windows(qkv, bias_table, layout, heads=heads, mutual=mutual, scale=_scale(qkv, heads, scale))
+    scale = _scale(qkv, heads, scale)
+    return chosen.in_windows(
+        qkv, bias, kinds, window=window, shift=shift, heads=heads, mutual=mutual, scale=scale
+    )
 
 
-def _check_mutual(window: Window, bias_table: Tensor | None, mutual: bool) -> None:
+def _check_mutual(window: Window, bias: Tensor | None, mutual: bool) -> None:
     if mutual and window[0] > 2:
         raise ValueError(f'window_attention: mutual attention takes windows of 2 frames, found {window[0]}')
-    if mutual and bias_table is not None:
+    if mutual and bias is not None:
         raise ValueError('window_attention: mutual attention has no relative position bias; give bias_table=None')
 
 

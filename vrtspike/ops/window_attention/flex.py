@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import flex_attention
 
-from vrtspike.ops.window_attention.layout import WindowLayout
-from vrtspike.ops.window_attention.sdpa import by_kinds
+from vrtspike.ops.window_attention.layout import Kind
+from vrtspike.ops.window_attention.sdpa import by_kinds, on_map
 from vrtspike.ops.window_attention.windows import Window
 
 
@@ -17,16 +18,12 @@ def flex(
     qkv: Tensor, bias_table: Tensor | None, *, window: Window, shift: Window, heads: int, mutual: bool, scale: float
 ) -> Tensor:
     """Compute :func:`vrtspike.ops.window_attention`; on CPUs there is no backward pass."""
-    layout = WindowLayout(tuple(qkv.shape[:4]), window, shift)
-    windows = flex_in_windows(layout.to_windows(qkv), bias_table, layout, heads=heads, mutual=mutual, scale=scale)
-    return layout.to_map(windows)
+    return on_map(flex_in_windows, qkv, bias_table, window, shift, heads=heads, mutual=mutual, scale=scale)
 
 
-def flex_in_windows(
-    qkv: Tensor, bias_table: Tensor | None, layout: WindowLayout, *, heads: int, mutual: bool, scale: float
-) -> Tensor:
+def flex_in_windows(qkv: Tensor, bias: Tensor | None, kinds: Sequence[Kind], **settings) -> Tensor:
     """Compute :func:`vrtspike.ops.attend_in_windows`."""
-    return by_kinds(qkv, bias_table, layout, heads, mutual, scale, attend=_attend)
+    return by_kinds(qkv, bias, kinds, attend=_attend, **settings)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, added: Tensor | None, scale: float) -> Tensor:

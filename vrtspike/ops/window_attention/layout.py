@@ -6,9 +6,10 @@ Shapes: map (B, T, H, W, C); windows (M, N, C), M of all clips together, N = t*h
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,8 +17,13 @@ from torch.autograd import Function
 
 from vrtspike.ops.window_attention.windows import Window, cached, merge, partition
 
-Mixed = tuple[bool, bool, bool]
-"""Along which axes a window holds two regions."""
+
+class Kind(NamedTuple):
+    """Windows that share a mask."""
+
+    mixed: tuple[bool, bool, bool]
+    """Along which axes they hold two regions."""
+    count: int
 
 
 @dataclass(frozen=True)
@@ -34,19 +40,20 @@ class WindowLayout:
     window: Window
     shift: Window
 
-    def kinds(self, *, mutual: bool) -> Iterator[tuple[Mixed, int]]:
-        """Yield the kinds of windows in order: the axes along which they hold two regions, and how many there are.
+    def kinds(self) -> list[Kind]:
+        """Return the kinds of windows in their order.
 
-        Only the last window of a shifted axis holds two regions, so there are at most eight kinds; mutual attention
-        looks at single frames, to which those along time are alike.
+        Only the last window of a shifted axis holds two regions, so there are at most eight kinds.
         """
         t, h, w = (
-            [(False, count - 1), (True, 1)] if shift and not (mutual and axis == 0) else [(False, count)]
-            for axis, (count, shift) in enumerate(zip(self.grid, self.shift, strict=True))
+            [(False, count - 1), (True, 1)] if shift else [(False, count)]
+            for count, shift in zip(self.grid, self.shift, strict=True)
         )
-        for (mixed_h, n_h), (mixed_w, n_w), (mixed_t, n_t) in product(h, w, t):
-            if n_t * n_h * n_w:
-                yield (mixed_t, mixed_h, mixed_w), self.size[0] * n_t * n_h * n_w
+        return [
+            Kind((mixed_t, mixed_h, mixed_w), self.size[0] * n_t * n_h * n_w)
+            for (mixed_h, n_h), (mixed_w, n_w), (mixed_t, n_t) in product(h, w, t)
+            if n_t * n_h * n_w
+        ]
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -67,6 +74,22 @@ class WindowLayout:
             order, places = window_order(self, windows.device)
             return _Permute.apply(windows.flatten(0, 1), places, order).view(*self.size, -1)
         return merge(windows.reshape(self.size[0], *self.grid, *self.window, -1))
+
+
+def pieces_of(kinds: Sequence[Kind], windows: int) -> Iterator[list[Kind]]:
+    """Yield pieces of a sequence of windows: the kinds of every ``windows`` of them and of the rest."""
+    piece: list[Kind] = []
+    room = windows
+    for mixed, count in kinds:
+        while count:
+            taken = min(count, room)
+            piece.append(Kind(mixed, taken))
+            count, room = count - taken, room - taken
+            if not room:
+                yield piece
+                piece, room = [], windows
+    if piece:
+        yield piece
 
 
 @cached

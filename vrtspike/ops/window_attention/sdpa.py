@@ -6,13 +6,13 @@ serves each of at most eight kinds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from vrtspike.ops.window_attention.layout import Mixed, WindowLayout
+from vrtspike.ops.window_attention.layout import Kind, WindowLayout
 from vrtspike.ops.window_attention.windows import Window, relative_position_bias, window_mask
 
 MAX_BATCH = 65_535
@@ -25,16 +25,22 @@ def sdpa(
     qkv: Tensor, bias_table: Tensor | None, *, window: Window, shift: Window, heads: int, mutual: bool, scale: float
 ) -> Tensor:
     """Compute :func:`vrtspike.ops.window_attention` without scores in memory or a mask for every window."""
-    layout = WindowLayout(tuple(qkv.shape[:4]), window, shift)
-    windows = sdpa_in_windows(layout.to_windows(qkv), bias_table, layout, heads=heads, mutual=mutual, scale=scale)
-    return layout.to_map(windows)
+    return on_map(sdpa_in_windows, qkv, bias_table, window, shift, heads=heads, mutual=mutual, scale=scale)
 
 
-def sdpa_in_windows(
-    qkv: Tensor, bias_table: Tensor | None, layout: WindowLayout, *, heads: int, mutual: bool, scale: float
-) -> Tensor:
+def sdpa_in_windows(qkv: Tensor, bias: Tensor | None, kinds: Sequence[Kind], **settings) -> Tensor:
     """Compute :func:`vrtspike.ops.attend_in_windows`."""
-    return by_kinds(qkv, bias_table, layout, heads, mutual, scale, attend=fused_attention)
+    return by_kinds(qkv, bias, kinds, attend=fused_attention, **settings)
+
+
+def on_map(
+    in_windows: Callable[..., Tensor], qkv: Tensor, bias_table: Tensor | None, window: Window, shift: Window, **settings
+) -> Tensor:
+    """Compute :func:`vrtspike.ops.window_attention` by what computes :func:`vrtspike.ops.attend_in_windows`."""
+    layout = WindowLayout(tuple(qkv.shape[:4]), window, shift)
+    bias = None if bias_table is None else relative_position_bias(bias_table, window)
+    windows = in_windows(layout.to_windows(qkv), bias, layout.kinds(), window=window, shift=shift, **settings)
+    return layout.to_map(windows)
 
 
 def fused_attention(q: Tensor, k: Tensor, v: Tensor, added: Tensor | None, scale: float) -> Tensor:
@@ -44,34 +50,48 @@ def fused_attention(q: Tensor, k: Tensor, v: Tensor, added: Tensor | None, scale
 
 def by_kinds(
     qkv: Tensor,
-    bias_table: Tensor | None,
-    layout: WindowLayout,
+    bias: Tensor | None,
+    kinds: Sequence[Kind],
+    *,
+    window: Window,
+    shift: Window,
     heads: int,
     mutual: bool,
     scale: float,
     attend: Attend,
 ) -> Tensor:
     """Attend in windows (M, N, 3*C), ``attend(q, k, v, added, scale)`` doing so in those that share what is added."""
-    bias = None if bias_table is None else relative_position_bias(bias_table, layout.window).to(qkv.dtype)
-    mixed, counts = zip(*layout.kinds(mutual=mutual), strict=True)
-    frames = layout.window[0] if mutual else 1  # mutual attention works frame by frame
-    parts = qkv.split(counts) if len(counts) > 1 else (qkv,)
+    if mutual:
+        kinds = alike_in_frames(kinds)
+    frames = window[0] if mutual else 1  # mutual attention works frame by frame
+    frame = (window[0] // frames, *window[1:])
+    parts = qkv.split([kind.count for kind in kinds]) if len(kinds) > 1 else (qkv,)
+    bias = None if bias is None else bias.to(qkv.dtype)
     attended = [
-        _attend_alike(part, _bias_and_mask(bias, axes, layout, mutual, qkv), heads, frames, scale, attend)
-        for axes, part in zip(mixed, parts, strict=True)
+        _attend_alike(part, _bias_and_mask(bias, kind, frame, shift, qkv), heads, frames, scale, attend)
+        for kind, part in zip(kinds, parts, strict=True)
     ]
     return torch.cat(attended) if len(attended) > 1 else attended[0]
 
 
-def _bias_and_mask(bias: Tensor | None, mixed: Mixed, layout: WindowLayout, mutual: bool, like: Tensor) -> Tensor | None:
+def alike_in_frames(kinds: Sequence[Kind]) -> list[Kind]:
+    """Join neighbouring kinds that differ only along time, where mutual attention knows no regions."""
+    joined: list[Kind] = []
+    for (_, *mixed), count in kinds:
+        if joined and joined[-1].mixed[1:] == tuple(mixed):
+            count += joined.pop().count
+        joined.append(Kind((False, *mixed), count))
+    return joined
+
+
+def _bias_and_mask(bias: Tensor | None, kind: Kind, window: Window, shift: Window, like: Tensor) -> Tensor | None:
     """Return what to add to the scores of alike windows, (1, heads or 1, N, N), or None for nothing.
 
     PyTorch's fused kernels on CPUs take a mask of two or four axes; with three they fall back without a word.
     """
-    if not any(mixed):
+    if not any(kind.mixed):
         return None if bias is None else bias[None]
-    frame = (1, *layout.window[1:]) if mutual else layout.window
-    mask = window_mask(mixed, frame, layout.shift, like.device).to(like.dtype)
+    mask = window_mask(kind.mixed, window, shift, like.device).to(like.dtype)
     return mask[None, None] if bias is None else (bias + mask)[None]
 
 

@@ -1,0 +1,31 @@
+"""Inference on CPUs piece by piece: what is computed on the way stays small, in the cache or in memory used before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+ROWS = 8192
+"""Tokens per thread and piece: with 96 channels in bfloat16 1.15 times as fast as all 24,576 at once; fewer gain less."""
+
+
+def works_in_pieces(x: Tensor) -> bool:
+    """Return whether to compute piece by piece.
+
+    Training keeps what it computes for the backward pass, GPUs want large calls, and a compiler sees to this itself.
+    """
+    return not torch.is_grad_enabled() and x.device.type == 'cpu' and not torch.compiler.is_compiling()
+
+
+def rows_at_once() -> int:
+    """Return how many tokens a piece has."""
+    return ROWS * torch.get_num_threads()
+
+
+def in_pieces(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return ``function(x)`` of a map (..., C) whose tokens it treats one by one."""
+    if not works_in_pieces(x) or x.shape[:-1].numel() <= rows_at_once():
+        return function(x)
+    return torch.cat([function(part) for part in x.flatten(0, -2).split(rows_at_once())]).unflatten(0, x.shape[:-1])
