@@ -1,24 +1,20 @@
-"""Write docs/model_zoo.md from the results of the zoo's checkpoints.
+"""docs/model_zoo.md, from the results of the zoo's checkpoints.
 
 benchmarks/zoo/<name>.json is the results.json of tools/test.py, run with --thresholds 1 2 on the last checkpoint of
 configs/vrt_spike_<name>.py, kept unchanged.
-
-Examples:
-    python benchmarks/model_zoo.py
-    python benchmarks/model_zoo.py --check
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from vrtspike.errors import VrtSpikeError
+from writers.places import Place
+from writers.wording import device_name, read_records, table
+
 INTRODUCTION = """# Model zoo
 
-Written by `python benchmarks/model_zoo.py` from `benchmarks/zoo`; each record is the `results.json` of `tools/test.py`.
+Written by `python benchmarks/pages.py` from `benchmarks/zoo`; each record is the `results.json` of `tools/test.py`.
 
 The checkpoints are not part of the repository, since each has several MiB: one command trains it again. A SHA-256 names the very file that was scored: checkpoints hold the time of their training, and another processor rounds differently, so that a second training has another SHA-256 and slightly other dB. All are trained and scored on the demo clips, whose held-out clips show other photographs. They tell whether networks learn and use their spikes, and are not comparable with published benchmarks.
 """  # noqa: E501
@@ -28,44 +24,32 @@ HEADINGS = (
 )  # fmt: skip
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--check', action='store_true', help='write nothing; exit with 1 where the page is out of date')
-    parser.add_argument('--root', type=Path, default=ROOT, help='the checkout (default: the one of this script)')
-    return parser.parse_args()
+
+def places(root: Path) -> list[Place]:
+    return [Place('docs/model_zoo.md', None, zoo_page(by_config(root)))]
 
 
-def main() -> None:
-    args = parse_args()
-    page, text = args.root / 'docs/model_zoo.md', zoo_page(read_results(args.root))
-    if args.check and page.read_text(encoding='utf-8') != text:
-        sys.exit(f'{page} is not made from benchmarks/zoo; run python benchmarks/model_zoo.py')
-    if not args.check:
-        page.write_text(text, encoding='utf-8')
-
-
-def read_results(root: Path) -> dict[str, dict]:
+def by_config(root: Path) -> dict[str, dict]:
     """Return the results by the name of their config, best first."""
     results = {}
-    for path in sorted((root / 'benchmarks/zoo').glob('*.json')):
+    for path, result in read_records(root / 'benchmarks/zoo').items():
         if not (root / f'configs/vrt_spike_{path.stem}.py').is_file():
-            sys.exit(f'{path} has no config: name it like configs/vrt_spike_<name>.py')
-        results[path.stem] = json.loads(path.read_text(encoding='utf-8'))
+            raise VrtSpikeError(f'{path} has no config: name it like configs/vrt_spike_<name>.py')
+        results[path.stem] = result
     return dict(sorted(results.items(), key=lambda item: -item[1]['mean_of_clips']['psnr_db']))
 
 
 def zoo_page(results: dict[str, dict]) -> str:
     """Return the page: a table of all networks, then how to get each."""
-    rows = [HEADINGS, ('---', *['--:'] * 10, '---'), *(row(name, found) for name, found in results.items())]
-    lines = [f'| {" | ".join(cells)} |' for cells in rows]
-    return '\n'.join([INTRODUCTION, *lines, '', *(section(name, found) for name, found in results.items())])
+    rows = [HEADINGS, *(row(name, found) for name, found in results.items())]
+    sections = [section(name, found) for name, found in results.items()]
+    return '\n'.join([INTRODUCTION, table(rows, f'l{"r" * 10}l'), '', *sections])
 
 
 def row(name: str, found: dict) -> tuple[str, ...]:
     """Return one network's quality, robustness and cost."""
-    mean, device = found['mean_of_clips'], found['device']
+    mean = found['mean_of_clips']
     twice = next(each for each in found['thresholds'] if each['factor'] == 2)
-    threads = f', {device["threads"]} thread{"s" * (device["threads"] > 1)}' if 'threads' in device else ''
     return (
         f'[{name}](#{name})',
         f'{found["cost"]["parameters"]:,}',
@@ -76,7 +60,7 @@ def row(name: str, found: dict) -> tuple[str, ...]:
         f'{mean["ssim_y"]:.4f}',
         *(f'{mean[key]:.2f}' for key in ('tfp_psnr_db', 'tfi_psnr_db')),
         f'{twice["psnr_db"]:.2f} ({-twice["loss_db"]:+.2f})',
-        f'{device["name"]}{threads}',
+        device_name(found['device']),
     )
 
 
@@ -93,7 +77,3 @@ $ python tools/test.py {config} {folder}/{checkpoint} --thresholds 1 2
 
 Trained for {training['iterations']:,} iterations with torch {found['versions']['torch']}. SHA-256 of `{checkpoint}`: `{found['checkpoint_sha256']}`. Config: [`{config}`](../{config}), record: [`benchmarks/zoo/{name}.json`](../benchmarks/zoo/{name}.json). The mean over all frames is {found['mean_of_frames']['psnr_db']:.2f} dB.
 """  # noqa: E501
-
-
-if __name__ == '__main__':
-    main()
