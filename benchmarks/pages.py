@@ -16,10 +16,10 @@ from pathlib import Path
 
 from rich.progress import track
 from writers import WRITERS, places
+from writers.places import changed, write
 
 from vrtspike.cli import run_tool, tool_parser
 from vrtspike.errors import VrtSpikeError
-from vrtspike.files import written_aside
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -36,23 +36,13 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    stale, texts = [], {}
-    for writer in track(args.only, 'pages'):
-        for place in places(writer, args.root):
-            old = texts[place.page] if place.page in texts else read(args.root / place.page)
-            texts[place.page] = place.put(old)
-            if texts[place.page] != old:
-                stale.append(place)
-    if args.check and stale:
-        raise VrtSpikeError('\n'.join(['not what the records say:', *map(str, stale), 'run python benchmarks/pages.py']))
-    for page in {place.page for place in stale}:
-        with written_aside(args.root / page) as aside:
-            aside.write_text(texts[page], encoding='utf-8')
-
-
-def read(page: Path) -> str:
-    """Return the text of a page; nothing where there is none yet."""
-    return page.read_text(encoding='utf-8') if page.is_file() else ''
+    found = [place for writer in track(args.only, 'pages') for place in places(writer, args.root)]
+    outdated, texts = changed(args.root, found)
+    if not args.check:
+        write(args.root, texts)
+    elif outdated:
+        lines = ['out of date:', *(f'  {place}' for place in outdated), 'run python benchmarks/pages.py']
+        raise VrtSpikeError('\n'.join(lines))
 
 
 if __name__ == '__main__':

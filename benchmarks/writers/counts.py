@@ -38,7 +38,7 @@ def values(root: Path) -> dict[str, Callable[[], str]]:
         found[f'parameters.{name}.backbone'] = lambda config=path.stem: f'{parameters(network(config).backbone):,}'
         found[f'gmacs.{name}'] = lambda config=path.stem: f'{costs(config).total.macs / 1e9:.1f}'
     baseline = 'vrt_spike_baseline'
-    found['parameters.spike_side'] = lambda: f'{parameters(network(baseline)) - parameters(network(baseline).backbone):,}'
+    found['parameters.spike_side'] = lambda: f'{spike_side_parameters(network(baseline)):,}'
     found |= {f'parameters.{name}': partial(encoder_parameters, name) for name in ENCODERS}
     found['macs.full_resolution'] = lambda: percent(full_resolution_share(costs(baseline)))
     found['macs.warping'] = lambda: percent(warping_share(costs(baseline)))
@@ -61,6 +61,10 @@ def build(root: Path, config: str) -> Any:
 
 def parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def spike_side_parameters(network: Any) -> int:
+    return parameters(network) - parameters(network.backbone)
 
 
 def encoder_parameters(name: str) -> str:

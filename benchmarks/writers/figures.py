@@ -18,8 +18,8 @@ from writers.wording import read_record
 Record = dict[str, Any]
 
 
-def percent(value: float, sign: str = '') -> str:
-    return f'{100 * value:{sign}.1f}'.replace('-', '−')
+def percent(value: float) -> str:
+    return f'{100 * value:.1f}'.replace('-', '−')
 
 
 def lite(record: Record) -> Record:
@@ -46,6 +46,8 @@ FIGURES: dict[str, dict[str, Callable[[Record], str]]] = {
         'lite.run_s': lambda r: f'{lite(r)["run_s"]:.0f}',
     },
     'benchmarks/records/overhead/tiny.json': {
+        'overhead.threads': lambda r: f'{r["device"]["threads"]}',
+        'overhead.interval': lambda r: f'{r["interval"]}',
         'overhead.measured': lambda r: percent(r['ratio_measured_median'] - 1),
         'overhead.measured_low': lambda r: percent(r['ratio_measured_p2_5'] - 1),
         'overhead.measured_high': lambda r: percent(r['ratio_measured_p97_5'] - 1),
@@ -65,6 +67,7 @@ FIGURES: dict[str, dict[str, Callable[[Record], str]]] = {
     'benchmarks/ablations/fusion_heads.json': {
         'residual_cnn.gain_least_db': lambda r: f'{min(reference_gains(r)):.1f}',
         'residual_cnn.gain_most_db': lambda r: f'{max(reference_gains(r)):.1f}',
+        'residual_cnn.iterations': lambda r: f'{r["iterations"]}',
         'residual_cnn.training_s': lambda r: f'{r["iterations"] * r["variants"][0]["iteration_ms"] / 1000:.0f}',
     },
 }
@@ -74,7 +77,9 @@ FIGURES: dict[str, dict[str, Callable[[Record], str]]] = {
 def places(root: Path) -> list[Place]:
     read = cache(read_record)
     values = {
-        name: partial(shown, name, root / path, read, text) for path, texts in FIGURES.items() for name, text in texts.items()
+        name: partial(shown, name, root / path, read, text)
+        for path, texts in FIGURES.items()
+        for name, text in texts.items()
     }
     known = {*values, *counts.values(root)}
     for page, names in figure_names(root).items():

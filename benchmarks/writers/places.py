@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from vrtspike.errors import VrtSpikeError
+from vrtspike.files import written_aside
 
 FIGURE = re.compile(r'<!--=([\w.]+)-->[^<\n]*<!--/-->')
 """A number within a sentence, a cell or beside a code span: its name, the number, the end."""
@@ -60,6 +61,26 @@ class Figure(Place):
         return FIGURE.sub(
             lambda found: f'<!--={self.part}-->{self.text}<!--/-->' if found[1] == self.part else found[0], old
         )
+
+
+def changed(root: Path, places: Iterable[Place]) -> tuple[list[Place], dict[str, str]]:
+    """Return the places whose page has another text there, and the new texts of these pages."""
+    outdated, texts = [], {}
+    for place in places:
+        path = root / place.page
+        old = texts.get(place.page) or (path.read_text(encoding='utf-8') if path.is_file() else '')
+        new = place.put(old)
+        if new != old:
+            outdated.append(place)
+            texts[place.page] = new
+    return outdated, texts
+
+
+def write(root: Path, texts: Mapping[str, str]) -> None:
+    """Write the texts of pages."""
+    for page, text in texts.items():
+        with written_aside(root / page) as aside:
+            aside.write_text(text, encoding='utf-8')
 
 
 def pages(root: Path) -> list[Path]:
