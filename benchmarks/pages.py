@@ -26,10 +26,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    parser.epilog = '\n'.join(['writers:', *(f'  {name:10} {what}' for name, what in WRITERS.items()), '', parser.epilog])
+    writers = '\n'.join(f'  {name:10} {what}' for name, what in WRITERS.items())
+    parser.epilog = f'writers:\n{writers}\n\n{parser.epilog}'
     parser.add_argument('--check', action='store_true', help='write nothing; exit with 1 where a page is out of date')
-    parser.add_argument('--only', nargs='+', choices=WRITERS, default=list(WRITERS), metavar='WRITER', help='leave out '
-                        'the other writers')  # fmt: skip
+    parser.add_argument(
+        '--only', nargs='+', choices=WRITERS, default=list(WRITERS), metavar='WRITER', help='these alone'
+    )
     parser.add_argument('--root', type=Path, default=ROOT, help='the checkout (default: the one of this script)')
     return parser.parse_args()
 

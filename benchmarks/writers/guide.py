@@ -50,7 +50,9 @@ def by_device(root: Path, networks: dict[str, dict[str, str]]) -> dict[str, dict
         config = record['config'] if is_quality else record['rows'][0]['config']
         network = next((name for name, plans in networks.items() if plans['baseline'] == config), None)
         if network is None:
-            raise VrtSpikeError(f'{path}: its first config is {config}, expected the baseline of a network in claims.yaml')
+            raise VrtSpikeError(
+                f'{path}: its first config is {config}, expected the baseline of a network in claims.yaml'
+            )
         records = quality if is_quality else speed.setdefault(device_name(record['device']), {})
         if network in records:
             raise VrtSpikeError(f'{path}: the second record of its kind of {network} on the same device; keep one')

@@ -26,9 +26,7 @@ HEADINGS = {
 
 def places(root: Path) -> list[Place]:
     rows = [cells(config, record) for config, record in by_config(root).items()]
-    return [
-        Place(page, 'results', table([headings, *rows], f'l{"r" * 9}lll')) for page, headings in HEADINGS.items()
-    ]
+    return [Place(page, 'results', table([headings, *rows], f'l{"r" * 9}lll')) for page, headings in HEADINGS.items()]
 
 
 def by_config(root: Path) -> dict[str, dict]:

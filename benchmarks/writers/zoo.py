@@ -24,7 +24,6 @@ HEADINGS = (
 )  # fmt: skip
 
 
-
 def places(root: Path) -> list[Place]:
     return [Place('docs/model_zoo.md', None, zoo_page(by_config(root)))]
 
