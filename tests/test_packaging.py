@@ -122,7 +122,9 @@ class TestDependencies:
         assert unfit == []
         assert set(pins) == {canonicalize_name(requirement.name) for requirement in requirements}
 
-    @pytest.mark.parametrize(('folders', 'extra'), [(('vrtspike', 'tools', 'benchmarks'), None), (('tests',), 'test')])
+    @pytest.mark.parametrize(
+        ('folders', 'extra'), [(('vrtspike', 'tools', 'benchmarks'), None), (('tests', 'benchmarks'), 'test')]
+    )
     def test_every_import_is_declared(self, arguments, folders, extra):
         texts = arguments['install_requires'] + (arguments['extras_require'][extra] if extra else [])
         declared = {canonicalize_name(Requirement(text).name) for text in texts} | {'vrtspike'}

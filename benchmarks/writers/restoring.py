@@ -57,7 +57,8 @@ def long_clip(record: Record) -> str:
         f'`tools/restore.py {record["config"]} {record["checkpoint"]}{options}` on {record["frames"]:,} frames of '
         f'{height} x {width} ({measured_on(record)}):\n\n'
         f'{table([headings, *map(run_cells, record["runs"])], "rrlrrrr")}\n\n'
-        f'The frames were restored from {record["blur_psnr_db"]:.2f} dB, blurred, to {record["psnr_db"]:.2f} dB.'
+        f'The frames that have a sharp one score {record["psnr_db"]:.2f} dB restored and '
+        f'{record["blur_psnr_db"]:.2f} dB blurred.'
     )
 
 

@@ -16,7 +16,7 @@ INTRODUCTION = """# Model zoo
 
 Written by `python benchmarks/pages.py` from `benchmarks/zoo`; each record is the `results.json` of `tools/test.py`.
 
-The checkpoints are not part of the repository, since each has several MiB: one command trains it again. A SHA-256 names the very file that was scored: checkpoints hold the time of their training, and another processor rounds differently, so that a second training has another SHA-256 and slightly other dB. All are trained and scored on the demo clips, whose held-out clips show other photographs. They tell whether networks learn and use their spikes, and are not comparable with published benchmarks.
+The checkpoints are not part of the repository: one command trains each again. A SHA-256 names the very file that was scored: checkpoints hold the time of their training, and another processor rounds differently, so that a second training has another SHA-256 and slightly other dB. All are trained and scored on the demo clips, whose held-out clips show other photographs. They tell whether networks learn and use their spikes, and are not comparable with published benchmarks.
 """  # noqa: E501
 HEADINGS = (
     'network', 'parameters', 'blurred dB', 'restored dB', 'gain dB', 'SSIM', 'Y dB', 'Y SSIM', 'TFP dB', 'TFI dB',
