@@ -1,6 +1,7 @@
 """Single numbers from records, in the text of all pages: a name, the record, and how the number reads.
 
-A page has ``<!--=name-->`` and ``<!--/-->`` around each.
+A page has ``<!--=name-->`` and ``<!--/-->`` around each. Settings, thresholds, definitions, published results and
+examples of what a tool prints are no measurements and stand in the text as they are.
 """
 
 from __future__ import annotations
