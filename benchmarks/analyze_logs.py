@@ -7,6 +7,7 @@ they share is counted once for each).
 Examples:
     python benchmarks/analyze_logs.py
     python benchmarks/analyze_logs.py --records 10000 --without-parts
+    python benchmarks/analyze_logs.py --without-parts --json benchmarks/records/analysis/million_samples.json
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from vrtspike.environment import describe_environment
+from vrtspike.files import written_aside
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ('data', 'spike_encoder', 'tsa', 'flow', 'input', 'stage1', 'fuse1', 'stage2', 'fuse2', 'stage3', 'fuse3',
@@ -39,6 +43,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--records', type=int, default=1_000_000, help='samples in the log (%(default)s)')
     parser.add_argument('--without-parts', action='store_true', help='record stages only')
+    parser.add_argument('--json', type=Path, metavar='F', help='write the record there too')
     parser.add_argument('--log', type=Path, help='write the log here and keep it; use it if it is there')
     return parser.parse_args()
 
@@ -49,7 +54,12 @@ def main() -> None:
         log = args.log or Path(folder, 'stage_costs.jsonl')
         if not log.exists():
             write_log(log, args.records, () if args.without_parts else PARTS)
-        print(json.dumps(measure(log), indent=2))
+        record = {**measure(log), **describe_environment('cpu')}
+    text = json.dumps(record, indent=2)
+    print(text)
+    if args.json:
+        with written_aside(args.json) as path:
+            path.write_text(f'{text}\n', encoding='utf-8')
 
 
 def write_log(path: Path, records: int, parts: tuple[str, ...]) -> None:

@@ -12,8 +12,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from results_table import HEADINGS, ROOT, update
+from writers.places import Place, changed, write
 
+ROOT = Path(__file__).resolve().parents[1]
+READMES = ('README.md', 'README_zh-CN.md')
 STAGES = 8
 """How many stages of the ranking are shown."""
 
@@ -33,8 +35,8 @@ def main() -> None:
     if done.returncode:
         sys.exit(done.stderr)
     text = f'```text\n{excerpt(done.stdout)}\n```'
-    for name in HEADINGS:
-        update(args.root / name, text, check=False, name='report')
+    _, texts = changed(args.root, [Place(readme, 'report', text) for readme in READMES])
+    write(args.root, texts)
 
 
 def excerpt(text: str) -> str:

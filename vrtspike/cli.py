@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from mmengine.config import DictAction
 
+from vrtspike.allocator import keep_freed_memory
 from vrtspike.errors import ConfigError, VrtSpikeError
 
 
@@ -120,6 +121,7 @@ def pair(values: list[Any], option: str) -> tuple[int, int]:
 
 def run_tool(main: Callable[[], Any]) -> NoReturn:
     """Run a tool's ``main`` and exit: 0 where it returns, else with ``error: ...`` on stderr and the error's status."""
+    keep_freed_memory()
     try:
         main()
         sys.stdout.flush()

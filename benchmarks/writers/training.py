@@ -1,23 +1,14 @@
-"""Write what the recipes gain, and what a long training holds, into docs/training.md from benchmarks/records/training.
-
-Examples:
-    python benchmarks/training_tables.py
-    python benchmarks/training_tables.py --check
-"""
+"""What the recipes gain, and what a long training holds, in docs/training.md, from benchmarks/records/training."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from pathlib import Path
 from statistics import mean
 
-from results_table import update
-
 from vrtspike.ablation.statistics import interval
+from writers.places import Place
+from writers.wording import measured_on, read_records, table
 
-ROOT = Path(__file__).resolve().parents[1]
 #: Of each recipe: the plain runs, and those with the recipe.
 RUNS = {'distillation': ('alone', 'taught'), 'progressive': ('throughout', 'progressive')}
 TITLES = {
@@ -27,33 +18,19 @@ TITLES = {
 }
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--check', action='store_true', help='write nothing; exit with 1 where the page is out of date')
-    parser.add_argument('--root', type=Path, default=ROOT, help='the checkout (default: the one of this script)')
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
-    records = {
-        path.stem: json.loads(path.read_text(encoding='utf-8'))
-        for path in sorted((args.root / 'benchmarks/records/training').glob('*.json'))
-    }
+def places(root: Path) -> list[Place]:
+    records = {path.stem: record for path, record in read_records(root / 'benchmarks/records/training').items()}
     parts = [recipe_table(records[name]) for name in RUNS if name in records]
     parts += [memory_text(records['memory'])] if 'memory' in records else []
     parts += [overflow_text(records['amp_overflow'])] if 'amp_overflow' in records else []
-    text = '\n\n'.join(parts) or 'No record yet.'
-    if update(args.root / 'docs/training.md', text, args.check, 'recipes') and args.check:
-        sys.exit('docs/training.md is not made from benchmarks/records/training; run '
-                 'python benchmarks/training_tables.py')  # fmt: skip
+    return [Place('docs/training.md', 'recipes', '\n\n'.join(parts) or 'No record yet.')]
 
 
 def recipe_table(record: dict) -> str:
     """Return the seeds of a recipe side by side, and the mean difference with Student's 95 % interval."""
     plain, changed = (record['runs'][name] for name in RUNS[record['recipe']])
     names = RUNS[record['recipe']]
-    rows = [('seed', *(f'{name}, dB (s)' for name in names), 'difference dB'), ('--:',) * 4]
+    rows = [('seed', *(f'{name}, dB (s)' for name in names), 'difference dB')]
     differences = []
     for before, after in zip(plain, changed, strict=True):
         differences.append(after['psnr_db'] - before['psnr_db'])
@@ -62,9 +39,9 @@ def recipe_table(record: dict) -> str:
     found = interval(differences)
     ratio = mean(run['run_s'] for run in changed) / mean(run['run_s'] for run in plain)
     title = TITLES[record['recipe']].format(config=record['settings']['config'])
-    table = '\n'.join(f'| {" | ".join(row)} |' for row in rows)
     return (
-        f'**{title}**, {record["settings"]["iterations"]} iterations each ({measured_on(record)}):\n\n{table}\n\n'
+        f'**{title}**, {record["settings"]["iterations"]} iterations each ({measured_on(record)}):\n\n'
+        f'{table(rows, "rrrr")}\n\n'
         f'{verdict(found)} On the mean {found["mean"]:+.2f} dB (95 %: {found["low"]:+.2f} to {found["high"]:+.2f}) at '
         f'{ratio:.2f} times the time of the whole run.'
     )
@@ -95,14 +72,3 @@ def overflow_text(record: dict) -> str:
         f'**Steps lost to overflow** in the first {record["iterations"]} iterations of `{record["config"]}` '
         f'({measured_on(record)}): {lost}.'
     )
-
-
-def measured_on(record: dict) -> str:
-    """Return device, version and commit."""
-    device = record['device']
-    threads = f', {device["threads"]} threads' if 'threads' in device else ''
-    return f'{device["name"]}{threads}, torch {record["versions"]["torch"]}, commit {record["commit"][:8]}'
-
-
-if __name__ == '__main__':
-    main()

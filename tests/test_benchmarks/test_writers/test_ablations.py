@@ -1,8 +1,6 @@
 """The records of ablations and the page made from them."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
@@ -10,8 +8,7 @@ import pytest
 
 from vrtspike.ablation.variants import read_variants
 
-ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / 'benchmarks/ablation_tables.py'
+ROOT = Path(__file__).parents[3]
 SCHEMA = json.loads((ROOT / 'benchmarks/ablation.schema.json').read_text())
 RECORDS = sorted((ROOT / 'benchmarks/ablations').glob('*.json'))
 PAGE = 'before\n<!-- ablation x:begin -->\n<!-- ablation x:end -->\nafter\n'
@@ -42,30 +39,20 @@ def root(tmp_path):
     return tmp_path
 
 
-def run(*arguments):
-    return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True)
-
-
-def test_the_page_gets_the_record(root):
+def test_the_page_gets_the_record(root, update):
     jsonschema.validate(json.loads((root / 'benchmarks/ablations/x.json').read_text()), SCHEMA)
-    assert run('--check', '--root', root).returncode == 1
-    assert (root / 'docs/ablation.md').read_text() == PAGE
-    assert run('--root', root).returncode == 0
-    assert run('--check', '--root', root).returncode == 0
+    assert list(map(str, update('ablations', root))) == ['docs/ablation.md: ablation x']
+    assert update('ablations', root) == []
     page = (root / 'docs/ablation.md').read_text()
     assert '| head | 3 | 28.50 | +28.50 | +0.50 [+0.20, +0.80] | better |' in page
     assert page.startswith('before\n')
     assert page.endswith('after\n')
 
 
-def test_without_a_record_the_page_says_so(root):
+def test_without_a_record_the_page_says_so(root, update):
     (root / 'benchmarks/ablations/x.json').unlink()
-    run('--root', root)
+    update('ablations', root)
     assert 'No record yet' in (root / 'docs/ablation.md').read_text()
-
-
-def test_the_page_that_ships_is_up_to_date():
-    assert run('--check').returncode == 0
 
 
 @pytest.mark.parametrize('path', RECORDS, ids=lambda path: path.stem)
@@ -83,13 +70,13 @@ def test_a_difference_over_few_seeds_cannot_be_more_than_not_informative(root):
         jsonschema.validate(record, SCHEMA)
 
 
-def test_a_plugins_page_gets_its_own_row_beside_the_reference(root):
+def test_a_plugins_page_gets_its_own_row_beside_the_reference(root, update):
     page = root / 'plugins/p/README.md'
     page.parent.mkdir(parents=True)
     page.write_text('<!-- ablation x head:begin -->\n<!-- ablation x head:end -->\n')
-    assert run('--root', root).returncode == 0
+    update('ablations', root)
     rows = [line.split()[1] for line in page.read_text().splitlines() if line.startswith('| ')]
     assert rows[2:] == ['reference', 'head']
     page.write_text('<!-- ablation x other:begin -->\n<!-- ablation x other:end -->\n')
-    assert run('--root', root).returncode == 0
+    update('ablations', root)
     assert '| head |' not in page.read_text()

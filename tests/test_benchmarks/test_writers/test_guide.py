@@ -1,21 +1,19 @@
 """The performance guide: verdicts follow from records, and the pages show both."""
 
 import copy
-import importlib.util
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
+from writers import guide_verdicts as verdicts
 
 from vrtspike.config import load_config
+from vrtspike.errors import VrtSpikeError
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / 'benchmarks/guide.py'
+ROOT = Path(__file__).resolve().parents[3]
 CLAIMS = yaml.safe_load((ROOT / 'benchmarks/guide/claims.yaml').read_text(encoding='utf-8'))
 SCHEMAS = {
     'rows': json.loads((ROOT / 'benchmarks/speed.schema.json').read_text(encoding='utf-8')),
@@ -23,16 +21,6 @@ SCHEMAS = {
 }
 RECORDS = sorted((ROOT / 'benchmarks/records/guide').glob('*.json'))
 EIGHT = CLAIMS['networks']['eight']
-
-
-@pytest.fixture(scope='module')
-def verdicts():
-    """The module of the rules."""
-    spec = importlib.util.spec_from_file_location('guide_verdicts', ROOT / 'benchmarks/guide_verdicts.py')
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for it
-    spec.loader.exec_module(module)
-    return module
 
 
 def row(config, times, stages=None, peak=100.0, attention=None):
@@ -56,7 +44,7 @@ def record(*rows):
     }  # fmt: skip
 
 
-def saved(verdicts, plan_times, **claim):
+def saved(plan_times, **claim):
     measured = verdicts.Measurements(
         EIGHT, record(row(EIGHT['baseline'], [100.0] * len(plan_times)), row(EIGHT['amp'], plan_times))
     )
@@ -75,13 +63,13 @@ def saved(verdicts, plan_times, **claim):
         ([120.0, 110.0, 130.0], 'does not hold'),
     ],
 )
-def test_a_saving_holds_from_the_lower_end_of_what_was_promised(verdicts, times, verdict):
-    finding = saved(verdicts, times)
+def test_a_saving_holds_from_the_lower_end_of_what_was_promised(times, verdict):
+    finding = saved(times)
     assert finding.verdict == verdict
     assert finding.values == pytest.approx([1 - time / 100 for time in times])
 
 
-def test_a_saving_is_of_some_stages_or_parts_where_the_claim_says_so(verdicts):
+def test_a_saving_is_of_some_stages_or_parts_where_the_claim_says_so():
     rows = [
         row(EIGHT['baseline'], [100.0], {'stage8': (10.0, 40.0), 'stage1': (10.0, 60.0)}, attention=20.0),
         row(EIGHT['amp'], [90.0], {'stage8': (10.0, 30.0), 'stage1': (10.0, 60.0)}, attention=5.0),
@@ -93,11 +81,11 @@ def test_a_saving_is_of_some_stages_or_parts_where_the_claim_says_so(verdicts):
     assert measured.savings('amp', of=['fuse1']) == ()  # the baseline spends nothing there
 
 
-def test_a_change_without_effect_on_clips_so_small_is_not_measured(verdicts):
-    assert saved(verdicts, [50.0], larger_than=64).verdict == 'not measured'
-    assert saved(verdicts, [50.0], larger_than=23).verdict == 'holds'
-    assert saved(verdicts, [50.0], window=7).verdict == 'not measured'  # 24 is padded to 28
-    assert saved(verdicts, [50.0], window=6).verdict == 'holds'
+def test_a_change_without_effect_on_clips_so_small_is_not_measured():
+    assert saved([50.0], larger_than=64).verdict == 'not measured'
+    assert saved([50.0], larger_than=23).verdict == 'holds'
+    assert saved([50.0], window=7).verdict == 'not measured'  # 24 is padded to 28
+    assert saved([50.0], window=6).verdict == 'holds'
 
 
 @pytest.mark.parametrize(
@@ -111,7 +99,7 @@ def test_a_change_without_effect_on_clips_so_small_is_not_measured(verdicts):
         (0.1, 'does not hold'),
     ],
 )
-def test_a_share_holds_within_a_quarter(verdicts, claimed, verdict):
+def test_a_share_holds_within_a_quarter(claimed, verdict):
     stages = {'stage8': (30.0, 10.0), 'stage2': (70.0, 90.0)}
     measured = verdicts.Measurements(EIGHT, record(row(EIGHT['baseline'], [100.0], stages)))
     finding = verdicts.judge({'rule': 'share', 'of': ['stage8'], 'expected': claimed}, measured)
@@ -122,14 +110,14 @@ def test_a_share_holds_within_a_quarter(verdicts, claimed, verdict):
     ('of', 'verdict'),
     [(['a', 'b'], 'holds'), (['b', 'a'], 'holds'), (['a', 'c'], 'holds in part'), (['c', 'd'], 'does not hold')],
 )
-def test_the_largest_stages(verdicts, of, verdict):
+def test_the_largest_stages(of, verdict):
     stages = {'d': (1.0, 1.0), 'c': (2.0, 2.0), 'b': (3.0, 3.0), 'a': (4.0, 4.0)}
     measured = verdicts.Measurements(EIGHT, record(row(EIGHT['baseline'], [10.0], stages)))
     assert verdicts.judge({'rule': 'largest', 'of': of}, measured).verdict == verdict
 
 
 @pytest.mark.parametrize(('claimed', 'verdict'), [(0.4, 'holds'), (0.5, 'holds in part'), (0.81, 'does not hold')])
-def test_what_stages_can_save_is_bounded_by_their_share_of_the_whole_step(verdicts, claimed, verdict):
+def test_what_stages_can_save_is_bounded_by_their_share_of_the_whole_step(claimed, verdict):
     stages = {'stage8': (90.0, 40.0), 'stage1': (10.0, 60.0)}
     measured = verdicts.Measurements(EIGHT, record(row(EIGHT['baseline'], [100.0], stages)))
     assert verdicts.judge({'rule': 'potential', 'of': ['stage8'], 'expected': claimed}, measured).verdict == verdict
@@ -139,7 +127,7 @@ def test_what_stages_can_save_is_bounded_by_their_share_of_the_whole_step(verdic
     ('peak', 'verdict'),
     [(90.0, 'holds'), (99.5, 'does not hold'), (110.0, 'does not hold'), (None, 'not measured')],
 )
-def test_memory_is_lower_from_a_hundredth_on(verdicts, peak, verdict):
+def test_memory_is_lower_from_a_hundredth_on(peak, verdict):
     rows = [row(EIGHT['baseline'], [1.0]), row(EIGHT['amp'], [1.0], peak=peak)]
     measured = verdicts.Measurements(EIGHT, record(*rows))
     assert verdicts.judge({'rule': 'memory', 'plan': 'amp'}, measured).verdict == verdict
@@ -161,19 +149,15 @@ def quality(mean, low, high, verdict='worse'):
         ((-0.05, -0.1, 0.0, 'not informative'), 'not measured'),
     ],
 )
-def test_a_loss_is_within_its_bound_with_its_interval(verdicts, difference, verdict):
+def test_a_loss_is_within_its_bound_with_its_interval(difference, verdict):
     measured = verdicts.Measurements(EIGHT, quality=quality(*difference))
     assert verdicts.judge({'rule': 'loss', 'plan': 'amp', 'expected': [0, 0.1]}, measured).verdict == verdict
 
 
 @pytest.mark.parametrize('claim', CLAIMS['claims'], ids=lambda claim: claim['en'])
-def test_without_a_record_nothing_is_measured(verdicts, claim):
+def test_without_a_record_nothing_is_measured(claim):
     assert {'en', 'zh', 'network', 'rule'} <= set(claim)
     assert verdicts.judge(claim, verdicts.Measurements(CLAIMS['networks'][claim['network']])) == verdicts.NOTHING
-
-
-def run(*arguments):
-    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=60)
 
 
 @pytest.fixture
@@ -185,13 +169,8 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def test_the_pages_that_ship_are_made_from_the_records():
-    done = run('--check')
-    assert done.returncode == 0, done.stderr
-
-
-def test_without_records_every_verdict_is_open(checkout):
-    assert run('--root', checkout).returncode == 0
+def test_without_records_every_verdict_is_open(checkout, update):
+    update('guide', checkout)
     for page, words in (('guide.md', ('holds', 'not measured')), ('guide.zh-CN.md', ('成立', '未测量'))):
         text = (checkout / 'docs' / page).read_text(encoding='utf-8')
         assert '{{' not in text
@@ -199,14 +178,13 @@ def test_without_records_every_verdict_is_open(checkout):
         assert text.count(f'| {words[1]} |\n') >= len(CLAIMS['claims'])
 
 
-def test_a_record_decides(checkout):
+def test_a_record_decides(checkout, update):
     rows = [row(EIGHT['baseline'], [200.0, 210.0]), row(EIGHT['amp'], [100.0, 105.0], peak=80.0)]
     path = checkout / 'benchmarks/records/guide/cpu_eight.json'
     path.write_text(json.dumps(record(*rows)))
     (checkout / 'benchmarks/records/guide/quality.json').write_text(json.dumps(quality(-0.01, -0.03, 0.01)))
-    assert run('--root', checkout, '--check').returncode == 1
-    assert run('--root', checkout).returncode == 0
-    assert run('--root', checkout, '--check').returncode == 0
+    assert len(update('guide', checkout)) == 2
+    assert update('guide', checkout) == []
     text = (checkout / 'docs/guide.md').read_text(encoding='utf-8')
     assert '| AMP saves computing time | eight entries | 30–40 % | 50.0 % [50.0 %, 50.0 %] | **holds** |' in text
     assert '| AMP lowers the memory | eight entries | lower | 20.0 % | **holds** |' in text
@@ -215,22 +193,19 @@ def test_a_record_decides(checkout):
     assert 'A Processor, 2 threads: of' in text
     assert '--shape 1 5 24 24 --rounds 2 --json benchmarks/records/guide/cpu_eight.json' in text
     path.write_text(json.dumps(record(*rows[:1], row(EIGHT['amp'], [300.0, 300.0]))))
-    assert run('--root', checkout).returncode == 0
+    update('guide', checkout)
     assert '**does not hold** |' in (checkout / 'docs/guide.md').read_text(encoding='utf-8')
 
 
-def test_records_that_nothing_can_be_made_of_are_named(checkout):
+def test_records_that_nothing_can_be_made_of_are_named(checkout, update):
     path = checkout / 'benchmarks/records/guide/other.json'
     path.write_text(json.dumps(record(row('configs/other.py', [1.0]))))
-    done = run('--root', checkout)
-    assert done.returncode == 1
-    assert 'other.json' in done.stderr
-    assert 'configs/other.py' in done.stderr
+    with pytest.raises(VrtSpikeError, match=r'other\.json: its first config is configs/other\.py'):
+        update('guide', checkout)
     for name in ('other.json', 'second.json'):
         path.with_name(name).write_text(json.dumps(record(row(EIGHT['baseline'], [1.0]))))
-    done = run('--root', checkout)
-    assert done.returncode == 1
-    assert 'second.json' in done.stderr
+    with pytest.raises(VrtSpikeError, match=r'second\.json: the second record'):
+        update('guide', checkout)
 
 
 @pytest.mark.parametrize('path', RECORDS, ids=lambda path: path.stem)

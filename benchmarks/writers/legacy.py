@@ -1,44 +1,24 @@
-"""Write what each key of the earlier code's YAML configs became into docs/migration.md, from the rules of conversion.
+"""What each key of the earlier code's YAML configs became, in docs/migration.md, from the rules of conversion.
 
 A rule is asked by giving it values until it takes one; what it then sets, leaves out or calls dead is the row.
-
-Examples:
-    python benchmarks/legacy_table.py
-    python benchmarks/legacy_table.py --check
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
-
-from results_table import ROOT, update
 
 from vrtspike.config.legacy import RULES, Conversion
 from vrtspike.errors import ConfigError
+from writers.places import Place
+from writers.wording import table
 
 VALUES = (3, False, True, 'x', [0.9, 0.99], [8] * 8, [1, 1, 1], [2, 2, 2], 'spike', 'adamw', 'cosine')
 """One of them is allowed for every key."""
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--check', action='store_true', help='write nothing; exit with 1 where the table is outdated')
-    parser.add_argument('--root', type=Path, default=ROOT, help='the checkout (default: the one of this script)')
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
-    if update(args.root / 'docs/migration.md', table(), args.check, 'legacy') and args.check:
-        sys.exit('docs/migration.md: the keys are not those that convert; run python benchmarks/legacy_table.py')
-
-
-def table() -> str:
-    """Return a row for every key that the earlier code knew."""
-    rows = [f'| `{key}` | {counterpart(key)} |' for key in RULES]
-    return '\n'.join(['| earlier key | here |', '| --- | --- |', *rows])
+def places(root: Path) -> list[Place]:
+    rows = [(f'`{key}`', counterpart(key)) for key in RULES]
+    return [Place('docs/migration.md', 'legacy', table([('earlier key', 'here'), *rows], 'll'))]
 
 
 def counterpart(key: str) -> str:
@@ -72,7 +52,3 @@ def allowed(key: str) -> str:
     except ConfigError as error:
         return str(error).partition(' has a counterpart')[0]
     return ''
-
-
-if __name__ == '__main__':
-    main()

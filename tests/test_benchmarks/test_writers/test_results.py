@@ -1,13 +1,12 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / 'benchmarks/results_table.py'
+from vrtspike.errors import VrtSpikeError
+
+ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((ROOT / 'benchmarks/record.schema.json').read_text(encoding='utf-8'))
 RECORDS = sorted((ROOT / 'benchmarks/records').glob('*.json'))
 
@@ -34,10 +33,6 @@ ROW = (
 )
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=60)
-
-
 def write_record(root: Path, name: str, gain: float) -> None:
     mean = {**RECORD['validation']['mean'], 'gain_db': gain}
     record = {**RECORD, 'validation': {**RECORD['validation'], 'mean': mean}}
@@ -57,11 +52,6 @@ def root(tmp_path) -> Path:
     return tmp_path
 
 
-def test_readmes_show_the_records():
-    done = run('--check')
-    assert done.returncode == 0, done.stderr
-
-
 @pytest.mark.parametrize('path', RECORDS, ids=lambda path: path.stem)
 def test_records_are_whole(path):
     jsonschema.validate(json.loads(path.read_text(encoding='utf-8')), SCHEMA)
@@ -73,8 +63,8 @@ def test_schema_takes_a_record_and_refuses_a_partial_one():
         jsonschema.validate({key: value for key, value in RECORD.items() if key != 'commit'}, SCHEMA)
 
 
-def test_table_between_the_markers_best_first(root):
-    assert run('--root', root).returncode == 0
+def test_table_between_the_markers_best_first(root, update):
+    assert list(map(str, update('results', root))) == ['README.md: results', 'README_zh-CN.md: results']
     lines = (root / 'README.md').read_text().splitlines()
     assert lines[:2] == ['before', '<!-- results:begin -->']
     assert lines[4] == ROW
@@ -85,27 +75,14 @@ def test_table_between_the_markers_best_first(root):
     assert chinese[4] == ROW
 
 
-def test_check_reports_and_writes_nothing(root):
-    before = (root / 'README.md').read_bytes()
-    done = run('--root', root, '--check')
-    assert done.returncode == 1
-    assert 'README.md, README_zh-CN.md: the results are not those of benchmarks/records' in done.stderr
-    assert (root / 'README.md').read_bytes() == before
-    run('--root', root)
-    assert run('--root', root, '--check').returncode == 0
+def test_another_record_makes_it_outdated(root, update):
+    update('results', root)
+    assert update('results', root) == []
     write_record(root, 'poor', 0.5)
-    assert run('--root', root, '--check').returncode == 1
+    assert len(update('results', root)) == 2
 
 
-def test_record_without_a_config(root):
+def test_record_without_a_config(root, update):
     write_record(root, 'stray', 1.0)
-    done = run('--root', root)
-    assert done.returncode == 1
-    assert 'expected configs/vrt_spike_stray.py' in done.stderr
-
-
-def test_readme_without_markers(root):
-    (root / 'README.md').write_text('nothing')
-    done = run('--root', root)
-    assert done.returncode == 1
-    assert 'README.md needs <!-- results:begin -->' in done.stderr
+    with pytest.raises(VrtSpikeError, match=r'expected configs/vrt_spike_stray\.py'):
+        update('results', root)

@@ -1,78 +1,61 @@
-"""Write the performance guide, docs/guide.md and docs/guide.zh-CN.md, from records: claims, measurements, verdicts.
+"""The performance guide, docs/guide.md and docs/guide.zh-CN.md, from records: claims, measurements, verdicts.
 
 Records are benchmarks/records/guide/*.json: of tools/benchmark.py --stages, whose first config is the baseline of one
 of the networks in benchmarks/guide/claims.yaml, and of tools/ablate.py for quality. What has no record reads
 'not measured'.
-
-Examples:
-    python benchmarks/guide.py
-    python benchmarks/guide.py --check
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import yaml
-from guide_verdicts import UNMEASURED, Finding, Measurements, judge, padding
-from results_table import device as device_name
 
-ROOT = Path(__file__).resolve().parents[1]
+from vrtspike.errors import VrtSpikeError
+from writers.guide_verdicts import UNMEASURED, Finding, Measurements, judge, padding
+from writers.places import Place
+from writers.wording import device_name, read_records, table
+
 PAGES = {'en': 'docs/guide.md', 'zh': 'docs/guide.zh-CN.md'}
 TEMPLATES = {'en': 'benchmarks/guide/guide.md', 'zh': 'benchmarks/guide/guide.zh-CN.md'}
+COLUMNS = {'plans': f'll{"r" * 8}', 'shares': 'llrr', 'claims': 'llrrr'}
 Node = dict[str, Any]
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--check', action='store_true', help='write nothing; exit with 1 where a page is out of date')
-    parser.add_argument('--root', type=Path, default=ROOT, help='the checkout (default: the one of this script)')
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
+def places(root: Path) -> list[Place]:
     guide, words = (
-        yaml.safe_load((args.root / f'benchmarks/guide/{name}.yaml').read_text(encoding='utf-8'))
+        yaml.safe_load((root / f'benchmarks/guide/{name}.yaml').read_text(encoding='utf-8'))
         for name in ('claims', 'words')
     )
-    measured = read_records(args.root, guide['networks'])
-    stale = []
+    measured = by_device(root, guide['networks'])
+    found = []
     for language, page in PAGES.items():
-        template = (args.root / TEMPLATES[language]).read_text(encoding='utf-8')
-        text = fill(template, guide, measured, words[language], language)
-        path = args.root / page
-        if not path.is_file() or path.read_text(encoding='utf-8') != text:
-            stale.append(page)
-            if not args.check:
-                path.write_text(text, encoding='utf-8')
-    if args.check and stale:
-        sys.exit(f'{", ".join(stale)}: not what benchmarks/records/guide says; run python benchmarks/guide.py')
+        template = (root / TEMPLATES[language]).read_text(encoding='utf-8')
+        found.append(Place(page, None, fill(template, guide, measured, words[language], language)))
+    return found
 
 
-def read_records(root: Path, networks: dict[str, dict[str, str]]) -> dict[str, dict[str, Measurements]]:
+def by_device(root: Path, networks: dict[str, dict[str, str]]) -> dict[str, dict[str, Measurements]]:
     """Return what was measured, by device and network; without any record of speed one device, named '', has none.
 
     Quality is that of a network, wherever it was trained.
     """
     speed: dict[str, dict[str, Node]] = {}
     quality: dict[str, Node] = {}
-    for path in sorted((root / 'benchmarks/records/guide').glob('*.json')):
-        record = json.loads(path.read_text(encoding='utf-8'))
+    for path, record in read_records(root / 'benchmarks/records/guide').items():
         is_quality = 'variants' in record
         config = record['config'] if is_quality else record['rows'][0]['config']
         network = next((name for name, plans in networks.items() if plans['baseline'] == config), None)
         if network is None:
-            sys.exit(f'{path}: its first config is {config}, expected the baseline of a network in claims.yaml')
+            raise VrtSpikeError(
+                f'{path}: its first config is {config}, expected the baseline of a network in claims.yaml'
+            )
         records = quality if is_quality else speed.setdefault(device_name(record['device']), {})
         if network in records:
-            sys.exit(f'{path}: the second record of its kind of {network} on the same device; keep one')
+            raise VrtSpikeError(f'{path}: the second record of its kind of {network} on the same device; keep one')
         records[network] = record
     return {
         device: {name: Measurements(plans, records.get(name), quality.get(name)) for name, plans in networks.items()}
@@ -95,11 +78,11 @@ def fill(template: str, guide: Node, measured: dict[str, dict[str, Measurements]
             for network in guide['networks']
         ),
         'shares': '\n\n'.join(
-            headed(device, table(words['shares'], share_rows(guide, networks['v0'], words), 2))
+            headed(device, table([words['shares'], *share_rows(guide, networks['v0'], words)], COLUMNS['shares']))
             for device, networks in measured.items()
         ),
         'claims': '\n\n'.join(
-            headed(device, table(words['claims'], claim_rows(guide, networks, words, language), 2))
+            headed(device, table([words['claims'], *claim_rows(guide, networks, words, language)], COLUMNS['claims']))
             for device, networks in measured.items()
         ),
         'commands': commands(measured),
@@ -107,7 +90,7 @@ def fill(template: str, guide: Node, measured: dict[str, dict[str, Measurements]
     for name, text in places.items():
         place = f'{{{{ {name} }}}}'
         if template.count(place) != 1:
-            sys.exit(f'the {language} template needs {place} once, to say where the text goes')
+            raise VrtSpikeError(f'the {language} template needs {place} once, to say where the text goes')
         template = template.replace(place, text)
     return template
 
@@ -134,7 +117,8 @@ def plan_section(guide: Node, network: str, measured: Measurements, words: Node,
     """Return the guide's table for one network, expected beside measured."""
     names = [*guide['plans'], *(['eight_entries'] if 'eight_entries' in measured.plans else [])]
     rows = [plan_row(guide, name, measured, words, language) for name in names]
-    return f'### {words["titles"][network]}\n\n{made_with(measured.speed, words)}\n\n{table(words["plans"], rows, 2)}'
+    plans = table([words['plans'], *rows], COLUMNS['plans'])
+    return f'### {words["titles"][network]}\n\n{made_with(measured.speed, words)}\n\n{plans}'
 
 
 def made_with(record: dict[str, Any] | None, words: Node) -> str:
@@ -275,14 +259,4 @@ def commands(measured: dict[str, dict[str, Measurements]]) -> str:
         for network, each in networks.items()
         if (record := each.speed)
     ]
-    return '\n'.join([*lines, '$ python benchmarks/guide.py'])
-
-
-def table(headings: tuple[str, ...], rows: list[list[str]], left: int) -> str:
-    """Return a Markdown table whose first ``left`` columns are text."""
-    rules = ['---'] * left + ['--:'] * (len(headings) - left)
-    return '\n'.join(f'| {" | ".join(cells)} |' for cells in [headings, rules, *rows])
-
-
-if __name__ == '__main__':
-    main()
+    return '\n'.join([*lines, '$ python benchmarks/pages.py'])
