@@ -68,6 +68,17 @@ def test_grid_sample_agrees_with_the_reference(groups, deformable_groups, k, siz
 
 
 @pytest.mark.parametrize('backend', ['grid_sample', 'reference'])
+@pytest.mark.parametrize(('k', 'padding'), [(3, 1), (3, 0), (1, 0)])
+def test_inference_gives_what_training_does_and_leaves_its_inputs_alone(backend, k, padding):
+    inputs = make_inputs(k=k, padding=padding, batch=3)
+    expected, *_ = run('reference', *inputs, padding=padding)
+    before = [tensor.clone() for tensor in inputs]
+    with torch.no_grad(), use_backends(deform_conv2d=backend):
+        torch.testing.assert_close(deform_conv2d(*inputs, padding=padding), expected, rtol=1e-10, atol=1e-10)
+    assert all(map(torch.equal, inputs, before))
+
+
+@pytest.mark.parametrize('backend', ['grid_sample', 'reference'])
 @pytest.mark.parametrize(('k', 'padding'), [(3, 1), (3, 0), (1, 0), (5, 2)])
 def test_without_offsets_it_is_a_convolution(backend, k, padding):
     x, offset, mask, weight, bias = make_inputs(k=k, padding=padding)

@@ -4,11 +4,11 @@ from vrtspike.ops.backends import Backend, Operator, use_backends
 from vrtspike.ops.deform_conv import DEFORM_CONV2D, deform_conv2d
 from vrtspike.ops.window_attention import (
     WINDOW_ATTENTION,
-    WindowLayout,
     attend_in_windows,
     window_attention,
     works_in_windows,
 )
+from vrtspike.ops.window_attention.layout import WindowLayout
 
 OPERATORS: dict[str, Operator] = {op.name: op for op in (WINDOW_ATTENTION, DEFORM_CONV2D)}
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 ROWS = 8192
-"""Tokens per thread and piece: with 96 channels in bfloat16 1.15 times as fast as all 24,576 at once; fewer gain less."""
+"""Tokens per thread and piece: the fastest of 1024 to 8192 that were timed, with 96 and 120 channels."""
 
 
 def works_in_pieces(x: Tensor) -> bool:

@@ -105,14 +105,10 @@ class WindowAttention(nn.Module):
         at_once = max(1, rows_at_once() // windows.shape[1]) if works_in_pieces(x) else len(windows)
         pieces = list(pieces_of(kinds, at_once))
         parts = windows.split(at_once) if len(pieces) > 1 else (windows,)
-        attended = [
-            self.attend_in(part, bias, piece, window, shift) for part, piece in zip(parts, pieces, strict=True)
-        ]
+        attended = [self.attend_in(part, bias, piece, window, shift) for part, piece in zip(parts, pieces, strict=True)]
         return layout.to_map(torch.cat(attended) if len(attended) > 1 else attended[0])
 
-    def attend_in(
-        self, windows: Tensor, bias: Tensor, kinds: Sequence[Kind], window: Window, shift: Window
-    ) -> Tensor:
+    def attend_in(self, windows: Tensor, bias: Tensor, kinds: Sequence[Kind], window: Window, shift: Window) -> Tensor:
         """Attend in windows (M, N, C) of some kinds."""
         settings = dict(window=window, shift=shift, heads=self.heads, scale=self.qk_scale, backend=self.attn_type)
         out = attend_in_windows(self.qkv_self(windows), bias, kinds, mutual=False, **settings)

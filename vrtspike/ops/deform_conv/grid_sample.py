@@ -26,7 +26,7 @@ def _grid_sample(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: 
     offset = offset.reshape(n, -1, k * k, 2, h, w)
     if offset.dtype in (torch.float16, torch.bfloat16):  # too coarse to hold a pixel's coordinate
         offset = offset.float()
-    size = torch.tensor(x.shape[-2:], dtype=offset.dtype).to(offset.device)
+    size = torch.cat([offset.new_full((1,), length) for length in x.shape[-2:]])
     grid = torch.addcmul(_undisplaced(k, h, w, padding, size), offset, (2 / size)[:, None, None])
     # An offset is (y, x), a place of grid_sample (x, y): the map is transposed, which costs nothing.
     pixels = x.reshape(n * grid.shape[1], -1, *x.shape[-2:]).to(grid.dtype).transpose(2, 3)

@@ -11,7 +11,7 @@ from torch import Tensor
 from vrtspike.ops.backends import Backend, Operator
 from vrtspike.ops.window_attention import flash as fused
 from vrtspike.ops.window_attention.flex import flex, flex_in_windows
-from vrtspike.ops.window_attention.layout import Kind, WindowLayout
+from vrtspike.ops.window_attention.layout import Kind
 from vrtspike.ops.window_attention.reference import reference
 from vrtspike.ops.window_attention.sdpa import sdpa, sdpa_in_windows
 from vrtspike.ops.window_attention.windows import Window
@@ -22,7 +22,8 @@ class WindowBackend(Backend):
     """A backend of the window attention.
 
     Args:
-        in_windows: The implementation on tokens in the order of :class:`WindowLayout`, with the signature of
+        in_windows: The implementation on tokens in the order of a
+            :class:`~vrtspike.ops.window_attention.layout.WindowLayout`, with the signature of
             :func:`attend_in_windows`; None where the backend finds the windows of a map by itself.
     """
 
@@ -101,7 +102,8 @@ def attend_in_windows(
     """Compute :func:`window_attention` on tokens that stand by windows, where :func:`works_in_windows` says so.
 
     Args:
-        qkv: Queries, keys and values (M, N, 3*C) of windows in the order of :class:`WindowLayout`.
+        qkv: Queries, keys and values (M, N, 3*C) of windows in the order of a
+            :class:`~vrtspike.ops.window_attention.layout.WindowLayout`.
         bias: What is added to the scores (heads, N, N), or None.
         kinds: Which windows these are: all of a map, ``layout.kinds()``, or a piece of them.
         window: As :func:`window_attention` takes it, and so are ``shift``, ``heads``, ``mutual``, ``scale`` and
@@ -116,9 +118,7 @@ def attend_in_windows(
     _check_mutual(window, bias, mutual)
     chosen = WINDOW_ATTENTION.choose(qkv, backend)
     scale = _scale(qkv, heads, scale)
-    return chosen.in_windows(
-        qkv, bias, kinds, window=window, shift=shift, heads=heads, mutual=mutual, scale=scale
-    )
+    return chosen.in_windows(qkv, bias, kinds, window=window, shift=shift, heads=heads, mutual=mutual, scale=scale)
 
 
 def _check_mutual(window: Window, bias: Tensor | None, mutual: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import NamedTuple
 
@@ -92,7 +93,7 @@ def pieces_of(kinds: Sequence[Kind], windows: int) -> Iterator[list[Kind]]:
         yield piece
 
 
-@cached
+@partial(cached, entries=16)  # as large as a map, and a network needs nine for one size of clip
 def window_order(layout: WindowLayout, device: torch.device) -> Tensor:
     """Return (2, B*T*H*W): the tokens of the map in the order of the windows, and where each of them stands there."""
     tokens = torch.arange(math.prod(layout.size)).view(*layout.size, 1)
@@ -101,7 +102,7 @@ def window_order(layout: WindowLayout, device: torch.device) -> Tensor:
         if layout.shift[axis - 1]:
             parts = [half for part in parts for half in part.tensor_split([part.shape[axis] - 1], dim=axis)]
     order = torch.cat([part.flatten() for part in parts])
-    return torch.stack((order, order.argsort())).to(device)
+    return torch.stack((order, order.argsort())).int().to(device)
 
 
 class _Permute(Function):

@@ -17,10 +17,10 @@ MASKED = -100.0
 """Added to the scores of token pairs from different regions, as the published network does."""
 
 
-def cached(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Keep the tensors that ``function`` makes, except during export, whose tensors hold no values."""
+def cached(function: Callable[..., Tensor], entries: int = 256) -> Callable[..., Tensor]:
+    """Keep the latest tensors that ``function`` makes, except during export, whose tensors hold no values."""
     # What is kept may serve a training later, which takes no tensor that inference mode made.
-    keeping = lru_cache(maxsize=256)(torch.inference_mode(False)(function))
+    keeping = lru_cache(maxsize=entries)(torch.inference_mode(False)(function))
 
     @wraps(function)
     def call(*arguments):
