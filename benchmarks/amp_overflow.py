@@ -1,12 +1,13 @@
 """How many first steps does float16 lose to its loss scale? Train a few iterations per initial scale and count.
 
 A GPU trains in float16 by the config alone. On a CPU, which the toolkit keeps in bfloat16, this script computes
-in float16 all the same: gradients overflow there as they do on a GPU. Flow stays in float32, as by default: most CPUs
-convolve 16-bit floats of this kind a hundred times slower.
+in float16 all the same: gradients overflow there as they do on a GPU. Most CPUs convolve in float16 a hundred times
+slower than in bfloat16, so it takes small batches there, and flow in float32, which is the default of VRT.
 
 Examples:
-    python benchmarks/amp_overflow.py --out benchmarks/records/training/amp_overflow.json
-    python benchmarks/amp_overflow.py --iterations 100 --scales 65536 1024 --out amp_overflow.json
+    python benchmarks/amp_overflow.py configs/vrt_spike_tiny.py --out benchmarks/records/training/amp_overflow.json \\
+        --cfg-options model.backbone.flow_precision=float32 train_dataloader.batch_size=1
+    python benchmarks/amp_overflow.py configs/vrt_spike_amp.py --scales 65536 1024 --out amp_overflow.json
 """
 
 from __future__ import annotations
@@ -19,15 +20,13 @@ import tempfile
 import torch
 from mmengine.hooks import Hook
 
-from vrtspike.cli import run_tool, tool_parser
+from vrtspike.cli import add_config_arguments, config_arguments, run_tool, tool_parser
 from vrtspike.config import load_config
 from vrtspike.engine.training import train
 from vrtspike.environment import describe_environment
 from vrtspike.files import written_aside
 from vrtspike.optim.amp import DeviceAmpOptimWrapper
 from vrtspike.registry import HOOKS, OPTIM_WRAPPERS
-
-COMMON = {'model.backbone.flow_precision': 'float32'}
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -54,7 +53,7 @@ class StepsHook(Hook):
 
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    parser.add_argument('--config', default='configs/vrt_spike_tiny.py')
+    add_config_arguments(parser)
     parser.add_argument('--iterations', type=int, default=60)
     parser.add_argument('--scales', nargs='+', type=float, default=[2.0**16, 2.0**10], help='initial loss scales')
     parser.add_argument('--out', required=True, metavar='JSON')
@@ -63,7 +62,9 @@ def parse_args() -> argparse.Namespace:
 
 def run(args: argparse.Namespace, changes: dict) -> dict:
     """Train and return ``lost_steps``, the last ``scale`` and the ``loss`` of the last iteration."""
-    config = load_config(args.config, overrides=COMMON | {'train_cfg.max_iters': args.iterations} | changes)
+    given = config_arguments(args)
+    given['overrides'] = given['overrides'] | {'train_cfg.max_iters': args.iterations} | changes
+    config = load_config(**given)
     config.custom_hooks = [hook for hook in config.custom_hooks if hook.type == 'FreezeHook'] + [dict(type='StepsHook')]
     config.default_hooks.pop('nonfinite', None)
     config.val_cfg = config.val_dataloader = config.val_evaluator = None
@@ -87,7 +88,9 @@ def main() -> None:
     for scale in args.scales:
         changes = {'optim_wrapper.type': 'HalfOptimWrapper', 'optim_wrapper.loss_scale': {'init_scale': scale}}
         runs[f'float16, init_scale {scale:g}'] = run(args, changes)
-    record = dict(config=args.config, iterations=args.iterations, runs=runs, **describe_environment('cpu'))
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    record = dict(config=args.config, overrides=args.cfg_options, iterations=args.iterations, runs=runs)
+    record |= describe_environment(device)
     with written_aside(args.out) as aside:
         aside.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
     print(json.dumps({name: found['lost_steps'] for name, found in runs.items()}), 'written to', args.out)
