@@ -1,0 +1,53 @@
+"""docs/speed.md from records of the published code against ours, and of growth."""
+
+import json
+
+WHERE = dict(device={'type': 'cpu', 'name': 'A', 'threads': 2}, versions={'torch': '2'}, commit='0' * 40)
+MARKERS = ''.join(f'<!-- {name}:begin -->\n<!-- {name}:end -->\n' for name in ('vs_upstream', 'growth'))
+
+
+def write(root, **records):
+    (root / 'docs').mkdir()
+    (root / 'docs/speed.md').write_text(MARKERS)
+    folder = root / 'benchmarks/records/speed'
+    folder.mkdir(parents=True)
+    for name, record in records.items():
+        (folder / f'{name}.json').write_text(json.dumps(record | WHERE))
+
+
+def test_without_a_record_it_says_so(tmp_path, update):
+    write(tmp_path)
+    update('speed', tmp_path)
+    assert (tmp_path / 'docs/speed.md').read_text().count('No record yet.') == 2
+
+
+def test_times_memory_and_how_far_results_are_apart(tmp_path, update):
+    forward = dict(
+        row='forward_fp32',
+        size=64,
+        published_ms=dict(median=9000.4),
+        ours_ms=dict(median=4000.0),
+        speedup=dict(median=2.25, min=2.2, max=2.3),
+        agreement=dict(output_max_relative=4.13e-5),
+        load_average=[0.5, 1.25],
+    )
+    memory = dict(row='memory', size=64, published_plain_mib=8000.0, ours_plain_mib=6000.0,
+                  published_checkpointed_mib=4000.0, ours_checkpointed_mib=1000.0, load_average=[1.0, 1.0])  # fmt: skip
+    write(tmp_path, cpu=dict(kind='vs_upstream', frames=6, rows=[forward, memory]))
+    update('speed', tmp_path)
+    text = (tmp_path / 'docs/speed.md').read_text()
+    assert 'A, 2 threads, torch 2, commit 00000000; load average 0.5 to 1.2' in text
+    assert '| forward, float32 | 64 x 64 | 9,000 ms | 4,000 ms | 2.25x (2.20–2.30) | 4.1e-05 |' in text
+    assert '| peak memory of a training step | 64 x 64 | 8,000 MiB | 6,000 MiB | 0.75x |  |' in text
+    assert '| the same, both sides checkpointing all | 64 x 64 | 4,000 MiB | 1,000 MiB | 0.25x |  |' in text
+
+
+def test_growth(tmp_path, update):
+    points = [dict(shape=[1, 4, side, side], step_ms=side * 10.0, peak_memory_mib=1000.0 + side) for side in (50, 100)]
+    write(
+        tmp_path, growth=dict(kind='growth', config='a.py', rows=[dict(row='pixels', time_exponent=0.5, points=points)])
+    )
+    update('speed', tmp_path)
+    text = (tmp_path / 'docs/speed.md').read_text()
+    assert 'time to the power of 0.50 over pixels' in text
+    assert '| 4 x 100 x 100 | 1,000 | 25,000 | 1,100 |' in text
