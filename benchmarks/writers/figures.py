@@ -28,6 +28,12 @@ def lite(record: Record) -> Record:
     return record['runs']['throughout'][0]
 
 
+def precision_db(record: Record) -> float:
+    """Return what bfloat16 gains over float32 on the held-out clips."""
+    exact, rounded = (record[name]['mean_of_clips']['psnr_db'] for name in ('float32', 'bfloat16'))
+    return rounded - exact
+
+
 def reference_gains(record: Record) -> list[float]:
     return [run['gain_db'] for run in record['variants'][0]['runs']]
 
@@ -45,6 +51,9 @@ FIGURES: dict[str, dict[str, Callable[[Record], str]]] = {
         'lite.blur_psnr_db': lambda r: f'{lite(r)["psnr_db"] - lite(r)["gain_db"]:.2f}',
         'lite.psnr_db': lambda r: f'{lite(r)["psnr_db"]:.2f}',
         'lite.run_s': lambda r: f'{lite(r)["run_s"]:.0f}',
+    },
+    'benchmarks/records/restoring/precision.json': {
+        'precision.bf16_db': lambda r: f'{precision_db(r):+.4f}'.replace('-', '−'),
     },
     'benchmarks/records/overhead/tiny.json': {
         'overhead.threads': lambda r: f'{r["device"]["threads"]}',
