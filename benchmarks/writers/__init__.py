@@ -19,6 +19,7 @@ WRITERS = {
     'zoo': 'the model zoo',
     'ablations': 'the tables of ablations and plugins',
     'data': 'the speed of reading data',
+    'optimize': 'what the search for a faster config found',
     'speed': 'ours against the published code, growth',
     'training': 'what recipes gain and long trainings hold',
     'restoring': 'tiles, a long clip, thresholds',
