@@ -6,7 +6,7 @@ not listed here go to tools/restore.py.
 Examples:
     python benchmarks/long_restore.py CONFIG CHECKPOINT --work-dir /tmp/long --out long.json
     python benchmarks/long_restore.py CONFIG CHECKPOINT --frames 1000 --size 360 640 --kills 300 700 --out long.json \\
-        --work-dir /tmp/long --tile 192 224 --overlap 16 --tile-frames 15 --precision bfloat16
+        --work-dir /tmp/long --tile 184 224 --overlap 8 --tile-frames 20 --precision bfloat16
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def test_a_folder_that_is_no_clone_is_refused(tmp_path):
     )
 
 
-@pytest.mark.parametrize('name', ['vs_upstream', 'growth'])
+@pytest.mark.parametrize('name', ['vs_upstream', 'growth', 'long_restore', 'amp_overflow'])
 def test_help_has_examples(name):
     result = subprocess.run(
         [sys.executable, str(ROOT / f'benchmarks/{name}.py'), '--help'], capture_output=True, text=True
