@@ -19,7 +19,7 @@ from vrtspike.ops.window_attention.windows import (
     window_mask,
 )
 
-FAST = ['sdpa']  # what trains on CPUs in any type; tests of the others stand in test_flash.py and test_flex.py
+FAST = ['sdpa']  # what trains on CPUs in any type; others have files of their own
 ON_GPU = [backend.name for backend in WINDOW_ATTENTION.backends if backend.name != 'reference']
 
 

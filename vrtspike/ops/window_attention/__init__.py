@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vrtspike.ops.backends import Backend, Operator
 from vrtspike.ops.window_attention import flash as fused
+from vrtspike.ops.window_attention import native as on_cpu
 from vrtspike.ops.window_attention.flex import flex, flex_in_windows
 from vrtspike.ops.window_attention.layout import Kind
 from vrtspike.ops.window_attention.reference import reference
@@ -33,6 +34,14 @@ class WindowBackend(Backend):
 WINDOW_ATTENTION = Operator(
     'window_attention',
     (
+        WindowBackend(
+            'native',
+            on_cpu.native,
+            devices=('cpu',),
+            dtypes=on_cpu.DTYPES,
+            missing=on_cpu.missing,
+            in_windows=on_cpu.native_in_windows,
+        ),
         WindowBackend('sdpa', sdpa, in_windows=sdpa_in_windows),
         # Not timed on a GPU yet: for who asks for them.
         WindowBackend('flash', fused.flash, devices=fused.devices(), dtypes=fused.DTYPES, missing=fused.missing),

@@ -72,15 +72,21 @@ def axis_regions(size: int, length: int, shift: int) -> Tensor:
     return region.view(-1, length)
 
 
-@cached
-def window_mask(mixed: tuple[bool, bool, bool], window: Window, shift: Window, device: torch.device) -> Tensor:
-    """Return the mask (N, N) of a window whose axes hold two regions where ``mixed``: 0 or :data:`MASKED`."""
+def window_regions(mixed: tuple[bool, bool, bool], window: Window, shift: Window) -> Tensor:
+    """Return (N,): the region of every token of a window whose axes hold two regions where ``mixed``."""
     regions = [
         axis_regions(length, length, s if two else 0) for length, s, two in zip(window, shift, mixed, strict=True)
     ]
     label = torch.zeros(1, dtype=torch.long)
     for region in regions:
         label = (label[:, None] * 2 + region).flatten()
+    return label
+
+
+@cached
+def window_mask(mixed: tuple[bool, bool, bool], window: Window, shift: Window, device: torch.device) -> Tensor:
+    """Return the mask (N, N) of a window: 0 within a region, :data:`MASKED` across."""
+    label = window_regions(mixed, window, shift)
     return ((label[:, None] != label[None, :]) * MASKED).to(device)
 
 

@@ -1,0 +1,176 @@
+"""Window attention on CPUs by a kernel of ours (``native.cpp``), which keeps no scores, forward and backward."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Sequence
+from functools import cache, partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vrtspike.ops.compiling import CannotCompile, library
+from vrtspike.ops.window_attention.layout import Kind
+from vrtspike.ops.window_attention.sdpa import on_map, sdpa_in_windows
+from vrtspike.ops.window_attention.windows import Window, cached, window_regions
+
+SOURCE = Path(__file__).with_name('native.cpp')
+DTYPES = (torch.float32, torch.bfloat16)
+
+
+@cache
+def missing() -> str | None:
+    """Return why the kernel cannot be used here, or None; compiles it where it was not, which takes ten seconds."""
+    try:
+        library(SOURCE)
+    except CannotCompile as error:
+        return str(error)
+    return None
+
+
+def native(
+    qkv: Tensor, bias_table: Tensor | None, *, window: Window, shift: Window, heads: int, mutual: bool, scale: float
+) -> Tensor:
+    """Compute :func:`vrtspike.ops.window_attention` without scores in memory; types and widths as below."""
+    return on_map(native_in_windows, qkv, bias_table, window, shift, heads=heads, mutual=mutual, scale=scale)
+
+
+def native_in_windows(
+    qkv: Tensor,
+    bias: Tensor | None,
+    kinds: Sequence[Kind],
+    *,
+    window: Window,
+    shift: Window,
+    heads: int,
+    mutual: bool,
+    scale: float,
+) -> Tensor:
+    """Compute :func:`vrtspike.ops.attend_in_windows` in float32, the result in the tokens' type.
+
+    Heads of more than 128 channels are left to :func:`~vrtspike.ops.window_attention.sdpa.sdpa_in_windows`.
+    """
+    if qkv.shape[-1] // 3 // heads > library(SOURCE).widest():
+        settings = dict(window=window, shift=shift, heads=heads, mutual=mutual, scale=scale)
+        return sdpa_in_windows(qkv, bias, kinds, **settings)
+    frames = window[0] if mutual else 1
+    frame = (window[0] // frames, *window[1:])
+    stride = _whole_vectors(math.prod(frame))
+    if bias is not None:
+        bias = F.pad(bias.float().transpose(1, 2), (0, stride - bias.shape[1])).contiguous()
+    labels = _labels(frame, shift, stride)
+    trains = torch.is_grad_enabled() and qkv.requires_grad
+    return _attend(qkv.contiguous(), bias, labels, _kinds(tuple(kinds), mutual), heads, frames, scale, trains)[0]
+
+
+@torch.library.custom_op('vrtspike::window_attention', mutates_args=(), device_types='cpu')
+def _attend(
+    qkv: Tensor, bias: Tensor | None, labels: Tensor, kinds: Tensor, heads: int, frames: int, scale: float, trains: bool
+) -> tuple[Tensor, Tensor]:
+    """Return attended values (M, N, C) and, for the backward pass, log-sum-exps of scores (M, frames, heads, n).
+
+    Args:
+        qkv: Tokens (M, N, 3*C), N = frames*n.
+        bias: (heads, n keys, stride), queries last, zero beyond n.
+        labels: (8, stride): the region of every token of a frame, by kind.
+        kinds: (M,): every window's kind.
+        heads: Heads.
+        frames: Frames that swap queries, or 1.
+        scale: Factor on the scores.
+        trains: Whether there will be a backward pass.
+    """
+    out = qkv.new_empty((*qkv.shape[:2], qkv.shape[2] // 3))
+    sums = torch.empty(_sums_shape(qkv, heads, frames) if trains else 0)
+    inputs = (qkv, bias, labels, kinds)
+    _call('forward', qkv, heads, frames, scale, (), *inputs, out, sums if trains else None)
+    return out, sums
+
+
+@_attend.register_fake
+def _(qkv, bias, labels, kinds, heads, frames, scale, trains):
+    out = qkv.new_empty((*qkv.shape[:2], qkv.shape[2] // 3))
+    return out, qkv.new_empty(_sums_shape(qkv, heads, frames) if trains else 0, dtype=torch.float32)
+
+
+@torch.library.custom_op('vrtspike::window_attention_backward', mutates_args=(), device_types='cpu')
+def _backward(
+    qkv: Tensor,
+    bias: Tensor | None,
+    labels: Tensor,
+    kinds: Tensor,
+    out: Tensor,
+    sums: Tensor,
+    grad: Tensor,
+    heads: int,
+    frames: int,
+    scale: float,
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of ``qkv`` and ``bias``; that of no bias is empty."""
+    threads = torch.get_num_threads()
+    splits = min(len(qkv), threads // math.gcd(threads, heads))
+    grad_qkv = torch.empty_like(qkv)
+    grad_bias = torch.zeros(0 if bias is None else (splits, *bias.shape))
+    results = (grad_qkv, None if bias is None else grad_bias)
+    inputs = (qkv, bias, labels, kinds, out, sums, grad)
+    _call('backward', qkv, heads, frames, scale, (ctypes.c_int64(splits),), *inputs, *results)
+    return grad_qkv, grad_bias if bias is None else grad_bias.sum(0)
+
+
+@_backward.register_fake
+def _(qkv, bias, labels, kinds, out, sums, grad, heads, frames, scale):
+    return torch.empty_like(qkv), qkv.new_empty(0 if bias is None else bias.shape, dtype=torch.float32)
+
+
+def _keep(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+    *tensors, heads, frames, scale, _ = inputs
+    ctx.save_for_backward(*tensors, *output)
+    ctx.settings = (heads, frames, scale)
+
+
+def _gradients(ctx, grad: Tensor, _: Tensor) -> tuple:
+    qkv, bias, *others = ctx.saved_tensors
+    grad_qkv, grad_bias = _backward(qkv, bias, *others, grad.contiguous(), *ctx.settings)
+    return grad_qkv, None if bias is None else grad_bias, *(None,) * 6
+
+
+_attend.register_autograd(_gradients, setup_context=_keep)
+
+
+def _sums_shape(qkv: Tensor, heads: int, frames: int) -> tuple[int, ...]:
+    return len(qkv), frames, heads, qkv.shape[1] // frames
+
+
+def _call(name: str, qkv: Tensor, heads: int, frames: int, scale: float, more: tuple, *tensors: Tensor | None) -> None:
+    """Call a function of the library."""
+    windows, tokens, channels = qkv.shape
+    n = tokens // frames
+    sizes = (windows, frames, n, heads, channels // 3 // heads, _whole_vectors(n))
+    function = getattr(library(SOURCE), f'{name}_{str(qkv.dtype).removeprefix("torch.")}')
+    function.restype = None
+    pointers = [ctypes.c_void_p(None if tensor is None else tensor.data_ptr()) for tensor in tensors]
+    threads = ctypes.c_int(torch.get_num_threads())
+    function((ctypes.c_int64 * len(sizes))(*sizes), ctypes.c_float(scale), threads, *more, *pointers)
+
+
+def _whole_vectors(n: int) -> int:
+    lanes = library(SOURCE).lanes()
+    return -(-n // lanes) * lanes
+
+
+@cached
+def _labels(window: Window, shift: Window, stride: int) -> Tensor:
+    """Return (8, stride): the region of every token, by the kind of its window as :func:`_kinds` numbers it."""
+    mixed = [(bool(kind & 4), bool(kind & 2), bool(kind & 1)) for kind in range(8)]
+    regions = torch.stack([window_regions(axes, window, shift) for axes in mixed]).float()
+    return F.pad(regions, (0, stride - regions.shape[1]))
+
+
+@partial(cached, entries=64)
+def _kinds(kinds: tuple[Kind, ...], mutual: bool) -> Tensor:
+    """Return (M,): the number of every window's kind; mutual attention knows no regions along time."""
+    numbers = [(0 if mutual else 4 * t) + 2 * h + w for (t, h, w), _ in kinds]
+    counts = torch.tensor([kind.count for kind in kinds])
+    return torch.tensor(numbers, dtype=torch.int32).repeat_interleave(counts)
