@@ -1,24 +1,29 @@
-"""Compare the published VRT, from a clone of its repository, with ours: same weights, same shapes, one process.
+"""Compare the published VRT, from a clone of its repository, with ours: same weights, same shapes, in turn.
 
-Nothing of the clone is changed or copied. Where torchvision is missing, the clone is lent a deformable convolution that
-was checked against the reference: of those that work here, the one that is fastest on the rows' own shape.
+Nothing of the clone is changed or copied. It is measured in float32, as it is used, and on CPUs twice: with the C
+library giving freed memory back, as it does by default, and keeping it, as our tools make it. Each side has a process
+of its own, since that is a choice for a process, and they take turns, so that all meet the same conditions.
+
+Where torchvision is missing, the clone is lent a deformable convolution that was checked against the reference: of
+those that work here, the one that is fastest on the rows' own shape.
 
 Examples:
     git clone https://github.com/JingyunLiang/VRT /path/to/VRT
     python benchmarks/vs_upstream.py --upstream /path/to/VRT
-    python benchmarks/vs_upstream.py --upstream /path/to/VRT --rows train_fp32 memory --sizes 64 --rounds 5 --json F
+    python benchmarks/vs_upstream.py --upstream /path/to/VRT --rows train memory --sizes 64 --rounds 5 --json F
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import json
 import subprocess
 import sys
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vrtspike.cli import run_tool, tool_parser
@@ -29,10 +34,16 @@ CONFIG = dict(
 )  # fmt: skip
 """The released deblurring networks."""
 
-MEASURE = '--measure-memory'
-"""First argument of the processes that measure memory; the second is the job."""
+MEASURE, SERVE = '--measure-memory', '--serve-calls'
+"""First argument of the processes that measure memory, or that are told when to compute; the second is the job."""
 
-ROWS = ('forward_fp32', 'forward_bf16', 'train_fp32', 'train_bf16', 'memory')
+ROWS = ('forward', 'train', 'memory')
+
+PRECISIONS = ('float32', 'bfloat16')
+"""That ours is measured in, each against the same calls of the published code."""
+
+MEMORY_BACK, MEMORY_KEPT = 'published', 'published_memory_kept'
+"""The published code, with freed memory given back and kept."""
 
 
 def parse_args():
@@ -153,62 +164,138 @@ def make_network(network: Callable, device, **options):
 
 
 def timed_row(published: Callable, row: str, size: int, args, device) -> dict:
-    """Return the times of both sides in one row, and how far their results are apart."""
-    import torch
+    """Return the times of all sides in one row, and how far their results are apart."""
+    from vrtspike.profiling.paired import orders, paired_ratio, spread
 
-    from vrtspike.models import VRT
-    from vrtspike.profiling.paired import interleaved_ms, paired_ratio, spread
-
-    trains = row.startswith('train')
-    autocast = row.endswith('bf16')
-    clip = torch.rand(1, args.frames, 3, size, size, generator=torch.Generator().manual_seed(1)).to(device)
-    networks = {'published': make_network(published, device), 'ours': make_network(VRT, device)}
-    context = {'published': False, 'ours': autocast}  # the published code is measured in float32, as it is used
-
-    def call(name):
-        return step(networks[name].train(trains), clip, trains, context[name])
-
-    agreement = compare(networks, clip, trains, context)
-    times = interleaved_ms({name: lambda name=name: call(name) for name in networks}, args.rounds, device, warmup=0)
+    references = (MEMORY_BACK, MEMORY_KEPT) if device.type == 'cpu' else (MEMORY_BACK,)
+    job = dict(upstream=str(args.upstream), row=row, size=size, frames=args.frames, device=str(device))
+    agreement = compare(published, row == 'train', clip_of(args.frames, size, device))
+    with contextlib.ExitStack() as stack:
+        theirs = {name: stack.enter_context(Side(name, ['float32'], job)) for name in references}
+        ours = stack.enter_context(Side('ours', PRECISIONS, job))
+        calls = {name: lambda name=name: theirs[name].call_ms('float32') for name in references}
+        calls |= {precision: lambda precision=precision: ours.call_ms(precision) for precision in PRECISIONS}
+        times: dict[str, list[float]] = {name: [] for name in calls}
+        for name in orders(tuple(calls), args.rounds):
+            times[name].append(calls[name]())
     return {
-        'published_ms': spread(times['published']),
-        'ours_ms': spread(times['ours']),
         'times_ms': times,
-        'speedup': paired_ratio(times['published'], times['ours']),
+        'medians_ms': {name: spread(found) for name, found in times.items()},
+        'speedups': {
+            precision: {name: paired_ratio(times[name], times[precision]) for name in references}
+            for precision in PRECISIONS
+        },
         'agreement': agreement,
     }
 
 
-def step(model, clip, trains: bool, autocast: bool):
+class Side:
+    """A process that makes the calls of one side, one at a time, when it is told to; the first of each are no times.
+
+    Args:
+        name: :data:`MEMORY_BACK`, :data:`MEMORY_KEPT` or 'ours'.
+        precisions: What it will be asked for.
+        job: The other arguments of :func:`serve`.
+    """
+
+    def __init__(self, name: str, precisions: Sequence[str], job: dict) -> None:
+        self.name, self.precisions, self.job = name, precisions, job
+
+    def __enter__(self) -> Side:
+        command = [sys.executable, __file__, SERVE, json.dumps(self.job | dict(side=self.name))]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for precision in self.precisions:
+            self.call_ms(precision)
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+    def call_ms(self, precision: str) -> float:
+        """Return the milliseconds of one call.
+
+        Raises:
+            VrtSpikeError: The process came to an end.
+        """
+        from vrtspike.errors import VrtSpikeError
+
+        self.process.stdin.write(precision + '\n')
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise VrtSpikeError(f"the process of the side '{self.name}' ended with {self.process.wait()}; see above")
+        return float(answer)
+
+
+def serve(upstream: str, side: str, row: str, size: int, frames: int, device: str) -> None:
+    """Make a call for every precision read from the standard input, and print its milliseconds."""
+    import torch
+
+    from vrtspike.profiling.paired import call_ms
+
+    device = torch.device(device)
+    model = network_of(side, upstream, device).train(row == 'train')
+    clip = clip_of(frames, size, device)
+    for line in sys.stdin:
+        call = functools.partial(step, model, clip, row == 'train', line.strip())
+        print(call_ms(call, device), flush=True)
+
+
+def network_of(side: str, upstream: str, device, **options):
+    """Return one side's network, in a process whose C library treats freed memory as that side's does."""
+    from vrtspike.allocator import keep_freed_memory
+    from vrtspike.models import VRT
+
+    if side != MEMORY_BACK:
+        keep_freed_memory()
+    network = VRT if side == 'ours' else load_published(Path(upstream), 16, device)[0]
+    return make_network(network, device, **options)
+
+
+def clip_of(frames: int, size: int, device):
+    """Return a clip of noise, always the same."""
+    import torch
+
+    return torch.rand(1, frames, 3, size, size, generator=torch.Generator().manual_seed(1)).to(device)
+
+
+def step(model, clip, trains: bool, precision: str):
     """Run one forward pass, or forward and backward of a training step; return the restored clip."""
     import torch
 
-    precision = torch.autocast(clip.device.type, dtype=torch.bfloat16) if autocast else contextlib.nullcontext()
+    bfloat16 = torch.autocast(clip.device.type, dtype=torch.bfloat16)
+    context = bfloat16 if precision == 'bfloat16' else contextlib.nullcontext()
     if not trains:
-        with torch.no_grad(), precision:
+        with torch.no_grad(), context:
             return model(clip)
     model.zero_grad()
-    with precision:
+    with context:
         restored = model(clip)
     ((restored.float() - clip) ** 2 + 1e-6).sqrt().mean().backward()
     return restored.detach()
 
 
-def compare(networks: dict, clip, trains: bool, context: dict) -> dict:
-    """Return how far apart outputs and, after a training step, gradients are; stochastic depth is off."""
-    outputs, gradients = {}, {}
-    for name, model in networks.items():
-        outputs[name] = step(model.eval(), clip, trains, context[name]).float()
-        gradients[name] = {key: value.grad for key, value in model.named_parameters() if value.grad is not None}
-    found = {'output_max_relative': relative(outputs['ours'], outputs['published'])}
-    residue = (outputs['published'] - clip).norm()
-    found['output_l2_relative_to_residue'] = float((outputs['ours'] - outputs['published']).norm() / residue)
-    if trains:
-        pairs = [(gradients['ours'][key], grad) for key, grad in gradients['published'].items()]
-        difference = sum(float((ours - theirs).double().square().sum()) for ours, theirs in pairs)
-        norm = sum(float(theirs.double().square().sum()) for _, theirs in pairs)
-        found['gradient_l2_relative'] = (difference / norm) ** 0.5
-        found['gradients_compared'] = len(pairs)
+def compare(published: Callable, trains: bool, clip) -> dict:
+    """Return, by precision of ours, how far apart outputs and gradients are; stochastic depth is off."""
+    from vrtspike.models import VRT
+
+    theirs, ours = (make_network(network, clip.device).eval() for network in (published, VRT))
+    expected = step(theirs, clip, trains, 'float32')
+    grads = {name: p.grad for name, p in theirs.named_parameters() if p.grad is not None}
+    found = {}
+    for precision in PRECISIONS:
+        restored = step(ours, clip, trains, precision).float()
+        found[precision] = {
+            'output_max_relative': relative(restored, expected),
+            'output_l2_relative_to_residue': float((restored - expected).norm() / (expected - clip).norm()),
+        }
+        if trains:
+            parameters = dict(ours.named_parameters())
+            pairs = [(parameters[name].grad, grad) for name, grad in grads.items()]
+            difference = sum(float((left - right).double().square().sum()) for left, right in pairs)
+            norm = sum(float(right.double().square().sum()) for _, right in pairs)
+            found[precision] |= {'gradient_l2_relative': (difference / norm) ** 0.5, 'gradients_compared': len(pairs)}
     return found
 
 
@@ -230,7 +317,7 @@ def memory_row(args, size: int, device) -> dict:
 
 
 def memory_in_new_process(job: dict) -> float:
-    """Return :func:`memory_of` ``job``, measured by a fresh interpreter.
+    """Return :func:`memory_of` ``job``, measured by a fresh interpreter; ours keeps freed memory, as tools do.
 
     Raises:
         VrtSpikeError: The process did not come to an end, as where memory does not suffice.
@@ -252,18 +339,19 @@ def memory_of(upstream: str, side: str, size: int, frames: int, device: str, che
     """Return the peak memory in MiB of one float32 training step: resident on a CPU, allocated on a GPU."""
     import torch
 
-    from vrtspike.models import VRT
     from vrtspike.profiling.memory import peak_memory_mib
 
-    network = VRT if side == 'ours' else load_published(Path(upstream), 16, torch.device(device))[0]
     options = dict(use_checkpoint_attn=checkpointed, use_checkpoint_ffn=checkpointed)
-    model = make_network(network, device, **options).train()
-    step(model, torch.rand(1, frames, 3, size, size, device=device), trains=True, autocast=False)
+    device = torch.device(device)
+    model = network_of(side, upstream, device, **options).train()
+    step(model, clip_of(frames, size, device), trains=True, precision='float32')
     return peak_memory_mib()
 
 
 if __name__ == '__main__':
     if sys.argv[1:2] == [MEASURE]:
         print(memory_of(**json.loads(sys.argv[2])))
+    elif sys.argv[1:2] == [SERVE]:
+        serve(**json.loads(sys.argv[2]))
     else:
         run_tool(main)

@@ -14,12 +14,7 @@ from writers.wording import measured_on, read_records, table
 
 PAGE = 'docs/speed.md'
 NO_RECORD = 'No record yet.'
-CALLS = {
-    'forward_fp32': 'forward, float32',
-    'forward_bf16': 'forward, bfloat16',
-    'train_fp32': 'training step, float32',
-    'train_bf16': 'training step, bfloat16',
-}
+CALLS = {'forward': 'forward', 'train': 'training step'}
 MEMORY = {'plain': 'peak memory of a training step', 'checkpointed': 'the same, both sides checkpointing all'}
 Record = dict[str, Any]
 
@@ -34,28 +29,47 @@ def places(root: Path) -> list[Place]:
 
 
 def against_published(record: Record) -> str:
-    """Return one record's rows: both sides' time or memory, the ratio, and how far their results are apart."""
-    headings = ('', 'pixels', 'published', 'ours', 'ratio', 'largest difference of the output')
-    cells = [row for found in record['rows'] for row in published_cells(found)]
+    """Return one record's rows: all sides' time or memory, the ratios, and how far their results are apart."""
     loads = [load for row in record['rows'] for load in row['load_average']]
+    timed = [cells for row in record['rows'] if row['row'] != 'memory' for cells in timed_cells(row)]
+    held = [cells for row in record['rows'] if row['row'] == 'memory' for cells in memory_cells(row)]
+    kept = any(len(cells) > len(TIMED) for cells in timed)
+    tables = []
+    if timed:
+        tables.append(table([TIMED_KEPT if kept else TIMED, *timed], 'llrrrr' + 'rr' * kept))
+    if held:
+        tables.append(table([('', 'pixels', 'published', 'ours', 'ratio'), *held], 'llrrr'))
     return (
         f'{record["frames"]} frames, the network of the released deblurring weights ({measured_on(record)}; load '
-        f'average {min(loads):.1f} to {max(loads):.1f}):\n\n{table([headings, *cells], "llrrrr")}'
+        f'average {min(loads):.1f} to {max(loads):.1f}):\n\n' + '\n\n'.join(tables)
     )
 
 
-def published_cells(row: Record) -> Iterable[tuple[str, ...]]:
-    """Yield the table's rows for one row of a record; the one of memory has two."""
-    pixels = f'{row["size"]} x {row["size"]}'
-    if row['row'] == 'memory':
-        for key, label in MEMORY.items():
-            published, ours = (row[f'{side}_{key}_mib'] for side in ('published', 'ours'))
-            yield label, pixels, f'{published:,.0f} MiB', f'{ours:,.0f} MiB', f'{ours / published:.2f}x', ''
-        return
-    published, ours = (f'{row[f"{side}_ms"]["median"]:,.0f} ms' for side in ('published', 'ours'))
-    ratio = row['speedup']
-    speedup = f'{ratio["median"]:.2f}x ({ratio["min"]:.2f}–{ratio["max"]:.2f})'
-    yield CALLS[row['row']], pixels, published, ours, speedup, f'{row["agreement"]["output_max_relative"]:.1e}'
+TIMED = ('', 'pixels', 'published', 'ours', 'ratio', 'largest difference of the output')
+TIMED_KEPT = (*TIMED, 'published, memory kept', 'ratio to it')
+
+
+def timed_cells(row: Record) -> Iterable[tuple[str, ...]]:
+    """Yield the table's rows for one timed row of a record, one for each precision of ours."""
+    medians = {name: f'{found["median"]:,.0f} ms' for name, found in row['medians_ms'].items()}
+    for precision, ratios in row['speedups'].items():
+        published, *kept = ((medians[name], spread_of(ratio)) for name, ratio in ratios.items())
+        difference = f'{row["agreement"][precision]["output_max_relative"]:.1e}'
+        label, pixels = f'{CALLS[row["row"]]}, {precision}', f'{row["size"]} x {row["size"]}'
+        yield label, pixels, published[0], medians[precision], published[1], difference, *sum(kept, ())
+
+
+def spread_of(ratio: dict[str, float]) -> str:
+    """Return a ratio with the range of its rounds."""
+    return f'{ratio["median"]:.2f}x ({ratio["min"]:.2f}–{ratio["max"]:.2f})'
+
+
+def memory_cells(row: Record) -> Iterable[tuple[str, ...]]:
+    """Yield the table's rows for the peak memory of a training step."""
+    for key, label in MEMORY.items():
+        published, ours = (row[f'{side}_{key}_mib'] for side in ('published', 'ours'))
+        pixels = f'{row["size"]} x {row["size"]}'
+        yield label, pixels, f'{published:,.0f} MiB', f'{ours:,.0f} MiB', f'{ours / published:.2f}x'
 
 
 def growth(record: Record) -> str:

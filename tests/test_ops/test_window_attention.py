@@ -166,7 +166,8 @@ def test_a_backend_can_be_asked_for_and_the_choice_is_noted():
     window_attention(qkv, table, backend='reference', **arguments)
     assert WINDOW_ATTENTION.choices['cpu, float64, inference, reference'] == "'reference' (asked for)"
     window_attention(qkv, table, **arguments)
-    assert WINDOW_ATTENTION.choices['cpu, float64, inference, auto'] == "'sdpa' (the fastest that is known)"
+    noted = WINDOW_ATTENTION.choices['cpu, float64, inference, auto']
+    assert noted == "'sdpa' ('native' computes in torch.float32, torch.bfloat16, not torch.float64)"
     with pytest.raises(ConfigError, match="backend 'flash' cannot serve here: it runs on cuda, not cpu"):
         window_attention(qkv, table, backend='flash', **arguments)
 

@@ -1,8 +1,8 @@
-"""Inference on CPUs piece by piece: what is computed on the way stays small, in the cache or in memory used before."""
+"""Work on CPUs piece by piece: what is computed on the way stays small, in the cache or in memory used before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -29,3 +29,10 @@ def in_pieces(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     if not works_in_pieces(x) or x.shape[:-1].numel() <= rows_at_once():
         return function(x)
     return torch.cat([function(part) for part in x.flatten(0, -2).split(rows_at_once())]).unflatten(0, x.shape[:-1])
+
+
+def rows_of(x: Tensor) -> Iterator[slice]:
+    """Yield the pieces of the rows of ``x`` on CPUs, all rows at once elsewhere."""
+    at_once = rows_at_once() if x.device.type == 'cpu' else max(1, len(x))
+    for first in range(0, len(x), at_once):
+        yield slice(first, first + at_once)

@@ -22,13 +22,15 @@ def test_without_a_record_it_says_so(tmp_path, update):
 
 
 def test_times_memory_and_how_far_results_are_apart(tmp_path, update):
+    ratio = dict(median=2.25, min=2.2, max=2.3)
     forward = dict(
-        row='forward_fp32',
+        row='forward',
         size=64,
-        published_ms=dict(median=9000.4),
-        ours_ms=dict(median=4000.0),
-        speedup=dict(median=2.25, min=2.2, max=2.3),
-        agreement=dict(output_max_relative=4.13e-5),
+        medians_ms=dict(
+            published=dict(median=9000.4), published_memory_kept=dict(median=6000.0), float32=dict(median=4000.0)
+        ),
+        speedups=dict(float32=dict(published=ratio, published_memory_kept=dict(median=1.5, min=1.4, max=1.6))),
+        agreement=dict(float32=dict(output_max_relative=4.13e-5)),
         load_average=[0.5, 1.25],
     )
     memory = dict(row='memory', size=64, published_plain_mib=8000.0, ours_plain_mib=6000.0,
@@ -37,9 +39,30 @@ def test_times_memory_and_how_far_results_are_apart(tmp_path, update):
     update('speed', tmp_path)
     text = (tmp_path / 'docs/speed.md').read_text()
     assert 'A, 2 threads, torch 2, commit 00000000; load average 0.5 to 1.2' in text
-    assert '| forward, float32 | 64 x 64 | 9,000 ms | 4,000 ms | 2.25x (2.20–2.30) | 4.1e-05 |' in text
-    assert '| peak memory of a training step | 64 x 64 | 8,000 MiB | 6,000 MiB | 0.75x |  |' in text
-    assert '| the same, both sides checkpointing all | 64 x 64 | 4,000 MiB | 1,000 MiB | 0.25x |  |' in text
+    assert '| ratio | largest difference of the output | published, memory kept | ratio to it |' in text
+    assert (
+        '| forward, float32 | 64 x 64 | 9,000 ms | 4,000 ms | 2.25x (2.20–2.30) | 4.1e-05 | 6,000 ms '
+        '| 1.50x (1.40–1.60) |' in text
+    )
+    assert '| peak memory of a training step | 64 x 64 | 8,000 MiB | 6,000 MiB | 0.75x |' in text
+    assert '| the same, both sides checkpointing all | 64 x 64 | 4,000 MiB | 1,000 MiB | 0.25x |' in text
+
+
+def test_a_gpu_has_one_way_to_free_memory(tmp_path, update):
+    ratio = dict(median=2.25, min=2.2, max=2.3)
+    forward = dict(
+        row='forward',
+        size=64,
+        medians_ms=dict(published=dict(median=90.0), bfloat16=dict(median=40.0)),
+        speedups=dict(bfloat16=dict(published=ratio)),
+        agreement=dict(bfloat16=dict(output_max_relative=4.13e-5)),
+        load_average=[0.5, 1.25],
+    )
+    write(tmp_path, gpu=dict(kind='vs_upstream', frames=6, rows=[forward]))
+    update('speed', tmp_path)
+    text = (tmp_path / 'docs/speed.md').read_text()
+    assert '| forward, bfloat16 | 64 x 64 | 90 ms | 40 ms | 2.25x (2.20–2.30) | 4.1e-05 |\n' in text
+    assert 'memory kept' not in text
 
 
 def test_growth(tmp_path, update):

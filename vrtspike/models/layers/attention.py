@@ -115,8 +115,14 @@ class WindowAttention(nn.Module):
         if self.qkv_mut is not None:
             encoded = windows + self.window_encoding(window).flatten(0, 1).repeat(window[0], 1)
             mutual = attend_in_windows(self.qkv_mut(encoded), None, kinds, mutual=True, **settings)
-            out = torch.cat((mutual, out), dim=-1)
+            return self.project_both(mutual, out)
         return self.proj(out)
+
+    def project_both(self, mutual: Tensor, own: Tensor) -> Tensor:
+        """Compute ``proj(cat(mutual, own))`` of maps (..., C) without putting them beside each other."""
+        for_mutual, for_own = self.proj.weight.chunk(2, dim=1)
+        projected = F.linear(own, for_own, self.proj.bias)
+        return torch.addmm(projected.flatten(0, -2), mutual.flatten(0, -2), for_mutual.t()).view_as(projected)
 
     def attend_on_map(self, x: Tensor, table: Tensor, window: Window, shift: Window) -> Tensor:
         """Do the same with a backend that finds the windows of a map by itself."""
@@ -124,7 +130,7 @@ class WindowAttention(nn.Module):
         out = window_attention(self.qkv_self(x), table, mutual=False, **settings)
         if self.qkv_mut is not None:
             encoded = x + self.position_map(x.shape[2:4], window, shift)
-            out = torch.cat((window_attention(self.qkv_mut(encoded), None, mutual=True, **settings), out), dim=-1)
+            return self.project_both(window_attention(self.qkv_mut(encoded), None, mutual=True, **settings), out)
         return self.proj(out)
 
     def position_map(self, size: torch.Size, window: Window, shift: Window) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from vrtspike.ops.deform_conv.reference import contract
 from vrtspike.ops.pieces import works_in_pieces
@@ -13,7 +14,13 @@ from vrtspike.ops.pieces import works_in_pieces
 def grid_sample(
     x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int
 ) -> Tensor:
-    """Compute :func:`vrtspike.ops.deform_conv2d` with one ``grid_sample`` over all taps and deformable groups."""
+    """Compute :func:`vrtspike.ops.deform_conv2d` with one ``grid_sample`` over all taps and deformable groups.
+
+    The samples, nine times as large as the map, are taken anew in the backward pass.
+    """
+    if torch.is_grad_enabled():
+        settings = dict(use_reentrant=False, preserve_rng_state=False)
+        return checkpoint(_grid_sample, x, offset, mask, weight, bias, padding, **settings)
     if len(x) == 1 or not works_in_pieces(x):
         return _grid_sample(x, offset, mask, weight, bias, padding)
     each = zip(x.split(1), offset.split(1), mask.split(1), strict=True)

@@ -62,7 +62,7 @@ def native_in_windows(
     if bias is not None:
         bias = F.pad(bias.float().transpose(1, 2), (0, stride - bias.shape[1])).contiguous()
     labels = _labels(frame, shift, stride)
-    trains = torch.is_grad_enabled() and qkv.requires_grad
+    trains = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (qkv, bias))
     return _attend(qkv.contiguous(), bias, labels, _kinds(tuple(kinds), mutual), heads, frames, scale, trains)[0]
 
 
