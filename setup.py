@@ -76,7 +76,7 @@ setup(
     packages=find_packages(include=['vrtspike', 'vrtspike.*']),
     package_data={
         'vrtspike.models': ['weights/*.pth'],
-        'vrtspike.ops': ['window_attention/*.cpp'],
+        'vrtspike.ops': ['window_attention/cpu_kernel/*'],
         'vrtspike.profiling': ['*.schema.json'],
         'vrtspike.visualization': ['*.html'],
     },

@@ -39,12 +39,14 @@ def test_a_source_is_compiled_once(source, monkeypatch):
 
 
 @needs_compiler
-@pytest.mark.parametrize('change', ['source', 'processor', 'flags'])
+@pytest.mark.parametrize('change', ['source', 'header', 'processor', 'flags'])
 def test_what_could_differ_is_compiled_anew(source, change, monkeypatch):
     library(source)
     library.cache_clear()
     if change == 'source':
         source.write_text(source.read_text().replace('7', '8'))
+    elif change == 'header':
+        (source.parent / 'seven.h').write_text('// new')
     elif change == 'processor':
         monkeypatch.setattr(compiling, '_processor', lambda: 'another')
     else:

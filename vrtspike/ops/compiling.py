@@ -1,4 +1,4 @@
-"""C++ sources of this project, compiled on the machine that runs them, once for each of its processors."""
+"""C++ kernels of this project, compiled on the machine that runs them, once for each kind of processor."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class CannotCompile(Exception):
 
 @cache
 def library(source: Path) -> ctypes.CDLL:
-    """Return the library of a C++ source, compiled if it was not compiled on this machine before.
+    """Return the library of a C++ source and the headers beside it, compiled if they were not before.
 
     It is kept in ``$XDG_CACHE_HOME/vrtspike``, ``~/.cache/vrtspike`` by default. ``$CXX`` names the compiler, ``g++``
     by default: the loops are of GCC's dialect.
@@ -69,7 +69,8 @@ def _compile(compiler: str, source: Path, path: Path) -> None:
 
 def _fingerprint(source: Path, compiler: str) -> str:
     """Return what tells libraries apart: homes are shared by machines whose processors differ."""
-    parts = (source.read_text(encoding='utf-8'), ' '.join(FLAGS), _call(compiler, '--version'), _processor())
+    texts = [path.read_text(encoding='utf-8') for path in (source, *sorted(source.parent.glob('*.h')))]
+    parts = (*texts, ' '.join(FLAGS), _call(compiler, '--version'), _processor())
     return hashlib.sha256('\0'.join(parts).encode()).hexdigest()[:16]
 
 

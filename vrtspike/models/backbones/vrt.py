@@ -73,7 +73,8 @@ class VRT(nn.Module):
         use_checkpoint_ffn: Likewise the MLPs.
         no_checkpoint_attn_blocks: Groups that keep their attention all the same.
         no_checkpoint_ffn_blocks: Likewise for the MLPs.
-        attn_type: What computes the attention: 'auto', 'reference', 'sdpa', 'flex' or 'flash' (the fused kernel).
+        attn_type: What computes the attention: 'auto', 'reference', 'sdpa', 'flex', 'flash' (the fused kernel for
+            GPUs) or 'native' (that for CPUs).
         checkpointing: 'none', 'attn', 'ffn' or 'all' for all blocks, or 'auto' for the fastest of these that fits
             ``checkpoint_budget_mib``; None leaves it to the four arguments above.
         checkpoint_budget_mib: With 'auto': MiB that attention blocks may keep between the passes; None is half of

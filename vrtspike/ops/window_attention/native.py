@@ -1,4 +1,4 @@
-"""Window attention on CPUs by a kernel of ours (``native.cpp``), which keeps no scores, forward and backward."""
+"""Window attention on CPUs by a kernel of ours (``cpu_kernel/``), which keeps no scores, forward and backward."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from vrtspike.ops.window_attention.layout import Kind
 from vrtspike.ops.window_attention.sdpa import on_map, sdpa_in_windows
 from vrtspike.ops.window_attention.windows import Window, cached, window_regions
 
-SOURCE = Path(__file__).with_name('native.cpp')
+SOURCE = Path(__file__).with_name('cpu_kernel') / 'kernel.cpp'
 DTYPES = (torch.float32, torch.bfloat16)
 
 
 @cache
 def missing() -> str | None:
-    """Return why the kernel cannot be used here, or None; compiles it where it was not, which takes ten seconds."""
+    """Return why the kernel cannot be used here, or None; compiles it where it was not, which takes half a minute."""
     try:
         library(SOURCE)
     except CannotCompile as error:
@@ -49,7 +49,7 @@ def native_in_windows(
     mutual: bool,
     scale: float,
 ) -> Tensor:
-    """Compute :func:`vrtspike.ops.attend_in_windows` in float32, the result in the tokens' type.
+    """Compute :func:`vrtspike.ops.attend_in_windows`: sums in float32, the result in the tokens' type.
 
     Heads of more than 128 channels are left to :func:`~vrtspike.ops.window_attention.sdpa.sdpa_in_windows`.
     """

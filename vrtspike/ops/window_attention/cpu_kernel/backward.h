@@ -1,0 +1,113 @@
+// One window, frame and head backward, in float32; scores are computed anew.
+
+#pragma once
+
+#include "forward.h"
+
+namespace {
+
+constexpr int CHUNK = 64;  // keys whose probabilities and gradients are held at a time
+
+// sums[key] += weights[key][i] * rows[i] over the queries i of a vector, for COUNT keys.
+template <int D, int COUNT>
+inline void gather_rows(const float* weights, const float* rows, float* sums) {
+  constexpr int WIDE = D / LANES, NARROW = D % LANES / 4;
+  Vector wide[COUNT][WIDE + 1];
+  Quad narrow[COUNT][NARROW + 1];
+  const auto at = [](float* row, int i) { return reinterpret_cast<Quad*>(row + WIDE * LANES + 4 * i); };
+#pragma GCC unroll 4
+  for (int key = 0; key < COUNT; key++) {
+#pragma GCC unroll 8
+    for (int a = 0; a < WIDE; a++) wide[key][a] = load(sums + key * D + a * LANES);
+#pragma GCC unroll 4
+    for (int a = 0; a < NARROW; a++) narrow[key][a] = *at(sums + key * D, a);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < LANES; i++) {
+    const float* row = rows + i * D;
+#pragma GCC unroll 4
+    for (int key = 0; key < COUNT; key++) {
+      const float weight = weights[key * LANES + i];
+#pragma GCC unroll 8
+      for (int a = 0; a < WIDE; a++) wide[key][a] += weight * load(row + a * LANES);
+#pragma GCC unroll 4
+      for (int a = 0; a < NARROW; a++) narrow[key][a] += weight * *at(const_cast<float*>(row), a);
+    }
+  }
+#pragma GCC unroll 4
+  for (int key = 0; key < COUNT; key++) {
+#pragma GCC unroll 8
+    for (int a = 0; a < WIDE; a++) store(sums + key * D + a * LANES, wide[key][a]);
+#pragma GCC unroll 4
+    for (int a = 0; a < NARROW; a++) *at(sums + key * D, a) = narrow[key][a];
+  }
+}
+
+template <int D>
+void gather_all(int64_t keys, const float* weights, const float* rows, float* sums) {
+  int64_t key = 0;
+  for (; key + KEYS <= keys; key += KEYS) gather_rows<D, KEYS>(weights + key * LANES, rows, sums + key * D);
+  for (; key < keys; key++) gather_rows<D, 1>(weights + key * LANES, rows, sums + key * D);
+}
+
+// What the backward pass of one window, frame and head reads and writes: rows (n, D) and columns (D, stride).
+struct Gradients {
+  const float *q, *q_columns, *k, *v, *grad, *grad_columns, *lse, *delta, *bias, *labels;
+  float *q_grad, *k_grad, *v_grad, *bias_grad;
+};
+
+template <int D>
+void attend_backward(const Shape& s, const Gradients& g) {
+  float p[CHUNK * LANES], ds[CHUNK * LANES];
+  for (int64_t first = 0; first < s.n; first += LANES) {
+    const Vector lse = load(g.lse + first), delta = load(g.delta + first);
+    const float* added = g.bias ? g.bias + first : nullptr;
+    const float* query_labels = g.labels ? g.labels + first : nullptr;
+    Vector sums[D] = {};
+    for (int64_t begin = 0; begin < s.n; begin += CHUNK) {
+      const int64_t keys = s.n - begin < CHUNK ? s.n - begin : CHUNK;
+      Vector columns[D];
+      for (int c = 0; c < D; c++) columns[c] = load(g.q_columns + c * s.stride + first);
+      int64_t key = 0;
+      for (; key + KEYS <= keys; key += KEYS) {
+        Vector found[KEYS];
+        scores_of<D, KEYS>(columns, g.k, added, s.stride, g.labels, query_labels, begin + key, found);
+        for (int i = 0; i < KEYS; i++) store(p + (key + i) * LANES, exp_of(found[i] - lse));
+      }
+      for (; key < keys; key++) {
+        Vector found[1];
+        scores_of<D, 1>(columns, g.k, added, s.stride, g.labels, query_labels, begin + key, found);
+        store(p + key * LANES, exp_of(found[0] - lse));
+      }
+      for (int c = 0; c < D; c++) columns[c] = load(g.grad_columns + c * s.stride + first);
+      for (key = 0; key + KEYS <= keys; key += KEYS) {
+        Vector found[KEYS] = {};
+        products<D, KEYS>(columns, g.v + (begin + key) * D, found);
+        for (int i = 0; i < KEYS; i++)
+          store(ds + (key + i) * LANES, load(p + (key + i) * LANES) * (found[i] - delta));
+      }
+      for (; key < keys; key++) {
+        Vector found[1] = {};
+        products<D, 1>(columns, g.v + (begin + key) * D, found);
+        store(ds + key * LANES, load(p + key * LANES) * (found[0] - delta));
+      }
+      for (key = 0; key < keys; key++) {
+        const Vector grad = load(ds + key * LANES);
+#pragma GCC unroll 64
+        for (int c = 0; c < D; c++) sums[c] += grad * g.k[(begin + key) * D + c];
+      }
+      if (g.bias_grad)
+        for (key = 0; key < keys; key++) {
+          float* to = g.bias_grad + (begin + key) * s.stride + first;
+          store(to, load(to) + load(ds + key * LANES));
+        }
+      gather_all<D>(keys, p, g.grad + first * D, g.v_grad + begin * D);
+      gather_all<D>(keys, ds, g.q + first * D, g.k_grad + begin * D);
+    }
+    const int count = s.n - first < LANES ? int(s.n - first) : LANES;
+    for (int c = 0; c < D; c++)
+      for (int i = 0; i < count; i++) g.q_grad[(first + i) * D + c] = sums[c][i];
+  }
+}
+
+}  // namespace

@@ -1,0 +1,103 @@
+// One window, frame and head forward, where the processor multiplies pairs of bfloat16 and adds them in float32.
+
+#pragma once
+
+#ifdef __AVX512BF16__
+
+#include <immintrin.h>
+
+#include "forward.h"
+
+namespace {
+
+// Two neighbours of bfloat16 in 32 bits, as the processor multiplies and adds them in one step.
+typedef uint32_t Pair;
+
+inline Pair pair_of(float low, float high) {
+  BFloat16 a, b;
+  put(a, low);
+  put(b, high);
+  return Pair(b.bits) << 16 | a.bits;
+}
+
+inline Vector add_products(Vector sum, Bits pairs, Pair pair) {
+  const __m512i left = reinterpret_cast<__m512i>(pairs), right = _mm512_set1_epi32(int32_t(pair));
+  return Vector(_mm512_dpbf16_ps(__m512(sum), reinterpret_cast<__m512bh>(left), reinterpret_cast<__m512bh>(right)));
+}
+
+// Probabilities of two keys, rounded, side by side in every lane.
+inline Bits pairs_of(Vector low, Vector high) {
+  Bits a, b;
+  std::memcpy(&a, &low, sizeof a);
+  std::memcpy(&b, &high, sizeof b);
+  typedef uint32_t Unsigned __attribute__((vector_size(4 * LANES)));
+  return Bits(((Unsigned(a) + 0x8000u) >> 16) | ((Unsigned(b) + 0x8000u) & 0xffff0000u));
+}
+
+// Neighbouring channels of q, as columns (D / 2, stride), and of k, as rows (n, D / 2).
+template <int D>
+void pair_channels(const Shape& s, const float* q, const float* k, Pair* q_pairs, Pair* k_pairs) {
+  for (int64_t i = 0; i < s.n; i++)
+    for (int c = 0; c < D / 2; c++) {
+      q_pairs[c * s.stride + i] = pair_of(q[i * D + 2 * c], q[i * D + 2 * c + 1]);
+      k_pairs[i * (D / 2) + c] = pair_of(k[i * D + 2 * c], k[i * D + 2 * c + 1]);
+    }
+}
+
+// The values of neighbouring keys, as rows (n / 2, D).
+template <int D>
+void pair_keys(const Shape& s, const float* v, Pair* pairs) {
+  for (int64_t i = 0; i < s.n; i += 2)
+    for (int c = 0; c < D; c++) pairs[i / 2 * D + c] = pair_of(v[i * D + c], i + 1 < s.n ? v[(i + 1) * D + c] : 0);
+}
+
+// What `attend` does, of pairs; `scores` has room for one key more.
+template <int D>
+void attend_pairs(const Shape& s, const Pair* q_columns, const Pair* k, const Pair* v, const float* bias,
+                  const float* labels, float* scores, float* out, float* lse) {
+  for (int64_t first = 0; first < s.n; first += LANES) {
+    Bits q[D / 2];
+    for (int c = 0; c < D / 2; c++) std::memcpy(&q[c], q_columns + c * s.stride + first, sizeof q[c]);
+    Vector top = all(-INFINITY);
+    int64_t key = 0;
+    const auto score = [&](int64_t key, Vector product) {
+      Vector found = product * s.scale + (bias ? load(bias + key * s.stride + first) : Vector{});
+      if (labels) found += load(labels + first) != all(labels[key]) ? all(MASKED) : Vector{};
+      store(scores + key * LANES, found);
+      top = found > top ? found : top;
+    };
+    for (; key + KEYS <= s.n; key += KEYS) {
+      Vector sums[KEYS] = {};
+#pragma GCC unroll 64
+      for (int c = 0; c < D / 2; c++)
+#pragma GCC unroll 4
+        for (int i = 0; i < KEYS; i++) sums[i] = add_products(sums[i], q[c], k[(key + i) * (D / 2) + c]);
+      for (int i = 0; i < KEYS; i++) score(key + i, sums[i]);
+    }
+    for (; key < s.n; key++) {
+      Vector sum{};
+      for (int c = 0; c < D / 2; c++) sum = add_products(sum, q[c], k[key * (D / 2) + c]);
+      score(key, sum);
+    }
+    if (s.n % 2) store(scores + s.n * LANES, all(-INFINITY));  // of the last pair's second key
+    Vector sum{}, sums[D] = {};
+    for (key = 0; key < s.n; key += 2) {
+      const Vector low = exp_of(load(scores + key * LANES) - top);
+      const Vector high = exp_of(load(scores + (key + 1) * LANES) - top);
+      sum += low + high;
+      const Bits pairs = pairs_of(low, high);
+      std::memcpy(scores + key / 2 * LANES, &pairs, sizeof pairs);
+    }
+    for (key = 0; key < (s.n + 1) / 2; key++) {
+      Bits pairs;
+      std::memcpy(&pairs, scores + key * LANES, sizeof pairs);
+#pragma GCC unroll 64
+      for (int c = 0; c < D; c++) sums[c] = add_products(sums[c], pairs, v[key * D + c]);
+    }
+    finish<D>(s, first, top, sum, sums, out, lse);
+  }
+}
+
+}  // namespace
+
+#endif

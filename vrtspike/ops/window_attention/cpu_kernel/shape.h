@@ -1,0 +1,46 @@
+// What a kernel is told of the tokens, and how they are read into rows of float32 and written back.
+
+#pragma once
+
+#include "vectors.h"
+
+namespace {
+
+constexpr int KEYS = 4;         // that a loop treats at once, so that sums do not wait for one another
+constexpr float MASKED = -100;  // added to scores across regions
+
+// What of the operator does not depend on the window.
+struct Shape {
+  int64_t windows, frames, n, heads, d, stride;
+  float scale;
+  int64_t channels() const { return heads * d; }
+  int64_t row(int64_t window, int64_t frame) const { return (window * frames + frame) * n; }
+};
+
+// Rows are (n, D), columns (D, stride): what is beyond d channels or n tokens is zero.
+
+template <typename T>
+void read_rows(const T* from, int64_t row_length, const Shape& s, int D, float factor, float* rows) {
+  for (int64_t i = 0; i < s.n; i++)
+    for (int64_t c = 0; c < s.d; c++) rows[i * D + c] = factor * to_float(from[i * row_length + c]);
+}
+
+inline void transpose(const float* rows, const Shape& s, int D, float factor, float* columns) {
+  for (int64_t i = 0; i < s.n; i++)
+    for (int64_t c = 0; c < D; c++) columns[c * s.stride + i] = factor * rows[i * D + c];
+}
+
+inline void dot_rows(const float* left, const float* right, const Shape& s, int D, float* sums) {
+  for (int64_t i = 0; i < s.n; i++) {
+    sums[i] = 0;
+    for (int64_t c = 0; c < D; c++) sums[i] += left[i * D + c] * right[i * D + c];
+  }
+}
+
+template <typename T>
+void write_rows(const float* rows, const Shape& s, int D, float factor, T* to, int64_t row_length) {
+  for (int64_t i = 0; i < s.n; i++)
+    for (int64_t c = 0; c < s.d; c++) put(to[i * row_length + c], factor * rows[i * D + c]);
+}
+
+}  // namespace

@@ -1,0 +1,64 @@
+// Vectors of float32, the exponential of one, and conversions from and to bfloat16.
+
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace {
+
+#ifdef __AVX512F__
+constexpr int LANES = 16;
+#else
+constexpr int LANES = 8;
+#endif
+
+typedef float Vector __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef int32_t Bits __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef float Quad __attribute__((vector_size(16), aligned(4)));
+
+inline Vector load(const float* from) { return *reinterpret_cast<const Vector*>(from); }
+inline void store(float* to, Vector x) { *reinterpret_cast<Vector*>(to) = x; }
+inline Vector all(float x) { return Vector{} + x; }
+
+// exp(x) of x <= 0 to the last bits of float32; what is below the smallest normal number becomes that number.
+inline Vector exp_of(Vector x) {
+  x = x < all(-87.0f) ? all(-87.0f) : x;  // written so that NaN stays
+  const float shifter = 12582912.0f;      // 1.5 * 2^23: adding it rounds to an integer, found in the lowest bits
+  const Vector shifted = x * 1.44269504f + shifter;
+  const Vector n = shifted - shifter;
+  const Vector f = x - n * 0.693359375f + n * 2.12194440e-4f;
+  Vector y = f * 1.9875691500e-4f + 1.3981999507e-3f;
+  y = y * f + 8.3334519073e-3f;
+  y = y * f + 4.1665795894e-2f;
+  y = y * f + 1.6666665459e-1f;
+  y = y * f + 5.0000001201e-1f;
+  y = y * f * f + f + 1.0f;
+  Bits power;
+  std::memcpy(&power, &shifted, sizeof power);
+  power = (power << 23) + 0x3f800000;
+  Vector scale;
+  std::memcpy(&scale, &power, sizeof scale);
+  return y * scale;
+}
+
+struct BFloat16 {
+  uint16_t bits;
+};
+
+inline float to_float(float x) { return x; }
+inline float to_float(BFloat16 x) {
+  const uint32_t bits = uint32_t(x.bits) << 16;
+  float y;
+  std::memcpy(&y, &bits, sizeof y);
+  return y;
+}
+
+inline void put(float& to, float x) { to = x; }
+inline void put(BFloat16& to, float x) {  // to the nearest, ties to even
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  to.bits = x != x ? 0x7fc0 : uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+}  // namespace
