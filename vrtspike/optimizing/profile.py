@@ -56,8 +56,8 @@ def bottlenecks_of(report: dict[str, Any], objective: str) -> list[dict[str, Any
     """
     if objective == 'train':
         return report['bottlenecks']
-    times = {name: (cost['forward_ms'] or {'mean': 0.0})['mean'] for name, cost in report['stages'].items()
-             if name not in TRAINING_ALONE}  # fmt: skip
+    times = {name: cost['forward_ms']['mean'] for name, cost in report['stages'].items()
+             if name not in TRAINING_ALONE and cost['forward_ms'] and cost['forward_ms']['mean']}  # fmt: skip
     whole = sum(times.values())
     ranked = sorted(times, key=lambda name: -times[name])
     return [{'stage': name, 'share': times[name] / whole, 'share_interval': None} for name in ranked]

@@ -149,10 +149,10 @@ def restoring_precision(config: Any, device: torch.device) -> Iterable[Remedy]:
     amp = {'model.tiling.precision': fewer}
     in_amp = value_at(config, 'model.tiling.precision') in ('bfloat16', 'float16')
     if not in_amp:
-        yield Remedy('amp', PRECISION, amp)
+        yield Remedy('restoring_amp', PRECISION, amp)
     if config.model.backbone.type == 'VRT':
         flow = {'model.backbone.flow_precision': 'autocast', **({} if in_amp else amp)}
-        yield Remedy('flow_in_amp', PRECISION, flow, 'flow' if in_amp else '.*')
+        yield Remedy('restoring_flow_in_amp', PRECISION, flow, 'flow' if in_amp else '.*')
 
 
 def shallower(config: Any, shares: Mapping[str, float], most: int = 3) -> Iterable[Remedy]:

@@ -9,13 +9,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from vrtspike.ablation.variants import REFERENCE
 from vrtspike.analysis.page import CSS
 from vrtspike.files import written_aside
 from vrtspike.optimizing.commands import commands
 from vrtspike.optimizing.pareto import front, svg
 from vrtspike.optimizing.quality import acceptable, affordable, is_known
 from vrtspike.optimizing.remedies import reads_data
-from vrtspike.optimizing.search import LEAST_SAVING, Trial, saves
+from vrtspike.optimizing.search import LEAST_SAVING, Trial, changes_network, saves
 from vrtspike.optimizing.words import word
 
 PROMISE = 0.70
@@ -123,11 +124,13 @@ def quality_lines(found: Found, best: Trial | None, say: Say) -> list[str]:
     """Return what is known of the quality, and why where nothing is."""
     lines, quality = [], found['quality']
     if quality:
-        gain = quality['variants'][0]['gain_db']['mean']
-        seeds = ', '.join(map(str, quality['seeds']))
+        reference = quality['variants'][0]
+        gain = reference['gain_db']['mean']
+        seeds = ', '.join(str(run['seed']) for run in reference['runs'])
         lines.append(say('quality_known', iterations=quality['iterations'], gain=gain, seeds=seeds))
     if found['no_quality']:
-        lines.append(say('quality_unknown', why=say(found['no_quality'], seed=found['seeds'][0])))
+        failure = (found.get('failures') or {}).get(REFERENCE, '')
+        lines.append(say('quality_unknown', why=say(found['no_quality'], failure=failure)))
     if best and best['kind'] != 'exact':
         difference = found['together_db']
         lines.append(say('together_db', db=interval_db(difference, say)) if difference else say('together_unknown'))
@@ -275,11 +278,17 @@ def checklist(found: Found, say: Say) -> list[str]:
             [say('check_memory', answer=answer(mib < default), mib=mib, default=default)] if mib and default else []
         )
         lines.append(quality_check(found, best, say))
-    return [
-        *lines,
-        say('check_default', path=found['output']['path']),
-        say('check_stages', profile=f'{found["folder"]}/profile/seed0'),
-    ]
+    return lines + next_steps(found, best, say)
+
+
+def next_steps(found: Found, best: Trial | None, say: Say) -> list[str]:
+    """Return what to run with the optimised config: its training, or where the network is the same, its test."""
+    path, steps = found['output']['path'], []
+    if found['objective'] == 'train' or (best and changes_network(best)):
+        steps.append(say('check_default', path=path))
+    if found['objective'] == 'infer':
+        return [*steps, say('check_restore', path=path)]
+    return [*steps, say('check_stages', profile=f'{found["folder"]}/profile/seed0')]
 
 
 def quality_check(found: Found, best: Trial, say: Say) -> str:

@@ -35,6 +35,8 @@ from vrtspike.optimizing.search import (
 SPEED_SHARE = 0.5
 """Of the time, what the remedies alone may take where quality is to be measured too."""
 
+PROFILE_KEYS = ('roofline', 'iteration_ms', 'stages')
+
 QUALITY_TRIALS = 3
 """How many networks that save most are trained."""
 
@@ -43,6 +45,7 @@ class Quality(Protocol):
     """What measures dB; see :class:`~vrtspike.optimizing.quality.QualityMeasurer`."""
 
     missing: str
+    failures: dict[str, str]
 
     def __call__(self, trials: Sequence[Trial], reserve: int = 0) -> dict[str, Difference]: ...
 
@@ -109,7 +112,7 @@ def optimize(wishes: Wishes, train_tool: Path, say: Callable[[str], None] = lamb
         'common': dict(wishes.common), 'plugins': list(wishes.plugins),
         'iterations': wishes.iterations, 'seeds': list(wishes.seeds),
         'command': list(wishes.command), 'folder': str(wishes.folder), **describe_environment(device),
-        'profile': {key: profiled[key] for key in ('roofline', 'iteration_ms', 'stages')} | {'bottlenecks': bottlenecks},
+        'profile': {'bottlenecks': bottlenecks, **{key: profiled[key] for key in PROFILE_KEYS}},
         'default_memory_mib': measurer.memory(default),
         'published': measure('published_path', published) if published else None,
     }  # fmt: skip
@@ -129,7 +132,8 @@ def choose(trials: list[Trial], measure: Measure, quality: Quality, wishes: Wish
 
     Returns:
         ``trials`` with what was learnt, ``kept`` among them, ``steps`` of the combination, ``together_db`` (of all that
-        was kept; None: not known), the ``quality`` record and ``no_quality``, why it tells nothing.
+        was kept; None: not known), the ``quality`` record, ``no_quality``, why it tells nothing, and
+        the ``failures`` of trainings by name.
     """
 
     def allowed(trial: Trial) -> bool:
@@ -159,7 +163,7 @@ def choose(trials: list[Trial], measure: Measure, quality: Quality, wishes: Wish
     )  # fmt: skip
     return {
         'trials': trials, 'kept': kept, 'steps': steps, 'together_db': difference, 'quality': quality.record(),
-        'no_quality': no_quality,
+        'no_quality': no_quality, 'failures': dict(quality.failures),
     }  # fmt: skip
 
 
