@@ -120,7 +120,7 @@ def slow_clips(tmp_path):
     """Overrides of a config: a network of a few thousand parameters, and clips that are slow to read."""
     TRANSFORMS.register_module(module=SlowRead, force=True)
     pipeline = [
-        dict(type='SlowRead', seconds=0.025),
+        dict(type='SlowRead', seconds=0.1),
         dict(type='PairedRandomCrop', size=16),
         dict(type='BinSpikes', representation=dict(type='Voxel', bins=32)),
         dict(type='PackClip'),

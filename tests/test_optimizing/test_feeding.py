@@ -68,7 +68,7 @@ def test_sides_take_turns():
 
 @pytest.fixture
 def config(slow_clips):
-    """The tiny config on clips that two dozen milliseconds are spent on reading."""
+    """The tiny config on clips that a tenth of a second is spent on reading."""
     return loader_of(TINY, slow_clips, [], cpu=False)({})
 
 

@@ -118,16 +118,19 @@ def test_slow_data_is_read_beside_the_step(tmp_path, slow_clips, monkeypatch, di
     monkeypatch.setattr('vrtspike.optimizing.remedies.usable_cores', lambda: 2)
     load = loader_of(TINY, slow_clips, [], cpu=False)
     config, waiting = load({}), {'data': 0.5, 'stage1': 0.5}
-    measure = Measurer(TINY, load, (2, 3, 16, 16), CPU, 'train', tmp_path / 'trials', rounds=3)
+    measure = Measurer(TINY, load, (2, 3, 16, 16), CPU, 'train', tmp_path / 'trials', rounds=2)
     workers = [remedy for remedy in remedies_for(config, CPU, waiting, 'train') if remedy.name.startswith('data')]
     assert [remedy.name for remedy in workers] == ['data_workers_1', 'data_workers_2']
-    trials = try_singly(workers, waiting, measure, lambda: True)
-    assert all(trial['saving'] > 0.1 for trial in trials), trials
-    assert all(trial['predicted_saving'] == 0 for trial in trials)
+    (trial,) = try_singly(workers[1:], waiting, measure, lambda: True)
+    # A step waits for two samples; two workers read them side by side.
+    assert trial['saving'] > 0.2
+    assert trial['default_ms_per_sample'] > 100
+    assert trial['predicted_saving'] == 0
+    trials = [{**trial, 'interval': [trial['saving']] * 2}]  # one of the rounds may be spoilt, see search()
     chosen = choose(trials, measure, KnownQuality(difference, {}), wishes(tmp_path, common=slow_clips))
-    assert chosen['kept'][0]['name'].startswith('data_workers')
+    assert [trial['name'] for trial in chosen['kept']] == ['data_workers_2']
     written = write_output(wishes(tmp_path, common=slow_clips), chosen['kept'])
-    reason = r'# data_workers_\d: \+\d\d% of the time saved alone .*, the same function\n +num_workers=\d'
+    reason = r'# data_workers_2: \+\d\d% of the time saved alone .*, the same function\n +num_workers=2'
     assert re.search(reason, written['text'])
     assert load_config(written['path']).train_dataloader.persistent_workers
 

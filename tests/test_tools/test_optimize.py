@@ -34,7 +34,7 @@ custom_hooks = [dict(type='TrainingReportHook'), dict(type='StageCostHook', inte
 DEEP = """
 _base_ = '{root}/configs/vrt_spike_tiny.py'
 model = dict(
-    backbone=dict(_delete_=True, type='VRTLite', embed_dims=[8] * 7, depths=[1, 1, 30, 1, 1, 1, 1]),
+    backbone=dict(_delete_=True, type='VRTLite', embed_dims=[8] * 7, depths=[1, 1, 12, 1, 1, 1, 1]),
     spike_encoder=dict(channels=8),
     tsa=None,
     fusion_stages=[1],
