@@ -56,6 +56,13 @@ def test_what_was_measured_is_not_measured_again(make, monkeypatch):
     assert make({'model.spike_encoder.channels': 16})('no_tsa', {'model.tsa': None})['saving'] == 'anew'
 
 
+def test_the_memory_of_the_default_is_measured_once(make, monkeypatch):
+    assert make().default_memory() == 100.0
+    monkeypatch.setattr(Measurer, 'memory', lambda self, config: 200.0)
+    assert make().default_memory() == 100.0
+    assert make(objective='infer').default_memory() == 200.0
+
+
 def test_what_cannot_run_is_a_failure_and_not_an_end(make, tmp_path):
     trial = make()('bad', {'model.fusion.type': 'GatedFsion'})
     assert 'problem' in trial['failure']

@@ -47,8 +47,8 @@ custom_hooks = [dict(type='TrainingReportHook'), dict(type='StageCostHook', inte
 """
 
 
-def run(*arguments, cwd=ROOT):
-    command = [sys.executable, str(ROOT / 'tools/optimize.py'), *map(str, arguments)]
+def run(*arguments, cwd=ROOT, tool='optimize'):
+    command = [sys.executable, str(ROOT / f'tools/{tool}.py'), *map(str, arguments)]
     environment = os.environ | {'OMP_NUM_THREADS': '1'}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
@@ -131,6 +131,42 @@ def test_a_planted_bottleneck_is_named_first_and_its_remedy_wins(tmp_path):
     before = record.stat().st_mtime_ns
     assert run(*arguments, cwd=tmp_path).returncode == 0
     assert record.stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_restoring_becomes_faster_with_a_config_that_trains_and_tests(tmp_path):
+    demo = write_demo(tmp_path / 'demo', **DEMO, progress=False)
+    data = ', '.join(f'{key}={value!r}' for key, value in dict(root=str(demo), **DEMO).items())
+    (tmp_path / 'planted.py').write_text(CONFIG.format(root=ROOT, data=data))
+    arguments = ['planted.py', '--objective', 'infer', '--minutes', 2, '--iterations', 2, '--work-dir', 'out']
+    result = run(*arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr[-3000:]
+    found = json.loads((tmp_path / 'out/report.json').read_text())
+    assert found['profile']['bottlenecks'][0]['stage'] == 'fuse1'
+    assert sum(entry['share'] for entry in found['profile']['bottlenecks']) == pytest.approx(1)
+    assert found['steps'][0]['added'] == 'fusion_chunks'
+    tried = {trial['name']: trial for trial in found['trials']}
+    assert tried['restoring_amp']['overrides'] == {'model.tiling.precision': 'bfloat16'}
+    assert not [name for name in tried if name.startswith(('data', 'checkpointing'))]
+    assert 'Objective: restoring.' in result.stdout
+    assert 'What costs most is fuse1' in result.stdout
+    assert 'of restoring.' in result.stdout
+    assert 'python tools/test.py out/planted_optimized.py CHECKPOINT' in result.stdout
+
+    optimized = 'out/planted_optimized.py'
+    shorter = ['--cfg-options', 'train_cfg.max_iters=2']
+    trained = run(optimized, '--work-dir', 'run', *shorter, cwd=tmp_path, tool='train')
+    assert trained.returncode == 0, trained.stderr[-2000:]
+    tested = run(optimized, 'run/iter_2.pth', cwd=tmp_path, tool='test')
+    assert tested.returncode == 0, tested.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_iterations_that_a_schedule_outlasts_are_an_error_at_once(tmp_path):
+    result = run(ROOT / 'configs/vrt_spike_tiny.py', '--iterations', 40, '--work-dir', tmp_path)
+    assert result.returncode == 1
+    assert 'begins at iteration 40' in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -64,13 +64,20 @@ class Measurer:
 
     def __call__(self, name: str, overrides: Overrides) -> Trial:
         """Return the trial of some overrides against the default."""
+        return self._kept(name, overrides, lambda: self._measured(name, overrides))
+
+    def default_memory(self) -> float | None:
+        """Return the peak memory of one call of the default in MiB."""
+        return self._kept('default', {}, lambda: {'peak_memory_mib': self.memory(self.default)})['peak_memory_mib']
+
+    def _kept(self, name: str, overrides: Overrides, measured: Callable[[], dict[str, Any]]) -> Trial:
         key = {'overrides': overrides, 'shape': list(self.shape), 'objective': self.objective, 'rounds': self.rounds,
                'base': self.base}  # fmt: skip
         file = self.folder / f'{name}.json'
         kept = json.loads(file.read_text(encoding='utf-8')) if file.is_file() else {}
         if all(kept.get(item) == value for item, value in key.items()):
             return kept
-        trial = {'name': name, **key, **self._measured(name, overrides), **describe_environment(self.device)}
+        trial = {'name': name, **key, **measured(), **describe_environment(self.device)}
         with written_aside(file) as aside:
             aside.write_text(json.dumps(trial, indent=2) + '\n', encoding='utf-8')
         return trial

@@ -113,7 +113,7 @@ def optimize(wishes: Wishes, train_tool: Path, say: Callable[[str], None] = lamb
         'iterations': wishes.iterations, 'seeds': list(wishes.seeds),
         'command': list(wishes.command), 'folder': str(wishes.folder), **describe_environment(device),
         'profile': {'bottlenecks': bottlenecks, **{key: profiled[key] for key in PROFILE_KEYS}},
-        'default_memory_mib': measurer.memory(default),
+        'default_memory_mib': measurer.default_memory(),
         'published': measure('published_path', published) if published else None,
     }  # fmt: skip
     remedies = remedies_for(default, device, shares, wishes.objective)
