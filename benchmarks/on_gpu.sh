@@ -36,9 +36,10 @@ for attention in sdpa flash; do
 done
 step guide_eight 400 "$python" tools/benchmark.py "${eight[@]}" --shape 1 5 256 256 --stages --json "$out/cuda_eight.json"
 step guide_v0 300 "$python" tools/benchmark.py "${v0[@]}" --shape 1 5 256 256 --stages --json "$out/cuda_v0.json"
+step guide_memory 180 "$python" benchmarks/guide_memory.py --shape 5 256 256 --json "$out/cuda_eight_memory.json"
 step growth 180 "$python" benchmarks/growth.py --sizes 64 128 256 512 --frames 2 6 12 24 --json "$out/growth.json"
 step overhead 120 "$python" benchmarks/stage_cost_overhead.py --json "$out/overhead.json"
-step overflow 120 "$python" benchmarks/amp_overflow.py --out "$out/amp_overflow.json"
+step overflow 120 "$python" benchmarks/amp_overflow.py configs/vrt_spike_tiny.py --out "$out/amp_overflow.json"
 if [[ -n $upstream ]]; then
   step vs_upstream 420 "$python" benchmarks/vs_upstream.py --upstream "$upstream" --sizes 256 --frames 5 \
     --json "$out/vs_upstream.json"

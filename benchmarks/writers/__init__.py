@@ -13,6 +13,7 @@ from writers.places import Place
 
 WRITERS = {
     'results': 'the results in the READMEs',
+    'report': "the READMEs' report of a training",
     'figures': 'single numbers from records in the text of all pages',
     'counts': 'single numbers in the text that the code defines: parameters, arithmetic (half a minute)',
     'guide': 'the performance guide',

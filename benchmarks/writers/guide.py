@@ -1,8 +1,6 @@
 """The performance guide, docs/guide.md and docs/guide.zh-CN.md, from records: claims, measurements, verdicts.
 
-Records are benchmarks/records/guide/*.json: of tools/benchmark.py --stages, whose first config is the baseline of one
-of the networks in benchmarks/guide/claims.yaml, and of tools/ablate.py for quality. What has no record reads
-'not measured'.
+``writers.guide_records`` says which records. What has none reads 'not measured'.
 """
 
 from __future__ import annotations
@@ -15,9 +13,10 @@ from typing import Any
 import yaml
 
 from vrtspike.errors import VrtSpikeError
-from writers.guide_verdicts import UNMEASURED, Finding, Measurements, judge, padding
+from writers import guide_records
+from writers.guide_verdicts import UNDECIDED, UNMEASURED, Finding, Measurements, judge, padding
 from writers.places import Place
-from writers.wording import device_name, read_records, table
+from writers.wording import device_name, table
 
 PAGES = {'en': 'docs/guide.md', 'zh': 'docs/guide.zh-CN.md'}
 TEMPLATES = {'en': 'benchmarks/guide/guide.md', 'zh': 'benchmarks/guide/guide.zh-CN.md'}
@@ -30,40 +29,23 @@ def places(root: Path) -> list[Place]:
         yaml.safe_load((root / f'benchmarks/guide/{name}.yaml').read_text(encoding='utf-8'))
         for name in ('claims', 'words')
     )
-    measured = by_device(root, guide['networks'])
+    measured = guide_records.by_device(root, guide['networks'])
+    commands = '\n'.join(f'$ {command}' for command in [*guide_records.commands(root), 'python benchmarks/pages.py'])
     found = []
     for language, page in PAGES.items():
         template = (root / TEMPLATES[language]).read_text(encoding='utf-8')
-        found.append(Place(page, None, fill(template, guide, measured, words[language], language)))
+        found.append(Place(page, None, fill(template, guide, measured, words[language], language, commands)))
     return found
 
 
-def by_device(root: Path, networks: dict[str, dict[str, str]]) -> dict[str, dict[str, Measurements]]:
-    """Return what was measured, by device and network; without any record of speed one device, named '', has none.
-
-    Quality is that of a network, wherever it was trained.
-    """
-    speed: dict[str, dict[str, Node]] = {}
-    quality: dict[str, Node] = {}
-    for path, record in read_records(root / 'benchmarks/records/guide').items():
-        is_quality = 'variants' in record
-        config = record['config'] if is_quality else record['rows'][0]['config']
-        network = next((name for name, plans in networks.items() if plans['baseline'] == config), None)
-        if network is None:
-            raise VrtSpikeError(
-                f'{path}: its first config is {config}, expected the baseline of a network in claims.yaml'
-            )
-        records = quality if is_quality else speed.setdefault(device_name(record['device']), {})
-        if network in records:
-            raise VrtSpikeError(f'{path}: the second record of its kind of {network} on the same device; keep one')
-        records[network] = record
-    return {
-        device: {name: Measurements(plans, records.get(name), quality.get(name)) for name, plans in networks.items()}
-        for device, records in (speed or {'': {}}).items()
-    }
-
-
-def fill(template: str, guide: Node, measured: dict[str, dict[str, Measurements]], words: Node, language: str) -> str:
+def fill(
+    template: str,
+    guide: Node,
+    measured: dict[str, dict[str, Measurements]],
+    words: Node,
+    language: str,
+    commands: str,
+) -> str:
     """Return a page: the template with its places filled in, each of which it must have once."""
     places = {
         'summary': '\n\n'.join(
@@ -76,6 +58,7 @@ def fill(template: str, guide: Node, measured: dict[str, dict[str, Measurements]
             plan_section(guide, network, networks[network], words, language)
             for networks in measured.values()
             for network in guide['networks']
+            if network in words['titles']
         ),
         'shares': '\n\n'.join(
             headed(device, table([words['shares'], *share_rows(guide, networks['v0'], words)], COLUMNS['shares']))
@@ -85,7 +68,7 @@ def fill(template: str, guide: Node, measured: dict[str, dict[str, Measurements]
             headed(device, table([words['claims'], *claim_rows(guide, networks, words, language)], COLUMNS['claims']))
             for device, networks in measured.items()
         ),
-        'commands': commands(measured),
+        'commands': commands,
     }
     for name, text in places.items():
         place = f'{{{{ {name} }}}}'
@@ -191,8 +174,8 @@ def claim_rows(guide: Node, networks: dict[str, Measurements], words: Node, lang
             claim[language],
             words['short'][claim['network']],
             expected(claim, words),
-            finding_text(claim, finding),
-            verdict if finding.verdict == UNMEASURED else f'**{verdict}**',
+            finding_text(finding, words),
+            verdict if finding.verdict in (UNDECIDED, UNMEASURED) else f'**{verdict}**',
         ])  # fmt: skip
     return rows
 
@@ -200,8 +183,8 @@ def claim_rows(guide: Node, networks: dict[str, Measurements], words: Node, lang
 def expected(claim: Node, words: Node) -> str:
     """Return what was promised, in words."""
     value = claim.get('expected')
-    if claim['rule'] == 'memory':
-        return words['lower']
+    if claim['rule'] in ('memory', 'room'):
+        return words['lower' if claim['rule'] == 'memory' else 'no more']
     if not value or value == [0, 0]:
         return words['not stated'] if value else ''
     if claim['rule'] == 'loss':
@@ -209,11 +192,14 @@ def expected(claim: Node, words: Node) -> str:
     return share_text(value) if isinstance(value, float) else percent(value)
 
 
-def finding_text(claim: Node, finding: Finding) -> str:
-    """Return the measured values: dB with their interval, or shares with the rounds' range."""
-    if claim['rule'] == 'loss' and finding.values:
-        return quality_text(*finding.values)
-    return rounds_text(finding.values)
+def finding_text(finding: Finding, words: Node) -> str:
+    """Return the measured values: shares with the rounds' range, dB with their interval, lost steps."""
+    texts = [rounds_text(finding.values)]
+    if finding.decibels:
+        texts.append(quality_text(*finding.decibels))
+    if finding.steps:
+        texts.append(words['lost'].format(*finding.steps))
+    return ', '.join(filter(None, texts))
 
 
 def rounds_text(values: tuple[float, ...]) -> str:
@@ -247,16 +233,3 @@ def between(value: list[float]) -> str:
     ('1,200–1,300', '0.5')
     """
     return '–'.join(dict.fromkeys(f'{each:,g}' for each in value))
-
-
-def commands(measured: dict[str, dict[str, Measurements]]) -> str:
-    """Return the commands that made the records."""
-    lines = [
-        f'$ python tools/benchmark.py {" ".join(row["config"] for row in record["rows"])} --stages '
-        f'--shape {" ".join(map(str, record["shape"]))} --rounds {len(record["rows"][0]["times_ms"])} '
-        f'--json benchmarks/records/guide/{record["device"]["type"]}_{network}.json'
-        for networks in measured.values()
-        for network, each in networks.items()
-        if (record := each.speed)
-    ]
-    return '\n'.join([*lines, '$ python benchmarks/pages.py'])

@@ -1,17 +1,19 @@
 """What records say about a claim of the performance guide: a rule for each kind of claim, and nothing typed by hand.
 
-A claim is a node of benchmarks/guide/claims.yaml. Times are those of a record of ``tools/benchmark.py --stages``, whose
-rounds give every saving and share once; qualities are those of a record of ``tools/ablate.py``.
+A claim is a node of benchmarks/guide/claims.yaml; ``writers.guide_records`` reads what was measured. Rounds, or seeds,
+give every saving and share once.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-HOLDS, IN_PART, FAILS, UNMEASURED = 'holds', 'holds in part', 'does not hold', 'not measured'
+from vrtspike.ablation.statistics import NOT_INFORMATIVE
+
+HOLDS, IN_PART, FAILS, UNDECIDED, UNMEASURED = 'holds', 'holds in part', 'does not hold', 'undecided', 'not measured'
 SHARE_TOLERANCE = 0.25
 """How far a measured share may be from the claimed one, relative to it."""
 MOST_SCATTER = 0.2
@@ -24,10 +26,19 @@ LEAST_MEMORY_SAVING = 0.01
 
 @dataclass(frozen=True)
 class Finding:
-    """A verdict with the measured values, one per round, or one value with its interval; empty where there are none."""
+    """A verdict with what was measured; empty where nothing was.
+
+    Args:
+        verdict: One of the words above.
+        values: Shares, one per round.
+        decibels: Low end, mean and high end of a difference in quality.
+        steps: How many were lost at the highest initial loss scale, at the lowest, and of how many.
+    """
 
     verdict: str
     values: tuple[float, ...] = ()
+    decibels: tuple[float, ...] = ()
+    steps: tuple[int, ...] = ()
 
 
 NOTHING = Finding(UNMEASURED)
@@ -40,12 +51,20 @@ class Measurements:
     Args:
         plans: Config by the name of a plan or a single change.
         speed: A record of tools/benchmark.py, or None.
-        quality: A record of tools/ablate.py whose variants are plans, or None.
+        savings_of: Shares of the time that other single changes save, one per round or seed, by name.
+        differences: In dB by the name of a plan or change, as ``vrtspike.ablation.statistics.compare`` gives.
+        peaks: Peak memory in MiB of other batches, by name; the baseline's is among them.
+        lost_steps: By initial loss scale.
+        iterations: Of how many steps these were lost.
     """
 
     plans: dict[str, str]
     speed: dict[str, Any] | None = None
-    quality: dict[str, Any] | None = None
+    savings_of: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    differences: dict[str, dict[str, Any]] = field(default_factory=dict)
+    peaks: dict[str, float] = field(default_factory=dict)
+    lost_steps: dict[float, int] = field(default_factory=dict)
+    iterations: int = 0
 
     def row(self, plan: str) -> dict[str, Any] | None:
         """Return the record's row of a plan; None where it has none."""
@@ -68,6 +87,8 @@ class Measurements:
 
     def savings(self, plan: str, reference: str = 'baseline', of: list[str] | None = None) -> tuple[float, ...]:
         """Return what each round saved of the reference's time; empty where either was not measured."""
+        if plan in self.savings_of:
+            return self.savings_of[plan]
         times, slower = self.times(plan, of), self.times(reference, of)
         if times is None or slower is None or plan == reference or not min(slower):
             return ()
@@ -87,16 +108,18 @@ class Measurements:
         shares = {name: self.shares([name], key) for name in row.get('stages', {})}
         return dict(sorted(shares.items(), key=lambda item: -statistics.median(item[1])))
 
-    def memory_saving(self, plan: str) -> float | None:
-        """Return the share of the baseline's peak memory that a plan saves."""
-        peaks = [(self.row(name) or {}).get('peak_memory_mib') for name in (plan, 'baseline')]
-        return None if None in peaks else 1 - peaks[0] / peaks[1]
+    def memory_saving(self, plan: str, reference: str = 'baseline') -> float | None:
+        """Return the share of the reference's peak memory that a plan saves, negative where it takes more."""
+        if plan in self.peaks:
+            found = [self.peaks[plan], self.peaks.get(reference)]
+        else:
+            found = [(self.row(name) or {}).get('peak_memory_mib') for name in (plan, reference)]
+        return None if None in found else 1 - found[0] / found[1]
 
     def quality_difference(self, plan: str) -> dict[str, Any] | None:
         """Return the difference in dB with its interval; None where none was measured or it is not informative."""
-        variants = self.quality['variants'] if self.quality else []
-        found = next((each['difference_db'] for each in variants if each['name'] == plan), None)
-        return found if found and found['verdict'] != 'not informative' else None
+        found = self.differences.get(plan)
+        return found if found and found['verdict'] != NOT_INFORMATIVE else None
 
 
 def judge(claim: dict[str, Any], measured: Measurements) -> Finding:
@@ -109,14 +132,14 @@ def saving(claim: dict[str, Any], measured: Measurements) -> Finding:
 
     Undecided where the rounds scatter too much, or the plan's windows pad the maps too much.
     """
-    if claim.get('larger_than', 0) >= (measured.speed or {}).get('shape', [0])[-1]:
+    if 'larger_than' in claim and (not measured.speed or measured.speed['shape'][-1] <= claim['larger_than']):
         return NOTHING  # what the claim is about changes nothing on clips so small
     values = measured.savings(claim['plan'], claim.get('reference', 'baseline'), claim.get('of'))
     if not values:
         return NOTHING
     padded = padding(measured.speed['shape'][-1], claim['window']) if 'window' in claim else 0.0
     if max(values) - min(values) > MOST_SCATTER or padded > MOST_PADDING:
-        return Finding(UNMEASURED, values)
+        return Finding(UNDECIDED, values)
     promised = statistics.median(values) >= claim['expected'][0]
     return Finding(HOLDS if promised else IN_PART if min(values) > 0 else FAILS, values)
 
@@ -159,24 +182,66 @@ def potential(claim: dict[str, Any], measured: Measurements) -> Finding:
     return Finding(HOLDS if ratio >= 1 else IN_PART if ratio >= 0.5 else FAILS, values)
 
 
+def shortening(claim: dict[str, Any], measured: Measurements) -> Finding:
+    """Holds where the median training is shorter and its quality no lower on the mean, in part where it is shorter.
+
+    Undecided where the quality is not informative.
+    """
+    values, found = measured.savings(claim['plan']), measured.differences.get(claim['plan'])
+    if not values or not found or None in ends(found):
+        return NOTHING
+    shorter = statistics.median(values) > 0
+    verdict = FAILS if not shorter else HOLDS if found['mean'] >= 0 else IN_PART
+    undecided = found['verdict'] == NOT_INFORMATIVE
+    return Finding(UNDECIDED if undecided else verdict, values, ends(found))
+
+
 def memory(claim: dict[str, Any], measured: Measurements) -> Finding:
-    """Holds where the peak is lower by a hundredth or more."""
-    value = measured.memory_saving(claim['plan'])
+    """Holds where the peak is lower than the reference's by a hundredth or more."""
+    value = measured.memory_saving(claim['plan'], claim.get('reference', 'baseline'))
     if value is None:
         return NOTHING
     return Finding(HOLDS if value >= LEAST_MEMORY_SAVING else FAILS, (value,))
 
 
+def room(claim: dict[str, Any], measured: Measurements) -> Finding:
+    """Holds where the larger batch takes no more than the baseline's, a hundredth apart at most."""
+    value = measured.memory_saving(claim['plan'])
+    if value is None:
+        return NOTHING
+    return Finding(HOLDS if value > -LEAST_MEMORY_SAVING else FAILS, (value,))
+
+
 def loss(claim: dict[str, Any], measured: Measurements) -> Finding:
-    """Holds where the whole interval loses no more than was allowed, in part where the mean does not."""
-    found = measured.quality_difference(claim['plan'])
-    if found is None:
+    """Holds where the whole interval loses no more than was allowed, in part where the mean does not.
+
+    Undecided where the difference is not informative.
+    """
+    found = measured.differences.get(claim['plan'])
+    if not found or None in ends(found):
         return NOTHING
     allowed = -claim['expected'][1]
     verdict = HOLDS if found['low'] >= allowed else IN_PART if found['mean'] >= allowed else FAILS
-    return Finding(verdict, (found['low'], found['mean'], found['high']))
+    return Finding(UNDECIDED if found['verdict'] == NOT_INFORMATIVE else verdict, decibels=ends(found))
+
+
+def ends(difference: dict[str, Any]) -> tuple[float, float, float]:
+    """Return low end, mean and high end."""
+    return difference['low'], difference['mean'], difference['high']
+
+
+def steadied(claim: dict[str, Any], measured: Measurements) -> Finding:
+    """Holds where the lowest initial loss scale loses fewer steps than the highest.
+
+    Undecided where none is lost at all: there is nothing to steady.
+    """
+    if len(measured.lost_steps) < 2:
+        return NOTHING
+    before, after = measured.lost_steps[max(measured.lost_steps)], measured.lost_steps[min(measured.lost_steps)]
+    verdict = HOLDS if after < before else FAILS if before or after else UNDECIDED
+    return Finding(verdict, steps=(before, after, measured.iterations))
 
 
 RULES: dict[str, Callable[[dict[str, Any], Measurements], Finding]] = {
-    rule.__name__: rule for rule in (saving, share, largest, potential, memory, loss)
+    rule.__name__: rule for rule in (saving, share, largest, potential, shortening, memory, room, loss, steadied)
 }

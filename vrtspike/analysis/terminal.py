@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Any
 
@@ -15,17 +16,25 @@ from vrtspike.analysis.rows import Rows, number, summary, tables
 
 LEVEL_STYLES = {'severe': 'bold red', 'notable': 'yellow', 'minor': 'cyan'}
 MOST_ROWS = 24
+WIDTH = 120
 VERDICT_STYLES = {'faster': 'green', 'slower': 'red', 'noise': 'dim'}
 
 
 def console() -> Console:
     """Return a console for stdout, wide enough where nobody looks at a screen."""
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
 
 
-def show_report(report: dict[str, Any]) -> None:
-    """Print a whole report."""
-    out = console()
+def report_text(report: dict[str, Any]) -> str:
+    """Return what :func:`show_report` prints where nobody looks at a screen."""
+    out = Console(file=io.StringIO(), width=WIDTH, highlight=False, color_system=None)
+    show_report(report, out)
+    return out.file.getvalue()
+
+
+def show_report(report: dict[str, Any], out: Console | None = None) -> None:
+    """Print a whole report, to stdout if not told otherwise."""
+    out = out or console()
     grid = Table.grid(padding=(0, 2))
     for what, value in summary(report):
         grid.add_row(f'[dim]{escape(what)}[/dim]', escape(value))

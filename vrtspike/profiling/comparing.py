@@ -78,7 +78,7 @@ def build(config: Any) -> nn.Module:
 
 @dataclass
 class TrainingStep:
-    """One forward and backward pass of a model on the same clips every time; a call runs it.
+    """One forward and backward pass of a model on the same clips every time; a call runs it, with fresh gradients.
 
     Args:
         model: The restorer, in training mode.
@@ -92,6 +92,10 @@ class TrainingStep:
 
     def __call__(self) -> None:
         self.model.zero_grad(set_to_none=True)
+        self.accumulate()
+
+    def accumulate(self) -> None:
+        """Add the pass's gradients to those that are there."""
         with self.precision():
             loss = self.model(**self.inputs, mode='loss')['loss']
         loss.backward()
@@ -169,15 +173,21 @@ def precision_of(config: Any, device: torch.device) -> Callable[[], Any]:
     return lambda: torch.autocast(device.type, dtype=dtype)
 
 
-def memory_in_new_process(config: Any, shape: Shape, device: torch.device) -> float | None:
+def memory_in_new_process(config: Any, shape: Shape, device: torch.device, batches: int = 1) -> float | None:
     """Return the peak memory of one training step in MiB: resident on a CPU, allocated on a GPU.
+
+    Args:
+        config: A loaded config.
+        shape: Of a batch (B, T, H, W).
+        device: Where to measure.
+        batches: How many the step accumulates the gradients of.
 
     Raises:
         ConfigError: The process was ended from outside, as where memory does not suffice.
     """
     with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
         try:
-            return pool.submit(step_memory, config, shape, str(device)).result()
+            return pool.submit(step_memory, config, shape, str(device), batches).result()
         except BrokenProcessPool as error:
             raise ConfigError(
                 f'a training step of {shape} clips did not come to an end, probably for want of memory; use a '
@@ -185,7 +195,10 @@ def memory_in_new_process(config: Any, shape: Shape, device: torch.device) -> fl
             ) from error
 
 
-def step_memory(config: Any, shape: Shape, device: str) -> float | None:
+def step_memory(config: Any, shape: Shape, device: str, batches: int = 1) -> float | None:
     """Return this process's peak memory after one training step."""
-    training_step(config, shape, torch.device(device))()
+    step = training_step(config, shape, torch.device(device))
+    step()
+    for _ in range(1, batches):
+        step.accumulate()
     return peak_memory_mib()

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from writers import guide_verdicts as verdicts
 
+from vrtspike.ablation.variants import read_variants
 from vrtspike.config import load_config
 from vrtspike.errors import VrtSpikeError
 
@@ -59,7 +60,7 @@ def saved(plan_times, **claim):
         ([71.0, 71.0, 60.0], 'holds in part'),
         ([99.0, 90.0, 95.0], 'holds in part'),
         ([101.0, 85.0, 85.0], 'does not hold'),  # a round that saves nothing
-        ([65.0, 90.0, 50.0], 'not measured'),  # too far apart
+        ([65.0, 90.0, 50.0], 'undecided'),  # too far apart
         ([120.0, 110.0, 130.0], 'does not hold'),
     ],
 )
@@ -84,7 +85,7 @@ def test_a_saving_is_of_some_stages_or_parts_where_the_claim_says_so():
 def test_a_change_without_effect_on_clips_so_small_is_not_measured():
     assert saved([50.0], larger_than=64).verdict == 'not measured'
     assert saved([50.0], larger_than=23).verdict == 'holds'
-    assert saved([50.0], window=7).verdict == 'not measured'  # 24 is padded to 28
+    assert saved([50.0], window=7).verdict == 'undecided'  # 24 is padded to 28
     assert saved([50.0], window=6).verdict == 'holds'
 
 
@@ -133,8 +134,65 @@ def test_memory_is_lower_from_a_hundredth_on(peak, verdict):
     assert verdicts.judge({'rule': 'memory', 'plan': 'amp'}, measured).verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ('peak', 'room', 'memory'),
+    [
+        (90.0, 'holds', 'holds'),
+        (100.9, 'holds', 'holds'),
+        (101.0, 'does not hold', 'holds'),
+        (198.5, 'does not hold', 'does not hold'),
+    ],
+)
+def test_batches_are_compared_with_one_clip_or_with_two(peak, room, memory):
+    measured = verdicts.Measurements(EIGHT, peaks={'baseline': 100.0, 'two_clips': 200.0, 'batch': peak})
+    finding = verdicts.judge({'rule': 'room', 'plan': 'batch'}, measured)
+    assert (finding.verdict, finding.values) == (room, (1 - peak / 100,))
+    finding = verdicts.judge({'rule': 'memory', 'plan': 'batch', 'reference': 'two_clips'}, measured)
+    assert (finding.verdict, finding.values) == (memory, (1 - peak / 200,))
+
+
+def decibels(mean, low, high, verdict='worse'):
+    return {'mean': mean, 'low': low, 'high': high, 'seeds': [0, 1, 2], 'verdict': verdict, 'why': ''}
+
+
+@pytest.mark.parametrize(
+    ('savings', 'difference', 'verdict'),
+    [
+        ((0.3, 0.2, 0.1), (0.0, -0.1, 0.1), 'holds'),
+        ((0.3, 0.2, -0.1), (0.2, -0.1, 0.5), 'holds'),
+        ((0.3, 0.2, 0.1), (-0.1, -0.3, 0.1), 'holds in part'),
+        ((0.3, -0.2, -0.1), (0.2, 0.1, 0.3), 'does not hold'),
+        ((0.3, 0.2, 0.1), (0.2, 0.1, 0.3, 'not informative'), 'undecided'),
+    ],
+)
+def test_a_training_is_shorter_only_at_the_same_quality(savings, difference, verdict):
+    measured = verdicts.Measurements({}, savings_of={'recipe': savings}, differences={'recipe': decibels(*difference)})
+    finding = verdicts.judge({'rule': 'shortening', 'plan': 'recipe'}, measured)
+    mean, low, high = difference[:3]
+    assert finding == verdicts.Finding(verdict, savings, (low, mean, high))
+
+
+@pytest.mark.parametrize(
+    ('lost', 'verdict'),
+    [
+        ({65536.0: 3, 1024.0: 0}, 'holds'),
+        ({1024.0: 3, 65536.0: 4, 2048.0: 9}, 'holds'),
+        ({65536.0: 3, 1024.0: 3}, 'does not hold'),
+        ({65536.0: 0, 1024.0: 1}, 'does not hold'),
+        ({65536.0: 0, 1024.0: 0}, 'undecided'),
+        ({65536.0: 3}, 'not measured'),
+    ],
+)
+def test_a_lower_loss_scale_has_to_lose_fewer_steps(lost, verdict):
+    measured = verdicts.Measurements({}, lost_steps=lost, iterations=60)
+    finding = verdicts.judge({'rule': 'steadied'}, measured)
+    assert finding.verdict == verdict
+    if len(lost) > 1:
+        assert finding.steps == (lost[65536.0], lost[1024.0], 60)
+
+
 def quality(mean, low, high, verdict='worse'):
-    difference = {'mean': mean, 'low': low, 'high': high, 'seeds': [0, 1, 2], 'verdict': verdict, 'why': ''}
+    difference = decibels(mean, low, high, verdict)
     variants = [{'name': 'reference', 'difference_db': None}, {'name': 'amp', 'difference_db': difference}]
     device = {'type': 'cpu', 'name': 'A Processor', 'threads': 2}
     return {'config': EIGHT['baseline'], 'device': device, 'variants': variants}
@@ -146,11 +204,12 @@ def quality(mean, low, high, verdict='worse'):
         ((-0.05, -0.1, 0.0), 'holds'),
         ((-0.05, -0.2, 0.1), 'holds in part'),
         ((-0.2, -0.3, -0.1), 'does not hold'),
-        ((-0.05, -0.1, 0.0, 'not informative'), 'not measured'),
+        ((-0.05, -0.1, 0.0, 'not informative'), 'undecided'),
+        ((-0.05, None, None, 'not informative'), 'not measured'),  # a single seed
     ],
 )
 def test_a_loss_is_within_its_bound_with_its_interval(difference, verdict):
-    measured = verdicts.Measurements(EIGHT, quality=quality(*difference))
+    measured = verdicts.Measurements(EIGHT, differences={'amp': decibels(*difference)})
     assert verdicts.judge({'rule': 'loss', 'plan': 'amp', 'expected': [0, 0.1]}, measured).verdict == verdict
 
 
@@ -165,7 +224,8 @@ def checkout(tmp_path):
     """A checkout with what the pages are made of, and no records."""
     shutil.copytree(ROOT / 'benchmarks/guide', tmp_path / 'benchmarks/guide')
     (tmp_path / 'docs').mkdir()
-    (tmp_path / 'benchmarks/records/guide').mkdir(parents=True)
+    for folder in ('guide', 'training', 'optimize'):
+        (tmp_path / 'benchmarks/records' / folder).mkdir(parents=True)
     return tmp_path
 
 
@@ -206,6 +266,155 @@ def test_records_that_nothing_can_be_made_of_are_named(checkout, update):
         path.with_name(name).write_text(json.dumps(record(row(EIGHT['baseline'], [1.0]))))
     with pytest.raises(VrtSpikeError, match=r'second\.json: the second record'):
         update('guide', checkout)
+
+
+def test_two_devices_have_a_section_each_and_share_the_quality(checkout, update):
+    folder = checkout / 'benchmarks/records/guide'
+    for name, times in (('A Processor', [50.0, 50.0]), ('A Card', [100.0, 100.0])):
+        made = record(row(EIGHT['baseline'], [100.0, 100.0]), row(EIGHT['amp'], times))
+        made['device']['name'] = name
+        (folder / f'{name}.json').write_text(json.dumps(made))
+    (folder / 'quality.json').write_text(json.dumps(quality(-0.01, -0.03, 0.01)))
+    update('guide', checkout)
+    text = (checkout / 'docs/guide.md').read_text(encoding='utf-8')
+    assert text.count('| AMP saves computing time | eight entries | 30–40 % | 50.0 % [50.0 %, 50.0 %] |') == 1
+    assert text.count('| AMP saves computing time | eight entries | 30–40 % | 0.0 % [0.0 %, 0.0 %] |') == 1
+    assert text.count('-0.01 dB [-0.03, +0.01] |') == 2
+
+
+HERE = {'device': record()['device'], 'versions': record()['versions'], 'commit': '0' * 40}
+
+
+def paired(name, plain, changed, gain=3.0):
+    """The record of a recipe; a run is its PSNR and its seconds."""
+
+    def runs(values):
+        return [
+            {'seed': i, 'psnr_db': psnr, 'gain_db': gain, 'run_s': seconds} for i, (psnr, seconds) in enumerate(values)
+        ]
+
+    config, plain_name = {
+        'progressive': ('configs/vrt_spike_lite.py', 'throughout'),
+        'distillation': ('configs/vrt_spike_tiny.py', 'alone'),
+    }[name]
+    teacher = 'teacher.pth' if name == 'distillation' else None
+    settings = {'config': config, 'depths': [1, 2], 'teacher': teacher, 'iterations': 7, 'seeds': [0, 1, 2]}
+    changed_name = {'progressive': 'progressive', 'distillation': 'taught'}[name]
+    return {
+        'recipe': name, 'settings': settings, 'runs': {plain_name: runs(plain), changed_name: runs(changed)}, **HERE
+    }  # fmt: skip
+
+
+def search(**trials):
+    """The record of a search; a trial has times of the default and of the change."""
+    found = [{'name': name, 'times_ms': {'default': a, 'changed': b}} for name, (a, b) in trials.items()]
+    return {
+        'config_path': 'configs/vrt_spike_tiny.py', 'trials': [*found, {'name': 'flash', 'skipped': 'no_flash'}],
+        'command': ['python', 'tools/optimize.py', 'X'], 'folder': 'work_dirs/x', **HERE,
+    }  # fmt: skip
+
+
+def overflow(lost):
+    runs = {'bfloat16': 0} | {f'float16, init_scale {scale}': count for scale, count in lost.items()}
+    return {
+        'config': 'configs/vrt_spike_tiny.py', 'overrides': {'a.b': 1}, 'iterations': 60,
+        'runs': {name: {'lost_steps': count} for name, count in runs.items()}, **HERE,
+    }  # fmt: skip
+
+
+def memory_record(**peaks):
+    rows = [{'name': name, 'config': EIGHT['baseline'], 'peak_memory_mib': peak} for name, peak in peaks.items()]
+    return {'kind': 'memory', 'shape': [5, 48, 48], 'rows': rows, **HERE}
+
+
+@pytest.mark.parametrize(
+    ('path', 'made', 'said', 'command'),
+    [
+        (
+            'optimize/tiny.json',
+            search(compile=([100.0, 200.0], [110.0, 210.0])),
+            '| torch.compile helps | tiny | not stated | -7.5 % [-10.0 %, -5.0 %] | **does not hold** |',
+            'tools/optimize.py X && cp work_dirs/x/report.json benchmarks/records/optimize/tiny.json',
+        ),
+        (
+            'optimize/tiny.json',
+            search(half_depth=([100.0, 100.0], [50.0, 50.0])),
+            '| A student of half the depth is faster | tiny | not stated | 50.0 % [50.0 %, 50.0 %] | **holds** |',
+            'tools/optimize.py X',
+        ),
+        (
+            'training/progressive.json',
+            paired('progressive', [(28.0, 100.0)] * 3, [(27.9, 50.0), (27.8, 60.0), (28.0, 70.0)]),
+            '| lite | not stated | 40.0 % [30.0 %, 50.0 %], -0.10 dB [-0.35, +0.15] | **holds in part** |',
+            'benchmarks/recipes.py progressive --config configs/vrt_spike_lite.py --iterations 7 --seeds 0 1 2 '
+            '--out benchmarks/records/training/progressive.json',
+        ),
+        (
+            'training/distillation.json',
+            paired('distillation', [(28.0, 1.0)] * 3, [(28.1, 1.0)] * 3),
+            "| Distillation keeps the student's quality | tiny | not stated | +0.10 dB [+0.10, +0.10] | **holds** |",
+            '--depths 1 2 --teacher teacher.pth --iterations 7',
+        ),
+        (
+            'training/distillation.json',
+            paired('distillation', [(28.0, 1.0)] * 3, [(28.1, 1.0)] * 3, gain=1.9),
+            "| Distillation keeps the student's quality | tiny | not stated | +0.10 dB [+0.10, +0.10] | undecided |",
+            'benchmarks/recipes.py distillation',
+        ),
+        (
+            'training/amp_overflow.json',
+            overflow({65536: 3, 1024: 1}),
+            '| A lower initial loss scale steadies AMP | tiny | not stated | 3 and 1 of 60 steps lost | **holds** |',
+            'benchmarks/amp_overflow.py configs/vrt_spike_tiny.py --iterations 60 --scales 65536 1024 '
+            '--out benchmarks/records/training/amp_overflow.json --cfg-options a.b=1',
+        ),
+        (
+            'guide/memory.json',
+            memory_record(baseline=100.0, two_clips=200.0, amp_two_clips=150.0, one_clip_accumulated=120.0),
+            '| AMP makes room for a batch of two | eight entries | no more | -50.0 % | **does not hold** |',
+            'benchmarks/guide_memory.py --shape 5 48 48 --json benchmarks/records/guide/memory.json',
+        ),
+    ],
+)
+def test_records_of_other_commands_decide_and_are_told_how_to_make(checkout, update, path, made, said, command):
+    (checkout / 'benchmarks/records' / path).write_text(json.dumps(made))
+    update('guide', checkout)
+    text = (checkout / 'docs/guide.md').read_text(encoding='utf-8')
+    assert said in text
+    assert any(line.startswith('$ python ') and command in line for line in text.splitlines())
+    assert 'A Processor, 2 threads: of' in text
+
+
+@pytest.mark.parametrize(
+    ('page', 'names'), [('guide.md', ('holds', 'undecided')), ('guide.zh-CN.md', ('成立', '未定'))]
+)
+def test_every_claim_that_a_record_speaks_to_has_a_verdict(page, names):
+    text = (ROOT / 'docs' / page).read_text(encoding='utf-8')
+    for name in names:
+        assert name in text
+    for claim in CLAIMS['claims']:
+        if claim['network'] in ('tiny', 'lite') or claim['rule'] in ('room', 'memory'):
+            rows = [line for line in text.splitlines() if line.startswith(f'| {claim["en"]} |')]
+            assert not any('| not measured |' in line for line in rows), claim['en']
+
+
+def test_a_record_of_no_known_kind_is_named(checkout, update):
+    (checkout / 'benchmarks/records/guide/odd.json').write_text(json.dumps({'kind': 'odd', **HERE}))
+    with pytest.raises(VrtSpikeError, match=r"odd\.json: a record of kind 'odd'; expected one of configs, memory"):
+        update('guide', checkout)
+
+
+@pytest.mark.parametrize('network', ['eight', 'v0'])
+def test_variants_for_quality_are_the_plans(network):
+    plans = CLAIMS['networks'][network]
+    named = read_variants(ROOT / f'benchmarks/guide/quality_{network}.yaml')
+    wanted = {claim['plan'] for claim in CLAIMS['claims'] if claim['rule'] == 'loss' and claim['network'] == network}
+    assert wanted <= {each.name for each in named}
+    for each in named:
+        resolved = flat(load_config(ROOT / plans['baseline'], overrides=each.overrides).to_dict())
+        plan = flat(load_config(ROOT / plans.get(each.name, plans.get('aggressive'))).to_dict())
+        differing = {key for key in resolved | plan if resolved.get(key) != plan.get(key)}
+        assert differing == ({'.train_cfg.max_iters'} if each.name == 'longer_training' else set())
 
 
 @pytest.mark.parametrize('path', RECORDS, ids=lambda path: path.stem)

@@ -1,0 +1,65 @@
+"""How much memory do batches take? The peak of a training step by precision, clips at once and clips in turn.
+
+Each is measured in a process of its own: resident memory on a CPU, everything included, and allocated memory on a GPU.
+Clips in turn accumulate their gradients. docs/guide.md is made of the record, see benchmarks/guide/claims.yaml.
+
+Examples:
+  python benchmarks/guide_memory.py --shape 5 48 48 --json benchmarks/records/guide/cpu_eight_memory.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from rich.progress import track
+
+from vrtspike.cli import run_tool, tool_parser
+
+BASELINE, AMP = 'configs/vrt_spike_baseline.py', 'configs/vrt_spike_amp.py'
+BATCHES = {
+    'baseline': (BASELINE, 1, 1),
+    'two_clips': (BASELINE, 2, 1),
+    'amp_two_clips': (AMP, 2, 1),
+    'one_clip_accumulated': (BASELINE, 1, 2),
+}
+"""By name: the config, clips at once, and how many such batches in turn make a step."""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    parser.add_argument(
+        '--shape', nargs=3, type=int, default=[5, 48, 48], metavar=('T', 'H', 'W'),
+        help='frames, height and width of a clip (default: 5 48 48)',
+    )  # fmt: skip
+    parser.add_argument('--device', help='cuda or cpu (default: a GPU where there is one)')
+    parser.add_argument('--json', required=True, type=Path, metavar='F', help='the record to write')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    import torch
+
+    from vrtspike.config import load_config
+    from vrtspike.environment import describe_environment
+    from vrtspike.files import written_aside
+    from vrtspike.profiling.comparing import memory_in_new_process
+    from vrtspike.profiling.paired import load_average
+
+    device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    rows = []
+    for name, (path, clips, batches) in track(BATCHES.items(), 'memory'):
+        before = load_average()
+        peak = memory_in_new_process(load_config(path), (clips, *args.shape), device, batches)
+        row = dict(name=name, config=path, clips=clips, batches=batches, peak_memory_mib=peak)
+        rows.append(row | {'load_average': [before, load_average()]})
+    record = {'kind': 'memory', **describe_environment(device), 'shape': args.shape, 'rows': rows}
+    with written_aside(args.json) as aside:
+        aside.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
+    print(*(f'{row["name"]:22}{row["peak_memory_mib"]:8,.0f} MiB' for row in rows), sep='\n')
+
+
+if __name__ == '__main__':
+    run_tool(main)
