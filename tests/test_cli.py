@@ -1,4 +1,6 @@
 import argparse
+import os
+import signal
 import subprocess
 import sys
 
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
 
-from vrtspike.cli import add_config_arguments, config_arguments, run_tool, tool_parser
+from vrtspike.cli import add_config_arguments, config_arguments, end_as_interrupted, run_tool, tool_parser
 from vrtspike.errors import ConfigError, DataError
 
 # Texts that stand for a value.
@@ -125,3 +127,22 @@ def test_parsing_needs_no_torch():
     """What a tool imports before it parses its arguments decides how quick its ``--help`` is."""
     code = 'import sys, vrtspike.cli, vrtspike.config, vrtspike.plugins; sys.exit("torch" in sys.modules)'
     assert subprocess.run([sys.executable, '-c', code], timeout=60).returncode == 0
+
+
+def test_signals_to_end_are_an_interruption_unless_ignored(capsys):
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+
+    def main():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        end_as_interrupted()
+        os.kill(os.getpid(), signal.SIGHUP)  # as under nohup
+        print('still here')
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    try:
+        assert code_of(main) == 130
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ('still here\n', 'error: interrupted\n')

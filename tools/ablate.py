@@ -18,7 +18,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vrtspike.cli import OverrideAction, add_config_arguments, run_tool, tool_parser
+from vrtspike.cli import OverrideAction, add_config_arguments, end_as_interrupted, run_tool, tool_parser
 from vrtspike.errors import ConfigError
 from vrtspike.files import written_aside
 
@@ -65,6 +65,7 @@ class VariantAction(OverrideAction):
 
 def main() -> None:
     args = parse_args()
+    end_as_interrupted()
     from vrtspike.ablation.presentation import markdown, plot
     from vrtspike.ablation.record import record_of
     from vrtspike.ablation.runs import Run

@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vrtspike.cli import OverrideAction, add_config_arguments, run_tool, tool_parser
+from vrtspike.cli import OverrideAction, add_config_arguments, end_as_interrupted, run_tool, tool_parser
 from vrtspike.errors import ConfigError
 
 
@@ -47,6 +47,7 @@ def main() -> None:
     args = parse_args()
     if args.max_loss_db < 0:
         raise ConfigError(f'--max-loss-db {args.max_loss_db:g} is negative; a loss is given as a positive number')
+    end_as_interrupted()
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from vrtspike.optimizing.report import markdown

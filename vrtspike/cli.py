@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -136,6 +137,14 @@ def run_tool(main: Callable[[], Any]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     sys.exit(0)
+
+
+def end_as_interrupted() -> None:
+    """Let what schedulers and closing terminals send end a tool as Ctrl-C does: what it has started ends with it."""
+    for name in ('SIGTERM', 'SIGHUP'):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores
+            signal.signal(number, signal.default_int_handler)
 
 
 def own_message(error: VrtSpikeError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -36,6 +37,11 @@ def describe_device(device: torch.device) -> dict:
     if device.type == 'cuda':
         return {'type': 'cuda', 'name': torch.cuda.get_device_name(device)}
     return {'type': device.type, 'name': _cpu_name(), 'threads': torch.get_num_threads()}
+
+
+def usable_cores() -> int:
+    """Return on how many cores this process may run."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def _cpu_name() -> str:

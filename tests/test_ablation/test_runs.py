@@ -1,11 +1,16 @@
 """Which runs are trained, which go on, and what becomes of those that fail; training is a small script."""
 
+import os
+import signal
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
-from vrtspike.ablation.runs import Run, reason, resolve, train_all, write_config
+from vrtspike.ablation.runs import Run, ended, reason, resolve, train_all, write_config
 from vrtspike.ablation.variants import Variant
 from vrtspike.errors import ConfigError
 
@@ -37,6 +42,27 @@ def go(tmp_path, monkeypatch):
         return found, [line.split()[0] for line in calls.read_text().splitlines()]
 
     return train
+
+
+def test_an_interrupted_training_saves_before_it_ends(tmp_path):
+    patient = (
+        'import pathlib, signal, sys, time\n'
+        "def save(*_): time.sleep(0.3); pathlib.Path('saved').touch(); sys.exit(75)\n"
+        'signal.signal(signal.SIGTERM, save)\n'
+        "pathlib.Path('began').touch()\n"
+        'time.sleep(60)\n'
+    )
+
+    def interrupt():
+        while not (tmp_path / 'began').exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    command = ['sh', '-c', f'cd {tmp_path} && exec "$0" -c "$1"', sys.executable, patient]
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt), (tmp_path / 'log').open('w') as log:
+        ended(command, log)
+    assert (tmp_path / 'saved').exists()
 
 
 def test_seeds_come_one_after_the_other(go):

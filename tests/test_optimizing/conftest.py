@@ -1,9 +1,13 @@
 """A measurer whose times are known, and what a whole search found with it."""
 
+import time
+
 import pytest
 
+from vrtspike.datasets import write_demo
 from vrtspike.optimizing.remedies import CHANGES, EXACT, PRECISION, Remedy
 from vrtspike.optimizing.search import combine
+from vrtspike.registry import TRANSFORMS
 
 SAVINGS = {'chunks': 0.5, 'idle': 0.001, 'amp': 0.3, 'shallow': 0.4, 'student': 0.8, 'slower': -0.2}
 KINDS = dict(chunks=EXACT, idle=EXACT, slower=EXACT, amp=PRECISION, shallow=CHANGES, student=CHANGES)
@@ -74,7 +78,7 @@ def found(single, tmp_path):
         {'name': 'flow', 'kind': PRECISION, 'overrides': {}, 'failure': 'a | b'},
     ]
     variants = [
-        {'name': 'reference', 'overrides': {}, 'gain_db': {'mean': 2.7}},
+        {'name': 'reference', 'overrides': {}, 'gain_db': {'mean': 2.7}, 'runs': [{'seed': seed} for seed in range(3)]},
         {'name': 'shallow', 'overrides': OVERRIDES['shallow'], 'gain_db': {'mean': 2.65}},
     ]
     return {
@@ -95,6 +99,45 @@ def found(single, tmp_path):
         'quality': {'iterations': 9, 'seeds': [0, 1, 2], 'variants': variants}, 'no_quality': '',
         'output': {'path': 'planted_optimized.py', 'text': 'model = dict(a=1)\n', 'overrides': {}},
     }  # fmt: skip
+
+
+DEMO = dict(train_clips=2, val_clips=1, size=32, steps_per_frame=32)
+
+
+class SlowRead:
+    """A transform that waits, as for a slow disk."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __call__(self, sample: dict) -> dict:
+        time.sleep(self.seconds)
+        return sample
+
+
+@pytest.fixture
+def slow_clips(tmp_path):
+    """Overrides of a config: a network of a few thousand parameters, and clips that are slow to read."""
+    TRANSFORMS.register_module(module=SlowRead, force=True)
+    pipeline = [
+        dict(type='SlowRead', seconds=0.1),
+        dict(type='PairedRandomCrop', size=16),
+        dict(type='BinSpikes', representation=dict(type='Voxel', bins=32)),
+        dict(type='PackClip'),
+    ]
+    root = str(write_demo(tmp_path / 'demo', **DEMO, progress=False))
+    yield {
+        'model.backbone': {'_delete_': True, 'type': 'VRTLite', 'embed_dims': [8] * 7, 'depths': [1] * 7},
+        'model.spike_encoder.channels': 8,
+        'custom_hooks': [],
+        **{f'data.{key}': value for key, value in dict(root=root, **DEMO).items()},
+        'train_dataloader.batch_size': 2,
+        'train_dataloader.num_workers': 0,
+        'train_dataloader.persistent_workers': False,
+        'train_dataloader.dataset.clip_len': 3,
+        'train_dataloader.dataset.pipeline': pipeline,
+    }
+    TRANSFORMS._module_dict.pop('SlowRead')
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Measuring on a network of a few thousand parameters: times of a sample, records, what is measured again."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -55,11 +56,26 @@ def test_what_was_measured_is_not_measured_again(make, monkeypatch):
     assert make({'model.spike_encoder.channels': 16})('no_tsa', {'model.tsa': None})['saving'] == 'anew'
 
 
+def test_the_memory_of_the_default_is_measured_once(make, monkeypatch):
+    assert make().default_memory() == 100.0
+    monkeypatch.setattr(Measurer, 'memory', lambda self, config: 200.0)
+    assert make().default_memory() == 100.0
+    assert make(objective='infer').default_memory() == 200.0
+
+
 def test_what_cannot_run_is_a_failure_and_not_an_end(make, tmp_path):
     trial = make()('bad', {'model.fusion.type': 'GatedFsion'})
     assert 'problem' in trial['failure']
     assert 'saving' not in trial
     assert json.loads((tmp_path / 'bad.json').read_text())['failure'] == trial['failure']
+
+
+def test_restoring_is_timed_in_the_precision_of_its_tiling(make, monkeypatch):
+    used = []
+    monkeypatch.setattr('torch.autocast', lambda *what, **more: used.append(what) or nullcontext())
+    make(objective='infer')('amp', {'model.tiling.precision': 'bfloat16'})
+    # A round to warm up and two timed ones, of the changed side alone.
+    assert used == [('cpu', torch.bfloat16)] * 3
 
 
 def test_memory_of_restoring_is_that_of_a_process():

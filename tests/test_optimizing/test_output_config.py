@@ -36,6 +36,16 @@ def test_the_file_is_the_config_that_was_measured(tmp_path, overrides):
     assert load_config(path).pretty_text == load_config(TINY, overrides=overrides).pretty_text
 
 
+def test_what_cpu_overrides_would_set_back_is_set_there_too(tmp_path):
+    base = str(ROOT / 'configs/vrt_spike_baseline.py')
+    overrides = {'train_dataloader.num_workers': 2, 'train_dataloader.persistent_workers': False}
+    path, text = written(tmp_path, overrides, dict.fromkeys(overrides, 'data_workers_2: because'), base)
+    assert load_config(path, cpu_overrides=True).train_dataloader.num_workers == 2
+    assert load_config(path, cpu_overrides=True).train_dataloader.batch_size == 1
+    assert load_config(path).train_dataloader.num_workers == 2
+    assert "# data_workers_2: because\ncpu_overrides = {'train_dataloader.num_workers': 2}" in text
+
+
 def test_only_what_differs_is_written(tmp_path):
     _, text = written(tmp_path, {'model.backbone.depths': [2, 2, 2, 2, 1, 1, 1, 1], 'model.fusion.chunk_size': 256})
     assert 'depths' not in text

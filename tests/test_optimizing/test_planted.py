@@ -1,13 +1,15 @@
 """A network with one stage that is slow on purpose: the instrument names it first, and its remedy wins."""
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
+from vrtspike.config import load_config
 from vrtspike.optimizing.measuring import Measurer, loader_of
 from vrtspike.optimizing.remedies import CHANGES, EXACT, remedies_for
-from vrtspike.optimizing.run import Wishes, choose
+from vrtspike.optimizing.run import Wishes, choose, write_output
 from vrtspike.optimizing.search import try_singly, winners
 from vrtspike.profiling.comparing import build
 from vrtspike.profiling.sampler import StageSampler
@@ -76,6 +78,7 @@ class KnownQuality:
     """Quality without training: a loss in dB by name."""
 
     missing = ''
+    failures: dict = {}  # noqa: RUF012 - nobody writes to it
 
     def __init__(self, difference, losses):
         self.difference, self.losses = difference, losses
@@ -109,6 +112,75 @@ def test_small_chunks_are_named_first_and_larger_ones_win(tmp_path, difference):
     assert best['predicted_saving'] == pytest.approx(0, abs=1e-6)
     chosen = choose(trials, measure, KnownQuality(difference, {}), wishes(tmp_path))
     assert chosen['kept'][0]['name'] == 'fusion_chunks'
+
+
+def test_slow_data_is_read_beside_the_step(tmp_path, slow_clips, monkeypatch, difference):
+    monkeypatch.setattr('vrtspike.optimizing.remedies.usable_cores', lambda: 2)
+    load = loader_of(TINY, slow_clips, [], cpu=False)
+    config, waiting = load({}), {'data': 0.5, 'stage1': 0.5}
+    measure = Measurer(TINY, load, (2, 3, 16, 16), CPU, 'train', tmp_path / 'trials', rounds=2)
+    workers = [remedy for remedy in remedies_for(config, CPU, waiting, 'train') if remedy.name.startswith('data')]
+    assert [remedy.name for remedy in workers] == ['data_workers_1', 'data_workers_2']
+    (trial,) = try_singly(workers[1:], waiting, measure, lambda: True)
+    # A step waits for two samples; two workers read them side by side.
+    assert trial['saving'] > 0.2
+    assert trial['default_ms_per_sample'] > 100
+    assert trial['predicted_saving'] == 0
+    trials = [{**trial, 'interval': [trial['saving']] * 2}]  # one of the rounds may be spoilt, see search()
+    chosen = choose(trials, measure, KnownQuality(difference, {}), wishes(tmp_path, common=slow_clips))
+    assert [trial['name'] for trial in chosen['kept']] == ['data_workers_2']
+    written = write_output(wishes(tmp_path, common=slow_clips), chosen['kept'])
+    reason = r'# data_workers_2: \+\d\d% of the time saved alone .*, the same function\n +num_workers=2'
+    assert re.search(reason, written['text'])
+    assert load_config(written['path']).train_dataloader.persistent_workers
+
+
+def test_workers_are_not_tried_where_nobody_waits(tmp_path, slow_clips, monkeypatch):
+    monkeypatch.setattr('vrtspike.optimizing.remedies.usable_cores', lambda: 2)
+    config, shares = loader_of(TINY, slow_clips, [], cpu=False)({}), {'data': 0.019, 'stage1': 0.9}
+
+    def measure(name, overrides):
+        raise AssertionError(name)
+
+    workers = [remedy for remedy in remedies_for(config, CPU, shares, 'train') if remedy.name.startswith('data')]
+    trials = try_singly(workers, shares, measure, lambda: True)
+    assert [(trial['skipped'], trial['most']) for trial in trials] == [('small_share', 0.019)] * 2
+
+
+def test_how_data_is_read_is_settled_first(tmp_path, single, measurer, difference):
+    workers = {**single('chunks')[0], 'name': 'data_workers_2', 'saving': 0.1, 'interval': [0.09, 0.11],
+               'overrides': {'train_dataloader.num_workers': 2}}  # fmt: skip
+    chosen = choose([*single('chunks'), workers], measurer(), KnownQuality(difference, {}), wishes(tmp_path))
+    assert [step['added'] for step in chosen['steps']] == ['data_workers_2', 'chunks']
+
+
+class AskedQuality(KnownQuality):
+    """Keeps what was asked, in order."""
+
+    def __init__(self, difference, losses):
+        super().__init__(difference, losses)
+        self.asked = []
+
+    def __call__(self, trials, reserve=0):
+        self.asked.append([trial['name'] for trial in trials])
+        return super().__call__(trials, reserve)
+
+
+def test_fewer_bits_are_trained_first(tmp_path, single, measurer, difference):
+    quality = AskedQuality(difference, {'amp': -0.02, 'shallow': -0.1, 'amp+shallow': -0.12})
+    found = choose(single('chunks', 'student', 'shallow', 'amp'), measurer(), quality, wishes(tmp_path))
+    # What computes the same function has no part in the quality of the whole.
+    assert quality.asked == [['amp', 'student', 'shallow'], ['amp+shallow']]
+    assert [trial['name'] for trial in found['kept']] == ['chunks', 'amp', 'shallow']
+    assert next(trial for trial in found['trials'] if trial['name'] == 'amp')['difference_db']['mean'] == -0.02
+
+
+def test_fewer_bits_that_lose_too_much_are_not_taken(tmp_path, single, measurer, difference):
+    quality = KnownQuality(difference, {'amp': -0.5})
+    found = choose(single('chunks', 'amp'), measurer(), quality, wishes(tmp_path))
+    assert [trial['name'] for trial in found['kept']] == ['chunks']
+    unknown = choose(single('chunks', 'amp'), measurer(), KnownQuality(difference, {}), wishes(tmp_path))
+    assert [trial['name'] for trial in unknown['kept']] == ['chunks', 'amp']
 
 
 def test_the_choice_respects_memory(tmp_path, single, difference):

@@ -75,7 +75,34 @@ def test_what_the_config_does_is_not_proposed():
 def test_restoring_has_no_checkpointing():
     found = remedies('vrt_spike_baseline', objective='infer')
     assert not [name for name in found if name.startswith('checkpointing')]
-    assert 'data_workers' not in found
+    assert not [name for name in found if name.startswith('data')]
+
+
+@pytest.mark.parametrize(
+    ('now', 'cores', 'expected'), [(1, 1, [0]), (4, 4, [0, 1, 2]), (0, 3, [1, 2]), (4, 64, [0, 1, 2, 8, 16])]
+)
+def test_workers_are_at_most_one_a_core(monkeypatch, now, cores, expected):
+    monkeypatch.setattr('vrtspike.optimizing.remedies.usable_cores', lambda: cores)
+    found = remedies('vrt_spike_baseline', {'train_dataloader.num_workers': now})
+    assert [name for name in found if name.startswith('data')] == [f'data_workers_{n}' for n in expected]
+    for name in (name for name in found if name.startswith('data')):
+        workers, persistent = found[name].overrides.values()
+        assert persistent == (workers > 0)
+    ahead = remedies('vrt_spike_baseline', {'train_dataloader.num_workers': 8, 'train_dataloader.prefetch_factor': 4})
+    assert 'data_workers_0' not in ahead
+
+
+@pytest.mark.parametrize('name', ['vrt_spike_baseline', 'vrt_spike_amp', 'vrt_spike_lite'])
+def test_restoring_has_a_precision_of_its_own(name):
+    found = remedies(name, objective='infer')
+    for each in ('restoring_amp', 'restoring_flow_in_amp')[: 1 if name == 'vrt_spike_lite' else 2]:
+        config = load_config(CONFIGS / f'{name}.py', overrides=found[each].overrides)
+        assert config.model.tiling.precision == 'bfloat16'
+        assert config.optim_wrapper == load_config(CONFIGS / f'{name}.py').optim_wrapper
+    already = {'model.tiling': dict(precision='bfloat16')}
+    assert 'restoring_amp' not in remedies(name, already, objective='infer')
+    plain = published_path(load_config(CONFIGS / 'vrt_spike_tiny.py', overrides=already))
+    assert plain['model.tiling.precision'] == 'float32'
 
 
 def test_a_student_does_not_freeze_what_it_lacks():

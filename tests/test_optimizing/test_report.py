@@ -27,6 +27,29 @@ def test_the_summary_says_what_costs_most_and_what_was_won(found):
     assert '(plain operators, float32) takes 125.0 ms per sample; the default saves +20% of that (+19% to +21%' in text
 
 
+def test_restoring_has_shares_and_commands_of_its_own(found):
+    found['objective'] = 'infer'
+    text = markdown(found, 'en')
+    assert 'What costs most is fuse1: 60.0% of restoring.' in text
+    assert 'what it concerns takes 0.4% of restoring' in text
+    assert '| stage | share of restoring |' in text
+    assert 'promised' not in text
+    assert f'rm {found["folder"]}/trials/chunks.json && python tools/optimize.py configs/planted.py' in text
+    assert 'tools/benchmark.py' not in text
+    assert 'python tools/test.py planted_optimized.py CHECKPOINT' in text
+    assert 'tools/train.py planted_optimized.py' in text  # another network was taken
+    found['steps'] = found['steps'][:1]
+    assert 'tools/train.py' not in markdown(found, 'en')
+
+
+def test_what_waited_for_data_is_not_compared_with_the_step_of_the_published_path(found):
+    workers = {**found['trials'][0], 'name': 'data_workers_2', 'overrides': {'train_dataloader.num_workers': 2}}
+    found['trials'].append(workers)
+    text = markdown(found, 'en')
+    assert re.search(r'\| data_workers_2 .* \| \+25\.0% \|  \| ', text)
+    assert f'rm {found["folder"]}/trials/data_workers_2.json && python tools/optimize.py' in text
+
+
 def test_how_near_the_promise_came_is_said(found):
     found['steps'] = found['steps'][:1]
     assert 'not reached; 50% is how near it came' in markdown(found, 'en')
@@ -57,7 +80,8 @@ def test_every_remedy_has_its_row_or_its_reason(found):
         (dict(saving=-0.1, interval=[-0.2, -0.01]), 'slower'),
         (dict(name='other', difference_db=None), 'unknown_db'),
         (dict(name='other', peak_memory_mib=5000), 'too_large'),
-        (dict(name='other', kind='precision'), 'saves'),
+        (dict(name='other', kind='precision', difference_db=None), 'saves'),
+        (dict(name='other', kind='precision', difference_db=dict(mean=-2.0, verdict='worse')), 'too_lossy'),
         (dict(name='shallow'), 'taken'),
     ],
 )
@@ -77,6 +101,8 @@ def test_unknown_quality_is_said_and_has_no_number(found, difference):
     text = markdown(found, 'en')
     assert 'Quality was not measured: the time did not suffice' in text
     assert 'Quality is in range: ? (not measured; may lose 0.3 dB).' in text
+    found |= {'no_quality': 'no_reference', 'failures': {'reference': 'seed 0: no memory'}}
+    assert 'Quality was not measured: the training of the default failed: seed 0: no memory' in markdown(found, 'en')
     found['together_db'] = difference(-3.0, informative=False)
     assert 'Quality is in range: ? (not informative' in markdown(found, 'en')
 

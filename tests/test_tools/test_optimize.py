@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -29,10 +31,58 @@ custom_hooks = [dict(type='TrainingReportHook'), dict(type='StageCostHook', inte
 """
 
 
-def run(*arguments, cwd=ROOT):
-    command = [sys.executable, str(ROOT / 'tools/optimize.py'), *map(str, arguments)]
+DEEP = """
+_base_ = '{root}/configs/vrt_spike_tiny.py'
+model = dict(
+    backbone=dict(_delete_=True, type='VRTLite', embed_dims=[8] * 7, depths=[1, 1, 12, 1, 1, 1, 1]),
+    spike_encoder=dict(channels=8),
+    tsa=None,
+    fusion_stages=[1],
+)
+data = dict({data})
+train_dataloader = dict(batch_size=1, num_workers=0, persistent_workers=False)
+param_scheduler = [dict(type='ConstantLR', factor=1.0, by_epoch=False)]
+default_hooks = dict(logger=dict(interval=1))
+custom_hooks = [dict(type='TrainingReportHook'), dict(type='StageCostHook', interval=1, warmup=1, roofline=False)]
+"""
+
+
+def run(*arguments, cwd=ROOT, tool='optimize'):
+    command = [sys.executable, str(ROOT / f'tools/{tool}.py'), *map(str, arguments)]
     environment = os.environ | {'OMP_NUM_THREADS': '1'}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+def stopped_when(ready, by, arguments, folder):
+    """Start the tool, send it a signal as soon as ``ready()`` holds, and return its status and what it said."""
+    command = [sys.executable, str(ROOT / 'tools/optimize.py'), *map(str, arguments)]
+    environment = os.environ | {'OMP_NUM_THREADS': '1'}
+    with (folder / 'said.txt').open('w') as said:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT)
+        try:
+            while not ready():
+                assert process.poll() is None, (folder / 'said.txt').read_text()[-2000:]
+                time.sleep(0.05)
+            process.send_signal(by)
+            status = process.wait(90)
+        finally:
+            process.kill()
+    return status, (folder / 'said.txt').read_text()
+
+
+def still_running(folder):
+    """Return the command lines of processes that name a folder."""
+    lines = []
+    for entry in Path('/proc').glob('[0-9]*/cmdline'):
+        with suppress(OSError):
+            lines.append(entry.read_bytes().replace(b'\0', b' ').decode())
+    return [line for line in lines if str(folder) in line]
+
+
+def written_at(folder):
+    """Return when each trial's record, and the profile's, was written."""
+    records = [*folder.glob('trials/*.json'), *folder.glob('profile/*/report.json')]
+    return {path: path.stat().st_mtime_ns for path in records}
 
 
 def test_help_has_examples_and_is_quick():
@@ -81,3 +131,79 @@ def test_a_planted_bottleneck_is_named_first_and_its_remedy_wins(tmp_path):
     before = record.stat().st_mtime_ns
     assert run(*arguments, cwd=tmp_path).returncode == 0
     assert record.stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_restoring_becomes_faster_with_a_config_that_trains_and_tests(tmp_path):
+    demo = write_demo(tmp_path / 'demo', **DEMO, progress=False)
+    data = ', '.join(f'{key}={value!r}' for key, value in dict(root=str(demo), **DEMO).items())
+    (tmp_path / 'planted.py').write_text(CONFIG.format(root=ROOT, data=data))
+    arguments = ['planted.py', '--objective', 'infer', '--minutes', 2, '--iterations', 2, '--work-dir', 'out']
+    result = run(*arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr[-3000:]
+    found = json.loads((tmp_path / 'out/report.json').read_text())
+    assert found['profile']['bottlenecks'][0]['stage'] == 'fuse1'
+    assert sum(entry['share'] for entry in found['profile']['bottlenecks']) == pytest.approx(1)
+    assert found['steps'][0]['added'] == 'fusion_chunks'
+    tried = {trial['name']: trial for trial in found['trials']}
+    assert tried['restoring_amp']['overrides'] == {'model.tiling.precision': 'bfloat16'}
+    assert not [name for name in tried if name.startswith(('data', 'checkpointing'))]
+    assert 'Objective: restoring.' in result.stdout
+    assert 'What costs most is fuse1' in result.stdout
+    assert 'of restoring.' in result.stdout
+    assert 'python tools/test.py out/planted_optimized.py CHECKPOINT' in result.stdout
+
+    optimized = 'out/planted_optimized.py'
+    shorter = ['--cfg-options', 'train_cfg.max_iters=2']
+    trained = run(optimized, '--work-dir', 'run', *shorter, cwd=tmp_path, tool='train')
+    assert trained.returncode == 0, trained.stderr[-2000:]
+    tested = run(optimized, 'run/iter_2.pth', cwd=tmp_path, tool='test')
+    assert tested.returncode == 0, tested.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_iterations_that_a_schedule_outlasts_are_an_error_at_once(tmp_path):
+    result = run(ROOT / 'configs/vrt_spike_tiny.py', '--iterations', 40, '--work-dir', tmp_path)
+    assert result.returncode == 1
+    assert 'begins at iteration 40' in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_search_that_was_stopped_goes_on(tmp_path):
+    demo = write_demo(tmp_path / 'demo', **DEMO, progress=False)
+    data = ', '.join(f'{key}={value!r}' for key, value in dict(root=str(demo), **DEMO).items())
+    (tmp_path / 'deep.py').write_text(DEEP.format(root=ROOT, data=data))
+    out = tmp_path / 'out'
+    arguments = ['deep.py', '--minutes', 20, '--iterations', 100, '--work-dir', out]
+    training = out / 'quality/reference/seed0'
+
+    def logged(path, what):
+        return path.is_file() and what in path.read_text()
+
+    stops = [
+        (signal.SIGTERM, lambda: logged(out / 'profile/seed0/train.log', 'Iter(train)')),
+        (signal.SIGTERM, lambda: len(list(out.glob('trials/*.json'))) >= 2),
+        (signal.SIGINT, lambda: logged(training / 'train.log', 'Iter(train) [  3/')),
+    ]
+    before = {}
+    for by, ready in stops:
+        status, said = stopped_when(ready, by, arguments, tmp_path)
+        assert (status, 'error: interrupted' in said) == (130, True), said[-2000:]
+        assert 'Traceback' not in said
+        assert not still_running(out)
+        assert not (out / 'report.json').exists()
+        kept = written_at(out)
+        assert before.items() <= kept.items()
+        before = kept
+    assert list(training.glob('iter_*.pth'))  # the training was told, and saved
+
+    result = run(*arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert before.items() <= written_at(out).items()
+    found = json.loads((out / 'report.json').read_text())
+    assert not [trial['name'] for trial in found['trials'] if trial.get('skipped') == 'time_over']
+    assert found['no_quality'] == 'no_gain'
+    assert found['quality']['iterations'] == 100
+    assert (training / 'train.log').read_text().count('Iter(train) [  2/100]') == 1
+    assert {path.suffix for path in out.glob('report.*')} == {'.md', '.html', '.json'}

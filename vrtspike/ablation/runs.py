@@ -9,9 +9,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mmengine.config import Config
 
@@ -25,6 +26,9 @@ INSTRUMENT = ('FlopsHook', 'StageCostHook')
 """Hooks that every variant is measured with."""
 
 LAST_LINES = 15
+
+GRACE_S = 60.0
+"""How long a training that is to stop may take to end its iteration and save."""
 
 
 @dataclass(frozen=True)
@@ -140,10 +144,27 @@ def train(run: Run, train_tool: Path) -> str:
     command += ['--cfg-options', f'randomness.seed={run.seed}']
     log = run.work_dir / 'train.log'
     with log.open('a', encoding='utf-8') as output:
-        status = subprocess.run([str(part) for part in command], stdout=output, stderr=subprocess.STDOUT).returncode
+        status = ended([str(part) for part in command], output)
     if status == 0 and run.report.is_file():
         return ''
     return reason(log.read_text(encoding='utf-8', errors='replace'), status)
+
+
+def ended(command: Sequence[str], output: IO[str]) -> int:
+    """Run a training to its end and return its status; where this process is interrupted, it saves and ends first.
+
+    It has a session of its own, so that Ctrl-C reaches it through here alone, as the signal that it saves at.
+    """
+    with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True) as process:
+        try:
+            return process.wait()
+        except BaseException:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE_S)
+            raise
+        finally:
+            process.kill()  # does nothing to one that has ended
 
 
 def reason(log: str, status: int) -> str:

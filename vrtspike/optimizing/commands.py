@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from vrtspike.optimizing.remedies import reads_data
+
 
 def commands(found: dict[str, Any]) -> str:
     """Return the command of the report, then those of every row: its time and memory, and its dB."""
@@ -13,10 +15,13 @@ def commands(found: dict[str, Any]) -> str:
     measured = [trial for trial in [*found['trials'], *found['steps']] if 'saving' in trial]
     common = common_arguments(found)
     shape = ['--shape', *map(str, found['shape'])]
-    if found['objective'] == 'train':
-        for trial in measured:
-            path = f'{found["folder"]}/trials/{trial["name"]}.py'
-            lines.append(shlex.join(['python', 'tools/benchmark.py', found['config_path'], path, *shape, *common]))
+    for trial in measured:
+        kept = f'{found["folder"]}/trials/{trial["name"]}'
+        if found['objective'] == 'train' and not reads_data(trial['overrides']):
+            command = ['python', 'tools/benchmark.py', found['config_path'], f'{kept}.py', *shape, *common]
+            lines.append(shlex.join(command))
+        else:  # no other tool times restoring random clips, or training with its data
+            lines.append(f'rm {shlex.quote(f"{kept}.json")} && {lines[0]}')
     for variant in (found['quality'] or {'variants': []})['variants']:
         if variant['overrides']:
             chosen = ['--variant', variant['name'], *options(variant['overrides'])]

@@ -18,10 +18,12 @@ from vrtspike.config import load_config
 from vrtspike.environment import describe_environment
 from vrtspike.errors import ConfigError, VrtSpikeError
 from vrtspike.files import written_aside
+from vrtspike.inference.tiling import with_precision
+from vrtspike.optimizing.feeding import fed_training, interleaved_fed_ms
 from vrtspike.optimizing.output_config import write_child
-from vrtspike.optimizing.remedies import Overrides, value_at
+from vrtspike.optimizing.remedies import Overrides, reads_data, value_at
 from vrtspike.optimizing.search import Trial
-from vrtspike.profiling.comparing import Shape, build, memory_in_new_process, precision_of, training_step
+from vrtspike.profiling.comparing import Shape, build, memory_in_new_process, training_step
 from vrtspike.profiling.flops import count_restorer
 from vrtspike.profiling.memory import peak_memory_mib
 from vrtspike.profiling.paired import interleaved_ms, load_average, spread
@@ -62,13 +64,20 @@ class Measurer:
 
     def __call__(self, name: str, overrides: Overrides) -> Trial:
         """Return the trial of some overrides against the default."""
+        return self._kept(name, overrides, lambda: self._measured(name, overrides))
+
+    def default_memory(self) -> float | None:
+        """Return the peak memory of one call of the default in MiB."""
+        return self._kept('default', {}, lambda: {'peak_memory_mib': self.memory(self.default)})['peak_memory_mib']
+
+    def _kept(self, name: str, overrides: Overrides, measured: Callable[[], dict[str, Any]]) -> Trial:
         key = {'overrides': overrides, 'shape': list(self.shape), 'objective': self.objective, 'rounds': self.rounds,
                'base': self.base}  # fmt: skip
         file = self.folder / f'{name}.json'
         kept = json.loads(file.read_text(encoding='utf-8')) if file.is_file() else {}
         if all(kept.get(item) == value for item, value in key.items()):
             return kept
-        trial = {'name': name, **key, **self._measured(name, overrides), **describe_environment(self.device)}
+        trial = {'name': name, **key, **measured(), **describe_environment(self.device)}
         with written_aside(file) as aside:
             aside.write_text(json.dumps(trial, indent=2) + '\n', encoding='utf-8')
         return trial
@@ -78,9 +87,7 @@ class Measurer:
             config = self.load(overrides)
             write_child(self.folder / f'{name}.py', self.path, overrides, {}, f'Trial {name}.')
             before = load_average()
-            calls = {side: self._call(each) for side, each in (('default', self.default), ('changed', config))}
-            times = interleaved_ms(calls, self.rounds, self.device)
-            del calls
+            times = self._times({'default': self.default, 'changed': config}, reads_data(overrides))
             gmacs = [count_restorer(build(each), self.shape[1:]).total.macs / 1e9 for each in (self.default, config)]
             memory = self.memory(config)
         except (VrtSpikeError, RuntimeError) as error:  # what a backend or torch refuses; the report names it
@@ -106,25 +113,27 @@ class Measurer:
                     f'restoring {self.shape} did not come to an end, probably for want of memory'
                 ) from error
 
-    def _call(self, config: Any) -> Callable[[], None]:
-        if self.objective == 'train':
-            return training_step(config, self.shape, self.device)
-        return restoring_step(config, self.shape, self.device)
+    def _times(self, configs: dict[str, Any], with_data: bool) -> dict[str, list[float]]:
+        if with_data:
+            sides = {side: fed_training(config, self.shape, self.device) for side, config in configs.items()}
+            return interleaved_fed_ms(sides, self.rounds)
+        make = training_step if self.objective == 'train' else restoring_step
+        steps = {side: make(config, self.shape, self.device) for side, config in configs.items()}
+        return interleaved_ms(steps, self.rounds, self.device)
 
 
 def restoring_step(config: Any, shape: Shape, device: torch.device) -> Callable[[], None]:
-    """Return a function that restores one random clip."""
+    """Return a function that restores random clips in the precision that the network's tiling names."""
     model = build(config).to(device).eval()
-    precision = precision_of(config, device)
+    network = with_precision(model.restore, model.tiling.precision)
     batch, frames, height, width = shape
-    inputs = {'blur': torch.rand(batch, frames, 3, height, width, device=device)}
+    blur, spikes = torch.rand(batch, frames, 3, height, width, device=device), None
     if model.uses_spikes:
-        size = (batch, frames, model.spike_encoder.bins, height // 2, width // 2)
-        inputs['spikes'] = torch.rand(size, device=device)
+        spikes = torch.rand(batch, frames, model.spike_encoder.bins, height // 2, width // 2, device=device)
 
     def step() -> None:
-        with torch.inference_mode(), precision():
-            model(**inputs, mode='tensor')
+        with torch.inference_mode():
+            network(blur, spikes)
 
     return step
 

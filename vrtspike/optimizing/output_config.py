@@ -20,6 +20,8 @@ GIVEN = 'as the command line said'
 def write_child(path: Path, base: str, overrides: Overrides, reasons: Mapping[str, str], heading: str) -> str:
     """Write a config that inherits the file ``base`` and sets what ``overrides`` change; return its text.
 
+    What the base's ``cpu_overrides`` would set back on a CPU is set among these too.
+
     Args:
         path: The file to write.
         base: The config that it inherits.
@@ -29,6 +31,10 @@ def write_child(path: Path, base: str, overrides: Overrides, reasons: Mapping[st
     """
     before, after = read_config(base), read_config(base)
     after.merge_from_dict(overrides)
+    set_back = {key: value for key, value in overrides.items() if key in (before.get('cpu_overrides') or {})}
+    if set_back:
+        after.merge_from_dict({'cpu_overrides': set_back})
+        reasons = {**reasons, **{f'cpu_overrides.{key}': reasons[key] for key in set_back if key in reasons}}
     nodes = difference(before._cfg_dict.to_dict(), after._cfg_dict.to_dict())
     relative = os.path.relpath(Path(base).resolve(), path.parent.resolve())
     text = '\n'.join([f'"""{heading}"""', '', f'_base_ = {relative!r}', *commented(nodes, reasons), ''])

@@ -35,6 +35,8 @@ def svg(points: list[Point]) -> str:
 
     figure, (quality, memory) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout='constrained')
     best = set(front(points))
+    times = [point['ms'] for point in points] or [0.0]
+    middle = (min(times) + max(times)) / 2
     for point in points:
         colour = '#0072B2' if point['name'] in best else '#9aa0a6'
         filled = colour if point['db'] is not None else 'none'
@@ -45,7 +47,9 @@ def svg(points: list[Point]) -> str:
             axes.scatter(point['ms'], value, facecolors=filled, edgecolors=colour, zorder=3)
             if point['sure']:  # the others lie close together
                 where = (point['ms'], value)
-                axes.annotate(point['name'], where, xytext=(5, 4), textcoords='offset points', fontsize=7)
+                right = point['ms'] > middle  # its name would leave the panel
+                axes.annotate(point['name'], where, xytext=(-5 if right else 5, 4), textcoords='offset points',
+                              fontsize=7, horizontalalignment='right' if right else 'left')  # fmt: skip
     quality.set(xlabel='ms per sample', ylabel='dB against the default')
     memory.set(xlabel='ms per sample', ylabel='peak memory, MiB')
     for axes in (quality, memory):

@@ -14,6 +14,9 @@ from vrtspike.errors import ConfigError
 ITERATIONS = 16
 """Enough for an interval of a stage's share."""
 
+TRAINING_ALONE = ('data', 'loss', 'optimizer', 'communication', 'other')
+"""Stages of an iteration that restoring has not."""
+
 
 def profile(config: Any, folder: Path, train_tool: Path) -> dict[str, Any]:
     """Return the analysis of a short training with every iteration sampled; one that is finished is not repeated.
@@ -44,6 +47,22 @@ def profile(config: Any, folder: Path, train_tool: Path) -> dict[str, Any]:
     return build_report(read_logs([run.work_dir / 'stage_costs.jsonl']))
 
 
-def shares_of(report: dict[str, Any]) -> dict[str, float]:
-    """Return the share of the iteration by stage."""
-    return {entry['stage']: entry['share'] for entry in report['bottlenecks']}
+def bottlenecks_of(report: dict[str, Any], objective: str) -> list[dict[str, Any]]:
+    """Return ``stage``, ``share`` and ``share_interval`` (None: not known), largest first.
+
+    Args:
+        report: What :func:`profile` returns.
+        objective: 'train': shares of the iteration; 'infer': of its forward pass, without data and loss.
+    """
+    if objective == 'train':
+        return report['bottlenecks']
+    times = {name: cost['forward_ms']['mean'] for name, cost in report['stages'].items()
+             if name not in TRAINING_ALONE and cost['forward_ms'] and cost['forward_ms']['mean']}  # fmt: skip
+    whole = sum(times.values())
+    ranked = sorted(times, key=lambda name: -times[name])
+    return [{'stage': name, 'share': times[name] / whole, 'share_interval': None} for name in ranked]
+
+
+def shares_of(bottlenecks: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the share by stage."""
+    return {entry['stage']: entry['share'] for entry in bottlenecks}

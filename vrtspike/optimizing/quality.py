@@ -12,7 +12,7 @@ from vrtspike.ablation.record import read_run, record_of
 from vrtspike.ablation.runs import Run, resolve, train_all
 from vrtspike.ablation.statistics import LEAST_GAIN_DB, NOT_INFORMATIVE
 from vrtspike.ablation.variants import REFERENCE, Variant
-from vrtspike.optimizing.remedies import Overrides
+from vrtspike.optimizing.remedies import EXACT, PRECISION, Overrides
 from vrtspike.optimizing.search import Difference, Trial
 
 
@@ -128,4 +128,16 @@ def differences(record: dict[str, Any] | None) -> dict[str, Difference]:
 
 def affordable(found: Difference | None, max_loss_db: float) -> bool:
     """Whether a difference was measured well enough to tell, and loses no more than is allowed."""
-    return bool(found) and found['verdict'] != NOT_INFORMATIVE and -found['mean'] <= max_loss_db
+    return is_known(found) and -found['mean'] <= max_loss_db
+
+
+def acceptable(trial: Trial, max_loss_db: float) -> bool:
+    """Whether a trial may be taken: what it loses is affordable, or not known of fewer bits alone."""
+    found = trial.get('difference_db')
+    return trial['kind'] == EXACT or affordable(found, max_loss_db) or (
+        trial['kind'] == PRECISION and not is_known(found))  # fmt: skip
+
+
+def is_known(found: Difference | None) -> bool:
+    """Whether a difference was measured well enough to tell."""
+    return bool(found) and found['verdict'] != NOT_INFORMATIVE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -12,10 +11,16 @@ from typing import Any
 
 import torch
 
+from vrtspike.environment import usable_cores
+from vrtspike.optim.amp import resolve_dtype
+
 Overrides = dict[str, Any]
 
 KINDS = EXACT, PRECISION, CHANGES = 'exact', 'precision', 'changes'
 """Computes the same function; the same with fewer bits; another network."""
+
+WORKERS = (0, 1, 2, 4, 8, 16)
+WORKERS_KEY = 'train_dataloader.num_workers'
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ def remedies_for(config: Any, device: torch.device, shares: Mapping[str, float],
         lambda: exact_of_vrt(config, device, objective),
         lambda: chunks(config),
         lambda: data_workers(config, objective),
-        lambda: precision(config),
+        lambda: precision(config) if objective == 'train' else restoring_precision(config, device),
         lambda: shallower(config, shares),
         lambda: narrower(config),
         lambda: fusion(config),
@@ -110,10 +115,20 @@ def chunks(config: Any) -> Iterable[Remedy]:
 
 
 def data_workers(config: Any, objective: str) -> Iterable[Remedy]:
-    """Yield a worker per core; a step on data that is there already cannot tell what it saves."""
-    workers = os.cpu_count() or 1
-    if objective == 'train' and config.train_dataloader.get('num_workers', 0) < workers:
-        yield Remedy('data_workers', EXACT, {'train_dataloader.num_workers': workers}, 'data', 'needs_training')
+    """Yield other numbers of processes that read the training data, as far as there are cores for them."""
+    if objective != 'train':
+        return
+    loader = config.train_dataloader
+    least = 1 if loader.get('prefetch_factor') else 0  # a loader without processes refuses to read ahead
+    for workers in range(least, usable_cores() + 1):
+        if workers in WORKERS and workers != loader.get('num_workers', 0):
+            overrides = {WORKERS_KEY: workers, 'train_dataloader.persistent_workers': workers > 0}
+            yield Remedy(f'data_workers_{workers}', EXACT, overrides, 'data')
+
+
+def reads_data(overrides: Overrides) -> bool:
+    """Whether overrides change how batches are read, which only a step that waits for its batch can tell."""
+    return WORKERS_KEY in overrides
 
 
 def precision(config: Any) -> Iterable[Remedy]:
@@ -126,6 +141,18 @@ def precision(config: Any) -> Iterable[Remedy]:
     if config.model.backbone.type == 'VRT':
         flow = {'model.backbone.flow_precision': 'autocast', **({} if with_amp else amp)}
         yield Remedy('flow_in_amp', PRECISION, flow, 'flow' if with_amp else '.*')
+
+
+def restoring_precision(config: Any, device: torch.device) -> Iterable[Remedy]:
+    """Yield restoring under autocast, and the flow network in it; how a network was trained decides neither."""
+    fewer = str(resolve_dtype('auto', device)).removeprefix('torch.')
+    amp = {'model.tiling.precision': fewer}
+    in_amp = value_at(config, 'model.tiling.precision') in ('bfloat16', 'float16')
+    if not in_amp:
+        yield Remedy('restoring_amp', PRECISION, amp)
+    if config.model.backbone.type == 'VRT':
+        flow = {'model.backbone.flow_precision': 'autocast', **({} if in_amp else amp)}
+        yield Remedy('restoring_flow_in_amp', PRECISION, flow, 'flow' if in_amp else '.*')
 
 
 def shallower(config: Any, shares: Mapping[str, float], most: int = 3) -> Iterable[Remedy]:
@@ -229,6 +256,8 @@ def published_path(config: Any) -> Overrides | None:
     if config.model.backbone.type != 'VRT':
         return None
     overrides: Overrides = {'model.backbone.attn_type': 'reference', 'model.backbone.flow_precision': 'float32'}
+    if value_at(config, 'model.tiling.precision'):
+        overrides['model.tiling.precision'] = 'float32'
     wrapper = dict(config.get('optim_wrapper') or {})
     if 'Amp' in wrapper.get('type', ''):
         kept = {key: value for key, value in wrapper.items() if key not in ('type', 'dtype', 'loss_scale')}

@@ -9,12 +9,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from vrtspike.ablation.statistics import NOT_INFORMATIVE
+from vrtspike.ablation.variants import REFERENCE
 from vrtspike.analysis.page import CSS
 from vrtspike.files import written_aside
 from vrtspike.optimizing.commands import commands
 from vrtspike.optimizing.pareto import front, svg
-from vrtspike.optimizing.quality import affordable
+from vrtspike.optimizing.quality import acceptable, affordable, is_known
+from vrtspike.optimizing.remedies import reads_data
 from vrtspike.optimizing.search import LEAST_SAVING, Trial, changes_network, saves
 from vrtspike.optimizing.words import word
 
@@ -93,7 +94,7 @@ def summary(found: Found, say: Say) -> list[str]:
     ]  # fmt: skip
     lines += [say('cpu')] if found['cpu_overrides'] else []
     for entry in found['profile']['bottlenecks'][:1]:
-        lines.append(say('first_bottleneck', stage=entry['stage'], share=entry['share']))
+        lines.append(say('first_bottleneck', stage=entry['stage'], share=entry['share'], of=whole(found, say)))
     best = best_of(found)
     if best:
         low, high = best['interval']
@@ -107,21 +108,29 @@ def summary(found: Found, say: Say) -> list[str]:
         lines.append(
             say('published', ms=published['ms_per_sample'], saving=of_published(found, 0.0), low=low, high=high)
         )
-    saving = best['saving'] if best else 0.0
-    verdict = 'promise_met' if saving >= PROMISE else 'promise_missed'
-    lines.append(say('promise', verdict=say(verdict, saving=saving, loss=found['max_loss_db'])))
+    if found['objective'] == 'train':
+        saving = best['saving'] if best else 0.0
+        verdict = 'promise_met' if saving >= PROMISE else 'promise_missed'
+        lines.append(say('promise', verdict=say(verdict, saving=saving, loss=found['max_loss_db'])))
     return lines + quality_lines(found, best, say)
+
+
+def whole(found: Found, say: Say) -> str:
+    """Return what the stages' shares are shares of."""
+    return say(f'whole_{found["objective"]}')
 
 
 def quality_lines(found: Found, best: Trial | None, say: Say) -> list[str]:
     """Return what is known of the quality, and why where nothing is."""
     lines, quality = [], found['quality']
     if quality:
-        gain = quality['variants'][0]['gain_db']['mean']
-        seeds = ', '.join(map(str, quality['seeds']))
+        reference = quality['variants'][0]
+        gain = reference['gain_db']['mean']
+        seeds = ', '.join(str(run['seed']) for run in reference['runs'])
         lines.append(say('quality_known', iterations=quality['iterations'], gain=gain, seeds=seeds))
     if found['no_quality']:
-        lines.append(say('quality_unknown', why=say(found['no_quality'])))
+        failure = (found.get('failures') or {}).get(REFERENCE, '')
+        lines.append(say('quality_unknown', why=say(found['no_quality'], failure=failure)))
     if best and best['kind'] != 'exact':
         difference = found['together_db']
         lines.append(say('together_db', db=interval_db(difference, say)) if difference else say('together_unknown'))
@@ -152,7 +161,7 @@ def bottleneck_table(found: Found, say: Say) -> dict[str, Any]:
             f'{interval[0]:.1%} - {interval[1]:.1%}' if interval else '',
             f'{reached["efficiency"]:.0%}' if reached else '', reached.get('bound', ''),
         ])  # fmt: skip
-    heads = [say(key) for key in ('stage', 'share', 'interval', 'roofline_share', 'bound_by')]
+    heads = [say(key, of=whole(found, say)) for key in ('stage', 'share', 'interval', 'roofline_share', 'bound_by')]
     return {'headings': heads, 'rows': rows}
 
 
@@ -161,7 +170,8 @@ def remedy_table(found: Found, say: Say) -> dict[str, Any] | None:
     measured = sorted((trial for trial in found['trials'] if 'saving' in trial), key=lambda trial: -trial['saving'])
     rows = []
     for trial in measured:
-        published = of_published(found, trial['saving'])
+        # Of that path the step alone was timed.
+        published = None if reads_data(trial['overrides']) else of_published(found, trial['saving'])
         rows.append([
             trial['name'], say(trial['kind']), f'{trial["ms_per_sample"]:.1f} ({trial["default_ms_per_sample"]:.1f})',
             f'{trial["saving"]:+.1%}',
@@ -194,9 +204,8 @@ def verdict_of(trial: Trial, found: Found) -> str:
     needed, limit = trial['peak_memory_mib'], found['memory_gib']
     if limit and needed and needed > 1024 * limit:
         return 'too_large'
-    if changes_network(trial) and not affordable(trial.get('difference_db'), found['max_loss_db']):
-        known = trial.get('difference_db') and trial['difference_db']['verdict'] != NOT_INFORMATIVE
-        return 'too_lossy' if known else 'unknown_db'
+    if not acceptable(trial, found['max_loss_db']):
+        return 'too_lossy' if is_known(trial.get('difference_db')) else 'unknown_db'
     return (
         'replaced' if any(trial['name'] == step['added'] and step['replaces'] for step in found['steps']) else 'saves'
     )
@@ -212,8 +221,8 @@ def decibels(trial: Trial, say: Say) -> str:
 
 def interval_db(found: dict[str, Any], say: Say) -> str:
     """Return a difference with its interval, or that it tells nothing."""
-    if found['verdict'] == NOT_INFORMATIVE:
-        return say(NOT_INFORMATIVE)
+    if not is_known(found):
+        return say(found['verdict'])
     return f'{found["mean"]:+.2f} dB [{found["low"]:+.2f}, {found["high"]:+.2f}]'
 
 
@@ -246,8 +255,10 @@ def not_tried(found: Found, say: Say) -> list[str]:
     """Return what has no numbers, and why."""
     lines = []
     for trial in (trial for trial in found['trials'] if 'saving' not in trial):
-        failed = 'failure' in trial
-        why = say('failed', why=trial['failure']) if failed else say(trial['skipped'], most=trial['most'])
+        if 'failure' in trial:
+            why = say('failed', why=trial['failure'])
+        else:
+            why = say(trial['skipped'], most=trial['most'], of=whole(found, say))
         lines.append(say('skip_row', name=trial['name'], why=why))
     return lines
 
@@ -267,11 +278,17 @@ def checklist(found: Found, say: Say) -> list[str]:
             [say('check_memory', answer=answer(mib < default), mib=mib, default=default)] if mib and default else []
         )
         lines.append(quality_check(found, best, say))
-    return [
-        *lines,
-        say('check_default', path=found['output']['path']),
-        say('check_stages', profile=f'{found["folder"]}/profile/seed0'),
-    ]
+    return lines + next_steps(found, best, say)
+
+
+def next_steps(found: Found, best: Trial | None, say: Say) -> list[str]:
+    """Return what to run with the optimised config: its training, or where the network is the same, its test."""
+    path, steps = found['output']['path'], []
+    if found['objective'] == 'train' or (best and changes_network(best)):
+        steps.append(say('check_default', path=path))
+    if found['objective'] == 'infer':
+        return [*steps, say('check_restore', path=path)]
+    return [*steps, say('check_stages', profile=f'{found["folder"]}/profile/seed0')]
 
 
 def quality_check(found: Found, best: Trial, say: Say) -> str:
@@ -279,8 +296,8 @@ def quality_check(found: Found, best: Trial, say: Say) -> str:
     difference, loss = found['together_db'], found['max_loss_db']
     if best['kind'] == 'exact':
         return say('check_quality', answer=say('yes'), db=say('exact'), loss=loss)
-    if not difference or difference['verdict'] == NOT_INFORMATIVE:
-        unknown = say(NOT_INFORMATIVE if difference else 'not_measured')
+    if not is_known(difference):
+        unknown = say(difference['verdict'] if difference else 'not_measured')
         return say('check_quality', answer='?', db=unknown, loss=loss)
     return say('check_quality', answer=say('yes' if affordable(difference, loss) else 'no'),
                db=interval_db(difference, say), loss=loss)  # fmt: skip
@@ -301,11 +318,10 @@ def points(found: Found) -> list[dict[str, Any]]:
     made = [{'name': 'default', 'ms': default, 'mib': found['default_memory_mib'], 'db': 0.0, 'sure': True}]
     for trial in measured:
         difference = found['together_db'] if trial is best else trial.get('difference_db')
-        known = difference and difference['verdict'] != NOT_INFORMATIVE
         made.append({
             # Relative to one default, since its absolute time swings from trial to trial.
             'name': trial['name'], 'ms': default * (1 - trial['saving']), 'mib': trial['peak_memory_mib'],
-            'db': 0.0 if trial['kind'] == 'exact' else difference['mean'] if known else None,
+            'db': 0.0 if trial['kind'] == 'exact' else difference['mean'] if is_known(difference) else None,
             'sure': saves(trial) or trial['interval'][1] < 0,
         })  # fmt: skip
     return made

@@ -11,13 +11,13 @@ from typing import Any, Protocol
 import torch
 
 from vrtspike.config import load_config
-from vrtspike.engine.training import wants_cpu_overrides
+from vrtspike.engine.training import check_schedules, wants_cpu_overrides
 from vrtspike.environment import describe_environment
 from vrtspike.optimizing.measuring import Measurer, loader_of, shape_of
 from vrtspike.optimizing.output_config import GIVEN, reasons_of, write_child
-from vrtspike.optimizing.profile import profile, shares_of
-from vrtspike.optimizing.quality import QualityMeasurer, affordable
-from vrtspike.optimizing.remedies import KINDS, Overrides, published_path, remedies_for
+from vrtspike.optimizing.profile import bottlenecks_of, profile, shares_of
+from vrtspike.optimizing.quality import QualityMeasurer, acceptable
+from vrtspike.optimizing.remedies import EXACT, KINDS, PRECISION, Overrides, published_path, reads_data, remedies_for
 from vrtspike.optimizing.report import write_reports
 from vrtspike.optimizing.search import (
     Difference,
@@ -35,6 +35,8 @@ from vrtspike.optimizing.search import (
 SPEED_SHARE = 0.5
 """Of the time, what the remedies alone may take where quality is to be measured too."""
 
+PROFILE_KEYS = ('roofline', 'iteration_ms', 'stages')
+
 QUALITY_TRIALS = 3
 """How many networks that save most are trained."""
 
@@ -43,6 +45,7 @@ class Quality(Protocol):
     """What measures dB; see :class:`~vrtspike.optimizing.quality.QualityMeasurer`."""
 
     missing: str
+    failures: dict[str, str]
 
     def __call__(self, trials: Sequence[Trial], reserve: int = 0) -> dict[str, Difference]: ...
 
@@ -83,15 +86,21 @@ class Wishes:
 
 
 def optimize(wishes: Wishes, train_tool: Path, say: Callable[[str], None] = lambda what: None) -> dict[str, Any]:
-    """Search, write everything into the folder, and return what ``report.json`` holds."""
+    """Search, write everything into the folder, and return what ``report.json`` holds.
+
+    Raises:
+        ConfigError: The config does not load or train, or has a schedule that begins after ``wishes.iterations``.
+    """
     end = time.monotonic() + 60 * wishes.minutes
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     cpu = wants_cpu_overrides(refused=wishes.full_length)
     load = loader_of(wishes.config, wishes.common, list(wishes.plugins), cpu)
     default = load({})
+    check_schedules(load(length_of(wishes)))  # now, and not when the first training for quality begins
     say('profile')
     profiled = profile(default, wishes.folder, train_tool)
-    shares = shares_of(profiled)
+    bottlenecks = bottlenecks_of(profiled, wishes.objective)
+    shares = shares_of(bottlenecks)
     measurer = Measurer(wishes.config, load, shape_of(default), device, wishes.objective, wishes.folder / 'trials')
     measure = announcing(measurer, say)
     published = published_path(default)
@@ -103,8 +112,8 @@ def optimize(wishes: Wishes, train_tool: Path, say: Callable[[str], None] = lamb
         'common': dict(wishes.common), 'plugins': list(wishes.plugins),
         'iterations': wishes.iterations, 'seeds': list(wishes.seeds),
         'command': list(wishes.command), 'folder': str(wishes.folder), **describe_environment(device),
-        'profile': {key: profiled[key] for key in ('bottlenecks', 'roofline', 'iteration_ms', 'stages')},
-        'default_memory_mib': measurer.memory(default),
+        'profile': {'bottlenecks': bottlenecks, **{key: profiled[key] for key in PROFILE_KEYS}},
+        'default_memory_mib': measurer.default_memory(),
         'published': measure('published_path', published) if published else None,
     }  # fmt: skip
     remedies = remedies_for(default, device, shares, wishes.objective)
@@ -119,27 +128,33 @@ def optimize(wishes: Wishes, train_tool: Path, say: Callable[[str], None] = lamb
 def choose(trials: list[Trial], measure: Measure, quality: Quality, wishes: Wishes) -> dict[str, Any]:
     """Learn what the remedies that save time cost in dB, and combine what pays.
 
+    Of fewer bits the best remedy is trained, before the networks that save most: it is what everyone turns on first.
+
     Returns:
         ``trials`` with what was learnt, ``kept`` among them, ``steps`` of the combination, ``together_db`` (of all that
-        was kept; None: not known), the ``quality`` record and ``no_quality``, why it tells nothing.
+        was kept; None: not known), the ``quality`` record, ``no_quality``, why it tells nothing, and
+        the ``failures`` of trainings by name.
     """
 
     def allowed(trial: Trial) -> bool:
         return fits(trial, wishes.memory_gib)
 
+    fewer_bits = winners(trials, lambda trial: trial['kind'] == PRECISION and allowed(trial))[:1]
     changed = winners(trials, lambda trial: changes_network(trial) and allowed(trial))[:QUALITY_TRIALS]
-    known = quality(changed, reserve=1) if changed else {}
-    tried_any = any(changes_network(trial) and 'saving' in trial for trial in trials)
-    no_quality = quality.missing if changed else 'no_changes' if tried_any else 'none_tried'
+    lossy = [*fewer_bits, *changed]
+    known = quality(lossy, reserve=1 if len(lossy) > 1 else 0) if lossy else {}
+    tried_any = any(trial['kind'] != EXACT and 'saving' in trial for trial in trials)
+    no_quality = quality.missing if lossy else 'no_changes' if tried_any else 'none_tried'
     trials = [{**trial, 'difference_db': known.get(trial['name'])} for trial in trials]
-    taken = winners(trials, lambda trial: allowed(trial) and (
-        not changes_network(trial) or affordable(trial['difference_db'], wishes.max_loss_db)))  # fmt: skip
-    # What computes the same function comes first: it costs nothing.
-    taken.sort(key=lambda trial: KINDS.index(trial['kind']))
+    taken = winners(trials, lambda trial: allowed(trial) and acceptable(trial, wishes.max_loss_db))
+    # What computes the same function comes first: it costs nothing. Before all, how data is read: what is measured
+    # together with it waits for data too.
+    taken.sort(key=lambda trial: (KINDS.index(trial['kind']), not reads_data(trial['overrides'])))
 
     def quality_of(parts: Sequence[Trial]) -> Difference | None:
         if no_quality in ('no_gain', 'no_reference'):
             return None
+        parts = [part for part in parts if part['kind'] != EXACT]  # the others change no dB
         name = name_of(parts)
         return quality([{'name': name, 'overrides': together(parts)}]).get(name)
 
@@ -148,7 +163,7 @@ def choose(trials: list[Trial], measure: Measure, quality: Quality, wishes: Wish
     )  # fmt: skip
     return {
         'trials': trials, 'kept': kept, 'steps': steps, 'together_db': difference, 'quality': quality.record(),
-        'no_quality': no_quality,
+        'no_quality': no_quality, 'failures': dict(quality.failures),
     }  # fmt: skip
 
 
@@ -156,11 +171,16 @@ def quality_measurer(
     wishes: Wishes, train_tool: Path, seconds_left: Callable[[], float], say: Callable[[str], None]
 ) -> QualityMeasurer:
     """Return what trains as the user wishes."""
-    length = {'train_cfg.max_iters': wishes.iterations} if wishes.iterations else {}
+    common = {**wishes.common, **length_of(wishes)}
     return QualityMeasurer(
-        wishes.config, {**wishes.common, **length}, wishes.plugins, wishes.seeds, wishes.folder / 'quality', train_tool,
-        wishes.full_length, seconds_left, say,
+        wishes.config, common, wishes.plugins, wishes.seeds, wishes.folder / 'quality', train_tool, wishes.full_length,
+        seconds_left, say,
     )  # fmt: skip
+
+
+def length_of(wishes: Wishes) -> Overrides:
+    """Return what sets the length of a training for quality."""
+    return {'train_cfg.max_iters': wishes.iterations} if wishes.iterations else {}
 
 
 def announcing(measure: Callable[[str, Overrides], Trial], say: Callable[[str], None]) -> Callable[..., Trial]:
