@@ -36,9 +36,9 @@ class GatedMLP(nn.Module):
 def gated_linear(x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return ``linear(gelu(x) * gate)`` of maps (..., C), keeping the two alone for the backward pass.
 
-    A compiler decides by itself what to compute anew.
+    A compiler decides by itself what to compute anew, and a tracer sees into no function with a backward of its own.
     """
-    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling() and not torch.jit.is_tracing():
         return _GatedLinear.apply(x, gate, weight, bias)
     hidden = F.gelu(x)
     return F.linear(hidden * gate if torch.is_grad_enabled() else hidden.mul_(gate), weight, bias)
