@@ -2,7 +2,8 @@
 
 Nothing of the clone is changed or copied. It is measured in float32, as it is used, and on CPUs twice: with the C
 library giving freed memory back, as it does by default, and keeping it, as our tools make it. Each side has a process
-of its own, since that is a choice for a process, and they take turns, so that all meet the same conditions.
+of its own, since that is a choice for a process, and they take turns, so that all meet the same conditions. After a
+training step each gives its memory to the next, and so begins the next one without any.
 
 Where torchvision is missing, the clone is lent a deformable convolution that was checked against the reference: of
 those that work here, the one that is fastest on the rows' own shape.
@@ -16,6 +17,7 @@ Examples:
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import importlib
 import json
@@ -79,9 +81,9 @@ def main() -> None:
             found = {'row': row, 'size': size, **found, 'load_average': [before, load_average()]}
             record['rows'].append(found)
             print(json.dumps(found), flush=True)
-    if args.json:
-        with written_aside(args.json) as path:
-            path.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
+            if args.json:
+                with written_aside(args.json) as path:
+                    path.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
 
 
 def load_published(folder: Path, size: int, device) -> tuple[Callable, str]:
@@ -240,6 +242,16 @@ def serve(upstream: str, side: str, row: str, size: int, frames: int, device: st
     for line in sys.stdin:
         call = functools.partial(step, model, clip, row == 'train', line.strip())
         print(call_ms(call, device), flush=True)
+        if row == 'train':
+            model.zero_grad()
+            give_memory_to_other_sides()
+
+
+def give_memory_to_other_sides() -> None:
+    """Give back what a C library holds for later: no machine has room for the training steps of all sides at once."""
+    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
+    if trim is not None:
+        trim(0)
 
 
 def network_of(side: str, upstream: str, device, **options):

@@ -11,7 +11,7 @@ import torch
 
 from vrtspike.models import VRT
 from vrtspike.models.layers.flow import clip_flows
-from vrtspike.ops import use_backends
+from vrtspike.ops import WINDOW_ATTENTION, use_backends
 
 TESTS = Path(__file__).parents[1]
 TOLERANCE = 1e-5
@@ -39,9 +39,9 @@ def read_case(name):
     return arrays
 
 
-def build(golden):
+def build(golden, dtype=torch.float64):
     # Recomputed, the reference's attention scores need 2 GB in float64 and not 7.
-    model = VRT(**golden['config'], use_checkpoint_attn=True).double().eval()
+    model = VRT(**golden['config'], use_checkpoint_attn=True).to(dtype).eval()
     return load_golden_weights().set_golden_weights(model, int(golden['seed']))
 
 
@@ -50,11 +50,11 @@ def features_of_stage8(model, features):
     model.norm.register_forward_pre_hook(lambda _, args: features.update({8: args[0].permute(0, 4, 1, 2, 3)}))
 
 
-def run_case(name, backends):
+def run_case(name, backends, dtype=torch.float64):
     """Run a case forward and backward once; the tests look at what came out."""
     golden = read_case(name)
-    model = build(golden)
-    clip = torch.from_numpy(golden['input']).double().requires_grad_()
+    model = build(golden, dtype)
+    clip = torch.from_numpy(golden['input']).to(dtype).requires_grad_()
     features = {}
 
     def record(i, x):
@@ -64,7 +64,7 @@ def run_case(name, backends):
     features_of_stage8(model, features)
     with use_backends(**backends):  # the backward pass too, since it recomputes the attention
         output = model(clip, fuse=record)
-        direction = torch.from_numpy(np.random.RandomState(7).standard_normal(output.shape))
+        direction = torch.from_numpy(np.random.RandomState(7).standard_normal(output.shape)).to(dtype)
         (output * direction).sum().backward()
     norms = {key: float(parameter.grad.norm()) for key, parameter in model.named_parameters()}
     features = {i: x.detach()[..., ::4, ::4] for i, x in features.items()}
@@ -132,6 +132,15 @@ def test_fused_operators_reproduce_a_golden_case_too():
     assert relative_error(result.grad[..., ::4, ::4], result.golden['grad/input']) < TOLERANCE
     error, name = worst_norm(result)
     assert error < TOLERANCE, name
+
+
+@pytest.mark.skipif(WINDOW_ATTENTION.find('native').missing() is not None, reason='needs a C++ compiler')
+def test_the_cpu_kernel_reproduces_a_golden_case_in_float32():
+    result = run_case('deblur_ragged', dict(window_attention='native', deform_conv2d='grid_sample'), torch.float32)
+    assert relative_error(result.output, result.golden['output']) < 1e-4
+    assert relative_error(result.grad[..., ::4, ::4], result.golden['grad/input']) < 1e-3
+    error, name = worst_norm(result)
+    assert error < 1e-3, name
 
 
 @pytest.fixture(scope='module')

@@ -215,7 +215,7 @@ def test_each_relative_offset_has_its_own_row(window):
 def test_a_cropped_table_keeps_true_offsets(full, data):
     small = tuple(data.draw(st.integers(1, length)) for length in full)
     table = torch.randn(bias_rows(full), 2)
-    bias = relative_position_bias(table, full).view(2, *full, *full)
+    bias = relative_position_bias(table, full).reshape(2, *full, *full)
     t, h, w = small
     expected = bias[:, :t, :h, :w, :t, :h, :w].reshape(2, math.prod(small), -1)
     assert torch.equal(relative_position_bias(crop_bias_table(table, full, small), small), expected)

@@ -60,7 +60,7 @@ def native_in_windows(
     frame = (window[0] // frames, *window[1:])
     stride = _whole_vectors(math.prod(frame))
     if bias is not None:
-        bias = F.pad(bias.float().transpose(1, 2), (0, stride - bias.shape[1])).contiguous()
+        bias = _padded(bias.float().transpose(1, 2), stride).contiguous()
     labels = _labels(frame, shift, stride)
     trains = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (qkv, bias))
     return _attend(qkv.contiguous(), bias, labels, _kinds(tuple(kinds), mutual), heads, frames, scale, trains)[0]
@@ -165,7 +165,13 @@ def _labels(window: Window, shift: Window, stride: int) -> Tensor:
     """Return (8, stride): the region of every token, by the kind of its window as :func:`_kinds` numbers it."""
     mixed = [(bool(kind & 4), bool(kind & 2), bool(kind & 1)) for kind in range(8)]
     regions = torch.stack([window_regions(axes, window, shift) for axes in mixed]).float()
-    return F.pad(regions, (0, stride - regions.shape[1]))
+    return _padded(regions, stride)
+
+
+def _padded(x: Tensor, stride: int) -> Tensor:
+    """Return ``x`` with zeros up to ``stride`` on its last axis; where it has as many, itself, and no copy of it."""
+    missing = stride - x.shape[-1]
+    return F.pad(x, (0, missing)) if missing else x
 
 
 @partial(cached, entries=64)

@@ -66,7 +66,7 @@ def by_kinds(
     frames = window[0] if mutual else 1  # mutual attention works frame by frame
     frame = (window[0] // frames, *window[1:])
     parts = qkv.split([kind.count for kind in kinds]) if len(kinds) > 1 else (qkv,)
-    bias = None if bias is None else bias.to(qkv.dtype)
+    bias = None if bias is None else bias.to(qkv.dtype).contiguous()
     attended = [
         _attend_alike(part, _bias_and_mask(bias, kind, frame, shift, qkv), heads, frames, scale, attend)
         for kind, part in zip(kinds, parts, strict=True)

@@ -45,10 +45,11 @@ def cached_relative_position_index(window: Window, device: torch.device) -> Tens
 
 
 def relative_position_bias(table: Tensor, window: Window) -> Tensor:
-    """Return the bias (heads, N, N) that ``table`` holds for a window."""
+    """Return the bias (heads, N, N) that ``table`` holds for a window; in memory queries are last."""
     index = cached_relative_position_index(window, table.device)
     n = index.shape[0]
-    return table[index.flatten()].view(n, n, -1).permute(2, 0, 1)
+    by_key = table[index.t().flatten()].view(n, n, -1).permute(2, 0, 1)
+    return by_key.contiguous().transpose(1, 2)
 
 
 def crop_bias_table(table: Tensor, full: Window, window: Window) -> Tensor:
