@@ -172,6 +172,7 @@ def timed_row(published: Callable, row: str, size: int, args, device) -> dict:
     references = (MEMORY_BACK, MEMORY_KEPT) if device.type == 'cpu' else (MEMORY_BACK,)
     job = dict(upstream=str(args.upstream), row=row, size=size, frames=args.frames, device=str(device))
     agreement = compare(published, row == 'train', clip_of(args.frames, size, device))
+    give_memory_to_other_sides()
     with contextlib.ExitStack() as stack:
         theirs = {name: stack.enter_context(Side(name, ['float32'], job)) for name in references}
         ours = stack.enter_context(Side('ours', PRECISIONS, job))
@@ -211,7 +212,8 @@ class Side:
         return self
 
     def __exit__(self, *_) -> None:
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # of a process that has ended
+            self.process.stdin.close()
         self.process.wait()
 
     def call_ms(self, precision: str) -> float:
@@ -222,8 +224,9 @@ class Side:
         """
         from vrtspike.errors import VrtSpikeError
 
-        self.process.stdin.write(precision + '\n')
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # then there is no answer either
+            self.process.stdin.write(precision + '\n')
+            self.process.stdin.flush()
         answer = self.process.stdout.readline()
         if not answer:
             raise VrtSpikeError(f"the process of the side '{self.name}' ended with {self.process.wait()}; see above")

@@ -1,8 +1,8 @@
 // Window attention on CPUs: scores, bias, mask, softmax and values of a window in one pass, forward and backward.
 //
 // Sixteen queries (eight without AVX-512) stand in the lanes of a vector, keys follow one another in time: a softmax is
-// then a loop, and scores never leave the cache. All is computed in float32, whatever type the tokens have; products of
-// bfloat16 are those of the processor where it has any, added in float32.
+// then a loop, and scores never leave the cache. Sums are in float32, whatever type the tokens have; products of bfloat16
+// in the forward pass are those of the processor where it has any.
 //
 // Tokens are rows (M windows x frames x n, 3 * heads * d) of queries, keys and values. With two frames, every frame's
 // keys meet the other frame's queries, and the result stands at the place of the keys. What is added to the scores, and
