@@ -75,6 +75,7 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['vrtspike', 'vrtspike.*']),
     package_data={
+        'vrtspike.allocator': ['*.cpp'],
         'vrtspike.models': ['weights/*.pth'],
         'vrtspike.ops': ['window_attention/cpu_kernel/*'],
         'vrtspike.profiling': ['*.schema.json'],

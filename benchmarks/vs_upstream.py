@@ -2,8 +2,8 @@
 
 Nothing of the clone is changed or copied. It is measured in float32, as it is used, and on CPUs twice: with the C
 library giving freed memory back, as it does by default, and keeping it, as our tools make it. Each side has a process
-of its own, since that is a choice for a process, and they take turns, so that all meet the same conditions. After a
-training step each gives its memory to the next, and so begins the next one without any.
+of its own, since that is a choice for a process, and they take turns, so that all meet the same conditions. In its turn
+to train each makes two steps, of which the second is timed, and gives its memory to the next.
 
 Where torchvision is missing, the clone is lent a deformable convolution that was checked against the reference: of
 those that work here, the one that is fastest on the rows' own shape.
@@ -25,7 +25,7 @@ import subprocess
 import sys
 import types
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from vrtspike.cli import run_tool, tool_parser
@@ -174,8 +174,8 @@ def timed_row(published: Callable, row: str, size: int, args, device) -> dict:
     agreement = compare(published, row == 'train', clip_of(args.frames, size, device))
     give_memory_to_other_sides()
     with contextlib.ExitStack() as stack:
-        theirs = {name: stack.enter_context(Side(name, ['float32'], job)) for name in references}
-        ours = stack.enter_context(Side('ours', PRECISIONS, job))
+        theirs = {name: stack.enter_context(Side(name, job)) for name in references}
+        ours = stack.enter_context(Side('ours', job))
         calls = {name: lambda name=name: theirs[name].call_ms('float32') for name in references}
         calls |= {precision: lambda precision=precision: ours.call_ms(precision) for precision in PRECISIONS}
         times: dict[str, list[float]] = {name: [] for name in calls}
@@ -193,22 +193,19 @@ def timed_row(published: Callable, row: str, size: int, args, device) -> dict:
 
 
 class Side:
-    """A process that makes the calls of one side, one at a time, when it is told to; the first of each are no times.
+    """A process that makes the calls of one side, one at a time, when it is told to.
 
     Args:
         name: :data:`MEMORY_BACK`, :data:`MEMORY_KEPT` or 'ours'.
-        precisions: What it will be asked for.
         job: The other arguments of :func:`serve`.
     """
 
-    def __init__(self, name: str, precisions: Sequence[str], job: dict) -> None:
-        self.name, self.precisions, self.job = name, precisions, job
+    def __init__(self, name: str, job: dict) -> None:
+        self.name, self.job = name, job
 
     def __enter__(self) -> Side:
         command = [sys.executable, __file__, SERVE, json.dumps(self.job | dict(side=self.name))]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for precision in self.precisions:
-            self.call_ms(precision)
         return self
 
     def __exit__(self, *_) -> None:
@@ -234,7 +231,10 @@ class Side:
 
 
 def serve(upstream: str, side: str, row: str, size: int, frames: int, device: str) -> None:
-    """Make a call for every precision read from the standard input, and print its milliseconds."""
+    """Make a call for every precision read from the standard input, and print its milliseconds.
+
+    The first forward pass of a precision, and a step before every training step, is made without being timed.
+    """
     import torch
 
     from vrtspike.profiling.paired import call_ms
@@ -242,8 +242,12 @@ def serve(upstream: str, side: str, row: str, size: int, frames: int, device: st
     device = torch.device(device)
     model = network_of(side, upstream, device).train(row == 'train')
     clip = clip_of(frames, size, device)
+    warm = set()
     for line in sys.stdin:
         call = functools.partial(step, model, clip, row == 'train', line.strip())
+        if row == 'train' or line not in warm:
+            call()
+            warm.add(line)
         print(call_ms(call, device), flush=True)
         if row == 'train':
             model.zero_grad()
@@ -259,11 +263,13 @@ def give_memory_to_other_sides() -> None:
 
 def network_of(side: str, upstream: str, device, **options):
     """Return one side's network, in a process whose C library treats freed memory as that side's does."""
-    from vrtspike.allocator import keep_freed_memory
+    from vrtspike.allocator import allocate_tensors_with_malloc, keep_freed_memory
     from vrtspike.models import VRT
 
     if side != MEMORY_BACK:
         keep_freed_memory()
+    if side == 'ours':
+        allocate_tensors_with_malloc()
     network = VRT if side == 'ours' else load_published(Path(upstream), 16, device)[0]
     return make_network(network, device, **options)
 

@@ -38,13 +38,14 @@ class Kind(NamedTuple):
 def by_device(root: Path, networks: dict[str, dict[str, str]]) -> dict[str, dict[str, Measurements]]:
     """Return what was measured, by device and network; without any record one device, named '', has none.
 
-    Differences in quality are those of a network, wherever it was trained.
+    A CPU is one device whatever the number of threads: all that is read are ratios within a record, and each record's
+    threads stand beside its command. Differences in quality are those of a network, wherever it was trained.
     """
     devices: dict[str, dict[str, Node]] = {}
     differences: dict[str, Node] = defaultdict(dict)
     seen = set()
     for path, record in records(root).items():
-        kind, network, device = kind_of(record), network_of(path, record, networks), device_name(record['device'])
+        kind, network, device = kind_of(record), network_of(path, record, networks), record['device']['name']
         key = (kind, network, '' if kind == 'quality' else device)
         if key in seen:
             raise VrtSpikeError(f'{path}: the second record of its kind of {network} on the same device; keep one')
@@ -92,9 +93,9 @@ def network_of(path: Path, record: Node, networks: dict[str, dict[str, str]]) ->
 
 
 def commands(root: Path) -> list[str]:
-    """Return the commands that made the records."""
+    """Return the commands that made the records, and on what."""
     return [
-        f'python {command(record, path.relative_to(root).as_posix())}'
+        f'python {command(record, path.relative_to(root).as_posix())}  # {device_name(record["device"])}'
         for path, record in records(root).items()
         if (command := KINDS[kind_of(record)].command)
     ]

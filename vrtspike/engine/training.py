@@ -16,6 +16,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from vrtspike.allocator import allocate_tensors_with_malloc
 from vrtspike.checkpoints import load_checkpoint_file, unwrap_state_dict, use_safe_checkpoints
 from vrtspike.engine.faults import faults_explained
 from vrtspike.engine.fitting import is_out_of_memory, out_of_memory_report, remedies
@@ -65,6 +66,7 @@ def train(
     if resume and load_from:
         raise ConfigError('--resume continues a run and --load-from starts one: give one of them')
     check_schedules(config)
+    allocate_tensors_with_malloc()
     use_safe_checkpoints(trust=trust_checkpoint)
     config.launcher = launcher
     with processes(launcher, (config.get('env_cfg') or {}).get('dist_cfg')):

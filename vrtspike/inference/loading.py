@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from vrtspike.allocator import allocate_tensors_with_malloc
 from vrtspike.checkpoints import load_checkpoint_file, unwrap_state_dict
 from vrtspike.config import check_config
 from vrtspike.errors import CheckpointError, ConfigError
@@ -44,6 +45,7 @@ def load_restorer(
         CheckpointError: The checkpoint cannot be read, carries no config, or has other weights than the network.
         ConfigError: The config does not hold together.
     """
+    allocate_tensors_with_malloc()
     loaded = load_checkpoint_file(checkpoint, trust)
     if config is None:
         config = config_in_checkpoint(loaded, checkpoint, plugins)

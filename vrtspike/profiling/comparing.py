@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vrtspike.allocator import allocate_tensors_with_malloc, keep_freed_memory
 from vrtspike.errors import ConfigError
 from vrtspike.profiling.flops import count_restorer
 from vrtspike.profiling.memory import peak_memory_mib
@@ -103,6 +104,7 @@ class TrainingStep:
 
 def training_step(config: Any, shape: Shape, device: torch.device) -> TrainingStep:
     """Return the training step of a config's model, in its precision, on random clips that all configs share."""
+    allocate_tensors_with_malloc()
     model = build(config).to(device).train()
     batch, frames, height, width = shape
     generator = torch.Generator().manual_seed(0)
@@ -196,7 +198,8 @@ def memory_in_new_process(config: Any, shape: Shape, device: torch.device, batch
 
 
 def step_memory(config: Any, shape: Shape, device: str, batches: int = 1) -> float | None:
-    """Return this process's peak memory after one training step."""
+    """Return this process's peak memory after one training step, in a process that treats memory as tools do."""
+    keep_freed_memory()
     step = training_step(config, shape, torch.device(device))
     step()
     for _ in range(1, batches):

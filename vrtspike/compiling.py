@@ -1,4 +1,4 @@
-"""C++ kernels of this project, compiled on the machine that runs them, once for each kind of processor."""
+"""C++ sources of this project, compiled on the machine that runs them, once for each kind of processor."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
+import torch
+
 from vrtspike.files import written_aside
 
 FLAGS = ('-O3', '-march=native', '-std=c++17', '-fPIC')
 OPENMP = '-fopenmp'
 """For the compiler, not for the linker: what it calls is found in the OpenMP library that PyTorch brought along, so
 that loops run on PyTorch's own threads."""
+
+PYTORCH = Path(torch.__file__).parent
+"""Its core headers may be included."""
 
 SECONDS = 300
 
@@ -61,8 +66,8 @@ def cache_folder() -> Path:
 def _compile(compiler: str, source: Path, path: Path) -> None:
     objects = path.with_suffix('.o')
     try:
-        _call(compiler, *FLAGS, OPENMP, '-c', str(source), '-o', str(objects))
-        _call(compiler, '-shared', str(objects), '-o', str(path))
+        _call(compiler, *FLAGS, OPENMP, '-isystem', str(PYTORCH / 'include'), '-c', str(source), '-o', str(objects))
+        _call(compiler, '-shared', str(objects), '-L', str(PYTORCH / 'lib'), '-lc10', '-o', str(path))
     finally:
         objects.unlink(missing_ok=True)
 
@@ -70,7 +75,7 @@ def _compile(compiler: str, source: Path, path: Path) -> None:
 def _fingerprint(source: Path, compiler: str) -> str:
     """Return what tells libraries apart: homes are shared by machines whose processors differ."""
     texts = [path.read_text(encoding='utf-8') for path in (source, *sorted(source.parent.glob('*.h')))]
-    parts = (*texts, ' '.join(FLAGS), _call(compiler, '--version'), _processor())
+    parts = (*texts, ' '.join(FLAGS), _call(compiler, '--version'), torch.__version__, _processor())
     return hashlib.sha256('\0'.join(parts).encode()).hexdigest()[:16]
 
 

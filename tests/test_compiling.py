@@ -5,8 +5,8 @@ import stat
 
 import pytest
 
-from vrtspike.ops import compiling
-from vrtspike.ops.compiling import CannotCompile, library
+from vrtspike import compiling
+from vrtspike.compiling import CannotCompile, library
 
 HAS_COMPILER = shutil.which('g++') is not None
 needs_compiler = pytest.mark.skipif(not HAS_COMPILER, reason='needs g++')
