@@ -89,6 +89,7 @@ for size in (0, 1, 15, 16, 17, 63, 64, 65, 1000, 10**6):
     assert made.data_ptr() % 64 == 0 and (made == 3).all()
     made.resize_(2 * size + 1)
     assert (made[:size] == 3).all()
+    made.fill_(4)
     assert torch.equal(made.clone(), made) and torch.equal(made.share_memory_(), made)
     assert torch.equal(torch.from_numpy(made.numpy()), made)
 assert torch.equal(before, torch.arange(5))
