@@ -68,6 +68,7 @@ void forward(const Shape& s, int threads, const T* qkv, const float* bias, const
   const int64_t C = s.channels(), tasks = s.windows * s.frames * s.heads, length = 3 * C;
 #pragma omp parallel num_threads(threads)
   {
+    const TinyIsZero tiny_is_zero;
     Scratch<D> own(s);
 #pragma omp for schedule(static)
     for (int64_t task = 0; task < tasks; task++) {
@@ -90,6 +91,7 @@ void backward(const Shape& s, int threads, int64_t splits, const T* qkv, const f
   const int64_t C = s.channels(), length = 3 * C, rows = s.stride * D;
 #pragma omp parallel num_threads(threads)
   {
+    const TinyIsZero tiny_is_zero;
     Floats q(rows), q_columns(rows), k(rows), v(rows), g(rows), g_columns(rows), o(rows);
     Floats q_grad(rows), k_grad(rows), v_grad(rows), own_lse(s.stride), delta(s.stride);
 #pragma omp for schedule(static) collapse(2)
