@@ -14,13 +14,13 @@ import yaml
 
 from vrtspike.errors import VrtSpikeError
 from writers import guide_records
-from writers.guide_verdicts import UNDECIDED, UNMEASURED, Finding, Measurements, judge, padding
+from writers.guide_verdicts import NOTHING, UNDECIDED, UNMEASURED, VERDICTS, Finding, Measurements, judge, padding
 from writers.places import Place
 from writers.wording import device_name, table
 
 PAGES = {'en': 'docs/guide.md', 'zh': 'docs/guide.zh-CN.md'}
 TEMPLATES = {'en': 'benchmarks/guide/guide.md', 'zh': 'benchmarks/guide/guide.zh-CN.md'}
-COLUMNS = {'plans': f'll{"r" * 8}', 'shares': 'llrr', 'claims': 'llrrr'}
+COLUMNS = {'plans': f'll{"r" * 8}', 'shares': 'llrr', 'claims': 'llrrrl'}
 Node = dict[str, Any]
 
 
@@ -47,27 +47,20 @@ def fill(
     commands: str,
 ) -> str:
     """Return a page: the template with its places filled in, each of which it must have once."""
+    findings = [(claim, findings_on(claim, measured)) for claim in guide['claims']]
     places = {
-        'summary': '\n\n'.join(
-            [
-                *(summary(guide, networks, words, device) for device, networks in measured.items()),
-                *no_gpu(measured, words),
-            ]
-        ),
+        'summary': '\n\n'.join([*summary(findings, words), *no_gpu(measured, words)]),
         'plans': '\n\n'.join(
-            plan_section(guide, network, networks[network], words, language)
-            for networks in measured.values()
+            plan_section(guide, network, found, words, language)
             for network in guide['networks']
             if network in words['titles']
+            for found in timed(measured, network).values()
         ),
         'shares': '\n\n'.join(
-            headed(device, table([words['shares'], *share_rows(guide, networks['v0'], words)], COLUMNS['shares']))
-            for device, networks in measured.items()
+            headed(device, table([words['shares'], *share_rows(guide, found, words)], COLUMNS['shares']))
+            for device, found in timed(measured, 'v0').items()
         ),
-        'claims': '\n\n'.join(
-            headed(device, table([words['claims'], *claim_rows(guide, networks, words, language)], COLUMNS['claims']))
-            for device, networks in measured.items()
-        ),
+        'claims': table([words['claims'], *claim_rows(findings, words, language)], COLUMNS['claims']),
         'commands': commands,
     }
     for name, text in places.items():
@@ -82,12 +75,35 @@ def headed(device: str, text: str) -> str:
     return f'{device}:\n\n{text}' if device else text
 
 
-def summary(guide: Node, networks: dict[str, Measurements], words: Node, device: str) -> str:
-    """Return how many claims got which verdict, on one device."""
-    counts = Counter(judge(claim, networks[claim['network']]).verdict for claim in guide['claims'])
-    verdicts = ', '.join(f'{text}: {counts[verdict]}' for verdict, text in words['verdicts'].items())
-    device = device or words['no device']
-    return words['summary'].format(device=device, count=len(guide['claims']), verdicts=verdicts)
+def timed(measured: dict[str, dict[str, Measurements]], network: str) -> dict[str, Measurements]:
+    """Return what was measured of a network by device, where its plans were timed; a device without a name has none."""
+    found = {device: networks[network] for device, networks in measured.items() if networks[network].speed}
+    return found or {'': next(iter(measured.values()))[network]}
+
+
+def findings_on(claim: Node, measured: dict[str, dict[str, Measurements]]) -> dict[str, Finding]:
+    """Return what was found of a claim by device; decibels alone are no matter of the device, named '' then."""
+    found = {device: judge(claim, networks[claim['network']]) for device, networks in measured.items()}
+    told = {device: finding for device, finding in found.items() if finding.verdict != UNMEASURED}
+    return {device if finding.values or finding.steps else '': finding for device, finding in told.items()}
+
+
+def summary(findings: list[tuple[Node, dict[str, Finding]]], words: Node) -> list[str]:
+    """Return how many claims got which verdict, device by device, and how many got none."""
+    counts: dict[str, Counter[str]] = {}
+    for _, found in findings:
+        for device, finding in found.items():
+            counts.setdefault(device, Counter())[finding.verdict] += 1
+    lines = [
+        words['summary'].format(
+            device=device or words['any device'],
+            count=sum(verdicts.values()),
+            verdicts=', '.join(f'{words["verdicts"][each]}: {verdicts[each]}' for each in VERDICTS if verdicts[each]),
+        )
+        for device, verdicts in counts.items()
+    ]
+    unmeasured = sum(not found for _, found in findings)
+    return [*lines, words['unmeasured'].format(count=unmeasured, all=len(findings))]
 
 
 def no_gpu(measured: dict[str, dict[str, Measurements]], words: Node) -> list[str]:
@@ -164,19 +180,20 @@ def share_rows(guide: Node, measured: Measurements, words: Node) -> list[list[st
     ]
 
 
-def claim_rows(guide: Node, networks: dict[str, Measurements], words: Node, language: str) -> list[list[str]]:
-    """Return every claim with its verdict."""
+def claim_rows(findings: list[tuple[Node, dict[str, Finding]]], words: Node, language: str) -> list[list[str]]:
+    """Return every claim with its verdict, once for each device that has one."""
     rows = []
-    for claim in guide['claims']:
-        finding = judge(claim, networks[claim['network']])
-        verdict = words['verdicts'][finding.verdict]
-        rows.append([
-            claim[language],
-            words['short'][claim['network']],
-            expected(claim, words),
-            finding_text(finding, words),
-            verdict if finding.verdict in (UNDECIDED, UNMEASURED) else f'**{verdict}**',
-        ])  # fmt: skip
+    for claim, found in findings:
+        for device, finding in (found or {'': NOTHING}).items():
+            verdict = words['verdicts'][finding.verdict]
+            rows.append([
+                claim[language],
+                words['short'][claim['network']],
+                expected(claim, words),
+                finding_text(finding, words),
+                verdict if finding.verdict in (UNDECIDED, UNMEASURED) else f'**{verdict}**',
+                device,
+            ])  # fmt: skip
     return rows
 
 

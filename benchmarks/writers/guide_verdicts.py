@@ -14,6 +14,7 @@ from typing import Any
 from vrtspike.ablation.statistics import NOT_INFORMATIVE
 
 HOLDS, IN_PART, FAILS, UNDECIDED, UNMEASURED = 'holds', 'holds in part', 'does not hold', 'undecided', 'not measured'
+VERDICTS = (HOLDS, IN_PART, FAILS, UNDECIDED)
 SHARE_TOLERANCE = 0.25
 """How far a measured share may be from the claimed one, relative to it."""
 MOST_SCATTER = 0.2

@@ -5,7 +5,8 @@ Shapes: maps are (B, T, H, W, C), channels last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -65,8 +66,10 @@ class AttentionBlock(nn.Module):
         self.mlp = GatedMLP(channels, int(channels * mlp_ratio))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.drop_path(self.run(self.attention_branch, x, self.checkpoint_attn))
-        return x + self.drop_path(self.run(self.mlp_branch, x, self.checkpoint_ffn))
+        attention = partial(self.run, self.attention_branch, recompute=self.checkpoint_attn)
+        mlp = partial(self.run, self.mlp_branch, recompute=self.checkpoint_ffn)
+        x = self.drop_path(x, attention, parameters(self.norm1, self.attn))
+        return self.drop_path(x, mlp, parameters(self.norm2, self.mlp))
 
     def attention_branch(self, x: Tensor) -> Tensor:
         with part('attention') as p:
@@ -81,6 +84,12 @@ class AttentionBlock(nn.Module):
         if recompute and torch.is_grad_enabled():
             return checkpoint(branch, x, use_reentrant=False)
         return branch(x)
+
+
+def parameters(*modules: nn.Module) -> Iterator[nn.Parameter]:
+    """Yield the parameters of some modules."""
+    for module in modules:
+        yield from module.parameters()
 
 
 class AttentionGroup(nn.Module):

@@ -1,12 +1,19 @@
-"""Stochastic depth (arXiv 1603.09382)."""
+"""Stochastic depth (arXiv 1603.09382), which on CPUs spends nothing on what it drops."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 
 
 class DropPath(nn.Module):
-    """Drop a residual branch for whole samples while training, scaling the kept ones by ``1 / (1 - rate)``.
+    """Add a residual branch, dropped for whole samples while training and scaled for the others by ``1 / (1 - rate)``.
+
+    On CPUs the branch sees the samples that keep it alone. Elsewhere, where the host would have to wait to know them,
+    it is computed for all and multiplied by zero.
 
     Args:
         rate: Probability of dropping, in [0, 1).
@@ -16,12 +23,44 @@ class DropPath(nn.Module):
         super().__init__()
         self.rate = rate
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, branch: Callable[[Tensor], Tensor], parameters: Iterable[nn.Parameter]) -> Tensor:
+        """Return ``x + branch(x)`` in training's random form.
+
+        Args:
+            x: (B, ...).
+            branch: Takes samples of x, any number but none, and returns as many alike.
+            parameters: Of the branch: where it is dropped for all samples their gradient is zero, not missing, since
+                optimizers and processes that share gradients treat these differently.
+        """
         if not self.training or self.rate == 0:
-            return x
+            return x + branch(x)
         keep = 1 - self.rate
-        kept = x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1)).bernoulli_(keep)
-        return x * (kept / keep)
+        kept = x.new_empty(x.shape[0]).bernoulli_(keep)
+        if x.device.type != 'cpu' or torch.compiler.is_compiling():
+            return x + branch(x) * (kept / keep).view(-1, *[1] * (x.ndim - 1))
+        samples = kept.nonzero()[:, 0]
+        if len(samples) == len(x):
+            return torch.add(x, branch(x), alpha=1 / keep)
+        if len(samples) == 0:
+            return _Dropped.apply(x, *parameters)
+        added = branch(x.index_select(0, samples)).to(x.dtype)
+        return x.index_add(0, samples, added, alpha=1 / keep)
 
     def extra_repr(self) -> str:
         return f'rate={self.rate:.3f}'
+
+
+class _Dropped(torch.autograd.Function):
+    """The identity, with zero gradients for the parameters that were not needed for it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *parameters: Tensor) -> Tensor:
+        ctx.save_for_backward(*parameters)
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return grad, *[
+            torch.zeros_like(parameter) if needed else None
+            for parameter, needed in zip(ctx.saved_tensors, ctx.needs_input_grad[1:], strict=True)
+        ]
