@@ -155,3 +155,10 @@ def test_it_passes_the_checks_of_custom_operators():
     labels, kinds = torch.zeros(8, 16), torch.zeros(2, dtype=torch.int32)
     qkv, bias = torch.randn(2, 4, 12, requires_grad=True), torch.randn(1, 4, 16)
     torch.library.opcheck(native._attend, (qkv, bias, labels, kinds, 1, 1, 0.5, True))
+
+
+def test_numbers_below_the_normal_ones_are_the_same_afterwards():
+    qkv, table = make_inputs((2, 2, 2), (2, 4, 4), 2, 8, torch.float32)
+    run('native', qkv, table, window=(2, 4, 4), shift=(1, 2, 2), mutual=False, heads=2)
+    tiny = torch.full((1 << 20,), 1e-39)  # large enough for all threads
+    assert (tiny * 0.5 != 0).all()

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.inference.tiling import Tiling, restore_clip
+from vrtspike.models.layers.conv3d import Conv3d
 from vrtspike.profiling import stage
 from vrtspike.registry import BACKBONES, FUSION_HEADS, MODELS, SPIKE_ENCODERS, TSA
 
@@ -78,7 +79,7 @@ class SpikeRestorer(BaseModel):
         )
         self.projection = nn.ModuleDict(
             {
-                f'stage{i}': nn.Conv3d(spike_channels[s], rgb_channels[i], 1)
+                f'stage{i}': Conv3d(spike_channels[s], rgb_channels[i], 1)
                 for i, s in zip(fusion_stages, scales, strict=True)
                 if spike_channels[s] != rgb_channels[i]
             }

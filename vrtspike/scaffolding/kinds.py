@@ -28,11 +28,13 @@ class Kind:
     check: str
 
 
+CONV3D = '\nfrom vrtspike.models.layers.conv3d import Conv3d'
+
 KINDS = {
     'fusion': Kind(
         'fusion head',
         'FUSION_HEADS',
-        'from torch import Tensor, nn\n',
+        'from torch import Tensor, nn\n' + CONV3D,
         'nn.Module',
         '''\
     """Add projected spike features: rgb + W spike. W begins at zero, so the head begins as the identity.
@@ -43,7 +45,7 @@ KINDS = {
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.project = nn.Conv3d(channels, channels, 1)
+        self.project = Conv3d(channels, channels, 1)
         nn.init.zeros_(self.project.weight)
         nn.init.zeros_(self.project.bias)
 
@@ -57,7 +59,7 @@ KINDS = {
     'tsa': Kind(
         'temporal self-attention',
         'TSA',
-        'from torch import Tensor, nn\n',
+        'from torch import Tensor, nn\n' + CONV3D,
         'nn.Module',
         '''\
     """Mix every pixel's neighbouring frames: x + W * x, a depthwise convolution over 3 frames.
@@ -68,7 +70,7 @@ KINDS = {
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.mix = nn.Conv3d(channels, channels, (3, 1, 1), padding=(1, 0, 0), groups=channels)
+        self.mix = Conv3d(channels, channels, (3, 1, 1), padding=(1, 0, 0), groups=channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return spike features of the shape of ``x``, (B, C, T, h, w)."""
@@ -80,7 +82,7 @@ KINDS = {
     'spike_encoder': Kind(
         'spike encoder',
         'SPIKE_ENCODERS',
-        'from torch import Tensor, nn\nfrom torch.nn import functional as F\n',
+        'from torch import Tensor, nn\nfrom torch.nn import functional as F\n' + CONV3D,
         'nn.Module',
         '''\
     """Convolve every frame's bins, and pool the result to further scales.
@@ -94,7 +96,7 @@ KINDS = {
     def __init__(self, bins: int = 32, channels: int = 48, scales: int = 4) -> None:
         super().__init__()
         self.channels = (channels,) * scales
-        self.embed = nn.Conv3d(bins, channels, (1, 3, 3), padding=(0, 1, 1))
+        self.embed = Conv3d(bins, channels, (1, 3, 3), padding=(0, 1, 1))
 
     def forward(self, voxel: Tensor) -> list[Tensor]:
         """(B, T, K, Hs, Ws) -> one map (B, C, T, Hs/2^i, Ws/2^i), rounded up, per scale i."""

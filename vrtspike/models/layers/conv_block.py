@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from vrtspike.models.layers.conv3d import Conv3d
 from vrtspike.models.layers.feed_forward import feed_forward
 
 
@@ -19,7 +20,7 @@ class ConvBlock(nn.Module):
     def __init__(self, channels: int, kernel: tuple[int, int, int] = (3, 3, 3), mlp_ratio: float = 2.0) -> None:
         super().__init__()
         padding = tuple(length // 2 for length in kernel)
-        self.depthwise = nn.Conv3d(channels, channels, kernel, padding=padding, groups=channels)
+        self.depthwise = Conv3d(channels, channels, kernel, padding=padding, groups=channels)
         self.mlp = feed_forward(channels, mlp_ratio, starts_at_zero=False)
 
     def forward(self, x: Tensor) -> Tensor:

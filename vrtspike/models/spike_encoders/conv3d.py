@@ -10,6 +10,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from vrtspike.models.layers.arguments import require_positive_integers
+from vrtspike.models.layers.conv3d import Conv3d
 from vrtspike.models.spike_encoders.voxels import check_voxel
 from vrtspike.registry import SPIKE_ENCODERS
 
@@ -64,7 +65,7 @@ class SpikeEncoder3D(nn.Module):
     @staticmethod
     def conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
         """Return a convolution over 3 frames and 3x3 pixels that divides height and width by ``stride``."""
-        return nn.Conv3d(in_channels, out_channels, kernel_size=3, stride=(1, stride, stride), padding=1)
+        return Conv3d(in_channels, out_channels, kernel_size=3, stride=(1, stride, stride), padding=1)
 
     def _scale(self, entry: nn.Module, channels: int) -> nn.Sequential:
         return nn.Sequential(entry, *(ResidualBlock3D(channels, self.conv) for _ in range(BLOCKS_PER_SCALE)))
