@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from vrtspike.ablation.statistics import NOT_INFORMATIVE
 from vrtspike.errors import VrtSpikeError
 from writers import guide_records
 from writers.guide_verdicts import NOTHING, UNDECIDED, UNMEASURED, VERDICTS, Finding, Measurements, judge, padding
@@ -146,7 +147,7 @@ def plan_row(guide: Node, name: str, measured: Measurements, words: Node, langua
     promised_ms = f'{between(plan["ms"])} ms' if plan else ''
     if name == 'baseline':
         return [*identity, promised_ms, '', ms, '', '', peak, '', '']
-    saved, quality = measured.memory_saving(name), measured.quality_difference(name)
+    saved = measured.memory_saving(name)
     return [
         *identity,
         f'{promised_ms} (-{percent(plan["saves"])})' if plan else '',
@@ -156,8 +157,17 @@ def plan_row(guide: Node, name: str, measured: Measurements, words: Node, langua
         words[plan.get('memory', 'not stated')] if plan else '',
         peak if saved is None else f'{peak} ({-saved:+.0%})',
         db_text(plan['loses_db']) if plan else '',
-        quality_text(quality['low'], quality['mean'], quality['high']) if quality else unmeasured,
+        quality_cell(measured.differences.get(name), words),
     ]
+
+
+def quality_cell(difference: Node | None, words: Node) -> str:
+    """Return a difference in dB with its interval, or why there is none."""
+    if not difference or not difference['seeds']:
+        return words['verdicts']['not measured']
+    if difference['verdict'] == NOT_INFORMATIVE:
+        return words['not informative']
+    return quality_text(difference['low'], difference['mean'], difference['high'])
 
 
 def share_rows(guide: Node, measured: Measurements, words: Node) -> list[list[str]]:

@@ -117,11 +117,6 @@ class Measurements:
             found = [(self.row(name) or {}).get('peak_memory_mib') for name in (plan, reference)]
         return None if None in found else 1 - found[0] / found[1]
 
-    def quality_difference(self, plan: str) -> dict[str, Any] | None:
-        """Return the difference in dB with its interval; None where none was measured or it is not informative."""
-        found = self.differences.get(plan)
-        return found if found and found['verdict'] != NOT_INFORMATIVE else None
-
 
 def judge(claim: dict[str, Any], measured: Measurements) -> Finding:
     """Return what the measurements say about a claim."""

@@ -258,6 +258,14 @@ def test_a_record_decides(checkout, update):
     assert '**does not hold** |' in (checkout / 'docs/guide.md').read_text(encoding='utf-8')
 
 
+def test_a_quality_that_cannot_count_reads_so(checkout, update):
+    folder = checkout / 'benchmarks/records/guide'
+    (folder / 'cpu_eight.json').write_text(json.dumps(record(row(EIGHT['baseline'], [1.0]), row(EIGHT['amp'], [1.0]))))
+    (folder / 'quality.json').write_text(json.dumps(quality(-0.01, -0.03, 0.01, 'not informative')))
+    update('guide', checkout)
+    assert '| < 0.1 dB | not informative |' in (checkout / 'docs/guide.md').read_text(encoding='utf-8')
+
+
 def test_records_that_nothing_can_be_made_of_are_named(checkout, update):
     path = checkout / 'benchmarks/records/guide/other.json'
     path.write_text(json.dumps(record(row('configs/other.py', [1.0]))))
