@@ -17,7 +17,6 @@ Examples:
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import importlib
 import json
@@ -166,13 +165,17 @@ def make_network(network: Callable, device, **options):
 
 
 def timed_row(published: Callable, row: str, size: int, args, device) -> dict:
-    """Return the times of all sides in one row, and how far their results are apart."""
+    """Return the times of all sides in one row, and how far their results are apart.
+
+    No machine has room for the training steps of all sides at once: each gives back what the C library holds for later.
+    """
+    from vrtspike.allocator import give_freed_memory_back
     from vrtspike.profiling.paired import orders, paired_ratio, spread
 
     references = (MEMORY_BACK, MEMORY_KEPT) if device.type == 'cpu' else (MEMORY_BACK,)
     job = dict(upstream=str(args.upstream), row=row, size=size, frames=args.frames, device=str(device))
     agreement = compare(published, row == 'train', clip_of(args.frames, size, device))
-    give_memory_to_other_sides()
+    give_freed_memory_back()
     with contextlib.ExitStack() as stack:
         theirs = {name: stack.enter_context(Side(name, job)) for name in references}
         ours = stack.enter_context(Side('ours', job))
@@ -237,6 +240,7 @@ def serve(upstream: str, side: str, row: str, size: int, frames: int, device: st
     """
     import torch
 
+    from vrtspike.allocator import give_freed_memory_back
     from vrtspike.profiling.paired import call_ms
 
     device = torch.device(device)
@@ -251,14 +255,7 @@ def serve(upstream: str, side: str, row: str, size: int, frames: int, device: st
         print(call_ms(call, device), flush=True)
         if row == 'train':
             model.zero_grad()
-            give_memory_to_other_sides()
-
-
-def give_memory_to_other_sides() -> None:
-    """Give back what a C library holds for later: no machine has room for the training steps of all sides at once."""
-    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
-    if trim is not None:
-        trim(0)
+            give_freed_memory_back()
 
 
 def network_of(side: str, upstream: str, device, **options):

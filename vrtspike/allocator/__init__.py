@@ -34,6 +34,13 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(M_MMAP_THRESHOLD, LARGEST)) and bool(mallopt(M_TRIM_THRESHOLD, NEVER))
 
 
+def give_freed_memory_back() -> None:
+    """Give glibc's freed memory to the other processes of the machine, once."""
+    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
+    if trim is not None:
+        trim(0)
+
+
 def allocate_tensors_with_malloc() -> bool:
     """Let PyTorch get CPU tensors from malloc, which fills the holes of freed ones, from now on in this process.
 

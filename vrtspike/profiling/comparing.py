@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vrtspike.allocator import allocate_tensors_with_malloc, keep_freed_memory
+from vrtspike.allocator import allocate_tensors_with_malloc, give_freed_memory_back, keep_freed_memory
 from vrtspike.errors import ConfigError
 from vrtspike.profiling.flops import count_restorer
 from vrtspike.profiling.memory import peak_memory_mib
@@ -187,6 +187,7 @@ def memory_in_new_process(config: Any, shape: Shape, device: torch.device, batch
     Raises:
         ConfigError: The process was ended from outside, as where memory does not suffice.
     """
+    give_freed_memory_back()  # the process may need as much again
     with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
         try:
             return pool.submit(step_memory, config, shape, str(device), batches).result()
