@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name('malloc.cpp')
@@ -26,9 +27,9 @@ def keep_freed_memory() -> bool:
     page by page; a training step needs again what the one before it has freed, all of it. Does nothing, and returns
     False, where the C library is another one or the environment sets any of :data:`CHOICES_OF_THE_USER`.
     """
-    if sys.platform != 'linux' or any(name in os.environ for name in CHOICES_OF_THE_USER):
+    if any(name in os.environ for name in CHOICES_OF_THE_USER):
         return False
-    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
+    mallopt = _of_c_library('mallopt')
     if mallopt is None:
         return False
     return bool(mallopt(M_MMAP_THRESHOLD, LARGEST)) and bool(mallopt(M_TRIM_THRESHOLD, NEVER))
@@ -36,7 +37,7 @@ def keep_freed_memory() -> bool:
 
 def give_freed_memory_back() -> None:
     """Give glibc's freed memory to the other processes of the machine, once."""
-    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
+    trim = _of_c_library('malloc_trim')
     if trim is not None:
         trim(0)
 
@@ -59,3 +60,8 @@ def allocate_tensors_with_malloc() -> bool:
     except CannotCompile:
         return False
     return True
+
+
+def _of_c_library(name: str) -> Callable[..., int] | None:
+    """Return a function of the C library; None where it has none of that name: these are glibc's."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == 'linux' else None
