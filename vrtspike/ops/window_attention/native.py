@@ -101,7 +101,6 @@ def _backward(
     bias: Tensor | None,
     labels: Tensor,
     kinds: Tensor,
-    out: Tensor,
     sums: Tensor,
     grad: Tensor,
     heads: int,
@@ -114,19 +113,19 @@ def _backward(
     grad_qkv = torch.empty_like(qkv)
     grad_bias = torch.zeros(0 if bias is None else (splits, *bias.shape))
     results = (grad_qkv, None if bias is None else grad_bias)
-    inputs = (qkv, bias, labels, kinds, out, sums, grad)
+    inputs = (qkv, bias, labels, kinds, sums, grad)
     _call('backward', qkv, heads, frames, scale, (ctypes.c_int64(splits),), *inputs, *results)
     return grad_qkv, grad_bias if bias is None else grad_bias.sum(0)
 
 
 @_backward.register_fake
-def _(qkv, bias, labels, kinds, out, sums, grad, heads, frames, scale):
+def _(qkv, bias, labels, kinds, sums, grad, heads, frames, scale):
     return torch.empty_like(qkv), qkv.new_empty(0 if bias is None else bias.shape, dtype=torch.float32)
 
 
 def _keep(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
     *tensors, heads, frames, scale, _ = inputs
-    ctx.save_for_backward(*tensors, *output)
+    ctx.save_for_backward(*tensors, output[1])
     ctx.settings = (heads, frames, scale)
 
 

@@ -6,7 +6,7 @@
 
 namespace {
 
-constexpr int CHUNK = 64;  // keys whose probabilities and gradients are held at a time
+constexpr int CHUNK = 64;  // keys whose gradients are summed while they are in the nearest cache
 
 // sums[key] += weights[key][i] * rows[i] over the queries i of a vector, for COUNT keys.
 template <int D, int COUNT>
@@ -52,57 +52,81 @@ void gather_all(int64_t keys, const float* weights, const float* rows, float* su
 
 // What the backward pass of one window, frame and head reads and writes: rows (n, D) and columns (D, stride).
 struct Gradients {
-  const float *q, *q_columns, *k, *v, *grad, *grad_columns, *lse, *delta, *bias, *labels;
+  const float *q, *q_columns, *k, *v, *grad, *grad_columns, *lse, *bias, *labels;
   float *q_grad, *k_grad, *v_grad, *bias_grad;
 };
 
+// Of the queries of one vector: probabilities p and gradients dp of all keys, in (n, LANES), and their sums.
 template <int D>
-void attend_backward(const Shape& s, const Gradients& g) {
-  float p[CHUNK * LANES], ds[CHUNK * LANES];
+void weigh(const Shape& s, const Gradients& g, int64_t first, float* p, float* dp, Vector& sum, Vector& weighted) {
+  const Vector lse = load(g.lse + first);
+  const float* added = g.bias ? g.bias + first : nullptr;
+  const float* query_labels = g.labels ? g.labels + first : nullptr;
+  sum = weighted = Vector{};
+  Vector columns[D];
+  for (int c = 0; c < D; c++) columns[c] = load(g.q_columns + c * s.stride + first);
+  const auto keep = [&](int64_t key, Vector score) {
+    const Vector probability = exp_of(score - lse);
+    sum += probability;
+    store(p + key * LANES, probability);
+  };
+  int64_t key = 0;
+  for (; key + KEYS <= s.n; key += KEYS) {
+    Vector found[KEYS];
+    scores_of<D, KEYS>(columns, g.k, added, s.stride, g.labels, query_labels, key, found);
+    for (int i = 0; i < KEYS; i++) keep(key + i, found[i]);
+  }
+  for (; key < s.n; key++) {
+    Vector found[1];
+    scores_of<D, 1>(columns, g.k, added, s.stride, g.labels, query_labels, key, found);
+    keep(key, found[0]);
+  }
+  for (int c = 0; c < D; c++) columns[c] = load(g.grad_columns + c * s.stride + first);
+  const auto weigh_one = [&](int64_t at, Vector gradient) {
+    weighted += load(p + at * LANES) * gradient;
+    store(dp + at * LANES, gradient);
+  };
+  for (key = 0; key + KEYS <= s.n; key += KEYS) {
+    Vector found[KEYS] = {};
+    products<D, KEYS>(columns, g.v + key * D, found);
+    for (int i = 0; i < KEYS; i++) weigh_one(key + i, found[i]);
+  }
+  for (; key < s.n; key++) {
+    Vector found[1] = {};
+    products<D, 1>(columns, g.v + key * D, found);
+    weigh_one(key, found[0]);
+  }
+}
+
+// The mean gradient of a query is taken from the probabilities here. The usual way, from the result of the forward pass,
+// shifts all gradients of a query where that result is rounded to bfloat16, and so lowers what a network learns.
+template <int D>
+void attend_backward(const Shape& s, const Gradients& g, float* p, float* ds) {
   for (int64_t first = 0; first < s.n; first += LANES) {
-    const Vector lse = load(g.lse + first), delta = load(g.delta + first);
-    const float* added = g.bias ? g.bias + first : nullptr;
-    const float* query_labels = g.labels ? g.labels + first : nullptr;
+    Vector sum, weighted;
+    weigh<D>(s, g, first, p, ds, sum, weighted);
+    const Vector factor = 1.0f / sum, mean = weighted * factor;
     Vector sums[D] = {};
     for (int64_t begin = 0; begin < s.n; begin += CHUNK) {
       const int64_t keys = s.n - begin < CHUNK ? s.n - begin : CHUNK;
-      Vector columns[D];
-      for (int c = 0; c < D; c++) columns[c] = load(g.q_columns + c * s.stride + first);
-      int64_t key = 0;
-      for (; key + KEYS <= keys; key += KEYS) {
-        Vector found[KEYS];
-        scores_of<D, KEYS>(columns, g.k, added, s.stride, g.labels, query_labels, begin + key, found);
-        for (int i = 0; i < KEYS; i++) store(p + (key + i) * LANES, exp_of(found[i] - lse));
+      float *p_here = p + begin * LANES, *ds_here = ds + begin * LANES;
+      for (int64_t key = 0; key < keys; key++) {
+        const Vector probability = load(p_here + key * LANES) * factor;
+        store(p_here + key * LANES, probability);
+        store(ds_here + key * LANES, probability * (load(ds_here + key * LANES) - mean));
       }
-      for (; key < keys; key++) {
-        Vector found[1];
-        scores_of<D, 1>(columns, g.k, added, s.stride, g.labels, query_labels, begin + key, found);
-        store(p + key * LANES, exp_of(found[0] - lse));
-      }
-      for (int c = 0; c < D; c++) columns[c] = load(g.grad_columns + c * s.stride + first);
-      for (key = 0; key + KEYS <= keys; key += KEYS) {
-        Vector found[KEYS] = {};
-        products<D, KEYS>(columns, g.v + (begin + key) * D, found);
-        for (int i = 0; i < KEYS; i++)
-          store(ds + (key + i) * LANES, load(p + (key + i) * LANES) * (found[i] - delta));
-      }
-      for (; key < keys; key++) {
-        Vector found[1] = {};
-        products<D, 1>(columns, g.v + (begin + key) * D, found);
-        store(ds + key * LANES, load(p + key * LANES) * (found[0] - delta));
-      }
-      for (key = 0; key < keys; key++) {
-        const Vector grad = load(ds + key * LANES);
+      for (int64_t key = 0; key < keys; key++) {
+        const Vector grad = load(ds_here + key * LANES);
 #pragma GCC unroll 64
         for (int c = 0; c < D; c++) sums[c] += grad * g.k[(begin + key) * D + c];
       }
       if (g.bias_grad)
-        for (key = 0; key < keys; key++) {
+        for (int64_t key = 0; key < keys; key++) {
           float* to = g.bias_grad + (begin + key) * s.stride + first;
-          store(to, load(to) + load(ds + key * LANES));
+          store(to, load(to) + load(ds_here + key * LANES));
         }
-      gather_all<D>(keys, p, g.grad + first * D, g.v_grad + begin * D);
-      gather_all<D>(keys, ds, g.q + first * D, g.k_grad + begin * D);
+      gather_all<D>(keys, p_here, g.grad + first * D, g.v_grad + begin * D);
+      gather_all<D>(keys, ds_here, g.q + first * D, g.k_grad + begin * D);
     }
     const int count = s.n - first < LANES ? int(s.n - first) : LANES;
     for (int c = 0; c < D; c++)

@@ -87,13 +87,13 @@ void forward(const Shape& s, int threads, const T* qkv, const float* bias, const
 // Splits of the windows are summed apart, so that the bias gradient is the same whichever thread comes first.
 template <int D, typename T>
 void backward(const Shape& s, int threads, int64_t splits, const T* qkv, const float* bias, const float* labels,
-              const int32_t* kinds, const T* out, const float* lse, const T* grad, T* qkv_grad, float* bias_grad) {
+              const int32_t* kinds, const float* lse, const T* grad, T* qkv_grad, float* bias_grad) {
   const int64_t C = s.channels(), length = 3 * C, rows = s.stride * D;
 #pragma omp parallel num_threads(threads)
   {
     const TinyIsZero tiny_is_zero;
-    Floats q(rows), q_columns(rows), k(rows), v(rows), g(rows), g_columns(rows), o(rows);
-    Floats q_grad(rows), k_grad(rows), v_grad(rows), own_lse(s.stride), delta(s.stride);
+    Floats q(rows), q_columns(rows), k(rows), v(rows), g(rows), g_columns(rows), own_lse(s.stride);
+    Floats q_grad(rows), k_grad(rows), v_grad(rows), p(s.n * LANES), ds(p);
 #pragma omp for schedule(static) collapse(2)
     for (int64_t split = 0; split < splits; split++)
       for (int64_t head = 0; head < s.heads; head++) {
@@ -106,17 +106,16 @@ void backward(const Shape& s, int threads, int64_t splits, const T* qkv, const f
           read_rows(qkv + row * length + C + at, length, s, D, 1, k.data());
           read_rows(qkv + row * length + 2 * C + at, length, s, D, 1, v.data());
           read_rows(grad + row * C + at, C, s, D, 1, g.data());
-          read_rows(out + row * C + at, C, s, D, 1, o.data());
           transpose(q.data(), s, D, 1, q_columns.data());
           transpose(g.data(), s, D, 1, g_columns.data());
-          dot_rows(g.data(), o.data(), s, D, delta.data());
           std::copy_n(lse + (index * s.heads + head) * s.n, s.n, own_lse.begin());
           std::fill(k_grad.begin(), k_grad.end(), 0.0f);
           std::fill(v_grad.begin(), v_grad.end(), 0.0f);
           attend_backward<D>(s, {q.data(), q_columns.data(), k.data(), v.data(), g.data(), g_columns.data(),
-                                 own_lse.data(), delta.data(), bias ? bias + of_head : nullptr,
+                                 own_lse.data(), bias ? bias + of_head : nullptr,
                                  of_kind(labels, kinds, window, s.stride), q_grad.data(), k_grad.data(), v_grad.data(),
-                                 bias_grad ? bias_grad + split * s.heads * s.n * s.stride + of_head : nullptr});
+                                 bias_grad ? bias_grad + split * s.heads * s.n * s.stride + of_head : nullptr},
+                             p.data(), ds.data());
           write_rows(q_grad.data(), s, D, s.scale, qkv_grad + query_row * length + at, length);
           write_rows(k_grad.data(), s, D, 1, qkv_grad + row * length + C + at, length);
           write_rows(v_grad.data(), s, D, 1, qkv_grad + row * length + 2 * C + at, length);
@@ -143,13 +142,12 @@ int widest() { return 128; }
     });                                                                                                             \
   }                                                                                                                 \
   void backward_##NAME(const int64_t* sizes, float scale, int threads, int64_t splits, const void* qkv,             \
-                       const float* bias, const float* labels, const int32_t* kinds, const void* out,               \
-                       const float* lse, const void* grad, void* qkv_grad, float* bias_grad) {                      \
+                       const float* bias, const float* labels, const int32_t* kinds, const float* lse,              \
+                       const void* grad, void* qkv_grad, float* bias_grad) {                                        \
     const Shape s{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], scale};                               \
     with_width(s.d, [&](auto width) {                                                                               \
       backward<decltype(width)::value>(s, threads, splits, static_cast<const T*>(qkv), bias, labels, kinds,         \
-                                       static_cast<const T*>(out), lse, static_cast<const T*>(grad),                \
-                                       static_cast<T*>(qkv_grad), bias_grad);                                       \
+                                       lse, static_cast<const T*>(grad), static_cast<T*>(qkv_grad), bias_grad);     \
     });                                                                                                             \
   }
 

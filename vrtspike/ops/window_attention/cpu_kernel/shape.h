@@ -30,13 +30,6 @@ inline void transpose(const float* rows, const Shape& s, int D, float factor, fl
     for (int64_t c = 0; c < D; c++) columns[c * s.stride + i] = factor * rows[i * D + c];
 }
 
-inline void dot_rows(const float* left, const float* right, const Shape& s, int D, float* sums) {
-  for (int64_t i = 0; i < s.n; i++) {
-    sums[i] = 0;
-    for (int64_t c = 0; c < D; c++) sums[i] += left[i * D + c] * right[i * D + c];
-  }
-}
-
 template <typename T>
 void write_rows(const float* rows, const Shape& s, int D, float factor, T* to, int64_t row_length) {
   for (int64_t i = 0; i < s.n; i++)
