@@ -16,8 +16,8 @@ MISSING = native.missing()
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=f'the kernel {MISSING}')
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
-SMALL = 1e-30
-"""What gradients are that would be zero but for a masked key."""
+ROUNDING = 1e-6
+"""What float32 may leave of a gradient that cancels to zero, as with a single key: its terms are of order one."""
 NO_SHIFT = (0, 0, 0)
 
 
@@ -46,7 +46,7 @@ def assert_agrees(qkv, table, **arguments):
     expected = run('reference', qkv.double(), None if table is None else table.double(), **arguments)
     for left, right in zip(found, expected, strict=True):
         if right is not None:
-            assert (left - right).abs().max() <= TOLERANCE[qkv.dtype] * right.abs().max() + SMALL
+            assert (left - right).abs().max() <= TOLERANCE[qkv.dtype] * right.abs().max() + ROUNDING
     assert found[0].dtype == found[1].dtype == qkv.dtype
 
 
