@@ -52,6 +52,33 @@ def worst_error(case, dtype, device):
     return max(map(float, errors))
 
 
+def error_of_bias_gradient(dtype, device, mean):
+    """Return the relative error where values lie so near ``mean`` that rounding the result hides what tells them apart.
+
+    Keys that differ little have small gradients, which the mean gradient of their query must not shift.
+    """
+    import torch
+
+    from vrtspike.ops.window_attention.flash import flash
+    from vrtspike.ops.window_attention.reference import reference
+
+    generator = torch.Generator().manual_seed(0)
+    qkv = torch.randn(1, 4, 8, 8, 3 * 16, generator=generator)
+    qkv[..., 32:] = mean + qkv[..., 32:] / 8
+    qkv = qkv.to(device, dtype)
+    table = torch.randn(3 * 7 * 7, 2, generator=generator).to(device)
+    weights = torch.linspace(-1, 1, qkv.numel() // 3, device=device)
+
+    def bias_gradient(function, qkv, table):
+        table = table.clone().requires_grad_()
+        out = function(qkv, table, window=(2, 4, 4), shift=(0, 0, 0), heads=2, mutual=False, scale=8**-0.5)
+        (out * weights.view_as(out)).sum().backward()
+        return table.grad
+
+    found, expected = bias_gradient(flash, qkv, table), bias_gradient(reference, qkv.double(), table.double())
+    return float((found - expected).norm() / expected.norm())
+
+
 @pytest.fixture(scope='module')
 def interpreted():
     """The errors of every case in float32 and float16, computed in the interpreter."""
@@ -70,6 +97,11 @@ def test_kernels_agree_with_the_reference_in_the_interpreter(interpreted, case, 
 
 
 @needs_triton
+def test_gradients_of_rounded_results_are_not_shifted(interpreted):
+    assert interpreted['bias gradient'] < 0.02
+
+
+@needs_triton
 @pytest.mark.gpu
 @pytest.mark.parametrize('case', CASES)
 @pytest.mark.parametrize(('dtype', 'tolerance'), [('float32', 1e-4), ('float16', 2e-2), ('bfloat16', 2e-2)])
@@ -77,6 +109,15 @@ def test_kernels_agree_with_the_reference_on_a_gpu(case, dtype, tolerance):
     import torch
 
     assert worst_error(case, getattr(torch, dtype), 'cuda') < tolerance
+
+
+@needs_triton
+@pytest.mark.gpu
+@pytest.mark.parametrize(('dtype', 'mean'), [('float16', 64.0), ('bfloat16', 8.0)])
+def test_gradients_of_rounded_results_are_not_shifted_on_a_gpu(dtype, mean):
+    import torch
+
+    assert error_of_bias_gradient(getattr(torch, dtype), 'cuda', mean) < 0.02
 
 
 def test_without_triton_the_backend_says_what_it_needs(monkeypatch):
@@ -91,9 +132,8 @@ def test_without_triton_the_backend_says_what_it_needs(monkeypatch):
 if __name__ == '__main__':
     import torch
 
-    print(
-        json.dumps(
-            {str(t).removeprefix('torch.'): [worst_error(case, t, 'cpu') for case in CASES]
-             for t in (torch.float32, torch.float16)}
-        )
-    )  # fmt: skip
+    errors = {
+        str(dtype).removeprefix('torch.'): [worst_error(case, dtype, 'cpu') for case in CASES]
+        for dtype in (torch.float32, torch.float16)
+    }
+    print(json.dumps(errors | {'bias gradient': error_of_bias_gradient(torch.float16, 'cpu', mean=64.0)}))

@@ -55,7 +55,7 @@ class _Flash(torch.autograd.Function):
         n = _tokens(window, mutual)
         grid = (_windows(qkv, window), math.ceil(n / BLOCK), heads * _frames(window, mutual))
         kernels.forward_kernel[grid](qkv, table, out, lse, *_sizes(qkv, settings), **_constants(qkv, table, settings))
-        ctx.save_for_backward(qkv, table, out, lse)
+        ctx.save_for_backward(qkv, table, lse)
         ctx.settings = settings
         return out
 
@@ -64,14 +64,13 @@ class _Flash(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:
         from vrtspike.ops.window_attention import triton_kernels as kernels
 
-        qkv, table, out, lse = ctx.saved_tensors
+        qkv, table, lse = ctx.saved_tensors
         window, _, heads, mutual, _ = ctx.settings
-        grad = grad.contiguous()
-        delta = (grad.float() * out.float()).unflatten(-1, (heads, -1)).sum(-1)
-        grad_qkv = torch.empty_like(qkv)
-        inputs = (qkv, table, grad, lse, delta)
+        delta, grad_qkv = torch.empty_like(lse), torch.empty_like(qkv)
+        inputs = (qkv, table, grad.contiguous(), lse, delta)
         sizes, constants = _sizes(qkv, ctx.settings), _constants(qkv, table, ctx.settings)
         grid = (_windows(qkv, window), math.ceil(_tokens(window, mutual) / BLOCK), heads * _frames(window, mutual))
+        kernels.mean_gradient_kernel[grid](*inputs, *sizes, **constants)
         for queries in (True, False):
             kernels.backward_kernel[grid](*inputs, grad_qkv, *sizes, **constants, QUERIES=queries)
         wanted = table is not None and ctx.needs_input_grad[1]

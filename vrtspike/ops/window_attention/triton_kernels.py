@@ -98,6 +98,49 @@ def forward_kernel(qkv, table, out, lse, T, H, W, heads, scale,
 
 
 @triton.jit
+def mean_gradient_kernel(qkv, table, grad, lse, delta, T, H, W, heads, scale,
+                         WT: tl.constexpr, WH: tl.constexpr, WW: tl.constexpr,
+                         ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
+                         N: tl.constexpr, D: tl.constexpr, BD: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+                         FRAMES: tl.constexpr, MUTUAL: tl.constexpr, BIAS: tl.constexpr,
+                         PRECISION: tl.constexpr):  # fmt: skip
+    """Write the mean gradient of a block of queries, from their probabilities.
+
+    The usual way, from the result of the forward pass, shifts all gradients of a query where that result is rounded to
+    16 bits, and so lowers what a network learns.
+    """
+    block, window, head_frame = tl.program_id(1), tl.program_id(0), tl.program_id(2)
+    head, frame = head_frame // FRAMES, head_frame % FRAMES
+    d = tl.arange(0, BD)
+    d_inside = d < D
+    width = heads * D
+    m = block * BM + tl.arange(0, BM)
+    m_inside = m < N
+    q_place, q_t, q_h, q_w, q_region = token_place(
+        m, FRAMES - 1 - frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)  # fmt: skip
+    o_place, _, _, _, _ = token_place(m, frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)
+    q_mask = m_inside[:, None] & d_inside[None, :]
+    q = tl.load(qkv + q_place[:, None] * (3 * width) + head * D + d[None, :], mask=q_mask, other=0.0)
+    g = tl.load(grad + o_place[:, None] * width + head * D + d[None, :], mask=q_mask, other=0.0)
+    row_lse = tl.load(lse + o_place * heads + head, mask=m_inside, other=float('inf'))
+    mean = tl.zeros((BM,), tl.float32)
+    for start in range(0, N, BN):
+        n = start + tl.arange(0, BN)
+        n_inside = n < N
+        k_place, k_t, k_h, k_w, k_region = token_place(
+            n, frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)  # fmt: skip
+        at = qkv + k_place[:, None] * (3 * width) + head * D + d[None, :]
+        inside = n_inside[:, None] & d_inside[None, :]
+        k = tl.load(at + width, mask=inside, other=0.0)
+        v = tl.load(at + 2 * width, mask=inside, other=0.0)
+        scores = scores_of(q, k, q_t, q_h, q_w, q_region, m_inside, k_t, k_h, k_w, k_region, n_inside,
+                           table, head, heads, scale, WT, WH, WW, BIAS, PRECISION)  # fmt: skip
+        p = tl.exp(scores - row_lse[:, None])
+        mean += tl.sum(p * tl.dot(g, tl.trans(v), input_precision=PRECISION), 1)
+    tl.store(delta + o_place * heads + head, mean, mask=m_inside)
+
+
+@triton.jit
 def backward_kernel(qkv, table, grad, lse, delta, grad_qkv, T, H, W, heads, scale,
                     WT: tl.constexpr, WH: tl.constexpr, WW: tl.constexpr,
                     ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
