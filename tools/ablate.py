@@ -8,6 +8,7 @@ Examples:
   python tools/ablate.py configs/vrt_spike_tiny.py --variants benchmarks/ablations/fusion_heads.yaml --seeds 0 1 2
   python tools/ablate.py configs/vrt_spike_tiny.py --plugin-variants spike_modulation --iterations 200
   python tools/ablate.py configs/vrt_spike_tiny.py --variant no_tsa model.tsa=None --variant stages234 model.fusion_stages=[2,3,4]
+  python tools/ablate.py configs/vrt_spike_fast.py --variants benchmarks/ablations/fusion_heads.yaml --stop-without-gain
   python tools/ablate.py configs/vrt_spike_tiny.py --variants heads.yaml --json heads.json --plot heads.png
 """  # noqa: E501
 
@@ -37,6 +38,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--iterations', type=int, help="how long to train (default: the config's train_cfg.max_iters)")
     parser.add_argument('--work-dir', type=Path, help='folder of the runs (default: work_dirs/ablation_<config>)')
     parser.add_argument('--no-cpu-overrides', action='store_true', help='train in full, even without a GPU')
+    parser.add_argument(
+        '--stop-without-gain',
+        action='store_true',
+        help="train nothing more where the reference's first run gains less than 2 dB: no difference would count",
+    )
     parser.add_argument('--report-only', action='store_true', help='train nothing; report what the folder holds')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the record')
     parser.add_argument('--markdown', type=Path, metavar='FILE', help='write the table as Markdown')
@@ -74,7 +80,12 @@ def main() -> None:
     folder = args.work_dir or Path('work_dirs', f'ablation_{Path(args.config).stem}')
     # Seed by seed, so that an interrupted ablation has compared all variants with some seeds.
     runs = [Run(variant, seed, folder) for seed in dict.fromkeys(args.seeds) for variant in variants]
-    failures = {} if args.report_only else train(runs, args, common)
+    if args.report_only:
+        failures = {}
+    elif args.stop_without_gain:
+        failures = train_unless_without_gain(runs, args, common)
+    else:
+        failures = train(runs, args, common)
     record = record_of(variants, runs, failures, args.config, common)
     show(record)
     write(args.json, json.dumps(record, indent=2, allow_nan=False) + '\n')
@@ -100,6 +111,18 @@ def common_overrides(args: argparse.Namespace) -> dict[str, Any]:
     """Return what all variants share."""
     length = {'train_cfg.max_iters': args.iterations} if args.iterations else {}
     return {**args.cfg_options, **length}
+
+
+def train_unless_without_gain(runs: list[Any], args: argparse.Namespace, common: dict[str, Any]) -> dict[str, str]:
+    """Train the reference with the first seed, and the rest if its gain lets differences count; return what failed."""
+    from vrtspike.ablation.record import read_run
+    from vrtspike.ablation.statistics import LEAST_GAIN_DB
+
+    failures = train(runs[:1], args, common)
+    if failures or read_run(runs[0])['gain_db'] >= LEAST_GAIN_DB:
+        return failures or train(runs, args, common)
+    print(f'The reference gained {read_run(runs[0])["gain_db"]:+.2f} dB: nothing else is trained. Train longer.')
+    return failures
 
 
 def train(runs: list[Any], args: argparse.Namespace, common: dict[str, Any]) -> dict[str, str]:

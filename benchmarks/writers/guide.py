@@ -15,7 +15,17 @@ import yaml
 from vrtspike.ablation.statistics import NOT_INFORMATIVE
 from vrtspike.errors import VrtSpikeError
 from writers import guide_records
-from writers.guide_verdicts import NOTHING, UNDECIDED, UNMEASURED, VERDICTS, Finding, Measurements, judge, padding
+from writers.guide_verdicts import (
+    NOTHING,
+    UNDECIDED,
+    UNMEASURED,
+    VERDICTS,
+    Finding,
+    Measurements,
+    judge,
+    padding,
+    stopped,
+)
 from writers.places import Place
 from writers.wording import device_name, table
 
@@ -163,7 +173,7 @@ def plan_row(guide: Node, name: str, measured: Measurements, words: Node, langua
 
 def quality_cell(difference: Node | None, words: Node) -> str:
     """Return a difference in dB with its interval, or why there is none."""
-    if not difference or not difference['seeds']:
+    if not difference or not (difference['seeds'] or stopped(difference)):
         return words['verdicts']['not measured']
     if difference['verdict'] == NOT_INFORMATIVE:
         return words['not informative']
@@ -220,10 +230,12 @@ def expected(claim: Node, words: Node) -> str:
 
 
 def finding_text(finding: Finding, words: Node) -> str:
-    """Return the measured values: shares with the rounds' range, dB with their interval, lost steps."""
+    """Return the measured values: shares with the rounds' range, dB with their interval, a gain, lost steps."""
     texts = [rounds_text(finding.values)]
     if finding.decibels:
         texts.append(quality_text(*finding.decibels))
+    if finding.reference_gain_db is not None:
+        texts.append(words['gained'].format(finding.reference_gain_db))
     if finding.steps:
         texts.append(words['lost'].format(*finding.steps))
     return ', '.join(filter(None, texts))

@@ -27,30 +27,31 @@ class Kind(NamedTuple):
     """How records of one command are read.
 
     ``config`` and ``measured`` take a record: measured are fields of :class:`writers.guide_verdicts.Measurements`.
-    ``command`` takes its path as well; None where a record does not hold its command.
+    ``command`` takes its path as well.
     """
 
     config: Callable[[Node], str]
     measured: Callable[[Node], Node]
-    command: Callable[[Node, str], str] | None = None
+    command: Callable[[Node, str], str]
 
 
 def by_device(root: Path, networks: dict[str, dict[str, str]]) -> dict[str, dict[str, Measurements]]:
     """Return what was measured, by device and network; without any record one device, named '', has none.
 
     A CPU is one device whatever the number of threads: all that is read are ratios within a record, and each record's
-    threads stand beside its command. Differences in quality are those of a network, wherever it was trained.
+    threads stand beside its command. Differences in quality are those of a network, wherever it was trained: of
+    those, one record counts.
     """
     devices: dict[str, dict[str, Node]] = {}
     differences: dict[str, Node] = defaultdict(dict)
     seen = set()
     for path, record in records(root).items():
         kind, network, device = kind_of(record), network_of(path, record, networks), record['device']['name']
-        key = (kind, network, '' if kind == 'quality' else device)
-        if key in seen:
-            raise VrtSpikeError(f'{path}: the second record of its kind of {network} on the same device; keep one')
-        seen.add(key)
         measured = KINDS[kind].measured(record)
+        key = (kind, network, 'any device' if 'differences' in measured else device)
+        if key in seen:
+            raise VrtSpikeError(f'{path}: the second record of its kind of {network} on {key[-1]}; keep one')
+        seen.add(key)
         differences[network] |= measured.pop('differences', {})
         if not measured:
             continue
@@ -95,9 +96,9 @@ def network_of(path: Path, record: Node, networks: dict[str, dict[str, str]]) ->
 def commands(root: Path) -> list[str]:
     """Return the commands that made the records, and on what."""
     return [
-        f'python {command(record, path.relative_to(root).as_posix())}  # {device_name(record["device"])}'
+        f'python {KINDS[kind_of(record)].command(record, path.relative_to(root).as_posix())}'
+        f'  # {device_name(record["device"])}'
         for path, record in records(root).items()
-        if (command := KINDS[kind_of(record)].command)
     ]
 
 
@@ -117,9 +118,21 @@ def peaks(record: Node) -> Node:
 
 
 def variants(record: Node) -> Node:
-    """Return the difference in dB of each variant that was trained."""
-    trained = {each['name']: each['difference_db'] for each in record['variants'] if each['difference_db']}
-    return {'differences': trained}
+    """Return the difference in dB of each variant, with the reference's gain that it counts by."""
+    reference, *others = record['variants']
+    gain = min((run['gain_db'] for run in reference['runs']), default=None)
+    return {'differences': {each['name']: each['difference_db'] | {'reference_gain_db': gain} for each in others}}
+
+
+def variants_command(record: Node, path: str) -> str:
+    common = dict(record['common'])
+    length = common.pop('train_cfg.max_iters', None)
+    stopped = any(not each['runs'] and not each['failure'] for each in record['variants'])
+    return (
+        f'tools/ablate.py {record["config"]} --variants benchmarks/guide/{Path(path).stem}.yaml '
+        f'--seeds {spaced(record["seeds"])}{f" --iterations {length}" if length else ""}'
+        f'{" --stop-without-gain" if stopped else ""} --json {path}{cfg_options(common)}'
+    )
 
 
 def recipe(record: Node) -> Node:
@@ -156,11 +169,9 @@ def lost_steps(record: Node) -> Node:
 
 def overflow_command(record: Node, path: str) -> str:
     scales = ' '.join(f'{scale:g}' for scale in lost_steps(record)['lost_steps'])
-    overrides = ' '.join(f'{key}={value}' for key, value in record['overrides'].items())
-    options = f' --cfg-options {overrides}' if overrides else ''
     return (
         f'benchmarks/amp_overflow.py {record["config"]} --iterations {record["iterations"]} --scales {scales} '
-        f'--out {path}{options}'
+        f'--out {path}{cfg_options(record["overrides"])}'
     )
 
 
@@ -183,6 +194,11 @@ def search_command(record: Node, path: str) -> str:
     return f'{shlex.join(record["command"][1:])} && cp {folder}/report.json {path}'
 
 
+def cfg_options(overrides: Node) -> str:
+    settings = ' '.join(f'{key}={value}' for key, value in overrides.items())
+    return f' --cfg-options {settings}' if settings else ''
+
+
 def spaced(values: list[int]) -> str:
     return ' '.join(map(str, values))
 
@@ -191,7 +207,7 @@ RECIPE = Kind(lambda record: record['settings']['config'], recipe, recipe_comman
 KINDS = {
     'configs': Kind(lambda record: record['rows'][0]['config'], lambda record: {'speed': record}, speed_command),
     'memory': Kind(lambda record: record['rows'][0]['config'], peaks, memory_command),
-    'quality': Kind(lambda record: record['config'], variants),
+    'quality': Kind(lambda record: record['config'], variants, variants_command),
     'search': Kind(lambda record: record['config_path'], trials, search_command),
     'overflow': Kind(lambda record: record['config'], lost_steps, overflow_command),
     **dict.fromkeys(RUNS, RECIPE),

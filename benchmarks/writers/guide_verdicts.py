@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from vrtspike.ablation.statistics import NOT_INFORMATIVE
+from vrtspike.ablation.statistics import LEAST_GAIN_DB, NOT_INFORMATIVE
 
 HOLDS, IN_PART, FAILS, UNDECIDED, UNMEASURED = 'holds', 'holds in part', 'does not hold', 'undecided', 'not measured'
 VERDICTS = (HOLDS, IN_PART, FAILS, UNDECIDED)
@@ -34,12 +34,14 @@ class Finding:
         values: Shares, one per round.
         decibels: Low end, mean and high end of a difference in quality.
         steps: How many were lost at the highest initial loss scale, at the lowest, and of how many.
+        reference_gain_db: What the reference gained over the blurred input, where that was too little to train more.
     """
 
     verdict: str
     values: tuple[float, ...] = ()
     decibels: tuple[float, ...] = ()
     steps: tuple[int, ...] = ()
+    reference_gain_db: float | None = None
 
 
 NOTHING = Finding(UNMEASURED)
@@ -53,7 +55,8 @@ class Measurements:
         plans: Config by the name of a plan or a single change.
         speed: A record of tools/benchmark.py, or None.
         savings_of: Shares of the time that other single changes save, one per round or seed, by name.
-        differences: In dB by the name of a plan or change, as ``vrtspike.ablation.statistics.compare`` gives.
+        differences: In dB by the name of a plan or change, as ``vrtspike.ablation.statistics.compare`` gives, with
+            ``reference_gain_db``, the least of the reference's seeds.
         peaks: Peak memory in MiB of other batches, by name; the baseline's is among them.
         lost_steps: By initial loss scale.
         iterations: Of how many steps these were lost.
@@ -211,14 +214,24 @@ def room(claim: dict[str, Any], measured: Measurements) -> Finding:
 def loss(claim: dict[str, Any], measured: Measurements) -> Finding:
     """Holds where the whole interval loses no more than was allowed, in part where the mean does not.
 
-    Undecided where the difference is not informative.
+    Undecided where the difference is not informative, be it that the reference gained too little to train the plan.
     """
     found = measured.differences.get(claim['plan'])
+    if stopped(found):
+        return Finding(UNDECIDED, reference_gain_db=found['reference_gain_db'])
     if not found or None in ends(found):
         return NOTHING
     allowed = -claim['expected'][1]
     verdict = HOLDS if found['low'] >= allowed else IN_PART if found['mean'] >= allowed else FAILS
     return Finding(UNDECIDED if found['verdict'] == NOT_INFORMATIVE else verdict, decibels=ends(found))
+
+
+def stopped(difference: dict[str, Any] | None) -> bool:
+    """Whether the plan was not trained because the reference gained too little for a difference to count."""
+    if not difference or difference['seeds']:
+        return False
+    gain = difference.get('reference_gain_db')
+    return gain is not None and gain < LEAST_GAIN_DB
 
 
 def ends(difference: dict[str, Any]) -> tuple[float, float, float]:

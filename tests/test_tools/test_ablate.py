@@ -91,6 +91,17 @@ def test_other_settings_do_not_mix_with_what_the_folder_holds(ablated, folder):
     assert 'another config than this ablation trains' in process.stdout
 
 
+def test_without_gain_nothing_else_is_trained(ablated, folder):
+    options = ['--variants', 'variants.yaml', '--seeds', 0, 1, '--iterations', 2]
+    process = run('base.py', *options, '--stop-without-gain', '--json', 'stopped.json', cwd=folder)
+    assert process.returncode == 0, process.stderr
+    assert 'nothing else is trained' in process.stdout
+    reference, _, typo = json.loads((folder / 'stopped.json').read_text())['variants']
+    assert [each['seed'] for each in reference['runs']] == [0]
+    assert typo['failure'] is None
+    assert 'the reference gained' in typo['difference_db']['why']
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [

@@ -46,11 +46,11 @@ def compare(psnr: dict[int, float], reference: dict[int, float], reference_gain:
 
 
 def _why_not(seeds: Sequence[int], reference_gain: dict[int, float]) -> str:
+    gains = [reference_gain[seed] for seed in seeds or reference_gain]
+    if gains and min(gains) < LEAST_GAIN_DB:
+        return f'the reference gained {min(gains):.2f} dB over the blurred input; {LEAST_GAIN_DB:.0f} dB are needed'
     if len(seeds) < LEAST_SEEDS:
         return f'{len(seeds)} seeds in common with the reference; {LEAST_SEEDS} are needed'
-    least = min(reference_gain[seed] for seed in seeds)
-    if least < LEAST_GAIN_DB:
-        return f'the reference gained {least:.2f} dB over the blurred input; {LEAST_GAIN_DB:.0f} dB are needed'
     return ''
 
 

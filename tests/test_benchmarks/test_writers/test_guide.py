@@ -10,6 +10,7 @@ import pytest
 import yaml
 from writers import guide_verdicts as verdicts
 
+from vrtspike.ablation.statistics import compare
 from vrtspike.ablation.variants import read_variants
 from vrtspike.config import load_config
 from vrtspike.errors import VrtSpikeError
@@ -193,9 +194,13 @@ def test_a_lower_loss_scale_has_to_lose_fewer_steps(lost, verdict):
 
 def quality(mean, low, high, verdict='worse'):
     difference = decibels(mean, low, high, verdict)
-    variants = [{'name': 'reference', 'difference_db': None}, {'name': 'amp', 'difference_db': difference}]
+    runs = [{'gain_db': 2.5}] * 3
+    variants = [
+        {'name': 'reference', 'difference_db': None, 'runs': runs, 'failure': None},
+        {'name': 'amp', 'difference_db': difference, 'runs': runs, 'failure': None},
+    ]
     device = {'type': 'cpu', 'name': 'A Processor', 'threads': 2}
-    return {'config': EIGHT['baseline'], 'device': device, 'variants': variants}
+    return {'config': EIGHT['baseline'], 'device': device, 'common': {}, 'seeds': [0, 1, 2], 'variants': variants}
 
 
 @pytest.mark.parametrize(
@@ -266,6 +271,37 @@ def test_a_quality_that_cannot_count_reads_so(checkout, update):
     assert '| < 0.1 dB | not informative |' in (checkout / 'docs/guide.md').read_text(encoding='utf-8')
 
 
+def test_a_reference_without_gain_decides_nothing(checkout, update):
+    folder = checkout / 'benchmarks/records/guide'
+    (folder / 'cpu_eight.json').write_text(json.dumps(record(row(EIGHT['baseline'], [1.0]), row(EIGHT['amp'], [1.0]))))
+    untrained = compare({}, {0: 25.0}, {0: 0.04})
+    names = ('amp', 'window_6')
+    made = quality(0, 0, 0) | {
+        'common': {'train_cfg.max_iters': 9, 'a.b': 1},
+        'variants': [
+            {'name': 'reference', 'difference_db': None, 'runs': [{'gain_db': 0.04}], 'failure': None},
+            *({'name': name, 'difference_db': untrained, 'runs': [], 'failure': None} for name in names),
+        ],
+    }
+    (folder / 'quality_eight.json').write_text(json.dumps(made))
+    update('guide', checkout)
+    text = (checkout / 'docs/guide.md').read_text(encoding='utf-8')
+    assert '| < 0.1 dB | not informative |' in text
+    assert '| eight entries | < 0.5 dB | the baseline gained +0.04 dB | undecided |  |' in text
+    assert 'Quality, on any device: 1 measured (undecided: 1).' in text
+    assert (
+        '$ python tools/ablate.py configs/vrt_spike_baseline.py --variants benchmarks/guide/quality_eight.yaml '
+        '--seeds 0 1 2 --iterations 9 --stop-without-gain --json benchmarks/records/guide/quality_eight.json '
+        '--cfg-options a.b=1  # A Processor, 2 threads' in text
+    )
+
+
+def test_what_failed_is_not_measured():
+    failed = compare({}, {0: 28.0}, {0: 2.5}) | {'reference_gain_db': 2.5}
+    measured = verdicts.Measurements(EIGHT, differences={'amp': failed})
+    assert verdicts.judge({'rule': 'loss', 'plan': 'amp', 'expected': [0, 0.1]}, measured) == verdicts.NOTHING
+
+
 def test_records_that_nothing_can_be_made_of_are_named(checkout, update):
     path = checkout / 'benchmarks/records/guide/other.json'
     path.write_text(json.dumps(record(row('configs/other.py', [1.0]))))
@@ -329,6 +365,18 @@ def paired(name, plain, changed, gain=3.0):
     return {
         'recipe': name, 'settings': settings, 'runs': {plain_name: runs(plain), changed_name: runs(changed)}, **HERE
     }  # fmt: skip
+
+
+def test_a_training_has_one_record_whatever_the_device(checkout, update):
+    made = paired('distillation', [(28.0, 1.0)] * 3, [(28.1, 1.0)] * 3)
+    (checkout / 'benchmarks/records/guide/on_a_card.json').write_text(json.dumps(made | other_device('A Card')))
+    (checkout / 'benchmarks/records/training/distillation.json').write_text(json.dumps(made))
+    with pytest.raises(VrtSpikeError, match=r'distillation\.json: the second record of its kind of tiny on any device'):
+        update('guide', checkout)
+
+
+def other_device(name):
+    return {'device': HERE['device'] | {'name': name}}
 
 
 def search(**trials):
