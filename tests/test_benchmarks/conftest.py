@@ -1,11 +1,11 @@
-"""What the tests of the benchmarks share: their modules can be imported, and pages of a small checkout written."""
+"""What the tests of the benchmarks share: imports of their modules and of made-up records; pages of a checkout."""
 
 import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / 'benchmarks'))
+sys.path += [str(Path(__file__).resolve().parents[2] / 'benchmarks'), str(Path(__file__).parent)]
 
 
 @pytest.fixture
