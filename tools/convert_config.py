@@ -62,10 +62,11 @@ def child_of_baseline(overrides: dict, old: Path, new: Path) -> str:
 
 
 def check(path: Path) -> None:
-    """Raise :class:`ConfigError` unless the written config is one."""
+    """Raise :class:`ConfigError` unless the written config is one that can be trained."""
     from vrtspike.config import load_config
+    from vrtspike.engine.training import check_schedules
 
-    load_config(path)
+    check_schedules(load_config(path))
 
 
 def report(conversion, new: Path) -> None:

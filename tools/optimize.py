@@ -38,7 +38,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--objective', choices=['train', 'infer'], default='train', help='what is to be fast')
     parser.add_argument('--iterations', type=int, metavar='N', help="of a training for quality (default: the config's)")
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], metavar='N', help='(default: 0 1 2)')
-    parser.add_argument('--work-dir', type=Path, metavar='D', help='(default: work_dirs/optimize_<config>)')
+    parser.add_argument(
+        '--work-dir',
+        type=Path,
+        metavar='D',
+        help='(default: work_dirs/optimize_<config>, or work_dirs/optimize_<config>_infer)',
+    )
     parser.add_argument('--no-cpu-overrides', action='store_true', help='measure in full size, even without a GPU')
     return parser.parse_args()
 
@@ -63,7 +68,7 @@ def main() -> None:
         objective=args.objective,
         iterations=args.iterations,
         seeds=list(dict.fromkeys(args.seeds)),
-        folder=args.work_dir or Path('work_dirs', f'optimize_{Path(args.config).stem}'),
+        folder=args.work_dir or default_folder(args.config, args.objective),
         full_length=args.no_cpu_overrides,
         command=['python', 'tools/optimize.py', *sys.argv[1:]],
     )
@@ -72,6 +77,11 @@ def main() -> None:
         found = optimize(wishes, Path(__file__).with_name('train.py'), shown(progress, task))
     print(markdown(found, 'en'))
     print(f'Written to {wishes.folder}')
+
+
+def default_folder(config: str, objective: str) -> Path:
+    """Return where a search goes: those of different objectives do not write over each other."""
+    return Path('work_dirs', f'optimize_{Path(config).stem}{"_infer" if objective == "infer" else ""}')
 
 
 def shown(progress: Any, task: Any) -> Any:

@@ -42,6 +42,42 @@ def test_steps_become_iterations():
     }
 
 
+def test_numbers_that_another_key_needs_are_mended_too():
+    overrides = converted('TRAIN: {TOTAL_STEPS: 100, GRADIENT_ACCUMULATION_STEPS: "2"}').overrides
+    assert overrides == {'train_cfg.max_iters': 200, 'optim_wrapper.accumulative_counts': 2}
+    assert converted('MODEL: {WINDOW_SIZE: 6}\nDATA: {CLIP_LEN: "7"}').overrides['model.backbone.window_size'] == [
+        7,
+        6,
+        6,
+    ]
+    assert converted('DATA: {K: 16, NUM_VOXEL_BINS: "16"}').overrides['model.spike_encoder.bins'] == 16
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        (
+            'TRAIN: {TOTAL_STEPS: 100, GRADIENT_ACCUMULATION_STEPS: null}',
+            'GRADIENT_ACCUMULATION_STEPS: expected an integer',
+        ),
+        ('DATA: {K: 32, NUM_VOXEL_BINS: [32]}', 'NUM_VOXEL_BINS: expected an integer'),
+        ('DATA: {CLIP_LEN: x}\nMODEL: {WINDOW_SIZE: 6}', 'CLIP_LEN: expected a number'),
+    ],
+)
+def test_a_value_that_another_key_needs_is_an_error_by_its_name(text, message):
+    with pytest.raises(ConfigError, match=message):
+        converted(text)
+
+
+@pytest.mark.parametrize(
+    'text', ['MODEL: {USE_SPIKE: false, FUSE: {HEADS: 2}}', 'MODEL: {FUSE: {HEADS: 2}, USE_SPIKE: false}']
+)
+def test_without_spikes_there_is_nothing_to_set_in_the_fusion(text):
+    conversion = converted(text)
+    assert conversion.overrides == {'model.fusion': None}
+    assert conversion.left_out == ['MODEL.FUSE: without spikes nothing is fused']
+
+
 def test_dead_keys_are_listed_and_mixed_precision_is_what_really_ran():
     conversion = converted('TRAIN: {AMP_ENABLED: false}\nMODEL: {FUSE: {TYPE: x}}\nDATA: {NORM: {MEAN: [0]}}')
     assert conversion.without_effect == ['TRAIN.AMP_ENABLED', 'MODEL.FUSE.TYPE', 'DATA.NORM.MEAN']

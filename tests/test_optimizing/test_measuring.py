@@ -70,6 +70,20 @@ def test_what_cannot_run_is_a_failure_and_not_an_end(make, tmp_path):
     assert json.loads((tmp_path / 'bad.json').read_text())['failure'] == trial['failure']
 
 
+@pytest.mark.parametrize(
+    ('error', 'said'),
+    [(ConfigError('no such part'), 'no such part'), (ValueError('odd'), 'ValueError: odd')],
+)
+def test_what_failed_is_tried_again(make, monkeypatch, error, said):
+    def fail(self, *what):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Measurer, '_times', fail)
+        assert make()('no_tsa', {'model.tsa': None})['failure'] == said
+    assert 'saving' in make()('no_tsa', {'model.tsa': None})
+
+
 def test_restoring_is_timed_in_the_precision_of_its_tiling(make, monkeypatch):
     used = []
     monkeypatch.setattr('torch.autocast', lambda *what, **more: used.append(what) or nullcontext())
@@ -86,6 +100,20 @@ def test_memory_of_restoring_is_that_of_a_process():
 def test_the_shape_is_that_of_training(make):
     config = loader_of(TINY, {**SMALL, 'train_dataloader.dataset.pipeline.0.size': [24, 32]}, [], cpu=False)({})
     assert shape_of(config) == (4, 5, 24, 32)
+
+
+@pytest.mark.parametrize(
+    ('overrides', 'message'),
+    [
+        ({'train_dataloader.dataset.pipeline': [dict(type='PackClip')]}, 'needs a crop'),
+        ({'train_dataloader': None}, 'does not train'),
+    ],
+)
+def test_a_config_whose_clips_have_no_size_is_an_error(overrides, message):
+    config = loader_of(TINY, SMALL, [], cpu=False)({})
+    config.merge_from_dict(overrides)
+    with pytest.raises(ConfigError, match=message):
+        shape_of(config)
 
 
 def test_a_config_that_does_not_load_is_an_error():

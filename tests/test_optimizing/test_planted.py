@@ -193,6 +193,25 @@ def test_the_choice_respects_memory(tmp_path, single, difference):
     assert [trial['name'] for trial in chosen['kept']] == ['chunks']
 
 
+def test_what_fits_is_taken_where_the_default_does_not(tmp_path, single, measurer, difference):
+    slower, idle = single('slower', 'idle')  # 550 and 500 MiB
+    quality = KnownQuality(difference, {})
+    chosen = choose([slower, idle], measurer(), quality, wishes(tmp_path, memory_gib=0.53), default_mib=600.0)
+    assert [trial['name'] for trial in chosen['kept']] == ['idle']
+    assert [(step['added'], step['kept']) for step in chosen['steps']] == [('idle', True)]
+    chosen = choose([slower], measurer(), quality, wishes(tmp_path, memory_gib=0.53), default_mib=600.0)
+    assert chosen['kept'] == []
+    chosen = choose([slower, idle], measurer(), quality, wishes(tmp_path, memory_gib=1.0), default_mib=600.0)
+    assert chosen['kept'] == []
+
+
+def test_bits_that_were_too_few_are_not_taken_with_others(tmp_path, single, measurer, difference):
+    (amp,) = single('amp')
+    fewer = {**amp, 'name': 'amp_and_flow', 'saving': 0.25, 'overrides': {**amp['overrides'], 'a.b': 'autocast'}}
+    quality = KnownQuality(difference, {'amp': -0.5})
+    assert choose([amp, fewer], measurer(), quality, wishes(tmp_path))['kept'] == []
+
+
 def test_why_quality_is_not_known(tmp_path, single, measurer, difference):
     quality = KnownQuality(difference, {})
     assert choose(single('chunks'), measurer(), quality, wishes(tmp_path))['no_quality'] == 'none_tried'

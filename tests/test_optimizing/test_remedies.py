@@ -103,6 +103,8 @@ def test_restoring_has_a_precision_of_its_own(name):
     assert 'restoring_amp' not in remedies(name, already, objective='infer')
     plain = published_path(load_config(CONFIGS / 'vrt_spike_tiny.py', overrides=already))
     assert plain['model.tiling.precision'] == 'float32'
+    compiled = load_config(CONFIGS / 'vrt_spike_tiny.py', overrides={'model.backbone.compile_mode': 'default'})
+    assert published_path(compiled)['model.backbone.compile_mode'] is None
 
 
 def test_a_student_does_not_freeze_what_it_lacks():

@@ -55,6 +55,27 @@ def test_nothing_is_written_over(folder):
     assert convert(folder, '--force').returncode == 0
 
 
+@pytest.mark.parametrize(
+    ('old', 'message'),
+    [
+        ('TRAIN: {TOTAL_STEPS: 100}', 'begins at iteration 1536, but train_cfg.max_iters is 600'),
+        ('TRAIN: {TOTAL_STEPS: x}', 'expected a number'),
+    ],
+)
+def test_what_could_not_be_trained_is_not_written(folder, old, message):
+    (folder / 'old.yaml').write_text(old)
+    result = convert(folder)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert not (folder / 'old.py').exists()
+
+
+def test_a_network_without_spikes(folder):
+    (folder / 'old.yaml').write_text('MODEL: {USE_SPIKE: false, FUSE: {HEADS: 2}}')
+    assert convert(folder).returncode == 0
+    assert load_config(folder / 'old.py').model.fusion is None
+
+
 def test_unknown_keys_write_nothing(folder):
     (folder / 'old.yaml').write_text('DATA: {CROPSIZE: 3}')
     result = convert(folder)

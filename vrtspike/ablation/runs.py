@@ -6,6 +6,7 @@ A run is finished when it has written its ``report.json``; one that was interrup
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -83,6 +84,11 @@ def resolve(
     present = {hook.type for hook in hooks}
     resolved.custom_hooks = [*hooks, *(dict(type=name) for name in INSTRUMENT if name not in present)]
     return resolved
+
+
+def digest(config: Config) -> str:
+    """Return a short name of what a config holds: folders called so do not mix the runs of two configs."""
+    return hashlib.sha256(config.pretty_text.encode()).hexdigest()[:8]
 
 
 def write_config(resolved: Config, path: Path) -> None:

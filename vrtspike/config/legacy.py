@@ -68,12 +68,22 @@ def convert_legacy(legacy: Mapping[str, Any]) -> Conversion:
                 RULES[key](key, value, conversion, flat)
             except ConfigError as error:
                 problems.append(f'{key}: {error}')
+    leave_out_unused_fusion(conversion)
     for key, default in DEFAULTS.items():
         if conversion.overrides.get(key) == default:
             del conversion.overrides[key]
     if problems:
         raise ConfigError('\n  '.join([f'{len(problems)} problems' if len(problems) > 1 else 'one problem', *problems]))
     return conversion
+
+
+def leave_out_unused_fusion(conversion: Conversion) -> None:
+    """Drop the settings of a fusion that is switched off: there is nothing that they could be set in."""
+    unused = [key for key in conversion.overrides if key.startswith('model.fusion.')]
+    if unused and 'model.fusion' in conversion.overrides:
+        for key in unused:
+            del conversion.overrides[key]
+        conversion.left_out.append('MODEL.FUSE: without spikes nothing is fused')
 
 
 def _flatten(node: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, Any]]:
@@ -115,6 +125,14 @@ EXPECTED = {
 }
 
 
+def integer_at(flat: Flat, key: str, default: int) -> int:
+    """Return the integer of another key than the rule's own, ``default`` where it is not there."""
+    try:
+        return _as('int', key, flat.get(key, default), Conversion())
+    except ConfigError as error:
+        raise ConfigError(f'{key}: {error}') from error
+
+
 def sets(kind: str, *keys: str) -> Rule:
     """Return a rule that sets ``keys`` of ours to the value."""
 
@@ -129,7 +147,7 @@ def sets_iterations(*keys: str) -> Rule:
 
     def rule(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
         steps = _as('int', key, value, conversion)
-        per_step = flat.get('TRAIN.GRADIENT_ACCUMULATION_STEPS', BASELINE_ACCUMULATION)
+        per_step = integer_at(flat, 'TRAIN.GRADIENT_ACCUMULATION_STEPS', BASELINE_ACCUMULATION)
         conversion.overrides |= dict.fromkeys(keys, steps * per_step)
         if per_step != 1:
             conversion.notes.append(f'{key}: {steps} optimizer steps are {steps * per_step} iterations of ours')
@@ -189,7 +207,7 @@ def clip_length(key: str, value: Any, conversion: Conversion, flat: Flat) -> Non
 
 def bins(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
     count = _as('int', key, value, conversion)
-    both = {flat.get(name, count) for name in ('DATA.K', 'DATA.NUM_VOXEL_BINS')}
+    both = {integer_at(flat, name, count) for name in ('DATA.K', 'DATA.NUM_VOXEL_BINS')}
     if len(both) > 1:
         raise ConfigError(f'DATA.K and DATA.NUM_VOXEL_BINS must be equal, found {sorted(both)}')
     conversion.overrides |= {
@@ -232,7 +250,7 @@ def depths(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
 
 
 def window(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
-    frames = flat.get('DATA.CLIP_LEN', BASELINE_FRAMES)
+    frames = integer_at(flat, 'DATA.CLIP_LEN', BASELINE_FRAMES)
     size = value if isinstance(value, list) else [frames, value, value]
     size = _as('ints', key, size, conversion)
     if len(size) != 3:

@@ -27,6 +27,7 @@ def commands(found: dict[str, Any]) -> str:
             chosen = ['--variant', variant['name'], *options(variant['overrides'])]
             seeds = ['--seeds', *map(str, found['seeds'])]
             length = ['--iterations', str(found['iterations'])] if found['iterations'] else []
+            length += ['--no-cpu-overrides'] if found.get('full_length') else []
             lines.append(shlex.join(
                 ['python', 'tools/ablate.py', found['config_path'], *chosen, *seeds, *length, *common]
             ))  # fmt: skip

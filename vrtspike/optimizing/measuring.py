@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import statistics
+import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -23,7 +24,7 @@ from vrtspike.optimizing.feeding import fed_training, interleaved_fed_ms
 from vrtspike.optimizing.output_config import write_child
 from vrtspike.optimizing.remedies import Overrides, reads_data, value_at
 from vrtspike.optimizing.search import Trial
-from vrtspike.profiling.comparing import Shape, build, memory_in_new_process, training_step
+from vrtspike.profiling.comparing import Shape, build, make_room, memory_in_new_process, training_step
 from vrtspike.profiling.flops import count_restorer
 from vrtspike.profiling.memory import peak_memory_mib
 from vrtspike.profiling.paired import interleaved_ms, load_average, spread
@@ -32,7 +33,7 @@ ROUNDS = 5
 
 
 class Measurer:
-    """Measures overrides of one config; every trial is kept as a file, and one that is there is not measured again.
+    """Measures overrides of one config; every trial is kept as a file and not measured again unless it failed.
 
     Args:
         path: The config.
@@ -58,7 +59,7 @@ class Measurer:
         self.objective, self.folder, self.rounds = objective, folder, rounds
         self.default = load({})
         environment = describe_environment(device)
-        measured = [self.default._cfg_dict.to_dict(), environment['device'], environment['versions']['torch']]
+        measured = [self.default._cfg_dict.to_dict(), environment['device'], environment['versions']]
         self.base = hashlib.sha256(json.dumps(measured, sort_keys=True, default=str).encode()).hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -75,7 +76,7 @@ class Measurer:
                'base': self.base}  # fmt: skip
         file = self.folder / f'{name}.json'
         kept = json.loads(file.read_text(encoding='utf-8')) if file.is_file() else {}
-        if all(kept.get(item) == value for item, value in key.items()):
+        if 'failure' not in kept and all(kept.get(item) == value for item, value in key.items()):
             return kept
         trial = {'name': name, **key, **measured(), **describe_environment(self.device)}
         with written_aside(file) as aside:
@@ -83,6 +84,7 @@ class Measurer:
         return trial
 
     def _measured(self, name: str, overrides: Overrides) -> dict[str, Any]:
+        forget_compiled()
         try:
             config = self.load(overrides)
             write_child(self.folder / f'{name}.py', self.path, overrides, {}, f'Trial {name}.')
@@ -90,8 +92,10 @@ class Measurer:
             times = self._times({'default': self.default, 'changed': config}, reads_data(overrides))
             gmacs = [count_restorer(build(each), self.shape[1:]).total.macs / 1e9 for each in (self.default, config)]
             memory = self.memory(config)
-        except (VrtSpikeError, RuntimeError) as error:  # what a backend or torch refuses; the report names it
-            return {'failure': (str(error).strip() or type(error).__name__).splitlines()[0]}
+        except VrtSpikeError as error:
+            return {'failure': str(error).splitlines()[0]}
+        except Exception as error:  # of a backend, of torch or of a part of the user's own; the report names it
+            return {'failure': f'{type(error).__name__}: {error}'.splitlines()[0]}
         savings = [1 - b / a for a, b in zip(times['default'], times['changed'], strict=True)]
         return {
             'saving': statistics.median(savings), 'interval': [min(savings), max(savings)],
@@ -105,6 +109,7 @@ class Measurer:
         """Return the peak memory of one call in MiB, measured in a process of its own."""
         if self.objective == 'train':
             return memory_in_new_process(config, self.shape, self.device)
+        make_room()
         with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
             try:
                 return pool.submit(restoring_memory, config, self.shape, str(self.device)).result()
@@ -144,12 +149,29 @@ def restoring_memory(config: Any, shape: Shape, device: str) -> float | None:
     return peak_memory_mib()
 
 
+def forget_compiled() -> None:
+    """Let what ``torch.compile`` has made for other trials not count towards the limit of what it makes for one."""
+    if 'torch._dynamo' in sys.modules:  # importing it takes seconds
+        torch.compiler.reset()
+
+
 def shape_of(config: Any) -> Shape:
-    """Return clips, frames, height and width of the batches that a config trains on."""
-    loader = config.train_dataloader
-    size = next(step['size'] for step in loader.dataset.pipeline if 'Crop' in step['type'])
+    """Return clips, frames, height and width of the batches that a config trains on.
+
+    Raises:
+        ConfigError: It trains on nothing, or on whole frames, whose size it does not tell.
+    """
+    loader = config.get('train_dataloader')
+    if not loader or not config.get('train_cfg'):
+        raise ConfigError('the config does not train: it has no train_dataloader or no train_cfg')
+    size = next((step['size'] for step in loader.dataset.pipeline if 'Crop' in step['type']), None)
+    if size is None:
+        raise ConfigError(
+            'the size of the clips is not known: train_dataloader.dataset.pipeline needs a crop, such as '
+            "dict(type='PairedRandomCrop', size=256)"
+        )
     height, width = (size, size) if isinstance(size, int) else size
-    frames = loader.dataset.get('clip_len') or value_at(config, 'data.frames') or 5
+    frames = loader.dataset.get('clip_len') or value_at(config, 'data.frames') or 5  # ClipDataset's own
     return loader.get('batch_size', 1), frames, height, width
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vrtspike.ablation.runs import Run, train, write_config
+from vrtspike.ablation.runs import Run, digest, train, write_config
 from vrtspike.ablation.variants import Variant
 from vrtspike.analysis.readers.reading import read_logs
 from vrtspike.analysis.report import build_report
@@ -20,6 +20,14 @@ TRAINING_ALONE = ('data', 'loss', 'optimizer', 'communication', 'other')
 
 def profile(config: Any, folder: Path, train_tool: Path) -> dict[str, Any]:
     """Return the analysis of a short training with every iteration sampled; one that is finished is not repeated.
+
+    Args:
+        config: What to train.
+        folder: Of such trainings; each config has its own in it.
+        train_tool: ``tools/train.py``.
+
+    Returns:
+        What :func:`~vrtspike.analysis.report.build_report` does, and ``run``, the training's folder.
 
     Raises:
         ConfigError: The config does not train.
@@ -39,12 +47,12 @@ def profile(config: Any, folder: Path, train_tool: Path) -> dict[str, Any]:
     for i, scheduler in enumerate(config.get('param_scheduler') or ()):
         if scheduler.get('begin', 0) >= ITERATIONS or (scheduler.get('end') or 0) > ITERATIONS:
             config.param_scheduler[i] = {'type': 'ConstantLR', 'by_epoch': False, 'factor': 1.0}
-    run = Run(Variant('profile'), 0, folder)
+    run = Run(Variant(digest(config)), 0, folder)
     write_config(config, run.config)
     failure = '' if run.report.is_file() else train(run, train_tool)
     if failure:
         raise ConfigError(f'the default config does not train: {failure}; see {run.work_dir / "train.log"}')
-    return build_report(read_logs([run.work_dir / 'stage_costs.jsonl']))
+    return build_report(read_logs([run.work_dir / 'stage_costs.jsonl'])) | {'run': str(run.work_dir)}
 
 
 def bottlenecks_of(report: dict[str, Any], objective: str) -> list[dict[str, Any]]:

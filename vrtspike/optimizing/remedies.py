@@ -85,7 +85,7 @@ def exact_of_vrt(config: Any, device: torch.device, objective: str) -> Iterable[
     no_flash = '' if device.type == 'cuda' else 'no_flash'
     yield Remedy('attention_flash', EXACT, {'model.backbone.attn_type': 'flash'}, attention, no_flash)
     if objective == 'train':
-        for policy in ('none', 'ffn', 'attn'):
+        for policy in ('none', 'ffn', 'attn', 'all'):
             overrides = {'model.backbone.checkpointing': policy}
             yield Remedy(f'checkpointing_{policy}', EXACT, overrides, attention, already(config, policy))
     compiler = '' if device.type == 'cuda' or shutil.which('g++') else 'no_compiler'
@@ -99,7 +99,7 @@ def already(config: Any, policy: str) -> str:
     """Return why a policy need not be tried: the config's checkpointing is that one in other words."""
     backbone = config.model.backbone
     switches = backbone.get('use_checkpoint_attn', False), backbone.get('use_checkpoint_ffn', False)
-    same = {'none': (False, False), 'ffn': (False, True), 'attn': (True, False)}[policy]
+    same = {'none': (False, False), 'ffn': (False, True), 'attn': (True, False), 'all': (True, True)}[policy]
     if backbone.get('checkpointing') is None and switches == same:
         return 'does_already'
     return ''
@@ -256,6 +256,8 @@ def published_path(config: Any) -> Overrides | None:
     if config.model.backbone.type != 'VRT':
         return None
     overrides: Overrides = {'model.backbone.attn_type': 'reference', 'model.backbone.flow_precision': 'float32'}
+    if value_at(config, 'model.backbone.compile_mode'):
+        overrides['model.backbone.compile_mode'] = None
     if value_at(config, 'model.tiling.precision'):
         overrides['model.tiling.precision'] = 'float32'
     wrapper = dict(config.get('optim_wrapper') or {})

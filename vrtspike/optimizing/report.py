@@ -102,6 +102,9 @@ def summary(found: Found, say: Say) -> list[str]:
                          saving=best['saving'], low=low, high=high))  # fmt: skip
     else:
         lines.append(say('nothing_found'))
+    limit, needed = found['memory_gib'], found['default_memory_mib']
+    if limit and needed and needed > 1024 * limit:
+        lines.append(say('default_too_large' if best else 'all_too_large', mib=needed, gib=limit))
     published = found['published']
     if published and 'saving' in published:
         low, high = (1 - 1 / (1 - saving) for saving in reversed(published['interval']))
@@ -194,13 +197,13 @@ def without(items: list[str], at: int) -> list[str]:
 
 def verdict_of(trial: Trial, found: Found) -> str:
     """Return the word for what became of a measured remedy."""
+    best = best_of(found)
+    if best and trial['name'] in best['parts']:
+        return 'taken'
     if not saves(trial):
         if trial['interval'][1] < 0:
             return 'slower'
         return 'unsure' if trial['saving'] >= LEAST_SAVING else 'nothing'
-    best = best_of(found)
-    if best and trial['name'] in best['parts']:
-        return 'taken'
     needed, limit = trial['peak_memory_mib'], found['memory_gib']
     if limit and needed and needed > 1024 * limit:
         return 'too_large'
@@ -288,7 +291,7 @@ def next_steps(found: Found, best: Trial | None, say: Say) -> list[str]:
         steps.append(say('check_default', path=path))
     if found['objective'] == 'infer':
         return [*steps, say('check_restore', path=path)]
-    return [*steps, say('check_stages', profile=f'{found["folder"]}/profile/seed0')]
+    return [*steps, say('check_stages', profile=found['profile'].get('run', f'{found["folder"]}/profile/seed0'))]
 
 
 def quality_check(found: Found, best: Trial, say: Say) -> str:
@@ -299,8 +302,8 @@ def quality_check(found: Found, best: Trial, say: Say) -> str:
     if not is_known(difference):
         unknown = say(difference['verdict'] if difference else 'not_measured')
         return say('check_quality', answer='?', db=unknown, loss=loss)
-    return say('check_quality', answer=say('yes' if affordable(difference, loss) else 'no'),
-               db=interval_db(difference, say), loss=loss)  # fmt: skip
+    answer = 'yes' if difference['low'] >= -loss else 'on_the_mean' if affordable(difference, loss) else 'no'
+    return say('check_quality', answer=say(answer), db=interval_db(difference, say), loss=loss)
 
 
 def points(found: Found) -> list[dict[str, Any]]:

@@ -10,13 +10,14 @@ from typing import Any, Protocol
 
 import torch
 
+from vrtspike.ablation.runs import digest
 from vrtspike.config import load_config
 from vrtspike.engine.training import check_schedules, wants_cpu_overrides
 from vrtspike.environment import describe_environment
 from vrtspike.optimizing.measuring import Measurer, loader_of, shape_of
 from vrtspike.optimizing.output_config import GIVEN, reasons_of, write_child
 from vrtspike.optimizing.profile import bottlenecks_of, profile, shares_of
-from vrtspike.optimizing.quality import QualityMeasurer, acceptable
+from vrtspike.optimizing.quality import QualityMeasurer, acceptable, affordable, is_known
 from vrtspike.optimizing.remedies import EXACT, KINDS, PRECISION, Overrides, published_path, reads_data, remedies_for
 from vrtspike.optimizing.report import write_reports
 from vrtspike.optimizing.search import (
@@ -27,6 +28,7 @@ from vrtspike.optimizing.search import (
     combine,
     name_of,
     settle,
+    step_of,
     together,
     try_singly,
     winners,
@@ -35,7 +37,7 @@ from vrtspike.optimizing.search import (
 SPEED_SHARE = 0.5
 """Of the time, what the remedies alone may take where quality is to be measured too."""
 
-PROFILE_KEYS = ('roofline', 'iteration_ms', 'stages')
+PROFILE_KEYS = ('run', 'roofline', 'iteration_ms', 'stages')
 
 QUALITY_TRIALS = 3
 """How many networks that save most are trained."""
@@ -96,12 +98,14 @@ def optimize(wishes: Wishes, train_tool: Path, say: Callable[[str], None] = lamb
     cpu = wants_cpu_overrides(refused=wishes.full_length)
     load = loader_of(wishes.config, wishes.common, list(wishes.plugins), cpu)
     default = load({})
-    check_schedules(load(length_of(wishes)))  # now, and not when the first training for quality begins
+    shape = shape_of(default)
+    trained = load(length_of(wishes))
+    check_schedules(trained)  # now, and not when the first training for quality begins
     say('profile')
-    profiled = profile(default, wishes.folder, train_tool)
+    profiled = profile(default, wishes.folder / 'profile', train_tool)
     bottlenecks = bottlenecks_of(profiled, wishes.objective)
     shares = shares_of(bottlenecks)
-    measurer = Measurer(wishes.config, load, shape_of(default), device, wishes.objective, wishes.folder / 'trials')
+    measurer = Measurer(wishes.config, load, shape, device, wishes.objective, wishes.folder / 'trials')
     measure = announcing(measurer, say)
     published = published_path(default)
     speed_end = end - (end - time.monotonic()) * (1 - SPEED_SHARE)
@@ -111,24 +115,31 @@ def optimize(wishes: Wishes, train_tool: Path, say: Callable[[str], None] = lamb
         'max_loss_db': wishes.max_loss_db, 'memory_gib': wishes.memory_gib, 'minutes': wishes.minutes,
         'common': dict(wishes.common), 'plugins': list(wishes.plugins),
         'iterations': wishes.iterations, 'seeds': list(wishes.seeds),
-        'command': list(wishes.command), 'folder': str(wishes.folder), **describe_environment(device),
+        'command': list(wishes.command), 'full_length': wishes.full_length,
+        'folder': str(wishes.folder), **describe_environment(device),
         'profile': {'bottlenecks': bottlenecks, **{key: profiled[key] for key in PROFILE_KEYS}},
         'default_memory_mib': measurer.default_memory(),
         'published': measure('published_path', published) if published else None,
     }  # fmt: skip
     remedies = remedies_for(default, device, shares, wishes.objective)
     trials = try_singly(remedies, shares, measure, lambda: time.monotonic() < speed_end)
-    quality = quality_measurer(wishes, train_tool, lambda: end - time.monotonic(), say)
-    found |= choose(trials, measure, quality, wishes)
+    # Longer trainings, or those of a config that was edited, are others.
+    folder = wishes.folder / 'quality' / digest(trained)
+    quality = quality_measurer(wishes, folder, train_tool, lambda: end - time.monotonic(), say)
+    found |= choose(trials, measure, quality, wishes, found['default_memory_mib'])
     found['output'] = write_output(wishes, found.pop('kept'))
     write_reports(found, wishes.folder)
     return found
 
 
-def choose(trials: list[Trial], measure: Measure, quality: Quality, wishes: Wishes) -> dict[str, Any]:
+def choose(
+    trials: list[Trial], measure: Measure, quality: Quality, wishes: Wishes, default_mib: float | None = None
+) -> dict[str, Any]:
     """Learn what the remedies that save time cost in dB, and combine what pays.
 
     Of fewer bits the best remedy is trained, before the networks that save most: it is what everyone turns on first.
+    Where nothing pays and the default needs more memory than there is, what computes the same and fits is taken, even
+    if it takes longer.
 
     Returns:
         ``trials`` with what was learnt, ``kept`` among them, ``steps`` of the combination, ``together_db`` (of all that
@@ -146,7 +157,21 @@ def choose(trials: list[Trial], measure: Measure, quality: Quality, wishes: Wish
     tried_any = any(trial['kind'] != EXACT and 'saving' in trial for trial in trials)
     no_quality = quality.missing if lossy else 'no_changes' if tried_any else 'none_tried'
     trials = [{**trial, 'difference_db': known.get(trial['name'])} for trial in trials]
-    taken = winners(trials, lambda trial: allowed(trial) and acceptable(trial, wishes.max_loss_db))
+    too_few_bits = [
+        trial
+        for trial in trials
+        if trial['kind'] == PRECISION
+        and is_known(trial['difference_db'])
+        and not affordable(trial['difference_db'], wishes.max_loss_db)
+    ]
+
+    def takes_too_few_bits(trial: Trial) -> bool:
+        return any(each['overrides'].items() <= trial['overrides'].items() for each in too_few_bits)
+
+    taken = winners(
+        trials,
+        lambda trial: allowed(trial) and acceptable(trial, wishes.max_loss_db) and not takes_too_few_bits(trial),
+    )
     # What computes the same function comes first: it costs nothing. Before all, how data is read: what is measured
     # together with it waits for data too.
     taken.sort(key=lambda trial: (KINDS.index(trial['kind']), not reads_data(trial['overrides'])))
@@ -161,19 +186,28 @@ def choose(trials: list[Trial], measure: Measure, quality: Quality, wishes: Wish
     kept, steps, difference = settle(
         taken, lambda left: combine(left, measure, allowed), quality_of, wishes.max_loss_db
     )  # fmt: skip
+    if not kept and not fits({'peak_memory_mib': default_mib}, wishes.memory_gib):
+        kept = fastest_that_fits(trials, allowed)
+        steps += [{**trial, **step_of([trial]), 'kept': True} for trial in kept]
     return {
         'trials': trials, 'kept': kept, 'steps': steps, 'together_db': difference, 'quality': quality.record(),
         'no_quality': no_quality, 'failures': dict(quality.failures),
     }  # fmt: skip
 
 
+def fastest_that_fits(trials: Sequence[Trial], allowed: Callable[[Trial], bool]) -> list[Trial]:
+    """Return the fastest trial that computes the same function in the memory that there is; empty without one."""
+    fitting = [trial for trial in trials if trial['kind'] == EXACT and 'saving' in trial and allowed(trial)]
+    return sorted(fitting, key=lambda trial: -trial['saving'])[:1]
+
+
 def quality_measurer(
-    wishes: Wishes, train_tool: Path, seconds_left: Callable[[], float], say: Callable[[str], None]
+    wishes: Wishes, folder: Path, train_tool: Path, seconds_left: Callable[[], float], say: Callable[[str], None]
 ) -> QualityMeasurer:
-    """Return what trains as the user wishes."""
+    """Return what trains as the user wishes, in a folder."""
     common = {**wishes.common, **length_of(wishes)}
     return QualityMeasurer(
-        wishes.config, common, wishes.plugins, wishes.seeds, wishes.folder / 'quality', train_tool, wishes.full_length,
+        wishes.config, common, wishes.plugins, wishes.seeds, folder, train_tool, wishes.full_length,
         seconds_left, say,
     )  # fmt: skip
 

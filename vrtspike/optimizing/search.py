@@ -78,14 +78,7 @@ def combine(
         replaced = len(stay) < len(kept)
         expected = (math.prod(1 - each['saving'] for each in stay) if replaced else 1 - best) * (1 - trial['saving'])
         parts = [*stay, trial]
-        step = {
-            'added': trial['name'],
-            'parts': [part['name'] for part in parts],
-            'replaces': [each['name'] for each in kept if each not in stay],
-            'kind': max((part['kind'] for part in parts), key=KINDS.index),
-            'overrides': together(parts),
-            'interaction': None,
-        }
+        step = step_of(parts, [each['name'] for each in kept if each not in stay])
         if replaced and expected >= 1 - best:
             steps.append({**step, 'name': trial['name'], 'kept': False, 'pruned': True})
             continue
@@ -98,6 +91,18 @@ def combine(
         if step['kept']:
             kept, best = parts, found['saving']
     return kept, steps
+
+
+def step_of(parts: Sequence[Trial], replaces: Sequence[str] = ()) -> Trial:
+    """Return the step that adds the last of some trials to the others, without numbers."""
+    return {
+        'added': parts[-1]['name'],
+        'parts': [part['name'] for part in parts],
+        'replaces': list(replaces),
+        'kind': max((part['kind'] for part in parts), key=KINDS.index),
+        'overrides': together(parts),
+        'interaction': None,
+    }
 
 
 def settle(

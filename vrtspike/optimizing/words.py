@@ -19,11 +19,16 @@ WORDS: dict[str, tuple[str, str]] = {
                   '{saving:+.0%} of that ({low:+.0%} to {high:+.0%} over the rounds).',
                   '已发表代码的计算路径（普通算子、float32）每个样本 {ms:.1f} 毫秒；默认配置节省其中的 {saving:+.0%}'
                   '（各轮 {low:+.0%} 至 {high:+.0%}）。'),
-    'promise': ("The guide's combined plan promised 70 % off the iteration: {verdict}",
-                '原指南的组合方案承诺每次迭代减少 70%：{verdict}'),
+    'default_too_large': ('The default needs {mib:.0f} MiB, more than the {gib:g} GiB that are allowed; the optimised config does not.',
+                          '默认配置需要 {mib:.0f} MiB，超过允许的 {gib:g} GiB；优化后的配置没有超过。'),
+    'all_too_large': ('The default needs {mib:.0f} MiB, more than the {gib:g} GiB that are allowed, and so did all that '
+                      'was tried: give smaller crops or fewer clips.',
+                      '默认配置需要 {mib:.0f} MiB，超过允许的 {gib:g} GiB，所尝试的措施也都超过：请减小裁剪或批大小。'),
+    'promise': ("The guide's combined plan promised 50 to 70 % off the iteration; 70 %: {verdict}",
+                '原指南的组合方案承诺每次迭代减少 50% 至 70%；其中 70%：{verdict}'),
     'promise_met': ('reached ({saving:.0%}).', '已达到（{saving:.0%}）。'),
-    'promise_missed': ('not reached; {saving:.0%} is how near it came, with what loses no more than {loss} dB and was '
-                       'measured to.', '未达到；在损失不超过 {loss} dB 且经实测的措施中，最接近的是 {saving:.0%}。'),
+    'promise_missed': ('not reached; {saving:.0%} is how near it came, with what was measured to lose no more than '
+                       '{loss} dB on the mean.', '未达到；在经实测平均损失不超过 {loss} dB 的措施中，最接近的是 {saving:.0%}。'),
     'together_db': ('All that was kept together: {db} against the default.', '所保留的全部措施合计：与默认配置相比 {db}。'),
     'together_unknown': ('What all that was kept costs together in dB was not measured.', '所保留的全部措施合计损失多少 dB 未测量。'),
     'first_bottleneck': ('What costs most is {stage}: {share:.1%} of {of}.', '开销最大的是 {stage}：占{of}的 {share:.1%}。'),
@@ -53,7 +58,7 @@ WORDS: dict[str, tuple[str, str]] = {
     'not_measured': ('not measured', '未测量'), 'not informative': ('not informative', '无法判断'),
     'better': ('better', '更好'), 'worse': ('worse', '更差'), 'no difference seen': ('no difference seen', '未见差异'),
     'together': ('Together', '组合'),
-    'added': ('added', '加入'), 'kept': ('kept', '保留'), 'yes': ('yes', '是'), 'no': ('no', '否'),
+    'added': ('added', '加入'), 'kept': ('kept', '保留'), 'yes': ('yes', '是'), 'no': ('no', '否'), 'on_the_mean': ('on the mean, not with the whole interval', '均值在内，整个区间则不然'),
     'in_all': ('saved in all', '累计节省'),
     'interaction': ('against independent', '相对独立假设'),
     'interaction_note': ('The last column is the time measured over the time that the single factors multiply to: above '

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -175,6 +176,13 @@ def precision_of(config: Any, device: torch.device) -> Callable[[], Any]:
     return lambda: torch.autocast(device.type, dtype=dtype)
 
 
+def make_room() -> None:
+    """Give freed memory, the host's and the GPU's, to a process that may need as much as this one has used."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    give_freed_memory_back()
+
+
 def memory_in_new_process(config: Any, shape: Shape, device: torch.device, batches: int = 1) -> float | None:
     """Return the peak memory of one training step in MiB: resident on a CPU, allocated on a GPU.
 
@@ -187,7 +195,7 @@ def memory_in_new_process(config: Any, shape: Shape, device: torch.device, batch
     Raises:
         ConfigError: The process was ended from outside, as where memory does not suffice.
     """
-    give_freed_memory_back()  # the process may need as much again
+    make_room()
     with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
         try:
             return pool.submit(step_memory, config, shape, str(device), batches).result()
