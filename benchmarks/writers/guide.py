@@ -100,11 +100,12 @@ def findings_on(claim: Node, measured: dict[str, dict[str, Measurements]]) -> di
 
 
 def summary(findings: list[tuple[Node, dict[str, Finding]]], words: Node) -> list[str]:
-    """Return how many claims got which verdict, device by device, and how many got none."""
+    """Return how many claims were measured with which verdict, device by device, and how many were not, and why."""
     counts: dict[str, Counter[str]] = {}
     for _, found in findings:
         for device, finding in found.items():
-            counts.setdefault(device, Counter())[finding.verdict] += 1
+            if not is_untrained(finding):
+                counts.setdefault(device, Counter())[finding.verdict] += 1
     lines = [
         words['summary'].format(
             device=device or words['any device'],
@@ -113,8 +114,16 @@ def summary(findings: list[tuple[Node, dict[str, Finding]]], words: Node) -> lis
         )
         for device, verdicts in counts.items()
     ]
-    unmeasured = sum(not found for _, found in findings)
-    return [*lines, words['unmeasured'].format(count=unmeasured, all=len(findings))]
+    missing = {
+        'unmeasured': sum(not found for _, found in findings),
+        'untrained': sum(any(map(is_untrained, found.values())) for _, found in findings),
+    }
+    return [*lines, *(words[why].format(count=count, all=len(findings)) for why, count in missing.items() if count)]
+
+
+def is_untrained(finding: Finding) -> bool:
+    """Whether a claim about quality has to wait for a longer training of its baseline."""
+    return finding.reference_gain_db is not None
 
 
 def no_gpu(measured: dict[str, dict[str, Measurements]], words: Node) -> list[str]:
