@@ -23,8 +23,8 @@ from writers.guide_verdicts import (
     Finding,
     Measurements,
     judge,
+    left_untrained,
     padding,
-    stopped,
 )
 from writers.places import Place
 from writers.wording import device_name, table
@@ -104,7 +104,7 @@ def summary(findings: list[tuple[Node, dict[str, Finding]]], words: Node) -> lis
     counts: dict[str, Counter[str]] = {}
     for _, found in findings:
         for device, finding in found.items():
-            if not is_untrained(finding):
+            if not waits_for_training(finding):
                 counts.setdefault(device, Counter())[finding.verdict] += 1
     lines = [
         words['summary'].format(
@@ -116,12 +116,12 @@ def summary(findings: list[tuple[Node, dict[str, Finding]]], words: Node) -> lis
     ]
     missing = {
         'unmeasured': sum(not found for _, found in findings),
-        'untrained': sum(any(map(is_untrained, found.values())) for _, found in findings),
+        'untrained': sum(any(map(waits_for_training, found.values())) for _, found in findings),
     }
     return [*lines, *(words[why].format(count=count, all=len(findings)) for why, count in missing.items() if count)]
 
 
-def is_untrained(finding: Finding) -> bool:
+def waits_for_training(finding: Finding) -> bool:
     """Whether a claim about quality has to wait for a longer training of its baseline."""
     return finding.reference_gain_db is not None
 
@@ -182,7 +182,7 @@ def plan_row(guide: Node, name: str, measured: Measurements, words: Node, langua
 
 def quality_cell(difference: Node | None, words: Node) -> str:
     """Return a difference in dB with its interval, or why there is none."""
-    if not difference or not (difference['seeds'] or stopped(difference)):
+    if not difference or not (difference['seeds'] or left_untrained(difference)):
         return words['verdicts']['not measured']
     if difference['verdict'] == NOT_INFORMATIVE:
         return words['not informative']

@@ -217,7 +217,7 @@ def loss(claim: dict[str, Any], measured: Measurements) -> Finding:
     Undecided where the difference is not informative, be it that the reference gained too little to train the plan.
     """
     found = measured.differences.get(claim['plan'])
-    if stopped(found):
+    if left_untrained(found):
         return Finding(UNDECIDED, reference_gain_db=found['reference_gain_db'])
     if not found or None in ends(found):
         return NOTHING
@@ -226,7 +226,7 @@ def loss(claim: dict[str, Any], measured: Measurements) -> Finding:
     return Finding(UNDECIDED if found['verdict'] == NOT_INFORMATIVE else verdict, decibels=ends(found))
 
 
-def stopped(difference: dict[str, Any] | None) -> bool:
+def left_untrained(difference: dict[str, Any] | None) -> bool:
     """Whether the plan was not trained because the reference gained too little for a difference to count."""
     if not difference or difference['seeds']:
         return False

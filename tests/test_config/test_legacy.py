@@ -45,11 +45,8 @@ def test_steps_become_iterations():
 def test_numbers_that_another_key_needs_are_mended_too():
     overrides = converted('TRAIN: {TOTAL_STEPS: 100, GRADIENT_ACCUMULATION_STEPS: "2"}').overrides
     assert overrides == {'train_cfg.max_iters': 200, 'optim_wrapper.accumulative_counts': 2}
-    assert converted('MODEL: {WINDOW_SIZE: 6}\nDATA: {CLIP_LEN: "7"}').overrides['model.backbone.window_size'] == [
-        7,
-        6,
-        6,
-    ]
+    overrides = converted('MODEL: {WINDOW_SIZE: 6}\nDATA: {CLIP_LEN: "7"}').overrides
+    assert overrides['model.backbone.window_size'] == [7, 6, 6]
     assert converted('DATA: {K: 16, NUM_VOXEL_BINS: "16"}').overrides['model.spike_encoder.bins'] == 16
 
 

@@ -72,7 +72,11 @@ def test_what_cannot_run_is_a_failure_and_not_an_end(make, tmp_path):
 
 @pytest.mark.parametrize(
     ('error', 'said'),
-    [(ConfigError('no such part'), 'no such part'), (ValueError('odd'), 'ValueError: odd')],
+    [
+        (ConfigError('no such part'), 'no such part'),
+        (ValueError('\nodd\neven'), 'ValueError: odd'),
+        (AssertionError(), 'AssertionError: '),
+    ],
 )
 def test_what_failed_is_tried_again(make, monkeypatch, error, said):
     def fail(self, *what):
@@ -82,6 +86,15 @@ def test_what_failed_is_tried_again(make, monkeypatch, error, said):
         patch.setattr(Measurer, '_times', fail)
         assert make()('no_tsa', {'model.tsa': None})['failure'] == said
     assert 'saving' in make()('no_tsa', {'model.tsa': None})
+
+
+def test_what_was_compiled_for_another_trial_is_forgotten(make, monkeypatch):
+    import torch._dynamo
+
+    forgotten = []
+    monkeypatch.setattr(torch.compiler, 'reset', lambda: forgotten.append(True))
+    make()('no_tsa', {'model.tsa': None})
+    assert forgotten == [True]
 
 
 def test_restoring_is_timed_in_the_precision_of_its_tiling(make, monkeypatch):

@@ -8,8 +8,9 @@ import torch
 
 from vrtspike.config import load_config
 from vrtspike.optimizing.measuring import Measurer, loader_of
+from vrtspike.optimizing.output_config import reasons_of
 from vrtspike.optimizing.remedies import CHANGES, EXACT, remedies_for
-from vrtspike.optimizing.run import Wishes, choose, write_output
+from vrtspike.optimizing.run import Wishes, choose, length_of, quality_measurer, write_output
 from vrtspike.optimizing.search import try_singly, winners
 from vrtspike.profiling.comparing import build
 from vrtspike.profiling.sampler import StageSampler
@@ -199,6 +200,9 @@ def test_what_fits_is_taken_where_the_default_does_not(tmp_path, single, measure
     chosen = choose([slower, idle], measurer(), quality, wishes(tmp_path, memory_gib=0.53), default_mib=600.0)
     assert [trial['name'] for trial in chosen['kept']] == ['idle']
     assert [(step['added'], step['kept']) for step in chosen['steps']] == [('idle', True)]
+    chosen = choose([slower], measurer(), quality, wishes(tmp_path, memory_gib=0.6), default_mib=700.0)
+    (reason,) = reasons_of(chosen['kept']).values()
+    assert reason == 'slower: -20% of the time saved alone (-21% to -19%), 550 MiB, the same function'
     chosen = choose([slower], measurer(), quality, wishes(tmp_path, memory_gib=0.53), default_mib=600.0)
     assert chosen['kept'] == []
     chosen = choose([slower, idle], measurer(), quality, wishes(tmp_path, memory_gib=1.0), default_mib=600.0)
@@ -210,6 +214,16 @@ def test_bits_that_were_too_few_are_not_taken_with_others(tmp_path, single, meas
     fewer = {**amp, 'name': 'amp_and_flow', 'saving': 0.25, 'overrides': {**amp['overrides'], 'a.b': 'autocast'}}
     quality = KnownQuality(difference, {'amp': -0.5})
     assert choose([amp, fewer], measurer(), quality, wishes(tmp_path))['kept'] == []
+
+
+def test_trainings_of_another_length_or_config_are_others(tmp_path):
+    def folder(**changed):
+        asked = wishes(tmp_path, **changed)
+        trained = load_config(TINY, overrides={**asked.common, **length_of(asked)})
+        return quality_measurer(asked, trained, Path('train.py'), lambda: 1.0, print).folder
+
+    assert folder(iterations=300) == folder(iterations=300, minutes=9.0)
+    assert len({folder(), folder(iterations=300), folder(iterations=3000), folder(common={'model.tsa': None})}) == 4
 
 
 def test_why_quality_is_not_known(tmp_path, single, measurer, difference):

@@ -119,7 +119,7 @@ def test_a_default_that_needs_too_much_memory_is_said(found):
     found['memory_gib'] = 0.25
     assert 'The default needs 500 MiB, more than the 0.25 GiB that are allowed; the optimised' in markdown(found, 'en')
     found['steps'] = []
-    assert 'and so did all that was tried' in markdown(found, 'en')
+    assert 'and nothing that fits may be taken' in markdown(found, 'en')
 
 
 def test_both_languages_say_the_same_numbers(found):
@@ -179,6 +179,9 @@ def test_each_row_has_its_command(found):
     ablation = shlex.split(next(line for line in lines if 'ablate' in line))
     assert ablation[3:6] == ['--variant', 'shallow', 'model.backbone.depths=[1,1]']
     assert ablation[6:12] == ['--seeds', '0', '1', '2', '--iterations', '9']
+    assert '--no-cpu-overrides' not in ablation
+    in_full = next(line for line in commands({**found, 'full_length': True}).splitlines() if 'ablate' in line)
+    assert '--no-cpu-overrides' in in_full
 
 
 def test_options_reach_into_dicts():

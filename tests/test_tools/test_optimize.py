@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -83,6 +84,12 @@ def written_at(folder):
     """Return when each trial's record, and the profile's, was written."""
     records = [*folder.glob('trials/*.json'), *folder.glob('profile/*/*/report.json')]
     return {path: path.stat().st_mtime_ns for path in records}
+
+
+def test_objectives_do_not_write_over_each_other():
+    folder = runpy.run_path(str(ROOT / 'tools/optimize.py'))['default_folder']
+    assert folder('configs/a.py', 'train') == Path('work_dirs/optimize_a')
+    assert folder('configs/a.py', 'infer') == Path('work_dirs/optimize_a_infer')
 
 
 def test_help_has_examples_and_is_quick():

@@ -93,9 +93,9 @@ class Measurer:
             gmacs = [count_restorer(build(each), self.shape[1:]).total.macs / 1e9 for each in (self.default, config)]
             memory = self.memory(config)
         except VrtSpikeError as error:
-            return {'failure': str(error).splitlines()[0]}
+            return {'failure': first_line(error)}
         except Exception as error:  # of a backend, of torch or of a part of the user's own; the report names it
-            return {'failure': f'{type(error).__name__}: {error}'.splitlines()[0]}
+            return {'failure': f'{type(error).__name__}: {first_line(error)}'}
         savings = [1 - b / a for a, b in zip(times['default'], times['changed'], strict=True)]
         return {
             'saving': statistics.median(savings), 'interval': [min(savings), max(savings)],
@@ -147,6 +147,11 @@ def restoring_memory(config: Any, shape: Shape, device: str) -> float | None:
     """Return this process's peak memory after one clip."""
     restoring_step(config, shape, torch.device(device))()
     return peak_memory_mib()
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line that an error says, which may be none."""
+    return next(iter(str(error).strip().splitlines()), '')
 
 
 def forget_compiled() -> None:

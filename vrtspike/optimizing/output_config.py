@@ -79,6 +79,8 @@ def reasons_of(kept: Sequence[Trial]) -> dict[str, str]:
     for trial in kept:
         low, high = trial['interval']
         reason = f'{trial["name"]}: {trial["saving"]:+.0%} of the time saved alone ({low:+.0%} to {high:+.0%})'
+        if trial['saving'] <= 0:  # what it was taken for instead
+            reason += f', {trial["peak_memory_mib"]:.0f} MiB'
         found = trial.get('difference_db')
         if found and found['mean'] is not None:
             reason += f', {found["mean"]:+.2f} dB'

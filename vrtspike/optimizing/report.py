@@ -104,7 +104,7 @@ def summary(found: Found, say: Say) -> list[str]:
         lines.append(say('nothing_found'))
     limit, needed = found['memory_gib'], found['default_memory_mib']
     if limit and needed and needed > 1024 * limit:
-        lines.append(say('default_too_large' if best else 'all_too_large', mib=needed, gib=limit))
+        lines.append(say('default_too_large' if best else 'nothing_fits', mib=needed, gib=limit))
     published = found['published']
     if published and 'saving' in published:
         low, high = (1 - 1 / (1 - saving) for saving in reversed(published['interval']))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from mmengine.config import Config
 
 from vrtspike.ablation.runs import digest
 from vrtspike.config import load_config
@@ -123,9 +124,7 @@ def optimize(wishes: Wishes, train_tool: Path, say: Callable[[str], None] = lamb
     }  # fmt: skip
     remedies = remedies_for(default, device, shares, wishes.objective)
     trials = try_singly(remedies, shares, measure, lambda: time.monotonic() < speed_end)
-    # Longer trainings, or those of a config that was edited, are others.
-    folder = wishes.folder / 'quality' / digest(trained)
-    quality = quality_measurer(wishes, folder, train_tool, lambda: end - time.monotonic(), say)
+    quality = quality_measurer(wishes, trained, train_tool, lambda: end - time.monotonic(), say)
     found |= choose(trials, measure, quality, wishes, found['default_memory_mib'])
     found['output'] = write_output(wishes, found.pop('kept'))
     write_reports(found, wishes.folder)
@@ -196,16 +195,20 @@ def choose(
 
 
 def fastest_that_fits(trials: Sequence[Trial], allowed: Callable[[Trial], bool]) -> list[Trial]:
-    """Return the fastest trial that computes the same function in the memory that there is; empty without one."""
-    fitting = [trial for trial in trials if trial['kind'] == EXACT and 'saving' in trial and allowed(trial)]
+    """Return the fastest trial that computes the same function and is known to fit; empty without one."""
+    fitting = [trial for trial in trials if trial['kind'] == EXACT and trial.get('peak_memory_mib') and allowed(trial)]
     return sorted(fitting, key=lambda trial: -trial['saving'])[:1]
 
 
 def quality_measurer(
-    wishes: Wishes, folder: Path, train_tool: Path, seconds_left: Callable[[], float], say: Callable[[str], None]
+    wishes: Wishes, trained: Config, train_tool: Path, seconds_left: Callable[[], float], say: Callable[[str], None]
 ) -> QualityMeasurer:
-    """Return what trains as the user wishes, in a folder."""
+    """Return what trains as the user wishes; ``trained`` is the default config at the length of these trainings.
+
+    Trainings of another length, or of a config that was edited since, are in another folder: they do not compare.
+    """
     common = {**wishes.common, **length_of(wishes)}
+    folder = wishes.folder / 'quality' / digest(trained)
     return QualityMeasurer(
         wishes.config, common, wishes.plugins, wishes.seeds, folder, train_tool, wishes.full_length,
         seconds_left, say,

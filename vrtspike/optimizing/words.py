@@ -21,9 +21,9 @@ WORDS: dict[str, tuple[str, str]] = {
                   '（各轮 {low:+.0%} 至 {high:+.0%}）。'),
     'default_too_large': ('The default needs {mib:.0f} MiB, more than the {gib:g} GiB that are allowed; the optimised config does not.',
                           '默认配置需要 {mib:.0f} MiB，超过允许的 {gib:g} GiB；优化后的配置没有超过。'),
-    'all_too_large': ('The default needs {mib:.0f} MiB, more than the {gib:g} GiB that are allowed, and so did all that '
-                      'was tried: give smaller crops or fewer clips.',
-                      '默认配置需要 {mib:.0f} MiB，超过允许的 {gib:g} GiB，所尝试的措施也都超过：请减小裁剪或批大小。'),
+    'nothing_fits': ('The default needs {mib:.0f} MiB, more than the {gib:g} GiB that are allowed, and nothing that fits '
+                      'may be taken: give smaller crops or fewer clips.',
+                      '默认配置需要 {mib:.0f} MiB，超过允许的 {gib:g} GiB，且没有可采用而不超限的措施：请减小裁剪或批大小。'),
     'promise': ("The guide's combined plan promised 50 to 70 % off the iteration; 70 %: {verdict}",
                 '原指南的组合方案承诺每次迭代减少 50% 至 70%；其中 70%：{verdict}'),
     'promise_met': ('reached ({saving:.0%}).', '已达到（{saving:.0%}）。'),
