@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,10 @@ def default_folder(config: str, objective: str) -> Path:
 
 
 def shown(progress: Any, task: Any) -> Any:
-    """Return what shows on the progress line what is being done."""
-    return lambda what: progress.update(task, description=what, refresh=True)
+    """Return what shows what is being done: on the progress line, or in a file line by line."""
+    if progress.console.is_terminal:
+        return lambda what: progress.update(task, description=what, refresh=True)
+    return lambda what: print(datetime.now().strftime('%H:%M:%S'), what, file=sys.stderr, flush=True)
 
 
 def positive(text: str) -> float:

@@ -90,6 +90,9 @@ class KnownQuality:
     def record(self):
         return None
 
+    def seconds_left(self):
+        return 1.0
+
 
 def test_a_deep_stage_is_named_first_and_its_depth_wins(tmp_path, difference):
     found, trials, measure = search(DEEP, tmp_path, lambda name: 'depth' in name or name == 'half_encoder')
@@ -168,12 +171,23 @@ class AskedQuality(KnownQuality):
 
 
 def test_fewer_bits_are_trained_first(tmp_path, single, measurer, difference):
-    quality = AskedQuality(difference, {'amp': -0.02, 'shallow': -0.1, 'amp+shallow': -0.12})
+    quality = AskedQuality(difference, {'amp': -0.02, 'student': -1.0, 'amp+shallow': -0.12})
     found = choose(single('chunks', 'student', 'shallow', 'amp'), measurer(), quality, wishes(tmp_path))
     # What computes the same function has no part in the quality of the whole.
-    assert quality.asked == [['amp', 'student', 'shallow'], ['amp+shallow']]
+    assert quality.asked == [['amp', 'student'], ['amp'], ['amp+shallow']]
     assert [trial['name'] for trial in found['kept']] == ['chunks', 'amp', 'shallow']
+    assert found['together_db']['mean'] == -0.12
     assert next(trial for trial in found['trials'] if trial['name'] == 'amp')['difference_db']['mean'] == -0.02
+
+
+def test_a_network_that_was_trained_alone_after_all_is_told_so(tmp_path, single, measurer, difference):
+    quality = AskedQuality(difference, {'student': -1.0, 'shallow': -0.12})
+    found = choose(single('chunks', 'student', 'shallow'), measurer(), quality, wishes(tmp_path))
+    assert quality.asked == [['student'], ['shallow']]
+    losses = {trial['name']: trial['difference_db'] for trial in found['trials']}
+    assert (losses['chunks'], losses['student']['mean'], losses['shallow']['mean']) == (None, -1.0, -0.12)
+    reason = reasons_of(found['kept'])['model.backbone.depths']
+    assert reason == ('shallow: +40% of the time saved alone (+39% to +41%), with chunks +70%, -0.12 dB [-0.22, -0.02]')
 
 
 def test_fewer_bits_that_lose_too_much_are_not_taken(tmp_path, single, measurer, difference):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vrtspike.optimizing import quality
-from vrtspike.optimizing.quality import QualityMeasurer, affordable
+from vrtspike.optimizing.quality import QualityMeasurer
 
 REFERENCE_GAIN = 3.0
 COMMON = dict(iterations=10, versions={'torch': '2'}, device={'type': 'cpu', 'name': 'x'}, commit='0' * 40)
@@ -112,11 +112,3 @@ def test_a_variant_that_fails_is_left_out(measurer):
     assert found['lighter']['verdict'] == 'not informative'
     assert clock.trained.count(('lighter', 0)) == 1
     assert ('lighter', 1) not in clock.trained
-
-
-def test_affordable():
-    found = dict(mean=-0.2, verdict='worse')
-    assert affordable(found, 0.3)
-    assert not affordable(found, 0.1)
-    assert not affordable({**found, 'verdict': 'not informative'}, 0.3)
-    assert not affordable(None, 0.3)

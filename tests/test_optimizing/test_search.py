@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vrtspike.optimizing.remedies import CHANGES
-from vrtspike.optimizing.search import clashes, combine, saves, settle, together, try_singly, winners
+from vrtspike.optimizing.search import affordable, clashes, combine, saves, settle, together, try_singly, winners
 
 SHARES = {'fuse1': 0.5, 'stage1': 0.3, 'tsa': 0.004, 'data': 0.1}
 
@@ -169,3 +169,11 @@ def test_what_is_kept_never_clashes_and_never_gets_slower(chosen):
 def test_clashes(a, b, expected):
     assert clashes(a, b) is expected
     assert clashes(b, a) is expected
+
+
+def test_affordable():
+    found = dict(mean=-0.2, verdict='worse')
+    assert affordable(found, 0.3)
+    assert not affordable(found, 0.1)
+    assert not affordable({**found, 'verdict': 'not informative'}, 0.3)
+    assert not affordable(None, 0.3)

@@ -74,6 +74,7 @@ class Measurer:
     def _kept(self, name: str, overrides: Overrides, measured: Callable[[], dict[str, Any]]) -> Trial:
         key = {'overrides': overrides, 'shape': list(self.shape), 'objective': self.objective, 'rounds': self.rounds,
                'base': self.base}  # fmt: skip
+        key = json.loads(json.dumps(key))  # as it was kept, where a tuple is a list
         file = self.folder / f'{name}.json'
         kept = json.loads(file.read_text(encoding='utf-8')) if file.is_file() else {}
         if 'failure' not in kept and all(kept.get(item) == value for item, value in key.items()):

@@ -87,5 +87,9 @@ def reasons_of(kept: Sequence[Trial]) -> dict[str, str]:
             reason += f' [{found["low"]:+.2f}, {found["high"]:+.2f}]' if found['low'] is not None else ''
         elif trial['kind'] == 'exact':
             reason += ', the same function'
+        if trial.get('step'):  # it was trained with what had been kept before
+            step, together = trial['step'], trial['step']['difference_db']
+            beside = f', with {", ".join(step["parts"][:-1])} {step["saving"]:+.0%}' if step['parts'][1:] else ''
+            reason += f'{beside}, {together["mean"]:+.2f} dB [{together["low"]:+.2f}, {together["high"]:+.2f}]'
         reasons |= dict.fromkeys(trial['overrides'], reason)
     return reasons

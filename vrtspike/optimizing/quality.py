@@ -10,10 +10,10 @@ from typing import Any
 
 from vrtspike.ablation.record import read_run, record_of
 from vrtspike.ablation.runs import Run, resolve, train_all
-from vrtspike.ablation.statistics import LEAST_GAIN_DB, NOT_INFORMATIVE
+from vrtspike.ablation.statistics import LEAST_GAIN_DB
 from vrtspike.ablation.variants import REFERENCE, Variant
 from vrtspike.optimizing.remedies import EXACT, PRECISION, Overrides
-from vrtspike.optimizing.search import Difference, Trial
+from vrtspike.optimizing.search import Difference, Trial, affordable, is_known
 
 
 @dataclass
@@ -46,7 +46,9 @@ class QualityMeasurer:
     say: Callable[[str], None] = lambda what: None
     variants: list[Variant] = field(default_factory=lambda: [Variant(REFERENCE)])
     failures: dict[str, str] = field(default_factory=dict)
+    savings: dict[str, float] = field(default_factory=dict)
     longest: float = 0.0
+    """Seconds of a training of the default; others are expected to take as much less as their steps do."""
     missing: str = ''
     """Why the latest call measured nothing: 'no_time', 'no_gain', 'no_reference' (it failed); empty where it did."""
 
@@ -54,9 +56,10 @@ class QualityMeasurer:
         """Return the differences in dB by name, of as many of the trials as there is time for.
 
         Args:
-            trials: With ``name`` and ``overrides``, those that matter most first.
+            trials: With ``name``, ``overrides`` and, where that is known, ``saving``; those that matter most first.
             reserve: How many trainings of further configs must still fit.
         """
+        self.savings |= {trial['name']: trial.get('saving', 0.0) for trial in trials}
         first = self._run(self.variants[0], self.seeds[0])
         if not self._train(first):
             self.missing = 'no_reference' if REFERENCE in self.failures else 'no_time'
@@ -83,13 +86,12 @@ class QualityMeasurer:
 
     def _chosen(self, trials: Sequence[Trial], reserve: int) -> list[Variant]:
         """Return the first trials whose trainings fit into the time, ``reserve`` further configs beside them."""
-        fit = int(self.seconds_left() / self.longest) if self.longest else len(self.seeds) * len(trials)
-        fit -= reserve * len(self.seeds)
+        left = self.seconds_left() - reserve * len(self.seeds) * self.longest
         chosen: list[Variant] = []
         for trial in trials:
             more = [*chosen, Variant(trial['name'], trial['overrides'])]
             runs = [self._run(variant, seed) for seed in self.seeds for variant in (self.variants[0], *more)]
-            if sum(not run.report.is_file() for run in runs) <= fit:
+            if sum(self._seconds(run) for run in runs if not run.report.is_file()) <= left:
                 chosen = more
         return chosen
 
@@ -99,15 +101,23 @@ class QualityMeasurer:
     def _train(self, run: Run) -> bool:
         """Train one run if it is not finished and there is time; return whether it is finished."""
         if run.report.is_file():
-            self.longest = max(self.longest, seconds_of(run))
+            self._took(run, seconds_of(run))
             return True
-        if run.variant.name in self.failures or self.seconds_left() <= self.longest:
+        if run.variant.name in self.failures or self.seconds_left() <= self._seconds(run):
             return False
         self.say(f'{run.variant.name}, seed {run.seed}')
         began = time.monotonic()
         self.failures |= train_all([run], self._resolve, self.train_tool)
-        self.longest = max(self.longest, time.monotonic() - began)
+        self._took(run, time.monotonic() - began)
         return run.report.is_file()
+
+    def _seconds(self, run: Run) -> float:
+        """Return how long a run is expected to take."""
+        return self.longest * (1 - self.savings.get(run.variant.name, 0.0))
+
+    def _took(self, run: Run, seconds: float) -> None:
+        """Learn from a run: one that took longer than expected lets expect as much of the others."""
+        self.longest = max(self.longest, seconds / (1 - self.savings.get(run.variant.name, 0.0)))
 
     def _resolve(self, variant: Variant) -> Any:
         return resolve(variant, self.config, self.common, self.plugins, self.full_length)
@@ -126,18 +136,8 @@ def differences(record: dict[str, Any] | None) -> dict[str, Difference]:
     return {row['name']: row['difference_db'] for row in record['variants'] if row['difference_db']}
 
 
-def affordable(found: Difference | None, max_loss_db: float) -> bool:
-    """Whether a difference was measured well enough to tell, and loses no more than is allowed."""
-    return is_known(found) and -found['mean'] <= max_loss_db
-
-
 def acceptable(trial: Trial, max_loss_db: float) -> bool:
     """Whether a trial may be taken: what it loses is affordable, or not known of fewer bits alone."""
     found = trial.get('difference_db')
     return trial['kind'] == EXACT or affordable(found, max_loss_db) or (
         trial['kind'] == PRECISION and not is_known(found))  # fmt: skip
-
-
-def is_known(found: Difference | None) -> bool:
-    """Whether a difference was measured well enough to tell."""
-    return bool(found) and found['verdict'] != NOT_INFORMATIVE

@@ -203,7 +203,10 @@ def multiple(value: float, of: int) -> int:
 
 
 def fusion(config: Any) -> Iterable[Remedy]:
-    """Yield fusion at fewer places."""
+    """Yield fusion by convolutions, and at fewer places."""
+    if config.model.get('fusion'):
+        concatenated = {'model.fusion': {'_delete_': True, 'type': 'ConcatFusion'}}
+        yield Remedy('fusion_convolution', CHANGES, concatenated, r'fuse\d')
     stages = list(config.model.get('fusion_stages') or ())
     if len(stages) > 1:
         yield Remedy('fuse_below_full_size', CHANGES, {'model.fusion_stages': stages[1:]}, r'fuse1')

@@ -14,9 +14,9 @@ from vrtspike.analysis.page import CSS
 from vrtspike.files import written_aside
 from vrtspike.optimizing.commands import commands
 from vrtspike.optimizing.pareto import front, svg
-from vrtspike.optimizing.quality import acceptable, affordable, is_known
+from vrtspike.optimizing.quality import acceptable
 from vrtspike.optimizing.remedies import reads_data
-from vrtspike.optimizing.search import LEAST_SAVING, Trial, changes_network, saves
+from vrtspike.optimizing.search import LEAST_SAVING, Trial, affordable, changes_network, is_known, saves
 from vrtspike.optimizing.words import word
 
 PROMISE = 0.70
@@ -200,6 +200,8 @@ def verdict_of(trial: Trial, found: Found) -> str:
     best = best_of(found)
     if best and trial['name'] in best['parts']:
         return 'taken'
+    if any(step['added'] == trial['name'] and is_known(step.get('difference_db')) for step in found['steps']):
+        return 'too_lossy'  # together with what was kept
     if not saves(trial):
         if trial['interval'][1] < 0:
             return 'slower'
@@ -235,10 +237,12 @@ def step_table(found: Found, say: Say) -> dict[str, Any]:
         [step['added'], say('yes' if step['kept'] else 'no'),
          f'{step["saving"]:+.1%}' if 'saving' in step else not_measured(step, say),
          f'{step["interaction"]:.2f}' if step['interaction'] else '',
-         f'{step["peak_memory_mib"]:.0f}' if step.get('peak_memory_mib') else '']
+         f'{step["peak_memory_mib"]:.0f}' if step.get('peak_memory_mib') else '',
+         interval_db(step['difference_db'], say) if step.get('difference_db') else '']
         for step in found['steps']
     ]  # fmt: skip
-    return {'headings': [say(key) for key in ('added', 'kept', 'in_all', 'interaction', 'memory')], 'rows': rows}
+    keys = ('added', 'kept', 'in_all', 'interaction', 'memory', 'db')
+    return {'headings': [say(key) for key in keys], 'rows': rows}
 
 
 def not_measured(step: Trial, say: Say) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,18 +16,21 @@ from vrtspike.ablation.runs import digest
 from vrtspike.config import load_config
 from vrtspike.engine.training import check_schedules, wants_cpu_overrides
 from vrtspike.environment import describe_environment
+from vrtspike.optimizing.extending import Combination, extend, may_be_added
 from vrtspike.optimizing.measuring import Measurer, loader_of, shape_of
 from vrtspike.optimizing.output_config import GIVEN, reasons_of, write_child
 from vrtspike.optimizing.profile import bottlenecks_of, profile, shares_of
-from vrtspike.optimizing.quality import QualityMeasurer, acceptable, affordable, is_known
+from vrtspike.optimizing.quality import QualityMeasurer, acceptable
 from vrtspike.optimizing.remedies import EXACT, KINDS, PRECISION, Overrides, published_path, reads_data, remedies_for
 from vrtspike.optimizing.report import write_reports
 from vrtspike.optimizing.search import (
     Difference,
     Measure,
     Trial,
+    affordable,
     changes_network,
     combine,
+    is_known,
     name_of,
     settle,
     step_of,
@@ -40,15 +44,13 @@ SPEED_SHARE = 0.5
 
 PROFILE_KEYS = ('run', 'roofline', 'iteration_ms', 'stages')
 
-QUALITY_TRIALS = 3
-"""How many networks that save most are trained."""
-
 
 class Quality(Protocol):
     """What measures dB; see :class:`~vrtspike.optimizing.quality.QualityMeasurer`."""
 
     missing: str
     failures: dict[str, str]
+    seconds_left: Callable[[], float]
 
     def __call__(self, trials: Sequence[Trial], reserve: int = 0) -> dict[str, Difference]: ...
 
@@ -136,8 +138,9 @@ def choose(
 ) -> dict[str, Any]:
     """Learn what the remedies that save time cost in dB, and combine what pays.
 
-    Of fewer bits the best remedy is trained, before the networks that save most: it is what everyone turns on first.
-    Where nothing pays and the default needs more memory than there is, what computes the same and fits is taken, even
+    Of fewer bits the best remedy is trained, before the network that saves most: it is what everyone turns on first.
+    The other networks are trained with what is kept by then, see :func:`~vrtspike.optimizing.extending.extend`. Where
+    nothing pays and the default needs more memory than there is, what computes the same and fits is taken, even
     if it takes longer.
 
     Returns:
@@ -150,9 +153,9 @@ def choose(
         return fits(trial, wishes.memory_gib)
 
     fewer_bits = winners(trials, lambda trial: trial['kind'] == PRECISION and allowed(trial))[:1]
-    changed = winners(trials, lambda trial: changes_network(trial) and allowed(trial))[:QUALITY_TRIALS]
+    changed = winners(trials, lambda trial: changes_network(trial) and allowed(trial))[:1]
     lossy = [*fewer_bits, *changed]
-    known = quality(lossy, reserve=1 if len(lossy) > 1 else 0) if lossy else {}
+    known = dict(quality(lossy, reserve=1 if len(lossy) > 1 else 0)) if lossy else {}
     tried_any = any(trial['kind'] != EXACT and 'saving' in trial for trial in trials)
     no_quality = quality.missing if lossy else 'no_changes' if tried_any else 'none_tried'
     trials = [{**trial, 'difference_db': known.get(trial['name'])} for trial in trials]
@@ -180,17 +183,25 @@ def choose(
             return None
         parts = [part for part in parts if part['kind'] != EXACT]  # the others change no dB
         name = name_of(parts)
-        return quality([{'name': name, 'overrides': together(parts)}]).get(name)
+        saving = 1 - math.prod(1 - part['saving'] for part in parts)
+        known.update(quality([{'name': name, 'overrides': together(parts), 'saving': saving}]))
+        return known.get(name)
 
-    kept, steps, difference = settle(
-        taken, lambda left: combine(left, measure, allowed), quality_of, wishes.max_loss_db
+    combined = Combination(
+        *settle(taken, lambda left: combine(left, measure, allowed), quality_of, wishes.max_loss_db)
     )  # fmt: skip
-    if not kept and not fits({'peak_memory_mib': default_mib}, wishes.memory_gib):
-        kept = fastest_that_fits(trials, allowed)
-        steps += [{**trial, **step_of([trial]), 'kept': True} for trial in kept]
+    if known:
+        extend(
+            combined, [trial for trial in trials if may_be_added(trial)], measure, allowed, quality_of,
+            wishes.max_loss_db, lambda: quality.seconds_left() > 0,
+        )  # fmt: skip
+    if not combined.kept and not fits({'peak_memory_mib': default_mib}, wishes.memory_gib):
+        combined.kept = fastest_that_fits(trials, allowed)
+        combined.steps += [{**trial, **step_of([trial]), 'kept': True} for trial in combined.kept]
+    trials = [{**trial, 'difference_db': known.get(trial['name'])} for trial in trials]  # some were trained since
     return {
-        'trials': trials, 'kept': kept, 'steps': steps, 'together_db': difference, 'quality': quality.record(),
-        'no_quality': no_quality, 'failures': dict(quality.failures),
+        'trials': trials, 'kept': combined.kept, 'steps': combined.steps, 'together_db': combined.difference,
+        'quality': quality.record(), 'no_quality': no_quality, 'failures': dict(quality.failures),
     }  # fmt: skip
 
 

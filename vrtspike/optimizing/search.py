@@ -74,23 +74,50 @@ def combine(
     steps: list[Trial] = []
     best = 0.0
     for trial in trials:
-        stay = [each for each in kept if not clashes(each['overrides'], trial['overrides'])]
-        replaced = len(stay) < len(kept)
-        expected = (math.prod(1 - each['saving'] for each in stay) if replaced else 1 - best) * (1 - trial['saving'])
-        parts = [*stay, trial]
-        step = step_of(parts, [each['name'] for each in kept if each not in stay])
-        if replaced and expected >= 1 - best:
+        stay = beside(trial, kept)
+        expected = expected_time(trial, kept, best)
+        step = step_of([*stay, trial], [each['name'] for each in kept if each not in stay])
+        if step['replaces'] and expected >= 1 - best:
             steps.append({**step, 'name': trial['name'], 'kept': False, 'pruned': True})
             continue
-        found = measure(name_of(parts), step['overrides']) if stay else trial
-        step = {**found, **step}
-        if 'saving' in found:
-            step['interaction'] = (1 - found['saving']) / expected if expected > 0 else None
-        step['kept'] = 'saving' in found and allowed(found) and 1 - found['saving'] < (1 - LEAST_SAVING) * (1 - best)
+        step = measured(step, trial, expected, measure)
+        step['kept'] = saves_more(step, best) and allowed(step)
         steps.append(step)
         if step['kept']:
-            kept, best = parts, found['saving']
+            kept, best = [*stay, trial], step['saving']
     return kept, steps
+
+
+def beside(trial: Trial, kept: Sequence[Trial]) -> list[Trial]:
+    """Return what stays of what is kept when a trial is added: all that does not set a key that it sets too."""
+    return [each for each in kept if not clashes(each['overrides'], trial['overrides'])]
+
+
+def expected_time(trial: Trial, kept: Sequence[Trial], best: float) -> float:
+    """Return the share of the default's time that a trial and what stays beside it would take, were they independent.
+
+    Args:
+        trial: What is added.
+        kept: What there is already.
+        best: Share of the time that this was measured to save.
+    """
+    stay = beside(trial, kept)
+    left = 1 - best if len(stay) == len(kept) else math.prod(1 - each['saving'] for each in stay)
+    return left * (1 - trial['saving'])
+
+
+def measured(step: Trial, trial: Trial, expected: float, measure: Measure) -> Trial:
+    """Return a step with its numbers; those of the trial that it adds, where that is alone."""
+    found = measure('+'.join(step['parts']), step['overrides']) if len(step['parts']) > 1 else trial
+    step = {**found, **step}
+    if 'saving' in step and expected > 0:
+        step['interaction'] = (1 - step['saving']) / expected
+    return step
+
+
+def saves_more(step: Trial, best: float) -> bool:
+    """Whether a step saves so much more time than ``best`` that it counts."""
+    return 'saving' in step and 1 - step['saving'] < (1 - LEAST_SAVING) * (1 - best)
 
 
 def step_of(parts: Sequence[Trial], replaces: Sequence[str] = ()) -> Trial:
@@ -129,12 +156,22 @@ def settle(
         kept, steps = combined(left)
         lossy = [trial for trial in kept if trial['kind'] != EXACT]
         found = quality_of(kept) if lossy else None
-        known = found is not None and found['verdict'] != NOT_INFORMATIVE
+        known = is_known(found)
         changes = [trial for trial in kept if changes_network(trial)]
-        if not lossy or (known and -found['mean'] <= max_loss_db) or (not known and len(changes) < 2):
+        if not lossy or affordable(found, max_loss_db) or (not known and len(changes) < 2):
             return kept, steps, found
         out = min(lossy, key=loss_alone) if known else changes[-1]
         left = [trial for trial in left if trial['name'] != out['name']]
+
+
+def affordable(found: Difference | None, max_loss_db: float) -> bool:
+    """Whether a difference was measured well enough to tell, and loses no more than is allowed."""
+    return is_known(found) and -found['mean'] <= max_loss_db
+
+
+def is_known(found: Difference | None) -> bool:
+    """Whether a difference was measured well enough to tell."""
+    return bool(found) and found['verdict'] != NOT_INFORMATIVE
 
 
 def loss_alone(trial: Trial) -> float:

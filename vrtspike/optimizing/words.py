@@ -61,9 +61,11 @@ WORDS: dict[str, tuple[str, str]] = {
     'added': ('added', '加入'), 'kept': ('kept', '保留'), 'yes': ('yes', '是'), 'no': ('no', '否'), 'on_the_mean': ('on the mean, not with the whole interval', '均值在内，整个区间则不然'),
     'in_all': ('saved in all', '累计节省'),
     'interaction': ('against independent', '相对独立假设'),
-    'interaction_note': ('The last column is the time measured over the time that the single factors multiply to: above '
-                         '1 remedies get in each other\'s way.',
-                         '最后一列是实测时间与各单项系数之积所得时间之比：大于 1 说明措施相互妨碍。'),
+    'interaction_note': ('"Against independent" is the time measured over the time that the single factors multiply to: '
+                         'above 1 remedies get in each other\'s way. dB are those of everything up to there, where it '
+                         'was trained.',
+                         '“相对独立假设”是实测时间与各单项系数之积所得时间之比：大于 1 说明措施相互妨碍。'
+                         'dB 是到该行为止全部措施合计的数值（仅在训练过时给出）。'),
     'front': ('Quality against time and memory', '质量与时间、内存'),
     'picture': ('Filled points have a known quality; blue ones are on the front.', '实心点的质量已知；蓝点位于前沿。'),
     'front_note': ('On the front (nothing is faster and needs less memory and loses less): {names}.',
