@@ -159,14 +159,15 @@ def test_how_data_is_read_is_settled_first(tmp_path, single, measurer, differenc
 
 
 class AskedQuality(KnownQuality):
-    """Keeps what was asked, in order."""
+    """Keeps what was asked, in order, and how much shorter trainings were said to be."""
 
     def __init__(self, difference, losses):
         super().__init__(difference, losses)
-        self.asked = []
+        self.asked, self.savings = [], []
 
     def __call__(self, trials, reserve=0):
         self.asked.append([trial['name'] for trial in trials])
+        self.savings += [trial['saving'] for trial in trials]
         return super().__call__(trials, reserve)
 
 
@@ -188,6 +189,22 @@ def test_a_network_that_was_trained_alone_after_all_is_told_so(tmp_path, single,
     assert (losses['chunks'], losses['student']['mean'], losses['shallow']['mean']) == (None, -1.0, -0.12)
     reason = reasons_of(found['kept'])['model.backbone.depths']
     assert reason == ('shallow: +40% of the time saved alone (+39% to +41%), with chunks +70%, -0.12 dB [-0.22, -0.02]')
+
+
+@pytest.mark.parametrize(('objective', 'savings'), [('train', [0.8, 0.8]), ('infer', [0.0, 0.0])])
+def test_what_restoring_saves_is_not_expected_of_trainings(tmp_path, single, measurer, difference, objective, savings):
+    quality = AskedQuality(difference, {'student': 0.0})
+    choose(single('student'), measurer(), quality, wishes(tmp_path, objective=objective))
+    assert quality.savings == pytest.approx(savings)
+
+
+def test_nothing_is_added_to_what_is_of_unknown_quality(tmp_path, single, measurer, difference):
+    quality = AskedQuality(difference, {'student': 0.0})  # but there is no time for both together
+    (narrow,) = single('shallow')
+    narrow = {**narrow, 'name': 'narrow', 'overrides': {'model.tsa': None}}
+    found = choose([*single('amp', 'student'), narrow], measurer(), quality, wishes(tmp_path))
+    assert quality.asked == [['amp', 'student'], ['amp+student']]
+    assert [step['added'] for step in found['steps']] == ['amp', 'student']
 
 
 def test_fewer_bits_that_lose_too_much_are_not_taken(tmp_path, single, measurer, difference):

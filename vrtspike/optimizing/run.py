@@ -155,7 +155,7 @@ def choose(
     fewer_bits = winners(trials, lambda trial: trial['kind'] == PRECISION and allowed(trial))[:1]
     changed = winners(trials, lambda trial: changes_network(trial) and allowed(trial))[:1]
     lossy = [*fewer_bits, *changed]
-    known = dict(quality(lossy, reserve=1 if len(lossy) > 1 else 0)) if lossy else {}
+    known = dict(quality(to_train(lossy, wishes), reserve=1 if len(lossy) > 1 else 0)) if lossy else {}
     tried_any = any(trial['kind'] != EXACT and 'saving' in trial for trial in trials)
     no_quality = quality.missing if lossy else 'no_changes' if tried_any else 'none_tried'
     trials = [{**trial, 'difference_db': known.get(trial['name'])} for trial in trials]
@@ -184,13 +184,14 @@ def choose(
         parts = [part for part in parts if part['kind'] != EXACT]  # the others change no dB
         name = name_of(parts)
         saving = 1 - math.prod(1 - part['saving'] for part in parts)
-        known.update(quality([{'name': name, 'overrides': together(parts), 'saving': saving}]))
+        known.update(quality(to_train([{'name': name, 'overrides': together(parts), 'saving': saving}], wishes)))
         return known.get(name)
 
     combined = Combination(
         *settle(taken, lambda left: combine(left, measure, allowed), quality_of, wishes.max_loss_db)
     )  # fmt: skip
-    if known:
+    of_unknown_quality = combined.difference is None and any(trial['kind'] != EXACT for trial in combined.kept)
+    if known and not of_unknown_quality:
         extend(
             combined, [trial for trial in trials if may_be_added(trial)], measure, allowed, quality_of,
             wishes.max_loss_db, lambda: quality.seconds_left() > 0,
@@ -203,6 +204,11 @@ def choose(
         'trials': trials, 'kept': combined.kept, 'steps': combined.steps, 'together_db': combined.difference,
         'quality': quality.record(), 'no_quality': no_quality, 'failures': dict(quality.failures),
     }  # fmt: skip
+
+
+def to_train(trials: Sequence[Trial], wishes: Wishes) -> list[Trial]:
+    """Return trials with the share that their trainings save; what restoring saves tells nothing of that."""
+    return [trial if wishes.objective == 'train' else {**trial, 'saving': 0.0} for trial in trials]
 
 
 def fastest_that_fits(trials: Sequence[Trial], allowed: Callable[[Trial], bool]) -> list[Trial]:
