@@ -129,7 +129,8 @@ def judge(claim: dict[str, Any], measured: Measurements) -> Finding:
 def saving(claim: dict[str, Any], measured: Measurements) -> Finding:
     """Holds where the median round saves what was promised, in part where every round saves something.
 
-    Undecided where the rounds scatter too much, or the plan's windows pad the maps too much.
+    Undecided where the rounds scatter too much, or the plan's windows pad the maps too much, or the median saves what
+    was promised and not every round saves anything.
     """
     if 'larger_than' in claim and (not measured.speed or measured.speed['shape'][-1] <= claim['larger_than']):
         return NOTHING  # what the claim is about changes nothing on clips so small
@@ -139,8 +140,10 @@ def saving(claim: dict[str, Any], measured: Measurements) -> Finding:
     padded = padding(measured.speed['shape'][-1], claim['window']) if 'window' in claim else 0.0
     if max(values) - min(values) > MOST_SCATTER or padded > MOST_PADDING:
         return Finding(UNDECIDED, values)
-    promised = statistics.median(values) >= claim['expected'][0]
-    return Finding(HOLDS if promised else IN_PART if min(values) > 0 else FAILS, values)
+    promised, in_every_round = statistics.median(values) >= claim['expected'][0], min(values) > 0
+    if promised:
+        return Finding(HOLDS if in_every_round else UNDECIDED, values)
+    return Finding(IN_PART if in_every_round else FAILS, values)
 
 
 def padding(side: int, window: int) -> float:

@@ -27,7 +27,10 @@ def dominates(a: Point, b: Point) -> bool:
 
 
 def svg(points: list[Point]) -> str:
-    """Return the picture as SVG: dB against time, memory against time; points of unknown quality are hollow."""
+    """Return the picture as SVG: dB against time, memory against time.
+
+    Points of unknown quality are hollow. Numbers name the default, what is on the front, and what was trained.
+    """
     import matplotlib
 
     matplotlib.use('Agg')
@@ -35,21 +38,21 @@ def svg(points: list[Point]) -> str:
 
     figure, (quality, memory) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout='constrained')
     best = set(front(points))
-    times = [point['ms'] for point in points] or [0.0]
-    middle = (min(times) + max(times)) / 2
     for point in points:
         colour = '#0072B2' if point['name'] in best else '#9aa0a6'
         filled = colour if point['db'] is not None else 'none'
-        panels = [(quality, point['db']), (memory, point['mib'])]
-        for axes, value in panels:
-            if value is None:
-                continue
-            axes.scatter(point['ms'], value, facecolors=filled, edgecolors=colour, zorder=3)
-            if point['sure']:  # the others lie close together
-                where = (point['ms'], value)
-                right = point['ms'] > middle  # its name would leave the panel
-                axes.annotate(point['name'], where, xytext=(-5 if right else 5, 4), textcoords='offset points',
-                              fontsize=7, horizontalalignment='right' if right else 'left')  # fmt: skip
+        for axes, value in ((quality, point['db']), (memory, point['mib'])):
+            if value is not None:
+                axes.scatter(point['ms'], value, facecolors=filled, edgecolors=colour, zorder=3)
+    named = [point for point in points if point['name'] == 'default' or point['name'] in best or point['db']]
+    for number, point in enumerate(sorted(named, key=lambda point: point['ms']), start=1):
+        quality.plot([], [], ' ', label=f'{number}  {point["label"]}')  # the points lie too close for their names
+        for axes, value in ((quality, point['db']), (memory, point['mib'])):
+            if value is not None:
+                axes.annotate(str(number), (point['ms'], value), xytext=(0, 5), textcoords='offset points',
+                              fontsize=7, horizontalalignment='center')  # fmt: skip
+    if named:
+        quality.legend(fontsize=7, handlelength=0)
     quality.set(xlabel='ms per sample', ylabel='dB against the default')
     memory.set(xlabel='ms per sample', ylabel='peak memory, MiB')
     for axes in (quality, memory):

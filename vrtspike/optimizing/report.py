@@ -253,9 +253,11 @@ def not_measured(step: Trial, say: Say) -> str:
 
 
 def nothing(found: Found, say: Say) -> list[str]:
-    """Return the remedies that were measured and were not seen to save anything."""
+    """Return the remedies that were measured, not seen to save anything alone, and not taken with others either."""
+    best = best_of(found)
+    taken = best['parts'] if best else []
     return [say('nothing_row', name=t['name'], saving=t['saving'], low=t['interval'][0], high=t['interval'][1])
-            for t in found['trials'] if 'saving' in t and not saves(t)]  # fmt: skip
+            for t in found['trials'] if 'saving' in t and not saves(t) and t['name'] not in taken]  # fmt: skip
 
 
 def not_tried(found: Found, say: Say) -> list[str]:
@@ -314,7 +316,8 @@ def points(found: Found) -> list[dict[str, Any]]:
     """Return the default and every measured trial as points.
 
     Returns:
-        ``name``, ``ms``, ``mib``, ``db`` (None: not known), and whether it is ``sure`` to be faster or slower.
+        ``name``, ``label`` (of a combination: what was added last), ``ms``, ``mib``, ``db`` (None: not known), and
+        whether it is ``sure`` to be faster or slower.
     """
     best = best_of(found)
     combined = [step for step in found['steps'] if len(step['parts']) > 1]
@@ -322,12 +325,16 @@ def points(found: Found) -> list[dict[str, Any]]:
     if not measured:
         return []
     default = measured[0]['default_ms_per_sample']
-    made = [{'name': 'default', 'ms': default, 'mib': found['default_memory_mib'], 'db': 0.0, 'sure': True}]
+    made: list[dict[str, Any]] = [
+        {'name': 'default', 'label': 'default', 'ms': default, 'mib': found['default_memory_mib'], 'db': 0.0,
+         'sure': True}
+    ]  # fmt: skip
     for trial in measured:
         difference = found['together_db'] if trial is best else trial.get('difference_db')
         made.append({
             # Relative to one default, since its absolute time swings from trial to trial.
-            'name': trial['name'], 'ms': default * (1 - trial['saving']), 'mib': trial['peak_memory_mib'],
+            'name': trial['name'], 'label': f'+ {trial["added"]}' if trial in combined else trial['name'],
+            'ms': default * (1 - trial['saving']), 'mib': trial['peak_memory_mib'],
             'db': 0.0 if trial['kind'] == 'exact' else difference['mean'] if is_known(difference) else None,
             'sure': saves(trial) or trial['interval'][1] < 0,
         })  # fmt: skip
