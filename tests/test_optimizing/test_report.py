@@ -151,13 +151,31 @@ def test_the_page_needs_nothing_else(found):
 
 def test_points_are_relative_to_one_default(found):
     by_name = {point['name']: point for point in points(found)}
-    assert by_name['default'] == {'name': 'default', 'ms': 100.0, 'mib': 500.0, 'db': 0.0, 'sure': True}
+    default = {'name': 'default', 'label': 'default', 'ms': 100.0, 'mib': 500.0, 'db': 0.0, 'sure': True}
+    assert by_name['default'] == default
+    assert (by_name['chunks']['label'], by_name['chunks+amp+shallow']['label']) == ('chunks', '+ shallow')
     assert by_name['chunks']['db'] == 0.0
     assert by_name['amp']['db'] is None
     assert by_name['shallow']['db'] == -0.05
     assert by_name['chunks+amp+shallow']['db'] == -0.08
     assert by_name['chunks+amp']['db'] is None
     assert [name for name, point in by_name.items() if not point['sure']] == ['idle']
+
+
+def test_what_was_taken_with_others_is_not_said_to_do_nothing(found):
+    unsure = {'saving': 0.01, 'interval': [-0.1, 0.1]}
+    found['trials'] = [{**trial, **unsure} if trial['name'] == 'shallow' else trial for trial in found['trials']]
+    section = markdown(found, 'en').split('## What did nothing')[1].split('## ')[0]
+    assert '- idle' in section
+    assert 'shallow' not in section
+
+
+def test_what_lost_too_much_with_others_is_told_so(found):
+    found['steps'] = [{**step, 'kept': step['added'] != 'shallow'} for step in found['steps']]
+    found['steps'][-1]['difference_db'] = {'mean': -2.0, 'low': -2.5, 'high': -1.5, 'verdict': 'worse'}
+    report = markdown(found, 'en')
+    assert re.search(r'\| shallow \| .* loses too much \|', report)
+    assert re.search(r'\| shallow \| no \| .* -2.00 dB \[-2.50, -1.50\] \|', report)
 
 
 def test_files(found, tmp_path):

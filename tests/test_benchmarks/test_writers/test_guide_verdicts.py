@@ -32,6 +32,11 @@ def test_a_saving_holds_from_the_lower_end_of_what_was_promised(times, verdict):
     assert finding.values == pytest.approx([1 - time / 100 for time in times])
 
 
+def test_what_was_promised_on_the_median_and_not_in_every_round_is_undecided():
+    assert saved([101.0, 95.0, 96.0], expected=[0.01, 0.01]).verdict == 'undecided'
+    assert saved([99.0, 95.0, 96.0], expected=[0.01, 0.01]).verdict == 'holds'
+
+
 def test_a_saving_is_of_some_stages_or_parts_where_the_claim_says_so():
     rows = [
         row(EIGHT['baseline'], [100.0], {'stage8': (10.0, 40.0), 'stage1': (10.0, 60.0)}, attention=20.0),
