@@ -143,3 +143,23 @@ def test_what_may_be_added(changed, expected):
 
 def test_what_was_not_measured_may_not_be_added():
     assert not may_be_added({'name': 'x', 'kind': CHANGES, 'skipped': 'time_over'})
+
+
+def test_a_combination_that_fails_is_not_tried_again():
+    known = Known()
+
+    def measure(name, overrides):
+        return {'failure': known.measured.append(name)} if 'once' in name else known.measure(name, overrides)
+
+    known.extend(['student'], 'once', 'light', measure=measure)
+    assert known.measured == ['student+once', 'student+light']
+
+
+def test_what_is_faster_on_the_median_alone_is_not_trained():
+    known = Known()
+
+    def measure(name, overrides):
+        return {**known.measure(name, overrides), 'interval': [0.59, 0.7]}
+
+    assert names(known.extend(['student'], 'once', measure=measure)) == ['student']
+    assert known.trained == []

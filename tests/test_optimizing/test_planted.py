@@ -198,6 +198,17 @@ def test_what_restoring_saves_is_not_expected_of_trainings(tmp_path, single, mea
     assert quality.savings == pytest.approx(savings)
 
 
+def test_nothing_more_is_trained_where_no_difference_can_count(tmp_path, single, measurer, difference):
+    class TooLittleGain(AskedQuality):
+        def __call__(self, trials, reserve=0):
+            super().__call__(trials)
+            return {trial['name']: self.difference(0.0, informative=False) for trial in trials}
+
+    quality = TooLittleGain(difference, {})
+    assert choose(single('student', 'shallow'), measurer(), quality, wishes(tmp_path))['kept'] == []
+    assert quality.asked == [['student']]
+
+
 def test_nothing_is_added_to_what_is_of_unknown_quality(tmp_path, single, measurer, difference):
     quality = AskedQuality(difference, {'student': 0.0})  # but there is no time for both together
     (narrow,) = single('shallow')

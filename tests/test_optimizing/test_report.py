@@ -174,7 +174,7 @@ def test_what_lost_too_much_with_others_is_told_so(found):
     found['steps'] = [{**step, 'kept': step['added'] != 'shallow'} for step in found['steps']]
     found['steps'][-1]['difference_db'] = {'mean': -2.0, 'low': -2.5, 'high': -1.5, 'verdict': 'worse'}
     report = markdown(found, 'en')
-    assert re.search(r'\| shallow \| .* loses too much \|', report)
+    assert re.search(r'\| shallow \| .* loses too much with what was kept \|', report)
     assert re.search(r'\| shallow \| no \| .* -2.00 dB \[-2.50, -1.50\] \|', report)
 
 

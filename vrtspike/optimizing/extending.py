@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vrtspike.optimizing.remedies import EXACT
+from vrtspike.optimizing.remedies import CHANGES
 from vrtspike.optimizing.search import (
     Difference,
     Measure,
@@ -54,7 +54,7 @@ def extend(
     """Add the network that makes the whole fastest and loses no more than is allowed, until there is none.
 
     Each is measured with all that is kept, and again after every addition. It may replace what computes the same
-    function, but no other network.
+    function or takes fewer bits, but no other network. What is faster in every round counts.
 
     Args:
         found: What there is to begin with; it is extended in place.
@@ -67,10 +67,11 @@ def extend(
     """
     left = list(trials)
     while time_left():
-        left = [trial for trial in left if replaces_only_exact(trial, found.kept)]
+        left = [trial for trial in left if replaces_no_network(trial, found.kept)]
         pairs = [(trial, step_with(trial, found, measure)) for trial in left]
         found.steps += [step for _, step in pairs]
-        faster = [(trial, step) for trial, step in pairs if saves_more(step, found.saving) and allowed(step)]
+        left = [trial for trial, step in pairs if 'saving' in step]
+        faster = [(trial, step) for trial, step in pairs if surely_faster(step, found.saving) and allowed(step)]
         for trial, step in sorted(faster, key=lambda pair: -pair[1]['saving']):
             left.remove(trial)
             parts = [*beside(trial, found.kept), {**trial, 'step': step}]
@@ -94,10 +95,15 @@ def may_be_added(trial: Trial) -> bool:
     )
 
 
-def replaces_only_exact(trial: Trial, kept: Sequence[Trial]) -> bool:
-    """Whether all that a trial would replace computes the same function."""
+def surely_faster(step: Trial, best: float) -> bool:
+    """Whether a step saves more than ``best``, in every round."""
+    return saves_more(step, best) and step['interval'][0] > best
+
+
+def replaces_no_network(trial: Trial, kept: Sequence[Trial]) -> bool:
+    """Whether nothing that a trial would replace is another network."""
     stay = beside(trial, kept)
-    return all(each['kind'] == EXACT for each in kept if each not in stay)
+    return all(each['kind'] != CHANGES for each in kept if each not in stay)
 
 
 def step_with(trial: Trial, found: Combination, measure: Measure) -> Trial:

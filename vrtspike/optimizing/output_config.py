@@ -12,7 +12,7 @@ from vrtspike.config.difference import WIDTH, code, difference
 from vrtspike.config.reading import read_config
 from vrtspike.files import written_aside
 from vrtspike.optimizing.remedies import Overrides
-from vrtspike.optimizing.search import Trial
+from vrtspike.optimizing.search import Trial, is_known
 
 GIVEN = 'as the command line said'
 
@@ -79,12 +79,12 @@ def reasons_of(kept: Sequence[Trial]) -> dict[str, str]:
     for trial in kept:
         low, high = trial['interval']
         reason = f'{trial["name"]}: {trial["saving"]:+.0%} of the time saved alone ({low:+.0%} to {high:+.0%})'
-        if trial['saving'] <= 0:  # what it was taken for instead
+        if trial['saving'] <= 0 and not trial.get('step'):  # what it was taken for instead
             reason += f', {trial["peak_memory_mib"]:.0f} MiB'
         found = trial.get('difference_db')
-        if found and found['mean'] is not None:
+        if is_known(found):
             reason += f', {found["mean"]:+.2f} dB'
-            reason += f' [{found["low"]:+.2f}, {found["high"]:+.2f}]' if found['low'] is not None else ''
+            reason += f' [{found["low"]:+.2f}, {found["high"]:+.2f}]'
         elif trial['kind'] == 'exact':
             reason += ', the same function'
         if trial.get('step'):  # it was trained with what had been kept before

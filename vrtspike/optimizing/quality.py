@@ -67,7 +67,7 @@ class QualityMeasurer:
         if read_run(first)['gain_db'] < LEAST_GAIN_DB:
             self.missing = 'no_gain'
             return {}
-        chosen = self._chosen(trials, reserve) or self._chosen(trials[:1], 0)
+        chosen = self._chosen(trials, reserve) or self._chosen(trials, 0)[:1]
         self.missing = '' if chosen else 'no_time'
         if not chosen:
             return {}
@@ -91,7 +91,8 @@ class QualityMeasurer:
         for trial in trials:
             more = [*chosen, Variant(trial['name'], trial['overrides'])]
             runs = [self._run(variant, seed) for seed in self.seeds for variant in (self.variants[0], *more)]
-            if sum(self._seconds(run) for run in runs if not run.report.is_file()) <= left:
+            needed = sum(self._seconds(run) for run in runs if not run.report.is_file())
+            if not needed or needed <= left:
                 chosen = more
         return chosen
 

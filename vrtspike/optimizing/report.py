@@ -200,8 +200,8 @@ def verdict_of(trial: Trial, found: Found) -> str:
     best = best_of(found)
     if best and trial['name'] in best['parts']:
         return 'taken'
-    if any(step['added'] == trial['name'] and is_known(step.get('difference_db')) for step in found['steps']):
-        return 'too_lossy'  # together with what was kept
+    if lost_too_much_together(trial, found):
+        return 'too_lossy_together'
     if not saves(trial):
         if trial['interval'][1] < 0:
             return 'slower'
@@ -214,6 +214,13 @@ def verdict_of(trial: Trial, found: Found) -> str:
     return (
         'replaced' if any(trial['name'] == step['added'] and step['replaces'] for step in found['steps']) else 'saves'
     )
+
+
+def lost_too_much_together(trial: Trial, found: Found) -> bool:
+    """Whether a trial was trained with what was kept, and all together lost more than they may."""
+    differences = [step.get('difference_db') for step in found['steps']
+                   if step['added'] == trial['name'] and len(step['parts']) > 1]  # fmt: skip
+    return any(is_known(each) and not affordable(each, found['max_loss_db']) for each in differences)
 
 
 def decibels(trial: Trial, say: Say) -> str:

@@ -190,8 +190,12 @@ def choose(
     combined = Combination(
         *settle(taken, lambda left: combine(left, measure, allowed), quality_of, wishes.max_loss_db)
     )  # fmt: skip
-    of_unknown_quality = combined.difference is None and any(trial['kind'] != EXACT for trial in combined.kept)
-    if known and not of_unknown_quality:
+    if combined.difference:
+        next(step for step in reversed(combined.steps) if step['kept'])['difference_db'] = combined.difference
+    # Where the reference gains too little, or in too few seeds, no training could tell anything.
+    tells = any(is_known(each) or name in quality.failures for name, each in known.items())
+    of_unknown_quality = any(trial['kind'] != EXACT for trial in combined.kept) and not is_known(combined.difference)
+    if tells and not of_unknown_quality:
         extend(
             combined, [trial for trial in trials if may_be_added(trial)], measure, allowed, quality_of,
             wishes.max_loss_db, lambda: quality.seconds_left() > 0,

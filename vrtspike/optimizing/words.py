@@ -52,6 +52,7 @@ WORDS: dict[str, tuple[str, str]] = {
     'of_published': ('saved of the published path', '相对已发表路径节省'),
     'verdict': ('verdict', '结论'), 'taken': ('taken', '采用'), 'nothing': ('saves nothing', '无节省'), 'slower': ('slower', '更慢'),
     'unsure': ('not in every round', '并非每轮都节省'), 'too_lossy': ('loses too much', '损失过大'),
+    'too_lossy_together': ('loses too much with what was kept', '与已保留的措施合用损失过大'),
     'unknown_db': ('saves, dB unknown', '有节省，dB 未知'), 'too_large': ('needs too much memory', '内存超限'),
     'saves': ('saves, not taken', '有节省，未采用'), 'replaced': ('another one saves more', '另一措施节省更多'),
     'exact': ('same function', '同一函数'), 'precision': ('fewer bits', '较低精度'), 'changes': ('another network', '另一网络'),
