@@ -83,8 +83,7 @@ def reasons_of(kept: Sequence[Trial]) -> dict[str, str]:
             reason += f', {trial["peak_memory_mib"]:.0f} MiB'
         found = trial.get('difference_db')
         if is_known(found):
-            reason += f', {found["mean"]:+.2f} dB'
-            reason += f' [{found["low"]:+.2f}, {found["high"]:+.2f}]'
+            reason += f', {found["mean"]:+.2f} dB [{found["low"]:+.2f}, {found["high"]:+.2f}]'
         elif trial['kind'] == 'exact':
             reason += ', the same function'
         if trial.get('step'):  # it was trained with what had been kept before

@@ -64,10 +64,10 @@ WORDS: dict[str, tuple[str, str]] = {
     'interaction': ('against independent', '相对独立假设'),
     'interaction_note': ('"Against independent" is the time measured over the time that the single factors multiply to: '
                          'above 1 remedies get in each other\'s way. dB are those of everything that had been kept and '
-                         'this one, where they were trained. What was not kept came second in its round, saved nothing '
-                         'more, or lost too much.',
+                         'this one, where they were trained. What was not kept was not the fastest of its round, did not '
+                         'save more in every round, lost too much, or there was no time or memory for it.',
                          '“相对独立假设”是实测时间与各单项系数之积所得时间之比：大于 1 说明措施相互妨碍。'
-                         'dB 是此前保留的措施与该行合计的数值（仅在训练过时给出）。未保留者在该轮中不是最快、没有更多节省，或损失过大。'),
+                         'dB 是此前保留的措施与该行合计的数值（仅在训练过时给出）。未保留者在该轮中不是最快、并非每轮都节省更多、损失过大，或时间、内存不足。'),
     'front': ('Quality against time and memory', '质量与时间、内存'),
     'picture': ('Filled points have a known quality; blue ones are on the front. "+" names what a combination added last.',
                 '实心点的质量已知；蓝点位于前沿。“+”之后是组合中最后加入的措施。'),
