@@ -23,10 +23,10 @@ from mmengine.hooks import Hook
 from vrtspike.cli import add_config_arguments, config_arguments, run_tool, tool_parser
 from vrtspike.config import load_config
 from vrtspike.engine.training import train
-from vrtspike.environment import describe_environment
-from vrtspike.files import written_aside
 from vrtspike.optim.amp import DeviceAmpOptimWrapper
 from vrtspike.registry import HOOKS, OPTIM_WRAPPERS
+from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.environment import describe_environment
 
 
 @OPTIM_WRAPPERS.register_module()

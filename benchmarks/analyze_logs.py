@@ -23,8 +23,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from vrtspike.environment import describe_environment
-from vrtspike.files import written_aside
+from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.environment import describe_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ('data', 'spike_encoder', 'tsa', 'flow', 'input', 'stage1', 'fuse1', 'stage2', 'fuse2', 'stage3', 'fuse3',

@@ -25,10 +25,10 @@ import numpy as np
 import torch
 
 from vrtspike.datasets import ClipDataset, ProcessedClips, SampleKey, Voxel, read_spike_dat, write_spike_dat
-from vrtspike.datasets.images import write_image
-from vrtspike.datasets.photographs import encode_srgb, load_photograph
-from vrtspike.environment import describe_environment
-from vrtspike.files import written_aside
+from vrtspike.datasets.io.images import write_image
+from vrtspike.datasets.simulation.photographs import encode_srgb, load_photograph
+from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.environment import describe_environment
 
 GPU_CLIPS_PER_S = 16
 PIPELINE = [

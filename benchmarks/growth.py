@@ -28,11 +28,11 @@ def main() -> None:
     args = parse_args()
     import torch
 
+    from vrtspike.benchmarking.pairs import interleaved_ms, load_average
+    from vrtspike.benchmarking.training_step import memory_in_new_process, training_step
     from vrtspike.config import load_config
-    from vrtspike.environment import describe_environment
-    from vrtspike.files import written_aside
-    from vrtspike.profiling.comparing import memory_in_new_process, training_step
-    from vrtspike.profiling.paired import interleaved_ms, load_average
+    from vrtspike.runtime.atomic_write import written_aside
+    from vrtspike.runtime.environment import describe_environment
 
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     config = load_config(args.config)

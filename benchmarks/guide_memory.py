@@ -42,11 +42,11 @@ def main() -> None:
     args = parse_args()
     import torch
 
+    from vrtspike.benchmarking.pairs import load_average
+    from vrtspike.benchmarking.training_step import memory_in_new_process
     from vrtspike.config import load_config
-    from vrtspike.environment import describe_environment
-    from vrtspike.files import written_aside
-    from vrtspike.profiling.comparing import memory_in_new_process
-    from vrtspike.profiling.paired import load_average
+    from vrtspike.runtime.atomic_write import written_aside
+    from vrtspike.runtime.environment import describe_environment
 
     device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     rows = []

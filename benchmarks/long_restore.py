@@ -24,16 +24,16 @@ import yaml
 from rich.progress import track
 
 from vrtspike.cli import run_tool, tool_parser
-from vrtspike.datasets.demo import write_png
-from vrtspike.datasets.images import read_image
-from vrtspike.datasets.photographs import VAL_PHOTOGRAPHS, luminance
-from vrtspike.datasets.scenes import Scene, random_scene
-from vrtspike.datasets.simulator import IntegrateAndFire
+from vrtspike.datasets.io.images import read_image
+from vrtspike.datasets.simulation.camera import IntegrateAndFire
+from vrtspike.datasets.simulation.demo import write_png
+from vrtspike.datasets.simulation.photographs import VAL_PHOTOGRAPHS, luminance
+from vrtspike.datasets.simulation.scenes import Scene, random_scene
 from vrtspike.datasets.spike_dat import write_spike_dat
-from vrtspike.environment import describe_environment
 from vrtspike.errors import VrtSpikeError
-from vrtspike.files import written_aside
 from vrtspike.metrics import psnr
+from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.environment import describe_environment
 
 TOOL = Path(__file__).resolve().parents[1] / 'tools/restore.py'
 INSTANTS, STEPS_PER_INSTANT = 8, 8

@@ -20,9 +20,9 @@ from mmengine.hooks import Hook
 from vrtspike.cli import run_tool, tool_parser
 from vrtspike.config import load_config
 from vrtspike.engine.training import train
-from vrtspike.environment import describe_environment
-from vrtspike.files import written_aside
 from vrtspike.registry import HOOKS
+from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.environment import describe_environment
 
 
 def parse_args() -> argparse.Namespace:

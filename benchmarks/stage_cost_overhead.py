@@ -31,10 +31,10 @@ from mmengine.runner import Runner
 
 from vrtspike.cli import add_config_arguments, config_arguments, run_tool, tool_parser
 from vrtspike.config import load_config
-from vrtspike.environment import describe_environment
-from vrtspike.files import written_aside
-from vrtspike.profiling.records import sample_record
 from vrtspike.profiling.sampler import StageSampler
+from vrtspike.records.writer import sample_record
+from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.environment import describe_environment
 
 MAX_RATIO, MAX_HOST_SHARE = 1.02, 0.01
 

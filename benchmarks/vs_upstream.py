@@ -63,9 +63,9 @@ def main() -> None:
     args = parse_args()
     import torch
 
-    from vrtspike.environment import describe_environment
-    from vrtspike.files import written_aside
-    from vrtspike.profiling.paired import load_average
+    from vrtspike.benchmarking.pairs import load_average
+    from vrtspike.runtime.atomic_write import written_aside
+    from vrtspike.runtime.environment import describe_environment
 
     device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     published, lent = load_published(args.upstream, args.sizes[0], device)
@@ -114,9 +114,9 @@ def lend_deform_conv2d(size: int, device) -> str:
     """Put a torchvision of one function in place, the fastest that agrees with the reference; return its name."""
     import torch
 
+    from vrtspike.benchmarking.pairs import interleaved_ms
     from vrtspike.ops import DEFORM_CONV2D
     from vrtspike.ops.deform_conv import compiled
-    from vrtspike.profiling.paired import interleaved_ms
 
     candidates = {'grid_sample': DEFORM_CONV2D.find('grid_sample').run}
     if compiled.mmcv_missing() is None:
@@ -169,8 +169,8 @@ def timed_row(published: Callable, row: str, size: int, args, device) -> dict:
 
     No machine has room for the training steps of all sides at once: each gives back what the C library holds for later.
     """
-    from vrtspike.allocator import give_freed_memory_back
-    from vrtspike.profiling.paired import orders, paired_ratio, spread
+    from vrtspike.benchmarking.pairs import orders, paired_ratio, spread
+    from vrtspike.native.allocator import give_freed_memory_back
 
     references = (MEMORY_BACK, MEMORY_KEPT) if device.type == 'cpu' else (MEMORY_BACK,)
     job = dict(upstream=str(args.upstream), row=row, size=size, frames=args.frames, device=str(device))
@@ -240,8 +240,8 @@ def serve(upstream: str, side: str, row: str, size: int, frames: int, device: st
     """
     import torch
 
-    from vrtspike.allocator import give_freed_memory_back
-    from vrtspike.profiling.paired import call_ms
+    from vrtspike.benchmarking.pairs import call_ms
+    from vrtspike.native.allocator import give_freed_memory_back
 
     device = torch.device(device)
     model = network_of(side, upstream, device).train(row == 'train')
@@ -260,8 +260,8 @@ def serve(upstream: str, side: str, row: str, size: int, frames: int, device: st
 
 def network_of(side: str, upstream: str, device, **options):
     """Return one side's network, in a process whose C library treats freed memory as that side's does."""
-    from vrtspike.allocator import allocate_tensors_with_malloc, keep_freed_memory
     from vrtspike.models import VRT
+    from vrtspike.native.allocator import allocate_tensors_with_malloc, keep_freed_memory
 
     if side != MEMORY_BACK:
         keep_freed_memory()

@@ -2,11 +2,16 @@
 
 import os
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 THREADS = 2
+
+sys.path.append(str(Path(__file__).parent))
+pytest_plugins = ['made_up_logs']  # what the tests of analysis, records and reports share
 
 
 def pytest_addoption(parser):

@@ -174,7 +174,7 @@ class TestWheel:
             path.relative_to(ROOT / 'vrtspike') for pattern in patterns for path in (ROOT / 'vrtspike').rglob(pattern)
         }
         carried = {path.relative_to(built) for pattern in patterns for path in built.rglob(pattern)}
-        assert Path('models/weights/spynet_level.pth') in expected
+        assert Path('models/pretrained/spynet_level.pth') in expected
         assert {path for path in carried if path.parts[0] != '.mim'} == expected
 
     def test_its_configs_inherit_from_each_other(self, built):

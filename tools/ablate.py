@@ -21,7 +21,7 @@ from typing import Any
 
 from vrtspike.cli import OverrideAction, add_config_arguments, end_as_interrupted, run_tool, tool_parser
 from vrtspike.errors import ConfigError
-from vrtspike.files import written_aside
+from vrtspike.runtime.atomic_write import written_aside
 
 
 def parse_args() -> argparse.Namespace:
@@ -72,9 +72,9 @@ class VariantAction(OverrideAction):
 def main() -> None:
     args = parse_args()
     end_as_interrupted()
-    from vrtspike.ablation.presentation import markdown, plot
-    from vrtspike.ablation.record import record_of
-    from vrtspike.ablation.runs import Run
+    from vrtspike.experiments.presentation import markdown, plot
+    from vrtspike.experiments.record import record_of
+    from vrtspike.experiments.runs import Run
 
     variants, common = chosen_variants(args), common_overrides(args)
     folder = args.work_dir or Path('work_dirs', f'ablation_{Path(args.config).stem}')
@@ -98,7 +98,7 @@ def main() -> None:
 
 def chosen_variants(args: argparse.Namespace) -> list[Any]:
     """Return the variants that the command line names, the reference first."""
-    from vrtspike.ablation.variants import Variant, complete, plugin_variant, read_variants
+    from vrtspike.experiments.variants import Variant, complete, plugin_variant, read_variants
 
     return complete([
         *(read_variants(args.variants) if args.variants else []),
@@ -115,8 +115,8 @@ def common_overrides(args: argparse.Namespace) -> dict[str, Any]:
 
 def train_unless_without_gain(runs: list[Any], args: argparse.Namespace, common: dict[str, Any]) -> dict[str, str]:
     """Train the reference with the first seed, and the rest if its gain lets differences count; return what failed."""
-    from vrtspike.ablation.record import read_run
-    from vrtspike.ablation.statistics import LEAST_GAIN_DB
+    from vrtspike.experiments.record import read_run
+    from vrtspike.experiments.statistics import LEAST_GAIN_DB
 
     failures = train(runs[:1], args, common)
     if failures or read_run(runs[0])['gain_db'] >= LEAST_GAIN_DB:
@@ -129,7 +129,7 @@ def train(runs: list[Any], args: argparse.Namespace, common: dict[str, Any]) -> 
     """Train what is not finished; return what failed, {variant: why}."""
     from rich.progress import Progress
 
-    from vrtspike.ablation.runs import resolve, train_all
+    from vrtspike.experiments.runs import resolve, train_all
 
     def config_of(variant: Any) -> Any:
         return resolve(variant, args.config, common, args.plugins, full_length=args.no_cpu_overrides)
@@ -149,8 +149,8 @@ def train(runs: list[Any], args: argparse.Namespace, common: dict[str, Any]) -> 
 
 def show(record: dict[str, Any]) -> None:
     """Print the table, and what failed."""
-    from vrtspike.ablation.presentation import HEADINGS, failures, rows
-    from vrtspike.visualization.tables import table_text
+    from vrtspike.experiments.presentation import HEADINGS, failures, rows
+    from vrtspike.reporting.tables import table_text
 
     title = f'{record["config"]}: {record["iterations"]} iterations, seeds {", ".join(map(str, record["seeds"]))}'
     print(table_text(title, HEADINGS, rows(record)))

@@ -51,16 +51,16 @@ def report(arguments: list[str]) -> None:
 
     found = build_report(read_logs(args.logs, ' '.join(args.logs)))
     if args.json != '-':
-        from vrtspike.analysis.terminal import show_report
+        from vrtspike.reporting.terminal import show_report
 
         show_report(found)
     write_json(found, args.json)
     if args.html:
-        from vrtspike.analysis.page import save_page
+        from vrtspike.reporting.run_page import save_page
 
         save_page(found, args.html)
     if args.plot:
-        from vrtspike.analysis.plots import save_picture
+        from vrtspike.reporting.plots import save_picture
 
         save_picture(found, args.plot)
 
@@ -80,7 +80,7 @@ def compare(arguments: list[str]) -> None:
 
     found = compared(*(read_logs([run]) for run in args.runs))
     if args.json != '-':
-        from vrtspike.analysis.terminal import show_comparison
+        from vrtspike.reporting.terminal import show_comparison
 
         show_comparison(found)
     write_json(found, args.json)
@@ -110,7 +110,7 @@ def check(arguments: list[str]) -> None:
     run, baseline = read_logs([args.run]), read_logs([args.against])
     checks = run_checks(run, baseline, args.only, args.psnr_drop, args.ssim_drop)
     if args.json != '-':
-        from vrtspike.analysis.terminal import show_checks
+        from vrtspike.reporting.terminal import show_checks
 
         show_checks(checks)
     write_json([asdict(each) for each in checks], args.json)
@@ -141,8 +141,8 @@ def plot_curve(arguments: list[str]) -> None:
     args = parser.parse_args(arguments)
     if args.legend and len(args.legend) != len(args.json_logs) * len(args.keys):
         parser.error(f'--legend: expected {len(args.json_logs) * len(args.keys)} labels, found {len(args.legend)}')
-    from vrtspike.analysis.curve_plots import show_or_save_curves
     from vrtspike.analysis.readers import read_logs
+    from vrtspike.reporting.curve_plots import show_or_save_curves
 
     labels = iter(args.legend or [f'{log} {key}' for log in args.json_logs for key in args.keys])
     logs = [read_logs([log]) for log in args.json_logs]
@@ -152,7 +152,7 @@ def plot_curve(arguments: list[str]) -> None:
 
 def curve_of(log: Any, key: str, args: argparse.Namespace) -> Any:
     """Return a curve, that of a validation over its own numbers where the user asked for them."""
-    from vrtspike.analysis.curves import QUALITY, curve
+    from vrtspike.analysis.statistics.curves import QUALITY, curve
 
     steps, values = curve(log, key)
     if key in QUALITY and (args.start_epoch is not None or args.eval_interval is not None):
@@ -174,7 +174,7 @@ def cal_train_time(arguments: list[str]) -> None:
     )
     args = parser.parse_args(arguments)
     from vrtspike.analysis.readers import read_logs
-    from vrtspike.analysis.train_time import train_time_text
+    from vrtspike.analysis.statistics.train_time import train_time_text
 
     for log in args.json_logs:
         print(train_time_text(read_logs([log]), args.include_outliers))
@@ -211,7 +211,7 @@ def write_json(value: Any, path: str | None) -> None:
     if path == '-':
         print(text)
         return
-    from vrtspike.files import written_aside
+    from vrtspike.runtime.atomic_write import written_aside
 
     with written_aside(Path(path)) as aside:
         aside.write_text(text + '\n', encoding='utf-8')

@@ -45,10 +45,10 @@ def main() -> None:
     args = parse_args()
     import torch
 
+    from vrtspike.benchmarking.training_step import compare_configs
     from vrtspike.config import load_config
-    from vrtspike.environment import describe_environment
-    from vrtspike.files import written_aside
-    from vrtspike.profiling.comparing import compare_configs
+    from vrtspike.runtime.atomic_write import written_aside
+    from vrtspike.runtime.environment import describe_environment
 
     device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     configs = {path: load_config(path, overrides=args.cfg_options, plugins=args.plugins) for path in args.configs}
@@ -68,7 +68,7 @@ def as_json(record: dict) -> str:
 
 def as_table(rows: list[dict], shape: list[int]) -> str:
     """Return the rows as a table, expected beside measured."""
-    from vrtspike.visualization.tables import table_text
+    from vrtspike.reporting.tables import table_text
 
     title = f'one training step, {" x ".join(map(str, shape))} (clips, frames, height, width)'
     columns = ['config', 'GMAC', 'ms', 'spread', 'saving expected', 'saving measured', 'peak MiB']

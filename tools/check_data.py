@@ -41,7 +41,7 @@ def main() -> None:
     args = parse_args()
     from vrtspike.datasets import detect_source
     from vrtspike.datasets.inventory import take_inventory
-    from vrtspike.visualization.tables import table_text
+    from vrtspike.reporting.tables import table_text
 
     source = detect_source(args.root, args.options)
     splits = take_inventory(source, args.clip_len)
@@ -103,7 +103,7 @@ def read_everything(splits: list[SplitInventory]) -> None:
 
 def write_thumbnails(path: Path, splits: list[SplitInventory], limit: int) -> None:
     """Write the middle frames of the first videos of every split that can be read."""
-    from vrtspike.visualization.sequences import rows, write_pictures
+    from vrtspike.reporting.sequences import rows, write_pictures
 
     def strips() -> Iterator:
         for split in splits:

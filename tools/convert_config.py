@@ -33,7 +33,7 @@ def main() -> None:
     args = parse_args()
     from vrtspike.config.legacy import convert_legacy, read_legacy
     from vrtspike.errors import ConfigError
-    from vrtspike.files import written_aside
+    from vrtspike.runtime.atomic_write import written_aside
 
     old, new = Path(args.config), Path(args.out or Path(args.config).with_suffix('.py'))
     if new.exists() and not args.force:

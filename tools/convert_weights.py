@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from vrtspike.models.published import convert_file
+    from vrtspike.models.published_layout import convert_file
 
     written, left_out = convert_file(args.checkpoint, args.out, args.to, args.trust_checkpoint)
     others = f'; {left_out} of other parts were left out' if left_out else ''

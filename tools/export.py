@@ -35,11 +35,11 @@ def main() -> None:
     args = parse_args()
     from rich.console import Console
 
-    from vrtspike.checkpoints import load_checkpoint_file, unwrap_state_dict
     from vrtspike.config import load_config
     from vrtspike.export import check_target, example_inputs, export_network
-    from vrtspike.models.adaptation import load_whole
+    from vrtspike.models.weights import load_whole
     from vrtspike.registry import MODELS
+    from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict
 
     check_target(args.out)
     restorer = MODELS.build(load_config(**config_arguments(args)).model)

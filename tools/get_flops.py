@@ -49,7 +49,7 @@ def main() -> None:
     from vrtspike.config import load_config
     from vrtspike.profiling.flops import count_restorer
     from vrtspike.registry import MODELS
-    from vrtspike.visualization.stage_table import costs_table
+    from vrtspike.reporting.stage_table import costs_table
 
     model = MODELS.build(load_config(**config_arguments(args)).model)
     costs = count_restorer(model, tuple(args.shape), args.spike_ratio)
@@ -66,7 +66,7 @@ def as_json(costs: Costs, shape: list[int]) -> dict:
     ``activations_m`` (millions of values) and ``mib`` (read and written); ``uncounted_ops``: calls of operators that
     no rule covers, which make the sums lower bounds; ``elementwise_ops``: calls of those without multiply-accumulates.
     """
-    from vrtspike.profiling.records import costs_record
+    from vrtspike.records.writer import costs_record
 
     return {
         'shape': list(shape),
@@ -79,7 +79,7 @@ def as_json(costs: Costs, shape: list[int]) -> dict:
 
 
 def write_json(path: str, value: dict) -> None:
-    from vrtspike.files import written_aside
+    from vrtspike.runtime.atomic_write import written_aside
 
     text = json.dumps(value, indent=2) + '\n'
     if path == '-':

@@ -56,8 +56,8 @@ def main() -> None:
     end_as_interrupted()
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from vrtspike.optimizing.report import markdown
-    from vrtspike.optimizing.run import Wishes, optimize
+    from vrtspike.tuner.report import markdown
+    from vrtspike.tuner.run import Wishes, optimize
 
     wishes = Wishes(
         config=args.config,

@@ -52,8 +52,12 @@ def main() -> None:
 
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from vrtspike.datasets.video import video_info
-    from vrtspike.datasets.video_simulation import SimulationSettings, default_frames_per_exposure, simulate_sequence
+    from vrtspike.datasets.io.video import video_info
+    from vrtspike.datasets.simulation.from_video import (
+        SimulationSettings,
+        default_frames_per_exposure,
+        simulate_sequence,
+    )
 
     given = {field.name: getattr(args, field.name) for field in fields(SimulationSettings)}
     given = {name: value for name, value in given.items() if value is not None}

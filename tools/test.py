@@ -65,7 +65,7 @@ def main() -> None:
     from vrtspike.inference.reporting import results_text, summarise, write_results
     from vrtspike.inference.restoring import tiling_of
     from vrtspike.metrics.lpips import load_lpips
-    from vrtspike.visualization.page import write_page
+    from vrtspike.reporting.evaluation_page import write_page
 
     config = load_config(**config_arguments(args))
     join_processes(args.launcher, config)

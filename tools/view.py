@@ -44,7 +44,7 @@ def main() -> None:
     args = parse_args()
     from rich.progress import track
 
-    from vrtspike.visualization.sequences import SHEET_SUFFIXES, require_suffix, rows, write_pictures
+    from vrtspike.reporting.sequences import SHEET_SUFFIXES, require_suffix, rows, write_pictures
 
     require_suffix(args.out)
     sequence = chosen(args)

@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 
 from mmengine.config import DictAction
 
-from vrtspike.allocator import keep_freed_memory
 from vrtspike.errors import ConfigError, VrtSpikeError
+from vrtspike.native.allocator import keep_freed_memory
 
 
 def tool_parser(doc: str) -> argparse.ArgumentParser:

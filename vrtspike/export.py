@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from vrtspike.errors import ConfigError
-from vrtspike.files import written_aside
 from vrtspike.ops import use_backends
+from vrtspike.runtime.atomic_write import written_aside
 
 REFERENCES = dict(window_attention='reference', deform_conv2d='reference')
 SUFFIXES = ('.pt2', '.onnx')

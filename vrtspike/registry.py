@@ -57,9 +57,9 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     contract=Contract('a model -> the optimizer wrapper with its parameter groups', attributes=('__call__',)))
 PARAM_SCHEDULERS = Registry('parameter scheduler', parent=mmengine.PARAM_SCHEDULERS, locations=['vrtspike.optim'],
                             contract=Contract('an mmengine parameter scheduler', attributes=('step',)))
-VISUALIZERS = Registry('visualizer', parent=mmengine.VISUALIZERS, locations=['vrtspike.visualization'],
+VISUALIZERS = Registry('visualizer', parent=mmengine.VISUALIZERS, locations=['vrtspike.reporting'],
                        contract=Contract('an mmengine Visualizer', attributes=('add_image', 'add_scalars')))
-VISBACKENDS = Registry('visualizer backend', parent=mmengine.VISBACKENDS, locations=['vrtspike.visualization'],
+VISBACKENDS = Registry('visualizer backend', parent=mmengine.VISBACKENDS, locations=['vrtspike.reporting'],
                        contract=Contract('an mmengine BaseVisBackend', attributes=('add_image', 'add_scalars')))
 
 REGISTRIES = (BACKBONES, SPIKE_ENCODERS, TSA, FUSION_HEADS, CLIP_SOURCES, REPRESENTATIONS, MODELS, DATASETS,

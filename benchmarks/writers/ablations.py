@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from vrtspike.ablation.presentation import markdown
+from vrtspike.experiments.presentation import markdown
 from writers.places import Place, pages
 from writers.wording import measured_on, read_record
 

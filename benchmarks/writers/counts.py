@@ -101,7 +101,7 @@ def warping_share(costs: Costs) -> float:
 def adapted(root: Path) -> Any:
     """Return what became of the tensors of the published deblurring network in the baseline with spikes."""
     from vrtspike.config import load_config
-    from vrtspike.models.adaptation import load_weights
+    from vrtspike.models.weights import load_weights
     from vrtspike.registry import MODELS
 
     published, ours = (

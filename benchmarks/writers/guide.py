@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from vrtspike.ablation.statistics import NOT_INFORMATIVE
 from vrtspike.errors import VrtSpikeError
+from vrtspike.experiments.statistics import NOT_INFORMATIVE
 from writers import guide_records
 from writers.guide_verdicts import (
     NOTHING,

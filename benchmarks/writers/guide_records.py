@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vrtspike.ablation.statistics import compare
 from vrtspike.errors import VrtSpikeError
+from vrtspike.experiments.statistics import compare
 from writers.guide_verdicts import Measurements
 from writers.training import RUNS
 from writers.wording import device_name, read_record, read_records

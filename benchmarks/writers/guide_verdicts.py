@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from vrtspike.ablation.statistics import LEAST_GAIN_DB, NOT_INFORMATIVE
+from vrtspike.experiments.statistics import LEAST_GAIN_DB, NOT_INFORMATIVE
 
 HOLDS, IN_PART, FAILS, UNDECIDED, UNMEASURED = 'holds', 'holds in part', 'does not hold', 'undecided', 'not measured'
 VERDICTS = (HOLDS, IN_PART, FAILS, UNDECIDED)
@@ -55,7 +55,7 @@ class Measurements:
         plans: Config by the name of a plan or a single change.
         speed: A record of tools/benchmark.py, or None.
         savings_of: Shares of the time that other single changes save, one per round or seed, by name.
-        differences: In dB by the name of a plan or change, as ``vrtspike.ablation.statistics.compare`` gives, with
+        differences: In dB by the name of a plan or change, as ``vrtspike.experiments.statistics.compare`` gives, with
             ``reference_gain_db``, the least of the reference's seeds.
         peaks: Peak memory in MiB of other batches, by name; the baseline's is among them.
         lost_steps: By initial loss scale.

@@ -30,7 +30,7 @@ def places(root: Path) -> list[Place]:
 def held_mib(root: Path, overrides: dict[str, object]) -> float:
     """Return what the baseline holds with ``overrides``, all stages together."""
     from vrtspike.config import load_config
-    from vrtspike.engine.fitting import estimate
+    from vrtspike.engine.out_of_memory import estimate
 
     held = estimate(load_config(root / 'configs/vrt_spike_baseline.py', overrides=overrides))
     if isinstance(held, str):

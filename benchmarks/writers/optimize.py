@@ -9,8 +9,8 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from vrtspike.optimizing.report import as_markdown, sections
-from vrtspike.optimizing.words import word
+from vrtspike.tuner.report import as_markdown, sections
+from vrtspike.tuner.words import word
 from writers.places import Place
 from writers.wording import measured_on, read_record
 

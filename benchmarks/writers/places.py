@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vrtspike.errors import VrtSpikeError
-from vrtspike.files import written_aside
+from vrtspike.runtime.atomic_write import written_aside
 
 FIGURE = re.compile(r'<!--=([\w.]+)-->[^<\n]*<!--/-->')
 """A number within a sentence, a cell or beside a code span: its name, the number, the end."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from vrtspike.analysis.terminal import report_text
+from vrtspike.reporting.terminal import report_text
 from writers.places import Place
 from writers.wording import read_record
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import mean
 
-from vrtspike.ablation.statistics import interval
+from vrtspike.experiments.statistics import interval
 from writers.places import Place
 from writers.wording import measured_on, read_records, table
 

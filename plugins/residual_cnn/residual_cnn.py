@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.models.layers.arguments import require_positive_integers
+from vrtspike.models.layers.checks import require_positive_integers
 from vrtspike.profiling import stage
 from vrtspike.registry import BACKBONES
 

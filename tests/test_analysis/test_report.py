@@ -5,9 +5,9 @@ import json
 import pytest
 
 from vrtspike.analysis import build_report, compare, read_logs, run_checks
-from vrtspike.analysis.page import page
-from vrtspike.analysis.plots import save_picture
-from vrtspike.analysis.terminal import show_report
+from vrtspike.reporting.plots import save_picture
+from vrtspike.reporting.run_page import page
+from vrtspike.reporting.terminal import show_report
 
 STAGE_KEYS = {'forward_ms', 'recompute_ms', 'backward_ms', 'total_ms', 'share', 'memory_mib', 'allocated_mib'}
 STATISTICS = {'median', 'mean', 'p5', 'p95', 'iqr', 'min', 'max', 'count'}
@@ -197,7 +197,7 @@ class TestWarnings:
         assert any('torchvision::deform_conv2d' in text for text in warnings)
 
     def test_long_logs_tell_that_they_were_sketched(self, make_run, monkeypatch):
-        monkeypatch.setattr('vrtspike.analysis.trace.CAPACITY', 64)
+        monkeypatch.setattr('vrtspike.analysis.statistics.trace.CAPACITY', 64)
         report = build_report(read_logs([make_run('run', samples=200)]))
         assert any('sketch' in text and 'of 200 samples' in text for text in report['warnings'])
 

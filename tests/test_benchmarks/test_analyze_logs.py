@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMA = json.loads((ROOT / 'vrtspike/profiling/stage_costs.schema.json').read_text(encoding='utf-8'))
+SCHEMA = json.loads((ROOT / 'vrtspike/records/stage_costs.schema.json').read_text(encoding='utf-8'))
 
 
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads the memory of processes from /proc')

@@ -15,7 +15,7 @@ SCHEMA = json.loads((ROOT / 'benchmarks/speed.schema.json').read_text(encoding='
 def test_every_batch_is_measured_by_itself(tmp_path, monkeypatch, capsys):
     import guide_memory
 
-    from vrtspike.profiling import comparing
+    from vrtspike.benchmarking import training_step as comparing
 
     measured = []
 

@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from vrtspike import registry
 from vrtspike.config import check_config
-from vrtspike.config.places import nested_places, top_level_keys, top_level_places
+from vrtspike.config.schema import nested_places, top_level_keys, top_level_places
 from vrtspike.config.validation import look_up
 from vrtspike.errors import RegistryError
 

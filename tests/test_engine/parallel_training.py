@@ -15,12 +15,12 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 
 from vrtspike.config import load_config
-from vrtspike.engine.processes import processes
 from vrtspike.engine.run_folder import AUTO
 from vrtspike.engine.training import train
 from vrtspike.errors import TrainingStopped
 from vrtspike.models.preprocessor import SpikePreprocessor
 from vrtspike.registry import HOOKS, MODELS
+from vrtspike.runtime.distributed import processes
 
 
 @MODELS.register_module()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from vrtspike.engine import processes
 from vrtspike.errors import ConfigError
+from vrtspike.runtime import distributed as processes
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -6,9 +6,9 @@ import shutil
 import pytest
 import torch
 
-from vrtspike.checkpoints import load_checkpoint_file
 from vrtspike.engine import run_folder
 from vrtspike.engine.run_folder import LATEST
+from vrtspike.runtime.checkpoint_files import load_checkpoint_file
 
 #: What differs between two equal runs: when, where and as what they ran.
 OF_THE_RUN = ('time', 'experiment_name', 'cfg')

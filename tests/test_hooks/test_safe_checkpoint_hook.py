@@ -2,9 +2,9 @@ import pytest
 import torch
 from mmengine.runner import CheckpointLoader
 
-from vrtspike.checkpoints import load_checkpoint_file, use_safe_checkpoints
 from vrtspike.hooks.safe_checkpoint_hook import LateRemovals, SafeCheckpointHook
 from vrtspike.metrics import RestorationQuality
+from vrtspike.runtime.checkpoint_files import load_checkpoint_file, use_safe_checkpoints
 
 
 def with_checkpoints(**settings):

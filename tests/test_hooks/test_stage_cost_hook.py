@@ -16,14 +16,14 @@ from vrtspike.hooks.stage_cost_hook import batch_size, tell_after
 from vrtspike.profiling import part, stage, stages
 from vrtspike.profiling.flops import Costs, StageCost
 
-SCHEMA = json.loads(files('vrtspike.profiling').joinpath('stage_costs.schema.json').read_text(encoding='utf-8'))
+SCHEMA = json.loads(files('vrtspike.records').joinpath('stage_costs.schema.json').read_text(encoding='utf-8'))
 
 
 @pytest.fixture(autouse=True)
 def cached_rates(tmp_path, monkeypatch):
     """Rates of a device that nobody measures here."""
     from vrtspike.hooks import stage_cost_hook
-    from vrtspike.profiling.roofline import Rates
+    from vrtspike.profiling.rates import Rates
 
     monkeypatch.setattr(stage_cost_hook, 'device_rates', lambda device, dtype: Rates(100.0, 10.0))
 

@@ -4,9 +4,9 @@ import signal
 import pytest
 from mmengine.hooks import Hook
 
-from vrtspike.checkpoints import load_checkpoint_file
 from vrtspike.errors import ConfigError, TrainingStopped
 from vrtspike.hooks import StopSignalHook
+from vrtspike.runtime.checkpoint_files import load_checkpoint_file
 
 
 class Send(Hook):

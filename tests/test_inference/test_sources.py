@@ -4,8 +4,8 @@ import pytest
 
 from vrtspike.datasets import write_spike_dat
 from vrtspike.errors import DataError
-from vrtspike.files import write_png
 from vrtspike.inference.sources import ImageFolder, SpikeFiles, VideoFile, open_frames
+from vrtspike.runtime.atomic_write import write_png
 
 SIZE = (16, 24)
 

@@ -160,7 +160,7 @@ def test_help_is_quick(folder):
 def test_analysis_imports_neither_torch_nor_what_it_does_not_need_at_first(folder):
     code = (
         'import sys, time; start = time.perf_counter(); import vrtspike.analysis; took = time.perf_counter() - start\n'
-        'import vrtspike.analysis.plots, vrtspike.analysis.page, vrtspike.analysis.terminal, vrtspike.cli\n'
+        'import vrtspike.reporting.plots, vrtspike.reporting.run_page, vrtspike.reporting.terminal, vrtspike.cli\n'
         'loaded = {"torch", "vrtspike.profiling"} & set(sys.modules)\n'
         'print(took); sys.exit(f"{loaded} loaded" if loaded else 0)'
     )

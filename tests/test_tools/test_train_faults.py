@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from vrtspike.checkpoints import load_checkpoint_file
 from vrtspike.datasets import write_demo
 from vrtspike.engine.run_folder import checkpoints_in
+from vrtspike.runtime.checkpoint_files import load_checkpoint_file
 
 ROOT = Path(__file__).parents[2]
 DEMO = dict(train_clips=4, val_clips=1, size=32, steps_per_frame=32, frames=3)

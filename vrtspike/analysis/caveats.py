@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vrtspike.analysis.costs import PHASES
 from vrtspike.analysis.logs import FORWARD_ONLY, LEGACY, NO_STAGES, RunLog
-from vrtspike.analysis.resampling import FEWEST_BLOCKS
-from vrtspike.analysis.table import Table
+from vrtspike.analysis.statistics.costs import PHASES
+from vrtspike.analysis.statistics.resampling import FEWEST_BLOCKS
+from vrtspike.analysis.statistics.table import Table
 
 COVERAGE_TOLERANCE = 0.01
 FEW_SAMPLES = FEWEST_BLOCKS**2

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vrtspike.analysis import curves
 from vrtspike.analysis.comparison import check_comparable, ratios, says_clips
-from vrtspike.analysis.costs import bottlenecks, memory, one_stage
 from vrtspike.analysis.logs import RunLog
-from vrtspike.analysis.stability import not_finite
+from vrtspike.analysis.statistics import curves
+from vrtspike.analysis.statistics.costs import bottlenecks, memory, one_stage
+from vrtspike.analysis.statistics.stability import not_finite
 
 PSNR_DROP_DB = 0.3
 SSIM_DROP = 0.01

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from vrtspike.analysis.costs import memory, throughput
-from vrtspike.analysis.curves import quality
 from vrtspike.analysis.logs import FORWARD_ONLY, RunLog
-from vrtspike.analysis.resampling import Blocks, simultaneous_quantile, spread, student_quantile
+from vrtspike.analysis.statistics.costs import memory, throughput
+from vrtspike.analysis.statistics.curves import quality
+from vrtspike.analysis.statistics.resampling import Blocks, simultaneous_quantile, spread, student_quantile
 from vrtspike.errors import LogError
 
 WITHIN_RUNS = (

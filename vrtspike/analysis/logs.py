@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from vrtspike.analysis.table import Table
-from vrtspike.analysis.trace import Trace
+from vrtspike.analysis.statistics.table import Table
+from vrtspike.analysis.statistics.trace import Trace
 
 FORMATS = ('vrtspike', 'legacy_timing', 'legacy_print', 'mmengine', 'legacy_train')
 """By how much each says about stages: where a run has several, its costs are read from the first."""
@@ -134,7 +134,7 @@ class RunLog:
     Args:
         name: What the user called it.
         sources: The files.
-        tables: Costs by (format, rank); see :class:`vrtspike.analysis.table.Table` for the names of columns:
+        tables: Costs by (format, rank); see :class:`vrtspike.analysis.statistics.table.Table` for the names of columns:
             ``iteration``, ``iteration_ms``, ``epoch``, ``clips``, ``frames``, ``loss``, ``memory_mib``,
             ``stages/<stage>/<forward|recompute|backward|total>_ms``, ``stages/<stage>/peak_mib``,
             ``stages/<stage>/allocated_mib``, and the same for ``parts/<stage>/<part>``.

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from vrtspike.analysis import advice, curves
+from vrtspike.analysis import advice
 from vrtspike.analysis.caveats import caveats
-from vrtspike.analysis.costs import bottlenecks, memory, phase_shares, ranks, stage_costs, throughput
 from vrtspike.analysis.logs import RunLog
-from vrtspike.analysis.roofline import roofline
-from vrtspike.analysis.stability import stability
-from vrtspike.analysis.table import Table
+from vrtspike.analysis.statistics import curves
+from vrtspike.analysis.statistics.costs import bottlenecks, memory, phase_shares, ranks, stage_costs, throughput
+from vrtspike.analysis.statistics.roofline import roofline
+from vrtspike.analysis.statistics.stability import stability
+from vrtspike.analysis.statistics.table import Table
 
 DESCRIBED = ('config', 'world_size', 'precision', 'device', 'clip_shape', 'accumulative_counts', 'interval', 'warmup',
              'versions', 'commit', 'uncounted_ops')  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 
 from mmengine.registry import Registry
 
-from vrtspike.config.places import (
+from vrtspike.config.schema import (
     Place,
     evaluator_place,
     keys_of_part,
@@ -224,7 +224,7 @@ def _owners_of(key: str, registry: Registry | None) -> list[str]:
 
 
 def _declared(part: Any, attribute: str) -> dict:
-    """Return what a class declares about its parts; see :mod:`vrtspike.config.places`."""
+    """Return what a class declares about its parts; see :mod:`vrtspike.config.schema`."""
     declared = getattr(part, attribute, None)
     return declared if isinstance(declared, dict) else {}
 

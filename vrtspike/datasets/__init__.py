@@ -1,21 +1,22 @@
 """Spike files, their simulation and representation, and the data sets of clips."""
 
-from vrtspike.datasets.cache import FileCache
 from vrtspike.datasets.clips import ClipDataset, SampleKey
-from vrtspike.datasets.demo import write_demo
-from vrtspike.datasets.gopro_spike import GoProSpike
-from vrtspike.datasets.intensity import TFI, TFSTP
-from vrtspike.datasets.layouts import detect_source
-from vrtspike.datasets.packed import PackedSpikes
-from vrtspike.datasets.representations import TFP, RawWindow, Voxel, tfp
-from vrtspike.datasets.rgb_clips import RGBClips
+from vrtspike.datasets.io.file_cache import FileCache
+from vrtspike.datasets.io.packed_spikes import PackedSpikes
+from vrtspike.datasets.representations.counts import TFP, RawWindow, Voxel, tfp
+from vrtspike.datasets.representations.intensity import TFI, TFSTP
 from vrtspike.datasets.samplers import OrdinalSampler
-from vrtspike.datasets.scenes import random_motion_pair
-from vrtspike.datasets.sequence import Sequence
-from vrtspike.datasets.simulator import IntegrateAndFire
-from vrtspike.datasets.sources import DemoClips, ProcessedClips
+from vrtspike.datasets.simulation.camera import IntegrateAndFire
+from vrtspike.datasets.simulation.demo import write_demo
+from vrtspike.datasets.simulation.scenes import random_motion_pair
+from vrtspike.datasets.sources.detection import detect_source
+from vrtspike.datasets.sources.gopro_spike import GoProSpike
+from vrtspike.datasets.sources.processed import DemoClips, ProcessedClips
+from vrtspike.datasets.sources.rgb_clips import RGBClips
+from vrtspike.datasets.sources.sequence import Sequence
+from vrtspike.datasets.sources.spikecv import SpikeCVRecording
+from vrtspike.datasets.sources.x4k_spike import X4KSpike
 from vrtspike.datasets.spike_dat import count_spike_steps, read_spike_dat, write_spike_dat
-from vrtspike.datasets.spikecv import SpikeCVRecording
 from vrtspike.datasets.transforms import (
     BinSpikes,
     DropSpikes,
@@ -25,7 +26,6 @@ from vrtspike.datasets.transforms import (
     PairedRandomFlip,
     RandomThreshold,
 )
-from vrtspike.datasets.x4k_spike import X4KSpike
 
 __all__ = [
     'TFI',

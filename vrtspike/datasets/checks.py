@@ -10,10 +10,10 @@ from typing import Any
 
 from PIL import Image
 
-from vrtspike.datasets.exposure import threshold_problems
-from vrtspike.datasets.listing import stems_in
-from vrtspike.datasets.sequence import Sequence
+from vrtspike.datasets.sources.folders import stems_in
+from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.datasets.spike_dat import bytes_per_step, steps_in_bytes
+from vrtspike.datasets.threshold import threshold_problems
 from vrtspike.errors import DataError
 
 # RGB may have a / b times as many pixels a side as the spikes; beyond these a, a sensor size is wrong rather than odd.

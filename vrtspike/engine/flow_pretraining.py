@@ -21,11 +21,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.datasets.scenes import random_motion_pair
+from vrtspike.datasets.simulation.scenes import random_motion_pair
 from vrtspike.errors import ConfigError
-from vrtspike.files import written_aside
 from vrtspike.models.layers.flow import LEVELS, FlowLevel, SpyNet
 from vrtspike.models.layers.warp import warp
+from vrtspike.runtime.atomic_write import written_aside
 
 # Half of the pairs are sharp, the others blurred over these parts of the interval between their frames.
 EXPOSURES = (0.0, 0.0, 0.4, 0.8)

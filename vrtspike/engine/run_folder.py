@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from vrtspike.checkpoints import load_checkpoint_file
 from vrtspike.errors import CheckpointError, DamagedCheckpointError
+from vrtspike.runtime.checkpoint_files import load_checkpoint_file
 
 LATEST = 'latest'
 """As a checkpoint to resume from: the run's newest."""

@@ -16,11 +16,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from vrtspike.allocator import allocate_tensors_with_malloc
-from vrtspike.checkpoints import load_checkpoint_file, unwrap_state_dict, use_safe_checkpoints
 from vrtspike.engine.faults import faults_explained
-from vrtspike.engine.fitting import is_out_of_memory, out_of_memory_report, remedies
-from vrtspike.engine.processes import agreed, processes, wrap_for_processes
+from vrtspike.engine.out_of_memory import is_out_of_memory, out_of_memory_report, remedies
 from vrtspike.engine.run_folder import (
     AUTO,
     LATEST,
@@ -30,9 +27,12 @@ from vrtspike.engine.run_folder import (
     remove_leftovers,
 )
 from vrtspike.errors import CheckpointError, ConfigError, TrainingFault
-from vrtspike.files import written_aside
-from vrtspike.models.adaptation import LoadReport, load_weights
-from vrtspike.visualization.tables import table_text
+from vrtspike.models.weights import LoadReport, load_weights
+from vrtspike.native.allocator import allocate_tensors_with_malloc
+from vrtspike.reporting.tables import table_text
+from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict, use_safe_checkpoints
+from vrtspike.runtime.distributed import agreed, processes, wrap_for_processes
 
 LOADED_NAMES = 'loaded_weights.json'
 """File of the run's folder: ``loaded``, ``adapted``, ``fresh`` and ``unused``, each a list of names of tensors."""

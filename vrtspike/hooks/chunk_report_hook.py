@@ -8,7 +8,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from vrtspike.models.layers.chunk_report import chunk_report
+from vrtspike.models.layers.chunking.report import chunk_report
 from vrtspike.registry import HOOKS
 
 

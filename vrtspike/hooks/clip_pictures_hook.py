@@ -12,10 +12,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.visualization import LocalVisBackend
 
-from vrtspike.files import write_png
 from vrtspike.metrics import clip_name, luma, playback_frames, psnr, to_uint8_frames
 from vrtspike.registry import HOOKS
-from vrtspike.visualization.clips import clip_strip
+from vrtspike.reporting.clips import clip_strip
+from vrtspike.runtime.atomic_write import write_png
 
 
 @HOOKS.register_module()

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 
 from vrtspike.profiling.flops import Costs, count_costs
 from vrtspike.registry import HOOKS
-from vrtspike.visualization.stage_table import costs_table
+from vrtspike.reporting.stage_table import costs_table
 
 
 @HOOKS.register_module()

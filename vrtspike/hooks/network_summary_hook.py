@@ -10,7 +10,7 @@ from torch import nn
 
 from vrtspike.ops import OPERATORS
 from vrtspike.registry import HOOKS
-from vrtspike.visualization.tables import table_text
+from vrtspike.reporting.tables import table_text
 
 
 @HOOKS.register_module()

@@ -16,9 +16,9 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from vrtspike.environment import describe_environment
-from vrtspike.files import written_aside
 from vrtspike.registry import HOOKS
+from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.environment import describe_environment
 
 FILE = 'run.json'
 

@@ -9,9 +9,9 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from vrtspike.checkpoints import ASIDE_BACKEND
 from vrtspike.optim.gradients import is_accumulating, restore_gradients, waiting_gradients
 from vrtspike.registry import HOOKS
+from vrtspike.runtime.checkpoint_files import ASIDE_BACKEND
 
 GRADIENTS_KEY = 'waiting_gradients'
 

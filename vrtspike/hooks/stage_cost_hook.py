@@ -18,14 +18,14 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
-from vrtspike.environment import describe_environment
 from vrtspike.errors import ConfigError
 from vrtspike.hooks.flops_hook import FlopsHook
-from vrtspike.profiling.records import Sample, costs_record, sample_record
-from vrtspike.profiling.roofline import device_rates
+from vrtspike.profiling.rates import device_rates
 from vrtspike.profiling.sampler import StageSampler
+from vrtspike.records.writer import Sample, costs_record, sample_record
 from vrtspike.registry import HOOKS
-from vrtspike.visualization.stage_table import slowest_rank, stage_medians, stage_table
+from vrtspike.reporting.stage_table import slowest_rank, stage_medians, stage_table
+from vrtspike.runtime.environment import describe_environment
 
 
 @HOOKS.register_module()
@@ -37,7 +37,7 @@ class StageCostHook(Hook):
     bringing it to the device), ``loss``, ``optimizer``, ``communication`` (waiting for other processes' gradients) and
     ``other``; nothing is counted twice. On a GPU the times are the GPU's own, from events that are read once they have
     passed: no iteration waits for them. Every process writes its own file; those of others than the first have their
-    rank in their name. ``vrtspike/profiling/stage_costs.schema.json`` describes the records, and
+    rank in their name. ``vrtspike/records/stage_costs.schema.json`` describes the records, and
     ``tools/analyze_logs.py`` reads them. The visualizer gets the milliseconds as ``stage_ms/<stage>``.
 
     Without this hook nothing is measured and the markers do nothing.

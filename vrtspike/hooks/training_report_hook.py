@@ -13,13 +13,13 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from vrtspike.environment import describe_environment
-from vrtspike.files import written_aside
 from vrtspike.hooks.bad_samples_hook import MESSAGE_KEY
 from vrtspike.hooks.network_summary_hook import count_parameters
 from vrtspike.profiling.memory import peak_memory_mib
 from vrtspike.registry import HOOKS
-from vrtspike.visualization.tables import table_text
+from vrtspike.reporting.tables import table_text
+from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.environment import describe_environment
 
 #: Scalars of the validation and what they are called in ``report.json``.
 JSON_NAMES = {

@@ -19,15 +19,15 @@ from mmengine.dist import barrier, broadcast_object_list, get_rank, get_world_si
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from torch import nn
 
-from vrtspike.files import write_png, written_aside
 from vrtspike.hooks.clip_pictures_hook import file_stem
 from vrtspike.inference.loading import file_sha256
 from vrtspike.inference.outputs import claim_folder
 from vrtspike.inference.restoring import fit_tiling, restored_frames
 from vrtspike.inference.sequences import Sequences, held_out_sequences
-from vrtspike.inference.tiling import Tiling
 from vrtspike.metrics.scores import Perceptual, frame_scores
+from vrtspike.models.tiling import Tiling
 from vrtspike.profiling.memory import peak_memory_mib
+from vrtspike.runtime.atomic_write import write_png, written_aside
 
 #: Of how many sequences, and of how many frames of each, the page shows pictures.
 PAGE_CLIPS, PAGE_FRAMES = 8, 5

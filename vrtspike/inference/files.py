@@ -20,9 +20,9 @@ from vrtspike.inference.loading import file_sha256
 from vrtspike.inference.outputs import FrameFolder, claim_folder, video_code, write_video
 from vrtspike.inference.restoring import Read, check_sizes, fit_tiling, input_pipeline, restored_frames
 from vrtspike.inference.sources import ImageFolder, SpikeFiles, VideoFile, open_frames
-from vrtspike.inference.tiling import Tiling
 from vrtspike.metrics import playback_frames
-from vrtspike.visualization.clips import clip_strip
+from vrtspike.models.tiling import Tiling
+from vrtspike.reporting.clips import clip_strip
 
 NOTE = 'restore.json'
 

@@ -13,12 +13,12 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from vrtspike.allocator import allocate_tensors_with_malloc
-from vrtspike.checkpoints import load_checkpoint_file, unwrap_state_dict
 from vrtspike.config import check_config
 from vrtspike.errors import CheckpointError, ConfigError
+from vrtspike.native.allocator import allocate_tensors_with_malloc
 from vrtspike.plugins import load_plugins
 from vrtspike.registry import MODELS
+from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict
 
 SHOWN_NAMES = 5
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from vrtspike.errors import DataError
-from vrtspike.files import write_png, written_aside
+from vrtspike.runtime.atomic_write import write_png, written_aside
 
 VIDEO_CODES = {'.mp4': 'mp4v', '.mkv': 'mp4v', '.mov': 'mp4v', '.avi': 'MJPG'}
 DEFAULT_FPS = 25.0

@@ -13,15 +13,15 @@ import torch
 from torch import nn
 
 from vrtspike.analysis.readers.reading import read_logs
-from vrtspike.environment import describe_environment
 from vrtspike.errors import LogError
-from vrtspike.files import written_aside
 from vrtspike.hooks.network_summary_hook import count_parameters
 from vrtspike.inference.loading import file_sha256
-from vrtspike.inference.tiling import Tiling
 from vrtspike.metrics.scores import mean_scores
+from vrtspike.models.tiling import Tiling
 from vrtspike.profiling.timer import PHASES
-from vrtspike.visualization.tables import table_text
+from vrtspike.reporting.tables import table_text
+from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.environment import describe_environment
 
 #: How many of the frames that gained least are listed.
 WORST_FRAMES = 10

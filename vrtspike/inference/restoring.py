@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from vrtspike.datasets.transforms import BinSpikes, PackClip, PairedCenterCrop, PairedRandomCrop
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.inference.loading import load_restorer
-from vrtspike.inference.memory import largest_tile
-from vrtspike.inference.tiling import Tiling, stream_clip
+from vrtspike.inference.tile_memory import largest_tile
 from vrtspike.metrics import to_uint8_frames
+from vrtspike.models.tiling import Tiling, stream_clip
 from vrtspike.registry import TRANSFORMS
 
 #: Frames that neighbouring tiles share, where a tile has more than one frame and nothing else is said.
@@ -119,7 +119,7 @@ def tiling_of(
         overlap: Least overlap of tiles, vertically and horizontally; by default 32 pixels where ``tile`` is given.
         frames: Frames of a tile.
         frame_overlap: Frames that tiles share at least; by default 2 where ``frames`` is given, or as many as fit.
-        changes: Other arguments of :class:`~vrtspike.inference.tiling.Tiling`.
+        changes: Other arguments of :class:`~vrtspike.models.tiling.Tiling`.
     """
     settings = dict(config.model.get('tiling') or {})
     (old_frames, *old_tile), (old_shared, *old_overlap) = (settings.get(key, (0, 0, 0)) for key in ('tile', 'overlap'))

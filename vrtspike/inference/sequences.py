@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 
 from vrtspike.datasets import BinSpikes, ClipDataset, RandomThreshold
-from vrtspike.datasets.intensity import TFI
+from vrtspike.datasets.representations.intensity import TFI
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.metrics import playback_frames, to_uint8_frames
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from vrtspike.datasets.clips import read_images
-from vrtspike.datasets.listing import read_config
+from vrtspike.datasets.sources.folders import read_config
 from vrtspike.datasets.spike_dat import count_spike_steps, read_spike_dat
 from vrtspike.errors import DataError
 

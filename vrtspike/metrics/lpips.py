@@ -7,9 +7,9 @@ import os
 import numpy as np
 import torch
 
-from vrtspike.checkpoints import load_checkpoint_file, unwrap_state_dict
 from vrtspike.errors import CheckpointError, ConfigError
 from vrtspike.metrics.scores import Perceptual
+from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict
 
 
 def load_lpips(weights: str | os.PathLike, device: torch.device | str = 'cpu') -> Perceptual:

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.checkpoints import load_checkpoint_file, unwrap_state_dict
 from vrtspike.errors import CheckpointError, ConfigError
-from vrtspike.models.layers.outside import Outside
+from vrtspike.models.layers.frozen import Outside
 from vrtspike.models.restorer import SpikeRestorer
 from vrtspike.profiling import stage
 from vrtspike.registry import MODELS
+from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict
 
 
 @MODELS.register_module()

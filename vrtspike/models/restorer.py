@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vrtspike.errors import ConfigError, DataError
-from vrtspike.inference.tiling import Tiling, restore_clip
 from vrtspike.models.layers.conv3d import Conv3d
+from vrtspike.models.tiling import Tiling, restore_clip
 from vrtspike.profiling import stage
 from vrtspike.registry import BACKBONES, FUSION_HEADS, MODELS, SPIKE_ENCODERS, TSA
 

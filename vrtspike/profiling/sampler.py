@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from vrtspike.profiling.memory import MIB, StageMemory, peak_memory_mib
-from vrtspike.profiling.records import Sample
 from vrtspike.profiling.stages import listening
 from vrtspike.profiling.timer import StageTimer, Timeline, clock_of
+from vrtspike.records.writer import Sample
 
 
 @dataclass

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 from vrtspike.errors import ConfigError, did_you_mean
-from vrtspike.files import written_aside
 from vrtspike.plugins import configs_folder, plugins_folder
 from vrtspike.registry import REGISTRIES
+from vrtspike.runtime.atomic_write import written_aside
 from vrtspike.scaffolding.kinds import KINDS, Kind
 
 MODULE = '''"""A {what}: say here what it does, in one sentence, and where the idea comes from."""

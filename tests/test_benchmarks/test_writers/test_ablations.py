@@ -6,7 +6,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from vrtspike.ablation.variants import read_variants
+from vrtspike.experiments.variants import read_variants
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = json.loads((ROOT / 'benchmarks/ablation.schema.json').read_text())

@@ -7,8 +7,8 @@ import jsonschema
 import pytest
 from made_up_records import CLAIMS, EIGHT, HERE, ROOT, memory_record, overflow, paired, quality, record, row, search
 
-from vrtspike.ablation.statistics import compare
 from vrtspike.errors import VrtSpikeError
+from vrtspike.experiments.statistics import compare
 
 SCHEMAS = {
     'rows': json.loads((ROOT / 'benchmarks/speed.schema.json').read_text(encoding='utf-8')),

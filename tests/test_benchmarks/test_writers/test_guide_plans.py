@@ -5,8 +5,8 @@ import copy
 import pytest
 from made_up_records import CLAIMS, EIGHT, ROOT
 
-from vrtspike.ablation.variants import read_variants
 from vrtspike.config import load_config
+from vrtspike.experiments.variants import read_variants
 
 
 @pytest.mark.parametrize('network', ['eight', 'v0'])

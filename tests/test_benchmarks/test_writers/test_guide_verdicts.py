@@ -4,7 +4,7 @@ import pytest
 from made_up_records import CLAIMS, EIGHT, decibels, record, row
 from writers import guide_verdicts as verdicts
 
-from vrtspike.ablation.statistics import compare
+from vrtspike.experiments.statistics import compare
 
 
 def saved(plan_times, **claim):

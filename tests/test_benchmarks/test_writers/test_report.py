@@ -9,8 +9,8 @@ from PIL import Image
 from writers.report import excerpt
 
 from vrtspike.analysis import build_report, read_logs
-from vrtspike.analysis.plots import save_picture
 from vrtspike.errors import VrtSpikeError
+from vrtspike.reporting.plots import save_picture
 
 ROOT = Path(__file__).resolve().parents[3]
 RECORD = ROOT / 'benchmarks/records/analysis/tiny.json'

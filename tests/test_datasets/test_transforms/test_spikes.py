@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from vrtspike.datasets import IntegrateAndFire, PackedSpikes, write_spike_dat
-from vrtspike.datasets.representations import Voxel, tfp
-from vrtspike.datasets.sequence import SpikeWindow
+from vrtspike.datasets.representations.counts import Voxel, tfp
+from vrtspike.datasets.sources.sequence import SpikeWindow
 from vrtspike.datasets.transforms import BinSpikes, DropSpikes, PairedRandomFlip, RandomThreshold
 from vrtspike.datasets.transforms.spikes import with_threshold
 from vrtspike.errors import ConfigError

@@ -10,9 +10,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from vrtspike.analysis.logs import RunLog, Source
-from vrtspike.analysis.readers import mmengine_json, stage_costs, text
+from vrtspike.analysis.readers import mmengine_json, text
 from vrtspike.analysis.readers.files import EXPECTED, TEXT, find_logs, kind_of
 from vrtspike.errors import LogError
+from vrtspike.records import reader as stage_costs
 
 PIECE_BYTES = 1 << 26
 """A file of ours is read in pieces of this size; one that has several, by several processes."""

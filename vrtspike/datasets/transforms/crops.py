@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from vrtspike.datasets.sequence import FRAME_KINDS
+from vrtspike.datasets.sources.sequence import FRAME_KINDS
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import TRANSFORMS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from vrtspike.datasets.sequence import FRAME_KINDS
+from vrtspike.datasets.sources.sequence import FRAME_KINDS
 from vrtspike.errors import ConfigError
 from vrtspike.registry import TRANSFORMS
 

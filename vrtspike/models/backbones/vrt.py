@@ -18,12 +18,12 @@ from torch.nn import functional as F
 from vrtspike.errors import ConfigError
 from vrtspike.models.backbones.vrt_stage import VRTStage
 from vrtspike.models.layers.blocks import ResidualAttentionGroup
+from vrtspike.models.layers.checkpointing import POLICIES, MemoryFit, apply_policy, check_policy
 from vrtspike.models.layers.clips import check_clip, pad_to_multiple
-from vrtspike.models.layers.compiling import check_mode, compile_blocks
 from vrtspike.models.layers.flow import SpyNet, clip_flows, load_spynet
 from vrtspike.models.layers.frame_conv import FrameConv
 from vrtspike.models.layers.precision import check_flow_precision, without_autocast
-from vrtspike.models.layers.recompute import POLICIES, MemoryFit, apply_policy, check_policy
+from vrtspike.models.layers.torch_compile import check_mode, compile_blocks
 from vrtspike.models.layers.upsample import Upsample
 from vrtspike.models.layers.warp import warp_to_corners
 from vrtspike.ops import WINDOW_ATTENTION

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from vrtspike.errors import ConfigError
 from vrtspike.models.backbones.vrt import RESHAPES, SCALES
-from vrtspike.models.layers.arguments import require_positive_integers
+from vrtspike.models.layers.checks import require_positive_integers
 from vrtspike.models.layers.clips import check_clip, pad_to_multiple
 from vrtspike.models.layers.flow import clip_flows
 from vrtspike.models.layers.frame_conv import FrameConv

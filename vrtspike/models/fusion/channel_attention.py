@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.models.layers.arguments import require_positive, require_positive_integers
+from vrtspike.models.layers.checks import require_positive, require_positive_integers
 from vrtspike.models.layers.feed_forward import feed_forward
 from vrtspike.models.layers.frame_conv import FrameConv
 from vrtspike.models.layers.maps import ChannelNorm, check_heads, check_maps, zeroed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vrtspike.models.layers.arguments import require_positive_integers
+from vrtspike.models.layers.checks import require_positive_integers
 from vrtspike.models.layers.frame_conv import FrameConv
 from vrtspike.models.layers.maps import check_maps
 from vrtspike.registry import FUSION_HEADS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vrtspike.models.layers.pixel_attention import TemporalAttentionBlock, from_tokens, to_tokens
+from vrtspike.models.layers.temporal_attention import TemporalAttentionBlock, from_tokens, to_tokens
 from vrtspike.registry import FUSION_HEADS
 
 
@@ -14,7 +14,7 @@ class TemporalCrossAttention(TemporalAttentionBlock):
 
     Only the attention runs chunk by chunk; the MLP takes the whole map. There is no gate: at initialisation the head
     changes the RGB features at full strength. 74,976 parameters at 96 channels. Arguments:
-    :class:`~vrtspike.models.layers.pixel_attention.TemporalAttentionBlock`.
+    :class:`~vrtspike.models.layers.temporal_attention.TemporalAttentionBlock`.
     """
 
     inputs = 2

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vrtspike.errors import ConfigError
-from vrtspike.models.layers.arguments import require_positive_integers
+from vrtspike.models.layers.checks import require_positive_integers
 from vrtspike.models.layers.frame_conv import FrameConv
 from vrtspike.models.layers.maps import check_maps, zeroed
 from vrtspike.ops import deform_conv2d

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vrtspike.models.fusion.cross_attention import TemporalCrossAttention
-from vrtspike.models.layers.pixel_attention import from_tokens, to_tokens
+from vrtspike.models.layers.temporal_attention import from_tokens, to_tokens
 from vrtspike.registry import FUSION_HEADS
 
 

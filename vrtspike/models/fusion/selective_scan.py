@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vrtspike.models.layers.arguments import require_positive_integers
-from vrtspike.models.layers.chunked import ChunkedPart
+from vrtspike.models.layers.checks import require_positive_integers
+from vrtspike.models.layers.chunking.part import ChunkedPart
 from vrtspike.models.layers.maps import zeroed
-from vrtspike.models.layers.pixel_attention import from_tokens, to_tokens
 from vrtspike.models.layers.selective_scan import SelectiveScan
+from vrtspike.models.layers.temporal_attention import from_tokens, to_tokens
 from vrtspike.registry import FUSION_HEADS
 
 
@@ -25,7 +25,7 @@ class SelectiveScanFusion(ChunkedPart):
     Args:
         channels: C, of both maps.
         states: States per channel.
-        kwargs: How the maps are cut, see :class:`~vrtspike.models.layers.chunked.ChunkedPart`.
+        kwargs: How the maps are cut, see :class:`~vrtspike.models.layers.chunking.part.ChunkedPart`.
     """
 
     def __init__(self, channels: int, states: int = 8, **kwargs: Any) -> None:

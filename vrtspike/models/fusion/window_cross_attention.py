@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from vrtspike.models.layers.chunked import ChunkedPart
+from vrtspike.models.layers.chunking.part import ChunkedPart
 from vrtspike.models.layers.feed_forward import feed_forward
 from vrtspike.models.layers.maps import ChannelNorm, channels_first, channels_last, check_heads, zeroed
 from vrtspike.models.layers.space_time_attention import SpaceTimeAttention, check_window, padded_to_windows
@@ -28,7 +28,7 @@ class WindowCrossAttention(ChunkedPart):
         heads: Attention heads; divides ``channels``.
         window_size: Window (t, h, w); axes of smaller maps shrink it.
         mlp_ratio: Hidden channels of the MLP over ``channels``.
-        kwargs: How the maps are cut, see :class:`~vrtspike.models.layers.chunked.ChunkedPart`.
+        kwargs: How the maps are cut, see :class:`~vrtspike.models.layers.chunking.part.ChunkedPart`.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vrtspike.ops import WindowLayout, attend_in_windows, window_attention, works_in_windows
-from vrtspike.ops.pieces import rows_at_once, works_in_pieces
+from vrtspike.ops.chunks import rows_at_once, works_in_pieces
 from vrtspike.ops.window_attention.layout import Kind, pieces_of
 from vrtspike.ops.window_attention.windows import (
     Window,

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.checkpoints import load_checkpoint_file, unwrap_state_dict
 from vrtspike.errors import CheckpointError
 from vrtspike.models.layers.warp import warp
+from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict
 
 LEVELS = 6
 CHANNELS = (8, 32, 64, 32, 16, 2)
-PRETRAINED_LEVEL = Path(__file__).parent.parent / 'weights' / 'spynet_level.pth'
+PRETRAINED_LEVEL = Path(__file__).parent.parent / 'pretrained' / 'spynet_level.pth'
 
 
 class FlowLevel(nn.Module):

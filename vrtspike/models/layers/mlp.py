@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from vrtspike.ops.pieces import in_pieces, rows_of
+from vrtspike.ops.chunks import in_pieces, rows_of
 
 
 class GatedMLP(nn.Module):

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.checkpoints import load_checkpoint_file, unwrap_state_dict
 from vrtspike.errors import CheckpointError
 from vrtspike.models.layers.flow import PRETRAINED_LEVEL, FlowLevel, pyramid_flows
+from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict
 
 LEVELS = 3
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vrtspike.errors import ConfigError
-from vrtspike.models.layers.arguments import require_positive_integers
 from vrtspike.models.layers.attention import effective_window, pad_to_windows
+from vrtspike.models.layers.checks import require_positive_integers
 from vrtspike.ops import window_attention
 from vrtspike.ops.window_attention.windows import Window, crop_bias_table
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vrtspike.errors import ConfigError
-from vrtspike.models.layers.pixel_attention import TemporalAttention
+from vrtspike.models.layers.temporal_attention import TemporalAttention
 
 MAX_DISTANCE = 16
 """Frames further apart than this share the bias of the furthest."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vrtspike.errors import ConfigError
-from vrtspike.models.layers.arguments import require_positive
+from vrtspike.models.layers.checks import require_positive
 from vrtspike.registry import MODELS
 
 

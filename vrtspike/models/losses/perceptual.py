@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.checkpoints import load_checkpoint_file, unwrap_state_dict
 from vrtspike.errors import CheckpointError, ConfigError, did_you_mean
-from vrtspike.models.layers.arguments import require_positive
-from vrtspike.models.layers.outside import Outside
+from vrtspike.models.layers.checks import require_positive
+from vrtspike.models.layers.frozen import Outside
 from vrtspike.registry import MODELS
+from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict
 
 #: Channels of VGG16's convolutions; 0 is a pooling.
 PLAN = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from vrtspike.models.layers.arguments import require_positive_integers
+from vrtspike.models.layers.checks import require_positive_integers
 from vrtspike.models.layers.conv3d import Conv3d
 from vrtspike.models.spike_encoders.voxels import check_voxel
 from vrtspike.registry import SPIKE_ENCODERS

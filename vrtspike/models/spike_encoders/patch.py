@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.models.layers.arguments import require_positive_integers
+from vrtspike.models.layers.checks import require_positive_integers
 from vrtspike.models.layers.conv_block import ConvBlock
 from vrtspike.models.layers.frame_conv import FrameConv
 from vrtspike.models.spike_encoders.voxels import check_voxel

@@ -12,7 +12,7 @@ class RelativeTemporalSelfAttention(TemporalSelfAttention):
     """The baseline with a learnt bias per head and distance in frames on its scores (T5, arXiv 1910.10683).
 
     Biases begin at zero: until they are trained it is the baseline. Arguments:
-    :class:`~vrtspike.models.layers.pixel_attention.TemporalAttentionBlock`.
+    :class:`~vrtspike.models.layers.temporal_attention.TemporalAttentionBlock`.
     """
 
     attention_type = RelativeTemporalAttention

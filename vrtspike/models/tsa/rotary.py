@@ -13,7 +13,7 @@ class RotaryTemporalSelfAttention(TemporalSelfAttention):
 
     The baseline's result does not change when frames are shuffled and shuffled back; this one knows how far apart two
     frames are, and which comes first. Arguments:
-    :class:`~vrtspike.models.layers.pixel_attention.TemporalAttentionBlock`; channels per head must be even.
+    :class:`~vrtspike.models.layers.temporal_attention.TemporalAttentionBlock`; channels per head must be even.
     """
 
     attention_type = RotaryTemporalAttention

@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vrtspike.models.layers.arguments import require_positive_integers
-from vrtspike.models.layers.chunked import ChunkedPart
-from vrtspike.models.layers.pixel_attention import from_tokens, to_tokens
+from vrtspike.models.layers.checks import require_positive_integers
+from vrtspike.models.layers.chunking.part import ChunkedPart
 from vrtspike.models.layers.selective_scan import SelectiveScan
+from vrtspike.models.layers.temporal_attention import from_tokens, to_tokens
 from vrtspike.registry import TSA
 
 
@@ -22,7 +22,7 @@ class TemporalSelectiveScan(ChunkedPart):
     Args:
         channels: C, of the map.
         states: States per channel.
-        kwargs: How the maps are cut, see :class:`~vrtspike.models.layers.chunked.ChunkedPart`.
+        kwargs: How the maps are cut, see :class:`~vrtspike.models.layers.chunking.part.ChunkedPart`.
     """
 
     def __init__(self, channels: int, states: int = 8, **kwargs: Any) -> None:

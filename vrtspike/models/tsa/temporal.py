@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vrtspike.models.layers.pixel_attention import TemporalAttentionBlock, from_tokens, to_tokens
+from vrtspike.models.layers.temporal_attention import TemporalAttentionBlock, from_tokens, to_tokens
 from vrtspike.registry import TSA
 
 
@@ -13,7 +13,7 @@ class TemporalSelfAttention(TemporalAttentionBlock):
     """Let every pixel's T spike features attend to each other: x += MHA(LN(x)), then x += MLP(LN(x)).
 
     Attention and MLP both run chunk by chunk, so neither needs memory for the whole map. 74,784 parameters at 96
-    channels. Arguments: :class:`~vrtspike.models.layers.pixel_attention.TemporalAttentionBlock`.
+    channels. Arguments: :class:`~vrtspike.models.layers.temporal_attention.TemporalAttentionBlock`.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from vrtspike.ops.chunks import works_in_pieces
 from vrtspike.ops.deform_conv.reference import contract
-from vrtspike.ops.pieces import works_in_pieces
 
 
 def grid_sample(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vrtspike.compiling import CannotCompile, library
+from vrtspike.native.build import CannotCompile, library
 from vrtspike.ops.window_attention.layout import Kind
 from vrtspike.ops.window_attention.sdpa import on_map, sdpa_in_windows
 from vrtspike.ops.window_attention.windows import Window, cached, window_regions

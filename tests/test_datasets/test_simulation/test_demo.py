@@ -1,0 +1,127 @@
+import inspect
+import os
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from vrtspike.datasets.representations.counts import tfp
+from vrtspike.datasets.simulation import demo
+from vrtspike.datasets.simulation.demo import DemoRecipe, write_demo
+from vrtspike.datasets.simulation.photographs import TRAIN_PHOTOGRAPHS, VAL_PHOTOGRAPHS, decode_srgb, luminance
+from vrtspike.datasets.spike_dat import read_spike_dat
+from vrtspike.errors import ConfigError, DataError
+
+TINY = {'train_clips': 2, 'val_clips': 2, 'frames': 4, 'size': 32, 'steps_per_frame': 16, 'progress': False}
+
+
+def contents(root):
+    return {path.relative_to(root): path.read_bytes() for path in root.rglob('*') if path.is_file()}
+
+
+def test_a_demo_has_the_processed_layout(tiny_demo):
+    assert {path.name for path in tiny_demo.iterdir()} == {'train', 'val', 'config.yaml'}
+    for split, background in (('train', TRAIN_PHOTOGRAPHS[1]), ('val', VAL_PHOTOGRAPHS[1])):
+        clip = tiny_demo / split / f'001_{background.partition(".")[0]}'
+        assert {path.name for path in clip.iterdir()} == {'blur', 'sharp', 'spike'}
+        assert sorted(path.name for path in (clip / 'spike').iterdir())[-1] == '00003.dat'
+        assert (clip / 'spike' / '00003.dat').stat().st_size == 16 * 16 * 16 // 8
+        assert cv2.imread(str(clip / 'sharp' / '00003.png')).shape == (32, 32, 3)
+    config = yaml.safe_load((tiny_demo / 'config.yaml').read_text())
+    assert (config['spike_w'], config['spike_h'], config['threshold'], config['steps_per_frame']) == (16, 16, 1.0, 16)
+
+
+def test_the_bytes_follow_from_the_seed(tiny_demo, tmp_path):
+    assert contents(write_demo(tmp_path / 'same', **TINY)) == contents(tiny_demo)
+    other = contents(write_demo(tmp_path / 'other', **TINY, seed=1))
+    assert all(other[path] != content for path, content in contents(tiny_demo).items())
+
+
+def test_a_clip_does_not_depend_on_how_many_others_there_are(tiny_demo, tmp_path):
+    one = write_demo(tmp_path / 'one', **{**TINY, 'train_clips': 0, 'val_clips': 1})
+    assert contents(one / 'val' / '000_chelsea') == contents(tiny_demo / 'val' / '000_chelsea')
+
+
+def test_spikes_and_blur_record_the_same_light(tiny_demo):
+    for clip in (tiny_demo / 'train').iterdir():
+        blur = cv2.imread(str(clip / 'blur' / '00002.png'))[..., ::-1]
+        grey = cv2.resize(luminance(decode_srgb(blur / 255)), (16, 16), interpolation=cv2.INTER_AREA)
+        played = tfp(read_spike_dat(clip / 'spike' / '00002.dat', 16, 16), 1.0)
+        # One spike more or less in 16 steps, and the rounding of 8-bit images.
+        assert np.abs(played - grey).max() < 1 / 16 + 0.01
+
+
+def test_validation_is_neither_trivial_nor_hopeless(tmp_path):
+    # The default demo's validation scenes; fewer instants make no difference that matters here.
+    root = write_demo(tmp_path / 'val', train_clips=0, frames=5, steps_per_frame=16, progress=False)
+    clips = sorted((root / 'val').iterdir())
+    scores = [np.mean([blur_psnr(clip, path.name) for path in (clip / 'blur').iterdir()]) for clip in clips]
+    assert 24 < np.mean(scores) < 27
+    assert min(scores) > 20
+    assert max(scores) < 30
+
+
+def blur_psnr(clip, name):
+    blur, sharp = (cv2.imread(str(clip / kind / name)).astype(float) for kind in ('blur', 'sharp'))
+    return 10 * np.log10(255**2 / np.mean((blur - sharp) ** 2))
+
+
+def test_the_same_demo_is_kept(tiny_copy):
+    before = {path: path.stat().st_mtime_ns for path in tiny_copy.rglob('*')}
+    assert write_demo(tiny_copy, **TINY) == tiny_copy
+    assert before == {path: path.stat().st_mtime_ns for path in tiny_copy.rglob('*')}
+
+
+def test_a_demo_with_other_parameters_is_refused(tiny_demo):
+    with pytest.raises(DataError, match=r'other parameters \(seed: found 0, expected 7.*\): delete it'):
+        write_demo(tiny_demo, **TINY, seed=7)
+
+
+def test_foreign_folders_and_files_are_left_alone(tmp_path):
+    (tmp_path / 'mine').mkdir()
+    (tmp_path / 'mine' / 'thesis.txt').write_text('precious')
+    (tmp_path / 'file').write_text('precious')
+    for name in ('mine', 'file'):
+        with pytest.raises(DataError, match=f'{name} holds something else than demo clips'):
+            write_demo(tmp_path / name, **TINY)
+    assert (tmp_path / 'mine' / 'thesis.txt').read_text() == 'precious'
+
+
+def test_an_interrupted_demo_leaves_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr(demo, 'write_spike_dat', lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        write_demo(tmp_path / 'demo', **TINY)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_of_a_faster_process_is_kept(monkeypatch, tiny_demo, tmp_path):
+    root = tmp_path / 'demo'
+    write_clips = demo.write_clips
+
+    def slow(aside, recipe, progress):
+        write_clips(aside, recipe, progress)
+        write_clips(root, recipe, progress)
+        (root / 'mark').touch()
+
+    monkeypatch.setattr(demo, 'write_clips', slow)
+    write_demo(root, **TINY)
+    assert set(os.listdir(root)) == {'train', 'val', 'config.yaml', 'mark'}
+    assert os.listdir(tmp_path) == ['demo']
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'frames': 0, 'threshold': 0.5}, r'frames=0 \(at least 1\), threshold=0.5 \(at least 1.0\)'),
+        ({'size': 33}, 'size=33, expected an even number'),
+    ],
+)
+def test_impossible_demos_are_refused(tmp_path, options, message):
+    with pytest.raises(ConfigError, match=message):
+        write_demo(tmp_path / 'demo', **{**TINY, **options})
+
+
+def test_defaults_are_those_of_the_recipe():
+    defaults = {name: p.default for name, p in inspect.signature(write_demo).parameters.items()}
+    assert {**defaults, **DemoRecipe().__dict__} == defaults

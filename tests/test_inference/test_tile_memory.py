@@ -1,0 +1,71 @@
+import math
+
+import pytest
+import torch
+
+from vrtspike.errors import ConfigError
+from vrtspike.inference import Tiling
+from vrtspike.inference import tile_memory as memory
+from vrtspike.inference.tile_memory import largest_tile, tile_sides
+
+BYTES_PER_PIXEL = 1000
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Return a function that sets the free bytes; networks seem to need ``BYTES_PER_PIXEL`` and a fixed amount."""
+    monkeypatch.setattr(memory, 'reset_peak', lambda device: 0)
+    used = {}
+
+    def network(blur, spikes):
+        used['peak'] = 10**6 + BYTES_PER_PIXEL * blur.shape[0] * blur.shape[-1] * blur.shape[-2]
+        return blur
+
+    monkeypatch.setattr(memory, 'peak_bytes', lambda device: used['peak'])
+
+    def fit(free, size=(360, 640), **tiling):
+        monkeypatch.setattr(memory, 'free_bytes', lambda device: free)
+        blur, spikes = torch.zeros(1, 2, 3, *size), torch.zeros(1, 2, 4, *(side // 2 for side in size))
+        return largest_tile(network, blur, spikes, Tiling((2, 0, 0), **tiling), overlap=32, divisor=8)
+
+    return fit
+
+
+@pytest.mark.parametrize('tiles_per_batch', [1, 3])
+def test_the_largest_tile_that_fits(machine, tiles_per_batch):
+    free = 10**8
+    tiling = machine(free, tiles_per_batch=tiles_per_batch)
+    _, height, width = tiling.tile
+    need = 10**6 + BYTES_PER_PIXEL * tiles_per_batch * height * width
+    assert need <= memory.SHARE * free
+    assert need > 0.8 * memory.SHARE * free
+    assert height % 8 == width % 8 == 0
+    assert (tiling.overlap, tiling.tiles_per_batch) == ((0, 32, 32), tiles_per_batch)
+
+
+def test_all_of_a_frame_that_fits(machine):
+    assert machine(10**12).tile == (2, 360, 640)
+    assert machine(10**12, size=(64, 64)).tile == (2, 0, 0)
+
+
+def test_too_little_memory_is_an_error(machine):
+    with pytest.raises(ConfigError, match=r'a tile of 64 x 64 pixels needs 5 MiB, but 2 MiB are free'):
+        machine(2 * 2**20)
+
+
+@pytest.mark.parametrize('pixels', [5000, 60_000, 200_000])
+def test_sides_stay_within_the_frame_and_the_pixels(pixels):
+    height, width = tile_sides(pixels, (360, 640), 8)
+    assert height * width <= pixels
+    assert height <= 360
+    assert width <= 640
+    assert height * width > pixels - 8 * 2 * math.sqrt(640 * 640)
+
+
+def test_this_machine_tells_its_memory():
+    device = torch.device('cpu')
+    before = memory.reset_peak(device)
+    block = torch.ones(64 * 2**20, dtype=torch.uint8)
+    grown = memory.peak_bytes(device) - before
+    assert 0.9 * len(block) < grown < 2 * len(block)
+    assert memory.free_bytes(device) > len(block)

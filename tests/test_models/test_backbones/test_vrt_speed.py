@@ -1,0 +1,136 @@
+"""What makes VRT faster or smaller changes none of its numbers."""
+
+import copy
+
+import pytest
+import torch
+
+from vrtspike.errors import ConfigError
+from vrtspike.models import VRT
+from vrtspike.models.layers.blocks import AttentionGroup
+from vrtspike.models.layers.checkpointing import MemoryFit, attention_blocks, needed_mib
+from vrtspike.models.layers.torch_compile import compile_blocks
+
+SMALL = dict(
+    upscale=1, img_size=[3, 16, 16], window_size=[3, 4, 4], depths=[2] * 7 + [1], indep_reconsts=[],
+    embed_dims=[8] * 8, num_heads=[2] * 8, deformable_groups=2,
+)  # fmt: skip
+
+
+def tiny(**options):
+    torch.manual_seed(0)
+    model = VRT(**SMALL | dict(drop_path_rate=0.0) | options)
+    torch.nn.init.normal_(model.conv_last.weight, std=0.1)
+    return model.train()
+
+
+def step(model, seed=1):
+    torch.manual_seed(seed)
+    clip = torch.rand(1, 3, 3, 16, 16)
+    torch.manual_seed(seed)
+    out = model(clip)
+    (out * torch.linspace(-1, 1, out.numel()).view_as(out)).sum().backward()
+    return out.detach(), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+def assert_same(found, expected, tolerance=1e-4):
+    torch.testing.assert_close(found[0], expected[0], rtol=tolerance, atol=tolerance)
+    assert found[1].keys() == expected[1].keys()
+    scale = max(grad.abs().max() for grad in expected[1].values())
+    for name, grad in expected[1].items():
+        assert (found[1][name] - grad).abs().max() <= tolerance * scale, name
+
+
+@pytest.mark.parametrize('attn_type', ['reference', 'sdpa'])
+def test_attention_types_agree(attn_type):
+    assert_same(step(tiny(attn_type=attn_type)), step(tiny()))
+
+
+def test_an_unknown_attention_type_is_refused():
+    with pytest.raises(ConfigError, match="window_attention has no backend 'flsh'; did you mean 'flash'"):
+        tiny(attn_type='flsh')
+
+
+@pytest.mark.parametrize('policy', ['attn', 'ffn', 'all'])
+def test_checkpointing_changes_no_number(policy):
+    assert_same(step(tiny(checkpointing=policy)), step(tiny(checkpointing='none')), 1e-6)
+
+
+def test_an_unknown_policy_is_refused():
+    with pytest.raises(ConfigError, match="checkpointing='al' is unknown; did you mean 'all'"):
+        tiny(checkpointing='al')
+
+
+@pytest.mark.parametrize(('budget', 'chosen'), [(1e6, 'none'), (1e-3, 'all')])
+def test_auto_takes_the_fastest_policy_within_the_budget(budget, chosen):
+    model = tiny(checkpointing='auto', checkpoint_budget_mib=budget)
+    assert_same(step(model), step(tiny()), 1e-6)
+    (choice,) = model.memory_fit.sizes.values()
+    assert choice.startswith(f'{chosen}: attention blocks keep')
+
+
+def test_auto_goes_through_the_policies_as_the_budget_shrinks():
+    model, size, clip = tiny(checkpointing='auto'), (1, 3, 16, 16), torch.rand(1, 3, 3, 16, 16)
+    groups = model.attention_groups()
+    needs = needed_mib(groups, size, clip)
+    assert list(needs) == sorted(needs, key=needs.get, reverse=True)
+    for policy, needed in needs.items():
+        assert MemoryFit(needed).choose(groups, size, clip).startswith(f'{policy}:')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('recompute', [False, True])
+def test_compiled_blocks_agree_with_stochastic_depth_and_checkpointing(recompute):
+    torch.manual_seed(0)
+    options = dict(channels=8, heads=2, window=(2, 4, 4), mutual=True, drop_paths=[0.5, 0.5])
+    plain = AttentionGroup(2, **options, checkpoint_attn=recompute, checkpoint_ffn=recompute).train()
+    compiled = copy.deepcopy(plain)
+    compile_blocks(compiled, 'default', backend='aot_eager')
+    assert compiled.state_dict().keys() == plain.state_dict().keys()
+
+    def run(group):
+        torch.manual_seed(1)
+        out = group(torch.linspace(-1, 1, 4 * 2 * 8 * 8 * 8).view(4, 2, 8, 8, 8))
+        out.square().sum().backward()
+        return out.detach(), {name: p.grad for name, p in group.named_parameters()}
+
+    assert_same(run(compiled), run(plain))
+
+
+def test_modes_of_compilation_are_checked():
+    with pytest.raises(ConfigError, match="compile_mode='fast' is unknown"):
+        tiny(compile_mode='fast')
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match='records CUDA graphs and there is no GPU'):
+            tiny(compile_mode='reduce-overhead')
+
+
+def test_flow_stays_in_float32_under_autocast():
+    model = tiny()
+    image = torch.rand(1, 3, 3, 16, 16)
+    with torch.no_grad():
+        expected = model.flows(image)
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            found = model.flows(image)
+    for left, right in zip(found, expected, strict=True):
+        assert torch.equal(left[0][0], right[0][0])
+
+
+def test_flow_follows_autocast_where_asked_to():
+    model = tiny(flow_precision='autocast')
+    image = torch.rand(1, 3, 3, 16, 16)
+    with torch.no_grad(), torch.autocast('cpu', dtype=torch.bfloat16):
+        found = model.flows(image)
+    with torch.no_grad():
+        expected = model.flows(image)
+    assert not torch.equal(found[0][0][0], expected[0][0][0])
+    torch.testing.assert_close(found[0][0][0].float(), expected[0][0][0], rtol=0.1, atol=0.1)
+
+
+def test_flow_precisions_are_known_by_name():
+    with pytest.raises(ConfigError, match="did you mean 'float32'"):
+        tiny(flow_precision='float23')
+
+
+def test_all_blocks_are_found():
+    assert len(attention_blocks(tiny())) == 15

@@ -1,0 +1,181 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vrtspike.config import load_config
+from vrtspike.errors import CheckpointError
+from vrtspike.models import VRT, SpikeRestorer
+from vrtspike.models.weights import (
+    LoadReport,
+    load_weights,
+    load_whole,
+    part_of,
+    resample_bias_table,
+    window_of,
+)
+from vrtspike.ops.window_attention.windows import crop_bias_table, relative_position_index
+from vrtspike.registry import MODELS
+
+ROOT = Path(__file__).parents[2]
+
+
+def tiny(**changes):
+    settings = dict(
+        upscale=1, img_size=[4, 16, 16], window_size=[4, 4, 4], depths=[2] * 8, indep_reconsts=[],
+        embed_dims=[8] * 8, num_heads=[2] * 8, deformable_groups=2,
+    )  # fmt: skip
+    return VRT(**settings | changes)
+
+
+def random_table(window, heads=2, seed=0):
+    rows = 1
+    for length in window:
+        rows *= 2 * length - 1
+    return torch.randn(rows, heads, generator=torch.Generator().manual_seed(seed))
+
+
+class TestBiasTables:
+    @given(window=st.tuples(st.integers(1, 6), st.integers(2, 6), st.integers(2, 6)))
+    def test_the_window_is_read_off_the_index(self, window):
+        assert window_of(relative_position_index(window)) == window
+
+    @given(window=st.tuples(st.integers(1, 4), st.integers(2, 5), st.integers(2, 5)))
+    def test_the_same_window_leaves_a_table_as_it_is(self, window):
+        table = random_table(window)
+        assert torch.equal(resample_bias_table(table, window, window), table)
+
+    def test_a_shorter_window_drops_the_longest_offsets_in_time_exactly(self):
+        table = random_table((6, 3, 3))
+        expected = crop_bias_table(table, (6, 3, 3), (4, 3, 3))
+        assert torch.equal(resample_bias_table(table, (6, 3, 3), (4, 3, 3)), expected)
+
+    def test_a_longer_window_repeats_the_longest_offset_in_time(self):
+        table = random_table((2, 3, 3)).view(3, 25, 2)
+        longer = resample_bias_table(table.flatten(0, 1), (2, 3, 3), (4, 3, 3)).view(7, 25, 2)
+        assert torch.equal(longer, table[[0, 0, 0, 1, 2, 2, 2]])
+
+    @pytest.mark.parametrize('new', [(2, 3, 3), (2, 6, 6), (2, 5, 2), (2, 8, 8)])
+    def test_a_constant_stays_one_in_every_head(self, new):
+        table = torch.tensor([1.0, -2.0]).expand(3 * 7 * 7, 2)
+        resampled = resample_bias_table(table, (2, 4, 4), new)
+        assert resampled.shape == random_table(new).shape
+        torch.testing.assert_close(resampled, torch.tensor([1.0, -2.0]).expand_as(resampled))
+
+    def test_the_bias_of_a_token_with_itself_and_the_symmetry_of_space_are_kept(self):
+        """A bias that falls off with distance still peaks in the centre and is even, rows along H before W."""
+        y, x = torch.meshgrid(torch.arange(-7.0, 8), torch.arange(-7.0, 8), indexing='ij')
+        table = torch.exp(-(y.square() + 4 * x.square()) / 20).flatten()[:, None]
+        small = resample_bias_table(table, (1, 8, 8), (1, 6, 6)).view(11, 11)
+        assert small.argmax() == 60
+        torch.testing.assert_close(small, small.flip(0, 1))
+        assert small[8, 5] > small[5, 8]
+
+
+class TestLoading:
+    def test_the_same_network_is_loaded_whole(self):
+        source, model = tiny(), tiny()
+        report = load_weights(model, source.state_dict())
+        assert report == LoadReport(loaded=list(source.state_dict()))
+        torch.testing.assert_close(model.state_dict(), source.state_dict())
+
+    def test_a_network_and_a_restorer_around_it_are_taken_for_each_other(self):
+        source, target = SpikeRestorer(backbone=tiny()), SpikeRestorer(backbone=tiny())
+        for model, weights in ((tiny(), source.state_dict()), (target, source.backbone.state_dict())):
+            report = load_weights(model, weights)
+            assert len(report.loaded) == len(source.backbone.state_dict())
+            assert report.adapted == report.fresh == report.unused == []
+
+    def test_another_window(self):
+        source, model = tiny(), tiny(window_size=[3, 6, 6])
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        report = load_weights(model, source.state_dict())
+        assert {name.rpartition('.')[2] for name in report.adapted} == {
+            'relative_position_bias_table', 'relative_position_index', 'position_bias'
+        }  # fmt: skip
+        assert report.fresh == report.unused == []
+        after, name = model.state_dict(), 'stage1.residual_group2.blocks.0.attn.relative_position_bias_table'
+        expected = resample_bias_table(source.state_dict()[name], (4, 4, 4), (3, 6, 6))
+        assert torch.equal(after[name], expected)
+        for name in report.adapted:
+            if not name.endswith('table'):  # the network's own, computed for its window
+                assert torch.equal(after[name], before[name])
+        assert model.eval()(torch.rand(1, 2, 3, 8, 8)).isfinite().all()
+
+    def test_depth_and_width(self):
+        source = tiny(depths=[4] * 7 + [2])
+        model = tiny(embed_dims=[8] * 7 + [12])
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        report = load_weights(model, source.state_dict())
+        assert 'stage2.residual_group1.blocks.2.norm1.weight' in report.unused
+        assert 'stage8.0.2.weight' in report.fresh
+        assert 'stage8.0.2.weight' in report.unused
+        assert torch.equal(model.state_dict()['stage8.0.2.weight'], before['stage8.0.2.weight'])
+        assert len(report.loaded + report.adapted + report.fresh) == len(before)
+        counts = report.counts()
+        for fate, names in vars(report).items():
+            assert sum(part[fate] for part in counts.values()) == len(names)
+
+    @pytest.mark.parametrize('weights', [{'conv_first.weight': torch.zeros(3)}, {'other': torch.zeros(1)}])
+    def test_a_checkpoint_that_fits_nothing_is_an_error_and_changes_nothing(self, weights):
+        model = tiny()
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        with pytest.raises(CheckpointError, match=r'nothing in the checkpoint fits the network: it holds'):
+            load_weights(model, weights)
+        torch.testing.assert_close(model.state_dict(), before)
+
+    def test_buffers_alone_are_no_fit(self):
+        source = {name: tensor for name, tensor in tiny().state_dict().items() if name.endswith('index')}
+        with pytest.raises(CheckpointError, match='nothing in the checkpoint fits'):
+            load_weights(tiny(window_size=[2, 3, 3]), source)
+
+    def test_whole_networks_only(self):
+        source = tiny()
+        model = SpikeRestorer(backbone=tiny())
+        load_whole(model, source.state_dict())
+        torch.testing.assert_close(model.backbone.state_dict(), source.state_dict())
+        with pytest.raises(CheckpointError, match=r'another network: \d+ tensors are missing .* give the config'):
+            load_whole(model, tiny(window_size=[3, 4, 4]).state_dict())
+
+
+def test_parts():
+    assert [part_of('backbone.stage3.linear1.weight'), part_of('spike_encoder.x.y'), part_of('stage3.linear1')] == [
+        'backbone.stage3', 'spike_encoder', 'stage3'
+    ]  # fmt: skip
+
+
+def test_the_released_deblurring_network_into_the_baseline_with_spikes():
+    """Pinned: what fits by name and shape, what another window changes, what is new, what has no place."""
+    entries = json.loads((ROOT / 'tests/golden/state_dict_006_gopro.json').read_text())['entries']
+    weights = {name: torch.zeros(shape) for name, (shape, _) in entries.items()}
+    for name, tensor in weights.items():
+        if name.endswith('relative_position_index'):
+            weights[name] = relative_position_index((len(tensor) // 64, 8, 8))
+    model = MODELS.build(load_config(ROOT / 'configs/vrt_spike_baseline.py').model)
+    report = load_weights(model, weights)
+    assert {fate: len(names) for fate, names in vars(report).items()} == {
+        'loaded': 1016, 'adapted': 30, 'fresh': 287, 'unused': 480
+    }  # fmt: skip
+    counts = {part: tuple(fates.values()) for part, fates in report.counts().items()}
+    assert counts == {
+        'backbone.conv_first': (2, 0, 0, 0),
+        'backbone.spynet': (62, 0, 0, 0),
+        'backbone.stage1': (164, 4, 0, 0),
+        'backbone.stage2': (166, 4, 0, 0),
+        'backbone.stage3': (166, 4, 0, 0),
+        'backbone.stage4': (166, 4, 0, 0),
+        'backbone.stage5': (95, 2, 0, 73),
+        'backbone.stage6': (95, 2, 0, 73),
+        'backbone.stage7': (95, 2, 0, 73),
+        'backbone.stage8': (2, 8, 124, 258),
+        'backbone.norm': (0, 0, 2, 2),
+        'backbone.conv_after_body': (1, 0, 1, 1),
+        'backbone.conv_last': (2, 0, 0, 0),
+        'spike_encoder': (0, 0, 40, 0),
+        'tsa': (0, 0, 56, 0),
+        'fusion': (0, 0, 64, 0),
+    }
+    assert sum(name.endswith('bias_table') for name in report.adapted) == 15

@@ -1,0 +1,140 @@
+"""What the kernel has to do for tensors that take the place of freed ones."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from vrtspike.native.allocator import allocate_tensors_with_malloc
+from vrtspike.native.build import library
+
+needs_compiler = pytest.mark.skipif(
+    shutil.which('g++') is None or torch.cuda.is_available(), reason='needs g++, and to be where CPUs compute'
+)
+
+COUNT = """
+import resource
+import torch
+from vrtspike.native.allocator import keep_freed_memory
+print(keep_freed_memory())
+def faults_of_128_mib():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.empty(1 << 27, dtype=torch.uint8).fill_(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(sum([faults_of_128_mib() for _ in range(32)][-8:]))
+"""
+"""Prints whether freed memory is kept, and the page faults of the last 8 of 32 tensors one after the other."""
+
+
+def count(**environment):
+    done = subprocess.run(
+        [sys.executable, '-c', COUNT], env=os.environ | environment, capture_output=True, text=True, check=True
+    )
+    kept, faults = done.stdout.split()
+    return kept == 'True', int(faults)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='glibc')
+def test_freed_memory_is_used_again_unless_the_environment_chooses():
+    kept, faults = count()
+    if not kept:
+        pytest.skip('the C library is not glibc, or the environment has chosen')
+    kept, faults_otherwise = count(MALLOC_MMAP_THRESHOLD_='1048576')
+    assert not kept
+    assert faults < faults_otherwise / 2
+
+
+GIVEN_BACK = """
+import torch
+from vrtspike.native.allocator import give_freed_memory_back, keep_freed_memory
+keep_freed_memory()
+def resident_mib():
+    return int(open('/proc/self/statm').read().split()[1]) * 4096 / 2**20
+torch.ones(1 << 27, dtype=torch.uint8)
+kept = resident_mib()
+give_freed_memory_back()
+print(kept - resident_mib())
+"""
+"""Prints how many of 128 freed MiB were held until they were given back."""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='glibc')
+def test_freed_memory_is_given_back_when_asked_to():
+    if not count()[0]:
+        pytest.skip('the C library is not glibc, or the environment has chosen')
+    done = subprocess.run([sys.executable, '-c', GIVEN_BACK], capture_output=True, text=True, check=True)
+    assert float(done.stdout) > 120
+
+
+HOLES = """
+import torch
+from vrtspike.native.allocator import allocate_tensors_with_malloc, keep_freed_memory
+from vrtspike.profiling.memory import peak_memory_mib
+keep_freed_memory()
+INSTALL
+MIB = 1 << 20
+before = peak_memory_mib()
+for _ in range(8):
+    freed, kept = [], []
+    for _ in range(16):
+        freed.append(torch.ones(4 * MIB, dtype=torch.uint8))
+        kept.append(torch.ones(MIB // 2, dtype=torch.uint8))
+    freed.clear()
+    again = [torch.ones(4 * MIB, dtype=torch.uint8) for _ in range(16)]
+print(peak_memory_mib() - before)
+"""
+"""Prints by how many MiB the peak grew: of 136 MiB of tensors at a time, most are freed and made again among others."""
+
+
+def growth(install):
+    done = subprocess.run(
+        [sys.executable, '-c', HOLES.replace('INSTALL', install)], capture_output=True, text=True, check=True
+    )
+    return float(done.stdout)
+
+
+@needs_compiler
+def test_tensors_fill_the_holes_of_freed_ones():
+    assert growth('assert allocate_tensors_with_malloc()') < 150
+
+
+TENSORS = """
+import torch
+from vrtspike.native.allocator import allocate_tensors_with_malloc
+before = torch.arange(5)
+assert allocate_tensors_with_malloc() and allocate_tensors_with_malloc()
+for size in (0, 1, 15, 16, 17, 63, 64, 65, 1000, 10**6):
+    made = torch.full((size,), 3.0)
+    assert made.data_ptr() % 64 == 0 and (made == 3).all()
+    made.resize_(2 * size + 1)
+    assert (made[:size] == 3).all()
+    made.fill_(4)
+    assert torch.equal(made.clone(), made) and torch.equal(made.share_memory_(), made)
+    assert torch.equal(torch.from_numpy(made.numpy()), made)
+assert torch.equal(before, torch.arange(5))
+with torch.profiler.profile(profile_memory=True) as profile:
+    torch.empty(1 << 20)
+assert '4.00 MB' in profile.key_averages().table(), profile.key_averages().table()
+for bytes in (1 << 60, (1 << 63) - 1):
+    try:
+        torch.empty(bytes, dtype=torch.uint8)
+    except RuntimeError as error:
+        assert f"can't allocate memory: you tried to allocate {bytes} bytes" in str(error), error
+    else:
+        raise AssertionError(bytes)
+"""
+
+
+@needs_compiler
+def test_tensors_are_as_before():
+    subprocess.run([sys.executable, '-c', TENSORS], check=True)
+
+
+def test_without_a_compiler_all_stays_as_it_was(monkeypatch):
+    monkeypatch.setenv('CXX', 'no-such-compiler')
+    library.cache_clear()
+    assert not allocate_tensors_with_malloc()
+    library.cache_clear()

@@ -1,0 +1,36 @@
+import pytest
+import torch
+
+from vrtspike.models.layers.mlp import GatedMLP
+from vrtspike.ops import chunks as pieces
+
+
+@pytest.mark.parametrize('rows', [1, 7, 30, 1000])
+@pytest.mark.parametrize('layout', ['plain', 'permuted'])
+def test_an_mlp_in_pieces_is_the_mlp(rows, layout, monkeypatch):
+    torch.manual_seed(0)
+    mlp, x = GatedMLP(6, 12, 4).double(), torch.randn(2, 3, 5, 6, dtype=torch.float64)
+    if layout == 'permuted':
+        x = x.permute(1, 2, 0, 3)
+    expected = mlp(x).detach()
+    monkeypatch.setattr(pieces, 'rows_at_once', lambda: rows)
+    with torch.no_grad():
+        found = mlp(x)
+    assert found.shape == (*x.shape[:-1], 4)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_pieces_are_for_inference_on_cpus(monkeypatch):
+    monkeypatch.setattr(pieces, 'rows_at_once', lambda: 2)
+    seen = []
+
+    def double(x):
+        seen.append(tuple(x.shape))
+        return 2 * x
+
+    x = torch.arange(15.0).view(5, 3)
+    assert torch.equal(pieces.in_pieces(double, x), 2 * x)
+    with torch.no_grad():
+        assert torch.equal(pieces.in_pieces(double, x), 2 * x)
+        pieces.in_pieces(double, x.to('meta'))
+    assert seen == [(5, 3), (2, 3), (2, 3), (1, 3), (5, 3)]

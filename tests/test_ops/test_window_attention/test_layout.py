@@ -1,0 +1,144 @@
+"""Windows in the order of their kinds: the path that attention takes where a backend works in windows."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vrtspike.models.layers.attention import WindowAttention
+from vrtspike.ops import WINDOW_ATTENTION, WindowLayout, use_backends, works_in_windows
+from vrtspike.ops import chunks as pieces
+from vrtspike.ops.window_attention.layout import pieces_of
+from vrtspike.ops.window_attention.reference import full_mask
+from vrtspike.ops.window_attention.sdpa import alike_in_frames
+from vrtspike.ops.window_attention.windows import window_mask
+
+IN_WINDOWS = [backend.name for backend in WINDOW_ATTENTION.backends if backend.in_windows]
+
+
+@st.composite
+def layouts(draw):
+    window = tuple(draw(st.integers(1, 3)) for _ in range(3))
+    size = (draw(st.integers(1, 2)), *(draw(st.integers(1, 3)) * length for length in window))
+    return WindowLayout(size, window, tuple(draw(st.integers(0, length - 1)) for length in window))
+
+
+def numbered(layout):
+    """Return a map (B, T, H, W, 1) whose tokens are numbers of their own."""
+    return torch.arange(math.prod(layout.size), dtype=torch.float64).view(*layout.size, 1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(layout=layouts())
+def test_to_map_undoes_to_windows_and_so_do_the_gradients(layout):
+    x = numbered(layout).requires_grad_()
+    windows = layout.to_windows(x)
+    assert windows.shape == (math.prod(layout.size) // math.prod(layout.window), math.prod(layout.window), 1)
+    assert torch.equal(layout.to_map(windows), x)
+    weights = torch.randn_like(windows).requires_grad_()
+    (grad,) = torch.autograd.grad((windows * weights).sum(), x, create_graph=True)
+    assert torch.equal(grad, layout.to_map(weights))
+    (twice,) = torch.autograd.grad((grad * x.detach()).sum(), weights)
+    assert torch.equal(twice, windows)
+
+
+@settings(max_examples=40, deadline=None)
+@given(layout=layouts())
+def test_every_window_has_the_mask_of_its_kind(layout):
+    batch, *size = layout.size
+    masks = full_mask(tuple(size), layout.window, layout.shift, time=True)
+    unshifted = WindowLayout(layout.size, layout.window, (0, 0, 0))
+    rolled = numbered(layout).roll([-s for s in layout.shift], dims=(1, 2, 3))
+    tokens = unshifted.to_windows(rolled)[..., 0].tolist()
+    mask_of = dict(zip(map(tuple, tokens), masks.repeat(batch, 1, 1), strict=True))
+    windows = iter(layout.to_windows(numbered(layout))[..., 0].tolist())
+    for mixed, count in layout.kinds():
+        expected = window_mask(mixed, layout.window, layout.shift, torch.device('cpu'))
+        for _ in range(count):
+            assert torch.equal(mask_of.pop(tuple(next(windows))), expected)
+    assert not mask_of
+
+
+@given(layout=layouts(), windows=st.integers(1, 60))
+@settings(max_examples=40, deadline=None)
+def test_pieces_hold_all_windows_in_their_order(layout, windows):
+    def spelt_out(kinds):
+        return [mixed for mixed, count in kinds for _ in range(count)]
+
+    cut = list(pieces_of(layout.kinds(), windows))
+    assert [mixed for piece in cut for mixed in spelt_out(piece)] == spelt_out(layout.kinds())
+    counts = [len(spelt_out(piece)) for piece in cut]
+    assert set(counts[:-1]) <= {windows}
+    assert counts[-1] <= windows
+    frames = alike_in_frames(layout.kinds())
+    assert spelt_out(frames) == [(False, *mixed[1:]) for mixed in spelt_out(layout.kinds())]
+    assert len(frames) <= 4
+
+
+def attention(mutual, window=(2, 4, 3), heads=2):
+    torch.manual_seed(0)
+    module = WindowAttention(8, window, heads, mutual=mutual).double()
+    torch.nn.init.normal_(module.relative_position_bias_table)
+    return module
+
+
+def values_and_gradients(module, x, shift, backend):
+    x = x.clone().requires_grad_()
+    with use_backends(window_attention=backend):
+        out = module(x, shift)
+    (out * torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)).sum().backward()
+    gradients = {name: parameter.grad for name, parameter in module.named_parameters()} | {'x': x.grad}
+    module.zero_grad(set_to_none=True)
+    return {'out': out.detach(), **gradients}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 2), st.integers(1, 5), st.integers(1, 9), st.integers(1, 9)),
+    shift=st.tuples(st.integers(0, 1), st.integers(0, 3), st.integers(0, 2)),
+    mutual=st.booleans(),
+)
+def test_the_module_agrees_with_the_reference_on_any_map(size, shift, mutual):
+    """Windows that pad the map, that exceed it, and mutual attention of one frame among them."""
+    module = attention(mutual)
+    x = torch.randn(*size, 8, dtype=torch.float64)
+    found, expected = (values_and_gradients(module, x, shift, backend) for backend in ('sdpa', 'reference'))
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize('mutual', [False, True])
+@pytest.mark.parametrize('rows', [1, 60, 200, 10_000])
+def test_pieces_change_nothing(mutual, rows, monkeypatch):
+    module, x = attention(mutual), torch.randn(2, 5, 9, 7, 8, dtype=torch.float64)
+    expected = values_and_gradients(module, x, (1, 2, 1), 'reference')['out']
+    monkeypatch.setattr(pieces, 'rows_at_once', lambda: rows)
+    monkeypatch.setattr('vrtspike.models.layers.attention.rows_at_once', lambda: rows)
+    with torch.no_grad():
+        torch.testing.assert_close(module(x, (1, 2, 1)), expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize('backend', IN_WINDOWS)
+def test_backends_in_windows_agree_with_the_reference(backend):
+    module, x = attention(mutual=True), torch.randn(1, 4, 8, 6, 8, dtype=torch.float64)
+    with torch.no_grad(), use_backends(window_attention='reference'):
+        expected = module(x, (1, 2, 1))
+    backend = WINDOW_ATTENTION.find(backend)
+    dtype, tolerance = (torch.float64, 1e-10) if not backend.dtypes else (torch.float32, 1e-5)
+    if backend.missing():
+        pytest.skip(f"'{backend.name}' {backend.missing()}")
+    with torch.no_grad(), use_backends(window_attention=backend.name):
+        found = module.to(dtype)(x.to(dtype), (1, 2, 1))
+    torch.testing.assert_close(found.double(), expected, rtol=tolerance, atol=tolerance)
+
+
+def test_asking_who_works_in_windows_notes_no_choice():
+    x = torch.zeros(1, dtype=torch.float16)
+    before = dict(WINDOW_ATTENTION.choices)
+    assert works_in_windows(x)
+    assert not works_in_windows(x, 'reference')
+    with use_backends(window_attention='reference'):
+        assert not works_in_windows(x, 'sdpa')
+    assert WINDOW_ATTENTION.choices == before

@@ -1,0 +1,39 @@
+import cv2
+import numpy as np
+import pytest
+
+from vrtspike.runtime.atomic_write import write_png, written_aside
+
+
+def test_the_file_appears_whole_and_alone(tmp_path):
+    path = tmp_path / 'new' / 'picture.png'
+    with written_aside(path) as aside:
+        assert aside.suffix == '.png'
+        assert aside.parent == path.parent
+        aside.write_bytes(b'half')
+        assert not path.exists()
+        aside.write_bytes(b'whole')
+    assert path.read_bytes() == b'whole'
+    assert list(path.parent.iterdir()) == [path]
+
+
+def write_half(path):
+    with written_aside(path) as aside:
+        aside.write_text('ne')
+        raise KeyboardInterrupt
+
+
+def test_an_error_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / 'report.json'
+    path.write_text('old')
+    with pytest.raises(KeyboardInterrupt):
+        write_half(path)
+    assert path.read_text() == 'old'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_pictures_are_rgb(tmp_path):
+    red = np.zeros((2, 2, 3), np.uint8)
+    red[..., 0] = 255
+    write_png(tmp_path / 'red.png', red)
+    assert cv2.imread(str(tmp_path / 'red.png'))[0, 0].tolist() == [0, 0, 255]

@@ -1,0 +1,208 @@
+import pickle
+import resource
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from mmengine.fileio import get_file_backend
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader, save_checkpoint
+from mmengine.runner.checkpoint import load_checkpoint as mmengine_load_checkpoint
+from torch import nn
+
+from vrtspike.errors import CheckpointError
+from vrtspike.runtime.checkpoint_files import (
+    ASIDE_BACKEND,
+    load_checkpoint_file,
+    unwrap_state_dict,
+    use_safe_checkpoints,
+)
+
+
+class RunsWhenLoaded:
+    """Unpickling this makes a folder."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        import os
+
+        return os.mkdir, (self.folder,)
+
+
+class OwnClass:
+    """Harmless, but nobody can know that from the file."""
+
+
+class ReachesBeyond:
+    """Asks the getattr that a log history is pickled with for something else."""
+
+    def __reduce__(self):
+        return getattr, (HistoryBuffer, '__init__')
+
+
+@pytest.fixture
+def mmengine_loaders(monkeypatch):
+    """Put MMEngine's own loaders back after the test."""
+    monkeypatch.setattr(CheckpointLoader, '_schemes', CheckpointLoader._schemes.copy())
+
+
+def test_weights_and_plain_values_load(tmp_path):
+    saved = {'state_dict': OrderedDict(w=torch.ones(2)), 'meta': {'iter': 3, 'name': 'x', 'rates': [0.1, None, True]}}
+    torch.save(saved, tmp_path / 'a.pth')
+    loaded = load_checkpoint_file(tmp_path / 'a.pth')
+    assert torch.equal(loaded['state_dict']['w'], torch.ones(2))
+    assert loaded['meta'] == saved['meta']
+
+
+def test_what_mmengine_saves_beside_weights_loads(tmp_path):
+    history = HistoryBuffer([1.0, 2.0], [1, 1])
+    numbers = {
+        'f': np.float64(0.5),
+        'i': np.int64(3),
+        'b': np.bool_(True),
+        'h': np.float32(2),
+        'a': np.arange(4.0),
+        's': np.str_('t'),
+    }
+    torch.save(dict(history=history, dtype=np.dtype('float16'), **numbers), tmp_path / 'a.pth')
+    loaded = load_checkpoint_file(tmp_path / 'a.pth')
+    assert loaded['history'].statistics('mean') == 1.5
+    assert loaded['dtype'] == np.float16
+    for key, value in numbers.items():
+        np.testing.assert_array_equal(loaded[key], value)
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+def test_code_is_refused_and_does_not_run(tmp_path, zipped):
+    path, trace = tmp_path / 'evil.pth', tmp_path / 'trace'
+    torch.save({'state_dict': RunsWhenLoaded(trace)}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(CheckpointError, match=r'evil.pth needs (posix|nt)\.mkdir.*--trust-checkpoint'):
+        load_checkpoint_file(path)
+    assert not trace.exists()
+    load_checkpoint_file(path, trust=True)
+    assert trace.exists()
+
+
+def test_a_plain_pickle_with_code_is_refused_and_does_not_run(tmp_path):
+    path, trace = tmp_path / 'evil.pth', tmp_path / 'trace'
+    path.write_bytes(pickle.dumps(RunsWhenLoaded(trace), protocol=2))
+    with pytest.raises(CheckpointError):
+        load_checkpoint_file(path)
+    assert not trace.exists()
+
+
+def test_unknown_classes_are_named(tmp_path):
+    torch.save({'extra': OwnClass()}, tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match=r'needs \S*OwnClass, which is code'):
+        load_checkpoint_file(tmp_path / 'a.pth')
+    assert isinstance(load_checkpoint_file(tmp_path / 'a.pth', trust=True)['extra'], OwnClass)
+
+
+def test_trusted_code_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    torch.save({'extra': OwnClass()}, tmp_path / 'a.pth')
+    monkeypatch.delitem(globals(), 'OwnClass')
+    with pytest.raises(CheckpointError, match=r'not installed here.*OwnClass'):
+        load_checkpoint_file(tmp_path / 'a.pth', trust=True)
+
+
+def test_getattr_gives_a_history_its_statistics_and_nothing_else(tmp_path):
+    torch.save({'extra': ReachesBeyond()}, tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match=r'needs builtins\.getattr'):
+        load_checkpoint_file(tmp_path / 'a.pth')
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    for path in (tmp_path / 'none.pth', tmp_path):
+        with pytest.raises(CheckpointError, match=f'{path} does not exist or is not a file'):
+            load_checkpoint_file(path)
+
+
+@pytest.mark.parametrize('kept', [0, 10, 0.5, 0.99])
+@pytest.mark.parametrize('trust', [False, True])
+def test_a_cut_off_file_is_called_damaged(tmp_path, kept, trust):
+    path = tmp_path / 'a.pth'
+    torch.save({'w': torch.rand(1000)}, path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: kept if isinstance(kept, int) else int(kept * len(whole))])
+    with pytest.raises(CheckpointError, match=r'a\.pth \(\d+ bytes\) is cut off, damaged or no PyTorch checkpoint'):
+        load_checkpoint_file(path, trust)
+
+
+def test_a_text_file_is_called_no_checkpoint(tmp_path):
+    path = tmp_path / 'a.pth'
+    path.write_text('version https://git-lfs.github.com/spec/v1\n')
+    with pytest.raises(CheckpointError, match='no PyTorch checkpoint'):
+        load_checkpoint_file(path)
+
+
+def test_a_bare_tensor_is_refused(tmp_path):
+    torch.save(torch.ones(1), tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match='holds a Tensor, expected a dict'):
+        load_checkpoint_file(tmp_path / 'a.pth')
+
+
+def test_mmengine_loads_safely_once_told_to(tmp_path, mmengine_loaders):
+    path, trace = tmp_path / 'evil.pth', tmp_path / 'trace'
+    torch.save({'state_dict': nn.Linear(1, 1).state_dict(), 'extra': RunsWhenLoaded(trace)}, path)
+    use_safe_checkpoints()
+    with pytest.raises(CheckpointError, match='--trust-checkpoint'):
+        mmengine_load_checkpoint(nn.Linear(1, 1), str(path))
+    assert not trace.exists()
+    use_safe_checkpoints(trust=True)
+    mmengine_load_checkpoint(nn.Linear(1, 1), str(path))
+    assert trace.exists()
+
+
+@pytest.mark.parametrize('address', ['https://example.org/a.pth', 'open-mmlab://vrt', 'torchvision://resnet18'])
+def test_nothing_is_downloaded(address, mmengine_loaders):
+    use_safe_checkpoints()
+    with pytest.raises(CheckpointError, match='not a local file; download it'):
+        CheckpointLoader.load_checkpoint(address)
+
+
+WEIGHTS = {'a.weight': torch.ones(1), 'b.bias': torch.zeros(2)}
+
+
+@pytest.mark.parametrize(
+    'checkpoint',
+    [
+        WEIGHTS,
+        {'params': WEIGHTS},
+        {'params': {'old': torch.ones(3)}, 'params_ema': WEIGHTS},
+        {'state_dict': WEIGHTS, 'meta': {'iter': 1}, 'optimizer': {}},
+        {'params': {f'module.{name}': value for name, value in WEIGHTS.items()}},
+    ],
+    ids=['bare', 'params', 'params_ema', 'state_dict', 'module'],
+)
+def test_unwraps_weights(checkpoint):
+    assert unwrap_state_dict(checkpoint) == WEIGHTS
+
+
+@pytest.mark.parametrize(
+    ('checkpoint', 'found'), [({'meta': {}, 'iter': 3}, 'meta, iter'), ({}, 'empty dict'), ({'params': [1]}, 'a list')]
+)
+def test_what_holds_no_weights_is_refused(checkpoint, found):
+    with pytest.raises(CheckpointError, match=found):
+        unwrap_state_dict(checkpoint)
+
+
+@pytest.fixture
+def full_disk():
+    """Let no file grow beyond 1000 bytes: writes fail half-way, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, full_disk):
+    path = tmp_path / 'iter_1.pth'
+    backend = get_file_backend(str(path), backend_args={'backend': ASIDE_BACKEND})
+    backend.put(b'old', str(path))
+    with pytest.raises(CheckpointError, match=r'cannot write .*iter_1\.pth .*earlier checkpoints are untouched'):
+        save_checkpoint({'w': torch.rand(1000)}, str(path), backend_args={'backend': ASIDE_BACKEND})
+    assert path.read_bytes() == b'old'
+    assert list(tmp_path.iterdir()) == [path]

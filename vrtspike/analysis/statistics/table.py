@@ -1,0 +1,191 @@
+"""Streaming statistics of a log's samples: a row per sample, a column per quantity, memory of constant size."""
+
+from __future__ import annotations
+
+import copy
+import heapq
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from vrtspike.analysis.statistics.sketch import QuantileSketch
+from vrtspike.analysis.statistics.trace import Trace
+
+WORST = 5
+"""Slowest iterations that are kept with their numbers."""
+
+
+class Table:
+    """Sums, extremes, quantiles and a trace of named columns.
+
+    Columns may appear at any time. A phase's time, ``<group>/<name>/<phase>_ms``, counts as 0 in rows without it;
+    any other quantity was not measured there and counts for nothing.
+    """
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ()
+        self.rows = 0
+        self.present = np.zeros(0, np.int64)
+        self.sums, self.lows, self.highs = np.zeros(0), np.zeros(0), np.zeros(0)
+        self.sketch = QuantileSketch()
+        self.trace = Trace()
+        self.worst: list[tuple[float, int]] = []
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.names
+
+    def add(self, names: tuple[str, ...], rows: np.ndarray) -> None:
+        """Add ``rows`` (N, len(names)), NaN where a quantity was not measured."""
+        rows = self._arranged(names, rows)
+        self.rows += len(rows)
+        self.present += np.count_nonzero(~np.isnan(rows), axis=0)
+        self.sums += np.nansum(rows, axis=0)
+        self.lows = np.fmin(self.lows, np.fmin.reduce(rows))
+        self.highs = np.fmax(self.highs, np.fmax.reduce(rows))
+        self.sketch.add(rows)
+        self.trace.add(rows)
+        if 'iteration_ms' in names and 'iteration' in names:
+            self._keep_worst(self._pairs(rows))
+
+    def merge(self, other: Table) -> None:
+        """Add another table's rows, which follow this one's."""
+        self._grow(other.names)
+        aligned = other._reordered(self.names)
+        self.rows += other.rows
+        self.present += aligned.present
+        self.sums += aligned.sums
+        self.lows = np.fmin(self.lows, aligned.lows)
+        self.highs = np.fmax(self.highs, aligned.highs)
+        self.sketch.counts += aligned.sketch.counts
+        self.trace.merge(aligned.trace)
+        self._keep_worst(other.worst)
+
+    def column(self, name: str) -> np.ndarray:
+        """Return what the trace kept of a column."""
+        return self.trace.rows[:, self.names.index(name)]
+
+    def total(self, name: str) -> float:
+        """Return the exact sum of a column; 0 where there is none."""
+        return float(self.sums[self.names.index(name)]) if name in self.names else 0.0
+
+    def mean(self, name: str) -> float | None:
+        """Return the exact mean of a column, None where it was never measured."""
+        number = self.number(name)
+        return self.total(name) / number if number else None
+
+    def number(self, name: str) -> int:
+        """Return how many values a column has."""
+        return int(self.present[self.names.index(name)]) if name in self.names else 0
+
+    def lowest(self, name: str) -> float | None:
+        """Return the least value of a column, None where it has none."""
+        return float(self.lows[self.names.index(name)]) if self.number(name) else None
+
+    def highest(self, name: str) -> float | None:
+        """Return the greatest value of a column, None where it has none."""
+        return float(self.highs[self.names.index(name)]) if self.number(name) else None
+
+    def quantiles(self, name: str, qs: Sequence[float]) -> list[float]:
+        """Return quantiles of a column: exact where the trace holds every row, from the sketch where it does not."""
+        index = self.names.index(name)
+        if self.trace.exact:
+            return [float(q) for q in np.nanquantile(self.trace.rows[:, index], qs)]
+        low, high = self.lows[index], self.highs[index]
+        return [float(min(max(self.sketch.quantile(index, q), low), high)) for q in qs]
+
+    def count_above(self, name: str, value: float) -> int:
+        """Return how many values of a column exceed ``value``, to the sketch's precision in a long log."""
+        if self.trace.exact:
+            return int(np.count_nonzero(self.column(name) > value))
+        return self.sketch.count_above(self.names.index(name), value)
+
+    def statistics(self, name: str) -> dict[str, float | int] | None:
+        """Return median, mean, p5, p95, iqr, min, max and count of a column, None where it has no value."""
+        if not self.number(name):
+            return None
+        p5, p25, median, p75, p95 = self.quantiles(name, (0.05, 0.25, 0.5, 0.75, 0.95))
+        return {
+            'median': median, 'mean': self.mean(name), 'p5': p5, 'p95': p95, 'iqr': p75 - p25,
+            'min': self.lowest(name), 'max': self.highest(name), 'count': self.number(name),
+        }  # fmt: skip
+
+    def _arranged(self, names: tuple[str, ...], rows: np.ndarray) -> np.ndarray:
+        """Return ``rows`` in the order of this table's columns, which grow by what is new in ``names``."""
+        self._grow(names)
+        if names == self.names:
+            return rows
+        arranged = np.tile(_absent(self.names), (len(rows), 1))
+        arranged[:, [self.names.index(name) for name in names]] = rows
+        return arranged
+
+    def _grow(self, names: Iterable[str]) -> None:
+        known = set(self.names)
+        fresh = tuple(name for name in names if name not in known)
+        if not fresh:
+            return
+        absent = _absent(fresh)
+        held = np.where(np.isnan(absent), 0, self.rows)
+        extreme = absent if self.rows else np.full(len(fresh), math.nan)
+        self.names += fresh
+        self.present = np.concatenate([self.present, held])
+        self.sums = np.concatenate([self.sums, np.zeros(len(fresh))])
+        self.lows, self.highs = np.concatenate([self.lows, extreme]), np.concatenate([self.highs, extreme])
+        self.sketch.grow(len(fresh), held)
+        self.trace.grow(absent)
+
+    def _reordered(self, names: tuple[str, ...]) -> Table:
+        """Return this table with the columns ``names``, which include its own."""
+        if names == self.names:
+            return self
+        table = copy.copy(self)
+        table.trace, table.sketch = copy.copy(self.trace), copy.copy(self.sketch)
+        table._grow(names)  # which replaces arrays, and so leaves this table as it is
+        order = [table.names.index(name) for name in names]
+        table.names = names
+        for part in ('present', 'sums', 'lows', 'highs'):
+            setattr(table, part, getattr(table, part)[order])
+        table.sketch.counts = table.sketch.counts[order]
+        table.trace.rows = table.trace.rows[:, order]
+        return table
+
+    def _pairs(self, rows: np.ndarray) -> list[tuple[float, int]]:
+        ms, iteration = (rows[:, self.names.index(name)] for name in ('iteration_ms', 'iteration'))
+        slowest = np.argpartition(ms, -min(WORST, len(ms)))[-WORST:]
+        return [(float(ms[i]), int(iteration[i])) for i in slowest if not math.isnan(ms[i] + iteration[i])]
+
+    def _keep_worst(self, pairs: Iterable[tuple[float, int]]) -> None:
+        self.worst = heapq.nlargest(WORST, [*self.worst, *pairs])
+
+
+class RowBuffer:
+    """Collects rows that are dicts and adds them to a table in batches.
+
+    Args:
+        table: Where they go.
+        size: Rows in a batch.
+    """
+
+    def __init__(self, table: Table, size: int = 512) -> None:
+        self.table, self.size = table, size
+        self.names: tuple[str, ...] = ()
+        self.rows: list[list[float]] = []
+
+    def append(self, row: dict[str, float]) -> None:
+        """Add one row."""
+        names = tuple(row)
+        if names != self.names or len(self.rows) >= self.size:
+            self.flush()
+            self.names = names
+        self.rows.append(list(row.values()))
+
+    def flush(self) -> None:
+        """Hand over what has been collected."""
+        if self.rows:
+            self.table.add(self.names, np.array(self.rows, dtype=float))
+            self.rows = []
+
+
+def _absent(names: Iterable[str]) -> np.ndarray:
+    """Return what stands for a missing value, by column."""
+    return np.array([0.0 if '/' in name and name.endswith('_ms') else math.nan for name in names])

@@ -1,0 +1,1 @@
+"""Frames, videos and packed spikes as files."""

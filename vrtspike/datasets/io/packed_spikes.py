@@ -1,0 +1,117 @@
+"""Spikes of a clip that stay packed on disk until somebody looks at them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vrtspike.datasets.sources.sequence import Sequence, SpikeWindow
+from vrtspike.datasets.spike_dat import count_spike_steps, read_spike_dat
+from vrtspike.errors import DataError
+
+
+class PackedSpikes:
+    """The spikes (T, steps, Hs, Ws) of T exposures, uint8 of 0 and 1, read when they are used and no sooner.
+
+    ``spikes[..., top:bottom, left:right]`` gives a smaller one and reads nothing; iterating decodes one exposure after
+    the other; ``np.asarray(spikes)`` and every other index decode what they need into an array.
+
+    Args:
+        windows: Where each exposure lies.
+        stored_size: (height, width) of the files.
+        rows: (top, bottom) of the part that is meant.
+        columns: (left, right) of the part that is meant.
+        local: From a file's path to where it is read, as :meth:`vrtspike.datasets.io.file_cache.FileCache.local`.
+    """
+
+    dtype = np.dtype(np.uint8)
+    ndim = 4
+
+    def __init__(
+        self,
+        windows: list[SpikeWindow],
+        stored_size: tuple[int, int],
+        rows: tuple[int, int],
+        columns: tuple[int, int],
+        local: Callable[[Path], Path] = Path,
+    ) -> None:
+        self.windows = [settled(window, stored_size) for window in windows]
+        self.stored_size = stored_size
+        self.rows, self.columns = rows, columns
+        self.local = local
+        lengths = {window.steps for window in self.windows}
+        if len(lengths) > 1:
+            raise DataError(
+                f'{windows[0].path} and the files after it hold {sorted(lengths)} steps: a clip needs exposures of '
+                'one length; write the files again'
+            )
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(T, steps, Hs, Ws)."""
+        height, width = self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]
+        return len(self.windows), self.windows[0].steps, height, width
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self.exposure(position) for position in range(len(self)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        spikes = np.stack(list(self))
+        return spikes if dtype is None else spikes.astype(dtype, copy=False)
+
+    def __getitem__(self, key: Any) -> PackedSpikes | np.ndarray:
+        if isinstance(key, (int, np.integer)):
+            return self.exposure(range(len(self))[key])
+        if is_crop(key):
+            rows, columns = (
+                narrowed(part, slice_) for part, slice_ in zip((self.rows, self.columns), key[1:], strict=True)
+            )
+            return PackedSpikes(self.windows, self.stored_size, rows, columns, self.local)
+        return np.asarray(self)[key]
+
+    def exposure(self, position: int) -> np.ndarray:
+        """Return the spikes (steps, Hs, Ws) of one exposure."""
+        path, start, steps = self.windows[position]
+        window = {'start': start, 'steps': steps, 'rows': self.rows, 'columns': self.columns}
+        copy = self.local(path)
+        if copy != path:
+            with contextlib.suppress(DataError):  # a copy that is damaged is no reason to fail
+                return read_spike_dat(copy, *self.stored_size, **window)
+        return read_spike_dat(path, *self.stored_size, **window)
+
+
+def packed_spikes(sequence: Sequence, positions: range, local: Callable[[Path], Path] = Path) -> PackedSpikes:
+    """Return the spikes of the frames' exposures, (T, steps, Hs, Ws) uint8, none of them read yet."""
+    height, width = sequence.spike_size
+    windows = [sequence.window(position) for position in positions]
+    return PackedSpikes(windows, sequence.stored_size, (0, height), (0, width), local)
+
+
+def settled(window: SpikeWindow, stored_size: tuple[int, int]) -> SpikeWindow:
+    """Return the window with its number of steps, which the length of the file tells where it is left open."""
+    if window.steps is not None:
+        return window
+    return window._replace(steps=count_spike_steps(window.path, *stored_size) - window.start)
+
+
+def is_crop(key: Any) -> bool:
+    """Whether an index is ``[..., rows, columns]`` of plain, non-empty slices."""
+    return (
+        isinstance(key, tuple)
+        and len(key) == 3
+        and key[0] is Ellipsis
+        and all(isinstance(part, slice) and part.step in (None, 1) for part in key[1:])
+    )
+
+
+def narrowed(part: tuple[int, int], inner: slice) -> tuple[int, int]:
+    """Return ``inner``, counted from the start of ``part``, in the coordinates of ``part``."""
+    start, end, _ = inner.indices(part[1] - part[0])
+    return part[0] + start, part[0] + max(start, end)

@@ -1,0 +1,180 @@
+"""Ordinary videos as a stream of light: any file that OpenCV reads, or a folder of frames, a few frames at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from vrtspike.datasets.io.images import read_image
+from vrtspike.datasets.simulation.photographs import decode_srgb
+from vrtspike.errors import ConfigError, DataError, did_you_mean
+
+INTERPOLATIONS = ('flow', 'linear', 'none')
+LIGHTS = ('linear', 'encoded')
+IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
+
+
+class VideoInfo(NamedTuple):
+    """What a video says of itself.
+
+    Args:
+        size: (height, width) in pixels.
+        frames: How many it claims to have; files are sometimes off by a few.
+        fps: Frames per second; None for a folder of frames.
+    """
+
+    size: tuple[int, int]
+    frames: int
+    fps: float | None
+
+
+def video_info(path: Path) -> VideoInfo:
+    """Return the size, the length and the rate of a video file or a folder of frames.
+
+    Raises:
+        DataError: There is none, or it cannot be read.
+    """
+    if path.is_dir():
+        paths = frame_paths(path)
+        return VideoInfo(read_image(paths[0]).shape[:2], len(paths), None)
+    video = opened(path)
+    height, width, frames = (
+        int(video.get(key)) for key in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_COUNT)
+    )
+    return VideoInfo((height, width), frames, video.get(cv2.CAP_PROP_FPS) or None)
+
+
+def video_frames(path: Path, start: int = 0) -> Iterator[np.ndarray]:
+    """Yield the frames from number ``start`` on, each (H, W, 3) uint8 RGB."""
+    if path.is_dir():
+        yield from (read_image(each) for each in frame_paths(path)[start:])
+        return
+    video = opened(path)
+    try:
+        # Seeking is exact in few formats: what was seen before is decoded again and dropped.
+        while all(video.grab() for _ in range(start)):
+            start = 0
+            found, frame = video.read()
+            if not found:
+                return
+            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+    finally:
+        video.release()
+
+
+def frame_paths(folder: Path) -> list[Path]:
+    """Return the images in a folder in the order of their names."""
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not paths:
+        raise DataError(f'{folder} holds no frames: expected images ({", ".join(IMAGE_SUFFIXES)})')
+    return paths
+
+
+def opened(path: Path) -> cv2.VideoCapture:
+    """Return an open video file."""
+    if not path.is_file():
+        raise DataError(f'{path} does not exist: expected a video file or a folder of frames')
+    video = cv2.VideoCapture(str(path))
+    if not video.isOpened() or not video.get(cv2.CAP_PROP_FRAME_WIDTH):
+        raise DataError(
+            f'{path} cannot be read as a video: convert it to one that OpenCV reads, or to a folder of frames'
+        )
+    return video
+
+
+class Frame(NamedTuple):
+    """A frame (H, W, 3): its uint8 values and the light they stand for, float32 in [0, 1]."""
+
+    encoded: np.ndarray
+    light: np.ndarray
+
+
+class LightStream:
+    """Light at ever later instants of a video, of which no more than two frames are kept.
+
+    Times are in frames: frame i shows the instant i + 1/2, and holds or leads over to the next one. Before the first
+    and after the last instant the light stands still.
+
+    Args:
+        frames: The frames from number ``start`` on, (H, W, 3) uint8.
+        start: Number of the first of them.
+        interpolation: Between two frames, ``'flow'`` moves both along the optical flow and blends them, ``'linear'``
+            blends them where they are, ``'none'`` holds the frame.
+        light: ``'linear'`` takes frames as sRGB, ``'encoded'`` takes their values for light as they are.
+    """
+
+    def __init__(self, frames: Iterator[np.ndarray], start: int, interpolation: str, light: str) -> None:
+        if interpolation not in INTERPOLATIONS:
+            raise ConfigError(f'{interpolation=} is unknown{did_you_mean(interpolation, INTERPOLATIONS)}')
+        if light not in LIGHTS:
+            raise ConfigError(f'{light=} is unknown{did_you_mean(light, LIGHTS)}')
+        self.frames = frames
+        self.interpolation = interpolation
+        levels = np.arange(256, dtype=np.float32) / 255
+        self.levels = decode_srgb(levels) if light == 'linear' else levels
+        self.number = start
+        self.current, self.following = self.load(), self.load()
+        self.flows: tuple[np.ndarray, np.ndarray] | None = None
+
+    def load(self) -> Frame | None:
+        """Return the next frame, None after the last one."""
+        encoded = next(self.frames, None)
+        return None if encoded is None else Frame(encoded, self.levels[encoded])
+
+    def at(self, time: float) -> np.ndarray:
+        """Return the light (H, W, 3) float32 in [0, 1] at ``time``, which is no earlier than the one before."""
+        time = time if self.interpolation == 'none' else time - 0.5
+        while self.following is not None and time >= self.number + 1:
+            self.advance()
+        fraction = time - self.number
+        if self.interpolation == 'none' or self.following is None or fraction <= 0:
+            return self.current.light
+        if self.interpolation == 'flow':
+            return self.moved(np.float32(fraction))
+        return self.current.light + np.float32(fraction) * (self.following.light - self.current.light)
+
+    def has(self, number: int) -> bool:
+        """Whether the video has frame ``number``, which is no later than the one after the current."""
+        return self.current is not None and number <= self.number + (self.following is not None)
+
+    def reach(self, number: int) -> bool:
+        """Go on to frame ``number``; return whether the video has it."""
+        while self.following is not None and self.number < number:
+            self.advance()
+        return self.has(number)
+
+    def advance(self) -> None:
+        """Go on by one frame."""
+        self.current, self.following = self.following, self.load()
+        self.number += 1
+        self.flows = None
+
+    def moved(self, fraction: np.float32) -> np.ndarray:
+        """Return both frames moved to the instant between them, each weighed by its nearness."""
+        if self.flows is None:
+            self.flows = flows_between(self.current.encoded, self.following.encoded)
+        forward, backward = self.flows
+        rest = 1 - fraction
+        # Flow is known at the frames, not at the instant between: the motion through it is taken to be straight.
+        to_current = fraction * (fraction * backward - rest * forward)
+        to_following = rest * (rest * forward - fraction * backward)
+        return rest * warped(self.current.light, to_current) + fraction * warped(self.following.light, to_following)
+
+
+def flows_between(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the optical flow from one frame to the other and back, each (H, W, 2) float32 in pixels."""
+    gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (one, other)]
+    estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return estimator.calc(*gray, None), estimator.calc(*gray[::-1], None)
+
+
+def warped(image: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """Return the image sampled at every pixel plus its flow, its border repeated."""
+    rows, columns = np.indices(flow.shape[:2], dtype=np.float32)
+    return cv2.remap(
+        image, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )

@@ -1,0 +1,6 @@
+"""What a network sees of the spikes of one exposure (registry ``REPRESENTATIONS``)."""
+
+from vrtspike.datasets.representations.counts import TFP, RawWindow, Voxel, tfp
+from vrtspike.datasets.representations.intensity import TFI, TFSTP
+
+__all__ = ['TFI', 'TFP', 'TFSTP', 'RawWindow', 'Voxel', 'tfp']

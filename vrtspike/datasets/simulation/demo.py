@@ -1,0 +1,197 @@
+"""Demo clips: a small data set of simulated spikes and motion blur, in the layout that real data sets have."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import yaml
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from vrtspike.datasets.io.images import write_image
+from vrtspike.datasets.simulation.camera import IntegrateAndFire
+from vrtspike.datasets.simulation.photographs import TRAIN_PHOTOGRAPHS, VAL_PHOTOGRAPHS, encode_srgb, luminance
+from vrtspike.datasets.simulation.scenes import Scene, random_scene
+from vrtspike.datasets.spike_dat import bytes_per_step, write_spike_dat
+from vrtspike.errors import ConfigError, DataError
+
+# Counts changes of what the generator writes for one seed, so that an older demo is not taken for a current one.
+GENERATOR_VERSION = 1
+RGB_PER_SPIKE_PIXEL = 2
+PHOTOGRAPHS = {'train': TRAIN_PHOTOGRAPHS, 'val': VAL_PHOTOGRAPHS}
+# Mean speed of a layer during one exposure as a part of the image's side. Training covers more than validation needs.
+SPEEDS = {'train': (0.02, 0.1), 'val': (0.035, 0.07)}
+LEAST = {'seed': 0, 'train_clips': 0, 'val_clips': 0, 'frames': 1, 'size': 16, 'steps_per_frame': 1, 'threshold': 1.0}
+
+
+@dataclass(frozen=True)
+class DemoRecipe:
+    """Everything that decides the bytes of a demo.
+
+    Args:
+        seed: Seed of every random choice.
+        train_clips: Training clips.
+        val_clips: Validation clips, from photographs that no training clip uses.
+        frames: Frames of each clip.
+        size: Side of the square RGB frames in pixels; spikes have half of it.
+        steps_per_frame: Spike-camera steps in one exposure; exposures follow each other without a gap.
+        threshold: Firing threshold of the spike camera.
+    """
+
+    seed: int = 0
+    train_clips: int = 120
+    val_clips: int = 6
+    frames: int = 5
+    size: int = 128
+    steps_per_frame: int = 64
+    threshold: float = 1.0
+
+    def __post_init__(self) -> None:
+        low = [
+            f'{key}={getattr(self, key)} (at least {least})'
+            for key, least in LEAST.items()
+            if getattr(self, key) < least
+        ]
+        if low:
+            raise ConfigError(f'demo clips cannot be made with {", ".join(low)}')
+        if self.size % RGB_PER_SPIKE_PIXEL:
+            raise ConfigError(f'demo clips got size={self.size}, expected an even number of pixels')
+        bytes_per_step(self.spike_size, self.spike_size)
+
+    @property
+    def spike_size(self) -> int:
+        """Side of the spike frames in pixels."""
+        return self.size // RGB_PER_SPIKE_PIXEL
+
+    def config(self) -> dict:
+        """Return the contents of the demo's ``config.yaml``."""
+        return {
+            'spike_w': self.spike_size,
+            'spike_h': self.spike_size,
+            'threshold': self.threshold,
+            'steps_per_frame': self.steps_per_frame,
+            'generator': dict(name='vrtspike demo', version=GENERATOR_VERSION, **asdict(self)),
+        }
+
+
+def write_demo(
+    root: str | os.PathLike,
+    *,
+    seed: int = 0,
+    train_clips: int = 120,
+    val_clips: int = 6,
+    frames: int = 5,
+    size: int = 128,
+    steps_per_frame: int = 64,
+    threshold: float = 1.0,
+    progress: bool = True,
+) -> Path:
+    """Write the demo clips of :class:`DemoRecipe` to ``root``, or keep those that are there already.
+
+    They are written beside ``root`` and moved there when complete.
+
+    Raises:
+        DataError: ``root`` holds something else, or a demo made with other parameters.
+    """
+    recipe = DemoRecipe(seed, train_clips, val_clips, frames, size, steps_per_frame, threshold)
+    root = Path(root)
+    if is_demo(root, recipe):
+        return root
+    aside = root.with_name(f'.{root.name}.{uuid.uuid4().hex[:12]}')
+    try:
+        write_clips(aside, recipe, progress)
+        move_into_place(aside, root, recipe)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return root
+
+
+def is_demo(root: Path, recipe: DemoRecipe) -> bool:
+    """Tell whether ``root`` is this very demo; raise where it is anything else than free."""
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return False
+    config = root / 'config.yaml'
+    found = yaml.safe_load(config.read_text(encoding='utf-8')) if config.is_file() else None
+    found = found.get('generator') if isinstance(found, dict) else None
+    wanted = recipe.config()['generator']
+    if found == wanted:
+        return True
+    what = 'holds something else than demo clips' if not isinstance(found, dict) else differences(found, wanted)
+    raise DataError(f'{root} {what}: delete it, or choose another root for the demo clips')
+
+
+def differences(found: dict, wanted: dict) -> str:
+    """Say in which parameters two demos differ."""
+    keys = [key for key in {**wanted, **found} if found.get(key) != wanted.get(key)]
+    return (
+        'was made with other parameters ('
+        + ', '.join(f'{key}: found {found.get(key)}, expected {wanted.get(key)}' for key in keys)
+        + ')'
+    )
+
+
+def move_into_place(aside: Path, root: Path, recipe: DemoRecipe) -> None:
+    """Rename a complete demo; where another process was faster, its equal demo stays."""
+    try:
+        os.replace(aside, root)
+    except OSError:
+        if not is_demo(root, recipe):
+            raise
+
+
+def write_clips(root: Path, recipe: DemoRecipe, progress: bool) -> None:
+    """Write every clip and ``config.yaml`` into the new folder ``root``."""
+    root.mkdir(parents=True)
+    clips = [('train', index) for index in range(recipe.train_clips)]
+    clips += [('val', index) for index in range(recipe.val_clips)]
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=not progress) as bar:
+        for split, index in bar.track(clips, description='Writing demo clips'):
+            write_clip(root, recipe, split, index)
+    (root / 'config.yaml').write_text(yaml.safe_dump(recipe.config(), sort_keys=False), encoding='utf-8')
+
+
+def write_clip(root: Path, recipe: DemoRecipe, split: str, index: int) -> None:
+    """Write one clip; it depends on the recipe's seed, ``split`` and ``index`` alone."""
+    rng = np.random.default_rng((recipe.seed, list(PHOTOGRAPHS).index(split), index))
+    photographs = PHOTOGRAPHS[split]
+    background = photographs[index % len(photographs)]
+    scene = random_scene(
+        rng,
+        (background, *(name for name in photographs if name != background)),
+        (recipe.size, recipe.size),
+        duration=recipe.frames,
+        speeds=tuple(speed * recipe.size for speed in SPEEDS[split]),
+        varied=split == 'train',
+    )
+    camera = IntegrateAndFire(recipe.spike_size, recipe.spike_size, recipe.threshold, rng)
+    folder = root / split / f'{index:03d}_{Path(background).stem}'
+    for kind in ('blur', 'sharp', 'spike'):
+        (folder / kind).mkdir(parents=True)
+    for frame in range(recipe.frames):
+        blur, sharp, spikes = expose(scene, camera, frame, recipe.steps_per_frame)
+        write_png(folder / 'blur' / f'{frame:05d}.png', blur)
+        write_png(folder / 'sharp' / f'{frame:05d}.png', sharp)
+        write_spike_dat(folder / 'spike' / f'{frame:05d}.dat', spikes)
+
+
+def expose(scene: Scene, camera: IntegrateAndFire, frame: int, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what both cameras record of one exposure: mean and middle image, linear (H, W, 3), and the spikes."""
+    size = camera.charge.shape[::-1]
+    total = np.zeros((*scene.size, 3), np.float32)
+    spikes = np.empty((steps, *camera.charge.shape), np.uint8)
+    for step in range(steps):
+        instant = scene.render(frame + (step + 0.5) / steps)
+        total += instant
+        spikes[step] = camera.step(luminance(cv2.resize(instant, size, interpolation=cv2.INTER_AREA)))
+    return total / steps, scene.render(frame + 0.5), spikes
+
+
+def write_png(path: Path, linear: np.ndarray) -> None:
+    """Write linear RGB (H, W, 3) as an 8-bit sRGB image."""
+    write_image(path, np.round(encode_srgb(linear) * 255).astype(np.uint8))

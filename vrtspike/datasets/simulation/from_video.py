@@ -1,0 +1,249 @@
+"""From a video to a sequence of the processed layout: blurred frames, sharp frames, spikes.
+
+Exposures follow each other without a gap; each covers some frames of the video and is divided into the steps of the
+spike camera. Its blurred frame is the mean of the light at all its steps, its sharp frame the light in its middle. A
+sequence grows in a hidden folder beside its place and moves there when it is whole; what the camera's pixels hold is
+saved with it, so that a run that was stopped goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vrtspike.datasets.io.images import write_image
+from vrtspike.datasets.io.video import LightStream, VideoInfo, video_frames, video_info
+from vrtspike.datasets.simulation.camera import IntegrateAndFire
+from vrtspike.datasets.simulation.joining import METADATA, join_data_set, require_free, require_same, write_yaml
+from vrtspike.datasets.simulation.photographs import encode_srgb, luminance
+from vrtspike.datasets.spike_dat import bytes_per_step, write_spike_dat
+from vrtspike.errors import ConfigError, DataError
+from vrtspike.runtime.atomic_write import written_aside
+
+KINDS = ('blur', 'sharp', 'spike')
+STATE = 'state.npz'
+# Exposures from one saved state to the next; those after the last one are simulated again, with the same result.
+SAVE_EVERY = 8
+OUTPUT_FPS = 30
+
+
+@dataclass(frozen=True)
+class SimulationSettings:
+    """What decides the content of a simulated sequence, besides its video.
+
+    Args:
+        frames_per_exposure: Frames of the video that one exposure covers.
+        steps_per_frame: Steps of the spike camera in one exposure.
+        interpolation: Light between frames, see :class:`~vrtspike.datasets.io.video.LightStream`.
+        light: How pixel values are light, likewise.
+        threshold: Charge at which a pixel fires, in units of full intensity times one step.
+        rgb_per_spike_pixel: RGB pixels along one spike pixel.
+        reset: What a spike leaves of the charge, see :class:`~vrtspike.datasets.simulation.camera.IntegrateAndFire`.
+        noise: Probability of a false spike per pixel and step.
+        dead_time: Steps after a spike in which a pixel is blind.
+        seed: Of the initial charges and the noise.
+    """
+
+    frames_per_exposure: int
+    steps_per_frame: int = 56
+    interpolation: str = 'flow'
+    light: str = 'linear'
+    threshold: float = 1.0
+    rgb_per_spike_pixel: int = 2
+    reset: str = 'subtract'
+    noise: float = 0.0
+    dead_time: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ('frames_per_exposure', 'steps_per_frame', 'rgb_per_spike_pixel'):
+            if getattr(self, name) < 1:
+                raise ConfigError(f'a simulation got {name}={getattr(self, name)}, expected at least 1')
+
+
+def default_frames_per_exposure(info: VideoInfo) -> int:
+    """Return how many frames make an exposure of about 1/30 s."""
+    if info.fps is None:
+        raise ConfigError('a folder of frames has no frame rate: say how many frames an exposure covers')
+    return max(round(info.fps / OUTPUT_FPS), 1)
+
+
+def simulate_sequence(
+    video: Path,
+    root: Path,
+    split: str,
+    name: str,
+    settings: SimulationSettings,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
+    """Simulate a video as ``root/split/name``, or go on where an earlier call was stopped; return that folder.
+
+    Args:
+        video: A video file or a folder of frames.
+        root: A data set in the processed layout; made where it is absent.
+        split: ``'train'`` or ``'val'``.
+        name: Of the sequence, which no other one of the data set has.
+        settings: How.
+        progress: Called with the exposures done and their expected total.
+
+    Raises:
+        DataError: The video cannot be read or is too short, or ``root`` holds something that does not go with it.
+    """
+    info = video_info(video)
+    size = fitted_size(info.size, settings.rgb_per_spike_pixel)
+    metadata = {'video': video.resolve().name, 'size': list(size), 'split': split, **asdict(settings)}
+    folder = root / split / name
+    require_free(root, split, name)
+    if (folder / METADATA).is_file():
+        require_same(folder, metadata)
+        return folder
+    if folder.exists():
+        raise DataError(f'{folder} exists and was not simulated: choose another --name, or move it away')
+    join_data_set(root, data_set_config(size, settings))
+    growing = folder.with_name(f'.{name}.growing')
+    if (growing / METADATA).is_file():
+        require_same(growing, metadata)
+    else:
+        for kind in KINDS:
+            (growing / kind).mkdir(parents=True, exist_ok=True)
+        write_yaml(growing / METADATA, metadata)
+    exposures = write_exposures(video, growing, size, settings, info.frames, progress)
+    if not exposures:
+        raise DataError(
+            f'{video} has fewer than the {settings.frames_per_exposure} frames of one exposure: choose fewer, or a '
+            'longer video'
+        )
+    (growing / STATE).unlink(missing_ok=True)
+    os.replace(growing, folder)
+    return folder
+
+
+def write_exposures(
+    video: Path,
+    folder: Path,
+    size: tuple[int, int],
+    settings: SimulationSettings,
+    frames: int,
+    progress: Callable[[int, int], None],
+) -> int:
+    """Write the exposures that are not there yet, one after the other; return how many the video has."""
+    covered = settings.frames_per_exposure
+    camera = new_camera(size, settings)
+    exposure = load_state(folder / STATE, camera)
+    # One frame earlier, since the light before a frame's own instant comes from the one before.
+    first = max(exposure * covered - 1, 0)
+    cropped = (centre_crop(frame, size) for frame in video_frames(video, first))
+    stream = LightStream(cropped, first, settings.interpolation, settings.light)
+    progress(exposure, frames // covered)
+    while stream.has(exposure * covered):
+        camera.rng = np.random.default_rng((settings.seed, exposure))
+        blur, sharp, spikes = expose(stream, camera, exposure, settings)
+        if not stream.reach((exposure + 1) * covered - 1):
+            break  # the rest of the video is shorter than an exposure
+        write_image(folder / 'blur' / f'{exposure:06d}.png', to_uint8(blur, settings.light))
+        write_image(folder / 'sharp' / f'{exposure:06d}.png', to_uint8(sharp, settings.light))
+        write_spike_dat(folder / 'spike' / f'{exposure:06d}.dat', spikes)
+        exposure += 1
+        if exposure % SAVE_EVERY == 0:
+            save_state(folder / STATE, camera, exposure)
+        progress(exposure, frames // covered)
+    require_whole(video, stream.number + 1, frames)
+    return exposure
+
+
+def expose(
+    stream: LightStream, camera: IntegrateAndFire, exposure: int, settings: SimulationSettings
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what both cameras record of one exposure: mean and middle light (H, W, 3), and the spikes."""
+    steps, start = settings.steps_per_frame, exposure * settings.frames_per_exposure
+    size = camera.charge.shape[::-1]
+    total, sharp, light, seen = np.float32(0), None, None, None
+    spikes = np.empty((steps, *camera.charge.shape), np.uint8)
+    for step in range(steps):
+        if 2 * step >= steps - 1 and sharp is None:
+            sharp = stream.at(start + settings.frames_per_exposure / 2)
+        instant = stream.at(start + (step + 0.5) * settings.frames_per_exposure / steps)
+        if instant is not light:  # a frame that is held is looked at once
+            light, seen = instant, luminance(cv2.resize(instant, size, interpolation=cv2.INTER_AREA))
+        total = total + instant
+        spikes[step] = camera.step(seen)
+    return total / steps, sharp, spikes
+
+
+def data_set_config(size: tuple[int, int], settings: SimulationSettings) -> dict:
+    """Return the ``config.yaml`` of a data set that a sequence of frames of ``size`` fits into."""
+    height, width = (length // settings.rgb_per_spike_pixel for length in size)
+    return {
+        'spike_w': width,
+        'spike_h': height,
+        'threshold': settings.threshold,
+        'steps_per_frame': settings.steps_per_frame,
+    }
+
+
+def new_camera(size: tuple[int, int], settings: SimulationSettings) -> IntegrateAndFire:
+    """Return the spike camera for frames of ``size``, as it is before the first exposure."""
+    height, width = (length // settings.rgb_per_spike_pixel for length in size)
+    rng = np.random.default_rng(settings.seed)
+    options = {'reset': settings.reset, 'noise': settings.noise, 'dead_time': settings.dead_time}
+    return IntegrateAndFire(height, width, settings.threshold, rng, **options)
+
+
+def load_state(path: Path, camera: IntegrateAndFire) -> int:
+    """Put the camera into the state that was saved, if any; return how many exposures are done."""
+    if not path.is_file():
+        return 0
+    with np.load(path) as state:
+        camera.charge = state['charge']
+        if camera.waiting is not None:
+            camera.waiting = state['waiting']
+        return int(state['exposure'])
+
+
+def save_state(path: Path, camera: IntegrateAndFire, exposure: int) -> None:
+    """Save the camera's state after ``exposure`` exposures."""
+    waiting = {} if camera.waiting is None else {'waiting': camera.waiting}
+    with written_aside(path) as aside:
+        np.savez(aside, charge=camera.charge, exposure=exposure, **waiting)
+
+
+def fitted_size(size: tuple[int, int], ratio: int) -> tuple[int, int]:
+    """Return the largest (height, width) within ``size`` whose spikes fill whole pixels and whole bytes."""
+    height, width = (length // ratio for length in size)
+    if height * width % 8:
+        width -= width % 8
+    if height < 1 or width < 1:
+        raise DataError(
+            f'a video of {size[0]} x {size[1]} pixels is too small for spikes at 1/{ratio} of its size: choose a '
+            'smaller ratio'
+        )
+    bytes_per_step(height, width)
+    return height * ratio, width * ratio
+
+
+def centre_crop(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return the middle of a frame."""
+    if frame.shape[0] < size[0] or frame.shape[1] < size[1]:
+        raise DataError(
+            f'a frame has {frame.shape[0]} x {frame.shape[1]} pixels, the first one had at least '
+            f'{size[0]} x {size[1]}: the frames of a video must have one size'
+        )
+    top, left = ((have - want) // 2 for have, want in zip(frame.shape[:2], size, strict=True))
+    return np.ascontiguousarray(frame[top : top + size[0], left : left + size[1]])
+
+
+def to_uint8(light: np.ndarray, kind: str) -> np.ndarray:
+    """Return light (H, W, 3) as the image that a camera would have made of it."""
+    encoded = encode_srgb(light) if kind == 'linear' else np.clip(light, 0, 1)
+    return np.rint(encoded * 255).astype(np.uint8)
+
+
+def require_whole(video: Path, read: int, announced: int) -> None:
+    """Refuse a video that breaks off long before its announced end: the file is damaged."""
+    if read < 0.9 * announced:
+        raise DataError(f'{video} breaks off after {read} of {announced} frames: copy or convert it again')

@@ -1,0 +1,52 @@
+"""Which layout a folder has, so that a tool can be pointed at a folder alone."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+from vrtspike.datasets.sources.folders import read_config
+from vrtspike.datasets.sources.gopro_spike import FRAMES, SPIKES
+from vrtspike.errors import ConfigError, DataError, did_you_mean
+from vrtspike.registry import CLIP_SOURCES
+
+SPLITS = ('train', 'val')
+
+
+def detect_source(root: Path, options: dict[str, Any]) -> Any:
+    """Return the clip source of a data set, of the type that ``options`` names or else the one its folders show.
+
+    Args:
+        root: The data set's folder.
+        options: Arguments of the source; ``type`` among them decides.
+
+    Raises:
+        DataError: ``root`` is missing or shows no known layout.
+        ConfigError: The source does not take the options.
+    """
+    if not root.is_dir():
+        raise DataError(f'{root} does not exist: expected the folder of a data set')
+    name = options.get('type') or detect_type(root)
+    known = inspect.signature(CLIP_SOURCES.get(name)).parameters
+    for option in options.keys() - {'type', *known}:
+        raise ConfigError(f"{name} takes no '{option}'{did_you_mean(option, known)}")
+    return CLIP_SOURCES.build({**options, 'type': name, 'root': str(root)})
+
+
+def detect_type(root: Path) -> str:
+    """Return the name of the clip source that reads ``root``."""
+    if (root / SPIKES).is_dir() or (root / FRAMES).is_dir():
+        return 'GoProSpike'
+    if any((root / f'{split}_fullRGB').is_dir() for split in SPLITS):
+        return 'X4KSpike'
+    if any(True for split in SPLITS for _ in root.glob(f'{split}/*/spike')):
+        return 'ProcessedClips'
+    if any(True for split in SPLITS for _ in root.glob(f'{split}/*/blur')):
+        return 'RGBClips'
+    if 'filename' in read_config(root / 'config.yaml'):
+        return 'SpikeCVRecording'
+    raise DataError(
+        f'{root} shows no layout that is known: expected GOPRO_Large_spike_seq, train_fullRGB, a config.yaml that '
+        'names a recording, or train/<sequence>/{blur,sharp,spike}; name it, as with --options type=ProcessedClips'
+    )

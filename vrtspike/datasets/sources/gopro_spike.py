@@ -1,0 +1,123 @@
+"""GoPro-Spike: GoPro's blurred and sharp frames with simulated spikes, in both layouts that are in use."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from vrtspike.datasets.sources.folders import (
+    all_stems,
+    as_pair,
+    require_positive,
+    require_root,
+    require_split,
+    subfolders,
+)
+from vrtspike.datasets.sources.sequence import Sequence
+from vrtspike.errors import ConfigError, DataError, did_you_mean
+from vrtspike.registry import CLIP_SOURCES
+
+FRAMES, SPIKES = 'GOPRO_Large', 'GOPRO_Large_spike_seq'
+#: On disk the held-out split is called test.
+ON_DISK = {'train': 'train', 'val': 'test'}
+#: Steps of the spike camera between two instants that GoPro's camera recorded.
+STEPS_PER_INSTANT = 8
+LAYOUTS = {
+    'gopro': 'ROOT/GOPRO_Large/{train,test}/<clip>/{blur_gamma,sharp}/<frame>.png',
+    'svrt': 'ROOT/GOPRO_Large/{train,test}_{GT_blurred,GT}/<clip>/<frame>.png',
+}
+SPIKE_LAYOUT = 'ROOT/GOPRO_Large_spike_seq/{train,test}/<clip>/spike/<frame>.dat'
+
+
+@CLIP_SOURCES.register_module()
+class GoProSpike:
+    """GoPro-Spike: 22 training and 11 test clips of 1280 x 720 pixels, with spikes of 640 x 360.
+
+    The middle number N of a clip's name, as in GOPR0372_07_00, tells how many instants its blurred frames average; a
+    spike file holds 8 N steps, of which the centre ones are the exposure. ``'val'`` is the data set's test split.
+
+    Args:
+        root: The folder that holds ``GOPRO_Large`` and ``GOPRO_Large_spike_seq``.
+        layout: ``'gopro'``, frames as GoPro came, or ``'svrt'``, folders ``train_GT`` and ``train_GT_blurred``; None
+            takes the one that is there.
+        blur: Folder of a clip's blurred frames in the ``'gopro'`` layout; the spikes were simulated with the light of
+            ``blur_gamma``.
+        spike_size: (Hs, Ws) of the spikes in pixels.
+        threshold: Firing threshold of the simulated spike camera.
+        exposure_steps: Steps of the exposure in the middle of each file.
+
+    Raises:
+        DataError: The folders are missing, both layouts are there, or clips have other names.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        layout: str | None = None,
+        blur: str = 'blur_gamma',
+        spike_size: tuple[int, int] = (360, 640),
+        threshold: float = 1.0,
+        exposure_steps: int = 56,
+    ) -> None:
+        if layout not in (None, *LAYOUTS):
+            raise ConfigError(f'GoProSpike got layout={layout!r}{did_you_mean(str(layout), LAYOUTS)}')
+        self.root = require_root(root, f'{" or ".join(LAYOUTS.values())}, with {SPIKE_LAYOUT}')
+        self.layout = layout or detect_layout(self.root / FRAMES)
+        self.blur = blur
+        self.spike_size = as_pair(spike_size, 'GoProSpike')
+        self.threshold = require_positive('GoProSpike', 'threshold', threshold)
+        self.exposure_steps = require_positive('GoProSpike', 'exposure_steps', exposure_steps, int)
+
+    def sequences(self, split: str) -> list[Sequence]:
+        """Return the sequences of ``'train'`` or ``'val'``, sorted by name: every clip with frames or spikes."""
+        name, spikes = ON_DISK[split], self.root / SPIKES / ON_DISK[split]
+        frames = self.root / FRAMES / (name if self.layout == 'gopro' else f'{name}_GT_blurred')
+        require_split(frames, split, LAYOUTS[self.layout])
+        require_split(spikes, split, SPIKE_LAYOUT)
+        clips = sorted({folder.name for parent in (frames, spikes) for folder in subfolders(parent)})
+        if odd := [clip for clip in clips if steps_of(clip) is None]:
+            raise DataError(
+                f'{frames} and {spikes} hold {", ".join(odd)}: expected clips named like GOPR0372_07_00, whose middle '
+                f'number tells the steps of a spike file; move other folders away'
+            )
+        return [self.sequence(clip, frames, spikes) for clip in clips]
+
+    def sequence(self, clip: str, frames: Path, spikes: Path) -> Sequence:
+        """Return a clip with every frame that is blurred, sharp or has spikes."""
+        if self.layout == 'gopro':
+            blur, sharp = frames / clip / self.blur, frames / clip / 'sharp'
+        else:
+            blur, sharp = frames / clip, frames.with_name(frames.name.removesuffix('_blurred')) / clip
+        spike, file_steps = spikes / clip / 'spike', steps_of(clip)
+        return Sequence(
+            clip,
+            blur,
+            sharp,
+            spike,
+            stems=all_stems([(blur, '.png'), (sharp, '.png'), (spike, '.dat')]),
+            spike_size=self.spike_size,
+            threshold=self.threshold,
+            start=(file_steps - self.exposure_steps) // 2,
+            steps=self.exposure_steps,
+            file_steps=file_steps,
+        )
+
+
+def steps_of(clip: str) -> int | None:
+    """Return the steps in a spike file of ``clip``, which its name tells; None where it tells nothing."""
+    match = re.fullmatch(r'[^_]+_(\d+)_\d+', clip)
+    return STEPS_PER_INSTANT * int(match[1]) if match and int(match[1]) else None
+
+
+def detect_layout(frames: Path) -> str:
+    """Return which of the layouts of frames is there."""
+    found = {
+        'gopro': any((frames / split).is_dir() for split in ON_DISK.values()),
+        'svrt': any((frames / f'{split}_GT').is_dir() for split in ON_DISK.values()),
+    }
+    there = [layout for layout, is_there in found.items() if is_there]
+    if len(there) == 1:
+        return there[0]
+    state = 'holds both layouts: name one with layout=:' if there else 'holds no frames: expected them as'
+    raise DataError(f'{frames} {state} {", or ".join(f"{key!r}, {value}" for key, value in LAYOUTS.items())}')

@@ -1,0 +1,120 @@
+"""Recordings of a spike camera as SpikeCV keeps them: one `.dat` file of any length, and a `config.yaml`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence as Names
+from pathlib import Path
+
+import numpy as np
+
+from vrtspike.datasets.sources.folders import all_stems, config_number, read_config, require_positive, require_root
+from vrtspike.datasets.sources.sequence import Sequence
+from vrtspike.datasets.spike_dat import count_spike_steps
+from vrtspike.errors import ConfigError, DataError
+from vrtspike.registry import CLIP_SOURCES
+
+LAYOUT = 'ROOT/config.yaml naming filename, spike_w and spike_h, with ROOT/<name>.dat or ROOT/<name>/*.dat'
+
+
+@CLIP_SOURCES.register_module()
+class SpikeCVRecording:
+    """Recordings in which exposures follow each other, frame i over ``steps_per_frame`` steps from i of them on.
+
+    A recording called NAME is ``ROOT/NAME.dat``, or the one `.dat` file in ``ROOT/NAME/``. The frames of its RGB camera
+    lie in ``ROOT/NAME/blur`` and ``ROOT/NAME/sharp``, in time order.
+
+    Args:
+        root: The folder ROOT.
+        steps_per_frame: Steps of one exposure.
+        train: Names of the recordings to train on.
+        val: Names of the recordings to validate on; None takes the one that ``config.yaml`` calls ``filename``, unless
+            ``train`` names any.
+        threshold: Firing threshold of the camera, in units of the light that makes a full white times one step.
+        first_step: Where the first frame's exposure begins.
+        interval: Steps from one exposure's start to the next one's; None for exposures without a gap.
+        blur: Folder of the blurred frames; None plays the exposures back in their place, as gray images.
+        sharp: Folder of the sharp frames; None where there are none, as for looking or restoring.
+        keep_columns: Columns to keep, 400 of 416 where the sensor wrote its head into the last 16.
+
+    Raises:
+        DataError: ROOT or a recording is missing, or ``config.yaml`` does not tell the size.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        steps_per_frame: int,
+        train: Names[str] = (),
+        val: Names[str] | None = None,
+        threshold: float = 1.0,
+        first_step: int = 0,
+        interval: int | None = None,
+        blur: str | None = 'blur',
+        sharp: str | None = 'sharp',
+        keep_columns: int | None = None,
+    ) -> None:
+        self.root = require_root(root, LAYOUT)
+        config = self.root / 'config.yaml'
+        found = read_config(config)
+        height, width = (
+            config_number(found, key, int, config, 'copy the file that came with the recording')
+            for key in ('spike_h', 'spike_w')
+        )
+        self.stored_width = width
+        self.spike_size = (height, width if keep_columns is None else keep_columns)
+        if not 1 <= self.spike_size[1] <= width:
+            raise ConfigError(f'SpikeCVRecording got {keep_columns=}, expected 1 to the spike_w={width} of {config}')
+        if val is None:
+            val = () if train else [str(found.get('filename', ''))]
+        self.names = {'train': list(train), 'val': list(val)}
+        self.steps = require_positive('SpikeCVRecording', 'steps_per_frame', steps_per_frame, int)
+        interval = self.steps if interval is None else interval
+        self.interval = require_positive('SpikeCVRecording', 'interval', interval, int)
+        self.threshold = require_positive('SpikeCVRecording', 'threshold', threshold)
+        if first_step < 0:
+            raise ConfigError(f'SpikeCVRecording got {first_step=}, expected 0 or more')
+        self.first_step = first_step
+        self.blur, self.sharp = blur, sharp
+
+    def sequences(self, split: str) -> list[Sequence]:
+        """Return the recordings of ``'train'`` or ``'val'``, in the order they were named."""
+        return [self.sequence(name) for name in self.names[split]]
+
+    def sequence(self, name: str) -> Sequence:
+        """Return one recording with its frames, or with as many exposures as it holds where it has none."""
+        recording = find_recording(self.root, name)
+        blur, sharp = (None if kind is None else self.root / name / kind for kind in (self.blur, self.sharp))
+        folders = [folder for folder in (blur, sharp) if folder is not None]
+        stems = all_stems((folder, '.png') for folder in folders)
+        if not folders:
+            steps = count_spike_steps(recording, self.spike_size[0], self.stored_width)
+            count = max((steps - self.first_step - self.steps) // self.interval + 1, 0)
+            stems = np.array([f'{i:06d}' for i in range(count)], dtype=np.str_)
+        return Sequence(
+            name,
+            blur,
+            sharp,
+            recording,
+            stems=stems,
+            spike_size=self.spike_size,
+            threshold=self.threshold,
+            start=self.first_step,
+            steps=self.steps,
+            interval=self.interval,
+            stored_width=self.stored_width,
+        )
+
+
+def find_recording(root: Path, name: str) -> Path:
+    """Return the `.dat` file of a recording."""
+    name = name.removesuffix('.dat')
+    candidates = [root / f'{name}.dat', *sorted((root / name).glob('*.dat'))] if name else []
+    there = [path for path in candidates if path.is_file()]
+    if len(there) == 1:
+        return there[0]
+    found = ', '.join(path.name for path in there) or 'none'
+    raise DataError(
+        f"{root} has no single recording '{name}' (found: {found}): expected {LAYOUT}; name recordings with train= and "
+        'val='
+    )

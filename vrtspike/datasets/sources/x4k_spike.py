@@ -1,0 +1,110 @@
+"""X4K-Spike: crops of X4K1000FPS, blurred over 33 or 65 frames, with simulated spikes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from PIL import Image
+
+from vrtspike.datasets.sources.folders import (
+    all_stems,
+    as_pair,
+    require_positive,
+    require_root,
+    require_split,
+    subfolders,
+)
+from vrtspike.datasets.sources.sequence import Sequence
+from vrtspike.errors import ConfigError, DataError
+from vrtspike.registry import CLIP_SOURCES
+
+STEPS = (33, 65)
+RGB_PER_SPIKE_PIXEL = 2
+LAYOUT = (
+    'ROOT/{train,val}_fullRGB/<clip>/<sequence>/<frame>.png, ROOT/{train,val}_blurry_STEPS/... and '
+    'ROOT/{train,val}_spike_2xds_STEPS/<clip>/<sequence>/<frame>.dat'
+)
+
+
+@CLIP_SOURCES.register_module()
+class X4KSpike:
+    """X4K-Spike: every blurred frame is the mean of 33 or 65 sharp ones, its spikes have as many steps.
+
+    A sequence's name is ``<clip>/<sequence>``. Its frames are the blurred ones; of the sharp frames those with the same
+    name are used. Spikes have half the size of the frames, 384 x 384 in training and 256 x 256 in validation.
+
+    Args:
+        root: The folder ROOT.
+        steps: 33 or 65, which of the blurred versions to read.
+        threshold: Firing threshold of the simulated spike camera.
+        spike_size: (Hs, Ws) of the spikes in pixels; None takes half the size of each split's first blurred frame.
+
+    Raises:
+        DataError: The folders are missing.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        steps: int = 33,
+        threshold: float = 1.0,
+        spike_size: tuple[int, int] | None = None,
+    ) -> None:
+        if steps not in STEPS:
+            raise ConfigError(f'X4KSpike got steps={steps!r}, expected {STEPS[0]} or {STEPS[1]}')
+        self.root = require_root(root, LAYOUT)
+        self.steps = steps
+        self.threshold = require_positive('X4KSpike', 'threshold', threshold)
+        self.spike_size = None if spike_size is None else as_pair(spike_size, 'X4KSpike')
+
+    def sequences(self, split: str) -> list[Sequence]:
+        """Return the sequences of ``'train'`` or ``'val'``, sorted by name: all with blurred frames or spikes."""
+        blur, sharp, spike = (
+            require_split(self.root / f'{split}_{kind}', split, LAYOUT)
+            for kind in (f'blurry_{self.steps}', 'fullRGB', f'spike_2xds_{self.steps}')
+        )
+        names = sorted(
+            {
+                f'{clip.name}/{sequence.name}'
+                for parent in (blur, spike)
+                for clip in subfolders(parent)
+                for sequence in subfolders(clip)
+            }
+        )
+        stems = {name: all_stems([(blur / name, '.png'), (spike / name, '.dat')]) for name in names}
+        size = self.spike_size or half_size_of_first(blur)
+        return [
+            Sequence(
+                name,
+                blur / name,
+                sharp / name,
+                spike / name,
+                stems=stems[name],
+                spike_size=size,
+                threshold=self.threshold,
+                file_steps=self.steps,
+            )
+            for name in names
+        ]
+
+
+def half_size_of_first(blur: Path) -> tuple[int, int]:
+    """Return half the (height, width) of the first frame in a split's folder of blurred frames."""
+    path = next(blur.glob('*/*/*.png'), None)
+    if path is None:
+        raise DataError(f'{blur} holds no frames: expected {LAYOUT}')
+    return half_size(path)
+
+
+def half_size(path: os.PathLike) -> tuple[int, int]:
+    """Return half the (height, width) of an image."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+    except OSError as error:
+        raise DataError(
+            f'{path} is missing or damaged, and with it the size of the spikes is unknown: write it again, or give '
+            'spike_size=(height, width) to X4KSpike'
+        ) from error
+    return height // RGB_PER_SPIKE_PIXEL, width // RGB_PER_SPIKE_PIXEL

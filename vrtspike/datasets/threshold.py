@@ -1,0 +1,61 @@
+"""Whether frames and spikes recorded the same light: what a sequence suggests its threshold is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from vrtspike.datasets.io.images import read_image
+from vrtspike.datasets.io.packed_spikes import packed_spikes
+from vrtspike.datasets.simulation.photographs import decode_srgb, luminance
+from vrtspike.datasets.sources.sequence import Sequence
+from vrtspike.errors import DataError
+
+# A declared threshold may differ by so much from what the light suggests.
+TOLERANCE = 1.5
+# Frames and spikes darker than this, as a part of full light or of one spike per step, tell nothing.
+DARK = 0.01
+
+
+class Suggestion(NamedTuple):
+    """The threshold under which spikes and blurred frame agree in brightness.
+
+    Args:
+        linear: If the spike camera saw linear light.
+        encoded: If it was simulated with sRGB values as they are.
+        rate: Spikes per pixel and step.
+    """
+
+    linear: float
+    encoded: float
+    rate: float
+
+
+def suggest_threshold(sequence: Sequence) -> Suggestion | None:
+    """Return what the middle frame suggests; None where there is no blurred frame, or it is too dark to tell.
+
+    Raises:
+        DataError: The frame or its spikes cannot be read.
+    """
+    if sequence.spike is None or sequence.blur is None:
+        return None
+    middle = len(sequence.stems) // 2
+    encoded = read_image(sequence.image_path('blur', sequence.stems[middle].item())) / 255
+    rate = float(packed_spikes(sequence, range(middle, middle + 1))[0].mean())
+    light = [float(luminance(values).mean()) for values in (decode_srgb(encoded), encoded)]
+    if rate < DARK or light[0] < DARK:
+        return None
+    return Suggestion(light[0] / rate, light[1] / rate, rate)
+
+
+def threshold_problems(sequence: Sequence) -> list[str]:
+    """Report a threshold that makes spikes much brighter or darker than the blurred frame."""
+    try:
+        found = suggest_threshold(sequence)
+    except DataError as error:
+        return [str(error)]
+    if found is None or found.linear / TOLERANCE <= sequence.threshold <= found.encoded * TOLERANCE:
+        return []
+    return [
+        f'{sequence.name}: the threshold is {sequence.threshold:g}, but its spikes are as bright as its blurred frames '
+        f'at {found.linear:.2f} (linear light) to {found.encoded:.2f} (sRGB values as light): correct the threshold'
+    ]

@@ -1,0 +1,89 @@
+"""C++ sources of this project, compiled on the machine that runs them, once for each kind of processor."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from vrtspike.runtime.atomic_write import written_aside
+
+FLAGS = ('-O3', '-march=native', '-std=c++17', '-fPIC')
+OPENMP = '-fopenmp'
+"""For the compiler, not for the linker: what it calls is found in the OpenMP library that PyTorch brought along, so
+that loops run on PyTorch's own threads."""
+
+PYTORCH = Path(torch.__file__).parent
+"""Its core headers may be included."""
+
+SECONDS = 300
+
+
+class CannotCompile(Exception):
+    """A source cannot be compiled, or its library not be loaded, here; the message says why."""
+
+
+@cache
+def library(source: Path) -> ctypes.CDLL:
+    """Return the library of a C++ source and the headers beside it, compiled if they were not before.
+
+    It is kept in ``$XDG_CACHE_HOME/vrtspike``, ``~/.cache/vrtspike`` by default. ``$CXX`` names the compiler, ``g++``
+    by default: the loops are of GCC's dialect.
+
+    Raises:
+        CannotCompile: There is no compiler, it failed, or the folder cannot be written.
+    """
+    if platform.system() != 'Linux':
+        raise CannotCompile(f'is compiled on Linux, not on {platform.system()}')
+    compiler = os.environ.get('CXX') or 'g++'
+    if shutil.which(compiler) is None:
+        raise CannotCompile(f"needs a C++ compiler: there is no '{compiler}'; install one, or name it in $CXX")
+    try:
+        path = cache_folder() / f'{source.stem}-{_fingerprint(source, compiler)}.so'
+        if not path.is_file():
+            with written_aside(path) as aside:
+                _compile(compiler, source, aside)
+        return ctypes.CDLL(str(path))
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip().splitlines()
+        raise CannotCompile(f"could not be compiled: '{compiler}' said {said[0] if said else 'nothing'!r}") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CannotCompile(f'could not be compiled or loaded: {error}') from error
+
+
+def cache_folder() -> Path:
+    """Return where compiled libraries are kept."""
+    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'vrtspike'
+
+
+def _compile(compiler: str, source: Path, path: Path) -> None:
+    objects = path.with_suffix('.o')
+    try:
+        _call(compiler, *FLAGS, OPENMP, '-isystem', str(PYTORCH / 'include'), '-c', str(source), '-o', str(objects))
+        _call(compiler, '-shared', str(objects), '-L', str(PYTORCH / 'lib'), '-lc10', '-o', str(path))
+    finally:
+        objects.unlink(missing_ok=True)
+
+
+def _fingerprint(source: Path, compiler: str) -> str:
+    """Return what tells libraries apart: homes are shared by machines whose processors differ."""
+    texts = [path.read_text(encoding='utf-8') for path in (source, *sorted(source.parent.glob('*.h')))]
+    parts = (*texts, ' '.join(FLAGS), _call(compiler, '--version'), torch.__version__, _processor())
+    return hashlib.sha256('\0'.join(parts).encode()).hexdigest()[:16]
+
+
+def _processor() -> str:
+    described = Path('/proc/cpuinfo').read_text(encoding='utf-8').split('\n\n', 1)[0].splitlines()
+    lines = [line for line in described if line.startswith(('model name', 'flags', 'Features', 'CPU part'))]
+    return '\n'.join([platform.machine(), *lines])
+
+
+def _call(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS).stdout
