@@ -25,8 +25,9 @@ import numpy as np
 import torch
 
 from vrtspike.datasets import ClipDataset, ProcessedClips, SampleKey, Voxel, read_spike_dat, write_spike_dat
+from vrtspike.datasets.color import encode_srgb
 from vrtspike.datasets.io.images import write_image
-from vrtspike.datasets.simulation.photographs import encode_srgb, load_photograph
+from vrtspike.datasets.simulation.photographs import load_photograph
 from vrtspike.runtime.atomic_write import written_aside
 from vrtspike.runtime.environment import describe_environment
 

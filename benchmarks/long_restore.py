@@ -24,10 +24,11 @@ import yaml
 from rich.progress import track
 
 from vrtspike.cli import run_tool, tool_parser
+from vrtspike.datasets.color import luminance
 from vrtspike.datasets.io.images import read_image
 from vrtspike.datasets.simulation.camera import IntegrateAndFire
 from vrtspike.datasets.simulation.demo import write_png
-from vrtspike.datasets.simulation.photographs import VAL_PHOTOGRAPHS, luminance
+from vrtspike.datasets.simulation.photographs import VAL_PHOTOGRAPHS
 from vrtspike.datasets.simulation.scenes import Scene, random_scene
 from vrtspike.datasets.spike_dat import write_spike_dat
 from vrtspike.errors import VrtSpikeError

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +20,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    # A suite started in the background inherits an ignored SIGINT, and so would every process that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # More threads than cores make small networks many times slower, and xdist's workers take a core each.
     threads = 1 if 'PYTEST_XDIST_WORKER' in os.environ else THREADS
     torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', threads)))

@@ -54,7 +54,8 @@ def test_an_interrupted_training_saves_before_it_ends(tmp_path):
     )
 
     def interrupt():
-        while not (tmp_path / 'began').exists():
+        deadline = time.monotonic() + 60
+        while not (tmp_path / 'began').exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -141,32 +140,11 @@ def test_one_clear_error(arguments, message, folder):
     assert done.stderr.count('\n') == 1
 
 
-@pytest.mark.parametrize('command', ['', 'compare', 'check', 'plot_curve', 'cal_train_time'])
-def test_help_has_examples(command, folder):
-    done = run(*filter(None, [command]), '--help', cwd=folder)
-    assert done.returncode == 0
-    assert f'examples:\n  python tools/analyze_logs.py {command}' in done.stdout
-
-
-def test_help_is_quick(folder):
-    seconds = []
-    for _ in range(3):  # the best of three, since other tests may keep the machine busy
-        start = time.perf_counter()
-        run('--help', cwd=folder)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 1.0
-
-
-def test_analysis_imports_neither_torch_nor_what_it_does_not_need_at_first(folder):
+def test_analysis_imports_no_torch():
     code = (
-        'import sys, time; start = time.perf_counter(); import vrtspike.analysis; took = time.perf_counter() - start\n'
-        'import vrtspike.reporting.plots, vrtspike.reporting.run_page, vrtspike.reporting.terminal, vrtspike.cli\n'
-        'loaded = {"torch", "vrtspike.profiling"} & set(sys.modules)\n'
-        'print(took); sys.exit(f"{loaded} loaded" if loaded else 0)'
+        'import sys, vrtspike.analysis, vrtspike.reporting.plots, vrtspike.reporting.run_page, '
+        'vrtspike.reporting.terminal, vrtspike.cli\n'
+        'sys.exit(" ".join({"torch", "vrtspike.profiling"} & set(sys.modules)) or 0)'
     )
-    seconds = []
-    for _ in range(3):
-        done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stderr
-        seconds.append(float(done.stdout))
-    assert min(seconds) < 0.5
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -55,9 +55,3 @@ def test_a_missing_config_is_named():
     assert result.returncode == 1
     assert 'configs/none.py' in result.stderr
     assert 'Traceback' not in result.stderr
-
-
-def test_help_has_examples():
-    result = run('--help')
-    assert result.returncode == 0
-    assert 'examples:' in result.stdout

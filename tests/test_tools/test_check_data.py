@@ -87,9 +87,3 @@ def test_wrong_input_is_one_message(tmp_path, monkeypatch, arguments, expected):
     assert process.returncode == 1
     assert 'Traceback' not in process.stderr
     assert expected in process.stderr
-
-
-def test_help_shows_examples():
-    process = run('--help')
-    assert process.returncode == 0
-    assert 'type=X4KSpike steps=65' in process.stdout

@@ -92,14 +92,6 @@ def test_objectives_do_not_write_over_each_other():
     assert folder('configs/a.py', 'infer') == Path('work_dirs/optimize_a_infer')
 
 
-def test_help_has_examples_and_is_quick():
-    began = time.monotonic()
-    result = run('--help')
-    assert result.returncode == 0
-    assert 'python tools/optimize.py configs/vrt_spike_baseline.py' in result.stdout
-    assert time.monotonic() - began < 5  # a second on a quiet machine
-
-
 @pytest.mark.parametrize(
     ('arguments', 'status', 'said'),
     [

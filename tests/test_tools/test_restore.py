@@ -1,6 +1,5 @@
 """Restores clips as users do: the tool as a process of its own."""
 
-import time
 from pathlib import Path
 
 import cv2
@@ -77,16 +76,3 @@ def test_wrong_spikes_are_explained_before_work_starts(tiny_run, error_of, tmp_p
     process = restore(tiny_run, '--blur', clip_of(tiny_run) / 'blur', *arguments, '--out', 'out', cwd=tmp_path)
     assert message in error_of(process)
     assert not (tmp_path / 'out').exists()
-
-
-@pytest.mark.parametrize('tool', ['restore', 'test'])
-def test_help_is_quick_and_shows_examples(tiny_run, tmp_path, tool):
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        process = tiny_run.run(tool, '--help', cwd=tmp_path)
-        seconds.append(time.perf_counter() - start)
-    assert process.returncode == 0
-    assert f'python tools/{tool}.py configs/vrt_spike_tiny.py' in process.stdout
-    assert '--tiles-per-batch' in process.stdout
-    assert min(seconds) < 1

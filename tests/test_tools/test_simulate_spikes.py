@@ -104,9 +104,3 @@ def test_wrong_input_is_one_message(tmp_path, monkeypatch, arguments, expected):
     assert 'Traceback' not in process.stderr
     assert expected in process.stderr
     assert list(tmp_path.iterdir()) == []
-
-
-def test_help_shows_examples():
-    process = run('--help')
-    assert process.returncode == 0
-    assert 'simulate_spikes.py street.mp4 --out data/mine' in process.stdout

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -232,15 +231,3 @@ def test_a_demo_made_otherwise_is_not_written_over(demo, tmp_path):
     process = run(CONFIG, *demo_options(demo, **{'data.train_clips': 5}), cwd=tmp_path)
     assert str(demo) in the_message(process)
     assert snapshot(demo) == before
-
-
-def test_help_is_quick_and_shows_examples(tmp_path):
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        process = run('--help', cwd=tmp_path)
-        seconds.append(time.perf_counter() - start)
-    assert process.returncode == 0
-    assert 'configs/vrt_spike_fast.py' in process.stdout
-    assert '--no-cpu-overrides' in process.stdout
-    assert min(seconds) < 1

@@ -80,9 +80,3 @@ def test_wrong_input_is_one_message(demo, tmp_path, monkeypatch, arguments, expe
 def test_a_bare_file_needs_its_size(tmp_path):
     (tmp_path / 'x.dat').write_bytes(bytes(8))
     assert 'give --size HEIGHT WIDTH' in run(tmp_path / 'x.dat', '--out', tmp_path / 'x.png').stderr
-
-
-def test_help_shows_examples():
-    process = run('--help')
-    assert process.returncode == 0
-    assert 'view.py data/demo --out demo.png' in process.stdout

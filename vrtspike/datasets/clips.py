@@ -37,11 +37,11 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from vrtspike.datasets.checks import find_problems
+from vrtspike.datasets.color import encode_srgb
 from vrtspike.datasets.io.file_cache import FileCache
 from vrtspike.datasets.io.images import read_images
 from vrtspike.datasets.io.packed_spikes import PackedSpikes, packed_spikes
 from vrtspike.datasets.representations.counts import tfp
-from vrtspike.datasets.simulation.photographs import encode_srgb
 from vrtspike.datasets.sources.sequence import FRAME_KINDS, Sequence
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import CLIP_SOURCES, DATASETS, TRANSFORMS

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from vrtspike.datasets.color import decode_srgb, luminance
 from vrtspike.datasets.io.images import read_image
 from vrtspike.datasets.io.packed_spikes import packed_spikes
-from vrtspike.datasets.simulation.photographs import decode_srgb, luminance
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.errors import DataError
 

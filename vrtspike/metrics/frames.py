@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import torch
 
-from vrtspike.datasets.simulation.photographs import encode_srgb
+from vrtspike.datasets.color import encode_srgb
 
 
 def to_uint8_frames(frames: torch.Tensor) -> np.ndarray:

@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 
 from vrtspike.datasets.clips import read_frames
+from vrtspike.datasets.color import encode_srgb
 from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.io.packed_spikes import packed_spikes
 from vrtspike.datasets.representations.counts import tfp
 from vrtspike.datasets.representations.intensity import TFI
-from vrtspike.datasets.simulation.photographs import encode_srgb
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.reporting.clips import clip_strip

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from vrtspike.datasets.color import encode_srgb, luminance
 from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.simulation.camera import IntegrateAndFire
-from vrtspike.datasets.simulation.photographs import encode_srgb, luminance
 from vrtspike.datasets.spike_dat import write_spike_dat
 
 RGB_PER_SPIKE_PIXEL = 2

@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
+from vrtspike.datasets.color import decode_srgb
 from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.io.video import LightStream, video_frames, video_info
-from vrtspike.datasets.simulation.photographs import decode_srgb
 from vrtspike.errors import ConfigError, DataError
 
 

@@ -1,4 +1,3 @@
-import inspect
 import os
 
 import cv2
@@ -6,10 +5,11 @@ import numpy as np
 import pytest
 import yaml
 
+from vrtspike.datasets.color import decode_srgb, luminance
 from vrtspike.datasets.representations.counts import tfp
 from vrtspike.datasets.simulation import demo
-from vrtspike.datasets.simulation.demo import DemoRecipe, write_demo
-from vrtspike.datasets.simulation.photographs import TRAIN_PHOTOGRAPHS, VAL_PHOTOGRAPHS, decode_srgb, luminance
+from vrtspike.datasets.simulation.demo import write_demo
+from vrtspike.datasets.simulation.photographs import TRAIN_PHOTOGRAPHS, VAL_PHOTOGRAPHS
 from vrtspike.datasets.spike_dat import read_spike_dat
 from vrtspike.errors import ConfigError, DataError
 
@@ -120,8 +120,3 @@ def test_the_demo_of_a_faster_process_is_kept(monkeypatch, tiny_demo, tmp_path):
 def test_impossible_demos_are_refused(tmp_path, options, message):
     with pytest.raises(ConfigError, match=message):
         write_demo(tmp_path / 'demo', **{**TINY, **options})
-
-
-def test_defaults_are_those_of_the_recipe():
-    defaults = {name: p.default for name, p in inspect.signature(write_demo).parameters.items()}
-    assert {**defaults, **DemoRecipe().__dict__} == defaults

@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from vrtspike.datasets import ClipDataset, ProcessedClips, read_spike_dat, tfp
+from vrtspike.datasets.color import decode_srgb, luminance
 from vrtspike.datasets.io.images import read_image, write_image
 from vrtspike.datasets.io.video import VideoInfo
 from vrtspike.datasets.simulation import from_video as video_simulation
@@ -14,7 +15,6 @@ from vrtspike.datasets.simulation.from_video import (
     fitted_size,
     simulate_sequence,
 )
-from vrtspike.datasets.simulation.photographs import decode_srgb, luminance
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.testing.data_sets import DriftingPattern
 

@@ -3,14 +3,9 @@ from importlib.metadata import files
 import numpy as np
 import pytest
 
+from vrtspike.datasets.color import decode_srgb, encode_srgb, luminance
 from vrtspike.datasets.simulation import photographs
-from vrtspike.datasets.simulation.photographs import (
-    TRAIN_PHOTOGRAPHS,
-    VAL_PHOTOGRAPHS,
-    decode_srgb,
-    encode_srgb,
-    load_photograph,
-)
+from vrtspike.datasets.simulation.photographs import TRAIN_PHOTOGRAPHS, VAL_PHOTOGRAPHS, load_photograph
 from vrtspike.errors import DataError
 
 ALL = TRAIN_PHOTOGRAPHS + VAL_PHOTOGRAPHS
@@ -49,4 +44,4 @@ def test_srgb_has_its_published_values_and_inverts():
 
 
 def test_white_has_a_luminance_of_one():
-    np.testing.assert_allclose(photographs.luminance(np.ones((2, 2, 3), np.float32)), 1, atol=1e-6)
+    np.testing.assert_allclose(luminance(np.ones((2, 2, 3), np.float32)), 1, atol=1e-6)

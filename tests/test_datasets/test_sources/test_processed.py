@@ -1,9 +1,10 @@
 import inspect
+from dataclasses import asdict
 
 import pytest
 import yaml
 
-from vrtspike.datasets.simulation.demo import write_demo
+from vrtspike.datasets.simulation.demo import DemoRecipe, write_demo
 from vrtspike.datasets.sources import processed as sources
 from vrtspike.datasets.sources.processed import DemoClips, ProcessedClips
 from vrtspike.errors import ConfigError, DataError
@@ -96,9 +97,7 @@ def test_only_the_main_process_writes_and_all_meet(monkeypatch, tiny_demo):
     assert met == [True, True]
 
 
-def test_demo_clips_take_the_arguments_of_the_writer():
-    def options(function):
-        parameters = inspect.signature(function).parameters.values()
-        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-
-    assert options(DemoClips) == options(write_demo)
+def test_demo_clips_take_the_recipe_with_its_defaults():
+    parameters = inspect.signature(DemoClips).parameters.values()
+    options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    assert options == asdict(DemoRecipe()) | {'progress': True}

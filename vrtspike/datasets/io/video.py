@@ -9,8 +9,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from vrtspike.datasets.color import decode_srgb
 from vrtspike.datasets.io.images import read_image
-from vrtspike.datasets.simulation.photographs import decode_srgb
 from vrtspike.errors import ConfigError, DataError, did_you_mean
 
 INTERPOLATIONS = ('flow', 'linear', 'none')

@@ -13,9 +13,10 @@ import numpy as np
 import yaml
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from vrtspike.datasets.color import encode_srgb, luminance
 from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.simulation.camera import IntegrateAndFire
-from vrtspike.datasets.simulation.photographs import TRAIN_PHOTOGRAPHS, VAL_PHOTOGRAPHS, encode_srgb, luminance
+from vrtspike.datasets.simulation.photographs import TRAIN_PHOTOGRAPHS, VAL_PHOTOGRAPHS
 from vrtspike.datasets.simulation.scenes import Scene, random_scene
 from vrtspike.datasets.spike_dat import bytes_per_step, write_spike_dat
 from vrtspike.errors import ConfigError, DataError
@@ -79,26 +80,20 @@ class DemoRecipe:
         }
 
 
-def write_demo(
-    root: str | os.PathLike,
-    *,
-    seed: int = 0,
-    train_clips: int = 120,
-    val_clips: int = 6,
-    frames: int = 5,
-    size: int = 128,
-    steps_per_frame: int = 64,
-    threshold: float = 1.0,
-    progress: bool = True,
-) -> Path:
-    """Write the demo clips of :class:`DemoRecipe` to ``root``, or keep those that are there already.
+def write_demo(root: str | os.PathLike, *, progress: bool = True, **recipe: int | float) -> Path:
+    """Write the demo clips to ``root``, or keep those that are there already.
 
     They are written beside ``root`` and moved there when complete.
+
+    Args:
+        root: The folder of the data set.
+        progress: Show a progress bar.
+        recipe: Arguments of :class:`DemoRecipe`.
 
     Raises:
         DataError: ``root`` holds something else, or a demo made with other parameters.
     """
-    recipe = DemoRecipe(seed, train_clips, val_clips, frames, size, steps_per_frame, threshold)
+    recipe = DemoRecipe(**recipe)
     root = Path(root)
     if is_demo(root, recipe):
         return root

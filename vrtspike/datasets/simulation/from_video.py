@@ -16,11 +16,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vrtspike.datasets.color import encode_srgb, luminance
 from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.io.video import LightStream, VideoInfo, video_frames, video_info
 from vrtspike.datasets.simulation.camera import IntegrateAndFire
 from vrtspike.datasets.simulation.joining import METADATA, join_data_set, require_free, require_same, write_yaml
-from vrtspike.datasets.simulation.photographs import encode_srgb, luminance
 from vrtspike.datasets.spike_dat import bytes_per_step, write_spike_dat
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.runtime.atomic_write import written_aside

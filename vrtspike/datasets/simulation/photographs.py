@@ -1,4 +1,4 @@
-"""The photographs that ship inside scikit-image's wheel, as linear light, and their colour encoding."""
+"""The photographs that ship inside scikit-image's wheel, as linear light."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from vrtspike.datasets.color import decode_srgb
 from vrtspike.errors import DataError
 
 # Photographs of one scene stay on one side: the two motorcycles are a stereo pair.
@@ -46,19 +47,3 @@ def load_photograph(name: str) -> np.ndarray:
     linear = decode_srgb(encoded)
     linear.flags.writeable = False
     return linear
-
-
-def decode_srgb(encoded: np.ndarray) -> np.ndarray:
-    """Return the linear light of sRGB-encoded values, both in [0, 1]."""
-    return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
-def encode_srgb(linear: np.ndarray) -> np.ndarray:
-    """Return linear light encoded as sRGB, both in [0, 1]; light beyond that range is clipped."""
-    linear = np.clip(linear, 0, 1)
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055).astype(np.float32)
-
-
-def luminance(linear: np.ndarray) -> np.ndarray:
-    """Return the grey intensity (..., H, W) of linear RGB (..., H, W, 3), with the weights of Rec. 709."""
-    return linear @ np.array([0.2126, 0.7152, 0.0722], np.float32)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vrtspike.datasets.simulation.photographs import TRAIN_PHOTOGRAPHS, encode_srgb, load_photograph
+from vrtspike.datasets.color import encode_srgb
+from vrtspike.datasets.simulation.photographs import TRAIN_PHOTOGRAPHS, load_photograph
 
 # Textures are kept finer than the image: bilinear sampling of them is then as sharp as cubic, at a fifth of its cost.
 OVERSAMPLING = 2
