@@ -1,4 +1,4 @@
-from vrtspike.reporting import table_text
+from vrtspike.reporting.tables import table_text
 
 
 def test_columns_line_up_and_nothing_is_cut():
