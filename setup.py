@@ -81,7 +81,7 @@ setup(
         'vrtspike.models': ['pretrained/*.pth'],
         'vrtspike.ops': ['window_attention/cpu_kernel/*'],
         'vrtspike.records': ['*.schema.json'],
-        'vrtspike.reporting': ['*.html', 'templates/*.html'],
+        'vrtspike.reporting': ['templates/*.html'],
     },
     cmdclass={'build_py': BuildWithMim},
     install_requires=REQUIRES,

@@ -62,10 +62,11 @@ def main() -> None:
     from vrtspike.inference.evaluation import TestSettings, evaluate, fitted
     from vrtspike.inference.loading import load_restorer
     from vrtspike.inference.processes import join_processes
-    from vrtspike.inference.reporting import results_text, summarise, write_results
     from vrtspike.inference.restoring import tiling_of
+    from vrtspike.inference.results import summarise, write_results
     from vrtspike.metrics.lpips import load_lpips
     from vrtspike.reporting.evaluation_page import write_page
+    from vrtspike.reporting.evaluation_tables import results_text
 
     config = load_config(**config_arguments(args))
     join_processes(args.launcher, config)
@@ -76,11 +77,11 @@ def main() -> None:
     distance = load_lpips(args.lpips, next(model.parameters()).device) if args.lpips else None
     settings = TestSettings(tiling, tuple(args.thresholds), args.save_images, distance)
     out = Path(args.out or Path(args.checkpoint).with_name(f'test_{Path(args.checkpoint).stem}'))
-    records = evaluate(model, config, args.checkpoint, out, settings)
+    sequences = evaluate(model, config, args.checkpoint, out, settings)
     if is_main_process():
-        results = summarise(records, model, args.config, args.checkpoint, tiling)
-        write_results(out, results, records)
-        write_page(out / 'results.html', results, records, out / 'pictures')
+        results = summarise(sequences, model, args.config, args.checkpoint, tiling)
+        write_results(out, results, sequences)
+        write_page(out / 'results.html', results, sequences, out / 'pictures')
         print(f'{results_text(results)}\n\nWritten to {out}: results.json, frames.csv, results.html')
 
 

@@ -17,7 +17,7 @@ from vrtspike.runtime.atomic_write import written_aside
 @cache
 def environment() -> Environment:
     """Return the environment of the templates: it escapes HTML and refuses undefined variables."""
-    return Environment(
+    templates = Environment(
         loader=PackageLoader('vrtspike.reporting'),
         autoescape=True,
         undefined=StrictUndefined,
@@ -25,6 +25,8 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    templates.policies['json.dumps_kwargs'] = {'sort_keys': False}  # dicts keep their order in scripts too
+    return templates
 
 
 def render(template: str, **context: object) -> str:
