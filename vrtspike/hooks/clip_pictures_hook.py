@@ -13,7 +13,7 @@ from mmengine.visualization import LocalVisBackend
 
 from vrtspike.metrics import clip_name, file_stem, luma, playback_frames, psnr, to_uint8_frames
 from vrtspike.registry import HOOKS
-from vrtspike.reporting.clips import clip_strip
+from vrtspike.reporting.clip_strip import clip_strip
 from vrtspike.runtime.atomic_write import write_png
 
 
