@@ -30,6 +30,8 @@ REQUIRES = [
     'matplotlib>=3.8',
     # Reads a million records of stage costs in seconds, and checks them against their schema on the way.
     'msgspec>=0.19',
+    # The templates of HTML pages; torch brings it along.
+    'jinja2>=3.1',
 ]
 EXTRAS = {
     'test': ['pytest>=8', 'pytest-xdist>=3', 'hypothesis>=6', 'jsonschema>=4', 'packaging>=23', 'setuptools>=68'],
@@ -79,7 +81,7 @@ setup(
         'vrtspike.models': ['pretrained/*.pth'],
         'vrtspike.ops': ['window_attention/cpu_kernel/*'],
         'vrtspike.records': ['*.schema.json'],
-        'vrtspike.reporting': ['*.html'],
+        'vrtspike.reporting': ['templates/*.html'],
     },
     cmdclass={'build_py': BuildWithMim},
     install_requires=REQUIRES,

@@ -150,10 +150,10 @@ def train(runs: list[Any], args: argparse.Namespace, common: dict[str, Any]) -> 
 def show(record: dict[str, Any]) -> None:
     """Print the table, and what failed."""
     from vrtspike.experiments.presentation import HEADINGS, failures, rows
-    from vrtspike.reporting.tables import table_text
+    from vrtspike.reporting.table import Table
 
     title = f'{record["config"]}: {record["iterations"]} iterations, seeds {", ".join(map(str, record["seeds"]))}'
-    print(table_text(title, HEADINGS, rows(record)))
+    print(Table(title=title, columns=HEADINGS, rows=rows(record)).text())
     for line in failures(record):
         print(line)
 

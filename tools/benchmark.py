@@ -68,7 +68,7 @@ def as_json(record: dict) -> str:
 
 def as_table(rows: list[dict], shape: list[int]) -> str:
     """Return the rows as a table, expected beside measured."""
-    from vrtspike.reporting.tables import table_text
+    from vrtspike.reporting.table import Table
 
     title = f'one training step, {" x ".join(map(str, shape))} (clips, frames, height, width)'
     columns = ['config', 'GMAC', 'ms', 'spread', 'saving expected', 'saving measured', 'peak MiB']
@@ -84,7 +84,7 @@ def as_table(rows: list[dict], shape: list[int]) -> str:
         )
         for row in rows
     ]
-    return table_text(title, columns, cells)
+    return Table(title=title, columns=columns, rows=cells).text()
 
 
 def positive(text: str) -> int:

@@ -1,7 +1,7 @@
 """Check a data set and show what it holds: sizes, counts, pairs, lengths, thresholds, and a picture of its videos.
 
-The layout is detected; --options names it, or gives the arguments of its clip source. Exits with 1 where training would
-refuse the data, and lists everything that is wrong.
+The layout is detected unless --options names it; --options also gives the arguments of its clip source. If training
+would refuse the data, everything that is wrong is listed and the exit status is 1.
 
 Examples:
     python tools/check_data.py data/demo
@@ -30,10 +30,10 @@ def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('root', type=Path, metavar='ROOT', help='the folder of the data set')
     add_source_argument(parser)
-    parser.add_argument('--clip-len', type=int, default=5, help='frames of a clip (default: 5)')
+    parser.add_argument('--clip-len', type=int, default=5, help='frames per clip (default: 5)')
     parser.add_argument('--thorough', action='store_true', help='also decode every frame and every spike file')
     parser.add_argument('--thumbnails', type=Path, metavar='PATH', help='write a sheet of the videos, .png or .jpg')
-    parser.add_argument('--max-videos', type=int, default=12, help='of each split on the sheet (default: 12)')
+    parser.add_argument('--max-videos', type=int, default=12, help='videos of each split on the sheet (default: 12)')
     return parser.parse_args()
 
 
@@ -41,18 +41,18 @@ def main() -> None:
     args = parse_args()
     from vrtspike.datasets import detect_source
     from vrtspike.datasets.inventory import take_inventory
-    from vrtspike.reporting.tables import table_text
+    from vrtspike.reporting.table import Table
 
     source = detect_source(args.root, args.options)
     splits = take_inventory(source, args.clip_len)
     if args.thorough:
         read_everything(splits)
     title = f'{args.root} as {type(source).__name__}'
-    print(table_text(title, COLUMNS, [cells(split, args.clip_len) for split in splits]))
+    print(Table(title=title, columns=COLUMNS, rows=[cells(split, args.clip_len) for split in splits]).text())
     if any(split.suggestion for split in splits):
         print(
-            "\n'suggested' is the threshold at which the first video's spikes are as bright as its blurred frames: for "
-            'linear light - for sRGB values taken as light.'
+            "\n'suggested' is the threshold at which the first video's spikes are as bright as its blurred frames, "
+            'once for linear light and once for sRGB values taken as light.'
         )
     if args.thumbnails:
         write_thumbnails(args.thumbnails, splits, args.max_videos)
@@ -60,8 +60,8 @@ def main() -> None:
     if problems:
         listing = '\n'.join(f'  - {problem}' for problem in problems)
         raise DataError(f'the data set has {len(problems)} problem(s):\n{listing}')
-    looked_at = 'its files' if args.thorough else 'names, lengths and first frames'
-    print(f'\nNothing is wrong with {looked_at}.')
+    checked = 'its files' if args.thorough else 'names, lengths and first frames'
+    print(f'\nNothing is wrong with {checked}.')
 
 
 def cells(found: SplitInventory, clip_len: int) -> list[object]:
@@ -85,15 +85,15 @@ def sizes(found: object) -> str | None:
 
 
 def read_everything(splits: list[SplitInventory]) -> None:
-    """Decode every frame of the videos whose names and lengths are right, and add what cannot be read."""
+    """Decode every frame of the splits without problems so far, and add a problem for each one that cannot be read."""
     from rich.progress import Progress
 
     from vrtspike.datasets.inventory import damaged_frames
 
-    sound = [split for split in splits if not split.problems]
+    intact = [split for split in splits if not split.problems]
     with Progress() as bar:
-        task = bar.add_task('reading every frame', total=sum(split.frames for split in sound))
-        for split in sound:
+        task = bar.add_task('reading every frame', total=sum(split.frames for split in intact))
+        for split in intact:
             for sequence in split.sequences:
                 for problem in damaged_frames(sequence):
                     bar.advance(task)
@@ -102,26 +102,18 @@ def read_everything(splits: list[SplitInventory]) -> None:
 
 
 def write_thumbnails(path: Path, splits: list[SplitInventory], limit: int) -> None:
-    """Write the middle frames of the first videos of every split that can be read."""
-    from vrtspike.reporting.sequences import rows, write_pictures
+    """Write the middle frame of the first videos of every split that can be read."""
+    from vrtspike.reporting.contact_sheets import frame_strips, same_width, write_strips
 
     def strips() -> Iterator:
         for split in splits:
             for sequence in [] if split.problems else split.sequences[:limit]:
-                yield from rows(sequence, [len(sequence.stems) // 2])
+                yield from frame_strips(sequence, [len(sequence.stems) // 2])
 
     if all(split.problems for split in splits):
         raise DataError(f'{path} was not written: {"; ".join(split.problems[0] for split in splits)}')
-    write_pictures(path, padded(list(strips())))
+    write_strips(path, same_width(strips()))
     print(f'\n{path}: the middle frames of the videos')
-
-
-def padded(strips: list) -> list:
-    """Return strips on one width, so that videos of several sizes fit one sheet."""
-    import numpy as np
-
-    width = max(strip.shape[1] for strip in strips)
-    return [np.pad(strip, ((0, 0), (0, width - strip.shape[1]), (0, 0))) for strip in strips]
 
 
 if __name__ == '__main__':

@@ -1,8 +1,8 @@
 """Score a checkpoint on held-out clips by the published protocol.
 
-Whole sequences are restored and scored as 8-bit RGB images without a border, beside the blurred input and the spikes
-played back (TFP, TFI). A run that was interrupted goes on when it is started again. It writes results.json,
-frames.csv, one record per clip and results.html, a page to look at.
+Whole sequences are restored and scored as 8-bit RGB images without a border, beside the blurred input and plain
+reconstructions of the spikes (TFP, TFI). An interrupted test resumes when it is started again. Writes results.json,
+frames.csv, one record per clip, and the page results.html.
 
 Examples:
     python tools/test.py configs/vrt_spike_tiny.py work_dirs/vrt_spike_tiny/iter_700.pth
@@ -31,7 +31,7 @@ def parse_args() -> argparse.Namespace:
     add_config_arguments(parser)
     parser.add_argument('checkpoint', help="the network's weights")
     parser.add_argument(
-        '--out', metavar='DIR', help='folder of the results (default: test_<name> beside the checkpoint)'
+        '--out', metavar='DIR', help='folder for the results (default: test_<name> beside the checkpoint)'
     )
     parser.add_argument(
         '--thresholds',
@@ -39,10 +39,10 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         default=[1.0],
         metavar='FACTOR',
-        help='score at these multiples of the spike threshold, at least 1; the first is reported (default: 1)',
+        help='multiples of the spike threshold to score at, 1 or more; the first one is reported (default: 1)',
     )
     parser.add_argument('--save-images', action='store_true', help='write every restored frame')
-    parser.add_argument('--lpips', metavar='WEIGHTS', help="also LPIPS, with torchvision's AlexNet weights from a file")
+    parser.add_argument('--lpips', metavar='WEIGHTS', help="also score LPIPS, with torchvision's AlexNet weights")
     parser.add_argument('--device', help='as torch names it (default: cuda where there is one)')
     parser.add_argument(
         '--trust-checkpoint', action='store_true', help='unpickle checkpoints that hold code (only if you trust them)'
@@ -62,10 +62,11 @@ def main() -> None:
     from vrtspike.inference.evaluation import TestSettings, evaluate, fitted
     from vrtspike.inference.loading import load_restorer
     from vrtspike.inference.processes import join_processes
-    from vrtspike.inference.reporting import results_text, summarise, write_results
     from vrtspike.inference.restoring import tiling_of
+    from vrtspike.inference.results import summarise, write_results
     from vrtspike.metrics.lpips import load_lpips
     from vrtspike.reporting.evaluation_page import write_page
+    from vrtspike.reporting.evaluation_tables import results_text
 
     config = load_config(**config_arguments(args))
     join_processes(args.launcher, config)
@@ -76,11 +77,11 @@ def main() -> None:
     distance = load_lpips(args.lpips, next(model.parameters()).device) if args.lpips else None
     settings = TestSettings(tiling, tuple(args.thresholds), args.save_images, distance)
     out = Path(args.out or Path(args.checkpoint).with_name(f'test_{Path(args.checkpoint).stem}'))
-    records = evaluate(model, config, args.checkpoint, out, settings)
+    sequences = evaluate(model, config, args.checkpoint, out, settings)
     if is_main_process():
-        results = summarise(records, model, args.config, args.checkpoint, tiling)
-        write_results(out, results, records)
-        write_page(out / 'results.html', results, records, out / 'pictures')
+        results = summarise(sequences, model, args.config, args.checkpoint, tiling)
+        write_results(out, results, sequences)
+        write_page(out / 'results.html', results, sequences, out / 'pictures')
         print(f'{results_text(results)}\n\nWritten to {out}: results.json, frames.csv, results.html')
 
 

@@ -1,7 +1,8 @@
-"""Look at a clip before training on it: blurred, spikes played back (TFP), from intervals (TFI), as a raster, sharp.
+"""Show a clip before training on it: blurred, sharp, and the spikes as TFP, as TFI and as a raster.
 
-CLIP is the folder of a data set, of which --sequence names a video; the folder of one video in the processed layout; or
-a bare .dat file with its --size. Writes a contact sheet with one row per frame, or a moving picture.
+CLIP is the folder of a data set (--sequence chooses a video), the folder of one video in the processed layout, or a
+.dat file with its --size. TFP is the spike rate over the exposure, TFI the inverse of the interval between spikes.
+Writes a contact sheet with one row per frame, or a video.
 
 Examples:
     python tools/view.py data/demo --out demo.png
@@ -31,12 +32,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--sequence', metavar='NAME', help='video of the data set (default: its first)')
     parser.add_argument('--split', choices=['train', 'val'], help='(default: train, or the one that is there)')
     add_source_argument(parser)
-    parser.add_argument('--first', type=int, default=0, help='position of the first frame (default: 0)')
-    parser.add_argument('--frames', type=int, help='how many (default: 5 on a sheet, all of a moving picture)')
-    parser.add_argument('--fps', type=float, default=8.0, help='pictures per second (default: 8)')
-    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help='of the spikes in a .dat file')
-    parser.add_argument('--steps-per-frame', type=int, default=56, help='cut a .dat file so (default: 56)')
-    parser.add_argument('--threshold', type=float, default=1.0, help='of the camera of a .dat file (default: 1)')
+    parser.add_argument('--first', type=int, default=0, help='index of the first frame (default: 0)')
+    parser.add_argument('--frames', type=int, help='how many frames (default: 5 on a sheet, all in a video)')
+    parser.add_argument('--fps', type=float, default=8.0, help='frames per second of a video (default: 8)')
+    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help='size of the spikes in a .dat file')
+    parser.add_argument('--steps-per-frame', type=int, default=56, help='spikes per frame of a .dat file (default: 56)')
+    parser.add_argument('--threshold', type=float, default=1.0, help="threshold of a .dat file's camera (default: 1)")
     return parser.parse_args()
 
 
@@ -44,31 +45,31 @@ def main() -> None:
     args = parse_args()
     from rich.progress import track
 
-    from vrtspike.reporting.sequences import SHEET_SUFFIXES, require_suffix, rows, write_pictures
+    from vrtspike.reporting.contact_sheets import SHEET_SUFFIXES, frame_strips, require_suffix, write_strips
 
     require_suffix(args.out)
-    sequence = chosen(args)
+    sequence = find_sequence(args)
     count = args.frames or (5 if args.out.suffix in SHEET_SUFFIXES else len(sequence.stems))
     positions = range(len(sequence.stems))[args.first : args.first + count] if args.first >= 0 else []
     if not positions:
         raise ConfigError(
             f'{sequence.name} has {len(sequence.stems)} frames; --first {args.first} --frames {count} chooses none'
         )
-    write_pictures(args.out, rows(sequence, track(positions, description='drawing frames')), args.fps)
+    write_strips(args.out, frame_strips(sequence, track(positions, description='drawing frames')), args.fps)
     print(f'{args.out}: {len(positions)} frames of {sequence.name}')
 
 
-def chosen(args: argparse.Namespace) -> Sequence:
+def find_sequence(args: argparse.Namespace) -> Sequence:
     """Return the video that the arguments name."""
     from vrtspike.datasets import detect_source
 
     if args.clip.is_file():
-        return bare_recording(args)
+        return sequence_of_dat_file(args)
     root, name, split = args.clip, args.sequence, args.split
     if (root / 'blur').is_dir() and root.parent.name in ('train', 'val'):
         root, name, split = root.parents[1], root.name, root.parent.name
     source = detect_source(root, args.options)
-    sequences = {sequence.name: sequence for sequence in listed(source, split)}
+    sequences = {sequence.name: sequence for sequence in list_sequences(source, split)}
     if not sequences:
         raise DataError(f'{root} has no videos in {split or "either split"}')
     if name is not None and name not in sequences:
@@ -76,8 +77,8 @@ def chosen(args: argparse.Namespace) -> Sequence:
     return sequences[name] if name else next(iter(sequences.values()))
 
 
-def listed(source: object, split: str | None) -> list[Sequence]:
-    """Return the videos of one split, or those of each that is there."""
+def list_sequences(source: object, split: str | None) -> list[Sequence]:
+    """Return the videos of one split, or without ``split`` those of every split that exists."""
     if split:
         return source.sequences(split)
     found, errors = [], []
@@ -91,8 +92,8 @@ def listed(source: object, split: str | None) -> list[Sequence]:
     return found
 
 
-def bare_recording(args: argparse.Namespace) -> Sequence:
-    """Return a `.dat` file as a video of exposures without a gap."""
+def sequence_of_dat_file(args: argparse.Namespace) -> Sequence:
+    """Return a `.dat` file as a video whose exposures follow each other without a gap."""
     import numpy as np
 
     from vrtspike.datasets import Sequence, count_spike_steps

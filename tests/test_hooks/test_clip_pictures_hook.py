@@ -2,7 +2,7 @@ import cv2
 import pytest
 import torch
 
-from vrtspike.hooks.clip_pictures_hook import clip_panels, file_stem
+from vrtspike.hooks.clip_pictures_hook import clip_panels
 
 
 def pictures(tmp_path):
@@ -49,10 +49,3 @@ def test_panels_of_a_batch_without_spikes_and_targets():
     batch, sample = make_batch()
     panels = clip_panels({'blur': batch['blur']}, 0, sample)
     assert [caption for caption, _ in panels] == ['blurred', 'restored']
-
-
-@pytest.mark.parametrize(
-    ('name', 'stem'), [('GOPR0372_07_00/000047', 'GOPR0372_07_00_000047'), ('../a b:c', '_a_b_c'), ('夜/1', '夜_1')]
-)
-def test_file_names_are_safe(name, stem):
-    assert file_stem(name) == stem

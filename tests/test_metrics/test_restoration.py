@@ -6,7 +6,7 @@ import torch
 from mmengine.evaluator import Evaluator
 
 from vrtspike.errors import DataError
-from vrtspike.metrics import RestorationQuality, clip_quality, playback_frames, psnr, ssim
+from vrtspike.metrics import RestorationQuality, clip_quality, file_stem, playback_frames, psnr, ssim
 from vrtspike.registry import METRICS
 
 FRAMES, SIZE = 2, 16
@@ -148,3 +148,10 @@ def test_two_processes_agree_on_the_mean_over_all_clips(tmp_path):
         alone.process(*make_clip(i))
     assert first == second == pytest.approx(alone.evaluate(3))
     assert [row['clip'] for row in rows] == ['clip0/0007', 'clip1/0007', 'clip2/0007']
+
+
+@pytest.mark.parametrize(
+    ('name', 'stem'), [('GOPR0372_07_00/000047', 'GOPR0372_07_00_000047'), ('../a b:c', '_a_b_c'), ('夜/1', '夜_1')]
+)
+def test_file_names_are_safe(name, stem):
+    assert file_stem(name) == stem

@@ -5,10 +5,12 @@ import re
 import shutil
 import subprocess
 
+import msgspec
 import numpy as np
 import pytest
 
 from vrtspike.inference.evaluation import write_pictures
+from vrtspike.records.evaluation import EvaluationResults, SequenceScores
 from vrtspike.reporting.evaluation_page import data_url, error_map, write_page
 
 SCORES = dict(psnr_db=30.0, blur_psnr_db=25.0, gain_db=5.0, ssim=0.9, blur_ssim=0.8, psnr_y_db=31.0, tfp_psnr_db=20.0)
@@ -28,6 +30,9 @@ RESULTS = dict(
     ],
     device=dict(type='cpu', name='a processor'),
     versions=dict(torch='2.13.0'),
+    tiling={},
+    worst_frames=[],
+    commit=None,
 )
 LEVELS = dict(restored=110, blurred=130, sharp=100, tfp=60, tfi=70)
 
@@ -39,8 +44,9 @@ def page(tmp_path):
     for stem in ('000', '002'):
         images = {kind: np.full((16, 24, 3), level, np.uint8) for kind, level in LEVELS.items()}
         write_pictures(tmp_path / 'pictures' / '_script_b_', stem, images)
-    record = dict(factor=1.0, clip='</script><b>', seconds=1.0, frames=rows)
-    write_page(tmp_path / 'results.html', RESULTS, [record, dict(record, factor=2.0)], tmp_path / 'pictures')
+    scores = [SequenceScores(factor=factor, clip='</script><b>', seconds=1.0, frames=rows) for factor in (1.0, 2.0)]
+    results = msgspec.convert(RESULTS, EvaluationResults)
+    write_page(tmp_path / 'results.html', results, scores, tmp_path / 'pictures')
     return tmp_path / 'results.html'
 
 
@@ -75,8 +81,9 @@ def test_it_shows_what_the_stages_cost(page):
 
 
 def test_without_measured_stages_there_is_no_table_of_them(page, tmp_path):
-    write_page(tmp_path / 'none.html', {**RESULTS, 'training_stages': []}, [dict(factor=1.0, clip='x', frames=[])],
-               tmp_path / 'pictures')  # fmt: skip
+    results = msgspec.convert({**RESULTS, 'training_stages': []}, EvaluationResults)
+    scores = [SequenceScores(factor=1.0, clip='x', seconds=1.0, frames=[])]
+    write_page(tmp_path / 'none.html', results, scores, tmp_path / 'pictures')
     assert 'Cost of the stages' not in (tmp_path / 'none.html').read_text(encoding='utf-8')
 
 

@@ -29,7 +29,7 @@ from vrtspike.engine.run_folder import (
 from vrtspike.errors import CheckpointError, ConfigError, TrainingFault
 from vrtspike.models.weights import LoadReport, load_weights
 from vrtspike.native.allocator import allocate_tensors_with_malloc
-from vrtspike.reporting.tables import table_text
+from vrtspike.reporting.table import Table
 from vrtspike.runtime.atomic_write import written_aside
 from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict, use_safe_checkpoints
 from vrtspike.runtime.distributed import agreed, processes, wrap_for_processes
@@ -193,7 +193,8 @@ def report_table(report: LoadReport) -> str:
     """Return the counts of tensors per part of the network, and their sums, as a table."""
     fates = list(vars(report))
     rows = [[part, *(counts[fate] or None for fate in fates)] for part, counts in report.counts().items()]
-    return table_text('Tensors', ['part', *fates], rows, ['all', *(len(getattr(report, fate)) for fate in fates)])
+    footer = ['all', *(len(getattr(report, fate)) for fate in fates)]
+    return Table(title='Tensors', columns=['part', *fates], rows=rows, footer=footer).text()
 
 
 def follow_bad_samples(config: Config) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,9 +11,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.visualization import LocalVisBackend
 
-from vrtspike.metrics import clip_name, luma, playback_frames, psnr, to_uint8_frames
+from vrtspike.metrics import clip_name, file_stem, luma, playback_frames, psnr, to_uint8_frames
 from vrtspike.registry import HOOKS
-from vrtspike.reporting.clips import clip_strip
+from vrtspike.reporting.clip_strip import clip_strip
 from vrtspike.runtime.atomic_write import write_png
 
 
@@ -87,8 +86,3 @@ def clip_panels(batch: dict, i: int, sample: dict) -> list[tuple[str, np.ndarray
 
 def _caption(name: str, image: np.ndarray, reference: np.ndarray | None) -> str:
     return name if reference is None else f'{name} {psnr(image, reference):.2f} dB'
-
-
-def file_stem(name: str) -> str:
-    """Return a clip's name as a file name: what is not a letter, digit, dot or dash becomes an underscore."""
-    return re.sub(r'[^\w.-]+', '_', name).strip('.')

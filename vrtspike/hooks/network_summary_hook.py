@@ -10,7 +10,7 @@ from torch import nn
 
 from vrtspike.ops import OPERATORS
 from vrtspike.registry import HOOKS
-from vrtspike.reporting.tables import table_text
+from vrtspike.reporting.table import Table
 
 
 @HOOKS.register_module()
@@ -46,8 +46,8 @@ def network_summary(model: nn.Module) -> str:
     columns = sorted(dict.fromkeys(name for row in rows for name in row), key='parameters'.__eq__)
     cells = [[_cell(row.get(name) or None) for name in columns] for row in rows]
     total, trainable = count_parameters(model), count_parameters(model, trainable=True)
-    table = table_text(f'{type(model).__name__} as built', columns, cells)
-    return f'{table}\n\n  {total:,} parameters, {trainable:,} of them trainable'
+    note = f'{total:,} parameters, {trainable:,} of them trainable'
+    return Table(title=f'{type(model).__name__} as built', columns=columns, rows=cells, notes=[note]).text()
 
 
 def choices(model: nn.Module) -> list[str]:

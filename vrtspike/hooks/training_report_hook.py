@@ -17,7 +17,7 @@ from vrtspike.hooks.bad_samples_hook import MESSAGE_KEY
 from vrtspike.hooks.network_summary_hook import count_parameters
 from vrtspike.profiling.memory import peak_memory_mib
 from vrtspike.registry import HOOKS
-from vrtspike.reporting.tables import table_text
+from vrtspike.reporting.table import Table
 from vrtspike.runtime.atomic_write import written_aside
 from vrtspike.runtime.environment import describe_environment
 
@@ -149,7 +149,8 @@ def validation_table(validation: dict, max_clips: int) -> str:
     if len(clips) > max_clips:
         rows.append([f'and {len(clips) - max_clips} more', *[''] * len(HEADINGS)])
     title = f'Held-out clips after {validation["iteration"]} iterations'
-    return table_text(title, ['clip', *HEADINGS], rows, footer=['mean', *_cells(validation['mean'])])
+    footer = ['mean', *_cells(validation['mean'])]
+    return Table(title=title, columns=['clip', *HEADINGS], rows=rows, footer=footer).text()
 
 
 def _now() -> float:

@@ -13,20 +13,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from mmengine.config import Config
 from mmengine.dist import barrier, broadcast_object_list, get_rank, get_world_size, is_main_process
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from torch import nn
 
-from vrtspike.hooks.clip_pictures_hook import file_stem
 from vrtspike.inference.loading import file_sha256
 from vrtspike.inference.outputs import claim_folder
 from vrtspike.inference.restoring import fit_tiling, restored_frames
 from vrtspike.inference.sequences import Sequences, held_out_sequences
+from vrtspike.metrics.restoration import file_stem
 from vrtspike.metrics.scores import Perceptual, frame_scores
 from vrtspike.models.tiling import Tiling
 from vrtspike.profiling.memory import peak_memory_mib
+from vrtspike.records.evaluation import SequenceScores
 from vrtspike.runtime.atomic_write import write_png, written_aside
 
 #: Of how many sequences, and of how many frames of each, the page shows pictures.
@@ -55,8 +57,8 @@ class TestSettings:
 
 def evaluate(
     model: nn.Module, config: Config, checkpoint: str | os.PathLike, out: str | os.PathLike, settings: TestSettings
-) -> list[dict]:
-    """Score what is not scored yet and return all records, one per threshold and sequence, in order.
+) -> list[SequenceScores]:
+    """Score what is not scored yet and return all scores, one entry for each threshold and sequence, in order.
 
     With several processes each scores its share; the records lie in ``out``, which all of them must see.
 
@@ -64,9 +66,6 @@ def evaluate(
         model: The restorer of ``checkpoint``.
         config: Its config, which names the sequences.
         out: A folder; one that holds another test is refused.
-
-    Returns:
-        Per threshold and sequence ``factor``, ``clip``, ``seconds`` and ``frames``, the scores of each frame.
     """
     out = Path(out)
     tasks: list[tuple[Sequences, float, int]] = []
@@ -85,10 +84,10 @@ def evaluate(
             if not path.is_file():
                 record = score_sequence(model, clips, number, factor, out, settings)
                 with written_aside(path) as aside:
-                    aside.write_text(json.dumps(record) + '\n', encoding='utf-8')
+                    aside.write_text(json.dumps(msgspec.to_builtins(record)) + '\n', encoding='utf-8')
     barrier()
     paths = [record_path(out, factor, clips.sequences[number].name) for clips, factor, number in tasks]
-    return [json.loads(path.read_text(encoding='utf-8')) for path in paths]
+    return [msgspec.json.decode(path.read_bytes(), type=SequenceScores) for path in paths]
 
 
 def note_of(config: Config, checkpoint: str | os.PathLike, settings: TestSettings) -> dict[str, Any]:
@@ -111,7 +110,7 @@ def record_path(out: Path, factor: float, clip: str) -> Path:
 
 def score_sequence(
     model: nn.Module, clips: Sequences, number: int, factor: float, out: Path, settings: TestSettings
-) -> dict[str, Any]:
+) -> SequenceScores:
     """Restore and score one sequence; write its images where they are wanted."""
     sequence = clips.sequences[number]
     stems = sequence.stems.tolist()
@@ -135,8 +134,9 @@ def score_sequence(
                 write_png(out / 'images' / file_stem(sequence.name) / f'{stem}.png', part[i])
             rows.append({'frame': stem, **frame_scores(*scored, plays, settings.lpips)})
         start = time.perf_counter()
-    memory = peak_memory_mib()
-    return {'factor': factor, 'clip': sequence.name, 'seconds': seconds, 'peak_memory_mib': memory, 'frames': rows}
+    return SequenceScores(
+        factor=factor, clip=sequence.name, seconds=seconds, peak_memory_mib=peak_memory_mib(), frames=rows
+    )
 
 
 def page_frames(length: int) -> list[int]:

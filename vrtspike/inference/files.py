@@ -22,7 +22,7 @@ from vrtspike.inference.restoring import Read, check_sizes, fit_tiling, input_pi
 from vrtspike.inference.sources import ImageFolder, SpikeFiles, VideoFile, open_frames
 from vrtspike.metrics import playback_frames
 from vrtspike.models.tiling import Tiling
-from vrtspike.reporting.clips import clip_strip
+from vrtspike.reporting.clip_strip import clip_strip
 
 NOTE = 'restore.json'
 

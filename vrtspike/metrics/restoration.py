@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -73,6 +74,11 @@ class RestorationQuality(BaseMetric):
 def clip_name(batch: dict, i: int) -> str:
     """Return what a batch's ``i``-th clip is called in tables and file names: its sequence and its first frame."""
     return f'{batch["meta"]["name"][i]}/{batch["meta"]["first_frame"][i]}'
+
+
+def file_stem(name: str) -> str:
+    """Return a clip's name as a file name: anything but letters, digits, dots and dashes becomes an underscore."""
+    return re.sub(r'[^\w.-]+', '_', name).strip('.')
 
 
 def clip_quality(

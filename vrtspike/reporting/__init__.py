@@ -1,6 +1,1 @@
-"""Pictures and tables."""
-
-from vrtspike.reporting.clips import clip_strip
-from vrtspike.reporting.tables import table_text
-
-__all__ = ['clip_strip', 'table_text']
+"""What people look at: tables, plots, strips of images, and HTML pages."""

@@ -11,7 +11,7 @@ from vrtspike.profiling.flops import Costs
 from vrtspike.profiling.rates import Rates, bound
 from vrtspike.profiling.timer import PHASES
 from vrtspike.records.writer import Sample
-from vrtspike.reporting.tables import table_text
+from vrtspike.reporting.table import Table
 
 Medians = dict[str, dict[str, float]]
 
@@ -50,7 +50,8 @@ def stage_table(samples: Collection[Sample], run: dict[str, Any]) -> str:
         rows.append(row)
     footer = [f'iteration {iteration_ms:.1f} ms', *(f'{_sum(medians, phase):.1f}' for phase in PHASES), '100.0%']
     title = f'Medians of {len(samples)} iterations of {clips:g} clips, {run["precision"]} on {run["device"]["name"]}'
-    return table_text(title, columns, rows, footer=[*footer, *[''] * (len(columns) - len(footer))])
+    footer += [''] * (len(columns) - len(footer))
+    return Table(title=title, columns=columns, rows=rows, footer=footer).text()
 
 
 def slowest_rank(ranks: list[Medians]) -> str:
@@ -102,17 +103,16 @@ def costs_table(costs: Costs, clip_shape: tuple[int, int, int]) -> str:
         for name, cost in {**costs.stages, 'total': total}.items()
     ]
     title = 'One clip of {} frames of {} x {} pixels, forward (1 GMAC = 2 GFLOP)'.format(*clip_shape)
-    table = table_text(title, columns, rows[:-1], footer=rows[-1])
-    return '\n\n'.join([table, *uncounted_text(costs)])
+    return Table(title=title, columns=columns, rows=rows[:-1], footer=rows[-1], notes=uncounted_text(costs)).text()
 
 
 def uncounted_text(costs: Costs) -> list[str]:
     """Return what to say about operators without a count: unknown ones first."""
     lines = []
     if costs.unknown:
-        lines.append(f'  NOT COUNTED, so that the sums are lower bounds: {_calls(costs.unknown)}')
+        lines.append(f'NOT COUNTED, so that the sums are lower bounds: {_calls(costs.unknown)}')
     if costs.elementwise:
-        lines.append(f'  without multiply-accumulates: {_calls(costs.elementwise)}')
+        lines.append(f'without multiply-accumulates: {_calls(costs.elementwise)}')
     return lines
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from vrtspike.models.layers.chunking.part import ChunkedPart, ChunkUse
 from vrtspike.models.layers.chunking.split import ChunkOptions, chunk_sizes
-from vrtspike.reporting.tables import table_text
+from vrtspike.reporting.table import Table
 
 DEFAULTS = ChunkOptions()
 LARGEST_BATCH = 64
@@ -26,7 +26,8 @@ def chunk_report(model: nn.Module, title: str) -> str:
         return ''
     rows = [[name, *_cells(part.chunk_use), 'auto' if part.auto_chunks else 'rules'] for name, part in parts]
     lines = dict.fromkeys(line for _, part in parts if not part.auto_chunks for line in _idle_of(part))
-    return '\n'.join([table_text(title, ['part', 'B', 'map', 'chunk', 'chunks', 'sized by'], rows), *lines])
+    table = Table(title=title, columns=['part', 'B', 'map', 'chunk', 'chunks', 'sized by'], rows=rows)
+    return '\n'.join([table.text(), *lines])
 
 
 def idle_options(use: ChunkUse, window: tuple[int, int] = (1, 1)) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A clip at a glance: images side by side under their captions."""
+"""A clip at a glance: images side by side, each under its caption."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-#: Small images are enlarged by the largest whole factor that keeps a strip within this many pixels.
-STRIP_WIDTH = 2048
+#: A strip is at most this wide, in pixels, unless its panels become narrower than ``MIN_PANEL_WIDTH``.
+MAX_STRIP_WIDTH = 2048
 #: The narrowest panel on which a caption such as 'restored 27.45 dB' can be read, in pixels.
-PANEL_WIDTH = 192
+MIN_PANEL_WIDTH = 192
 GAP = 8
 CAPTION_HEIGHT = 28
 CAPTION_SCALE = 0.55
@@ -20,7 +20,8 @@ BACKGROUND, INK = 24, (235, 235, 235)
 def clip_strip(panels: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
     """Return images side by side, each under its caption, as one (H', W', 3) uint8 RGB image.
 
-    Pixels are repeated, never interpolated, so that what is seen is what was computed.
+    Small images are enlarged by a whole factor. Pixels are repeated, not interpolated, so that the picture shows
+    exactly what was computed.
 
     Args:
         panels: Captions and uint8 images of one size, (H, W, 3) RGB or (H, W) gray.
@@ -32,9 +33,17 @@ def clip_strip(panels: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
 
 
 def enlargement(width: int, panels: int) -> int:
-    """Return the whole factor by which ``panels`` images of ``width`` pixels are enlarged in a strip."""
-    largest = (STRIP_WIDTH - GAP) // panels - GAP
-    return max(largest // width, -(-PANEL_WIDTH // width), 1)
+    """Return the whole factor by which images are enlarged in a strip.
+
+    It is the largest one that keeps the strip within ``MAX_STRIP_WIDTH``, or the smallest one that makes every panel
+    ``MIN_PANEL_WIDTH`` wide, whichever is larger.
+
+    Args:
+        width: Width of one image in pixels.
+        panels: Number of images in the strip.
+    """
+    max_panel_width = (MAX_STRIP_WIDTH - GAP) // panels - GAP
+    return max(max_panel_width // width, -(-MIN_PANEL_WIDTH // width), 1)
 
 
 def _panel(caption: str, image: np.ndarray, factor: int) -> np.ndarray:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from vrtspike.inference.reporting import training_stages
+from vrtspike.inference.results import training_stages
 
 RUN = {'kind': 'run', 'version': 1, 'rank': 0, 'world_size': 1, 'stages': ['flow', 'stage1', 'communication']}
 
@@ -27,8 +27,9 @@ def write(folder, records):
 def test_medians_and_shares_of_stages_in_their_order(tmp_path):
     checkpoint = write(tmp_path, [RUN, *(sample(i, ms) for i, ms in enumerate([50.0, 60.0, 70.0]))])
     flow, stage1 = training_stages(checkpoint)
-    assert flow == dict(stage='flow', forward_ms=10.0, recompute_ms=0.0, backward_ms=0.0, share=pytest.approx(0.1))
-    assert stage1 == dict(stage='stage1', forward_ms=30.0, recompute_ms=0.0, backward_ms=60.0, share=pytest.approx(0.9))
+    assert (flow.stage, flow.forward_ms, flow.recompute_ms, flow.backward_ms) == ('flow', 10.0, 0.0, 0.0)
+    assert (stage1.stage, stage1.forward_ms, stage1.recompute_ms, stage1.backward_ms) == ('stage1', 30.0, 0.0, 60.0)
+    assert (flow.share, stage1.share) == (pytest.approx(0.1), pytest.approx(0.9))
 
 
 @pytest.mark.parametrize('records', [None, [RUN]])

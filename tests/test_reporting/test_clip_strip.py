@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from vrtspike.reporting import clip_strip
-from vrtspike.reporting.clips import BACKGROUND, CAPTION_HEIGHT, GAP, enlargement
+from vrtspike.reporting.clip_strip import BACKGROUND, CAPTION_HEIGHT, GAP, clip_strip, enlargement
 
 
 def make_panels(height=20, width=30, count=4):

@@ -1,0 +1,145 @@
+"""The results of a test: summarised from the scores of its frames, and written to files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from torch import nn
+
+from vrtspike.analysis.readers.reading import read_logs
+from vrtspike.errors import LogError
+from vrtspike.hooks.network_summary_hook import count_parameters
+from vrtspike.inference.loading import file_sha256
+from vrtspike.metrics.scores import mean_scores
+from vrtspike.models.tiling import Tiling
+from vrtspike.profiling.timer import PHASES
+from vrtspike.records.evaluation import (
+    EvaluationResults,
+    FrameGain,
+    RestoringCost,
+    Row,
+    SequenceScores,
+    StageMedians,
+    ThresholdScore,
+    at_first_threshold,
+)
+from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.environment import describe_environment
+
+#: How many of the frames that gained least are listed.
+WORST_FRAMES = 10
+
+
+def summarise(
+    sequences: list[SequenceScores],
+    model: nn.Module,
+    config: str | os.PathLike,
+    checkpoint: str | os.PathLike,
+    tiling: Tiling,
+) -> EvaluationResults:
+    """Return the results of a test.
+
+    Args:
+        sequences: From :func:`vrtspike.inference.evaluation.evaluate`.
+        model: The network that was tested.
+        config: Path of its config.
+        checkpoint: Path of its weights. Results of its training are read from the files beside it.
+        tiling: How sequences were cut.
+    """
+    reported = at_first_threshold(sequences)
+    frames = [{'clip': each.clip, **_with_gain(row)} for each in reported for row in each.frames]
+    clips = [_clip_row(each) for each in reported]
+    return EvaluationResults(
+        config=str(config),
+        checkpoint=str(checkpoint),
+        checkpoint_sha256=file_sha256(checkpoint),
+        tiling=asdict(tiling),
+        mean_of_clips=mean_scores(clips),
+        mean_of_frames=mean_scores(frames),
+        clips=clips,
+        worst_frames=worst_frames(frames),
+        thresholds=threshold_scores(sequences),
+        cost=RestoringCost(
+            parameters=count_parameters(model),
+            restore_ms_per_frame=sum(each.seconds for each in reported) * 1e3 / len(frames),
+            peak_memory_mib=max((each.peak_memory_mib or 0 for each in sequences), default=None) or None,
+        ),
+        training=training_report(checkpoint),
+        training_stages=training_stages(checkpoint),
+        **describe_environment(next(model.parameters()).device),
+    )
+
+
+def _with_gain(row: Row) -> Row:
+    return {**row, 'gain_db': row['psnr_db'] - row['blur_psnr_db']}
+
+
+def _clip_row(sequence: SequenceScores) -> Row:
+    scores = mean_scores(map(_with_gain, sequence.frames))
+    return {'clip': sequence.clip, 'frames': len(sequence.frames), **scores}
+
+
+def worst_frames(frames: list[Row]) -> list[FrameGain]:
+    """Return the frames that gained least over the blurred input, the worst first."""
+    worst = sorted(frames, key=lambda row: row['gain_db'])[:WORST_FRAMES]
+    return [FrameGain(**{name: row[name] for name in FrameGain.__struct_fields__}) for row in worst]
+
+
+def threshold_scores(sequences: list[SequenceScores]) -> list[ThresholdScore]:
+    """Return the PSNR at each threshold, the mean over clips, and what it loses against the first."""
+    by_factor: dict[float, list[Row]] = {}
+    for each in sequences:
+        by_factor.setdefault(each.factor, []).append(mean_scores(each.frames))
+    psnr = {factor: mean_scores(clips)['psnr_db'] for factor, clips in by_factor.items()}
+    first = next(iter(psnr.values()))
+    return [ThresholdScore(factor, value, first - value) for factor, value in psnr.items()]
+
+
+def training_report(checkpoint: str | os.PathLike) -> dict[str, Any] | None:
+    """Return the ``report.json`` that the training left beside a checkpoint, or None."""
+    path = Path(checkpoint).with_name('report.json')
+    return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else None
+
+
+def training_stages(checkpoint: str | os.PathLike) -> list[StageMedians]:
+    """Return what the stages cost in the training that left ``stage_costs.jsonl`` beside a checkpoint.
+
+    The stages come in the order in which they run; those that took no time are left out, and the samples of several
+    processes are pooled. Empty where nothing was measured.
+    """
+    path = Path(checkpoint).with_name('stage_costs.jsonl')
+    if not path.is_file():
+        return []
+    try:
+        log = read_logs([path])
+    except LogError:  # the training was too short to sample any iteration
+        return []
+    table = log.costs()
+    iterations_ms = table.total('iteration_ms')
+    return [
+        StageMedians(
+            stage=name,
+            **{f'{phase}_ms': table.quantiles(f'stages/{name}/{phase}_ms', [0.5])[0] for phase in PHASES},
+            share=table.total(f'stages/{name}/total_ms') / iterations_ms,
+        )
+        for name in log.stages()
+        if table.total(f'stages/{name}/total_ms') > 0
+    ]
+
+
+def write_results(out: Path, results: EvaluationResults, sequences: list[SequenceScores]) -> None:
+    """Write ``results.json`` and ``frames.csv``, one row for each threshold and frame."""
+    with written_aside(out / 'results.json') as aside:
+        text = json.dumps(msgspec.to_builtins(results), indent=2, allow_nan=False)
+        aside.write_text(text + '\n', encoding='utf-8')
+    rows = [{'threshold_factor': each.factor, 'clip': each.clip, **row} for each in sequences for row in each.frames]
+    with written_aside(out / 'frames.csv') as aside, open(aside, 'w', newline='', encoding='utf-8') as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,45 @@
+"""HTML pages from the Jinja2 templates in ``templates/``: self-contained files without scripts or fonts from elsewhere.
+
+A page extends ``base.html``, which holds the style, and shows a :class:`~vrtspike.reporting.table.Table` with
+``{{ table.html() }}``. Values are escaped, unless they are :class:`markupsafe.Markup`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from vrtspike.runtime.atomic_write import written_aside
+
+
+@cache
+def environment() -> Environment:
+    """Return the environment of the templates: it escapes HTML and refuses undefined variables."""
+    templates = Environment(
+        loader=PackageLoader('vrtspike.reporting'),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    templates.policies['json.dumps_kwargs'] = {'sort_keys': False}  # dicts keep their order in scripts too
+    return templates
+
+
+def render(template: str, **context: object) -> str:
+    """Return a template of ``templates/`` filled with values.
+
+    Args:
+        template: File name, such as ``'run_report.html'``.
+        **context: The template's variables.
+    """
+    return environment().get_template(template).render(context)
+
+
+def save_page(path: str | Path, html: str) -> None:
+    """Write a page; a reader never sees half of it."""
+    with written_aside(path) as aside:
+        aside.write_text(html, encoding='utf-8')
