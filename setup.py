@@ -30,6 +30,7 @@ REQUIRES = [
     'matplotlib>=3.8',
     # Reads a million records of stage costs in seconds, and checks them against their schema on the way.
     'msgspec>=0.19',
+    'psutil>=5.9',
 ]
 EXTRAS = {
     'test': ['pytest>=8', 'pytest-xdist>=3', 'hypothesis>=6', 'jsonschema>=4', 'packaging>=23', 'setuptools>=68'],
