@@ -32,6 +32,7 @@ REQUIRES = [
     'msgspec>=0.19',
     # The templates of HTML pages; torch brings it along.
     'jinja2>=3.1',
+    'psutil>=5.9',
 ]
 EXTRAS = {
     'test': ['pytest>=8', 'pytest-xdist>=3', 'hypothesis>=6', 'jsonschema>=4', 'packaging>=23', 'setuptools>=68'],

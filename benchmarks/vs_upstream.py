@@ -240,8 +240,8 @@ def serve(upstream: str, side: str, row: str, size: int, frames: int, device: st
     """
     import torch
 
-    from vrtspike.benchmarking.pairs import call_ms
     from vrtspike.native.allocator import give_freed_memory_back
+    from vrtspike.runtime.device import call_seconds
 
     device = torch.device(device)
     model = network_of(side, upstream, device).train(row == 'train')
@@ -252,7 +252,7 @@ def serve(upstream: str, side: str, row: str, size: int, frames: int, device: st
         if row == 'train' or line not in warm:
             call()
             warm.add(line)
-        print(call_ms(call, device), flush=True)
+        print(1e3 * call_seconds(call, device), flush=True)
         if row == 'train':
             model.zero_grad()
             give_freed_memory_back()

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vrtspike.cli import (
     add_config_arguments,
@@ -24,6 +25,9 @@ from vrtspike.cli import (
     tiling_arguments,
     tool_parser,
 )
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def parse_args() -> argparse.Namespace:
@@ -56,20 +60,26 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    from vrtspike.config import load_config
+    from vrtspike.runtime.distributed import process_group
+
+    config = load_config(**config_arguments(args))
+    with process_group(args.launcher, (config.get('env_cfg') or {}).get('dist_cfg')):
+        score(args, config)
+
+
+def score(args: argparse.Namespace, config: Config) -> None:
+    """Score the checkpoint together with the other processes; the main process writes the results."""
     from mmengine.dist import is_main_process
 
-    from vrtspike.config import load_config
     from vrtspike.inference.evaluation import TestSettings, evaluate, fitted
     from vrtspike.inference.loading import load_restorer
-    from vrtspike.inference.processes import join_processes
     from vrtspike.inference.restoring import tiling_of
     from vrtspike.inference.results import summarise, write_results
     from vrtspike.metrics.lpips import load_lpips
     from vrtspike.reporting.evaluation_page import write_page
     from vrtspike.reporting.evaluation_tables import results_text
 
-    config = load_config(**config_arguments(args))
-    join_processes(args.launcher, config)
     tiling = tiling_of(config, **tiling_arguments(args))
     model, config = load_restorer(args.checkpoint, config, device=args.device, trust=args.trust_checkpoint)
     if args.tile == ['auto']:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from vrtspike.errors import ConfigError
 from vrtspike.registry import HOOKS
+from vrtspike.runtime.distributed import unwrap_model
 
 
 @HOOKS.register_module()
@@ -34,7 +34,7 @@ class FusionStrengthHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Watch the heads."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         heads = getattr(model, 'fusion', None)
         if not heads:
             raise ConfigError('FusionStrengthHook: the model has no fusion heads; take the hook out of the config')

@@ -20,7 +20,7 @@ from vrtspike.engine.training import train
 from vrtspike.errors import TrainingStopped
 from vrtspike.models.preprocessor import SpikePreprocessor
 from vrtspike.registry import HOOKS, MODELS
-from vrtspike.runtime.distributed import processes
+from vrtspike.runtime.distributed import process_group
 
 
 @MODELS.register_module()
@@ -88,5 +88,5 @@ def main(work_dir, overrides, config, launcher, *stops):
 
 
 if __name__ == '__main__':
-    with processes(sys.argv[4]):
+    with process_group(sys.argv[4]):
         main(*sys.argv[1:])

@@ -9,9 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from vrtspike.errors import ConfigError
-from vrtspike.runtime import distributed as processes
-
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 LITE = ROOT / 'configs/vrt_spike_lite.py'
@@ -103,19 +100,3 @@ def test_the_shell_scripts_say_how_they_are_used():
         process = subprocess.run([ROOT / 'tools' / name], capture_output=True, text=True)
         assert process.returncode == 2
         assert f'tools/{name} CONFIG' in process.stderr
-
-
-def test_slurm_names_become_those_of_torch(monkeypatch):
-    environment = {'SLURM_PROCID': '3', 'SLURM_NTASKS': '8', 'SLURM_LOCALID': '1', 'MASTER_ADDR': 'node0'}
-    processes.take_over_slurm_names(environment)
-    assert environment.items() >= {'RANK': '3', 'WORLD_SIZE': '8', 'LOCAL_RANK': '1', 'MASTER_PORT': '29500'}.items()
-
-
-def test_a_launcher_without_its_environment_is_one_error(monkeypatch):
-    for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'):
-        monkeypatch.delenv(name, raising=False)
-    with (
-        pytest.raises(ConfigError, match=r'--launcher pytorch found no RANK.*tools/dist_train\.sh'),
-        processes.processes('pytorch'),
-    ):
-        pass

@@ -14,17 +14,18 @@ BYTES_PER_PIXEL = 1000
 @pytest.fixture
 def machine(monkeypatch):
     """Return a function that sets the free bytes; networks seem to need ``BYTES_PER_PIXEL`` and a fixed amount."""
-    monkeypatch.setattr(memory, 'reset_peak', lambda device: 0)
+    monkeypatch.setattr(memory, 'reset_peak_memory', lambda device: None)
+    monkeypatch.setattr(memory, 'used_memory', lambda device: 0)
     used = {}
 
     def network(blur, spikes):
         used['peak'] = 10**6 + BYTES_PER_PIXEL * blur.shape[0] * blur.shape[-1] * blur.shape[-2]
         return blur
 
-    monkeypatch.setattr(memory, 'peak_bytes', lambda device: used['peak'])
+    monkeypatch.setattr(memory, 'peak_memory', lambda device: used['peak'])
 
     def fit(free, size=(360, 640), **tiling):
-        monkeypatch.setattr(memory, 'free_bytes', lambda device: free)
+        monkeypatch.setattr(memory, 'free_memory', lambda device: free)
         blur, spikes = torch.zeros(1, 2, 3, *size), torch.zeros(1, 2, 4, *(side // 2 for side in size))
         return largest_tile(network, blur, spikes, Tiling((2, 0, 0), **tiling), overlap=32, divisor=8)
 
@@ -62,10 +63,10 @@ def test_sides_stay_within_the_frame_and_the_pixels(pixels):
     assert height * width > pixels - 8 * 2 * math.sqrt(640 * 640)
 
 
-def test_this_machine_tells_its_memory():
-    device = torch.device('cpu')
-    before = memory.reset_peak(device)
-    block = torch.ones(64 * 2**20, dtype=torch.uint8)
-    grown = memory.peak_bytes(device) - before
-    assert 0.9 * len(block) < grown < 2 * len(block)
-    assert memory.free_bytes(device) > len(block)
+def test_a_system_without_peaks_is_told_to_name_a_tile(machine, monkeypatch):
+    def refuse(device):
+        raise OSError('no /proc here')
+
+    monkeypatch.setattr(memory, 'reset_peak_memory', refuse)
+    with pytest.raises(ConfigError, match='such as --tile 256'):
+        machine(10**8)

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from vrtspike.benchmarking.pairs import orders, wait
+from vrtspike.benchmarking.pairs import orders
 from vrtspike.benchmarking.training_step import Shape, TrainingStep, training_step
+from vrtspike.runtime.device import synchronize
 
 STEPS = 4
 """Timed steps of a round, at least."""
@@ -35,10 +36,10 @@ class FedTraining:
         """Return the milliseconds of a step with its batch: the mean of several, after the workers have begun."""
         batches, workers = iter(self.loader), self.loader.num_workers
         self._train(batches, 1 + workers)  # what all workers have read by the first step comes at once
-        wait(self.device)
+        synchronize(self.device)
         start, steps = time.perf_counter(), max(STEPS, 2 * workers)
         self._train(batches, steps)
-        wait(self.device)
+        synchronize(self.device)
         return 1e3 * (time.perf_counter() - start) / steps
 
     def _train(self, batches: Iterator[dict[str, Any]], steps: int) -> None:

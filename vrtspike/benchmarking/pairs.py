@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import statistics
-import time
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
+
+from vrtspike.runtime.device import call_seconds
 
 
 def interleaved_ms(
@@ -30,7 +31,7 @@ def interleaved_ms(
             function()
     times: dict[str, list[float]] = {name: [] for name in functions}
     for name in orders(tuple(functions), rounds):
-        times[name].append(call_ms(functions[name], device))
+        times[name].append(1e3 * call_seconds(functions[name], device))
     return times
 
 
@@ -43,21 +44,6 @@ def orders(names: tuple[str, ...], rounds: int) -> Iterator[str]:
     for i in range(rounds):
         first = i % len(names)
         yield from (*names[first:], *names[:first])
-
-
-def call_ms(function: Callable[[], object], device: torch.device) -> float:
-    """Return how many milliseconds one call took, the device's work included."""
-    wait(device)
-    start = time.perf_counter()
-    function()
-    wait(device)
-    return 1e3 * (time.perf_counter() - start)
-
-
-def wait(device: torch.device) -> None:
-    """Wait until a GPU has done what it was given."""
-    if device.type == 'cuda':
-        torch.cuda.synchronize(device)
 
 
 def paired_ratio(slow: list[float], fast: list[float]) -> dict[str, float]:

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from vrtspike.ops.backends import use_backends
 from vrtspike.profiling.flops import COUNTED_BACKENDS, _on_meta
-from vrtspike.profiling.memory import MIB
 from vrtspike.profiling.stages import innermost, listening
+from vrtspike.runtime.device import MIB
 
 
 class _Open:

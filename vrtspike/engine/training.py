@@ -12,10 +12,10 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger, print_log
-from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from vrtspike.engine.data_parallel import configure_data_parallel
 from vrtspike.engine.faults import faults_explained
 from vrtspike.engine.out_of_memory import is_out_of_memory, out_of_memory_report, remedies
 from vrtspike.engine.run_folder import (
@@ -32,7 +32,7 @@ from vrtspike.native.allocator import allocate_tensors_with_malloc
 from vrtspike.reporting.table import Table
 from vrtspike.runtime.atomic_write import written_aside
 from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict, use_safe_checkpoints
-from vrtspike.runtime.distributed import agreed, processes, wrap_for_processes
+from vrtspike.runtime.distributed import broadcast, process_group, unwrap_model
 
 LOADED_NAMES = 'loaded_weights.json'
 """File of the run's folder: ``loaded``, ``adapted``, ``fresh`` and ``unused``, each a list of names of tensors."""
@@ -69,13 +69,13 @@ def train(
     allocate_tensors_with_malloc()
     use_safe_checkpoints(trust=trust_checkpoint)
     config.launcher = launcher
-    with processes(launcher, (config.get('env_cfg') or {}).get('dist_cfg')):
+    with process_group(launcher, (config.get('env_cfg') or {}).get('dist_cfg')):
         asked = work_dir or config.get('work_dir')
-        config.work_dir = agreed(str(choose_work_dir(config.filename, asked, resume)) if is_main_process() else '')
+        config.work_dir = broadcast(str(choose_work_dir(config.filename, asked, resume)) if is_main_process() else '')
         set_start(config, resume, load_from, trust_checkpoint)
         follow_bad_samples(config)
         if launcher != 'none':
-            wrap_for_processes(config)
+            configure_data_parallel(config)
         if launcher != 'none' and config.get('auto_fit'):
             raise ConfigError(
                 'auto_fit=True works in one process, where nobody waits for the one that failed: find what fits '
@@ -179,7 +179,7 @@ def start_from_weights(runner: Runner, path: str, trust: bool) -> None:
 
     MMEngine, which would load it again by name and shape alone, is told that this is done.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrap_model(runner.model)
     report = load_weights(model, unwrap_state_dict(load_checkpoint_file(path, trust)))
     runner._has_loaded = True
     names_file = Path(runner.work_dir, LOADED_NAMES)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from vrtspike.profiling.flops import Costs, count_costs
 from vrtspike.registry import HOOKS
 from vrtspike.reporting.stage_table import costs_table
+from vrtspike.runtime.distributed import unwrap_model
 
 
 @HOOKS.register_module()
@@ -30,7 +30,7 @@ class FlopsHook(Hook):
         """Count, before the first iteration."""
         if self.costs is not None:
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         blur, spikes = data_batch['blur'][:1], data_batch.get('spikes')
         inputs = model.data_preprocessor({'blur': blur} | ({} if spikes is None else {'spikes': spikes[:1]}))
         inputs = {name: inputs[name] for name in ('blur', 'spikes') if name in inputs}

@@ -12,6 +12,7 @@ from torch import nn
 
 from vrtspike.errors import ConfigError, did_you_mean
 from vrtspike.registry import HOOKS
+from vrtspike.runtime.distributed import unwrap_model
 
 
 @HOOKS.register_module()
@@ -35,7 +36,7 @@ class FreezeHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Freeze what is named, unless the run is already past ``iters``."""
-        named = parameters_under(self.names, runner.model.module if is_model_wrapper(runner.model) else runner.model)
+        named = parameters_under(self.names, unwrap_model(runner.model))
         if self._is_over(runner):
             return
         check_allows_unused(runner.model)

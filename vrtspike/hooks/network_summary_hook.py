@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
 from vrtspike.ops import OPERATORS
+from vrtspike.profiling.parameters import count_parameters
 from vrtspike.registry import HOOKS
 from vrtspike.reporting.table import Table
+from vrtspike.runtime.distributed import unwrap_model
 
 
 @HOOKS.register_module()
@@ -28,7 +29,7 @@ class NetworkSummaryHook(Hook):
     @master_only
     def before_run(self, runner: Runner) -> None:
         """Log the table."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         runner.logger.info('\n' + network_summary(model))
 
     @master_only
@@ -65,11 +66,6 @@ def child_rows(model: nn.Module) -> list[dict]:
     """Return a row for each child of ``model`` that has parameters."""
     rows = [{'part': name, 'parameters': count_parameters(child)} for name, child in model.named_children()]
     return [row for row in rows if row['parameters']]
-
-
-def count_parameters(model: nn.Module, trainable: bool = False) -> int:
-    """Return the number of parameters, or of those that are trained."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable)
 
 
 def _cell(value: object) -> object:

@@ -12,12 +12,12 @@ from typing import Any
 
 from mmengine.dist import get_world_size, master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from vrtspike.registry import HOOKS
 from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.distributed import unwrap_model
 from vrtspike.runtime.environment import describe_environment
 
 FILE = 'run.json'
@@ -46,7 +46,7 @@ class RunRecordHook(Hook):
 
 def describe_start(runner: Runner) -> dict[str, Any]:
     """Return the entry of ``run.json`` for a training that begins now."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrap_model(runner.model)
     loaders = {'train': runner.train_dataloader, 'val': runner.val_dataloader if runner.val_loop else None}
     filename = runner.cfg.filename
     accumulation = getattr(runner.optim_wrapper, '_accumulative_counts', 1)

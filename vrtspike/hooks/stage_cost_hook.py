@@ -14,7 +14,6 @@ from typing import IO, Any
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
@@ -25,6 +24,7 @@ from vrtspike.profiling.sampler import StageSampler
 from vrtspike.records.writer import Sample, costs_record, sample_record
 from vrtspike.registry import HOOKS
 from vrtspike.reporting.stage_table import slowest_rank, stage_medians, stage_table
+from vrtspike.runtime.distributed import unwrap_model
 from vrtspike.runtime.environment import describe_environment
 
 
@@ -67,7 +67,7 @@ class StageCostHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Open the file and listen to the optimizer and the parameters."""
         self._since_start = 0
-        model = _unwrapped(runner.model)
+        model = unwrap_model(runner.model)
         rank, processes = get_rank(), get_world_size()
         self._stack = ExitStack()
         path = Path(runner.work_dir, 'stage_costs.jsonl' if rank == 0 else f'stage_costs_rank{rank}.jsonl')
@@ -134,7 +134,7 @@ class StageCostHook(Hook):
 
     def _describe_run(self, runner: Runner) -> dict[str, Any]:
         """Return the record of the run."""
-        model = _unwrapped(runner.model)
+        model = unwrap_model(runner.model)
         device = next(model.parameters()).device
         dtype = getattr(runner.optim_wrapper, 'cast_dtype', torch.float32)
         flops = next((hook for hook in runner.hooks if isinstance(hook, FlopsHook)), None)
@@ -205,7 +205,3 @@ def stages_of(model: torch.nn.Module) -> tuple[str, ...]:
     """Return every stage of an iteration in the order they run."""
     own = model.cost_stages() if hasattr(model, 'cost_stages') else ()
     return ('data', *own, 'optimizer', 'communication', 'other')
-
-
-def _unwrapped(model: torch.nn.Module) -> torch.nn.Module:
-    return model.module if is_model_wrapper(model) else model

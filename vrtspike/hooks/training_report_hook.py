@@ -10,15 +10,15 @@ from statistics import median
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from vrtspike.hooks.bad_samples_hook import MESSAGE_KEY
-from vrtspike.hooks.network_summary_hook import count_parameters
 from vrtspike.profiling.memory import peak_memory_mib
+from vrtspike.profiling.parameters import count_parameters
 from vrtspike.registry import HOOKS
 from vrtspike.reporting.table import Table
 from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.distributed import unwrap_model
 from vrtspike.runtime.environment import describe_environment
 
 #: Scalars of the validation and what they are called in ``report.json``.
@@ -102,7 +102,7 @@ class TrainingReportHook(Hook):
 
     def report(self, runner: Runner) -> dict:
         """Return the report as ``report.json`` holds it."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         parameter = next(model.parameters())
         return dict(
             note=self.note.replace('{iterations}', str(runner.iter)),

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from mmengine.config import Config
-from mmengine.dist import barrier, broadcast_object_list, get_rank, get_world_size, is_main_process
+from mmengine.dist import barrier, get_rank, get_world_size, is_main_process
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from torch import nn
 
@@ -30,6 +30,7 @@ from vrtspike.models.tiling import Tiling
 from vrtspike.profiling.memory import peak_memory_mib
 from vrtspike.records.evaluation import SequenceScores
 from vrtspike.runtime.atomic_write import write_png, written_aside
+from vrtspike.runtime.distributed import broadcast
 
 #: Of how many sequences, and of how many frames of each, the page shows pictures.
 PAGE_CLIPS, PAGE_FRAMES = 8, 5
@@ -152,12 +153,12 @@ def write_pictures(folder: Path, stem: str, pictures: dict[str, np.ndarray]) -> 
 
 def fitted(model: nn.Module, config: Config, tiling: Tiling) -> Tiling:
     """Return ``tiling`` with the largest tile that the main process finds memory for, on the first sequence."""
-    found = [tiling]
+    found = tiling
     try:
         if is_main_process():
             clips = held_out_sequences(config)
             length = len(clips.sequences[0].stems)
-            found = [fit_tiling(model, lambda *span: clips.window(0, *span).batch, tiling, length)]
-    finally:  # others must not wait for a process that failed
-        broadcast_object_list(found)
-    return found[0]
+            found = fit_tiling(model, lambda *span: clips.window(0, *span).batch, tiling, length)
+    finally:  # the others must not wait for a process that failed
+        found = broadcast(found)
+    return found

@@ -14,10 +14,10 @@ from torch import nn
 
 from vrtspike.analysis.readers.reading import read_logs
 from vrtspike.errors import LogError
-from vrtspike.hooks.network_summary_hook import count_parameters
 from vrtspike.inference.loading import file_sha256
 from vrtspike.metrics.scores import mean_scores
 from vrtspike.models.tiling import Tiling
+from vrtspike.profiling.parameters import count_parameters
 from vrtspike.profiling.timer import PHASES
 from vrtspike.records.evaluation import (
     EvaluationResults,

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.device import cache_folder
 
 FLAGS = ('-O3', '-march=native', '-std=c++17', '-fPIC')
 OPENMP = '-fopenmp'
@@ -56,11 +57,6 @@ def library(source: Path) -> ctypes.CDLL:
         raise CannotCompile(f"could not be compiled: '{compiler}' said {said[0] if said else 'nothing'!r}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CannotCompile(f'could not be compiled or loaded: {error}') from error
-
-
-def cache_folder() -> Path:
-    """Return where compiled libraries are kept."""
-    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'vrtspike'
 
 
 def _compile(compiler: str, source: Path, path: Path) -> None:

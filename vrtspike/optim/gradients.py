@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
+
+from vrtspike.runtime.distributed import unwrap_model
 
 
 def is_accumulating(optim_wrapper: OptimWrapper) -> bool:
@@ -21,7 +22,7 @@ def waiting_gradients(model: nn.Module) -> dict[str, Tensor]:
     processes must call this together.
     """
     found = {}
-    for name, parameter in unwrapped(model).named_parameters():
+    for name, parameter in unwrap_model(model).named_parameters():
         if parameter.grad is None:
             continue
         gradient = parameter.grad.detach().clone()
@@ -33,12 +34,7 @@ def waiting_gradients(model: nn.Module) -> dict[str, Tensor]:
 
 def restore_gradients(model: nn.Module, gradients: dict[str, Tensor]) -> None:
     """Set what :func:`waiting_gradients` returned."""
-    parameters = dict(unwrapped(model).named_parameters())
+    parameters = dict(unwrap_model(model).named_parameters())
     for name, gradient in gradients.items():
         parameter = parameters[name]
         parameter.grad = gradient.to(parameter.device, parameter.dtype, memory_format=torch.preserve_format)
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the network inside a wrapper for several processes."""
-    return model.module if is_model_wrapper(model) else model

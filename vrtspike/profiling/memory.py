@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import suppress
-from pathlib import Path
 
 import torch
 
 from vrtspike.profiling.timer import Owner
-
-MIB = 2**20
+from vrtspike.runtime.device import MIB, peak_resident_memory
 
 _peak_before_reset = 0
 """Bytes on the GPU: the peak that the latest :func:`reset_stage_peak` forgot."""
@@ -20,15 +17,8 @@ def peak_memory_mib() -> float | None:
     """Return the most memory allocated on the GPU, or without one resident in this process; None if unknown."""
     if torch.cuda.is_available():
         return max(torch.cuda.max_memory_allocated(), _peak_before_reset) / MIB
-    with suppress(OSError, StopIteration):
-        # Linux's ru_maxrss begins at what the parent held when it started this process; this counts from zero.
-        lines = Path('/proc/self/status').read_text(encoding='ascii').splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith('VmHWM:')) * 2**10 / MIB
-    with suppress(ImportError):  # Windows has no such module
-        import resource
-
-        unit = 1 if sys.platform == 'darwin' else 2**10
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MIB
+    with suppress(OSError):
+        return peak_resident_memory() / MIB
     return None
 
 

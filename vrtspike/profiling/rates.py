@@ -7,8 +7,6 @@ are measured on this device, once, and kept in the user's cache folder.
 from __future__ import annotations
 
 import json
-import os
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from pathlib import Path
 import torch
 
 from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.device import MIB, cache_folder, call_seconds
 from vrtspike.runtime.environment import describe_device
 
 MATRIX_SIZE = {'cpu': 1536, 'cuda': 8192}
@@ -67,33 +66,15 @@ def measure_rates(device: torch.device, dtype: torch.dtype) -> Rates:
     """Measure the rates of ``device``: the best of several repetitions, since only disturbance makes them worse."""
     n = MATRIX_SIZE[device.type]
     left, right = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
-    source = torch.zeros(COPY_MIB[device.type] * 2**20, dtype=torch.uint8, device=device)
+    source = torch.zeros(COPY_MIB[device.type] * MIB, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     product_s = _best_seconds(lambda: left @ right, device)
     copy_s = _best_seconds(lambda: target.copy_(source), device)
     return Rates(n**3 / product_s / 1e9, 2 * source.numel() / copy_s / 2**30)
 
 
-def cache_folder() -> Path:
-    """Return the folder of what is kept between runs: ``vrtspike`` in the user's cache folder."""
-    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'vrtspike'
-
-
 def _best_seconds(work: Callable[[], object], device: torch.device) -> float:
-    return min(_seconds(work, device) for _ in range(REPETITIONS))
-
-
-def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    _wait(device)
-    start = time.perf_counter()
-    work()
-    _wait(device)
-    return time.perf_counter() - start
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == 'cuda':
-        torch.cuda.synchronize(device)
+    return min(call_seconds(work, device) for _ in range(REPETITIONS))
 
 
 def _read(path: Path) -> dict[str, dict[str, float]]:

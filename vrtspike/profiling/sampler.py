@@ -9,13 +9,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from vrtspike.profiling.memory import MIB, StageMemory, peak_memory_mib
+from vrtspike.profiling.memory import StageMemory, peak_memory_mib
 from vrtspike.profiling.stages import listening
 from vrtspike.profiling.timer import StageTimer, Timeline, clock_of
 from vrtspike.records.writer import Sample
+from vrtspike.runtime.device import MIB, synchronize
 
 
 @dataclass
@@ -123,8 +123,7 @@ class StageSampler:
 
     def wait(self) -> Iterator[Sample]:
         """Wait for the device, then yield all that is left."""
-        if self.device.type == 'cuda':
-            torch.cuda.synchronize(self.device)
+        synchronize(self.device)
         return self.finished()
 
 

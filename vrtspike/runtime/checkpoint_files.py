@@ -19,6 +19,7 @@ from mmengine.runner import CheckpointLoader
 
 from vrtspike.errors import CheckpointError, DamagedCheckpointError
 from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.device import MIB
 
 #: Name of the file backend that a checkpoint hook's ``backend_args=dict(backend=...)`` selects.
 ASIDE_BACKEND = 'written_aside'
@@ -167,7 +168,7 @@ class WrittenAsideBackend(LocalBackend):
                 aside.write_bytes(obj)
         except OSError as error:
             raise CheckpointError(
-                f'cannot write {filepath} ({len(obj) / 2**20:.1f} MiB): {error.strerror}; '
+                f'cannot write {filepath} ({len(obj) / MIB:.1f} MiB): {error.strerror}; '
                 'earlier checkpoints are untouched. Free some space or choose another --work-dir'
             ) from error
 

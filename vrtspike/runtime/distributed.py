@@ -1,30 +1,33 @@
-"""Several processes, on GPUs or without any, on one machine or many."""
+"""Several processes, with or without GPUs, on one machine or many."""
 
 from __future__ import annotations
 
 import datetime
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
-from mmengine.config import Config
-from mmengine.dist import broadcast_object_list, init_dist
+from mmengine.dist import all_reduce, broadcast_object_list, get_world_size, init_dist
+from mmengine.model import is_model_wrapper
+from torch import nn
 
-from vrtspike.config.schema import hooks_of
 from vrtspike.errors import ConfigError
 
-SLURM_NAMES = {'RANK': 'SLURM_PROCID', 'WORLD_SIZE': 'SLURM_NTASKS', 'LOCAL_RANK': 'SLURM_LOCALID'}
+T = TypeVar('T')
+
+SLURM_VARIABLES = {'RANK': 'SLURM_PROCID', 'WORLD_SIZE': 'SLURM_NTASKS', 'LOCAL_RANK': 'SLURM_LOCALID'}
 
 
 @contextmanager
-def processes(launcher: str, settings: dict | None = None) -> Iterator[None]:
-    """Join the other processes of this training, and leave them in the end, unless the caller has joined already.
+def process_group(launcher: str, settings: dict[str, Any] | None = None) -> Iterator[None]:
+    """Join the process group of a launcher and leave it at the end, unless this process has already joined one.
 
     Args:
         launcher: 'none', 'pytorch' (torchrun) or 'slurm' (srun).
-        settings: The config's ``env_cfg.dist_cfg``; without a GPU the backend is gloo whatever it says.
+        settings: The config's ``env_cfg.dist_cfg``; without a GPU the backend is always gloo.
     """
     if launcher == 'none' or torch.distributed.is_initialized():
         yield
@@ -33,23 +36,26 @@ def processes(launcher: str, settings: dict | None = None) -> Iterator[None]:
     if torch.cuda.is_available():
         init_dist(launcher, **settings)
     else:
-        join_without_gpus(launcher, settings.get('timeout', 1800))
+        join_with_gloo(launcher, settings.get('timeout', 1800))
     try:
         yield
-        torch.distributed.barrier()  # whoever is done first must not take the connection away from the others
+        torch.distributed.barrier()  # the first to finish must not close the connections of the others
     finally:
         torch.distributed.destroy_process_group()
 
 
-def join_without_gpus(launcher: str, timeout: float) -> None:
-    """Initialise gloo; MMEngine's own way asks for a GPU.
+def join_with_gloo(launcher: str, timeout: float) -> None:
+    """Initialise gloo. MMEngine's own launchers need a GPU.
 
     Args:
         launcher: 'pytorch' or 'slurm'.
         timeout: Seconds that one process waits for the others.
+
+    Raises:
+        ConfigError: The environment lacks the variables that a launcher sets.
     """
     if launcher == 'slurm':
-        take_over_slurm_names(os.environ)
+        set_variables_from_slurm(os.environ)
     missing = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT') if name not in os.environ]
     if missing:
         raise ConfigError(
@@ -59,40 +65,34 @@ def join_without_gpus(launcher: str, timeout: float) -> None:
     torch.distributed.init_process_group('gloo', timeout=datetime.timedelta(seconds=timeout))
 
 
-def take_over_slurm_names(environment: dict[str, str]) -> None:
-    """Set torch.distributed's variables from those of srun."""
-    for ours, theirs in SLURM_NAMES.items():
-        if theirs in environment:
-            environment[ours] = environment[theirs]
+def set_variables_from_slurm(environment: MutableMapping[str, str]) -> None:
+    """Set the variables of torch.distributed from those of srun."""
+    for name, slurm_name in SLURM_VARIABLES.items():
+        if slurm_name in environment:
+            environment[name] = environment[slurm_name]
     environment.setdefault('MASTER_PORT', '29500')
     if 'MASTER_ADDR' not in environment and 'SLURM_NODELIST' in environment:
-        shown = subprocess.run(
-            ['scontrol', 'show', 'hostname', environment['SLURM_NODELIST']], capture_output=True, text=True, check=True
-        )
-        environment['MASTER_ADDR'] = shown.stdout.split()[0]
+        command = ['scontrol', 'show', 'hostname', environment['SLURM_NODELIST']]
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        environment['MASTER_ADDR'] = result.stdout.split()[0]
 
 
-def agreed(text: str) -> str:
-    """Return what the main process says, on every process."""
-    texts = [text]
-    broadcast_object_list(texts)
-    return texts[0]
+def broadcast(value: T) -> T:
+    """Return the main process's value on every process. All processes must call this together."""
+    values = [value]
+    broadcast_object_list(values)
+    return values[0]
 
 
-def wrap_for_processes(config: Config) -> None:
-    """Let MMEngine's data-parallel wrapper work without GPUs, and with parameters that are frozen for a while."""
-    if config.get('runner_type') == 'FlexibleRunner':
-        return
-    wrapper = dict(config.get('model_wrapper_cfg') or {})
-    wrapper.setdefault('type', 'MMDistributedDataParallel')
-    wrapper.setdefault('broadcast_buffers', False)
-    if config.get('find_unused_parameters') or freezes(config):
-        wrapper.setdefault('find_unused_parameters', True)
-    if not torch.cuda.is_available():
-        wrapper['device_ids'] = None
-    config.model_wrapper_cfg = wrapper
+def any_rank(flag: bool) -> bool:
+    """Return whether ``flag`` is true on any process. All processes must call this together."""
+    if get_world_size() == 1:
+        return flag
+    total = torch.tensor(float(flag))
+    all_reduce(total, 'max')
+    return bool(total)
 
 
-def freezes(config: Config) -> bool:
-    """Return whether a hook of the config takes parameters out of training."""
-    return any(hook.get('type') == 'FreezeHook' for hook in hooks_of(config).values())
+def unwrap_model(model: nn.Module) -> nn.Module:
+    """Return the network inside a data-parallel wrapper, or the network itself."""
+    return model.module if is_model_wrapper(model) else model

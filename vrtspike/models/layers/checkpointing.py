@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from vrtspike.errors import ConfigError, did_you_mean
 from vrtspike.models.layers.blocks import AttentionBlock
+from vrtspike.runtime.device import MIB, free_memory
 
 POLICIES = {'none': (False, False), 'ffn': (False, True), 'attn': (True, False), 'all': (True, True)}
 """Whether attention and MLPs are recomputed, the fastest policy first."""
 
-MIB = 2**20
 SHARE_OF_FREE_MEMORY = 0.5
 """What 'auto' lets the blocks keep without a budget; the rest is for alignment, gradients and the optimizer."""
 
@@ -113,11 +113,3 @@ def kept_bytes(function: Callable[[Tensor], Tensor], x: Tensor, except_for: set[
         out = function(x)  # alive while the storages are summed, so that none is counted under a used address
     del out
     return sum(storages.values())
-
-
-def free_memory(device: torch.device) -> int:
-    """Return the bytes that are free on a GPU, or in the machine."""
-    if device.type == 'cuda':
-        return torch.cuda.mem_get_info(device)[0]
-    with open('/proc/meminfo', encoding='ascii') as file:
-        return next(1024 * int(line.split()[1]) for line in file if line.startswith('MemAvailable'))

@@ -7,8 +7,6 @@ free memory.
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable, Hashable, Sequence
 from math import isqrt
 
@@ -16,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vrtspike.models.layers.chunking.split import MAX_SEQUENCES, ChunkOptions, chunk_sizes, map_chunks
+from vrtspike.runtime.device import call_seconds, free_memory
 
 MEMORY_SHARE = 0.25
 """Of the free memory, the most that the working memory of one chunk may take."""
@@ -55,7 +54,7 @@ def tuned_options(
         return fallback
     situation = (key, first.device, first.dtype, torch.is_autocast_enabled(first.device.type), tuple(first.shape))
     if situation not in _found:
-        options = candidates(first, len(maps), free_memory_bytes(first.device), window)
+        options = candidates(first, len(maps), free_memory(first.device), window)
         _found[situation] = fastest(function, maps, options, window)
     return _found[situation]
 
@@ -101,31 +100,7 @@ def forget() -> None:
     _found.clear()
 
 
-def free_memory_bytes(device: torch.device) -> int:
-    """Return how much memory is free: of the GPU (what torch has reserved and not used counts), or of the machine."""
-    if device.type == 'cuda':
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + unused
-    try:
-        with open('/proc/meminfo', encoding='ascii') as file:
-            lines = dict(line.split(':', 1) for line in file)
-        return int(lines['MemAvailable'].split()[0]) * 1024
-    except (OSError, KeyError):  # not Linux
-        return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 2
-
-
 def _seconds(call: Callable[[], Tensor], device: torch.device) -> float:
     """Return the least time of some calls, after one that warms up."""
     call()
-    times = []
-    for _ in range(REPEATS):
-        start = _now(device)
-        call()
-        times.append(_now(device) - start)
-    return min(times)
-
-
-def _now(device: torch.device) -> float:
-    if device.type == 'cuda':
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
+    return min(call_seconds(call, device) for _ in range(REPEATS))

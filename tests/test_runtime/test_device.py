@@ -1,0 +1,59 @@
+import pytest
+import torch
+
+from vrtspike.runtime import device as device_module
+from vrtspike.runtime.device import (
+    MIB,
+    cache_folder,
+    call_seconds,
+    free_memory,
+    peak_memory,
+    reset_peak_memory,
+    used_memory,
+)
+
+CPU = torch.device('cpu')
+
+
+def test_a_gpu_counts_what_the_allocator_holds_and_does_not_use(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'mem_get_info', lambda device: (100, 1000))
+    monkeypatch.setattr(torch.cuda, 'memory_reserved', lambda device: 70)
+    monkeypatch.setattr(torch.cuda, 'memory_allocated', lambda device: 30)
+    assert free_memory(torch.device('cuda')) == 100 + 70 - 30
+
+
+def test_free_memory_of_this_machine():
+    assert MIB < free_memory(CPU) < 2**50
+
+
+def test_the_peak_of_this_process_follows_an_allocation():
+    try:
+        reset_peak_memory(CPU)
+    except OSError:
+        pytest.skip('only Linux can reset the peak of a process')
+    before = used_memory(CPU)
+    block = torch.ones(64 * MIB, dtype=torch.uint8)
+    assert 0.9 * len(block) < peak_memory(CPU) - before < 2 * len(block)
+
+
+def test_call_seconds_is_the_time_between_two_readings(monkeypatch):
+    readings = iter([10.0, 12.5])
+    monkeypatch.setattr(device_module.time, 'perf_counter', lambda: next(readings))
+    assert call_seconds(lambda: None, CPU) == 2.5
+
+
+def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    assert cache_folder() == tmp_path / 'vrtspike'
+    monkeypatch.delenv('XDG_CACHE_HOME')
+    assert cache_folder().parts[-2:] == ('.cache', 'vrtspike')
+
+
+@pytest.mark.gpu
+def test_a_gpu_reports_what_it_holds():
+    cuda = torch.device('cuda')
+    reset_peak_memory(cuda)
+    before = used_memory(cuda)
+    block = torch.ones(64 * MIB, dtype=torch.uint8, device=cuda)
+    assert used_memory(cuda) - before == len(block)
+    assert peak_memory(cuda) - before == len(block)

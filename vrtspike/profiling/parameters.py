@@ -1,0 +1,10 @@
+"""How many parameters a network has."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def count_parameters(model: nn.Module, trainable: bool = False) -> int:
+    """Return the number of parameters, or of the trainable ones alone."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable)

@@ -1,0 +1,111 @@
+"""The machine: free and used memory, time that includes a GPU's work, and the folder for cached files.
+
+torch is imported only where a function needs it, because rooms without torch use :data:`MIB` and :func:`cache_folder`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    import torch
+
+MIB = 2**20
+
+
+def free_memory(device: torch.device) -> int:
+    """Return how many bytes can still be allocated on ``device``.
+
+    On a GPU this includes what PyTorch's allocator has reserved and does not use. On a CPU it is the memory that the
+    system can hand out without swapping.
+    """
+    if device.type == 'cuda':
+        import torch
+
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
+    return psutil.virtual_memory().available
+
+
+def used_memory(device: torch.device) -> int:
+    """Return the bytes in use now: allocated on the GPU, or resident in this process."""
+    if device.type == 'cuda':
+        import torch
+
+        return torch.cuda.memory_allocated(device)
+    return psutil.Process().memory_info().rss
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the most bytes in use since :func:`reset_peak_memory`, or since the process began.
+
+    Raises:
+        OSError: The system does not tell.
+    """
+    if device.type == 'cuda':
+        import torch
+
+        return torch.cuda.max_memory_allocated(device)
+    return peak_resident_memory()
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Begin a new peak.
+
+    Raises:
+        OSError: The system cannot; on CPUs only Linux can.
+    """
+    if device.type == 'cuda':
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        Path('/proc/self/clear_refs').write_text('5')  # psutil has no such call; 5 resets VmHWM, see proc(5)
+
+
+def peak_resident_memory() -> int:
+    """Return the most bytes that were resident in this process.
+
+    Raises:
+        OSError: The system does not tell.
+    """
+    with suppress(OSError, StopIteration):
+        # psutil has no peak on Linux, and ru_maxrss begins at what the parent held when it started this process.
+        lines = Path('/proc/self/status').read_text(encoding='ascii').splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith('VmHWM:')) * 2**10
+    try:
+        import resource
+    except ImportError as error:  # Windows
+        raise OSError('the peak of resident memory is not known on this system') from error
+    unit = 1 if sys.platform == 'darwin' else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a GPU has finished its work."""
+    if device.type == 'cuda':
+        import torch
+
+        torch.cuda.synchronize(device)
+
+
+def call_seconds(function: Callable[[], object], device: torch.device) -> float:
+    """Return how many seconds a call took, including the device's work."""
+    synchronize(device)
+    start = time.perf_counter()
+    function()
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def cache_folder() -> Path:
+    """Return the folder for files that are kept between runs: ``vrtspike`` in the user's cache folder."""
+    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'vrtspike'
