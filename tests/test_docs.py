@@ -108,10 +108,30 @@ def test_a_link_that_leads_nowhere_ends_the_build_and_is_named(checkout, wrong, 
     assert named in done.stderr
 
 
-def test_every_page_of_the_three_in_chinese_links_to_its_english_one_and_back():
-    for name in ('index', 'troubleshooting'):
+def test_chinese_pages_and_their_english_ones_link_to_each_other():
+    for name in ('index', 'commands', 'troubleshooting'):
         assert f'({name}.zh-CN.md)' in (ROOT / f'docs/{name}.md').read_text(encoding='utf-8')
         assert f'({name}.md)' in (ROOT / f'docs/{name}.zh-CN.md').read_text(encoding='utf-8')
+
+
+@pytest.mark.parametrize('page', ['commands.md', 'commands.zh-CN.md'])
+def test_every_tool_is_listed_with_options_that_it_has(page):
+    text = (ROOT / 'docs' / page).read_text(encoding='utf-8')
+    rows = re.findall(r'^\| `(?:python )?tools/([\w.]+).* \|([^|]*)\|$', text, re.MULTILINE)
+    tools = {path.name for path in (ROOT / 'tools').iterdir() if path.suffix in ('.py', '.sh')}
+    assert {name for name, _ in rows} == tools
+    shared = (ROOT / 'vrtspike/cli.py').read_text(encoding='utf-8')
+    for name, options in rows:
+        source = (ROOT / 'tools' / name).read_text(encoding='utf-8') + shared
+        assert [option for option in re.findall(r'`(--[\w-]+)', options) if f"'{option}'" not in source] == []
+
+
+def test_concepts_list_every_package_in_the_order_of_the_picture():
+    rows = re.findall(r'^\| `(\w+)` \|', (ROOT / 'docs/concepts.md').read_text(encoding='utf-8'), re.MULTILINE)
+    drawn = re.findall(r'>(\w+)</text>', (ROOT / 'docs/images/rooms.svg').read_text(encoding='utf-8'))
+    assert rows == [name for name in drawn if name[0].islower()]
+    found = {path.stem for path in (ROOT / 'vrtspike').iterdir() if path.suffix == '.py' or path.is_dir()}
+    assert {name for name in found if name[0].isalpha()} <= {*rows}
 
 
 def test_migration_from_kair_names_keys_that_exist():
