@@ -3,7 +3,6 @@ from importlib.metadata import files
 import numpy as np
 import pytest
 
-from vrtspike.datasets.color import decode_srgb, encode_srgb, luminance
 from vrtspike.datasets.simulation import photographs
 from vrtspike.datasets.simulation.photographs import TRAIN_PHOTOGRAPHS, VAL_PHOTOGRAPHS, load_photograph
 from vrtspike.errors import DataError
@@ -35,13 +34,3 @@ def test_photographs_are_linear_rgb(name):
 def test_a_missing_photograph_says_how_to_get_it_back():
     with pytest.raises(DataError, match=r'nothing\.png is missing or damaged.*pip install'):
         photographs.load_photograph('nothing.png')
-
-
-def test_srgb_has_its_published_values_and_inverts():
-    np.testing.assert_allclose(decode_srgb(np.array([0, 0.04, 0.5, 1])), [0, 0.0030960, 0.2140411, 1], atol=1e-6)
-    levels = np.arange(256) / 255
-    np.testing.assert_allclose(encode_srgb(decode_srgb(levels)), levels, atol=1e-6)
-
-
-def test_white_has_a_luminance_of_one():
-    np.testing.assert_allclose(luminance(np.ones((2, 2, 3), np.float32)), 1, atol=1e-6)

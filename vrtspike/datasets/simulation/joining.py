@@ -17,7 +17,7 @@ def require_free(root: Path, split: str, name: str) -> None:
     """Refuse a name that hides the sequence, leaves its folder or is taken in the other split."""
     if split not in ('train', 'val'):
         raise ConfigError(f"a simulated sequence got split={split!r}, expected 'train' or 'val'")
-    if Path(name).name != name or name.startswith('.'):
+    if not name or Path(name).name != name or name.startswith('.'):
         raise ConfigError(
             f'a sequence cannot be called {name!r}: expected the name of one folder, not beginning with .'
         )
