@@ -20,7 +20,8 @@ from vrtspike.native.allocator import allocate_tensors_with_malloc, give_freed_m
 from vrtspike.profiling.flops import count_restorer
 from vrtspike.profiling.memory import peak_memory_mib
 from vrtspike.profiling.sampler import StageSampler
-from vrtspike.records.writer import MS_DIGITS, Sample
+from vrtspike.records.stage_costs import Sample
+from vrtspike.records.writer import MS_DIGITS
 
 Shape = tuple[int, int, int, int]
 

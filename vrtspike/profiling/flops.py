@@ -28,6 +28,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from vrtspike.errors import ConfigError
 from vrtspike.ops import OPERATORS, use_backends
 from vrtspike.profiling.stages import innermost, listening
+from vrtspike.records.stage_costs import CountedCost
 
 COUNTED_BACKENDS = {'window_attention': 'reference', 'deform_conv2d': 'grid_sample'}
 
@@ -64,8 +65,20 @@ class Costs:
 
     @property
     def total(self) -> StageCost:
-        """The sum over all stages."""
+        """Return the sum over all stages."""
         return sum(self.stages.values(), StageCost())
+
+    def counted(self) -> dict[str, CountedCost]:
+        """Return the counts by stage as records hold them."""
+        return {
+            name: CountedCost(
+                gmacs=cost.macs / 1e9,
+                parameters=cost.parameters,
+                activations_m=cost.activations / 1e6,
+                mib=round(cost.bytes / 2**20, 3),
+            )
+            for name, cost in self.stages.items()
+        }
 
     def require_complete(self, what: str) -> None:
         """Raise :class:`ConfigError` where an operator was not counted, so that ``what`` would mislead."""
