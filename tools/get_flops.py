@@ -46,8 +46,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    from vrtspike.benchmarking.restorer_costs import count_restorer
     from vrtspike.config import load_config
-    from vrtspike.profiling.flops import count_restorer
     from vrtspike.registry import MODELS
     from vrtspike.reporting.stage_table import costs_table
 
