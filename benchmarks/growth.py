@@ -29,7 +29,8 @@ def main() -> None:
     import torch
 
     from vrtspike.benchmarking.pairs import interleaved_ms, load_average
-    from vrtspike.benchmarking.training_step import memory_in_new_process, training_step
+    from vrtspike.benchmarking.peak_memory import memory_in_new_process
+    from vrtspike.benchmarking.training_step import training_step
     from vrtspike.config import load_config
     from vrtspike.runtime.atomic_write import written_aside
     from vrtspike.runtime.environment import describe_environment

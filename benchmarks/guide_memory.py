@@ -43,7 +43,7 @@ def main() -> None:
     import torch
 
     from vrtspike.benchmarking.pairs import load_average
-    from vrtspike.benchmarking.training_step import memory_in_new_process
+    from vrtspike.benchmarking.peak_memory import memory_in_new_process
     from vrtspike.config import load_config
     from vrtspike.runtime.atomic_write import written_aside
     from vrtspike.runtime.environment import describe_environment

@@ -32,7 +32,7 @@ from mmengine.runner import Runner
 from vrtspike.cli import add_config_arguments, config_arguments, run_tool, tool_parser
 from vrtspike.config import load_config
 from vrtspike.profiling.sampler import StageSampler
-from vrtspike.records.writer import sample_record
+from vrtspike.records.writer import line_of, sample_line
 from vrtspike.runtime.atomic_write import written_aside
 from vrtspike.runtime.environment import describe_environment
 
@@ -119,7 +119,7 @@ def sample(model, wrapper, batch: dict, sampler: StageSampler, inside: HostTime,
     sampler.stop(iteration=1, clips=len(batch['blur']), frames=batch['blur'].shape[:2].numel())
     wait()
     for found in sampler.finished():
-        file.write(json.dumps(sample_record(found)) + '\n')
+        file.write(line_of(sample_line(found)))
     inside.end()
 
 

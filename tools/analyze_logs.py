@@ -24,7 +24,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +112,7 @@ def check(arguments: list[str]) -> None:
         from vrtspike.reporting.terminal import show_checks
 
         show_checks(checks)
-    write_json([asdict(each) for each in checks], args.json)
+    write_json(checks, args.json)
     sys.stdout.flush()
     if not all(each.passed for each in checks):
         sys.exit(1)
@@ -204,10 +203,12 @@ def add_json_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def write_json(value: Any, path: str | None) -> None:
-    """Write a value as JSON; whatever is no finite number in it would be a fault of ours."""
+    """Write a value as JSON. A number that is not finite would be an error of ours, so it raises."""
     if path is None:
         return
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    import msgspec
+
+    text = json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False, allow_nan=False)
     if path == '-':
         print(text)
         return

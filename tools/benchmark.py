@@ -1,8 +1,8 @@
-"""Measure the training step of configs against one another: time, arithmetic, peak memory.
+"""Compare the training step of several configs: time, arithmetic and peak memory.
 
-The configs run in turn in one process, and savings are medians of the ratios within a round, so that a machine whose
-speed drifts does not favour one of them. The first config is what the others are compared with. Beside the measured
-saving stands the one that the arithmetic lets expect.
+The configs take turns in one process. Savings are medians of the ratios within a round, so a machine whose speed drifts
+does not favour any config. The first config is the baseline. The table also shows the saving expected from the
+arithmetic.
 
 Examples:
   python tools/benchmark.py configs/vrt_spike_baseline.py configs/vrt_spike_opt.py configs/vrt_spike_fast.py
@@ -15,37 +15,50 @@ import argparse
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vrtspike.cli import OverrideAction, add_plugins_argument, run_tool, tool_parser
+
+if TYPE_CHECKING:
+    from vrtspike.benchmarking.config_comparison import ConfigRow
 
 
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('configs', nargs='+', metavar='CONFIG', help='config files; the first is the baseline')
     parser.add_argument(
-        '--shape', nargs=4, type=positive, default=[1, 5, 64, 64], metavar=('B', 'T', 'H', 'W'),
+        '--shape',
+        nargs=4,
+        type=positive,
+        default=[1, 5, 64, 64],
+        metavar=('B', 'T', 'H', 'W'),
         help='clips, frames, height and width (default: 1 5 64 64)',
-    )  # fmt: skip
+    )
     parser.add_argument('--rounds', type=positive, default=5, help='timed steps of each config (default: 5)')
-    parser.add_argument('--device', help='cuda or cpu (default: a GPU where there is one)')
-    parser.add_argument('--no-memory', action='store_true', help='leave out the peak memory, measured in own processes')
-    parser.add_argument('--stages', action='store_true', help='divide every step among the stages, in the record')
+    parser.add_argument('--device', help='cuda or cpu (default: a GPU if there is one)')
+    parser.add_argument('--no-memory', action='store_true', help='do not measure the peak memory')
+    parser.add_argument('--stages', action='store_true', help='record the times of stages and parts too')
     parser.add_argument(
-        '--json', type=Path, metavar='F', help='write the record there; see benchmarks/speed.schema.json'
+        '--json', type=Path, metavar='F', help='write the record to F (see benchmarks/speed.schema.json)'
     )
     parser.add_argument(
-        '--cfg-options', nargs='+', action=OverrideAction, default={}, metavar='KEY=VALUE',
+        '--cfg-options',
+        nargs='+',
+        action=OverrideAction,
+        default={},
+        metavar='KEY=VALUE',
         help='set dotted keys of all configs',
-    )  # fmt: skip
+    )
     add_plugins_argument(parser)
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
+    import msgspec
     import torch
 
-    from vrtspike.benchmarking.training_step import compare_configs
+    from vrtspike.benchmarking.config_comparison import compare_configs
     from vrtspike.config import load_config
     from vrtspike.runtime.atomic_write import written_aside
     from vrtspike.runtime.environment import describe_environment
@@ -53,7 +66,7 @@ def main() -> None:
     device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     configs = {path: load_config(path, overrides=args.cfg_options, plugins=args.plugins) for path in args.configs}
     rows = compare_configs(configs, tuple(args.shape), args.rounds, device, not args.no_memory, args.stages)
-    record = {'kind': 'configs', **describe_environment(device), 'shape': args.shape, 'rows': rows}
+    record = {'kind': 'configs', **describe_environment(device), 'shape': args.shape, 'rows': msgspec.to_builtins(rows)}
     if args.json:
         with written_aside(args.json) as path:
             path.write_text(as_json(record), encoding='utf-8')
@@ -61,26 +74,26 @@ def main() -> None:
 
 
 def as_json(record: dict) -> str:
-    """Return the record as JSON, lists of numbers on one line."""
+    """Return the record as JSON with lists of numbers on one line."""
     text = json.dumps(record, indent=2)
     return re.sub(r'\[\s+([-\d.e,\s]+?)\s+\]', lambda found: f'[{" ".join(found[1].split())}]', text) + '\n'
 
 
-def as_table(rows: list[dict], shape: list[int]) -> str:
-    """Return the rows as a table, expected beside measured."""
+def as_table(rows: list[ConfigRow], shape: list[int]) -> str:
+    """Return the rows as a table."""
     from vrtspike.reporting.table import Table
 
     title = f'one training step, {" x ".join(map(str, shape))} (clips, frames, height, width)'
     columns = ['config', 'GMAC', 'ms', 'spread', 'saving expected', 'saving measured', 'peak MiB']
     cells = [
         (
-            row['config'],
-            f'{row["gmacs"]:.1f}',
-            f'{row["step_ms"]["median"]:.0f}',
-            f'{row["step_ms"]["iqr_share"]:.0%}',
-            f'{row["expected_saving_share"]:+.0%}',
-            f'{row["saving_share"]:+.0%}',
-            None if row['peak_memory_mib'] is None else f'{row["peak_memory_mib"]:.0f}',
+            row.config,
+            f'{row.gmacs:.1f}',
+            f'{row.step_ms["median"]:.0f}',
+            f'{row.step_ms["iqr_share"]:.0%}',
+            f'{row.expected_saving_share:+.0%}',
+            f'{row.saving_share:+.0%}',
+            None if row.peak_memory_mib is None else f'{row.peak_memory_mib:.0f}',
         )
         for row in rows
     ]

@@ -46,8 +46,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    from vrtspike.benchmarking.restorer_costs import count_restorer
     from vrtspike.config import load_config
-    from vrtspike.profiling.flops import count_restorer
     from vrtspike.registry import MODELS
     from vrtspike.reporting.stage_table import costs_table
 
@@ -66,13 +66,13 @@ def as_json(costs: Costs, shape: list[int]) -> dict:
     ``activations_m`` (millions of values) and ``mib`` (read and written); ``uncounted_ops``: calls of operators that
     no rule covers, which make the sums lower bounds; ``elementwise_ops``: calls of those without multiply-accumulates.
     """
-    from vrtspike.records.writer import costs_record
+    import msgspec
 
     return {
         'shape': list(shape),
         'total_gmacs': costs.total.macs / 1e9,
         'parameters': costs.total.parameters,
-        'stages': costs_record(costs),
+        'stages': msgspec.to_builtins(costs.counted()),
         'uncounted_ops': dict(costs.unknown),
         'elementwise_ops': dict(costs.elementwise),
     }

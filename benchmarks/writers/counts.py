@@ -79,7 +79,7 @@ def encoder_parameters(name: str) -> str:
 
 def count(root: Path, config: str) -> Costs:
     """Return what the forward pass of one clip computes."""
-    from vrtspike.profiling.flops import count_restorer
+    from vrtspike.benchmarking.restorer_costs import count_restorer
 
     return count_restorer(build(root, config), SHAPE, spike_ratio=2.0)
 

@@ -1,13 +1,17 @@
 """Every rule, and that a config with any of its lines is valid."""
 
-import copy
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from vrtspike.analysis import build_report, read_logs
 from vrtspike.analysis.advice import RULES, findings
 from vrtspike.analysis.remedies import REMEDIES, remedy_for
+from vrtspike.analysis.report import Report
+from vrtspike.analysis.statistics.costs import RankTimes
+from vrtspike.analysis.statistics.curves import Convergence, Quality
+from vrtspike.analysis.statistics.stability import Drift, Outliers, SlowIteration
 from vrtspike.config import load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -19,37 +23,46 @@ def steady(make_run):
     return build_report(read_logs([make_run('run', samples=200)]))
 
 
-def with_share(report: dict, stage: str, share: float) -> dict:
-    report['stages'][stage] = {'share': share}
-    return report
+def with_share(report: Report, stage: str, share: float) -> Report:
+    cost = replace(next(iter(report.stages.values())), share=share)
+    return replace(report, stages=report.stages | {stage: cost})
 
 
-def interval(low: float, high: float) -> dict:
-    return {'ratio': (low + high) / 2, 'interval': [low, high], 'noise': False}
+def with_stability(report: Report, **changes) -> Report:
+    return replace(report, stability=replace(report.stability, **changes))
 
+
+def with_psnr(report: Report, psnr: float, blurred: float) -> Report:
+    scores = {
+        name: Quality(last=value, last_iteration=1, best=value, best_iteration=1)
+        for name, value in (('psnr', psnr), ('blur/psnr', blurred))
+    }
+    return replace(report, validation=scores)
+
+
+RISING = Convergence(start=0.1, end=0.2, lower=0.0, trend='rising')
+OUTLIERS = Outliers(above_ms=900.0, count=9, fraction=0.05, worst=[SlowIteration(3, 1000.0)])
 
 CASES = {
-    'measure': lambda r: r | {'source_format': 'legacy_timing'},
-    'not_finite': lambda r: r | {'stability': r['stability'] | {
-        'losses_not_finite': 3, 'first_not_finite_iteration': 7}},
-    'loss': lambda r: r | {'convergence': {'start': 0.1, 'end': 0.2, 'lower': 0.0, 'trend': 'rising'}},
-    'gain': lambda r: r | {'validation': {'psnr': {'last': 24.0}, 'blur/psnr': {'last': 25.0}}},
+    'measure': lambda r: replace(r, source_format='legacy_timing'),
+    'not_finite': lambda r: with_stability(r, losses_not_finite=3, first_not_finite_iteration=7),
+    'loss': lambda r: replace(r, convergence=RISING),
+    'gain': lambda r: with_psnr(r, 24.0, blurred=25.0),
     'data': lambda r: with_share(r, 'data', 0.3),
-    'recompute': lambda r: r | {'phase_shares': {'recompute': 0.2}},
+    'recompute': lambda r: replace(r, phase_shares={'recompute': 0.2}),
     'stage': lambda r: r,
     'optimizer': lambda r: with_share(r, 'optimizer', 0.3),
     'communication': lambda r: with_share(r, 'communication', 0.3),
     'other': lambda r: with_share(r, 'other', 0.3),
-    'drift': lambda r: r | {'stability': r['stability'] | {'drift': interval(1.1, 1.2)}},
-    'outliers': lambda r: r | {'stability': r['stability'] | {'outliers': {
-        'above_ms': 900.0, 'count': 9, 'fraction': 0.05, 'worst': [{'iteration': 3, 'iteration_ms': 1000.0}]}}},
-    'ranks': lambda r: r | {'ranks': {'slowest': 1, 'slowest_to_others': 1.3, 'own_ms': {}}},
-}  # fmt: skip
+    'drift': lambda r: with_stability(r, drift=Drift(1.15, [1.1, 1.2], False)),
+    'outliers': lambda r: with_stability(r, outliers=OUTLIERS),
+    'ranks': lambda r: replace(r, ranks=RankTimes({}, 1, 1.3)),
+}
 
 
 @pytest.mark.parametrize('kind', CASES)
 def test_rule_finds_what_it_is_for(kind, steady, tmp_path):
-    report = CASES[kind](copy.deepcopy(steady))
+    report = CASES[kind](steady)
     found = [finding for finding in findings(report) if finding.kind == kind]
     assert found
     assert all(finding.title and finding.evidence and finding.remedy and finding.config for finding in found)
@@ -78,7 +91,7 @@ def test_stages_that_nobody_can_make_cheaper():
 
 
 def test_what_endangers_the_result_comes_before_what_costs_time(steady):
-    report = CASES['not_finite'](copy.deepcopy(steady))
+    report = CASES['not_finite'](steady)
     savings = [finding.saves_at_most for finding in findings(report)]
     assert savings[0] is None
     assert None not in savings[1:]
@@ -95,7 +108,7 @@ def test_inefficient_stages_get_other_advice_than_big_ones(steady):
 
 def test_half_precision_is_advised_to_those_without(steady):
     def advises_amp(precision: str) -> bool:
-        report = steady | {'run': steady['run'] | {'precision': precision}}
+        report = replace(steady, run=replace(steady.run, precision=precision))
         return any('AmpOptimWrapper' in line for finding in findings(report) for line in finding.config)
 
     assert advises_amp('float32')
@@ -104,7 +117,7 @@ def test_half_precision_is_advised_to_those_without(steady):
 
 def test_limit_is_what_the_stage_costs(steady):
     first = findings(steady)[0]
-    assert first.saves_at_most == steady['stages']['stage8']['share']
+    assert first.saves_at_most == steady.stages['stage8'].share
 
 
 def check_lines(lines: list[str], folder: Path) -> None:

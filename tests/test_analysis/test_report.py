@@ -2,9 +2,12 @@
 
 import json
 
+import msgspec
 import pytest
 
 from vrtspike.analysis import build_report, compare, read_logs, run_checks
+from vrtspike.analysis.statistics.costs import PeakMemory
+from vrtspike.analysis.statistics.curves import Quality
 from vrtspike.reporting.plots import save_picture
 from vrtspike.reporting.run_page import page
 from vrtspike.reporting.terminal import show_report
@@ -14,78 +17,68 @@ STATISTICS = {'median', 'mean', 'p5', 'p95', 'iqr', 'min', 'max', 'count'}
 
 
 def test_contract_of_the_json(report, made_up):
-    assert json.loads(json.dumps(report, allow_nan=False)) == report
-    assert report['samples'] == 300
-    assert set(report['iteration_ms']) == STATISTICS
-    assert list(report['stages']) == list(made_up.STAGES)
+    found = json.loads(json.dumps(msgspec.to_builtins(report), allow_nan=False))
+    assert report.samples == 300
+    assert set(found['iteration_ms']) == STATISTICS
+    assert list(report.stages) == list(made_up.STAGES)
     for name, (forward, recompute, backward) in made_up.STAGES.items():
-        stage = report['stages'][name]
-        assert set(stage) == {
-            'forward_ms',
-            'recompute_ms',
-            'backward_ms',
-            'total_ms',
-            'share',
-            'memory_mib',
-            'allocated_mib',
-        }
+        stage = found['stages'][name]
+        assert set(stage) == STAGE_KEYS
         for phase, ms in (('forward', forward), ('recompute', recompute), ('backward', backward)):
             if ms:
                 assert set(stage[f'{phase}_ms']) == STATISTICS
                 assert stage[f'{phase}_ms']['median'] == pytest.approx(ms, rel=0.01)
             else:
                 assert stage[f'{phase}_ms'] is None
-    assert report['stages']['stage8']['memory_mib'] == 4000.0
-    assert report['source_format'] == 'vrtspike'
-    assert report['warnings'] == []
+    assert report.stages['stage8'].memory_mib == 4000.0
+    assert report.source_format == 'vrtspike'
+    assert report.warnings == []
 
 
 def test_shares_are_fractions_of_the_iteration_and_sum_to_one(report, made_up):
-    shares = {name: stage['share'] for name, stage in report['stages'].items()}
+    shares = {name: stage.share for name, stage in report.stages.items()}
     assert sum(shares.values()) == pytest.approx(1)
     for name, means in made_up.STAGES.items():
         assert shares[name] == pytest.approx(sum(means) / made_up.WHOLE, rel=0.02)
-    assert sum(report['phase_shares'].values()) == pytest.approx(1)
+    assert sum(report.phase_shares.values()) == pytest.approx(1)
 
 
 def test_ranking_with_its_uncertainty(report, made_up):
-    ranking = report['bottlenecks']
-    assert [entry['stage'] for entry in ranking[:3]] == ['stage8', 'stage1', 'stage2']
+    ranking = report.bottlenecks
+    assert [entry.stage for entry in ranking[:3]] == ['stage8', 'stage1', 'stage2']
     for entry in ranking:
-        low, high = entry['share_interval']
-        assert 0 <= low < entry['share'] < high <= 1
-    assert ranking[0]['ahead_of_next'] == 1.0
-    assert [entry['level'] for entry in ranking[:3]] == ['severe', 'severe', 'minor']
+        low, high = entry.share_interval
+        assert 0 <= low < entry.share < high <= 1
+    assert ranking[0].ahead_of_next == 1.0
+    assert [entry.level for entry in ranking[:3]] == ['severe', 'severe', 'minor']
 
 
 def test_intervals_of_shares_hold_the_truth(make_run, made_up):
     truth, covered = sum(made_up.STAGES['stage8']) / made_up.WHOLE, 0
     for seed in range(40):
-        entry = build_report(read_logs([make_run(f'run{seed}', samples=60, seed=seed)]))['bottlenecks'][0]
-        covered += entry['share_interval'][0] <= truth <= entry['share_interval'][1]
+        entry = build_report(read_logs([make_run(f'run{seed}', samples=60, seed=seed)])).bottlenecks[0]
+        covered += entry.share_interval[0] <= truth <= entry.share_interval[1]
     assert covered >= 34
 
 
 def test_throughput(report, made_up):
     expected = 2 / made_up.WHOLE * 1e3
-    assert report['throughput']['clips_per_s'] == pytest.approx(expected, rel=0.01)
-    assert report['throughput']['frames_per_s'] == pytest.approx(5 * expected, rel=0.01)
-    low, high = report['throughput']['clips_per_s_interval']
+    assert report.throughput.clips_per_s == pytest.approx(expected, rel=0.01)
+    assert report.throughput.frames_per_s == pytest.approx(5 * expected, rel=0.01)
+    low, high = report.throughput.clips_per_s_interval
     assert low < expected < high
 
 
 def test_memory_and_curves_and_validation(report):
-    assert report['memory'] == {'peak_mib': 4000.0, 'peak_stage': 'stage8'}
-    assert report['validation']['psnr'] == {
-        'last': 28.4, 'last_iteration': 40, 'best': 28.4, 'best_iteration': 40
-    }  # fmt: skip
-    assert report['convergence']['trend'] == 'falling'
-    assert report['curves']['psnr']['iterations'] == [10, 20, 30, 40]
-    assert len(report['curves']['iteration_ms']['values']) == 300
+    assert report.memory == PeakMemory(4000.0, 'stage8')
+    assert report.validation['psnr'] == Quality(last=28.4, last_iteration=40, best=28.4, best_iteration=40)
+    assert report.convergence.trend == 'falling'
+    assert report.curves['psnr'].iterations == [10, 20, 30, 40]
+    assert len(report.curves['iteration_ms'].values) == 300
 
 
 def test_parts_inside_stages(report):
-    assert report['parts']['stage1/attention']['share'] == pytest.approx(30 / 660, rel=0.05)
+    assert report.parts['stage1/attention'].share == pytest.approx(30 / 660, rel=0.05)
 
 
 def test_slowest_rank(make_run, made_up):
@@ -95,21 +88,21 @@ def test_slowest_rank(make_run, made_up):
         made_up.run_line(rank=1, world_size=2), *made_up.sample_lines(40, rank=1, stages=stages)
     ])  # fmt: skip
     report = build_report(read_logs([folder]))
-    assert report['ranks']['slowest'] == 0
-    assert report['ranks']['slowest_to_others'] == pytest.approx(made_up.WHOLE / (made_up.WHOLE - 50), rel=0.01)
-    assert report['samples'] == 80
-    assert report['throughput']['clips_per_s'] == pytest.approx(4 / made_up.WHOLE * 1e3, rel=0.03)
-    assert 'ranks' in [finding['kind'] for finding in report['findings']]
+    assert report.ranks.slowest == 0
+    assert report.ranks.slowest_to_others == pytest.approx(made_up.WHOLE / (made_up.WHOLE - 50), rel=0.01)
+    assert report.samples == 80
+    assert report.throughput.clips_per_s == pytest.approx(4 / made_up.WHOLE * 1e3, rel=0.03)
+    assert 'ranks' in [finding.kind for finding in report.findings]
 
 
 def test_big_or_inefficient(report):
-    roof = report['roofline']
+    roof = report.roofline
     assert list(roof) == ['stage1', 'stage8']
     # stage1: 2 clips of 50 GMAC at 2000 GMAC/s are 50 of its 60 ms; stage8: 20 of its 100 ms.
-    assert roof['stage1']['efficiency'] == pytest.approx(50 / 60, rel=0.01)
-    assert (roof['stage1']['verdict'], roof['stage1']['bound']) == ('big', 'compute')
-    assert roof['stage8']['efficiency'] == pytest.approx(20 / 100, rel=0.01)
-    assert roof['stage8']['verdict'] == 'inefficient'
+    assert roof['stage1'].efficiency == pytest.approx(50 / 60, rel=0.01)
+    assert (roof['stage1'].verdict, roof['stage1'].bound) == ('big', 'compute')
+    assert roof['stage8'].efficiency == pytest.approx(20 / 100, rel=0.01)
+    assert roof['stage8'].verdict == 'inefficient'
 
 
 def test_bytes_of_16_bit_training_are_half(make_run):
@@ -118,9 +111,9 @@ def test_bytes_of_16_bit_training_are_half(make_run):
     efficiencies = {}
     for precision in ('float32', 'bfloat16'):
         folder = make_run(precision, samples=20, run={'precision': precision, 'costs': costs, 'rates': rates})
-        roof = build_report(read_logs([folder]))['roofline']['stage1']
-        assert roof['bound'] == 'memory'
-        efficiencies[precision] = roof['efficiency']
+        roof = build_report(read_logs([folder])).roofline['stage1']
+        assert roof.bound == 'memory'
+        efficiencies[precision] = roof.efficiency
     assert efficiencies['float32'] == pytest.approx(80 / 60, rel=0.02)  # 2 x 4 GiB at 100 GiB/s
     assert efficiencies['bfloat16'] == pytest.approx(40 / 60, rel=0.02)
 
@@ -155,13 +148,13 @@ def test_odd_logs_are_reported_like_others(odd, made_up, tmp_path, capsys):
     path = made_up.write(tmp_path / 'log.json', odd(made_up.run_line(), list(made_up.sample_lines(30))))
     log = read_logs([path])
     report = build_report(log)
-    json.dumps(report, allow_nan=False)
+    json.dumps(msgspec.to_builtins(report), allow_nan=False)
     page(report)
     save_picture(report, tmp_path / 'report.png')
     show_report(report)
     assert 'Summary' in capsys.readouterr().out
     if log.cost_format:
-        json.dumps(compare(log, log), allow_nan=False)
+        json.dumps(msgspec.to_builtins(compare(log, log)), allow_nan=False)
     assert len(run_checks(log, log)) == 5
 
 
@@ -170,17 +163,17 @@ class TestWarnings:
         folder = make_run('run', samples=20)
         with open(folder / 'stage_costs.jsonl', 'a') as file:
             file.write('{"kind": "sample", "iter')
-        warnings = build_report(read_logs([folder]))['warnings']
+        warnings = build_report(read_logs([folder])).warnings
         assert any('1 damaged or truncated line of 22 left out, the first is line 22' in text for text in warnings)
 
     def test_few_samples(self, make_run):
         report = build_report(read_logs([make_run('run', samples=10)]))
-        assert report['bottlenecks'][0]['share_interval'] is None
-        assert any('Too few samples' in text for text in report['warnings'])
+        assert report.bottlenecks[0].share_interval is None
+        assert any('Too few samples' in text for text in report.warnings)
 
     def test_pooled_runs_that_differ(self, make_run):
         folders = [make_run('a', samples=20), make_run('b', samples=20, run={'precision': 'bfloat16'})]
-        warnings = build_report(read_logs(folders))['warnings']
+        warnings = build_report(read_logs(folders)).warnings
         assert any('disagree about precision (float32 and bfloat16)' in text for text in warnings)
 
     def test_stages_that_do_not_sum_to_the_iteration(self, made_up, tmp_path):
@@ -188,50 +181,50 @@ class TestWarnings:
         for line in lines[1:]:
             line['iteration_ms'] *= 1.25
         log = read_logs([made_up.write(tmp_path / 'stage_costs.jsonl', lines)])
-        assert any('add up to 80.0% of the iteration' in text for text in build_report(log)['warnings'])
+        assert any('add up to 80.0% of the iteration' in text for text in build_report(log).warnings)
 
     def test_notes_and_uncounted_operators(self, make_run):
         run = {'notes': ['no memory by stage on a CPU'], 'uncounted_ops': {'torchvision::deform_conv2d': 3}}
-        warnings = build_report(read_logs([make_run('run', samples=20, run=run)]))['warnings']
+        warnings = build_report(read_logs([make_run('run', samples=20, run=run)])).warnings
         assert 'no memory by stage on a CPU' in warnings
         assert any('torchvision::deform_conv2d' in text for text in warnings)
 
     def test_long_logs_tell_that_they_were_sketched(self, make_run, monkeypatch):
         monkeypatch.setattr('vrtspike.analysis.statistics.trace.CAPACITY', 64)
         report = build_report(read_logs([make_run('run', samples=200)]))
-        assert any('sketch' in text and 'of 200 samples' in text for text in report['warnings'])
+        assert any('sketch' in text and 'of 200 samples' in text for text in report.warnings)
 
 
 class TestLegacy:
     def test_timing(self, data):
         report = build_report(read_logs([data / 'legacy_timing.txt']))
-        assert report['samples'] == 3
-        assert report['source_format'] == 'legacy_timing'
-        assert report['stages']['stage8']['forward_ms']['median'] == 590.5
-        assert report['stages']['stage8']['backward_ms'] is None
-        assert report['stages']['stage8']['avg_since_start_ms'] == 586.9
-        assert sum(stage['share'] for stage in report['stages'].values()) == pytest.approx(1)
-        text = ' '.join(report['warnings'])
+        assert report.samples == 3
+        assert report.source_format == 'legacy_timing'
+        assert report.stages['stage8'].forward_ms.median == 590.5
+        assert report.stages['stage8'].backward_ms is None
+        assert report.stages['stage8'].avg_since_start_ms == 586.9
+        assert sum(stage.share for stage in report.stages.values()) == pytest.approx(1)
+        text = ' '.join(report.warnings)
         for word in ('without waiting for the device', 'twice', 'last micro-step', 'forward pass'):
             assert word in text
-        assert report['findings'][0]['kind'] == 'measure'
+        assert report.findings[0].kind == 'measure'
 
     def test_print(self, data):
         report = build_report(read_logs([data / 'legacy_print.log']))
-        assert report['stages']['tsa']['share'] == pytest.approx(567.89 / 1930.85)
-        assert 'without waiting for the device' in ' '.join(report['warnings'])
+        assert report.stages['tsa'].share == pytest.approx(567.89 / 1930.85)
+        assert 'without waiting for the device' in ' '.join(report.warnings)
 
     def test_train(self, data):
         report = build_report(read_logs([data / 'legacy_train.log']))
-        assert report['stages'] == {}
-        assert report['iteration_ms']['mean'] == 6100
-        assert report['throughput']['clips_per_s'] == 0.5
-        assert report['memory']['peak_mib'] == pytest.approx(1228.8)
-        assert report['validation']['psnr']['last'] == 29.0
+        assert report.stages == {}
+        assert report.iteration_ms.mean == 6100
+        assert report.throughput.clips_per_s == 0.5
+        assert report.memory.peak_mib == pytest.approx(1228.8)
+        assert report.validation['psnr'].last == 29.0
 
     def test_mmengine(self, made_up, tmp_path):
         report = build_report(read_logs([made_up.write(tmp_path / 'scalars.json', made_up.scalars())]))
-        assert report['source_format'] == 'mmengine'
-        assert list(report['stages']) == ['data']
-        assert report['phase_shares'] == {}
-        assert 'window' in ' '.join(report['warnings'])
+        assert report.source_format == 'mmengine'
+        assert list(report.stages) == ['data']
+        assert report.phase_shares == {}
+        assert 'window' in ' '.join(report.warnings)

@@ -15,7 +15,7 @@ SCHEMA = json.loads((ROOT / 'benchmarks/speed.schema.json').read_text(encoding='
 def test_every_batch_is_measured_by_itself(tmp_path, monkeypatch, capsys):
     import guide_memory
 
-    from vrtspike.benchmarking import training_step as comparing
+    from vrtspike.benchmarking import peak_memory
 
     measured = []
 
@@ -23,7 +23,7 @@ def test_every_batch_is_measured_by_itself(tmp_path, monkeypatch, capsys):
         measured.append((config.optim_wrapper.type, shape, device.type, batches))
         return 100.0 * len(measured)
 
-    monkeypatch.setattr(comparing, 'memory_in_new_process', memory)
+    monkeypatch.setattr(peak_memory, 'memory_in_new_process', memory)
     monkeypatch.chdir(ROOT)
     path = tmp_path / 'memory.json'
     monkeypatch.setattr(

@@ -6,6 +6,8 @@ import pytest
 
 from vrtspike.experiments.runs import Run
 from vrtspike.experiments.variants import REFERENCE, Variant
+from vrtspike.records.stage_costs import FILE_NAME, CountedCost, RunLine, SampleLine, StageTimes
+from vrtspike.records.writer import line_of
 
 COMMON = dict(iterations=10, versions={'torch': '2'}, device={'type': 'cpu', 'name': 'x'}, commit='0' * 40)
 
@@ -21,11 +23,13 @@ def finished(tmp_path):
         report = dict(COMMON, validation={'mean': mean}, iteration_ms_median=ms, peak_memory_mib=50.0, parameters=7)
         run.report.write_text(json.dumps(report))
         if fuse_ms is not None:
-            lines = [{'kind': 'run', 'costs': {'fuse1': {'gmacs': 0.5}, 'stage1': {'gmacs': 1.0}}}]
+            costs = {'fuse1': CountedCost(gmacs=0.5), 'stage1': CountedCost(gmacs=1.0)}
+            lines = [RunLine(version=1, rank=0, world_size=1, stages=list(costs), costs=costs)]
             for extra in (0, 1, 5):
-                stages = {'fuse1': {'forward_ms': fuse_ms, 'backward_ms': extra}, 'stage1': {'forward_ms': 3.0}}
-                lines.append({'kind': 'sample', 'stages': stages})
-            (run.work_dir / 'stage_costs.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+                fuse = StageTimes(forward_ms=fuse_ms, backward_ms=extra)
+                stages = {'fuse1': fuse, 'stage1': StageTimes(forward_ms=3.0)}
+                lines.append(SampleLine(iteration=1, rank=0, iteration_ms=ms, clips=1, frames=5, stages=stages))
+            (run.work_dir / FILE_NAME).write_text(''.join(map(line_of, lines)))
         return run
 
     return finish

@@ -3,9 +3,9 @@ from types import SimpleNamespace
 
 import torch
 
+from vrtspike.benchmarking.restorer_costs import count_restorer
 from vrtspike.hooks import FlopsHook
 from vrtspike.models import SpikeRestorer
-from vrtspike.profiling.flops import count_restorer
 
 BACKBONE = dict(
     type='VRT', upscale=1, window_size=(3, 4, 4), depths=[1] * 8, indep_reconsts=[], embed_dims=[8] * 8,

@@ -23,7 +23,7 @@ SCHEMA = json.loads(files('vrtspike.records').joinpath('stage_costs.schema.json'
 def cached_rates(tmp_path, monkeypatch):
     """Rates of a device that nobody measures here."""
     from vrtspike.hooks import stage_cost_hook
-    from vrtspike.profiling.rates import Rates
+    from vrtspike.records.stage_costs import Rates
 
     monkeypatch.setattr(stage_cost_hook, 'device_rates', lambda device, dtype: Rates(100.0, 10.0))
 

@@ -4,16 +4,11 @@ import pytest
 import torch
 
 from vrtspike.profiling import rates as roofline
-from vrtspike.profiling.rates import Rates, bound, device_rates, measure_rates
+from vrtspike.profiling.rates import device_rates, measure_rates
+from vrtspike.records.stage_costs import Rates
 from vrtspike.runtime import device as device_module
 
 CPU = torch.device('cpu')
-
-
-def test_the_bound_is_the_slower_of_both():
-    rates = Rates(gmacs_per_s=100, gib_per_s=10)
-    assert bound(2e9, 0, rates) == roofline.Bound(20.0, 'compute')
-    assert bound(1e9, 2**30, rates) == roofline.Bound(100.0, 'memory')
 
 
 def test_rates_are_measured_once_and_kept(monkeypatch, tmp_path):

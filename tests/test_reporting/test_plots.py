@@ -46,8 +46,8 @@ def test_svg_is_one_element_and_always_the_same(panel, report):
 
 def test_stage_bars_name_every_stage_and_its_share(report, made_up):
     text = svg_of(PANELS[0], report)
-    for entry in report['bottlenecks']:
-        assert entry['stage'] in text
+    for entry in report.bottlenecks:
+        assert entry.stage in text
         assert share_text(entry) in text
 
 

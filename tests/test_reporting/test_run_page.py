@@ -32,8 +32,8 @@ def test_page_is_well_formed_and_complete(report, tmp_path):
     assert text.count('<figure>') == 6
     for heading in ('Summary', 'Findings', 'Bottlenecks', 'Time by stage and phase', 'Validation'):
         assert heading in text
-    for finding in report['findings']:
-        assert finding['title'] in text
+    for finding in report.findings:
+        assert finding.title in text
 
 
 def test_page_needs_nothing_else(report):

@@ -1,13 +1,13 @@
-"""What a reader must know about a log before believing its numbers."""
+"""What limits the numbers of a log: damaged lines, unsynchronised clocks, too few samples."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from vrtspike.analysis.logs import FORWARD_ONLY, LEGACY, NO_STAGES, RunLog
-from vrtspike.analysis.statistics.costs import PHASES
 from vrtspike.analysis.statistics.resampling import FEWEST_BLOCKS
 from vrtspike.analysis.statistics.table import Table
+from vrtspike.records.stage_costs import PHASE_KEYS
 
 COVERAGE_TOLERANCE = 0.01
 FEW_SAMPLES = FEWEST_BLOCKS**2
@@ -47,7 +47,7 @@ OF_FORMAT = {
 
 
 def caveats(log: RunLog, costs: Table) -> list[str]:
-    """Return every caveat, one sentence or two each."""
+    """Return every caveat as a sentence or two."""
     return [*_damage(log), *_formats(log), *_descriptions(log), *_samples(log, costs), *_coverage(log, costs)]
 
 
@@ -71,13 +71,13 @@ def _formats(log: RunLog) -> Iterator[str]:
 
 def _descriptions(log: RunLog) -> Iterator[str]:
     for key in ('config', 'precision', 'world_size', 'device', 'clip_shape'):
-        values = {str(line.get(key)): None for line in log.descriptions}
+        values = {str(getattr(line, key)): None for line in log.descriptions}
         if len(values) > 1:
             yield (
                 f'The logs disagree about {key} ({" and ".join(values)}): their samples are pooled all the same. '
                 'Analyse runs one by one, or compare them.'
             )
-    yield from dict.fromkeys(note for line in log.descriptions for note in line.get('notes') or ())
+    yield from dict.fromkeys(note for line in log.descriptions for note in line.notes or ())
     uncounted = log.describe('uncounted_ops') or {}
     if uncounted:
         yield f'Operators that no rule counts are missing in GMAC: {", ".join(sorted(uncounted))}.'
@@ -100,6 +100,6 @@ def _coverage(log: RunLog, costs: Table) -> Iterator[str]:
     if log.cost_format in LEGACY:
         covered = costs.total('accounted_ms') / whole
     else:
-        covered = sum(costs.total(f'stages/{name}/{phase}_ms') for name in log.stages() for phase in PHASES) / whole
+        covered = sum(costs.total(f'stages/{name}/{key}') for name in log.stages() for key in PHASE_KEYS) / whole
     if covered > 1 + COVERAGE_TOLERANCE or (log.cost_format not in LEGACY and covered < 1 - COVERAGE_TOLERANCE):
         yield f'The times of all stages add up to {covered:.1%} of the iteration: shares do not sum to 100 %.'

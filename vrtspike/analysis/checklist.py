@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vrtspike.analysis.comparison import check_comparable, ratios, says_clips
+from vrtspike.analysis.comparison import Ratio, check_comparable, has_clips, ratios
 from vrtspike.analysis.logs import RunLog
 from vrtspike.analysis.statistics import curves
-from vrtspike.analysis.statistics.costs import bottlenecks, memory, one_stage
-from vrtspike.analysis.statistics.stability import not_finite
+from vrtspike.analysis.statistics.costs import bottlenecks, measured_cost, memory
+from vrtspike.analysis.statistics.stability import non_finite_losses
 
 PSNR_DROP_DB = 0.3
 SSIM_DROP = 0.01
@@ -21,8 +21,8 @@ class Check:
 
     Args:
         name: What was checked.
-        passed: Whether it holds; None where the logs do not tell, which is no pass.
-        numbers: What that rests on.
+        passed: Whether it passed; None if the logs do not tell, which does not count as passed.
+        numbers: The evidence.
     """
 
     name: str
@@ -42,7 +42,7 @@ def run_checks(
     Args:
         run: After the optimisation.
         baseline: Before it.
-        names: Of :data:`CHECKS`, None for all.
+        names: Names in :data:`CHECKS`; None for all.
         psnr_drop: How much lower than the baseline's the PSNR may be, in dB.
         ssim_drop: The same for SSIM.
     """
@@ -55,26 +55,24 @@ Outcome = tuple[bool | None, str]
 
 
 def loss_converges(run: RunLog, baseline: RunLog, limits: dict[str, float]) -> Outcome:
-    """Check that the loss was always finite and is certainly lower at the end than at the beginning."""
-    lost = not_finite(run)
-    if lost['losses_not_finite']:
-        return False, (
-            f'not finite {lost["losses_not_finite"]} times, first at iteration {lost["first_not_finite_iteration"]}'
-        )
+    """Check that the loss was always finite and is significantly lower at the end than at the start."""
+    losses = non_finite_losses(run)
+    if losses.number:
+        return False, f'not finite {losses.number} times, first at iteration {losses.first_iteration}'
     found = curves.convergence(run)
     if found is None:
         return None, 'not measured: the log has fewer than 16 losses'
-    text = f'{found["trend"]}, {found["start"]:.4g} in the first tenth, {found["end"]:.4g} in the last quarter'
-    return found['trend'] == 'falling', f'{text} (lower in {found["lower"]:.0%} of pairs)'
+    text = f'{found.trend}, {found.start:.4g} in the first tenth, {found.end:.4g} in the last quarter'
+    return found.trend == 'falling', f'{text} (lower in {found.lower:.0%} of pairs)'
 
 
 def quality_kept(run: RunLog, baseline: RunLog, limits: dict[str, float]) -> Outcome:
-    """Check that PSNR and SSIM of the last validation are not far below the baseline's."""
+    """Check that PSNR and SSIM of the last validation are within the limits below the baseline's."""
     mine, theirs = curves.quality(run), curves.quality(baseline)
     passed, texts = [], []
     for name, drop in limits.items():
         if name in mine and name in theirs:
-            value, reference = mine[name]['last'], theirs[name]['last']
+            value, reference = mine[name].last, theirs[name].last
             passed.append(value >= reference - drop)
             digits = 2 if name == 'psnr' else 4
             texts.append(f'{name.upper()} {value:.{digits}f}, baseline {reference:.{digits}f} (may lose {drop:g})')
@@ -85,38 +83,38 @@ def quality_kept(run: RunLog, baseline: RunLog, limits: dict[str, float]) -> Out
 
 def memory_is_lower(run: RunLog, baseline: RunLog, limits: dict[str, float]) -> Outcome:
     """Check that the peak memory is lower."""
-    mine, theirs = (memory(log, log.costs())['peak_mib'] for log in (run, baseline))
+    mine, theirs = (memory(log, log.costs()).peak_mib for log in (run, baseline))
     if mine is None or theirs is None:
         return None, 'not measured: no memory in both logs'
     return mine < theirs, f'{mine:,.0f} MiB, baseline {theirs:,.0f} MiB ({mine / theirs - 1:+.1%})'
 
 
 def throughput_is_higher(run: RunLog, baseline: RunLog, limits: dict[str, float]) -> Outcome:
-    """Check that a clip (or, where logs do not say how many there are, an iteration) certainly takes less time."""
+    """Check that a clip takes significantly less time, or an iteration if the logs do not tell the number of clips."""
     if run.cost_format is None or baseline.cost_format is None:
         return None, 'not measured: no times of iterations in both logs'
     check_comparable(baseline, run)
-    per_clip = says_clips(run) and says_clips(baseline)
-    entry = ratios(baseline, run, ['iteration_ms'], per_clip)['iteration_ms']
-    if entry['ratio'] is None:
+    per_clip = has_clips(run) and has_clips(baseline)
+    found = ratios(baseline, run, ['iteration_ms'], per_clip)['iteration_ms']
+    if found.ratio is None:
         return None, 'not measured: iterations that take no time'
     unit = 'clips/s' if per_clip else 'iterations/s'
-    text = f'{1e3 / entry["second"]:.3g} {unit}, baseline {1e3 / entry["first"]:.3g}'
-    return _certainly_faster(entry, text)
+    text = f'{1e3 / found.second:.3g} {unit}, baseline {1e3 / found.first:.3g}'
+    return _certainly_faster(found, text)
 
 
 def bottleneck_is_relieved(run: RunLog, baseline: RunLog, limits: dict[str, float]) -> Outcome:
-    """Check that the baseline's costliest stage certainly takes less time per clip."""
-    ranking = [entry['stage'] for entry in bottlenecks(baseline, baseline.costs()) if entry['stage'] in run.stages()]
+    """Check that the baseline's costliest stage takes significantly less time per clip."""
+    ranking = [entry.stage for entry in bottlenecks(baseline, baseline.costs()) if entry.stage in run.stages()]
     if len(baseline.stages()) < 2 or not ranking:
         return None, 'not measured: no stages in both logs'
     check_comparable(baseline, run)
     stage = ranking[0]
     column = f'stages/{stage}/total_ms'
-    entry = ratios(baseline, run, [column], says_clips(run) and says_clips(baseline))[column]
-    shares = [one_stage(log, log.costs(), f'stages/{stage}')['share'] for log in (baseline, run)]
-    text = f'{stage} {entry["first"]:.4g} -> {entry["second"]:.4g} ms, share {shares[0]:.1%} -> {shares[1]:.1%}'
-    return _certainly_faster(entry, text)
+    found = ratios(baseline, run, [column], has_clips(run) and has_clips(baseline))[column]
+    shares = [measured_cost(log, log.costs(), f'stages/{stage}').share for log in (baseline, run)]
+    text = f'{stage} {found.first:.4g} -> {found.second:.4g} ms, share {shares[0]:.1%} -> {shares[1]:.1%}'
+    return _certainly_faster(found, text)
 
 
 CHECKS: dict[str, Callable[[RunLog, RunLog, dict[str, float]], Outcome]] = {
@@ -135,8 +133,8 @@ TITLES = {
 }
 
 
-def _certainly_faster(entry: dict, text: str) -> Outcome:
-    if entry['interval'] is None:
+def _certainly_faster(found: Ratio, text: str) -> Outcome:
+    if found.interval is None:
         return None, f'{text}: too few samples to tell'
-    low, high = entry['interval']
-    return entry['verdict'] == 'faster', f'{text} (time x{entry["ratio"]:.3f}, 95 %: {low:.3f} to {high:.3f})'
+    low, high = found.interval
+    return found.verdict == 'faster', f'{text} (time x{found.ratio:.3f}, 95 %: {low:.3f} to {high:.3f})'

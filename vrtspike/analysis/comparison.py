@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
+import msgspec
 import numpy as np
 
 from vrtspike.analysis.logs import FORWARD_ONLY, RunLog
-from vrtspike.analysis.statistics.costs import memory, throughput
-from vrtspike.analysis.statistics.curves import quality
+from vrtspike.analysis.statistics.costs import Throughput, memory, throughput
+from vrtspike.analysis.statistics.curves import Quality, quality
 from vrtspike.analysis.statistics.resampling import Blocks, simultaneous_quantile, spread, student_quantile
 from vrtspike.errors import LogError
 
@@ -20,36 +20,92 @@ WITHIN_RUNS = (
 )
 
 
-def compare(first: RunLog, second: RunLog) -> dict[str, Any]:
+class Ratio(msgspec.Struct, frozen=True, kw_only=True):
+    """A statistic of two runs, and the ratio of the second to the first with a 95 % confidence interval."""
+
+    first: float
+    second: float
+    ratio: float | None = None
+    interval: list[float] | None = None
+    verdict: str = 'unknown'
+    """'faster', 'slower', 'noise' or 'unknown'."""
+    statistic: str
+    """'median' or 'mean'."""
+
+
+class PlainRatio(msgspec.Struct, frozen=True):
+    """Two numbers and their ratio, None if either is not known or the first is 0."""
+
+    first: float | None
+    second: float | None
+    ratio: float | None
+
+
+class GmacRatio(msgspec.Struct, frozen=True):
+    """GMAC of both runs. There is no ratio if operators without a count make either a lower bound."""
+
+    first: float | None
+    second: float | None
+    ratio: float | None
+    uncounted_ops: list[str]
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """The last values of a scalar, and the second minus the first."""
+
+    first: float
+    second: float
+    difference: float
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """How a second run differs from a first. The fields are the keys of its JSON."""
+
+    runs: list[str]
+    source_formats: list[str]
+    unit: str
+    """'ms per clip' or 'ms per iteration', of ``total_ms`` and ``stages``."""
+    iteration_ms: Ratio
+    total_ms: Ratio
+    stages: dict[str, Ratio]
+    only_in_one: list[str]
+    """Stages of one run only."""
+    throughput: list[Throughput]
+    memory_mib: PlainRatio
+    gmacs: GmacRatio
+    validation: dict[str, Difference]
+    warnings: list[str]
+
+
+def compare(first: RunLog, second: RunLog) -> Comparison:
     """Return how the second run differs from the first; ``docs/analysis.md`` describes the keys.
 
     Raises:
-        LogError: One of them has no costs, or times of another kind than the other.
+        LogError: One log has no costs, or its times are not of the same kind as the other's.
     """
     check_comparable(first, second)
-    per_clip = says_clips(first) and says_clips(second)
+    per_clip = has_clips(first) and has_clips(second)
     stages = [name for name in first.stages() if name in second.stages()]
-    return {
-        'runs': [first.name, second.name],
-        'source_formats': [first.cost_format, second.cost_format],
-        'unit': 'ms per clip' if per_clip else 'ms per iteration',
-        'iteration_ms': ratios(first, second, ['iteration_ms'], per_clip=False)['iteration_ms'],
-        'total_ms': ratios(first, second, ['iteration_ms'], per_clip)['iteration_ms'],
-        'stages': {
-            name.split('/')[1]: entry
-            for name, entry in ratios(first, second, [f'stages/{name}/total_ms' for name in stages], per_clip).items()
-        },
-        'only_in_one': sorted(set(first.stages()) ^ set(second.stages())),
-        'throughput': [throughput(log, log.costs()) for log in (first, second)],
-        'memory_mib': plain_ratio(*(memory(log, log.costs())['peak_mib'] for log in (first, second))),
-        'gmacs': gmacs(first, second),
-        'validation': differences(quality(first), quality(second)),
-        'warnings': comparison_warnings(first, second),
-    }
+    columns = {name: f'stages/{name}/total_ms' for name in stages}
+    stage_ratios = ratios(first, second, list(columns.values()), per_clip)
+    return Comparison(
+        runs=[first.name, second.name],
+        source_formats=[first.cost_format, second.cost_format],
+        unit='ms per clip' if per_clip else 'ms per iteration',
+        iteration_ms=ratios(first, second, ['iteration_ms'], per_clip=False)['iteration_ms'],
+        total_ms=ratios(first, second, ['iteration_ms'], per_clip)['iteration_ms'],
+        stages={name: stage_ratios[column] for name, column in columns.items()},
+        only_in_one=sorted(set(first.stages()) ^ set(second.stages())),
+        throughput=[throughput(log, log.costs()) for log in (first, second)],
+        memory_mib=plain_ratio(*(memory(log, log.costs()).peak_mib for log in (first, second))),
+        gmacs=gmac_ratio(first, second),
+        validation=differences(quality(first), quality(second)),
+        warnings=comparison_warnings(first, second),
+    )
 
 
 def check_comparable(first: RunLog, second: RunLog) -> None:
-    """Refuse logs whose times are not of the same kind."""
+    """Raise :class:`LogError` if the times of two logs are not of the same kind."""
     for log in (first, second):
         if log.cost_format is None:
             raise LogError(f'{log.name} ({", ".join(log.formats)}) holds no times of iterations to compare')
@@ -63,12 +119,12 @@ def check_comparable(first: RunLog, second: RunLog) -> None:
 
 @dataclass(frozen=True)
 class Resampled:
-    """A statistic of several columns: from all samples and from every resample.
+    """A statistic of several columns, of all samples and of every resample.
 
     Args:
         values: (columns,).
         resampled: (RESAMPLES, columns).
-        blocks: How many blocks were resampled.
+        blocks: Number of blocks that were resampled.
     """
 
     values: np.ndarray
@@ -76,11 +132,11 @@ class Resampled:
     blocks: int
 
 
-def ratios(first: RunLog, second: RunLog, columns: list[str], per_clip: bool) -> dict[str, dict[str, Any]]:
-    """Return ``first``, ``second``, ``ratio``, ``interval``, ``verdict`` and ``statistic`` by column.
+def ratios(first: RunLog, second: RunLog, columns: list[str], per_clip: bool) -> dict[str, Ratio]:
+    """Return the ratios by column.
 
-    Medians are compared, means where a median is 0 (an optimizer that steps every sixth iteration). The intervals of
-    several columns hold together, 95 % of the time, so that of many stages that did not change none is called changed.
+    Medians are compared. If a median is 0 (an optimizer that steps every sixth iteration), means are. The intervals of
+    several columns hold jointly with 95 % confidence, so that of many unchanged stages none is called changed.
     """
     if not columns:
         return {}
@@ -99,13 +155,13 @@ def ratios(first: RunLog, second: RunLog, columns: list[str], per_clip: bool) ->
         quantile = simultaneous_quantile(deviations[:, known], number - 1) if several else student_quantile(number - 1)
         halves[known] = quantile * errors
     return {
-        column: _entry(a.values[i], b.values[i], estimates[i], halves[i], 'mean' if use_mean[i] else 'median')
+        column: _ratio(a.values[i], b.values[i], estimates[i], halves[i], 'mean' if use_mean[i] else 'median')
         for i, column in enumerate(columns)
     }
 
 
 def _rows(log: RunLog, columns: list[str], per_clip: bool) -> np.ndarray:
-    """Return the samples (n, columns) that the trace kept, divided by their clips where asked for."""
+    """Return the samples (n, columns) that the trace kept, divided by their clips if ``per_clip``."""
     costs = log.costs()
     rows = np.column_stack([costs.column(column) for column in columns])
     if per_clip:
@@ -119,56 +175,51 @@ def _resampled(rows: np.ndarray, use_mean: np.ndarray, seed: int) -> Resampled:
     return Resampled(values, np.where(use_mean, blocks.means(), blocks.medians()), blocks.number)
 
 
-def _entry(first: float, second: float, estimate: float, half: float, statistic: str) -> dict[str, Any]:
-    entry = {'first': float(first), 'second': float(second), 'ratio': None, 'interval': None, 'verdict': 'unknown'}
-    if math.isfinite(estimate):
-        entry['ratio'] = math.exp(estimate)
-        if math.isfinite(half):
-            low, high = math.exp(estimate - half), math.exp(estimate + half)
-            entry['interval'] = [low, high]
-            entry['verdict'] = 'faster' if high < 1 else 'slower' if low > 1 else 'noise'
-    return entry | {'statistic': statistic}
+def _ratio(first: float, second: float, log_ratio: float, half: float, statistic: str) -> Ratio:
+    """Return the ratio whose logarithm has an interval of ``half`` to either side."""
+    values = {'first': float(first), 'second': float(second), 'statistic': statistic}
+    if not math.isfinite(log_ratio):
+        return Ratio(**values)
+    if not math.isfinite(half):
+        return Ratio(**values, ratio=math.exp(log_ratio))
+    low, high = math.exp(log_ratio - half), math.exp(log_ratio + half)
+    verdict = 'faster' if high < 1 else 'slower' if low > 1 else 'noise'
+    return Ratio(**values, ratio=math.exp(log_ratio), interval=[low, high], verdict=verdict)
 
 
-def says_clips(log: RunLog) -> bool:
+def has_clips(log: RunLog) -> bool:
     """Whether a log says how many clips an iteration had."""
     return log.costs().number('clips') > 0
 
 
-def plain_ratio(first: float | None, second: float | None) -> dict[str, float | None]:
+def plain_ratio(first: float | None, second: float | None) -> PlainRatio:
     """Return two numbers and their ratio."""
-    ratio = second / first if first and second is not None else None
-    return {'first': first, 'second': second, 'ratio': ratio}
+    return PlainRatio(first, second, second / first if first and second is not None else None)
 
 
-def gmacs(first: RunLog, second: RunLog) -> dict[str, Any]:
-    """Return the GMAC of a clip's forward pass of both; no ratio while operators are missing in either."""
-    sums = [_gmacs(log) for log in (first, second)]
-    missing = sorted({name for log in (first, second) for name in log.describe('uncounted_ops') or {}})
-    entry = {'first': sums[0], 'second': sums[1], 'ratio': None} if missing else plain_ratio(*sums)
-    return entry | {'uncounted_ops': missing}
+def gmac_ratio(first: RunLog, second: RunLog) -> GmacRatio:
+    """Return the GMAC of one clip's forward pass of both runs."""
+    found = plain_ratio(*(_gmacs(log) for log in (first, second)))
+    uncounted = sorted({name for log in (first, second) for name in log.describe('uncounted_ops') or {}})
+    return GmacRatio(found.first, found.second, None if uncounted else found.ratio, uncounted)
 
 
 def _gmacs(log: RunLog) -> float | None:
     counted = log.describe('costs')
-    return sum(each.get('gmacs', 0.0) for each in counted.values()) if counted else None
+    return sum(cost.gmacs for cost in counted.values()) if counted else None
 
 
-def differences(first: dict, second: dict) -> dict[str, dict[str, float]]:
-    """Return the last values of the validation's scalars that both runs have, and their difference."""
+def differences(first: dict[str, Quality], second: dict[str, Quality]) -> dict[str, Difference]:
+    """Return the differences of the last values of all scalars that both runs have."""
     return {
-        name: {
-            'first': first[name]['last'],
-            'second': second[name]['last'],
-            'difference': second[name]['last'] - first[name]['last'],
-        }
+        name: Difference(first[name].last, second[name].last, second[name].last - first[name].last)
         for name in first
         if name in second
     }
 
 
 def comparison_warnings(first: RunLog, second: RunLog) -> list[str]:
-    """Return what makes a comparison less than fair."""
+    """Return what limits the comparison."""
     found = [WITHIN_RUNS]
     for key in ('device', 'precision', 'clip_shape', 'world_size'):
         values = [log.describe(key) for log in (first, second)]
@@ -179,7 +230,7 @@ def comparison_warnings(first: RunLog, second: RunLog) -> list[str]:
         found.append('Both logs hold unsynchronised times of the forward pass: a verdict is about these, not the work.')
     elif formats[0] != formats[1]:
         found.append(f'{formats[0]} and {formats[1]}: one of them holds means over windows of iterations.')
-    missing = gmacs(first, second)['uncounted_ops']
-    if missing:
-        found.append(f'GMAC are not compared: no rule counts {", ".join(missing)}.')
+    uncounted = gmac_ratio(first, second).uncounted_ops
+    if uncounted:
+        found.append(f'GMAC are not compared: no rule counts {", ".join(uncounted)}.')
     return found

@@ -1,39 +1,45 @@
-"""What a report says, asked for by name: shared by findings, tables and pictures."""
+"""Questions to a report that findings, tables and plots share."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from vrtspike.analysis.logs import FORWARD_ONLY
 
-Report = dict[str, Any]
+if TYPE_CHECKING:
+    from vrtspike.analysis.report import Report
 
 
 def share_of(report: Report, stage: str) -> float:
-    """Return a stage's share of the iteration, 0 where it has none."""
-    return (report['stages'].get(stage) or {}).get('share') or 0.0
+    """Return a stage's share of the iteration, 0 if it has none."""
+    cost = report.stages.get(stage)
+    return (cost and cost.share) or 0.0
 
 
-def by_mean(report: Report, phase: str) -> list[str]:
-    """Return the stages that have a phase, those with the greatest mean first."""
-    means = {name: cost[phase]['mean'] for name, cost in report['stages'].items() if cost[phase]}
-    return sorted(means, key=means.get, reverse=True)
+def by_mean(report: Report, phase_key: str) -> list[str]:
+    """Return the stages that have a phase, those with the largest mean first.
+
+    Args:
+        report: Of a run.
+        phase_key: The phase, as in ``recompute_ms``.
+    """
+    times = {name: getattr(cost, phase_key) for name, cost in report.stages.items()}
+    return sorted((name for name in times if times[name]), key=lambda name: times[name].mean, reverse=True)
 
 
 def computes_in_half(report: Report) -> bool:
-    """Whether a run is known to compute in 16 bits already, or nothing is known about it."""
-    precision = (report['run'] or {}).get('precision')
-    return precision != 'float32'
+    """Whether a run computes in 16 bits already, or its precision is not known."""
+    return report.run is None or report.run.precision != 'float32'
 
 
 def unsynchronised(report: Report) -> str:
-    """Return what to add to a time that the host clock measured; nothing to others."""
-    return ', by the host clock' if report['source_format'] in FORWARD_ONLY else ''
+    """Return a note for times that were read from the host clock, an empty text for others."""
+    return ', by the host clock' if report.source_format in FORWARD_ONLY else ''
 
 
 def what_was_timed(report: Report) -> str:
-    """Return what shares are shares of."""
-    return 'forward pass' if report['source_format'] in FORWARD_ONLY else 'iteration'
+    """Return what the shares are fractions of."""
+    return 'forward pass' if report.source_format in FORWARD_ONLY else 'iteration'
 
 
 def mib(value: float | None) -> str:

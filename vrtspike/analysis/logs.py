@@ -1,4 +1,4 @@
-"""What was read from logs, whatever their format."""
+"""The contents of logs of any format."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import numpy as np
 
 from vrtspike.analysis.statistics.table import Table
 from vrtspike.analysis.statistics.trace import Trace
+from vrtspike.records.stage_costs import RunLine
 
 FORMATS = ('vrtspike', 'legacy_timing', 'legacy_print', 'mmengine', 'legacy_train')
-"""By how much each says about stages: where a run has several, its costs are read from the first."""
+"""Those that tell most about stages come first. If a run has several formats, its costs are read from the first."""
 
 LEGACY = ('legacy_timing', 'legacy_print', 'legacy_train')
 FORWARD_ONLY = ('legacy_timing', 'legacy_print')
-"""Formats whose 'iteration_ms' is the forward pass alone."""
+"""Formats whose ``iteration_ms`` is the time of the forward pass only."""
 
 NO_STAGES = ('mmengine', 'legacy_train')
-"""Formats that time at most the waiting for data apart from the iteration."""
+"""Formats without times of stages, except waiting for data."""
 
 SERIES_BATCH = 1024
 
@@ -28,12 +29,12 @@ class Source:
     """One file that was read.
 
     Args:
-        path: As it was found.
-        formats: What it holds, of FORMATS.
-        lines: How many lines it has.
-        records: How many of them were used.
-        damaged: How many begin like a record and cannot be read.
-        first_damaged: Number of the first such line, from 1; None where that is not known.
+        path: As it is shown.
+        formats: The formats of its lines, of FORMATS.
+        lines: Number of lines.
+        records: Number of records that were used.
+        damaged: Number of lines that begin like a record but cannot be read.
+        first_damaged: Number of the first of these lines, from 1; None if not known.
     """
 
     path: str
@@ -51,7 +52,7 @@ class Source:
 
 
 class Series:
-    """A scalar over the iterations: a thinned curve, exact extremes, and what was not finite."""
+    """A scalar over the iterations: a thinned curve, exact extremes, and the values that were not finite."""
 
     def __init__(self) -> None:
         self._new: list[tuple[int, float]] = []
@@ -73,19 +74,19 @@ class Series:
 
     @property
     def last(self) -> tuple[int, float] | None:
-        """Return the last point, None where no value was finite; so for the next two."""
+        """Return the last point, None if no value was finite."""
         self._flush()
         return self._last
 
     @property
     def highest(self) -> tuple[int, float] | None:
-        """Return the first of the points with the greatest value."""
+        """Return the first point with the largest value, None if no value was finite."""
         self._flush()
         return self._highest
 
     @property
     def lowest(self) -> tuple[int, float] | None:
-        """Return the first of the points with the least value."""
+        """Return the first point with the smallest value, None if no value was finite."""
         self._flush()
         return self._lowest
 
@@ -102,7 +103,7 @@ class Series:
         return self._first_not_finite
 
     def _flush(self) -> None:
-        """Take in the points that were added since the last time."""
+        """Process the points that were added since the last call."""
         if not self._new:
             return
         rows = np.array(self._new, dtype=float)
@@ -132,26 +133,25 @@ class RunLog:
     """Everything read from the logs of one run.
 
     Args:
-        name: What the user called it.
+        name: As the user gave it.
         sources: The files.
-        tables: Costs by (format, rank); see :class:`vrtspike.analysis.statistics.table.Table` for the names of columns:
-            ``iteration``, ``iteration_ms``, ``epoch``, ``clips``, ``frames``, ``loss``, ``memory_mib``,
-            ``stages/<stage>/<forward|recompute|backward|total>_ms``, ``stages/<stage>/peak_mib``,
-            ``stages/<stage>/allocated_mib``, and the same for ``parts/<stage>/<part>``.
+        tables: Costs by (format, rank). Columns are ``iteration``, ``iteration_ms``, ``epoch``, ``clips``, ``frames``,
+            ``loss``, ``memory_mib``, ``stages/<stage>/<forward|recompute|backward|total>_ms``,
+            ``stages/<stage>/peak_mib``, ``stages/<stage>/allocated_mib``, and the same for ``parts/<stage>/<part>``.
         series: Scalars by name.
-        descriptions: The lines of kind 'run'.
-        averages: Milliseconds by stage, and by 'forward', as the last step of a legacy timing file averages them.
+        descriptions: The run lines.
+        averages: Milliseconds by stage, and under 'forward', that the last step of a legacy timing file gives as means.
     """
 
     name: str
     sources: list[Source] = field(default_factory=list)
     tables: dict[tuple[str, int], Table] = field(default_factory=dict)
     series: dict[str, Series] = field(default_factory=dict)
-    descriptions: list[dict[str, Any]] = field(default_factory=list)
+    descriptions: list[RunLine] = field(default_factory=list)
     averages: dict[str, float] = field(default_factory=dict)
 
     def table(self, kind: str, rank: int = 0) -> Table:
-        """Return the table of a format and a rank, a new one at first."""
+        """Return the table of a format and a rank; create it if needed."""
         return self.tables.setdefault((kind, rank), Table())
 
     def scalar(self, name: str, step: int, value: float) -> None:
@@ -162,13 +162,13 @@ class RunLog:
 
     @property
     def formats(self) -> list[str]:
-        """Return the formats that were found, those that say most about stages first."""
+        """Return the formats that were found, in the order of FORMATS."""
         found = {kind for source in self.sources for kind in source.formats}
         return [kind for kind in FORMATS if kind in found]
 
     @property
     def cost_format(self) -> str | None:
-        """Return the format that costs are read from, None where no log has any."""
+        """Return the format that costs are read from, None if no log has costs."""
         kinds = {kind for (kind, _), table in self.tables.items() if table.rows}
         return next((kind for kind in FORMATS if kind in kinds), None)
 
@@ -189,11 +189,12 @@ class RunLog:
         return pooled
 
     def describe(self, key: str, default: Any = None) -> Any:
-        """Return what the latest line of kind 'run' says under ``key``."""
-        return next((line[key] for line in reversed(self.descriptions) if line.get(key) is not None), default)
+        """Return the field ``key`` of the latest run line that has it."""
+        values = (getattr(line, key) for line in reversed(self.descriptions))
+        return next((value for value in values if value is not None), default)
 
     def stages(self, group: str = 'stages') -> list[str]:
-        """Return the names of the stages (or ``'parts'``) that costs were measured of, in the order they run."""
+        """Return the names of the measured stages (or parts, for the group ``'parts'``), in the order they run."""
         measured = {}
         for table in self.ranks().values():
             for name in table.names:

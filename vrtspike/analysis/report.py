@@ -1,49 +1,116 @@
-"""The report of a run: one JSON-ready dict that the terminal, the pages and the pictures show.
-
-``docs/analysis.md`` describes its keys.
-"""
+"""The report of a run, shown by the terminal, the pages and the plots. ``docs/analysis.md`` describes its JSON."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from vrtspike.analysis import advice
+from vrtspike.analysis.advice import Finding
 from vrtspike.analysis.caveats import caveats
-from vrtspike.analysis.logs import RunLog
+from vrtspike.analysis.logs import RunLog, Source
 from vrtspike.analysis.statistics import curves
-from vrtspike.analysis.statistics.costs import bottlenecks, memory, phase_shares, ranks, stage_costs, throughput
-from vrtspike.analysis.statistics.roofline import roofline
-from vrtspike.analysis.statistics.stability import stability
-from vrtspike.analysis.statistics.table import Table
+from vrtspike.analysis.statistics.costs import (
+    Bottleneck,
+    MeasuredCost,
+    PeakMemory,
+    RankTimes,
+    Throughput,
+    bottlenecks,
+    memory,
+    phase_shares,
+    rank_times,
+    stage_costs,
+    throughput,
+)
+from vrtspike.analysis.statistics.curves import Convergence, Curve, Quality
+from vrtspike.analysis.statistics.roofline import RooflinePoint, roofline
+from vrtspike.analysis.statistics.stability import Stability, stability
+from vrtspike.analysis.statistics.table import Statistics, Table
 
-DESCRIBED = ('config', 'world_size', 'precision', 'device', 'clip_shape', 'accumulative_counts', 'interval', 'warmup',
-             'versions', 'commit', 'uncounted_ops')  # fmt: skip
+
+class BatchSize(msgspec.Struct, frozen=True):
+    """Mean clips and frames of a batch; None if the log does not tell."""
+
+    clips: float | None
+    frames: float | None
 
 
-def build_report(log: RunLog) -> dict[str, Any]:
-    """Return everything that is to be said about a run."""
+class RunDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """What the latest run lines say; None for what they do not say."""
+
+    config: str | None
+    world_size: int | None
+    precision: str | None
+    device: dict[str, Any] | None
+    clip_shape: list[int] | None
+    accumulative_counts: int | None
+    interval: int | None
+    warmup: int | None
+    versions: dict[str, str | None] | None
+    commit: str | None
+    uncounted_ops: dict[str, int] | None
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """Everything that the analysis finds out about a run. The fields are the keys of its JSON."""
+
+    name: str
+    samples: int
+    iteration_ms: Statistics | None
+    stages: dict[str, MeasuredCost]
+    """By stage, in the order they run."""
+    parts: dict[str, MeasuredCost]
+    """By ``<stage>/<part>``."""
+    phase_shares: dict[str, float]
+    bottlenecks: list[Bottleneck]
+    roofline: dict[str, RooflinePoint]
+    batch: BatchSize
+    throughput: Throughput
+    memory: PeakMemory
+    stability: Stability
+    convergence: Convergence | None
+    validation: dict[str, Quality]
+    ranks: RankTimes | None
+    run: RunDescription | None
+    curves: dict[str, Curve]
+    source_format: str
+    sources: list[Source]
+    warnings: list[str]
+    findings: list[Finding] = []
+
+
+def build_report(log: RunLog) -> Report:
+    """Analyse a run."""
     costs = log.costs() if log.cost_format else Table()
-    report = {
-        'name': log.name,
-        'samples': costs.rows,
-        'iteration_ms': costs.statistics('iteration_ms') if costs.rows else None,
-        'stages': stage_costs(log, costs),
-        'parts': stage_costs(log, costs, 'parts'),
-        'phase_shares': phase_shares(log, costs),
-        'bottlenecks': bottlenecks(log, costs),
-        'roofline': roofline(log, costs),
-        'batch': {'clips': costs.mean('clips'), 'frames': costs.mean('frames')},
-        'throughput': throughput(log, costs),
-        'memory': memory(log, costs),
-        'stability': stability(log, costs),
-        'convergence': curves.convergence(log),
-        'validation': curves.quality(log),
-        'ranks': ranks(log),
-        'run': {key: log.describe(key) for key in DESCRIBED} if log.descriptions else None,
-        'curves': curves.report_curves(log),
-        'source_format': log.cost_format or log.formats[0],
-        'sources': [vars(source) for source in log.sources],
-        'warnings': caveats(log, costs),
-    }
-    report['findings'] = [vars(finding) for finding in advice.findings(report)]
+    report = Report(
+        name=log.name,
+        samples=costs.rows,
+        iteration_ms=costs.statistics('iteration_ms') if costs.rows else None,
+        stages=stage_costs(log, costs),
+        parts=stage_costs(log, costs, 'parts'),
+        phase_shares=phase_shares(log, costs),
+        bottlenecks=bottlenecks(log, costs),
+        roofline=roofline(log, costs),
+        batch=BatchSize(costs.mean('clips'), costs.mean('frames')),
+        throughput=throughput(log, costs),
+        memory=memory(log, costs),
+        stability=stability(log, costs),
+        convergence=curves.convergence(log),
+        validation=curves.quality(log),
+        ranks=rank_times(log),
+        run=_described(log),
+        curves=curves.report_curves(log),
+        source_format=log.cost_format or log.formats[0],
+        sources=log.sources,
+        warnings=caveats(log, costs),
+    )
+    report.findings = advice.findings(report)
     return report
+
+
+def _described(log: RunLog) -> RunDescription | None:
+    if not log.descriptions:
+        return None
+    return RunDescription(**{key: log.describe(key) for key in RunDescription.__struct_fields__})

@@ -1,4 +1,4 @@
-"""Training steps that wait for their batches: what the number of data workers saves, which a step alone cannot tell."""
+"""Times training steps together with their data loader: what the number of data workers saves."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from vrtspike.benchmarking.training_step import Shape, TrainingStep, training_st
 from vrtspike.runtime.device import synchronize
 
 STEPS = 4
-"""Timed steps of a round, at least."""
+"""Least number of timed steps in a round."""
 
 
 @dataclass
-class FedTraining:
-    """A training step and the data loader that feeds it; each round begins with workers of its own.
+class LoaderStep:
+    """A training step and its data loader. Each round starts new workers.
 
     Args:
-        step: Runs on the batch that it is given.
-        loader: Endless, without persistent workers: they would read ahead while the other side is timed.
+        step: Runs on a batch.
+        loader: Endless and without persistent workers, which would read ahead while another side is timed.
         device: Where the step computes.
     """
 
@@ -33,9 +33,9 @@ class FedTraining:
     device: torch.device
 
     def round_ms(self) -> float:
-        """Return the milliseconds of a step with its batch: the mean of several, after the workers have begun."""
+        """Return the mean milliseconds of a step with its batch, measured after the workers have started."""
         batches, workers = iter(self.loader), self.loader.num_workers
-        self._train(batches, 1 + workers)  # what all workers have read by the first step comes at once
+        self._train(batches, 1 + workers)  # by the first step, every worker has a batch ready
         synchronize(self.device)
         start, steps = time.perf_counter(), max(STEPS, 2 * workers)
         self._train(batches, steps)
@@ -48,9 +48,9 @@ class FedTraining:
             self.step()
 
 
-def fed_training(config: Any, shape: Shape, device: torch.device) -> FedTraining:
-    """Return the training step of a config on the batches of its own training data."""
-    return FedTraining(training_step(config, shape, device), training_loader(config), device)
+def loader_step(config: Any, shape: Shape, device: torch.device) -> LoaderStep:
+    """Return the training step of a config on batches of its own training data."""
+    return LoaderStep(training_step(config, shape, device), training_loader(config), device)
 
 
 def training_loader(config: Any) -> DataLoader:
@@ -65,11 +65,8 @@ def training_loader(config: Any) -> DataLoader:
         return Runner.build_dataloader(settings, seed=0)
 
 
-def interleaved_fed_ms(sides: dict[str, FedTraining], rounds: int) -> dict[str, list[float]]:
-    """Return the milliseconds of a step of every side, one per round, in turn.
-
-    See :mod:`vrtspike.benchmarking.pairs`.
-    """
+def interleaved_loader_ms(sides: dict[str, LoaderStep], rounds: int) -> dict[str, list[float]]:
+    """Return the milliseconds of a step of every side, one value per round (see :mod:`vrtspike.benchmarking.pairs`)."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     for name in orders(tuple(sides), rounds):
         times[name].append(sides[name].round_ms())

@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from vrtspike.benchmarking.saved_activations import held_mib
+from vrtspike.benchmarking.saved_activations import saved_activations_mib
 from vrtspike.config.schema import hooks_of
 from vrtspike.registry import BACKBONES, MODELS
 
@@ -118,6 +118,6 @@ def estimate(config: Config) -> dict[str, float] | str:
         spikes = None
         if model.uses_spikes:
             spikes = (*start, model.spike_encoder.bins, height // 2, width // 2)
-        return held_mib(model, (*start, 3, height, width), spikes)
+        return saved_activations_mib(model, (*start, 3, height, width), spikes)
     except Exception as error:  # a report must not fail over the fault that it reports
         return f'{type(error).__name__}: {error}'

@@ -11,8 +11,8 @@ from typing import Any
 from vrtspike.experiments.runs import Run
 from vrtspike.experiments.statistics import compare, interval
 from vrtspike.experiments.variants import REFERENCE, Variant
-
-PHASES = ('forward_ms', 'recompute_ms', 'backward_ms')
+from vrtspike.records.reader import read_records
+from vrtspike.records.stage_costs import FILE_NAME, PHASE_KEYS, SampleLine, Times
 
 
 def record_of(
@@ -44,7 +44,7 @@ def read_run(run: Run) -> dict[str, Any]:
     """Return what a finished run says: its report's scores and costs, and those of its stages where it has them."""
     report = json.loads(run.report.read_text(encoding='utf-8'))
     scores = report['validation']['mean']
-    costs = read_stage_costs(run.work_dir / 'stage_costs.jsonl')
+    costs = read_stage_costs(run.work_dir / FILE_NAME)
     return {
         'seed': run.seed,
         **{key: scores[key] for key in ('blur_psnr_db', 'psnr_db', 'gain_db', 'ssim')},
@@ -62,18 +62,21 @@ def read_stage_costs(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         return {'stage_ms': None, 'gmacs': None}
-    lines = [json.loads(line) for line in path.read_text(encoding='utf-8').splitlines() if line.strip()]
-    samples = [line['stages'] for line in lines if line['kind'] == 'sample']
-    costs = next((line['costs'] for line in reversed(lines) if line['kind'] == 'run' and line.get('costs')), {})
+    samples, costs = [], {}
+    for record in read_records(path):
+        if isinstance(record, SampleLine):
+            samples.append(record.stages)
+        else:
+            costs = record.costs or costs
     names = dict.fromkeys(name for stages in samples for name in stages)
     return {
-        'stage_ms': {name: median(_milliseconds(stages.get(name, {})) for stages in samples) for name in names} or None,
-        'gmacs': sum(cost.get('gmacs', 0) for cost in costs.values()) if costs else None,
+        'stage_ms': {name: median(_milliseconds(stages.get(name)) for stages in samples) for name in names} or None,
+        'gmacs': sum(cost.gmacs for cost in costs.values()) if costs else None,
     }
 
 
-def _milliseconds(phases: Mapping[str, float]) -> float:
-    return sum(phases.get(phase, 0.0) for phase in PHASES)
+def _milliseconds(times: Times | None) -> float:
+    return sum(getattr(times, key) for key in PHASE_KEYS) if times else 0.0
 
 
 def _row(variant: Variant, by_seed: dict[int, dict], reference: dict[int, dict], failure: str | None) -> dict[str, Any]:

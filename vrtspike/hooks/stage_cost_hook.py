@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import json
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,7 +19,8 @@ from vrtspike.errors import ConfigError
 from vrtspike.hooks.flops_hook import FlopsHook
 from vrtspike.profiling.rates import device_rates
 from vrtspike.profiling.sampler import StageSampler
-from vrtspike.records.writer import Sample, costs_record, sample_record
+from vrtspike.records.stage_costs import FILE_NAME, RunLine, Sample, SampleLine
+from vrtspike.records.writer import line_of, sample_line
 from vrtspike.registry import HOOKS
 from vrtspike.reporting.stage_table import slowest_rank, stage_medians, stage_table
 from vrtspike.runtime.distributed import unwrap_model
@@ -60,7 +59,7 @@ class StageCostHook(Hook):
         self.warmup = warmup
         self.roofline = roofline
         self.samples: deque[Sample] = deque(maxlen=summary_samples)
-        self.run_record: dict[str, Any] = {}
+        self.run_record: RunLine | None = None
         self._sampler: StageSampler | None = None
         """None outside of trainings."""
 
@@ -70,7 +69,7 @@ class StageCostHook(Hook):
         model = unwrap_model(runner.model)
         rank, processes = get_rank(), get_world_size()
         self._stack = ExitStack()
-        path = Path(runner.work_dir, 'stage_costs.jsonl' if rank == 0 else f'stage_costs_rank{rank}.jsonl')
+        path = Path(runner.work_dir, FILE_NAME if rank == 0 else f'stage_costs_rank{rank}.jsonl')
         self._file: IO[str] = self._stack.enter_context(path.open('a', buffering=1, encoding='utf-8'))
         after_backward = 'communication' if processes > 1 else 'other'
         self._sampler = self._stack.enter_context(StageSampler(model, after_backward))
@@ -121,43 +120,42 @@ class StageCostHook(Hook):
             self._sampler.start()
 
     def _write(self, runner: Runner, sample: Sample) -> None:
-        if not self.run_record:
+        if self.run_record is None:
             self.run_record = self._describe_run(runner)
             self._write_line(self.run_record)
         self.samples.append(sample)
-        self._write_line(sample_record(sample, tuple(self.run_record['stages'])))
+        self._write_line(sample_line(sample, tuple(self.run_record.stages)))
         scalars = {f'stage_ms/{name}': sum(phases.values()) for name, phases in sample.stages().items()}
         runner.visualizer.add_scalars(scalars, step=sample.iteration)
 
-    def _write_line(self, record: dict) -> None:
-        self._file.write(json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(',', ':')) + '\n')
+    def _write_line(self, record: RunLine | SampleLine) -> None:
+        self._file.write(line_of(record))
 
-    def _describe_run(self, runner: Runner) -> dict[str, Any]:
+    def _describe_run(self, runner: Runner) -> RunLine:
         """Return the record of the run."""
         model = unwrap_model(runner.model)
         device = next(model.parameters()).device
         dtype = getattr(runner.optim_wrapper, 'cast_dtype', torch.float32)
         flops = next((hook for hook in runner.hooks if isinstance(hook, FlopsHook)), None)
-        rates = asdict(device_rates(device, dtype)) if self.roofline else None
-        return {
-            'kind': 'run',
-            'version': 1,
-            'time': datetime.datetime.now().astimezone().isoformat(timespec='seconds'),
-            'config': Path(runner.cfg.filename).stem if getattr(runner.cfg, 'filename', None) else None,
-            'rank': get_rank(),
-            'world_size': get_world_size(),
-            'stages': list(stages_of(model)),
-            'warmup': self.warmup,
-            'interval': self.interval,
-            'accumulative_counts': getattr(runner.optim_wrapper, '_accumulative_counts', 1),
-            'precision': str(dtype).removeprefix('torch.'),
-            'clip_shape': flops and list(flops.clip_shape),
-            'costs': flops and costs_record(flops.costs),
-            'uncounted_ops': dict(flops.costs.unknown) if flops else {},
-            'rates': rates,
-            'notes': self._notes(runner),
+        rates = device_rates(device, dtype) if self.roofline else None
+        return RunLine(
+            version=1,
+            time=datetime.datetime.now().astimezone().isoformat(timespec='seconds'),
+            config=Path(runner.cfg.filename).stem if getattr(runner.cfg, 'filename', None) else None,
+            rank=get_rank(),
+            world_size=get_world_size(),
+            stages=list(stages_of(model)),
+            warmup=self.warmup,
+            interval=self.interval,
+            accumulative_counts=getattr(runner.optim_wrapper, '_accumulative_counts', 1),
+            precision=str(dtype).removeprefix('torch.'),
+            clip_shape=flops and list(flops.clip_shape),
+            costs=flops and flops.costs.counted(),
+            uncounted_ops=dict(flops.costs.unknown) if flops else {},
+            rates=rates,
+            notes=self._notes(runner),
             **describe_environment(device),
-        }
+        )
 
     def _notes(self, runner: Runner) -> list[str]:
         """Return what cannot be told apart in this run."""
@@ -172,7 +170,7 @@ class StageCostHook(Hook):
                 f'StageCostHook took no sample: the training had {self._since_start} iterations, of which the first '
                 f'{self.warmup} are warm-up; lower warmup or interval'
             )
-        lines = [stage_table(self.samples, self.run_record), *(f'  note: {note}' for note in self.run_record['notes'])]
+        lines = [stage_table(self.samples, self.run_record), *(f'  note: {note}' for note in self.run_record.notes)]
         if len(ranks) > 1:
             lines.append(slowest_rank(ranks))
         return '\n\n'.join(lines)

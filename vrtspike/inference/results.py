@@ -18,7 +18,6 @@ from vrtspike.inference.loading import file_sha256
 from vrtspike.metrics.scores import mean_scores
 from vrtspike.models.tiling import Tiling
 from vrtspike.profiling.parameters import count_parameters
-from vrtspike.profiling.timer import PHASES
 from vrtspike.records.evaluation import (
     EvaluationResults,
     FrameGain,
@@ -29,6 +28,7 @@ from vrtspike.records.evaluation import (
     ThresholdScore,
     at_first_threshold,
 )
+from vrtspike.records.stage_costs import FILE_NAME, PHASE_KEYS
 from vrtspike.runtime.atomic_write import written_aside
 from vrtspike.runtime.environment import describe_environment
 
@@ -113,7 +113,7 @@ def training_stages(checkpoint: str | os.PathLike) -> list[StageMedians]:
     The stages come in the order in which they run; those that took no time are left out, and the samples of several
     processes are pooled. Empty where nothing was measured.
     """
-    path = Path(checkpoint).with_name('stage_costs.jsonl')
+    path = Path(checkpoint).with_name(FILE_NAME)
     if not path.is_file():
         return []
     try:
@@ -125,7 +125,7 @@ def training_stages(checkpoint: str | os.PathLike) -> list[StageMedians]:
     return [
         StageMedians(
             stage=name,
-            **{f'{phase}_ms': table.quantiles(f'stages/{name}/{phase}_ms', [0.5])[0] for phase in PHASES},
+            **{key: table.quantiles(f'stages/{name}/{key}', [0.5])[0] for key in PHASE_KEYS},
             share=table.total(f'stages/{name}/total_ms') / iterations_ms,
         )
         for name in log.stages()

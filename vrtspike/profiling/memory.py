@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import torch
 
-from vrtspike.profiling.timer import Owner
+from vrtspike.records.stage_costs import Owner
 from vrtspike.runtime.device import MIB, peak_resident_memory
 
 _peak_before_reset = 0

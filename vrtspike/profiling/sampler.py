@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vrtspike.profiling.memory import StageMemory, peak_memory_mib
 from vrtspike.profiling.stages import listening
 from vrtspike.profiling.timer import StageTimer, Timeline, clock_of
-from vrtspike.records.writer import Sample
+from vrtspike.records.stage_costs import Sample
 from vrtspike.runtime.device import MIB, synchronize
 
 

@@ -10,22 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 
 from vrtspike.profiling.stages import innermost
-
-PHASES = ('forward', 'recompute', 'backward')
-
-
-class Owner(NamedTuple):
-    """Whom a stretch of time belongs to."""
-
-    stage: str
-    part: str | None = None
-    phase: str = 'forward'
-
+from vrtspike.records.stage_costs import Owner
 
 NOBODY_IN_BACKWARD = Owner('other', None, 'backward')
 

@@ -1,1 +1,1 @@
-"""Records of what the stages of an iteration cost. Nothing here imports torch."""
+"""Records of what the stages of a training cost: their types, writer and reader. Nothing here imports torch."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from vrtspike.records.evaluation import EvaluationResults, Row
+from vrtspike.records.stage_costs import PHASES
 from vrtspike.reporting.table import Column, Table
 
 PRINTED_CLIPS, PRINTED_FRAMES = 40, 5
-PHASES = ('forward', 'recompute', 'backward')
 
 
 class Score(NamedTuple):

@@ -9,14 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from vrtspike.analysis.facts import Report, what_was_timed
+from vrtspike.analysis.facts import what_was_timed
+from vrtspike.analysis.report import Report
+from vrtspike.analysis.statistics.costs import Bottleneck
+from vrtspike.analysis.statistics.table import Statistics
 from vrtspike.errors import LogError
 from vrtspike.runtime.atomic_write import written_aside
 
@@ -50,11 +52,11 @@ class Panel:
 
 def stage_bars(ax: Axes, report: Report) -> None:
     """Draw mean milliseconds by stage and phase, with shares and their intervals."""
-    ranking = {entry['stage']: entry for entry in report['bottlenecks']}
-    names = [name for name in report['stages'] if name in ranking]
+    ranking = {entry.stage: entry for entry in report.bottlenecks}
+    names = [name for name in report.stages if name in ranking]
     left = [0.0] * len(names)
     for phase, colour in PHASE_COLOURS.items():
-        widths = [mean_of(report['stages'][name][f'{phase}_ms']) for name in names]
+        widths = [mean_of(getattr(report.stages[name], f'{phase}_ms')) for name in names]
         if any(widths):
             ax.barh(names, widths, left=left, color=colour, label=phase, height=0.72)
             left = [x + width for x, width in zip(left, widths, strict=True)]
@@ -69,13 +71,13 @@ def stage_bars(ax: Axes, report: Report) -> None:
 
 def iteration_times(ax: Axes, report: Report) -> None:
     """Draw the time of iterations as it went, with its median and the range of most."""
-    curve, summary = report['curves']['iteration_ms'], report['iteration_ms']
-    ax.plot(curve['iterations'], curve['values'], '.', markersize=3, color='#0072B2', alpha=0.6)
-    ax.axhline(summary['median'], color=ACCENT, linewidth=1.2, label=f'median {summary["median"]:.1f} ms')
-    ax.axhspan(summary['p5'], summary['p95'], color=ACCENT, alpha=0.12, linewidth=0, label='p5 to p95')
+    curve, summary = report.curves['iteration_ms'], report.iteration_ms
+    ax.plot(curve.iterations, curve.values, '.', markersize=3, color='#0072B2', alpha=0.6)
+    ax.axhline(summary.median, color=ACCENT, linewidth=1.2, label=f'median {summary.median:.1f} ms')
+    ax.axhspan(summary.p5, summary.p95, color=ACCENT, alpha=0.12, linewidth=0, label='p5 to p95')
     ax.set_ylabel(f'ms per {what_was_timed(report)}')
     ax.set_xlabel('iteration')
-    if max(curve['values']) > LOG_SCALE_FROM * summary['median'] > 0:
+    if max(curve.values) > LOG_SCALE_FROM * summary.median > 0:
         ax.set_yscale('log')
     else:
         ax.margins(y=0.3)
@@ -84,7 +86,7 @@ def iteration_times(ax: Axes, report: Report) -> None:
 
 def loss_curve(ax: Axes, report: Report) -> None:
     """Draw the loss, and its running median where there are enough points."""
-    steps, values = report['curves']['loss']['iterations'], report['curves']['loss']['values']
+    steps, values = report.curves['loss'].iterations, report.curves['loss'].values
     ax.plot(steps, values, color='#56B4E9', linewidth=0.8, label='loss')
     window = len(values) // 40
     if window > 1:
@@ -99,12 +101,12 @@ def loss_curve(ax: Axes, report: Report) -> None:
 
 def quality_curves(ax: Axes, report: Report) -> None:
     """Draw PSNR and, on an axis of its own, SSIM of the validations."""
-    curves = report['curves']
+    curves = report.curves
     for name, style in (('psnr', '-o'), ('blur/psnr', '--'), ('psnr_y', '-s')):
         if name in curves:
             label = {'psnr': 'PSNR', 'blur/psnr': 'PSNR of the blurred input', 'psnr_y': 'PSNR of Y'}[name]
             ax.plot(
-                curves[name]['iterations'], curves[name]['values'], style, color='#0072B2', markersize=3, label=label
+                curves[name].iterations, curves[name].values, style, color='#0072B2', markersize=3, label=label
             )
     ax.set_ylabel('dB', color='#0072B2')
     ax.set_xlabel('iteration')
@@ -112,7 +114,7 @@ def quality_curves(ax: Axes, report: Report) -> None:
     handles, labels = ax.get_legend_handles_labels()
     if ssim:
         right = ax.twinx()
-        right.plot(curves[ssim]['iterations'], curves[ssim]['values'], '-^', color=ACCENT, markersize=3, label='SSIM')
+        right.plot(curves[ssim].iterations, curves[ssim].values, '-^', color=ACCENT, markersize=3, label='SSIM')
         right.set_ylabel('SSIM', color=ACCENT)
         handles, labels = handles + right.get_lines(), [*labels, 'SSIM']
     ax.legend(handles, labels, loc='best')
@@ -120,9 +122,9 @@ def quality_curves(ax: Axes, report: Report) -> None:
 
 def memory_bars(ax: Axes, report: Report) -> None:
     """Draw what every stage leaves allocated, and the peak while it ran."""
-    names = [name for name, cost in report['stages'].items() if cost['memory_mib'] is not None]
-    peaks = [report['stages'][name]['memory_mib'] for name in names]
-    kept = [report['stages'][name]['allocated_mib'] or 0.0 for name in names]
+    names = [name for name, cost in report.stages.items() if cost.memory_mib is not None]
+    peaks = [report.stages[name].memory_mib for name in names]
+    kept = [report.stages[name].allocated_mib or 0.0 for name in names]
     ax.barh(names, peaks, color='#CC79A7', alpha=0.5, height=0.72, label='peak while it ran')
     ax.barh(names, kept, color='#CC79A7', height=0.4, label='left allocated by its forward pass')
     ax.invert_yaxis()
@@ -133,20 +135,20 @@ def memory_bars(ax: Axes, report: Report) -> None:
 
 def roofline_plot(ax: Axes, report: Report) -> None:
     """Draw achieved rates over arithmetic intensity below the device's roof; stages that cost much have their names."""
-    named = {entry['stage'] for entry in report['bottlenecks'] if entry['level']}
-    points = {name: point for name, point in report['roofline'].items() if point['macs_per_byte']}
-    xs = [point['macs_per_byte'] for point in points.values()]
+    named = {entry.stage for entry in report.bottlenecks if entry.level}
+    points = {name: point for name, point in report.roofline.items() if point.macs_per_byte}
+    xs = [point.macs_per_byte for point in points.values()]
     reference = next(iter(points.values()))
-    rate = reference['gmacs'] / reference['compute_ms'] * 1e3
-    bandwidth = reference['mib'] * 2**20 / reference['memory_ms'] * 1e3 / 1e9  # GB/s, as intensity is per byte
+    rate = reference.gmacs / reference.compute_ms * 1e3
+    bandwidth = reference.mib * 2**20 / reference.memory_ms * 1e3 / 1e9  # GB/s, as intensity is per byte
     ridge = rate / bandwidth
     low, high = min([*xs, ridge]) / 2, max([*xs, ridge]) * 2
     ax.plot([low, ridge, high], [low * bandwidth, rate, rate], color=INK, linewidth=1.4)
     for name, point in points.items():
-        colour = {'big': '#009E73', 'between': '#E69F00', 'inefficient': ACCENT}[point['verdict']]
-        ax.plot(point['macs_per_byte'], point['gmacs_per_s'], 'o', color=colour, markersize=5)
+        colour = {'big': '#009E73', 'between': '#E69F00', 'inefficient': ACCENT}[point.verdict]
+        ax.plot(point.macs_per_byte, point.gmacs_per_s, 'o', color=colour, markersize=5)
         if name in named:
-            ax.annotate(name, (point['macs_per_byte'], point['gmacs_per_s']), xytext=(4, 3), textcoords='offset points',
+            ax.annotate(name, (point.macs_per_byte, point.gmacs_per_s), xytext=(4, 3), textcoords='offset points',
                         fontsize=7)  # fmt: skip
     ax.set_xscale('log')
     ax.set_yscale('log')
@@ -162,12 +164,12 @@ def roofline_plot(ax: Axes, report: Report) -> None:
 
 
 PANELS = (
-    Panel('Where the time goes', lambda r: bool(r['phase_shares'] and r['bottlenecks']), stage_bars),
-    Panel('Time of iterations', lambda r: 'iteration_ms' in r['curves'], iteration_times),
-    Panel('Training loss', lambda r: 'loss' in r['curves'], loss_curve),
-    Panel('Validation', lambda r: 'psnr' in r['curves'] or 'psnr_y' in r['curves'], quality_curves),
-    Panel('Memory', lambda r: any(cost['memory_mib'] is not None for cost in r['stages'].values()), memory_bars),
-    Panel('Big or inefficient', lambda r: any(p['macs_per_byte'] for p in r['roofline'].values()), roofline_plot),
+    Panel('Where the time goes', lambda r: bool(r.phase_shares and r.bottlenecks), stage_bars),
+    Panel('Time of iterations', lambda r: 'iteration_ms' in r.curves, iteration_times),
+    Panel('Training loss', lambda r: 'loss' in r.curves, loss_curve),
+    Panel('Validation', lambda r: 'psnr' in r.curves or 'psnr_y' in r.curves, quality_curves),
+    Panel('Memory', lambda r: any(cost.memory_mib is not None for cost in r.stages.values()), memory_bars),
+    Panel('Big or inefficient', lambda r: any(p.macs_per_byte for p in r.roofline.values()), roofline_plot),
 )
 
 
@@ -229,23 +231,23 @@ def save(figure: Figure, path: str | Path) -> None:
 
 def headline(report: Report) -> str:
     """Return a report's one line: what was measured, and how much of it."""
-    parts = [report['name']]
-    if report['iteration_ms']:
-        parts.append(f'{report["iteration_ms"]["median"]:,.1f} ms per {what_was_timed(report)} (median)')
-    parts.append(f'{report["samples"]:,} samples of {report["source_format"]}')
-    device = ((report['run'] or {}).get('device') or {}).get('name')
+    parts = [report.name]
+    if report.iteration_ms:
+        parts.append(f'{report.iteration_ms.median:,.1f} ms per {what_was_timed(report)} (median)')
+    parts.append(f'{report.samples:,} samples of {report.source_format}')
+    device = ((report.run and report.run.device) or {}).get('name')
     return ' · '.join([*parts, device] if device else parts)
 
 
-def share_text(entry: dict[str, Any]) -> str:
+def share_text(entry: Bottleneck) -> str:
     """Return a share in percent, with half the width of its interval where there is one."""
-    text = f'{entry["share"]:.1%}'
-    if entry['share_interval']:
-        low, high = entry['share_interval']
+    text = f'{entry.share:.1%}'
+    if entry.share_interval:
+        low, high = entry.share_interval
         text += f' ± {(high - low) / 2:.1%}'
     return text.replace('%', ' %')
 
 
-def mean_of(statistics: dict[str, float] | None) -> float:
+def mean_of(statistics: Statistics | None) -> float:
     """Return a phase's mean, 0 where a stage does not have it."""
-    return statistics['mean'] if statistics else 0.0
+    return statistics.mean if statistics else 0.0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from vrtspike.analysis.facts import Report, mib, what_was_timed
+from vrtspike.analysis.facts import mib, what_was_timed
+from vrtspike.analysis.report import Report
+from vrtspike.analysis.statistics.costs import MeasuredCost
+from vrtspike.records.stage_costs import PHASE_KEYS, PHASES
 
 
 @dataclass(frozen=True)
@@ -31,81 +33,81 @@ def tables(report: Report) -> list[Rows]:
 
 def summary(report: Report) -> list[tuple[str, str]]:
     """Return the executive summary: what, and its value."""
-    lines = [('log', f'{report["name"]} ({report["source_format"]}, {report["samples"]:,} samples)')]
+    lines = [('log', f'{report.name} ({report.source_format}, {report.samples:,} samples)')]
     lines += _run_lines(report) + _time_lines(report)
-    if report['memory']['peak_mib'] is not None:
-        stage = report['memory']['peak_stage']
-        lines.append(('peak memory', mib(report['memory']['peak_mib']) + (f', in {stage}' if stage else '')))
+    if report.memory.peak_mib is not None:
+        stage = report.memory.peak_stage
+        lines.append(('peak memory', mib(report.memory.peak_mib) + (f', in {stage}' if stage else '')))
     lines += _training_lines(report)
     lines.append(('steadiness', steadiness(report)))
     return lines
 
 
 def _run_lines(report: Report) -> list[tuple[str, str]]:
-    run = report['run']
+    run = report.run
     if not run:
         return []
-    device = run['device'] or {}
-    what = [str(run[key]) for key in ('config', 'precision') if run[key]]
-    where = f'{run["world_size"]} x {device.get("name", device.get("type", "?"))}'
+    device = run.device or {}
+    what = [value for value in (run.config, run.precision) if value]
+    where = f'{run.world_size} x {device.get("name", device.get("type", "?"))}'
     return [('run', ', '.join([*what, where]))]
 
 
 def _time_lines(report: Report) -> list[tuple[str, str]]:
     lines = []
-    ms, timed = report['iteration_ms'], what_was_timed(report)
+    ms, timed = report.iteration_ms, what_was_timed(report)
     if ms:
         lines.append(
-            (timed, f'{number(ms["median"])} ms median, {number(ms["mean"])} mean, {number(ms["p5"])} to '
-                    f'{number(ms["p95"])} for nine in ten')
+            (timed, f'{number(ms.median)} ms median, {number(ms.mean)} mean, {number(ms.p5)} to '
+                    f'{number(ms.p95)} for nine in ten')
         )  # fmt: skip
-    rate = report['throughput']
-    if rate['clips_per_s']:
-        text = f'{rate["clips_per_s"]:.3g} clips/s'
-        if rate['clips_per_s_interval']:
-            text += ' (95 %: {:.3g} to {:.3g})'.format(*rate['clips_per_s_interval'])
-        lines.append(('throughput', text + (f', {rate["frames_per_s"]:.3g} frames/s' if rate['frames_per_s'] else '')))
-    elif rate['iterations_per_s'] and timed == 'iteration':
-        lines.append(('throughput', f'{rate["iterations_per_s"]:.3g} iterations/s'))
-    if report['phase_shares'] and timed == 'iteration':
-        lines.append(('phases', ', '.join(f'{name} {share:.1%}' for name, share in report['phase_shares'].items())))
-    top = [f'{entry["stage"]} {percent(entry["share"])}' for entry in report['bottlenecks'][:3]]
-    if len(report['bottlenecks']) > 1:
+    rate = report.throughput
+    if rate.clips_per_s:
+        text = f'{rate.clips_per_s:.3g} clips/s'
+        if rate.clips_per_s_interval:
+            text += ' (95 %: {:.3g} to {:.3g})'.format(*rate.clips_per_s_interval)
+        lines.append(('throughput', text + (f', {rate.frames_per_s:.3g} frames/s' if rate.frames_per_s else '')))
+    elif rate.iterations_per_s and timed == 'iteration':
+        lines.append(('throughput', f'{rate.iterations_per_s:.3g} iterations/s'))
+    if report.phase_shares and timed == 'iteration':
+        lines.append(('phases', ', '.join(f'{name} {share:.1%}' for name, share in report.phase_shares.items())))
+    top = [f'{entry.stage} {percent(entry.share)}' for entry in report.bottlenecks[:3]]
+    if len(report.bottlenecks) > 1:
         lines.append(('bottlenecks', ', '.join(top)))
     return lines
 
 
 def _training_lines(report: Report) -> list[tuple[str, str]]:
     lines = []
-    loss = report['convergence']
+    loss = report.convergence
     if loss:
-        text = f'{loss["start"]:.4g} -> {loss["end"]:.4g} (medians of the first tenth and the last quarter)'
-        lines.append(('loss', f'{loss["trend"]}, {text}'))
-    quality = report['validation']
-    shown = [f'{name} {value["last"]:.4g}' for name, value in quality.items()]
+        text = f'{loss.start:.4g} -> {loss.end:.4g} (medians of the first tenth and the last quarter)'
+        lines.append(('loss', f'{loss.trend}, {text}'))
+    quality = report.validation
+    shown = [f'{name} {value.last:.4g}' for name, value in quality.items()]
     if shown:
-        iteration = max(value['last_iteration'] for value in quality.values())
+        iteration = max(value.last_iteration for value in quality.values())
         lines.append(('validation', f'{", ".join(shown)} at iteration {iteration}'))
     return lines
 
 
 def steadiness(report: Report) -> str:
     """Return warm-up, drift, outliers and losses that are no numbers, in one line."""
-    found = report['stability']
+    found = report.stability
     texts = []
-    if found['warmup_samples']:
-        texts.append(f'warm-up of {found["warmup_samples"]} samples')
-    drift = found['drift']
+    if found.warmup_samples:
+        texts.append(f'warm-up of {found.warmup_samples} samples')
+    drift = found.drift
     if drift:
-        low, high = drift['interval']
-        noise = ', which is noise' if drift['noise'] else ''
-        texts.append(f'second half x{drift["ratio"]:.3f} the first (95 %: {low:.3f} to {high:.3f}){noise}')
-    if found['outliers']:
-        texts.append(f'{found["outliers"]["count"]} outliers above {number(found["outliers"]["above_ms"])} ms')
-    if found['autocorrelation'] is not None:
-        texts.append(f'autocorrelation {found["autocorrelation"]:.2f}')
-    lost = found['losses_not_finite']
-    if lost or 'loss' in report['curves']:
+        low, high = drift.interval
+        noise = ', which is noise' if drift.noise else ''
+        texts.append(f'second half x{drift.ratio:.3f} the first (95 %: {low:.3f} to {high:.3f}){noise}')
+    if found.outliers:
+        texts.append(f'{found.outliers.count} outliers above {number(found.outliers.above_ms)} ms')
+    if found.autocorrelation is not None:
+        texts.append(f'autocorrelation {found.autocorrelation:.2f}')
+    lost = found.losses_not_finite
+    if lost or 'loss' in report.curves:
         texts.append(f'{lost} losses not finite' if lost else 'all losses finite')
     return '; '.join(texts) or 'too few samples to tell'
 
@@ -113,14 +115,14 @@ def steadiness(report: Report) -> str:
 def bottleneck_rows(report: Report) -> Rows:
     """Return the ranking of stages."""
     cells = []
-    for i, entry in enumerate(report['bottlenecks'], start=1):
-        interval = entry['share_interval']
+    for i, entry in enumerate(report.bottlenecks, start=1):
+        interval = entry.share_interval
         cells.append((
-            f'{i}. {entry["stage"]}',
-            percent(entry['share']),
+            f'{i}. {entry.stage}',
+            percent(entry.share),
             f'{interval[0]:.1%} to {interval[1]:.1%}' if interval else '-',
-            '-' if entry['ahead_of_next'] is None else f'{entry["ahead_of_next"]:.0%}',
-            entry['level'] or '',
+            '-' if entry.ahead_of_next is None else f'{entry.ahead_of_next:.0%}',
+            entry.level or '',
         ))  # fmt: skip
     headings = ('stage', f'share of the {what_was_timed(report)}', '95 % interval', 'sure of its rank', 'level')
     return Rows('Bottlenecks', headings, cells)
@@ -128,22 +130,22 @@ def bottleneck_rows(report: Report) -> Rows:
 
 def stage_rows(report: Report) -> Rows:
     """Return time by stage and phase, and memory."""
-    return _cost_rows('Time by stage and phase (mean ms)', report['stages'])
+    return _cost_rows('Time by stage and phase (mean ms)', report.stages)
 
 
 def part_rows(report: Report) -> Rows:
     """Return the same inside stages, the costliest first."""
-    parts = dict(sorted(report['parts'].items(), key=lambda part: -(part[1]['share'] or 0.0)))
+    parts = dict(sorted(report.parts.items(), key=lambda part: -(part[1].share or 0.0)))
     return _cost_rows('Inside the stages (mean ms)', parts)
 
 
-STAGE_HEADINGS = ('stage', 'forward', 'recompute', 'backward', 'total', 'median', 'p5', 'p95', 'share', 'peak MiB')
+STAGE_HEADINGS = ('stage', *PHASES, 'total', 'median', 'p5', 'p95', 'share', 'peak MiB')
 
 
-def _cost_rows(title: str, costs: dict[str, dict[str, Any]]) -> Rows:
+def _cost_rows(title: str, costs: dict[str, MeasuredCost]) -> Rows:
     """Return a table of costs; the averages of a legacy timing file make one column more."""
     cells = [_cost_cells(name, cost) for name, cost in costs.items()]
-    averages = [cost.get('avg_since_start_ms') for cost in costs.values()]
+    averages = [cost.avg_since_start_ms for cost in costs.values()]
     if all(average is None for average in averages):
         return Rows(title, STAGE_HEADINGS, cells)
     texts = ['-' if average is None else number(average) for average in averages]
@@ -151,15 +153,16 @@ def _cost_rows(title: str, costs: dict[str, dict[str, Any]]) -> Rows:
     return Rows(title, (*STAGE_HEADINGS, 'avg since start'), cells)
 
 
-def _cost_cells(name: str, cost: dict[str, Any]) -> tuple[str, ...]:
-    total = cost['total_ms'] or dict.fromkeys(('mean', 'median', 'p5', 'p95'), 0.0)
-    phases = (cost[f'{phase}_ms'] for phase in ('forward', 'recompute', 'backward'))
-    memory = cost['memory_mib']
+def _cost_cells(name: str, cost: MeasuredCost) -> tuple[str, ...]:
+    total = cost.total_ms
+    totals = (total.mean, total.median, total.p5, total.p95) if total else (0.0,) * 4
+    phases = (getattr(cost, key) for key in PHASE_KEYS)
+    memory = cost.memory_mib
     return (
         name,
-        *('-' if phase is None else number(phase['mean']) for phase in phases),
-        *(number(total[key]) for key in ('mean', 'median', 'p5', 'p95')),
-        '-' if cost['share'] is None else percent(cost['share']),
+        *('-' if phase is None else number(phase.mean) for phase in phases),
+        *map(number, totals),
+        '-' if cost.share is None else percent(cost.share),
         '-' if memory is None else f'{memory:,.0f}',
     )
 
@@ -167,9 +170,9 @@ def _cost_cells(name: str, cost: dict[str, Any]) -> tuple[str, ...]:
 def roofline_rows(report: Report) -> Rows:
     """Return how much of the device every stage uses."""
     cells = [
-        (name, number(point['gmacs']), number(point['mib']), number(point['gmacs_per_s']), point['bound'],
-         f'{point["efficiency"]:.0%}', point['verdict'])
-        for name, point in report['roofline'].items()
+        (name, number(point.gmacs), number(point.mib), number(point.gmacs_per_s), point.bound,
+         f'{point.efficiency:.0%}', point.verdict)
+        for name, point in report.roofline.items()
     ]  # fmt: skip
     headings = ('stage', 'GMAC', 'MiB moved', 'GMAC/s', 'bound by', 'of the roof', 'verdict')
     return Rows('Big or inefficient (forward pass)', headings, cells)
@@ -183,22 +186,21 @@ def quality_rows(report: Report) -> Rows:
     cells = [
         (
             name,
-            f'{value["last"]:.4f}',
-            str(value['last_iteration']),
-            f'{value["best"]:.4f}',
-            str(value['best_iteration']),
+            f'{value.last:.4f}',
+            str(value.last_iteration),
+            f'{value.best:.4f}',
+            str(value.best_iteration),
         )
-        for name, value in report['validation'].items()
+        for name, value in report.validation.items()
     ]
     return Rows('Validation', ('scalar', 'last', 'at iteration', 'best', 'at iteration'), cells)
 
 
 def rank_rows(report: Report) -> Rows:
     """Return what every rank does itself."""
-    ranks = report['ranks'] or {'own_ms': {}, 'slowest': None}
-    cells = [
-        (rank, number(ms), 'slowest' if int(rank) == ranks['slowest'] else '') for rank, ms in ranks['own_ms'].items()
-    ]
+    ranks = report.ranks
+    own_ms = ranks.own_ms if ranks else {}
+    cells = [(rank, number(ms), 'slowest' if int(rank) == ranks.slowest else '') for rank, ms in own_ms.items()]
     return Rows('Ranks', ('rank', 'own ms per iteration', ''), cells)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from typing import Any
 
+from vrtspike.analysis.advice import Finding
+from vrtspike.analysis.report import Report
 from vrtspike.reporting.plots import headline, panels_of, svg_of
 from vrtspike.reporting.rows import Rows, summary, tables
 from vrtspike.runtime.atomic_write import written_aside
@@ -31,42 +32,42 @@ li { margin: .3rem 0; }
 """
 
 
-def save_page(report: dict[str, Any], path: str | Path) -> None:
+def save_page(report: Report, path: str | Path) -> None:
     """Write the page of a report."""
     with written_aside(path) as aside:
         aside.write_text(page(report), encoding='utf-8')
 
 
-def page(report: dict[str, Any]) -> str:
+def page(report: Report) -> str:
     """Return the page of a report; whatever comes from the log is escaped."""
     parts = [
-        f'<h1>{escape(report["name"])}</h1><p class="sub">{escape(headline(report))}</p>',
+        f'<h1>{escape(report.name)}</h1><p class="sub">{escape(headline(report))}</p>',
         '<h2>Summary</h2><dl>',
         *(f'<dt>{escape(what)}</dt><dd>{escape(value)}</dd>' for what, value in summary(report)),
         '</dl>',
         '<h2>Findings</h2>',
-        *(findings_html(finding) for finding in report['findings']),
-        '' if report['findings'] else '<p>Nothing stands out.</p>',
+        *(findings_html(finding) for finding in report.findings),
+        '' if report.findings else '<p>Nothing stands out.</p>',
         '<h2>Pictures</h2><div class="plots">',
         *(f'<figure><figcaption>{panel.title}</figcaption>{svg_of(panel, report)}</figure>'
           for panel in panels_of(report)),
         '</div>',
         *map(table_html, tables(report)),
-        '<h2>What these numbers can and cannot mean</h2><ul>' if report['warnings'] else '<ul>',
-        *(f'<li>{escape(warning)}</li>' for warning in report['warnings']),
+        '<h2>What these numbers can and cannot mean</h2><ul>' if report.warnings else '<ul>',
+        *(f'<li>{escape(warning)}</li>' for warning in report.warnings),
         '</ul>',
     ]  # fmt: skip
-    head = f'<meta charset="utf-8"><title>{escape(report["name"])}</title><style>{CSS}</style>'
+    head = f'<meta charset="utf-8"><title>{escape(report.name)}</title><style>{CSS}</style>'
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>\n' + '\n'.join(parts) + '\n</body></html>\n'
 
 
-def findings_html(finding: dict[str, Any]) -> str:
+def findings_html(finding: Finding) -> str:
     """Return one finding."""
-    saving = finding['saves_at_most']
-    lines = '\n'.join(finding['config'])
+    saving = finding.saves_at_most
+    lines = '\n'.join(finding.config)
     return (
-        f'<div class="finding"><h3>{escape(finding["title"])}</h3><p>{escape(finding["evidence"])}</p>'
-        f'<p>{escape(finding["remedy"])}</p>'
+        f'<div class="finding"><h3>{escape(finding.title)}</h3><p>{escape(finding.evidence)}</p>'
+        f'<p>{escape(finding.remedy)}</p>'
         + ('' if saving is None else f'<p class="sub">can save at most {saving:.0%}</p>')
         + (f'<pre>{escape(lines)}</pre>' if lines else '')
         + '</div>'

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable
 from statistics import median
-from typing import Any
 
 from vrtspike.profiling.flops import Costs
-from vrtspike.profiling.rates import Rates, bound
-from vrtspike.profiling.timer import PHASES
-from vrtspike.records.writer import Sample
+from vrtspike.records.roofline import batch_work, least_time
+from vrtspike.records.stage_costs import PHASES, CountedCost, Rates, RunLine, Sample
 from vrtspike.reporting.table import Table
 
 Medians = dict[str, dict[str, float]]
@@ -30,26 +28,26 @@ def stage_medians(samples: Iterable[Sample]) -> Medians:
     return medians | {'iteration': {'all': median(sample.iteration_ms for sample in samples)}}
 
 
-def stage_table(samples: Collection[Sample], run: dict[str, Any]) -> str:
+def stage_table(samples: Collection[Sample], run: RunLine) -> str:
     """Return the table of medians, the stages in the run's order, with what they reach where their costs are known."""
     medians = stage_medians(samples)
     iteration_ms = medians.pop('iteration')['all']
     total_ms = sum(sum(phases.values()) for phases in medians.values())
-    costs, rates = run.get('costs'), run.get('rates')
+    costs, rates = run.costs, run.rates
     columns = ['stage', 'forward ms', 'recompute ms', 'backward ms', 'share']
     columns += ['GMAC', 'GFLOP/s'] if costs else []
     columns += ['of roofline', 'bound by'] if costs and rates else []
     rows = []
     clips = max(median(sample.clips for sample in samples), 1)
-    for name in sorted(medians, key=lambda name: _place(name, run['stages'])):
+    for name in sorted(medians, key=lambda name: _place(name, run.stages)):
         phases = medians[name]
         row = [name, *(f'{phases[phase]:.2f}' if phases[phase] else '' for phase in PHASES)]
         row.append(f'{sum(phases.values()) / total_ms:.1%}')
         if costs:
-            row += _reached(phases['forward'], costs.get(name), clips, rates and Rates(**rates), run['precision'])
+            row += _reached(phases['forward'], costs.get(name), clips, rates, run.precision)
         rows.append(row)
     footer = [f'iteration {iteration_ms:.1f} ms', *(f'{_sum(medians, phase):.1f}' for phase in PHASES), '100.0%']
-    title = f'Medians of {len(samples)} iterations of {clips:g} clips, {run["precision"]} on {run["device"]["name"]}'
+    title = f'Medians of {len(samples)} iterations of {clips:g} clips, {run.precision} on {run.device["name"]}'
     footer += [''] * (len(columns) - len(footer))
     return Table(title=title, columns=columns, rows=rows, footer=footer).text()
 
@@ -64,18 +62,16 @@ def slowest_rank(ranks: list[Medians]) -> str:
 
 
 def _reached(
-    forward_ms: float, cost: dict[str, float] | None, clips: float, rates: Rates | None, precision: str
+    forward_ms: float, cost: CountedCost | None, clips: float, rates: Rates | None, precision: str
 ) -> list[str]:
     """Return the cells GMAC, GFLOP/s, share of the roofline and what binds, of a stage's forward pass."""
-    if not cost or not cost['gmacs'] or not forward_ms:
+    if not cost or not cost.gmacs or not forward_ms:
         return ['', ''] + ['', ''] * (rates is not None)
-    gmacs = cost['gmacs'] * clips
-    cells = [f'{gmacs:.2f}', f'{2 * gmacs / forward_ms * 1e3:,.0f}']
+    work = batch_work(cost, clips, precision)
+    cells = [f'{work.gmacs:.2f}', f'{2 * work.gmacs / forward_ms * 1e3:,.0f}']
     if rates is not None:
-        # Counted at four bytes a value.
-        moved = cost['mib'] * 2**20 * clips / (1 if precision == 'float32' else 2)
-        least = bound(gmacs * 1e9, moved, rates)
-        cells += [f'{least.ms / forward_ms:.0%}', least.by]
+        least = least_time(work, rates)
+        cells += [f'{least.ms / forward_ms:.0%}', least.bound]
     return cells
 
 

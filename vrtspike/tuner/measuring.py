@@ -15,13 +15,14 @@ from typing import Any
 
 import torch
 
-from vrtspike.benchmarking.loader_step import fed_training, interleaved_fed_ms
+from vrtspike.benchmarking.loader_step import interleaved_loader_ms, loader_step
 from vrtspike.benchmarking.pairs import interleaved_ms, load_average, spread
-from vrtspike.benchmarking.training_step import Shape, build, make_room, memory_in_new_process, training_step
+from vrtspike.benchmarking.peak_memory import memory_in_new_process, release_freed_memory
+from vrtspike.benchmarking.restorer_costs import count_restorer
+from vrtspike.benchmarking.training_step import Shape, build, training_step
 from vrtspike.config import load_config
 from vrtspike.errors import ConfigError, VrtSpikeError
 from vrtspike.models.tiling import with_precision
-from vrtspike.profiling.flops import count_restorer
 from vrtspike.profiling.memory import peak_memory_mib
 from vrtspike.runtime.atomic_write import written_aside
 from vrtspike.runtime.environment import describe_environment
@@ -110,7 +111,7 @@ class Measurer:
         """Return the peak memory of one call in MiB, measured in a process of its own."""
         if self.objective == 'train':
             return memory_in_new_process(config, self.shape, self.device)
-        make_room()
+        release_freed_memory()
         with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
             try:
                 return pool.submit(restoring_memory, config, self.shape, str(self.device)).result()
@@ -121,8 +122,8 @@ class Measurer:
 
     def _times(self, configs: dict[str, Any], with_data: bool) -> dict[str, list[float]]:
         if with_data:
-            sides = {side: fed_training(config, self.shape, self.device) for side, config in configs.items()}
-            return interleaved_fed_ms(sides, self.rounds)
+            sides = {side: loader_step(config, self.shape, self.device) for side, config in configs.items()}
+            return interleaved_loader_ms(sides, self.rounds)
         make = training_step if self.objective == 'train' else restoring_step
         steps = {side: make(config, self.shape, self.device) for side, config in configs.items()}
         return interleaved_ms(steps, self.rounds, self.device)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from vrtspike.analysis.readers.reading import read_logs
 from vrtspike.analysis.report import build_report
 from vrtspike.errors import ConfigError
 from vrtspike.experiments.runs import Run, digest, train, write_config
 from vrtspike.experiments.variants import Variant
+from vrtspike.records.stage_costs import FILE_NAME
 
 ITERATIONS = 16
 """Enough for an interval of a stage's share."""
@@ -27,7 +30,7 @@ def profile(config: Any, folder: Path, train_tool: Path) -> dict[str, Any]:
         train_tool: ``tools/train.py``.
 
     Returns:
-        What :func:`~vrtspike.analysis.report.build_report` does, and ``run``, the training's folder.
+        The JSON of a :class:`~vrtspike.analysis.report.Report`, with ``run`` set to the training's folder.
 
     Raises:
         ConfigError: The config does not train.
@@ -52,7 +55,8 @@ def profile(config: Any, folder: Path, train_tool: Path) -> dict[str, Any]:
     failure = '' if run.report.is_file() else train(run, train_tool)
     if failure:
         raise ConfigError(f'the default config does not train: {failure}; see {run.work_dir / "train.log"}')
-    return build_report(read_logs([run.work_dir / 'stage_costs.jsonl'])) | {'run': str(run.work_dir)}
+    report = build_report(read_logs([run.work_dir / FILE_NAME]))
+    return msgspec.to_builtins(report) | {'run': str(run.work_dir)}
 
 
 def bottlenecks_of(report: dict[str, Any], objective: str) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vrtspike.analysis.readers import read_logs
-from vrtspike.analysis.statistics.stability import drift, outliers, stability, warmup_samples
+from vrtspike.analysis.statistics.stability import SlowIteration, drift, outliers, stability, warmup_samples
 from vrtspike.analysis.statistics.table import Table
 
 
@@ -22,29 +22,29 @@ def test_warmup():
 
 def test_drift_is_found_and_noise_is_not_drift(made_up):
     steady = 100 * made_up.noise(400, seed=0)
-    assert drift(steady)['noise']
+    assert drift(steady).noise
     rising = drift(steady * np.linspace(1, 1.2, 400))
-    assert not rising['noise']
-    assert rising['ratio'] == pytest.approx(1.1, abs=0.03)
+    assert not rising.noise
+    assert rising.ratio == pytest.approx(1.1, abs=0.03)
 
 
 def test_outliers(made_up):
     ms = 100 * made_up.noise(400, seed=0)
     ms[[50, 200]] = (500, 300)
     found = outliers(table_of(ms), warmup=0)
-    assert found['count'] == 2
-    assert found['worst'] == [{'iteration': 51, 'iteration_ms': 500.0}, {'iteration': 201, 'iteration_ms': 300.0}]
+    assert found.count == 2
+    assert found.worst == [SlowIteration(51, 500.0), SlowIteration(201, 300.0)]
 
 
 def test_warmup_is_no_outlier():
     ms = np.array([900.0, *[100.0] * 50])
-    assert outliers(table_of(ms), warmup=1)['count'] == 0
-    assert outliers(table_of(ms), warmup=1)['worst'] == []
+    assert outliers(table_of(ms), warmup=1).count == 0
+    assert outliers(table_of(ms), warmup=1).worst == []
 
 
 def test_where_nothing_varies_a_millisecond_is_no_outlier():
     ms = np.array([100.0] * 50 + [101.0])
-    assert outliers(table_of(ms), warmup=0)['count'] == 0
+    assert outliers(table_of(ms), warmup=0).count == 0
 
 
 def test_losses_that_are_no_numbers(made_up, tmp_path):
@@ -53,8 +53,8 @@ def test_losses_that_are_no_numbers(made_up, tmp_path):
     path = made_up.write(tmp_path / 'stage_costs.jsonl', lines)
     log = read_logs([path])
     found = stability(log, log.costs())
-    assert found['losses_not_finite'] == 2
-    assert found['first_not_finite_iteration'] == lines[12]['iteration']
+    assert found.losses_not_finite == 2
+    assert found.first_not_finite_iteration == lines[12]['iteration']
 
 
 def test_nan_of_mmengine(made_up, tmp_path):
@@ -64,5 +64,5 @@ def test_nan_of_mmengine(made_up, tmp_path):
     path.write_text('\n'.join(map(json.dumps, lines)))
     log = read_logs([path])
     found = stability(log, log.costs())
-    assert (found['losses_not_finite'], found['first_not_finite_iteration']) == (1, 5)
-    assert found['warmup_samples'] == 1
+    assert (found.losses_not_finite, found.first_not_finite_iteration) == (1, 5)
+    assert found.warmup_samples == 1

@@ -1,4 +1,4 @@
-"""Reads files into one log: small ones at once, large ones of ours in pieces by several processes."""
+"""Reads files into one log. Large logs of our own are read in chunks by several processes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from vrtspike.analysis.logs import RunLog, Source
-from vrtspike.analysis.readers import mmengine_json, text
+from vrtspike.analysis.readers import mmengine_json, stage_costs, text
 from vrtspike.analysis.readers.files import EXPECTED, TEXT, find_logs, kind_of
 from vrtspike.errors import LogError
-from vrtspike.records import reader as stage_costs
 
-PIECE_BYTES = 1 << 26
-"""A file of ours is read in pieces of this size; one that has several, by several processes."""
+CHUNK_BYTES = 1 << 26
+"""Size of the chunks in which our own logs are read. Several chunks are read by several processes."""
 
 SHOW_PROGRESS_FROM = 1 << 25
 
@@ -24,17 +23,17 @@ Advance = Callable[[int], None]
 
 
 def read_logs(logs: Sequence[str | Path], name: str | None = None) -> RunLog:
-    """Return everything that ``logs`` hold, as the log of one run.
+    """Read all ``logs`` as the log of one run.
 
-    Large logs are read by processes that are started anew, so a script that calls this at its top level needs the
-    usual ``if __name__ == '__main__'``.
+    Large logs are read by spawned processes, so a script that calls this at its top level needs the usual
+    ``if __name__ == '__main__'``.
 
     Args:
         logs: Files, folders of runs, and patterns.
-        name: What to call it; None takes the first of ``logs``.
+        name: Name of the run; by default the first of ``logs``.
 
     Raises:
-        LogError: A log does not exist, or nothing in any of them can be read.
+        LogError: A log does not exist, or no record can be read in any of them.
     """
     paths = list(dict.fromkeys(path.resolve() for log in logs for path in find_logs(str(log))))
     log = RunLog(name or str(logs[0]))
@@ -62,25 +61,25 @@ def _read(path: Path, log: RunLog, advance: Advance) -> None:
 
 def _read_stage_costs(path: Path, source: Source, log: RunLog, advance: Advance) -> None:
     size = path.stat().st_size
-    pieces = [(str(path), start, min(start + PIECE_BYTES, size)) for start in range(0, size, PIECE_BYTES)]
-    if len(pieces) == 1:
+    chunks = [(str(path), start, min(start + CHUNK_BYTES, size)) for start in range(0, size, CHUNK_BYTES)]
+    if len(chunks) == 1:
         stage_costs.add(stage_costs.read_lines(_lines(path, advance)), source, log)
         return
-    workers = min(len(pieces), len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())
+    workers = min(len(chunks), len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())
     with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool:
-        for (_, start, stop), piece in zip(pieces, pool.map(read_piece, pieces), strict=True):
-            stage_costs.add(piece, source, log)
+        for (_, start, stop), chunk in zip(chunks, pool.map(read_chunk, chunks), strict=True):
+            stage_costs.add(chunk, source, log)
             advance(stop - start)
 
 
-def read_piece(piece: tuple[str, int, int]) -> stage_costs.Piece:
-    """Return what the lines hold that begin in the bytes [start, stop) of a file of ours."""
-    path, start, stop = piece
+def read_chunk(chunk: tuple[str, int, int]) -> stage_costs.Chunk:
+    """Return the records in the lines that begin in the bytes [start, stop) of a file of stage costs."""
+    path, start, stop = chunk
     return stage_costs.read_lines(lines_beginning_in(path, start, stop))
 
 
 def lines_beginning_in(path: str | Path, start: int, stop: int) -> Iterator[bytes]:
-    """Yield the lines of a file that begin in the bytes [start, stop): every line belongs to one such range."""
+    """Yield the lines of a file that begin in the bytes [start, stop): every line begins in exactly one range."""
     with open(path, 'rb', buffering=1 << 20) as file:
         position = start
         if start:
@@ -105,7 +104,7 @@ def _lines(path: Path, advance: Advance) -> Iterator[bytes]:
 
 @contextmanager
 def _progress(size: int) -> Iterator[Advance]:
-    """Show how far reading has come, on a terminal and where it takes a while."""
+    """Show a progress bar if reading takes a while and stderr is a terminal."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -121,7 +120,7 @@ def _progress(size: int) -> Iterator[Advance]:
 
 
 def _shown(path: Path) -> str:
-    """Return a path as it reads best: relative where it lies below the working folder."""
+    """Return a path for messages, relative to the working folder if it is below it."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 

@@ -1,17 +1,17 @@
-"""Curves of a run: whatever is a number per iteration, by the name it has on the command line and in the report."""
+"""Curves of a run: one number per iteration, by its name on the command line and in the report."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
+import msgspec
 import numpy as np
 
 from vrtspike.analysis.logs import RunLog
 from vrtspike.errors import LogError, did_you_mean
 
 QUALITY = ('psnr', 'ssim', 'blur/psnr', 'blur/ssim', 'tfp/psnr', 'psnr_y', 'ssim_y', 'lpips')
-"""Scalars of the validation."""
+"""Names of the scalars of a validation."""
 
 IN_REPORT = ('loss', 'lr', 'iteration_ms', 'data_ms', 'memory_mib', *QUALITY)
 REPORT_POINTS = 400
@@ -19,10 +19,40 @@ FEWEST_LOSSES = 16
 CERTAIN = 1.96
 
 Points = tuple[np.ndarray, np.ndarray]
+"""(iterations, values) of a curve."""
+
+
+class Curve(msgspec.Struct, frozen=True):
+    """A curve of the report."""
+
+    iterations: list[float]
+    values: list[float]
+
+
+class Convergence(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the loss fell."""
+
+    start: float
+    """Median of the first tenth."""
+    end: float
+    """Median of the last quarter."""
+    lower: float
+    """Fraction of pairs (a loss from the end, a loss from the start) in which the end's is lower."""
+    trend: str
+    """'falling' or 'rising' if a rank test (Mann-Whitney, 95 %) says so, otherwise 'flat'."""
+
+
+class Quality(msgspec.Struct, frozen=True, kw_only=True):
+    """The last and the best value of a validation's scalar."""
+
+    last: float
+    last_iteration: int
+    best: float
+    best_iteration: int
 
 
 def curve(log: RunLog, name: str) -> Points:
-    """Return (iterations, values) of the curve ``name``, thinned where the log is long.
+    """Return (iterations, values) of the curve ``name``, thinned if the log is long.
 
     Args:
         log: What was read.
@@ -35,7 +65,7 @@ def curve(log: RunLog, name: str) -> Points:
     columns = cost_columns(log)
     if name in columns:
         found.append(_of_costs(log, columns[name]))
-    if found:  # a loss is logged now and then, and with every sample of costs
+    if found:  # the loss is logged at intervals, and with every sample of costs
         return max(found, key=lambda points: len(points[0]))
     raise LogError(f"{log.name} has no curve '{name}'{did_you_mean(name, names(log))}")
 
@@ -46,18 +76,18 @@ def names(log: RunLog) -> list[str]:
 
 
 def cost_columns(log: RunLog) -> dict[str, str]:
-    """Return the columns of the costs that are curves, by name."""
+    """Return the columns of costs that are curves, by the curve's name."""
     if not log.cost_format:
         return {}
     plain = ('iteration_ms', 'loss', 'memory_mib')
     tables = log.ranks().values()
     found = {name: name for name in plain if any(table.number(name) for table in tables)}
-    # Not by its bare name: one of the stages is called 'loss'.
+    # The suffix is needed: one of the stages is called 'loss'.
     return found | {f'{name}_ms': f'stages/{name}/total_ms' for name in log.stages()}
 
 
 def _of_costs(log: RunLog, column: str) -> Points:
-    """Return a column over the iterations, or over the passes where a format does not number them."""
+    """Return a column over the iterations, or over the forward passes if the format does not number iterations."""
     costs = log.costs()
     values = costs.column(column)
     numbered = costs.number('iteration') > 0
@@ -66,20 +96,20 @@ def _of_costs(log: RunLog, column: str) -> Points:
     return iterations[finite], values[finite]
 
 
-def report_curves(log: RunLog) -> dict[str, dict[str, list[float]]]:
-    """Return the curves that the report shows, each of at most REPORT_POINTS points."""
+def report_curves(log: RunLog) -> dict[str, Curve]:
+    """Return the curves of the report, each with at most REPORT_POINTS points."""
     known = set(names(log))
     found = {}
     for name in IN_REPORT:
         if name in known:
             iterations, values = thinned(curve(log, name))
             if len(values):
-                found[name] = {'iterations': iterations.tolist(), 'values': values.tolist()}
+                found[name] = Curve(iterations.tolist(), values.tolist())
     return found
 
 
 def thinned(points: Points, limit: int = REPORT_POINTS) -> Points:
-    """Return at most ``limit`` points, evenly chosen, the last among them."""
+    """Return at most ``limit`` evenly spaced points, including the last."""
     steps, values = points
     if len(steps) <= limit:
         return points
@@ -87,12 +117,10 @@ def thinned(points: Points, limit: int = REPORT_POINTS) -> Points:
     return steps[chosen], values[chosen]
 
 
-def convergence(log: RunLog) -> dict[str, Any] | None:
-    """Return whether the loss fell: medians of its first tenth and last quarter, and how sure their difference is.
+def convergence(log: RunLog) -> Convergence | None:
+    """Compare the losses at the end of a run with those at its start; None with fewer than 16 losses.
 
-    ``lower`` is the share of pairs, one loss from the end and one from the start, in which the end's is lower.
-    ``trend`` is 'falling' or 'rising' where a rank test (Mann-Whitney, 95 %) says so, else 'flat'. Losses of random
-    batches count as independent. None without 16 of them.
+    Losses of random batches count as independent.
     """
     if 'loss' not in names(log):
         return None
@@ -101,29 +129,28 @@ def convergence(log: RunLog) -> dict[str, Any] | None:
         return None
     start, end = losses[: max(len(losses) // 10, 8)], losses[-(len(losses) // 4) :]
     lower = lower_share(end, start)
-    # Under chance alone the share has this standard deviation around a half.
+    # By chance alone, the share has this standard deviation around a half.
     deviation = math.sqrt((len(start) + len(end) + 1) / (12 * len(start) * len(end)))
     z = (lower - 0.5) / deviation
     trend = 'falling' if z > CERTAIN else 'rising' if z < -CERTAIN else 'flat'
-    return {'start': float(np.median(start)), 'end': float(np.median(end)), 'lower': lower, 'trend': trend}
+    return Convergence(start=float(np.median(start)), end=float(np.median(end)), lower=lower, trend=trend)
 
 
 def lower_share(values: np.ndarray, others: np.ndarray) -> float:
-    """Return the share of pairs in which the one of ``values`` is lower, ties counting half."""
+    """Return the share of pairs in which ``values`` has the lower one; ties count half."""
     others = np.sort(others)
     above = len(others) - np.searchsorted(others, values, side='right')
     ties = len(others) - np.searchsorted(others, values, side='left') - above
     return float((above + ties / 2).mean() / len(others))
 
 
-def quality(log: RunLog) -> dict[str, dict[str, float]]:
-    """Return the last and the best value of every scalar of the validation, with their iterations."""
+def quality(log: RunLog) -> dict[str, Quality]:
+    """Return the last and the best value of every scalar of the validation."""
     found = {}
     for name in QUALITY:
         series = log.series.get(name)
         if series is not None and series.last:
-            step, best = series.lowest if name == 'lpips' else series.highest
-            found[name] = {
-                'last': series.last[1], 'last_iteration': series.last[0], 'best': best, 'best_iteration': step
-            }  # fmt: skip
+            last_iteration, last = series.last
+            iteration, best = series.lowest if name == 'lpips' else series.highest
+            found[name] = Quality(last=last, last_iteration=last_iteration, best=best, best_iteration=iteration)
     return found

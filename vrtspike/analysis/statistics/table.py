@@ -7,20 +7,34 @@ import heapq
 import math
 from collections.abc import Iterable, Sequence
 
+import msgspec
 import numpy as np
 
 from vrtspike.analysis.statistics.sketch import QuantileSketch
 from vrtspike.analysis.statistics.trace import Trace
 
 WORST = 5
-"""Slowest iterations that are kept with their numbers."""
+"""How many of the slowest iterations are kept with their numbers."""
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Statistics of a column; quantiles of a long log are within 0.5 %, the rest is exact."""
+
+    median: float
+    mean: float
+    p5: float
+    p95: float
+    iqr: float
+    min: float
+    max: float
+    count: int
 
 
 class Table:
     """Sums, extremes, quantiles and a trace of named columns.
 
-    Columns may appear at any time. A phase's time, ``<group>/<name>/<phase>_ms``, counts as 0 in rows without it;
-    any other quantity was not measured there and counts for nothing.
+    Columns may appear at any time. In rows without it, a phase's time ``<group>/<name>/<phase>_ms`` counts as 0, and
+    any other quantity as not measured.
     """
 
     def __init__(self) -> None:
@@ -49,7 +63,7 @@ class Table:
             self._keep_worst(self._pairs(rows))
 
     def merge(self, other: Table) -> None:
-        """Add another table's rows, which follow this one's."""
+        """Add the rows of another table after this one's."""
         self._grow(other.names)
         aligned = other._reordered(self.names)
         self.rows += other.rows
@@ -62,15 +76,15 @@ class Table:
         self._keep_worst(other.worst)
 
     def column(self, name: str) -> np.ndarray:
-        """Return what the trace kept of a column."""
+        """Return the values of a column that the trace kept."""
         return self.trace.rows[:, self.names.index(name)]
 
     def total(self, name: str) -> float:
-        """Return the exact sum of a column; 0 where there is none."""
+        """Return the exact sum of a column; 0 if there is none."""
         return float(self.sums[self.names.index(name)]) if name in self.names else 0.0
 
     def mean(self, name: str) -> float | None:
-        """Return the exact mean of a column, None where it was never measured."""
+        """Return the exact mean of a column, None if it was never measured."""
         number = self.number(name)
         return self.total(name) / number if number else None
 
@@ -79,15 +93,15 @@ class Table:
         return int(self.present[self.names.index(name)]) if name in self.names else 0
 
     def lowest(self, name: str) -> float | None:
-        """Return the least value of a column, None where it has none."""
+        """Return the least value of a column, None if it has none."""
         return float(self.lows[self.names.index(name)]) if self.number(name) else None
 
     def highest(self, name: str) -> float | None:
-        """Return the greatest value of a column, None where it has none."""
+        """Return the greatest value of a column, None if it has none."""
         return float(self.highs[self.names.index(name)]) if self.number(name) else None
 
     def quantiles(self, name: str, qs: Sequence[float]) -> list[float]:
-        """Return quantiles of a column: exact where the trace holds every row, from the sketch where it does not."""
+        """Return quantiles of a column: exact if the trace holds every row, otherwise from the sketch."""
         index = self.names.index(name)
         if self.trace.exact:
             return [float(q) for q in np.nanquantile(self.trace.rows[:, index], qs)]
@@ -95,23 +109,29 @@ class Table:
         return [float(min(max(self.sketch.quantile(index, q), low), high)) for q in qs]
 
     def count_above(self, name: str, value: float) -> int:
-        """Return how many values of a column exceed ``value``, to the sketch's precision in a long log."""
+        """Return how many values of a column exceed ``value``, in a long log with the precision of the sketch."""
         if self.trace.exact:
             return int(np.count_nonzero(self.column(name) > value))
         return self.sketch.count_above(self.names.index(name), value)
 
-    def statistics(self, name: str) -> dict[str, float | int] | None:
-        """Return median, mean, p5, p95, iqr, min, max and count of a column, None where it has no value."""
+    def statistics(self, name: str) -> Statistics | None:
+        """Return the statistics of a column, None if it has no value."""
         if not self.number(name):
             return None
         p5, p25, median, p75, p95 = self.quantiles(name, (0.05, 0.25, 0.5, 0.75, 0.95))
-        return {
-            'median': median, 'mean': self.mean(name), 'p5': p5, 'p95': p95, 'iqr': p75 - p25,
-            'min': self.lowest(name), 'max': self.highest(name), 'count': self.number(name),
-        }  # fmt: skip
+        return Statistics(
+            median=median,
+            mean=self.mean(name),
+            p5=p5,
+            p95=p95,
+            iqr=p75 - p25,
+            min=self.lowest(name),
+            max=self.highest(name),
+            count=self.number(name),
+        )
 
     def _arranged(self, names: tuple[str, ...], rows: np.ndarray) -> np.ndarray:
-        """Return ``rows`` in the order of this table's columns, which grow by what is new in ``names``."""
+        """Return ``rows`` in the order of this table's columns, adding columns for new names."""
         self._grow(names)
         if names == self.names:
             return rows
@@ -125,22 +145,22 @@ class Table:
         if not fresh:
             return
         absent = _absent(fresh)
-        held = np.where(np.isnan(absent), 0, self.rows)
+        zeros = np.where(np.isnan(absent), 0, self.rows)
         extreme = absent if self.rows else np.full(len(fresh), math.nan)
         self.names += fresh
-        self.present = np.concatenate([self.present, held])
+        self.present = np.concatenate([self.present, zeros])
         self.sums = np.concatenate([self.sums, np.zeros(len(fresh))])
         self.lows, self.highs = np.concatenate([self.lows, extreme]), np.concatenate([self.highs, extreme])
-        self.sketch.grow(len(fresh), held)
+        self.sketch.grow(len(fresh), zeros)
         self.trace.grow(absent)
 
     def _reordered(self, names: tuple[str, ...]) -> Table:
-        """Return this table with the columns ``names``, which include its own."""
+        """Return this table with its columns in the order of ``names``, which include all of them."""
         if names == self.names:
             return self
         table = copy.copy(self)
         table.trace, table.sketch = copy.copy(self.trace), copy.copy(self.sketch)
-        table._grow(names)  # which replaces arrays, and so leaves this table as it is
+        table._grow(names)  # replaces the arrays, so this table stays as it is
         order = [table.names.index(name) for name in names]
         table.names = names
         for part in ('present', 'sums', 'lows', 'highs'):
@@ -180,12 +200,12 @@ class RowBuffer:
         self.rows.append(list(row.values()))
 
     def flush(self) -> None:
-        """Hand over what has been collected."""
+        """Add the collected rows to the table."""
         if self.rows:
             self.table.add(self.names, np.array(self.rows, dtype=float))
             self.rows = []
 
 
 def _absent(names: Iterable[str]) -> np.ndarray:
-    """Return what stands for a missing value, by column."""
+    """Return the value of a missing quantity, by column."""
     return np.array([0.0 if '/' in name and name.endswith('_ms') else math.nan for name in names])

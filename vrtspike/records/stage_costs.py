@@ -1,0 +1,142 @@
+"""Records of what the stages of a training cost: the lines of ``stage_costs.jsonl``.
+
+``vrtspike/records/stage_costs.schema.json`` describes the same lines for other programs. The writer encodes the types
+below and the reader decodes into them, which checks every line.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+
+FILE_NAME = 'stage_costs.jsonl'
+"""The file of rank 0 in the folder of a run."""
+
+PHASES = ('forward', 'recompute', 'backward')
+"""Phases of a stage. ``recompute`` is forward work that activation checkpointing repeats in the backward pass."""
+
+PHASE_KEYS = tuple(f'{phase}_ms' for phase in PHASES)
+"""Keys of the phases' milliseconds in records and reports."""
+
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+Amount = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Owner(NamedTuple):
+    """The stage, part and phase that a stretch of time belongs to."""
+
+    stage: str
+    part: str | None = None
+    """With a leading slash, as in '/attention'."""
+    phase: str = 'forward'
+
+
+class Times(msgspec.Struct, gc=False, omit_defaults=True):
+    """Milliseconds of a part by phase. Phases that it does not have are left out and count as 0."""
+
+    forward_ms: Amount = 0.0
+    recompute_ms: Amount = 0.0
+    backward_ms: Amount = 0.0
+
+
+class StageTimes(Times, gc=False, omit_defaults=True):
+    """Times and memory of a stage. Without a GPU its memory is not known, which NaN stands for."""
+
+    peak_mib: float | None = math.nan
+    allocated_mib: float | None = math.nan
+
+
+class SampleLine(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True, tag_field='kind', tag='sample'):
+    """What one iteration cost in one process."""
+
+    iteration: Natural
+    rank: Natural
+    iteration_ms: Amount
+    clips: Natural
+    frames: Natural
+    loss: float | msgspec.UnsetType | None = msgspec.UNSET
+    """None if it was not finite."""
+    memory_mib: float | None = math.nan
+    stages: dict[str, StageTimes]
+    parts: dict[str, Times] = {}
+    """By ``<stage>/<part>``; their times are also in the times of the stages."""
+
+
+class CountedCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stage computes in the forward pass of one clip."""
+
+    gmacs: float = 0.0
+    parameters: int = 0
+    activations_m: float = 0.0
+    """Millions of values."""
+    mib: float = 0.0
+    """Read and written by all operators, one by one, at four bytes per value."""
+
+
+class Rates(msgspec.Struct, frozen=True):
+    """The best rates that a device reached."""
+
+    gmacs_per_s: float
+    """Of the product of two large square matrices."""
+    gib_per_s: float
+    """Bytes read and written by a large copy."""
+
+
+class RunLine(msgspec.Struct, kw_only=True, tag_field='kind', tag='run'):
+    """The description of a run, which comes before its samples and again after every resumption."""
+
+    version: Literal[1]
+    time: str | None = None
+    config: str | None = None
+    rank: Natural
+    world_size: Natural
+    stages: list[str]
+    """Of an iteration, in the order they run."""
+    warmup: int | None = None
+    interval: int | None = None
+    accumulative_counts: int | None = None
+    precision: str | None = None
+    clip_shape: list[int] | None = None
+    """(T, H, W) that ``costs`` were counted for."""
+    costs: dict[str, CountedCost] | None = None
+    uncounted_ops: dict[str, int] | None = None
+    rates: Rates | None = None
+    notes: list[str] | None = None
+    versions: dict[str, Any] | None = None
+    device: dict[str, Any] | None = None
+    commit: str | None = None
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """What one iteration cost in one process, as it was measured."""
+
+    iteration: int
+    iteration_ms: float
+    times: dict[Owner, float]
+    """Milliseconds by owner. Their sum is ``iteration_ms``."""
+    clips: int
+    frames: int
+    rank: int = 0
+    loss: float | None = None
+    memory_mib: float | None = None
+    peak_mib: dict[str, float] = {}
+    allocated_mib: dict[str, float] = {}
+
+    def stages(self) -> dict[str, dict[str, float]]:
+        """Return the milliseconds by stage and phase, parts included."""
+        return self._sums(lambda owner: owner.stage)
+
+    def parts(self) -> dict[str, dict[str, float]]:
+        """Return the milliseconds by ``<stage>/<part>`` and phase."""
+        return self._sums(lambda owner: owner.part and f'{owner.stage}{owner.part}')
+
+    def _sums(self, name_of) -> dict[str, dict[str, float]]:
+        sums: dict[str, dict[str, float]] = {}
+        for owner, ms in self.times.items():
+            name = name_of(owner)
+            if name:
+                phases = sums.setdefault(name, {})
+                phases[owner.phase] = phases.get(owner.phase, 0.0) + ms
+        return sums
