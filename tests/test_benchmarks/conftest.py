@@ -1,22 +1,22 @@
-"""What the tests of the benchmarks share: imports of their modules and of made-up records; pages of a checkout."""
+"""What the tests of the benchmarks share: imports of their modules and of made-up records; rendering of a page."""
 
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
-sys.path += [str(Path(__file__).resolve().parents[2] / 'benchmarks'), str(Path(__file__).parent)]
+ROOT = Path(__file__).resolve().parents[2]
+sys.path += [str(ROOT / 'benchmarks'), str(Path(__file__).parent)]
 
 
 @pytest.fixture
-def update():
-    """Write what a writer writes into a checkout; return the places that were out of date."""
-    from writers import places
-    from writers.places import changed, write
+def render():
+    """Return a page as the templates of this checkout render it from the records of another one."""
+    from rendering.render import TEMPLATES, PageRenderer
 
-    def update(writer, root):
-        outdated, texts = changed(root, places(writer, root))
-        write(root, texts)
-        return outdated
+    def render(page, root):
+        shutil.copytree(ROOT / TEMPLATES, root / TEMPLATES, dirs_exist_ok=True)
+        return PageRenderer(root).render(page)
 
-    return update
+    return render

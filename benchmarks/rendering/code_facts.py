@@ -1,0 +1,144 @@
+"""What pages say of the code itself: parameters, arithmetic, saved activations, the fate of tensors and old keys.
+
+Nothing is measured. Most networks are built on the meta device, where tensors have no values.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from functools import cache, cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from vrtspike.errors import ConfigError, VrtSpikeError
+
+BASELINE = 'configs/vrt_spike_baseline.py'
+PUBLISHED = 'configs/vrt/006_vrt_videodeblurring_gopro.py'
+SHAPE = (5, 128, 128)
+"""Frames, height and width of the clip whose arithmetic is counted."""
+FULL_RESOLUTION = ('stage1', 'stage7', 'stage8')
+LEGACY_VALUES = (3, False, True, 'x', [0.9, 0.99], [8] * 8, [1, 1, 1], [2, 2, 2], 'spike', 'adamw', 'cosine')
+"""Every key of an earlier config allows one of them."""
+
+
+class CodeFacts:
+    """Facts of the checkout ``root``, each computed when it is asked for, networks and arithmetic once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.network = cache(partial(self._build, device='meta'))
+        self.arithmetic = cache(self._count)
+
+    def parameters(self, config: str) -> int:
+        return count_parameters(self.network(config))
+
+    def backbone_parameters(self, config: str) -> int:
+        return count_parameters(self.network(config).backbone)
+
+    def encoder_parameters(self, name: str) -> int:
+        """Return how many parameters a spike encoder has at its defaults."""
+        import torch
+
+        from vrtspike.registry import SPIKE_ENCODERS
+
+        with torch.device('meta'):
+            return count_parameters(SPIKE_ENCODERS.build({'type': name}))
+
+    def macs(self, config: str) -> int:
+        """Return the multiply-adds of one clip's forward pass."""
+        return self.arithmetic(config).total.macs
+
+    @property
+    def full_resolution_share(self) -> float:
+        """The share of the baseline's arithmetic without spikes that is in stages 1, 7 and 8."""
+        stages = self.arithmetic(BASELINE).stages
+        vrt = [*(f'stage{i}' for i in range(1, 9)), 'flow', 'input', 'reconstruction']
+        return sum(stages[name].macs for name in FULL_RESOLUTION) / sum(stages[name].macs for name in vrt)
+
+    @property
+    def warping_share(self) -> float:
+        """The share of the arithmetic of the baseline's stages 1 to 7 that is parallel warping."""
+        costs, stages = self.arithmetic(BASELINE), [f'stage{i}' for i in range(1, 8)]
+        parts = [f'{stage}/{part}' for stage in stages for part in ('warp', 'offset_head', 'deform_conv', 'fusion')]
+        return sum(costs.parts[name].macs for name in parts) / sum(costs.stages[name].macs for name in stages)
+
+    @cached_property
+    def gopro_into_baseline(self) -> Any:
+        """What became of the tensors of the published deblurring network in the baseline with spikes."""
+        from vrtspike.models.weights import load_weights
+
+        published, ours = self._build(PUBLISHED), self._build(BASELINE)
+        return load_weights(ours, published.backbone.state_dict())
+
+    def saved_activations_mib(self, overrides: Mapping[str, object]) -> float:
+        """Return what the baseline with ``overrides`` saves for its backward pass, all stages together."""
+        from vrtspike.config import load_config
+        from vrtspike.engine.out_of_memory import estimate
+
+        found = estimate(load_config(self.root / BASELINE, overrides=dict(overrides)))
+        if isinstance(found, str):
+            raise VrtSpikeError(f'{overrides}: {found}')
+        return sum(found.values())
+
+    def legacy_keys(self) -> dict[str, str]:
+        """Return what became of each key of the earlier code's configs, in words."""
+        from vrtspike.config.legacy import RULES
+
+        return {key: legacy_counterpart(key) for key in RULES}
+
+    def _build(self, config: str, device: str = 'cpu') -> Any:
+        import torch
+
+        from vrtspike.config import load_config
+        from vrtspike.registry import MODELS
+
+        with torch.device(device), warnings.catch_warnings():
+            warnings.simplefilter('ignore', UserWarning)  # on meta the flow network's weights have nowhere to go
+            return MODELS.build(load_config(self.root / config).model)
+
+    def _count(self, config: str) -> Any:
+        from vrtspike.benchmarking.restorer_costs import count_restorer
+
+        return count_restorer(self.network(config), SHAPE, spike_ratio=2.0)
+
+
+def count_parameters(module: Any) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def legacy_counterpart(key: str) -> str:
+    """Return what became of a key: its rule is given values until one has an effect that can be told."""
+    outcomes = [found for value in LEGACY_VALUES if (found := convert_legacy(key, value)) is not None]
+    if not outcomes:
+        raise AssertionError(f'no value of {LEGACY_VALUES} is allowed for {key}: add one')
+    told = next((each for each in outcomes if each.overrides or each.without_effect or each.left_out), None)
+    if told is None:
+        allowed = allowed_legacy_values(key)
+        return f'{allowed}: no other value has a counterpart' if allowed else 'read with its neighbours'
+    words = ['had no effect'] if told.without_effect else []
+    words += [', '.join(f'`{name}`' for name in told.overrides)] if told.overrides else []
+    return '; '.join([*words, *(text.partition(': ')[2] for text in told.left_out)])
+
+
+def convert_legacy(key: str, value: object) -> Any:
+    """Return what a value of a key converts to; None where it is not allowed."""
+    from vrtspike.config.legacy import RULES, Conversion
+
+    conversion = Conversion()
+    try:
+        RULES[key](key, value, conversion, {key: value})
+    except ConfigError:
+        return None
+    return conversion
+
+
+def allowed_legacy_values(key: str) -> str:
+    """Return the values that a key is restricted to, as its error names them; empty where it is not."""
+    from vrtspike.config.legacy import RULES, Conversion
+
+    try:
+        RULES[key](key, object(), Conversion(), {})
+    except ConfigError as error:
+        return str(error).partition(' has a counterpart')[0]
+    return ''

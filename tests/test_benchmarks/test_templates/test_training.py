@@ -1,0 +1,52 @@
+"""docs/training.md from records of recipes."""
+
+import json
+
+import pytest
+
+WHERE = dict(device={'type': 'cpu', 'name': 'a processor', 'threads': 1}, versions={'torch': '2'}, commit='0' * 40)
+
+
+def recipe(before, after):
+    def runs(values):
+        return [{'seed': i, 'psnr_db': value, 'gain_db': 1.0, 'run_s': 10.0} for i, value in enumerate(values)]
+
+    settings = {'config': 'configs/x.py', 'iterations': 300}
+    return dict(
+        recipe='distillation', settings=settings, runs={'alone': runs(before), 'taught': runs(after)}, **WHERE
+    )  # fmt: skip
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / 'benchmarks/records/training').mkdir(parents=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ('after', 'said'),
+    [
+        ([27.5, 27.6, 27.55], 'It helps.'),
+        ([26.5, 26.6, 26.55], 'It costs quality.'),
+        ([26.5, 27.6, 27.0], 'The seeds do not tell whether it helps.'),
+    ],
+)
+def test_the_verdict_follows_from_the_interval(root, render, after, said):
+    record = recipe([27.0, 27.1, 27.05], after)
+    (root / 'benchmarks/records/training/distillation.json').write_text(json.dumps(record))
+    text = render('docs/training.md', root)
+    assert said in text
+    assert f'| 0 | 27.00 (10) | {after[0]:.2f} (10) | {after[0] - 27:+.2f} |' in text
+
+
+def test_memory_of_the_second_half(root, render):
+    readings = [{'iteration': i, 'host_mib': 900.0 if i < 2 else 1000.0 + i} for i in range(4)]
+    growth = {'host': 1.5}
+    record = dict(config='x', iterations=4, growth_mib_per_1000_iterations=growth, readings=readings, **WHERE)
+    (root / 'benchmarks/records/training/memory.json').write_text(json.dumps(record))
+    text = render('docs/training.md', root)
+    assert '1,002 to 1,003 MiB resident in the second half, a slope of +1.5 MiB (host)' in text
+
+
+def test_without_a_record_it_says_so(root, render):
+    assert 'No record yet.' in render('docs/training.md', root)
