@@ -8,6 +8,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+import msgspec
+
 from rendering.code_facts import CodeFacts
 from rendering.guide import read_guide
 from rendering.guide_verdicts import padding
@@ -77,9 +79,10 @@ def paired_difference(plain: list[Record], changed: list[Record]) -> dict[str, f
 
 def report_excerpt(report: Record) -> str:
     """Return the summary, the first stages of the ranking and the first findings of a report's text."""
+    from vrtspike.analysis.report import Report
     from vrtspike.reporting.terminal import report_text
 
-    return shorten_report(report_text(report))
+    return shorten_report(report_text(msgspec.convert(report, Report)))
 
 
 def shorten_report(text: str) -> str:
