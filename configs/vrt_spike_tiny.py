@@ -36,17 +36,10 @@ train_dataloader = dict(
 )
 val_dataloader = dict(num_workers=0, persistent_workers=False)
 optim_wrapper = dict(optimizer=dict(lr=8e-4, betas=(0.9, 0.999)), accumulative_counts=1)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=40),
-    dict(type='CosineAnnealingLR', eta_min=1e-7, by_epoch=False, begin=40),
-]
+warm_up = dict(max_iters=40)
 train_cfg = dict(max_iters=620)
-custom_hooks = [
-    dict(type='FreezeHook', names=['backbone.spynet']),
-    dict(type='NetworkSummaryHook'),
-    dict(type='ClipPicturesHook'),
-    dict(type='TrainingReportHook'),
-    dict(type='FlopsHook'),
-    dict(type='StageCostHook', interval=10),
-]
+default_hooks = dict(
+    clip_pictures=dict(max_clips=None),
+    freeze=dict(type='FreezeHook', names=['backbone.spynet']),
+)
 cpu_overrides = dict(_delete_=True)

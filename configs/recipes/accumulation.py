@@ -8,7 +8,4 @@ Iterations count clips, not steps: twice the accumulation needs twice the iterat
 _base_ = '../vrt_spike_baseline.py'
 optim_wrapper = dict(accumulative_counts=12)
 train_cfg = dict(max_iters=120_000, val_interval=2000)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=3072),
-    dict(type='CosineAnnealingLR', eta_min=1e-7, by_epoch=False, begin=3072),
-]
+warm_up = dict(max_iters=3072)

@@ -17,6 +17,6 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=3),
     logger=dict(type='LoggerHook', interval=50),
     seeds=dict(type='IterationSeedHook'),
+    network_summary=dict(type='NetworkSummaryHook'),
 )
-custom_hooks = [dict(type='NetworkSummaryHook')]
 cpu_overrides = dict(_delete_=True)

@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from vrtspike import registry
 from vrtspike.config import check_config
-from vrtspike.config.schema import nested_places, top_level_keys, top_level_places
+from vrtspike.config.schema import nested_schemas, top_level_keys, top_level_schemas
 from vrtspike.config.validation import look_up
 from vrtspike.errors import RegistryError
 
@@ -194,8 +194,8 @@ def test_look_up_reaches_the_parts_of_mmengine():
 
 def test_every_place_is_a_known_key():
     nested_in_the_environment = {'env_cfg.mp_cfg'}
-    assert set(top_level_places()) - nested_in_the_environment <= set(top_level_keys())
-    assert {'backbone', 'spike_encoder', 'tsa', 'fusion', 'source', 'pipeline', 'optimizer'} <= set(nested_places())
+    assert set(top_level_schemas()) - nested_in_the_environment <= set(top_level_keys())
+    assert {'backbone', 'spike_encoder', 'tsa', 'fusion', 'source', 'pipeline', 'optimizer'} <= set(nested_schemas())
 
 
 LONG_KEYS = {

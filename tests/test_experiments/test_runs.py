@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from vrtspike.config.schema import hooks_of
 from vrtspike.errors import ConfigError
 from vrtspike.experiments.runs import Run, ended, reason, resolve, train_all, write_config
 from vrtspike.experiments.variants import Variant
@@ -115,7 +116,7 @@ def test_variants_differ_in_their_overrides_alone_and_are_measured():
     base, gated = (resolve(each, config, common, [], full_length=True) for each in (Variant('reference'), variant))
     assert gated.model.fusion == dict(type='GatedFusion')
     assert base.train_cfg.max_iters == gated.train_cfg.max_iters == 50
-    assert [hook.type for hook in gated.custom_hooks].count('StageCostHook') == 1
+    assert [hook['type'] for hook in hooks_of(gated).values()].count('StageCostHook') == 1
     gated.model.fusion = base.model.fusion
     assert gated.to_dict() == base.to_dict()
 

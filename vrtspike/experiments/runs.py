@@ -18,13 +18,14 @@ from typing import IO, Any
 from mmengine.config import Config
 
 from vrtspike.config import load_config
+from vrtspike.config.hooks import REPORTING_HOOKS, set_default_hook
 from vrtspike.engine.training import newest_checkpoint, wants_cpu_overrides
 from vrtspike.errors import ConfigError, VrtSpikeError
 from vrtspike.experiments.variants import Variant
 from vrtspike.runtime.atomic_write import written_aside
 
-INSTRUMENT = ('FlopsHook', 'StageCostHook')
-"""Hooks that every variant is measured with."""
+INSTRUMENT = ('flops', 'stage_cost')
+"""Default hooks that every variant is measured with."""
 
 LAST_LINES = 15
 
@@ -80,9 +81,8 @@ def resolve(
         plugins=[*plugins, *variant.plugins],
         cpu_overrides=wants_cpu_overrides(refused=full_length),
     )
-    hooks = resolved.get('custom_hooks') or []
-    present = {hook.type for hook in hooks}
-    resolved.custom_hooks = [*hooks, *(dict(type=name) for name in INSTRUMENT if name not in present)]
+    for name in INSTRUMENT:
+        set_default_hook(resolved, name, type=REPORTING_HOOKS[name])
     return resolved
 
 
