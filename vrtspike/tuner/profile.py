@@ -50,9 +50,9 @@ def profile(config: Any, folder: Path, train_tool: Path) -> dict[str, Any]:
             config.param_scheduler[i] = {'type': 'ConstantLR', 'by_epoch': False, 'factor': 1.0}
     run = Run(Variant(digest(config)), 0, folder)
     write_config(config, run.config)
-    failure = '' if run.report.is_file() else train(run, train_tool)
-    if failure:
-        raise ConfigError(f'the default config does not train: {failure}; see {run.work_dir / "train.log"}')
+    failed = train(run, train_tool)
+    if failed:
+        raise ConfigError(f'the default config does not train: {failed.reason}; see {run.work_dir / "train.log"}')
     report = build_report(read_logs([run.work_dir / FILE_NAME]))
     return msgspec.to_builtins(report) | {'run': str(run.work_dir)}
 
