@@ -1,9 +1,9 @@
-"""Everything the baseline has - stages, flow, encoder, TSA, four fusions - narrow and shallow enough for a CPU.
+"""All parts of the baseline - stages, flow, encoder, TSA, four fusion heads - narrow and shallow enough for a CPU.
 
     python tools/train.py configs/vrt_spike_tiny.py
 
-Attention along time knows no time in the baseline: it begins as the mean over all frames, and a run of minutes does not
-undo that. `time_slope` lets it begin at a frame's own spikes. Flow stays as it was pretrained.
+In the baseline, attention along time starts as the mean over all frames, and a run of some minutes does not undo that.
+With `time_slope` it starts at the spikes of the frame itself. The flow network stays as it was pretrained.
 """
 
 _base_ = './vrt_spike_amp.py'

@@ -1,4 +1,5 @@
-# What the published deblurring networks have in common: six frames, crops of 192, batch 8 in all.
+# Common to the published deblurring networks: six frames, crops of 192, a total batch of 8; flow and offsets are frozen
+# for the first 20k iterations.
 _base_ = [
     './models/vrt_deblur.py',
     './datasets/clips.py',

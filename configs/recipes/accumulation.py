@@ -1,8 +1,8 @@
-"""One clip at a time, steps as if of twelve: the baseline's effective batch doubled, at no memory.
+"""Gradients of twelve clips in one step: twice the effective batch of the baseline, without more memory.
 
 python tools/train.py configs/recipes/accumulation.py
 
-Iterations count clips, not steps: twice the accumulation needs twice the iterations for as many steps.
+Iterations count clips, not optimizer steps: the same number of steps takes twice the iterations.
 """
 
 _base_ = '../vrt_spike_baseline.py'

@@ -92,7 +92,7 @@ def _take_cpu_overrides(config: Config, path: str | Path) -> dict[str, Any]:
 
 
 def _merge(config: Config, overrides: Mapping[str, Any], origin: str) -> None:
-    """Merge dotted keys into the config, all together, so that ``a._delete_=True`` governs the other keys of ``a``."""
+    """Merge dotted keys into the config at once, so that ``a._delete_=True`` applies to the other keys of ``a``."""
     try:
         config.merge_from_dict(copy.deepcopy(dict(overrides)))
     except Exception as error:
@@ -100,7 +100,7 @@ def _merge(config: Config, overrides: Mapping[str, Any], origin: str) -> None:
 
 
 def _culprit(config: Config, overrides: Mapping[str, Any]) -> str:
-    """Name the override that cannot be merged."""
+    """Return a message about the override that cannot be merged."""
     for key, value in overrides.items():
         try:
             copy.deepcopy(config).merge_from_dict({key: copy.deepcopy(value)})
@@ -110,7 +110,7 @@ def _culprit(config: Config, overrides: Mapping[str, Any]) -> str:
 
 
 def _what_is_at(config: Config, key: str) -> str:
-    """Say where the path of an override leaves what the config holds."""
+    """Return what the config has at the last step of an override's path that exists."""
     node: Any = config._cfg_dict
     seen: list[str] = []
     for step in key.split('.'):
@@ -126,7 +126,7 @@ def _what_is_at(config: Config, key: str) -> str:
 
 
 def _load_plugins_of(config: Config, plugins: Sequence[str]) -> None:
-    """Load the plugins that the config and the caller name, and record them so that a dumped config finds them."""
+    """Load the plugins that the config and the caller name; record them, so that a dumped config loads them too."""
     named = config.get('plugins') or []
     named = [named] if isinstance(named, str) else named
     if not (isinstance(named, (list, tuple)) and all(isinstance(name, str) for name in named)):
@@ -137,7 +137,7 @@ def _load_plugins_of(config: Config, plugins: Sequence[str]) -> None:
 
 
 def _clip_datasets(config: Config) -> Iterator[dict]:
-    """Yield the ClipDataset nodes of the dataloaders, those inside wrappers of data sets included."""
+    """Yield the ClipDataset nodes of the dataloaders, including those inside other data sets."""
     for split in SPLITS:
         dataloader = config.get(f'{split}_dataloader')
         if isinstance(dataloader, dict):
@@ -162,7 +162,7 @@ def _copy_data(config: Config) -> None:
 
 
 def _forget_copies_of_data(config: Config) -> None:
-    """Take out what an earlier resolution copied, so that a dumped config can still be given other ``data``."""
+    """Remove the copies of ``data`` from a dumped config, so that overrides of ``data`` still take effect."""
     for node in _clip_datasets(config):
         if 'source' in node and node['source'] == config.get('data'):
             node.pop('source')

@@ -53,8 +53,8 @@ def train(
     Args:
         config: From :func:`vrtspike.config.load_config`.
         work_dir: Folder of the run; None takes the config's, or a new one under ``work_dirs/``.
-        resume: A checkpoint to go on from, :data:`LATEST`, or :data:`AUTO`: the latest, where there is one.
-        load_from: A checkpoint whose weights training starts from, as far as they fit; may be another network's.
+        resume: A checkpoint to resume from, :data:`LATEST`, or :data:`AUTO`: the latest if there is one.
+        load_from: A checkpoint whose weights training starts from, as far as they fit; it may be of another network.
         trust_checkpoint: Unpickle checkpoints that hold more than weights.
         launcher: 'none', 'pytorch' or 'slurm'.
 
