@@ -123,7 +123,7 @@ def _surplus(parameters: list[inspect.Parameter], given: _Given) -> int:
 
 
 def _super_call(init: Callable, kwargs_name: str, surplus: int) -> _Given | None:
-    """Return what ``init`` passes on if its one use of ``**kwargs`` is ``super().__init__(..., **kwargs)``, else None."""
+    """Return what ``init`` passes on, if its use of ``**kwargs`` is ``super().__init__(..., **kwargs)``, else None."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(init)))
     except (OSError, TypeError, SyntaxError):
