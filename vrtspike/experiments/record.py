@@ -18,7 +18,7 @@ from vrtspike.records.stage_costs import FILE_NAME, PHASE_KEYS, SampleLine, Time
 
 
 class RunScores(msgspec.Struct, frozen=True, kw_only=True):
-    """What the record keeps of one finished run: its scores and costs.
+    """What the record keeps of one finished run: its scores and costs. What the schema does not require can be None.
 
     Args:
         seed: Of weights and data.
@@ -27,17 +27,17 @@ class RunScores(msgspec.Struct, frozen=True, kw_only=True):
         gain_db: Their difference.
         ssim: Of the restored clips.
         iteration_ms: Median time of an iteration.
-        peak_memory_mib: Largest memory of the run; None if unknown.
+        peak_memory_mib: Largest memory of the run.
         commit: Of the code that trained.
     """
 
     seed: int
-    blur_psnr_db: float
+    blur_psnr_db: float | None = None
     psnr_db: float
     gain_db: float
-    ssim: float
-    iteration_ms: float
-    peak_memory_mib: float | None
+    ssim: float | None = None
+    iteration_ms: float | None = None
+    peak_memory_mib: float | None = None
     commit: str | None
 
 
