@@ -22,6 +22,7 @@ from mmengine.hooks import Hook
 
 from vrtspike.cli import add_config_arguments, config_arguments, run_tool, tool_parser
 from vrtspike.config import load_config
+from vrtspike.config.hooks import remove_reporting_hooks
 from vrtspike.engine.training import train
 from vrtspike.optim.amp import DeviceAmpOptimWrapper
 from vrtspike.registry import HOOKS, OPTIM_WRAPPERS
@@ -65,8 +66,9 @@ def run(args: argparse.Namespace, changes: dict) -> dict:
     given = config_arguments(args)
     given['overrides'] = given['overrides'] | {'train_cfg.max_iters': args.iterations} | changes
     config = load_config(**given)
-    config.custom_hooks = [hook for hook in config.custom_hooks if hook.type == 'FreezeHook'] + [dict(type='StepsHook')]
+    remove_reporting_hooks(config)
     config.default_hooks.pop('nonfinite', None)
+    config.default_hooks.steps = dict(type='StepsHook')
     config.val_cfg = config.val_dataloader = config.val_evaluator = None
     with tempfile.TemporaryDirectory() as folder:
         train(config, work_dir=folder)

@@ -19,6 +19,7 @@ from mmengine.hooks import Hook
 
 from vrtspike.cli import run_tool, tool_parser
 from vrtspike.config import load_config
+from vrtspike.config.hooks import remove_reporting_hooks
 from vrtspike.engine.training import train
 from vrtspike.registry import HOOKS
 from vrtspike.runtime.atomic_write import written_aside
@@ -62,8 +63,8 @@ def growth(readings: list[dict], key: str) -> float:
 def main() -> None:
     args = parse_args()
     config = load_config(args.config, overrides={'train_cfg.max_iters': args.iterations})
-    hooks = [hook for hook in config.custom_hooks if hook.type == 'FreezeHook']
-    config.custom_hooks = [*hooks, dict(type='MemoryReadingsHook', every=args.every)]
+    remove_reporting_hooks(config)
+    config.default_hooks.memory_readings = dict(type='MemoryReadingsHook', every=args.every)
     with tempfile.TemporaryDirectory() as folder:
         runner = train(config, work_dir=folder)
     readings = MemoryReadingsHook.readings

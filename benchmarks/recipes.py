@@ -19,6 +19,7 @@ from statistics import mean
 
 from vrtspike.cli import run_tool, tool_parser
 from vrtspike.config import load_config
+from vrtspike.config.hooks import remove_reporting_hooks
 from vrtspike.engine.training import train
 from vrtspike.errors import ConfigError
 from vrtspike.runtime.atomic_write import written_aside
@@ -48,8 +49,7 @@ def run(config: str, folder: Path, seed: int, iterations: int, changes: dict) ->
         'default_hooks.checkpoint.interval': iterations,
     }
     resolved = load_config(config, overrides=settings | changes)
-    kept = [hook for hook in resolved.custom_hooks if hook.type in ('FreezeHook', 'TrainingReportHook')]
-    resolved.custom_hooks = kept
+    remove_reporting_hooks(resolved, keep=['training_report'])
     resolved.experiment_name = folder.name
     began = time.perf_counter()
     train(resolved, work_dir=str(folder))

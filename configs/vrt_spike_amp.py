@@ -1,4 +1,4 @@
-"""The baseline under automatic mixed precision, and nothing else.
+"""The baseline with automatic mixed precision.
 
 python tools/train.py configs/vrt_spike_amp.py
 """

@@ -1,4 +1,4 @@
-"""The light student with spikes concatenated at full resolution, which learns faster than cross-attention there.
+"""The light student. Spikes are concatenated at full resolution, which learns faster there than cross-attention.
 
 python tools/train.py configs/vrt_spike_lite.py
 """
@@ -25,17 +25,14 @@ val_dataloader = dict(
     dataset=dict(pipeline=[dict(type='PairedCenterCrop', size=None), _bins, dict(type='PackClip')]),
 )
 optim_wrapper = dict(optimizer=dict(lr=2e-3, betas=(0.9, 0.999)), accumulative_counts=1)
+warm_up = dict(max_iters=20)
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, begin=0, end=20),
-    dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=False, begin=20),
+    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, begin=0, end='warm_up'),
+    dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=False, begin='warm_up'),
 ]
 train_cfg = dict(max_iters=500)
-custom_hooks = [
-    dict(type='FreezeHook', names=['backbone.flow']),
-    dict(type='NetworkSummaryHook'),
-    dict(type='ClipPicturesHook'),
-    dict(type='TrainingReportHook'),
-    dict(type='FlopsHook'),
-    dict(type='StageCostHook', interval=10),
-]
+default_hooks = dict(
+    clip_pictures=dict(max_clips=None),
+    freeze=dict(type='FreezeHook', names=['backbone.flow']),
+)
 cpu_overrides = dict(_delete_=True)

@@ -1,9 +1,9 @@
-"""Everything the baseline has - stages, flow, encoder, TSA, four fusions - narrow and shallow enough for a CPU.
+"""All parts of the baseline - stages, flow, encoder, TSA, four fusion heads - narrow and shallow enough for a CPU.
 
     python tools/train.py configs/vrt_spike_tiny.py
 
-Attention along time knows no time in the baseline: it begins as the mean over all frames, and a run of minutes does not
-undo that. `time_slope` lets it begin at a frame's own spikes. Flow stays as it was pretrained.
+In the baseline, attention along time starts as the mean over all frames, and a run of some minutes does not undo that.
+With `time_slope` it starts at the spikes of the frame itself. The flow network stays as it was pretrained.
 """
 
 _base_ = './vrt_spike_amp.py'
@@ -36,17 +36,10 @@ train_dataloader = dict(
 )
 val_dataloader = dict(num_workers=0, persistent_workers=False)
 optim_wrapper = dict(optimizer=dict(lr=8e-4, betas=(0.9, 0.999)), accumulative_counts=1)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=40),
-    dict(type='CosineAnnealingLR', eta_min=1e-7, by_epoch=False, begin=40),
-]
+warm_up = dict(max_iters=40)
 train_cfg = dict(max_iters=620)
-custom_hooks = [
-    dict(type='FreezeHook', names=['backbone.spynet']),
-    dict(type='NetworkSummaryHook'),
-    dict(type='ClipPicturesHook'),
-    dict(type='TrainingReportHook'),
-    dict(type='FlopsHook'),
-    dict(type='StageCostHook', interval=10),
-]
+default_hooks = dict(
+    clip_pictures=dict(max_clips=None),
+    freeze=dict(type='FreezeHook', names=['backbone.spynet']),
+)
 cpu_overrides = dict(_delete_=True)

@@ -1,4 +1,4 @@
-"""The tiny network with its spikes zeroed, in training and validation: what it gains without them.
+"""The tiny network with all spikes set to zero in training and validation: what it gains without them.
 
 python tools/train.py configs/vrt_spike_tiny_no_spikes.py
 """

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from vrtspike.config import load_config
+from vrtspike.engine.training import check_schedules
 from vrtspike.registry import MODELS
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -162,3 +163,31 @@ def test_one_recipe_joins_the_others():
     assert [loss.type for loss in joined.model.loss.losses] == ['CharbonnierLoss', 'PerceptualLoss']
     assert joined.model.type == alone['distillation'].model.type
     assert joined.model.backbone == alone['distillation'].model.backbone
+
+
+TRAINED = ('configs/*.py', 'configs/recipes/*.py', 'configs/vrt/*_videodeblurring_*.py', 'plugins/*/config.py')
+
+
+def trained_configs():
+    return sorted(path for pattern in TRAINED for path in CONFIGS.parent.glob(pattern))
+
+
+@pytest.mark.parametrize(('name', 'expected'), [('baseline', 1536), ('tiny', 40), ('lite', 20), ('amp', 1536)])
+def test_the_full_length_of_shipped_configs(name, expected):
+    warm_up, cosine = load_config(CONFIGS / f'vrt_spike_{name}.py').param_scheduler
+    assert (warm_up.begin, warm_up.end, cosine.begin) == (0, expected, expected)
+    assert load_config(CONFIGS / 'recipes/accumulation.py').param_scheduler[0].end == 3072
+
+
+@pytest.mark.parametrize('path', trained_configs(), ids=lambda path: f'{path.parent.name}/{path.stem}')
+def test_one_override_shortens_every_shipped_config(path):
+    for iterations in (1, 3, 24):
+        config = load_config(path, overrides={'train_cfg.max_iters': iterations})
+        check_schedules(config)
+        assert all(schedule.get('end', iterations) <= iterations for schedule in config.param_scheduler)
+        assert 'warm_up' not in config
+
+
+def test_shipped_configs_leave_custom_hooks_to_the_user():
+    for path in [*CONFIGS.rglob('*.py'), *CONFIGS.parent.glob('plugins/*/config.py')]:
+        assert 'custom_hooks' not in path.read_text(), path

@@ -1,8 +1,9 @@
-"""Train variants of one config alike - same seeds, same data in the same order - and compare what they give and cost.
+"""Train variants of one config alike - same seeds, same data in the same order - and compare quality and cost.
 
-The base config itself is the reference. A variant is a name with overrides, or a plugin with what its config.py
-changes. Runs that are finished are not repeated, one that was interrupted goes on, one that fails is reported and the
-others go on. A difference in dB counts only over three seeds or more, and where the reference itself gained 2 dB.
+The base config itself is the reference. A variant is a name with overrides, or a plugin with the changes in its
+config.py. Finished runs are not repeated and an interrupted one is resumed. A failed run is reported, and the other
+variants are still trained. A difference in dB counts only over at least three seeds, and only if the reference itself
+gained 2 dB.
 
 Examples:
   python tools/ablate.py configs/vrt_spike_tiny.py --variants benchmarks/ablations/fusion_heads.yaml --seeds 0 1 2
@@ -17,11 +18,18 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from vrtspike.cli import OverrideAction, add_config_arguments, end_as_interrupted, run_tool, tool_parser
 from vrtspike.errors import ConfigError
 from vrtspike.runtime.atomic_write import written_aside
+
+if TYPE_CHECKING:
+    from vrtspike.experiments.record import AblationRecord
+    from vrtspike.experiments.runs import FailedRun, Run
+    from vrtspike.experiments.variants import Variant
 
 
 def parse_args() -> argparse.Namespace:
@@ -72,7 +80,7 @@ class VariantAction(OverrideAction):
 def main() -> None:
     args = parse_args()
     end_as_interrupted()
-    from vrtspike.experiments.presentation import markdown, plot
+    from vrtspike.experiments.presentation import plot, table
     from vrtspike.experiments.record import record_of
     from vrtspike.experiments.runs import Run
 
@@ -88,23 +96,21 @@ def main() -> None:
         failures = train(runs, args, common)
     record = record_of(variants, runs, failures, args.config, common)
     show(record)
-    write(args.json, json.dumps(record, indent=2, allow_nan=False) + '\n')
-    write(args.markdown, markdown(record) + '\n')
+    write(args.json, json.dumps(msgspec.to_builtins(record), indent=2, allow_nan=False) + '\n')
+    write(args.markdown, table(record).markdown() + '\n')
     if args.plot:
         plot(record, args.plot)
     if failures:
         raise ConfigError(f'{len(failures)} of {len(variants)} variants failed: {", ".join(failures)}')
 
 
-def chosen_variants(args: argparse.Namespace) -> list[Any]:
+def chosen_variants(args: argparse.Namespace) -> list[Variant]:
     """Return the variants that the command line names, the reference first."""
     from vrtspike.experiments.variants import Variant, complete, plugin_variant, read_variants
 
-    return complete([
-        *(read_variants(args.variants) if args.variants else []),
-        *(Variant(name, overrides) for name, overrides in args.variant),
-        *(plugin_variant(name) for name in args.plugin_variants),
-    ])  # fmt: skip
+    from_file = read_variants(args.variants) if args.variants else []
+    from_options = [Variant(name, overrides) for name, overrides in args.variant]
+    return complete([*from_file, *from_options, *map(plugin_variant, args.plugin_variants)])
 
 
 def common_overrides(args: argparse.Namespace) -> dict[str, Any]:
@@ -113,25 +119,30 @@ def common_overrides(args: argparse.Namespace) -> dict[str, Any]:
     return {**args.cfg_options, **length}
 
 
-def train_unless_without_gain(runs: list[Any], args: argparse.Namespace, common: dict[str, Any]) -> dict[str, str]:
-    """Train the reference with the first seed, and the rest if its gain lets differences count; return what failed."""
+def train_unless_without_gain(
+    runs: list[Run], args: argparse.Namespace, common: dict[str, Any]
+) -> dict[str, FailedRun]:
+    """Train the reference with the first seed, then the rest if its gain is large enough for differences to count."""
     from vrtspike.experiments.record import read_run
     from vrtspike.experiments.statistics import LEAST_GAIN_DB
 
     failures = train(runs[:1], args, common)
-    if failures or read_run(runs[0])['gain_db'] >= LEAST_GAIN_DB:
-        return failures or train(runs, args, common)
-    print(f'The reference gained {read_run(runs[0])["gain_db"]:+.2f} dB: nothing else is trained. Train longer.')
-    return failures
+    if failures:
+        return failures
+    gain = read_run(runs[0]).gain_db
+    if gain >= LEAST_GAIN_DB:
+        return train(runs, args, common)
+    print(f'The reference gained {gain:+.2f} dB: nothing else is trained. Train longer.')
+    return {}
 
 
-def train(runs: list[Any], args: argparse.Namespace, common: dict[str, Any]) -> dict[str, str]:
-    """Train what is not finished; return what failed, {variant: why}."""
+def train(runs: list[Run], args: argparse.Namespace, common: dict[str, Any]) -> dict[str, FailedRun]:
+    """Train what is not finished; return what failed, by the name of the variant."""
     from rich.progress import Progress
 
     from vrtspike.experiments.runs import resolve, train_all
 
-    def config_of(variant: Any) -> Any:
+    def config_of(variant: Variant) -> Any:
         return resolve(variant, args.config, common, args.plugins, full_length=args.no_cpu_overrides)
 
     config_of(runs[0].variant)  # without a reference there is nothing to compare with
@@ -147,15 +158,11 @@ def train(runs: list[Any], args: argparse.Namespace, common: dict[str, Any]) -> 
     return failures
 
 
-def show(record: dict[str, Any]) -> None:
+def show(record: AblationRecord) -> None:
     """Print the table, and what failed."""
-    from vrtspike.experiments.presentation import HEADINGS, failures, rows
-    from vrtspike.reporting.table import Table
+    from vrtspike.experiments.presentation import failures, table
 
-    title = f'{record["config"]}: {record["iterations"]} iterations, seeds {", ".join(map(str, record["seeds"]))}'
-    print(Table(title=title, columns=HEADINGS, rows=rows(record)).text())
-    for line in failures(record):
-        print(line)
+    print('\n'.join([table(record).text(), *failures(record)]))
 
 
 def write(path: Path | None, text: str) -> None:

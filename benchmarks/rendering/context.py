@@ -14,7 +14,9 @@ from rendering.code_facts import CodeFacts
 from rendering.guide import read_guide
 from rendering.guide_verdicts import padding
 from vrtspike.errors import VrtSpikeError
-from vrtspike.experiments import presentation, statistics
+from vrtspike.experiments.presentation import table
+from vrtspike.experiments.record import AblationRecord
+from vrtspike.experiments.statistics import Interval, interval
 
 Record = dict[str, Any]
 
@@ -31,7 +33,7 @@ def context(root: Path) -> dict[str, Any]:
         'trained': partial(records_by_config, root),
         'guide': cache(partial(read_guide, root)),
         'code': CodeFacts(root),
-        'ablation_table': presentation.markdown,
+        'ablation_table': ablation_table,
         'paired_difference': paired_difference,
         'padding': padding,
         'zip': partial(zip, strict=True),
@@ -72,9 +74,14 @@ def fail(message: str) -> NoReturn:
     raise VrtSpikeError(message)
 
 
-def paired_difference(plain: list[Record], changed: list[Record]) -> dict[str, float | None]:
+def ablation_table(record: Record) -> str:
+    """Return the table of an ablation's record as Markdown."""
+    return table(msgspec.convert(record, AblationRecord)).markdown()
+
+
+def paired_difference(plain: list[Record], changed: list[Record]) -> Interval:
     """Return the mean difference in PSNR between runs of the same seeds, with Student's 95 % interval."""
-    return statistics.interval([b['psnr_db'] - a['psnr_db'] for a, b in zip(plain, changed, strict=True)])
+    return interval([b['psnr_db'] - a['psnr_db'] for a, b in zip(plain, changed, strict=True)])
 
 
 def report_excerpt(report: Record) -> str:

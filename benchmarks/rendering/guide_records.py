@@ -133,7 +133,7 @@ def measurements_in(record: GuideRecord) -> dict[str, Any]:
             gain = {run['seed']: run['gain_db'] for run in plain}
             return {
                 'savings_of': {recipe: savings_of_pairs(*seconds)},
-                'differences': {recipe: compare(quality, reference, gain)},
+                'differences': {recipe: msgspec.to_builtins(compare(quality, reference, gain))},
             }
 
 

@@ -1,4 +1,5 @@
-# What a run logs, saves and shows.
+# What a run logs, saves and shows. Each hook has a name, so that a child config changes one, as in
+# default_hooks = dict(stage_cost=dict(interval=2)), or switches it off: default_hooks = dict(flops=None).
 default_scope = 'vrtspike'
 randomness = dict(seed=0)
 env_cfg = dict(cudnn_benchmark=True)
@@ -13,14 +14,12 @@ default_hooks = dict(
     stop=dict(type='StopSignalHook'),
     record=dict(type='RunRecordHook'),
     progress=dict(type='ProgressHook'),
+    network_summary=dict(type='NetworkSummaryHook'),
+    clip_pictures=dict(type='ClipPicturesHook', max_clips=20),
+    training_report=dict(type='TrainingReportHook'),
+    flops=dict(type='FlopsHook'),
+    stage_cost=dict(type='StageCostHook', interval=10),
 )
-custom_hooks = [
-    dict(type='NetworkSummaryHook'),
-    dict(type='ClipPicturesHook', max_clips=20),
-    dict(type='TrainingReportHook'),
-    dict(type='FlopsHook'),
-    dict(type='StageCostHook', interval=10),
-]
 visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
 # Without a GPU, train.py shortens the run to a check of the installation; the network stays as it is.
 cpu_overrides = {
@@ -31,10 +30,10 @@ cpu_overrides = {
     'val_dataloader.num_workers': 0,
     'val_dataloader.persistent_workers': False,
     'optim_wrapper.accumulative_counts': 1,
-    'param_scheduler.0.end': 2,
-    'param_scheduler.1.begin': 2,
     'train_cfg.max_iters': 12,
     'default_hooks.logger.interval': 1,
-    'custom_hooks.4.interval': 2,
-    'custom_hooks.2.note': 'This run checks the installation: {iterations} iterations on a CPU train nothing.',
+    'default_hooks.stage_cost.interval': 2,
+    'default_hooks.training_report.note': (
+        'This run checks the installation: {iterations} iterations on a CPU train nothing.'
+    ),
 }

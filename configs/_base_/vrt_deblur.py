@@ -1,4 +1,5 @@
-# What the published deblurring networks have in common: six frames, crops of 192, batch 8 in all.
+# Common to the published deblurring networks: six frames, crops of 192, a total batch of 8; flow and offsets are frozen
+# for the first 20k iterations.
 _base_ = [
     './models/vrt_deblur.py',
     './datasets/clips.py',
@@ -19,24 +20,6 @@ val_dataloader = dict(
         clip_len=6, stride=6, pipeline=[dict(type='PairedCenterCrop', size=None), _bins, dict(type='PackClip')]
     )
 )
-custom_hooks = [
-    dict(type='FreezeHook', names=['backbone.spynet', 'backbone.*.pa_deform'], iters=20_000),
-    dict(type='NetworkSummaryHook'),
-    dict(type='ClipPicturesHook', max_clips=20),
-    dict(type='TrainingReportHook'),
-    dict(type='FlopsHook'),
-    dict(type='StageCostHook', interval=10),
-]
-cpu_overrides = {
-    '_delete_': True,
-    'train_dataloader.batch_size': 1,
-    'train_dataloader.num_workers': 1,
-    'train_dataloader.dataset.pipeline.0.size': 32,
-    'val_dataloader.dataset.pipeline.0.size': 96,
-    'val_dataloader.num_workers': 0,
-    'val_dataloader.persistent_workers': False,
-    'train_cfg.max_iters': 12,
-    'default_hooks.logger.interval': 1,
-    'custom_hooks.5.interval': 2,
-    'custom_hooks.3.note': 'This run checks the installation: {iterations} iterations on a CPU train nothing.',
-}
+default_hooks = dict(
+    freeze=dict(type='FreezeHook', names=['backbone.spynet', 'backbone.*.pa_deform'], iters=20_000),
+)

@@ -1,4 +1,4 @@
-# Scalars and pictures to Weights & Biases besides the run's own files; `wandb login` first, or WANDB_MODE=offline.
+# Logs scalars and pictures to Weights & Biases as well; `wandb login` first, or WANDB_MODE=offline.
 visualizer = dict(
     type='Visualizer',
     vis_backends=[

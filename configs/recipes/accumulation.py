@@ -1,14 +1,11 @@
-"""One clip at a time, steps as if of twelve: the baseline's effective batch doubled, at no memory.
+"""Gradients of twelve clips in one step: twice the effective batch of the baseline, without more memory.
 
 python tools/train.py configs/recipes/accumulation.py
 
-Iterations count clips, not steps: twice the accumulation needs twice the iterations for as many steps.
+Iterations count clips, not optimizer steps: the same number of steps takes twice the iterations.
 """
 
 _base_ = '../vrt_spike_baseline.py'
 optim_wrapper = dict(accumulative_counts=12)
 train_cfg = dict(max_iters=120_000, val_interval=2000)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=3072),
-    dict(type='CosineAnnealingLR', eta_min=1e-7, by_epoch=False, begin=3072),
-]
+warm_up = dict(max_iters=3072)

@@ -1,8 +1,8 @@
-"""Weights averaged over about a thousand steps: validated, and saved as the network's weights.
+"""A moving average of the weights over about a thousand steps, which is validated and saved as the network.
 
 python tools/train.py configs/recipes/ema.py
 """
 
 _base_ = '../vrt_spike_baseline.py'
-# Updated once a step of six iterations; the trained weights are kept beside for --resume.
+# Updated once per step of six iterations. Checkpoints keep the trained weights too, for --resume.
 default_hooks = dict(ema=dict(type='EMAHook', momentum=1e-3, interval=6))

@@ -1,4 +1,4 @@
-"""Flow and offsets held still for 20,000 iterations, then trained at an eighth of the learning rate.
+"""Flow and offsets frozen for 20,000 iterations, then trained at an eighth of the learning rate.
 
 python tools/train.py configs/recipes/freeze_flow.py
 """

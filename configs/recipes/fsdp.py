@@ -1,9 +1,9 @@
-"""Weights, gradients and the optimizer's state sharded over GPUs (FSDP), for networks that do not fit one.
+"""Weights, gradients and optimizer state sharded over several GPUs (FSDP), for networks too large for one.
 
 tools/dist_train.sh configs/recipes/fsdp.py 4
 
-Unverified: this has been validated as a config and never been run, since it needs several GPUs. The hooks that look at
-gradients (skipped steps, gradients kept in checkpoints) assume whole ones and are left out.
+Unverified: the config is checked but has never been run, because it needs several GPUs. Hooks that read gradients
+(skipped steps, gradients kept in checkpoints) assume unsharded ones and are left out.
 """
 
 _base_ = '../vrt_spike_baseline.py'
@@ -17,6 +17,6 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=3),
     logger=dict(type='LoggerHook', interval=50),
     seeds=dict(type='IterationSeedHook'),
+    network_summary=dict(type='NetworkSummaryHook'),
 )
-custom_hooks = [dict(type='NetworkSummaryHook')]
 cpu_overrides = dict(_delete_=True)

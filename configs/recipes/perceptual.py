@@ -1,4 +1,4 @@
-"""Charbonnier and a tenth of VGG16's relu3_3, the loss of the guide.
+"""The loss of the guide: Charbonnier, and a tenth of the distance in VGG16's relu3_3.
 
 python tools/train.py configs/recipes/perceptual.py --cfg-options model.loss.losses.1.weights=/path/to/vgg16.pth
 

@@ -1,8 +1,8 @@
-"""Crops of 128 pixels, four at a time, for two thirds of the training, then the baseline's 256.
+"""Batches of four crops of 128 pixels for two thirds of the training, then crops of 256 as in the baseline.
 
 python tools/train.py configs/recipes/progressive_crops.py
 
-A clip of 128 x 128 is a quarter of the work, so that an iteration costs about the same in both phases.
+A clip of 128 x 128 pixels is a quarter of the work, so an iteration costs about the same in both phases.
 """
 
 _base_ = '../vrt_spike_baseline.py'

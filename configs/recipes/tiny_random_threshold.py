@@ -1,4 +1,4 @@
-"""Tiny, trained at spike thresholds from once to four times the data's, so that it keeps its quality at others.
+"""Tiny, trained at one to four times the spike threshold of the data, so that it is robust to other thresholds.
 
 python tools/train.py configs/recipes/tiny_random_threshold.py
 python tools/test.py configs/recipes/tiny_random_threshold.py CHECKPOINT --thresholds 1 2 4

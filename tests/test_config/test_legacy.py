@@ -5,7 +5,8 @@ import yaml
 
 from vrtspike import registry
 from vrtspike.config import read_config
-from vrtspike.config.legacy import BASELINE_ACCUMULATION, BASELINE_FRAMES, DEFAULTS, RULES, convert_legacy, read_legacy
+from vrtspike.config.legacy import DEFAULTS, RULES, convert_legacy, read_legacy
+from vrtspike.config.legacy.rules import BASELINE_ACCUMULATION, BASELINE_FRAMES
 from vrtspike.errors import ConfigError
 
 
@@ -15,8 +16,12 @@ def converted(text):
 
 def test_defaults_are_those_of_the_constructors_and_of_the_baseline():
     baseline = read_config('configs/vrt_spike_baseline.py')
-    registries = {'loss': registry.MODELS, 'spike_encoder': registry.SPIKE_ENCODERS, 'tsa': registry.TSA,
-                  'fusion': registry.FUSION_HEADS}  # fmt: skip
+    registries = {
+        'loss': registry.MODELS,
+        'spike_encoder': registry.SPIKE_ENCODERS,
+        'tsa': registry.TSA,
+        'fusion': registry.FUSION_HEADS,
+    }
     for key, default in DEFAULTS.items():
         _, part, argument = key.split('.')
         node = baseline.model[part]

@@ -208,8 +208,8 @@ class TestReport:
         """)
         lines = error_of(path).splitlines()
         assert lines[0] == f'{path}: 3 problems'
-        assert [line.split(':')[0].strip() for line in lines[1:]] == [
-            'model.backbone.windw', 'model.fusion.heads', 'default_hoks']  # fmt: skip
+        keys = [line.split(':')[0].strip() for line in lines[1:]]
+        assert keys == ['model.backbone.windw', 'model.fusion.heads', 'default_hoks']
 
     def test_one_problem(self, child):
         assert error_of(child('crop = 3')).splitlines()[0].endswith(': one problem')

@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from vrtspike import registry
 from vrtspike.config import check_config
-from vrtspike.config.schema import nested_places, top_level_keys, top_level_places
+from vrtspike.config.schema import nested_schemas, top_level_keys, top_level_schemas
 from vrtspike.config.validation import look_up
 from vrtspike.errors import RegistryError
 
@@ -110,7 +110,7 @@ def test_all_problems_are_found_at_once():
         ('param_scheduler', [{'type': 'CosineAnnealingLR', 'etamin': 0}], "did you mean 'eta_min'"),
         ('param_scheduler', [{'type': 'MultiStepLR'}], "param_scheduler.0: MultiStepLR needs 'milestones'"),
         ('train_cfg.val_intervl', 5, "IterBasedTrainLoop takes no 'val_intervl'; did you mean 'val_interval'"),
-        ('train_cfg', {'_delete_': True, 'max_iters': 5}, "train_cfg: expected by_epoch=True, by"),
+        ('train_cfg', {'_delete_': True, 'max_iters': 5}, 'train_cfg: expected by_epoch=True, by'),
         ('val_cfg', {'fp61': True}, "ValLoop takes no 'fp61'; did you mean 'fp16'?"),
         ('val_evaluator', {'type': 'DumpResult'}, "no metric is called 'DumpResult'; did you mean 'DumpResults'"),
         ('val_evaluator', {'metrics': [{'type': 'DumpResults'}]}, "metrics.0: DumpResults needs 'out_file_path'"),
@@ -121,13 +121,13 @@ def test_all_problems_are_found_at_once():
         ('visualizer', {'type': 'Visualizer', 'vis_backends': [{'type': 'Local'}]}, 'vis_backends.0.type: no vis'),
         ('log_processor', {'windowsize': 5}, "did you mean 'window_size'?"),
         ('env_cfg', {'cudnn_bench': True}, "env_cfg takes no 'cudnn_bench'; did you mean 'cudnn_benchmark'?"),
-        ('env_cfg', {'mp_cfg': {'start_method': 'fork'}}, "env_cfg.mp_cfg.start_method: set_multi_processing takes no"),
+        ('env_cfg', {'mp_cfg': {'start_method': 'fork'}}, 'env_cfg.mp_cfg.start_method: set_multi_processing takes no'),
         ('randomness', {'seed': 1, 'determinstic': True}, "did you mean 'deterministic'?"),
         ('model_wrapper_cfg', {'find_unused': True}, "did you mean 'find_unused_parameters'?"),
         ('auto_scale_lr', {'enabled': True}, "did you mean 'enable'?"),
     ],
-)  # fmt: skip
-def test_each_place_is_checked(path, value, expected):
+)
+def test_each_node_is_checked(path, value, expected):
     found = problems(path, value)
     assert len([problem for problem in found if expected in problem]) == 1, found
 
@@ -166,10 +166,10 @@ def test_class_that_takes_any_key_is_noted():
     assert findings.notes == ['model.fusion.colour: not checked, since AnythingHead takes any key']
 
 
-def test_part_in_an_undeclared_place_is_noted():
+def test_part_under_an_undeclared_key_is_noted():
     notes = check_config(changed('train_dataloader.generator', {'type': 'Unheard'})).notes
-    assert notes == ["train_dataloader.generator: not checked; DataLoader can declare its registry: "
-                     "parts = {'generator': ...}"]  # fmt: skip
+    declaration = "parts = {'generator': ...}"
+    assert notes == [f'train_dataloader.generator: not checked; DataLoader can declare its registry: {declaration}']
 
 
 def test_copies_of_data_repeat_no_problem():
@@ -192,10 +192,10 @@ def test_look_up_reaches_the_parts_of_mmengine():
         look_up(registry.LOOPS, 'ValLop')
 
 
-def test_every_place_is_a_known_key():
+def test_every_schema_is_of_a_known_key():
     nested_in_the_environment = {'env_cfg.mp_cfg'}
-    assert set(top_level_places()) - nested_in_the_environment <= set(top_level_keys())
-    assert {'backbone', 'spike_encoder', 'tsa', 'fusion', 'source', 'pipeline', 'optimizer'} <= set(nested_places())
+    assert set(top_level_schemas()) - nested_in_the_environment <= set(top_level_keys())
+    assert {'backbone', 'spike_encoder', 'tsa', 'fusion', 'source', 'pipeline', 'optimizer'} <= set(nested_schemas())
 
 
 LONG_KEYS = {

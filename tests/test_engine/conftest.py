@@ -9,6 +9,7 @@ import pytest
 from vrtspike.config import load_config
 from vrtspike.datasets import write_demo
 from vrtspike.engine.training import train
+from vrtspike.testing.training import WITHOUT_REPORTS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 DEMO = dict(train_clips=5, val_clips=3, size=32, steps_per_frame=32, frames=3)
@@ -33,11 +34,12 @@ MINIMAL = {
     'val_dataloader.dataset.clip_len': 3,
     'val_dataloader.dataset.stride': 3,
     'val_dataloader.dataset.pipeline.0.size': 16,
-    'custom_hooks': [dict(type='EMAHook')],
+    **WITHOUT_REPORTS,
+    'default_hooks.freeze': None,
+    'default_hooks.ema': dict(type='EMAHook'),
     'train_cfg.max_iters': 6,
     'train_cfg.val_interval': 3,
-    'param_scheduler.0.end': 2,
-    'param_scheduler.1.begin': 2,
+    'warm_up.ratio': 1 / 3,
     'default_hooks.checkpoint.interval': 1,
     'default_hooks.checkpoint.max_keep_ckpts': -1,
     'default_hooks.checkpoint.save_best': None,

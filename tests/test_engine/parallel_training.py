@@ -76,13 +76,10 @@ def main(work_dir, overrides, config, launcher, *stops):
             changes = {'model.data_preprocessor.type': 'DefaultTypePreprocessor'}
             resolved = load_config(config, overrides=json.loads(overrides) | changes)
             resolved.experiment_name = f'{name}_{i}'
-            hooks = [] if stop is None else [dict(type='SignalHook', iteration=int(stop))]
-            resolved.custom_hooks = [
-                *resolved.custom_hooks,
-                dict(type='LossFileHook'),
-                dict(type='SpoilHook', iteration=13),
-                *hooks,
-            ]
+            hooks = [dict(type='LossFileHook'), dict(type='SpoilHook', iteration=13)]
+            if stop is not None:
+                hooks.append(dict(type='SignalHook', iteration=int(stop)))
+            resolved.custom_hooks = hooks
             with suppress(TrainingStopped):
                 train(resolved, work_dir=f'{work_dir}/{name}', resume=AUTO, launcher=launcher)
 

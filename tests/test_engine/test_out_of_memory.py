@@ -8,7 +8,12 @@ from vrtspike.engine.out_of_memory import accumulated, estimate, out_of_memory_r
 from vrtspike.errors import ConfigError, TrainingFault
 from vrtspike.registry import HOOKS
 
-SMALL = {'custom_hooks': [], 'train_cfg.max_iters': 2, 'optim_wrapper.accumulative_counts': 1, 'param_scheduler': []}
+SMALL = {
+    'default_hooks.ema': None,
+    'train_cfg.max_iters': 2,
+    'optim_wrapper.accumulative_counts': 1,
+    'param_scheduler': [],
+}
 LARGE = {'model.tsa.max_batch_tokens': 49152, 'model.fusion.max_batch_tokens': 49152}
 
 

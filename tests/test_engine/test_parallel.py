@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from vrtspike.testing.training import WITHOUT_REPORTS
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 LITE = ROOT / 'configs/vrt_spike_lite.py'
@@ -29,7 +31,8 @@ SMALL = {
     'log_processor.window_size': 1,
     'optim_wrapper.accumulative_counts': 3,
     # Flow is trained after four iterations: a resumed run and one that is not must release it alike.
-    'custom_hooks': [dict(type='FreezeHook', names=['backbone.flow'], iters=4), dict(type='TrainingReportHook')],
+    'default_hooks.freeze.iters': 4,
+    **{key: None for key in WITHOUT_REPORTS if key != 'default_hooks.training_report'},
     'param_scheduler': [dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=5)],
 }
 
@@ -80,10 +83,8 @@ def test_two_processes_equal_one_at_the_same_global_batch(demo_data, tmp_path, p
 
 def test_the_shell_script_trains_and_validates_uneven_shards_once(demo_data, tmp_path, port):
     """Three clips on two processes: the scores and rows of one process."""
-    options = demo_data | SMALL | {'train_cfg.max_iters': 2, 'train_dataloader.batch_size': 1}
-    options.pop('custom_hooks')
-    options.pop('param_scheduler')
-    options |= {'param_scheduler.0.end': 1, 'param_scheduler.1.begin': 1, 'data.val_clips': 3}
+    options = demo_data | SMALL | {'train_cfg.max_iters': 2, 'train_dataloader.batch_size': 1, 'data.val_clips': 3}
+    options = {key: value for key, value in options.items() if key not in (*WITHOUT_REPORTS, 'param_scheduler')}
     arguments = ['--cfg-options', *(f'{key}={str(value).replace(" ", "")}' for key, value in options.items())]
     script = [str(ROOT / 'tools/dist_train.sh'), str(LITE), '2', '--work-dir', str(tmp_path / 'run'), *arguments]
     run(script, tmp_path, PYTHON=sys.executable, PORT=str(port + 1))

@@ -25,8 +25,13 @@ class SeenHook(Hook):
 def seen(run_minimal, tmp_path):
     def run(name='run', resume=None, **changes):
         SeenHook.seen = {}
-        hooks = [dict(type='ProgressiveCropsHook', phases=PHASES), dict(type='SeenHook')]
-        lite = {'custom_hooks': hooks, 'train_cfg.max_iters': 4, 'train_cfg.val_interval': 100}
+        lite = {
+            'default_hooks.ema': None,
+            'default_hooks.crops': dict(type='ProgressiveCropsHook', phases=PHASES),
+            'custom_hooks': [dict(type='SeenHook')],
+            'train_cfg.max_iters': 4,
+            'train_cfg.val_interval': 100,
+        }
         run_minimal(tmp_path / name, resume, **lite, **changes)
         return SeenHook.seen
 

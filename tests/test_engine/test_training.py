@@ -16,7 +16,7 @@ from vrtspike.engine.run_folder import (
     newest_whole_checkpoint,
     remove_leftovers,
 )
-from vrtspike.engine.training import check_schedules, set_start, train, wants_cpu_overrides, with_amp
+from vrtspike.engine.training import check_schedules, schedule_text, set_start, train, wants_cpu_overrides, with_amp
 from vrtspike.errors import CheckpointError, ConfigError, DamagedCheckpointError
 
 
@@ -182,6 +182,22 @@ class TestSchedules:
     )
     def test_others_pass(self, config):
         check_schedules(Config(config))
+
+    @pytest.mark.parametrize(
+        ('schedules', 'text'),
+        [
+            (
+                [WARM_UP, COSINE],
+                'warm-up (LinearLR) in iterations 1 to 40, CosineAnnealingLR in iterations 41 to 600',
+            ),
+            (dict(WARM_UP), 'warm-up (LinearLR) in iterations 1 to 40'),
+            ([dict(COSINE, begin=0)], 'CosineAnnealingLR in iterations 1 to 600'),
+            ([dict(COSINE, by_epoch=True)], ''),
+            ([], ''),
+        ],
+    )
+    def test_the_log_says_which_schedule_runs_when(self, schedules, text):
+        assert schedule_text(Config(dict(param_scheduler=schedules, train_cfg=dict(max_iters=600)))) == text
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from vrtspike.experiments.runs import Run
+from vrtspike.experiments.record import record_of
+from vrtspike.experiments.runs import FailedRun, Run
 from vrtspike.experiments.variants import REFERENCE, Variant
 from vrtspike.records.stage_costs import FILE_NAME, CountedCost, RunLine, SampleLine, StageTimes
 from vrtspike.records.writer import line_of
@@ -42,3 +43,19 @@ def runs(finished):
     made += [finished('better', seed, 28.5 + 0.11 * seed, ms=80.0) for seed in range(3)]
     made += [finished('worse', seed, 27.5 + 0.11 * seed) for seed in range(3)]
     return [*made, Run(Variant('absent'), 0, made[0].folder)]
+
+
+@pytest.fixture
+def record_of_runs():
+    """Return a function that makes a record of runs, with failures by the name of the variant."""
+
+    def make(runs, failures=None, common=None):
+        variants = {run.variant.name: run.variant for run in runs}
+        return record_of(list(variants.values()), runs, failures or {}, 'base.py', common or {})
+
+    return make
+
+
+@pytest.fixture
+def record(runs, record_of_runs):
+    return record_of_runs(runs, {'absent': FailedRun('out of luck')}, {'a.b': 1})

@@ -1,69 +1,67 @@
-"""From finished runs to the record, the table and the plot."""
+"""From finished runs to the record."""
 
 import json
+from pathlib import Path
 
+import jsonschema
+import msgspec
 import pytest
 
-from vrtspike.experiments.presentation import HEADINGS, failures, markdown, plot, rows
-from vrtspike.experiments.record import read_stage_costs, record_of
+from vrtspike.experiments.record import AblationRecord, StageCosts, read_stage_costs
+from vrtspike.experiments.runs import FailedRun
 
-
-@pytest.fixture
-def record(runs):
-    variants = list(dict.fromkeys(run.variant.name for run in runs))
-    by_name = {run.variant.name: run.variant for run in runs}
-    return record_of([by_name[name] for name in variants], runs, {'absent': 'out of luck'}, 'base.py', {'a.b': 1})
+ROOT = Path(__file__).parents[2]
 
 
 def by_name(record):
-    return {each['name']: each for each in record['variants']}
+    return {variant.name: variant for variant in record.variants}
 
 
 def test_says_what_was_compared(record):
-    assert (record['config'], record['common'], record['seeds']) == ('base.py', {'a.b': 1}, [0, 1, 2])
-    assert (record['iterations'], record['commit']) == (10, '0' * 40)
-    json.dumps(record, allow_nan=False)
+    assert (record.config, record.common, record.seeds) == ('base.py', {'a.b': 1}, [0, 1, 2])
+    assert (record.iterations, record.commit) == (10, '0' * 40)
+
+
+def test_its_json_is_what_the_schema_describes(record):
+    found = json.loads(json.dumps(msgspec.to_builtins(record), allow_nan=False))
+    jsonschema.validate(found, json.loads((ROOT / 'benchmarks/ablation.schema.json').read_text()))
+    assert list(found['variants'][0]) == [
+        *('name', 'overrides', 'plugins', 'failure', 'parameters', 'gmacs', 'iteration_ms', 'stage_ms'),
+        *('peak_memory_mib', 'psnr_db', 'gain_db', 'ssim', 'difference_db', 'runs'),
+    ]
+    assert list(found['variants'][0]['runs'][0]) == [
+        *('seed', 'blur_psnr_db', 'psnr_db', 'gain_db', 'ssim', 'iteration_ms', 'peak_memory_mib', 'commit'),
+    ]
+    assert found['variants'][1]['difference_db'].keys() == {'mean', 'low', 'high', 'seeds', 'verdict', 'why'}
+    assert msgspec.convert(found, AblationRecord) == record
+
+
+@pytest.mark.parametrize('path', sorted(ROOT.glob('benchmarks/ablations/*.json')), ids=lambda path: path.stem)
+def test_records_that_are_kept_are_read(path):
+    found = json.loads(path.read_text(encoding='utf-8'))
+    record = msgspec.convert(found, AblationRecord)
+    assert [variant.name for variant in record.variants] == [variant['name'] for variant in found['variants']]
 
 
 def test_a_row_has_quality_and_costs(record):
     reference = by_name(record)['reference']
-    assert reference['psnr_db']['mean'] == pytest.approx(28.1)
-    assert reference['gain_db']['mean'] == pytest.approx(3.1)
-    assert (reference['parameters'], reference['gmacs'], reference['peak_memory_mib']) == (7, 1.5, 50.0)
-    assert reference['stage_ms'] == {'fuse1': 3.0, 'stage1': 3.0}
-    assert reference['difference_db'] is None
+    assert reference.psnr_db.mean == pytest.approx(28.1)
+    assert reference.gain_db.mean == pytest.approx(3.1)
+    assert (reference.parameters, reference.gmacs, reference.peak_memory_mib) == (7, 1.5, 50.0)
+    assert reference.stage_ms == {'fuse1': 3.0, 'stage1': 3.0}
+    assert reference.difference_db is None
 
 
 def test_verdicts(record):
-    found = {name: each['difference_db']['verdict'] for name, each in by_name(record).items() if each['difference_db']}
+    found = {name: variant.difference_db.verdict for name, variant in by_name(record).items() if variant.difference_db}
     assert found == {'better': 'better', 'worse': 'worse', 'absent': 'not informative'}
 
 
-def test_rows_are_ordered_by_quality_with_failures_last(record):
-    assert [row[0] for row in rows(record)] == ['reference', 'better', 'worse', 'absent']
-    assert all(len(row) == len(HEADINGS) for row in rows(record))
-    better, absent = rows(record)[1], rows(record)[3]
-    assert better[4].startswith('+0.5')
-    assert absent[5] == 'failed'
-    assert failures(record) == ['absent failed: out of luck']
-
-
-def test_what_is_not_informative_shows_no_number(finished):
-    runs = [finished('reference', 0, 26.0), finished('x', 0, 27.0)]
-    (_, row) = rows(record_of([run.variant for run in runs], runs, {}, 'base.py', {}))
-    assert row[4:6] == ['', 'not informative']
-
-
-def test_markdown_has_a_line_per_row(record):
-    lines = markdown(record).splitlines()
-    assert len(lines) == 2 + 4
-    assert {line.count('|') for line in lines} == {len(HEADINGS) + 1}
-
-
-def test_the_plot_is_an_image(record, tmp_path):
-    plot(record, tmp_path / 'plot.png')
-    assert (tmp_path / 'plot.png').read_bytes().startswith(b'\x89PNG')
+def test_a_failure_is_told_with_its_seed(record, record_of_runs, runs):
+    assert by_name(record)['absent'].failure == 'out of luck'
+    again = record_of_runs(runs, {'worse': FailedRun('it broke', 2)})
+    assert by_name(again)['worse'].failure == 'seed 2: it broke'
 
 
 def test_without_an_instrument_costs_are_unknown(tmp_path):
-    assert read_stage_costs(tmp_path / 'none.jsonl') == {'stage_ms': None, 'gmacs': None}
+    assert read_stage_costs(tmp_path / 'none.jsonl') == StageCosts(None, None)

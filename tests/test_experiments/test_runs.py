@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from vrtspike.config.schema import hooks_of
 from vrtspike.errors import ConfigError
-from vrtspike.experiments.runs import Run, ended, reason, resolve, train_all, write_config
+from vrtspike.experiments.runs import FailedRun, Run, reason, resolve, run_to_end, train_all, write_config
 from vrtspike.experiments.variants import Variant
 
 SCRIPT = """
@@ -62,7 +63,7 @@ def test_an_interrupted_training_saves_before_it_ends(tmp_path):
     command = ['sh', '-c', f'cd {tmp_path} && exec "$0" -c "$1"', sys.executable, patient]
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt), (tmp_path / 'log').open('w') as log:
-        ended(command, log)
+        run_to_end(command, log)
     assert (tmp_path / 'saved').exists()
 
 
@@ -77,7 +78,8 @@ def test_finished_runs_are_not_repeated(go):
 
 def test_a_failure_is_told_and_the_others_go_on(go):
     found, called = go('bad', 'killed', 'a')
-    assert found == {'bad': 'seed 0: it broke', 'killed': 'seed 0: ended by signal 9'}
+    assert found == {'bad': FailedRun('it broke', 0), 'killed': FailedRun('ended by signal 9', 0)}
+    assert str(found['bad']) == 'seed 0: it broke'
     assert called == ['bad', 'killed', 'a', 'a']
 
 
@@ -87,7 +89,8 @@ def test_a_config_that_does_not_hold_together_is_a_failure(go):
             raise ConfigError('no such head')
         return Config(dict(name=variant.name))
 
-    assert go('b', 'a', resolve_variant=resolve_variant) == ({'b': 'no such head'}, ['a', 'a'])
+    assert go('b', 'a', resolve_variant=resolve_variant) == ({'b': FailedRun('no such head')}, ['a', 'a'])
+    assert str(FailedRun('no such head')) == 'no such head'
 
 
 def test_an_interrupted_run_goes_on(go, tmp_path):
@@ -115,7 +118,7 @@ def test_variants_differ_in_their_overrides_alone_and_are_measured():
     base, gated = (resolve(each, config, common, [], full_length=True) for each in (Variant('reference'), variant))
     assert gated.model.fusion == dict(type='GatedFusion')
     assert base.train_cfg.max_iters == gated.train_cfg.max_iters == 50
-    assert [hook.type for hook in gated.custom_hooks].count('StageCostHook') == 1
+    assert [hook['type'] for hook in hooks_of(gated).values()].count('StageCostHook') == 1
     gated.model.fusion = base.model.fusion
     assert gated.to_dict() == base.to_dict()
 

@@ -1,20 +1,22 @@
 """Intervals, and verdicts that are given only where they can be."""
 
+import msgspec
 import pytest
 
-from vrtspike.experiments.statistics import NOT_INFORMATIVE, compare, interval
+from vrtspike.experiments.statistics import NOT_INFORMATIVE, Interval, compare, interval
 
 
 def test_students_interval_of_three():
     found = interval([1.0, 2.0, 3.0])
-    assert found['mean'] == 2
-    assert found['high'] - 2 == pytest.approx(4.302653 / 3**0.5, abs=1e-5)
-    assert 2 - found['low'] == pytest.approx(found['high'] - 2)
+    assert found.mean == 2
+    assert found.high - 2 == pytest.approx(4.302653 / 3**0.5, abs=1e-5)
+    assert 2 - found.low == pytest.approx(found.high - 2)
 
 
 def test_one_value_has_no_interval_and_none_no_mean():
-    assert interval([1.5]) == {'mean': 1.5, 'low': None, 'high': None}
-    assert interval([]) == {'mean': None, 'low': None, 'high': None}
+    assert interval([1.5]) == Interval(1.5)
+    assert interval([]) == Interval()
+    assert msgspec.to_builtins(Interval(1.5)) == {'mean': 1.5, 'low': None, 'high': None}
 
 
 def of(*values):
@@ -34,7 +36,7 @@ REFERENCE, GAIN = of(28.0, 29.0, 27.0), of(2.5, 2.6, 2.4)
 )
 def test_differences_are_paired_by_seed(psnr, verdict):
     found = compare(psnr, REFERENCE, GAIN)
-    assert (found['verdict'], found['why'], found['seeds']) == (verdict, '', [0, 1, 2])
+    assert (found.verdict, found.why, found.seeds) == (verdict, '', [0, 1, 2])
 
 
 @pytest.mark.parametrize(
@@ -49,5 +51,5 @@ def test_differences_are_paired_by_seed(psnr, verdict):
 )
 def test_what_cannot_tell_is_not_informative(psnr, gain, why):
     found = compare(psnr, REFERENCE, gain)
-    assert found['verdict'] == NOT_INFORMATIVE
-    assert why in found['why']
+    assert found.verdict == NOT_INFORMATIVE
+    assert why in found.why

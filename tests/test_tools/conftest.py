@@ -22,8 +22,6 @@ SHORT = {
     'train_dataloader.dataset.pipeline.0.size': 16,
     'optim_wrapper.optimizer.lr': 0.02,
     'param_scheduler.0.start_factor': 1.0,
-    'param_scheduler.0.end': 1,
-    'param_scheduler.1.begin': 1,
 }
 
 

@@ -20,7 +20,10 @@ model = dict(
 data = dict({data})
 train_dataloader = dict(batch_size=1, num_workers=0, persistent_workers=False)
 param_scheduler = [dict(type='ConstantLR', factor=1.0, by_epoch=False)]
-custom_hooks = [dict(type='TrainingReportHook'), dict(type='StageCostHook', interval=1, warmup=1, roofline=False)]
+default_hooks = dict(
+    network_summary=None, clip_pictures=None, flops=None, freeze=None,
+    stage_cost=dict(interval=1, warmup=1, roofline=False),
+)
 """
 VARIANTS = """
 gated:

@@ -58,7 +58,10 @@ def test_nothing_is_written_over(folder):
 @pytest.mark.parametrize(
     ('old', 'message'),
     [
-        ('TRAIN: {TOTAL_STEPS: 100}', 'begins at iteration 1536, but train_cfg.max_iters is 600'),
+        (
+            'TRAIN: {TOTAL_STEPS: 100, SCHED: {WARMUP_STEPS: 100}}',
+            'begins at iteration 600, but train_cfg.max_iters is 600',
+        ),
         ('TRAIN: {TOTAL_STEPS: x}', 'expected a number'),
     ],
 )

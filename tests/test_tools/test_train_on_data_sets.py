@@ -19,8 +19,6 @@ SMALL = {
     'train_dataloader.persistent_workers': False,
     'train_dataloader.dataset.pipeline.0.size': 16,
     'val_dataloader.dataset.pipeline.0.size': 16,
-    'param_scheduler.0.end': 1,
-    'param_scheduler.1.begin': 1,
 }
 
 
@@ -63,7 +61,7 @@ def test_x4k_spike_with_a_sample_that_cannot_be_read(tmp_path):
     # Behind the first frame, whose header is checked when training starts.
     (root / 'train_fullRGB' / '002' / 'occ008' / '0099.png').write_bytes(b'no image')
     options = {'data.type': 'X4KSpike', 'data.root': root, 'data.steps': 33, 'train_cfg.max_iters': 4}
-    options |= {'param_scheduler.1.begin': 1, 'train_dataloader.dataset.on_bad_sample': 'skip'}
+    options |= {'train_dataloader.dataset.on_bad_sample': 'skip'}
     process = train(tmp_path, **options)
     report = report_of(process, tmp_path)
     # Two of the four clips hold the frame, and four iterations draw each clip once; substitutes may hit it again.

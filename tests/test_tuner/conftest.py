@@ -129,7 +129,7 @@ def slow_clips(tmp_path):
     yield {
         'model.backbone': {'_delete_': True, 'type': 'VRTLite', 'embed_dims': [8] * 7, 'depths': [1] * 7},
         'model.spike_encoder.channels': 8,
-        'custom_hooks': [],
+        'default_hooks.freeze': None,
         **{f'data.{key}': value for key, value in dict(root=root, **DEMO).items()},
         'train_dataloader.batch_size': 2,
         'train_dataloader.num_workers': 0,

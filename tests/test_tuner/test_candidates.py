@@ -110,7 +110,7 @@ def test_restoring_has_a_precision_of_its_own(name):
 def test_a_student_does_not_freeze_what_it_lacks():
     found = remedies('vrt_spike_tiny')['student']
     config = load_config(CONFIGS / 'vrt_spike_tiny.py', overrides=found.overrides)
-    assert config.custom_hooks[0].names == ['backbone.flow']
+    assert config.default_hooks['freeze'].names == ['backbone.flow']
     assert found.kind == CHANGES
 
 

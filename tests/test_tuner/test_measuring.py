@@ -14,7 +14,7 @@ TINY = str(Path(__file__).parents[2] / 'configs/vrt_spike_tiny.py')
 SMALL = {
     'model.backbone': {'_delete_': True, 'type': 'VRTLite', 'embed_dims': [8] * 7, 'depths': [1] * 7},
     'model.spike_encoder.channels': 8,
-    'custom_hooks': [],
+    'default_hooks.freeze': None,
 }
 SHAPE = (2, 3, 16, 16)
 

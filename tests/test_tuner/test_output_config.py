@@ -25,7 +25,7 @@ def written(tmp_path, overrides, reasons=None, base=TINY):
         {},
         {'model.fusion.max_batch_tokens': 65535, 'model.fusion.chunk_size': 256},
         {'optim_wrapper.type': 'DeviceAmpOptimWrapper', 'optim_wrapper.dtype': 'bfloat16'},
-        {'model.backbone': {'_delete_': True, 'type': 'VRTLite'}, 'custom_hooks.0.names': ['backbone.flow']},
+        {'model.backbone': {'_delete_': True, 'type': 'VRTLite'}, 'default_hooks.freeze.names': ['backbone.flow']},
         {'model.tsa': None, 'model.backbone.depths': [1] * 8, 'model.backbone.checkpointing': 'none'},
         {'data.root': '/nowhere', 'train_dataloader.num_workers': 3},
         {'model.tsa': {'_delete_': True, 'type': 'TemporalConvolution'}},

@@ -21,7 +21,7 @@ SHAPE = (1, 2, 16, 16)
 SMALL = {
     'model.backbone': {'_delete_': True, 'type': 'VRTLite', 'embed_dims': [8] * 7, 'depths': [1] * 7},
     'model.spike_encoder.channels': 8,
-    'custom_hooks': [],
+    'default_hooks.freeze': None,
 }
 DEEP = {**SMALL, 'model.backbone': {**SMALL['model.backbone'], 'depths': [1, 1, 80, 1, 1, 1, 1]}}
 CHUNKY = {**SMALL, 'model.fusion.adaptive_chunk': False, 'model.fusion.chunk_size': 2, 'model.fusion_stages': [1]}

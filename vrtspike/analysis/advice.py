@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vrtspike.analysis.facts import by_mean, computes_in_half, mib, share_of, unsynchronised, what_was_timed
-from vrtspike.analysis.remedies import AMP, HOOKS, larger_batch, remedy_for
+from vrtspike.analysis.remedies import AMP, STAGE_COSTS, larger_batch, remedy_for
 
 if TYPE_CHECKING:
     from vrtspike.analysis.report import Report
@@ -109,7 +109,7 @@ def not_synchronised(report: Report) -> Iterator[Finding]:
             'These times rank nothing yet',
             'they come from the host clock and cover the forward pass alone',
             'Measure before changing anything: train some iterations here and analyse the run.',
-            [HOOKS, 'train_cfg = dict(max_iters=200)'],
+            [STAGE_COSTS, 'train_cfg = dict(max_iters=200)'],
         )
 
 

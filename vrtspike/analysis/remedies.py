@@ -11,11 +11,8 @@ DEPTHS = [8, 8, 8, 8, 4, 4, 4, 8]
 """The baseline's; advice about a stage changes its entry."""
 
 AMP = "optim_wrapper = dict(type='DeviceAmpOptimWrapper', dtype='auto')"
-HOOKS = (
-    "custom_hooks = [dict(type='NetworkSummaryHook'), dict(type='ClipPicturesHook'), dict(type='TrainingReportHook'), "
-    "dict(type='FlopsHook'), dict(type='StageCostHook', interval=10)]"
-)
-"""Those of the base config, since a list is replaced as a whole."""
+STAGE_COSTS = 'default_hooks = dict(stage_cost=dict(interval=10))'
+FREEZE_FLOW = "default_hooks = dict(freeze=dict(type='FreezeHook', names=['backbone.spynet']))"
 
 
 def larger_batch(clips: float | None) -> str:
@@ -65,7 +62,7 @@ def freeze_flow(stage: str) -> Remedy:
     """Return what makes optical flow cheaper."""
     return (
         'Freeze the pretrained flow network: its backward pass is gone.',
-        [HOOKS.replace('[', "[dict(type='FreezeHook', names=['backbone.spynet']), ", 1)],
+        [FREEZE_FLOW],
     )
 
 

@@ -1,4 +1,4 @@
-"""A config as its difference from another: what a child config has to say."""
+"""A config as its difference from another: the text of a child config."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ WIDTH = 120
 def difference(base: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the nodes of ``changed`` that differ from ``base``, so that a config inheriting ``base`` becomes it.
 
-    Dicts are compared key by key, all else as a whole. Where a dict has lost a key, or replaces what was none, it is
-    written in full, with ``_delete_=True``.
+    Dicts are compared key by key, other values as a whole. A dict that lost a key, or that replaces a value of another
+    type, is written in full with ``_delete_=True``.
     """
     found = {}
     for key, value in changed.items():
@@ -38,12 +38,12 @@ def child_text(base_path: str, nodes: Mapping[str, Any], heading: str) -> str:
 
 
 def code(value: Any, column: int = 0, indent: int = 0) -> str:
-    """Return Python code for a value of a config, in lines of at most :data:`WIDTH` characters where that is possible.
+    """Return Python code for a value of a config, in lines of at most :data:`WIDTH` characters if possible.
 
     Args:
         value: Dicts, lists and plain values.
-        column: Where the first line begins.
-        indent: Of the lines after it.
+        column: At which the first line begins.
+        indent: Of the following lines.
     """
     one_line = _one_line(value)
     if column + len(one_line) <= WIDTH or not isinstance(value, (dict, list)) or not value:

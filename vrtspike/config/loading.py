@@ -1,7 +1,7 @@
-"""Resolves a config: inheritance, overrides, plugins, then validation.
+"""Resolves a config: inheritance, overrides, plugins, validation, then the values that follow from others.
 
-Values are decided in this order, later ones winning: the file and what it inherits, its ``cpu_overrides`` where they
-are asked for, the command line.
+A later source of a value wins over an earlier one: the file and what it inherits, its ``cpu_overrides`` if they are
+asked for, the command line.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import Any
 
 from mmengine.config import Config
 
+from vrtspike.config.hooks import remove_disabled_hooks
 from vrtspike.config.reading import read_config
 from vrtspike.config.validation import check_config
+from vrtspike.config.warm_up import resolve_warm_up
 from vrtspike.errors import ConfigError
 from vrtspike.plugins import load_plugins
 
@@ -30,9 +32,10 @@ def load_config(
 ) -> Config:
     """Return the resolved and checked config of ``path``.
 
-    The result holds no ``cpu_overrides``, whether they were applied or not, so that a config dumped from it is never
-    overridden again; those that were applied are recorded as ``applied_cpu_overrides``. The top-level ``data`` is
-    copied into every ClipDataset that names no ``source``, and the plugins it needs are listed as ``plugins``.
+    The top-level ``data`` is copied into every ClipDataset without a ``source``. The plugins that were loaded are
+    listed as ``plugins``. ``'warm_up'`` in a schedule becomes a number of iterations, and hooks that are None are
+    removed. The result has no ``cpu_overrides``, applied or not, so a config dumped from it is never overridden again;
+    the applied ones are recorded as ``applied_cpu_overrides``.
 
     Args:
         path: A config file.
@@ -41,7 +44,7 @@ def load_config(
         cpu_overrides: Whether to apply the config's ``cpu_overrides``.
 
     Raises:
-        ConfigError: Naming every problem of the config at once, one line each.
+        ConfigError: Lists every problem of the config at once, one per line.
     """
     config = read_config(path)
     _forget_copies_of_data(config)
@@ -54,12 +57,24 @@ def load_config(
     _load_plugins_of(config, plugins)
     config.setdefault('default_scope', 'vrtspike')
     _copy_data(config)
+    origins = dict.fromkeys(from_cpu if cpu_overrides else (), 'cpu_overrides')
+    origins |= dict.fromkeys(overrides, '--cfg-options')
     problems = check_config(config).problems
+    if not problems:
+        problems = _resolve_dependent_values(config)
     if problems:
-        origins = {**(dict.fromkeys(from_cpu, 'cpu_overrides') if cpu_overrides else {}),
-                   **dict.fromkeys(overrides, '--cfg-options')}  # fmt: skip
         raise ConfigError(_report(path, [_with_origin(problem, origins) for problem in problems]))
     return config
+
+
+def _resolve_dependent_values(config: Config) -> list[str]:
+    """Write values that follow from others into the config; return why that is impossible, if it is."""
+    remove_disabled_hooks(config)
+    try:
+        resolve_warm_up(config)
+    except ConfigError as error:
+        return [str(error)]
+    return []
 
 
 def _take_cpu_overrides(config: Config, path: str | Path) -> dict[str, Any]:
@@ -77,7 +92,7 @@ def _take_cpu_overrides(config: Config, path: str | Path) -> dict[str, Any]:
 
 
 def _merge(config: Config, overrides: Mapping[str, Any], origin: str) -> None:
-    """Merge dotted keys into the config, all together, so that ``a._delete_=True`` governs the other keys of ``a``."""
+    """Merge dotted keys into the config at once, so that ``a._delete_=True`` applies to the other keys of ``a``."""
     try:
         config.merge_from_dict(copy.deepcopy(dict(overrides)))
     except Exception as error:
@@ -85,7 +100,7 @@ def _merge(config: Config, overrides: Mapping[str, Any], origin: str) -> None:
 
 
 def _culprit(config: Config, overrides: Mapping[str, Any]) -> str:
-    """Name the override that cannot be merged."""
+    """Return a message about the override that cannot be merged."""
     for key, value in overrides.items():
         try:
             copy.deepcopy(config).merge_from_dict({key: copy.deepcopy(value)})
@@ -95,7 +110,7 @@ def _culprit(config: Config, overrides: Mapping[str, Any]) -> str:
 
 
 def _what_is_at(config: Config, key: str) -> str:
-    """Say where the path of an override leaves what the config holds."""
+    """Return what the config has at the last step of an override's path that exists."""
     node: Any = config._cfg_dict
     seen: list[str] = []
     for step in key.split('.'):
@@ -111,7 +126,7 @@ def _what_is_at(config: Config, key: str) -> str:
 
 
 def _load_plugins_of(config: Config, plugins: Sequence[str]) -> None:
-    """Load the plugins that the config and the caller name, and record them so that a dumped config finds them."""
+    """Load the plugins that the config and the caller name; record them, so that a dumped config loads them too."""
     named = config.get('plugins') or []
     named = [named] if isinstance(named, str) else named
     if not (isinstance(named, (list, tuple)) and all(isinstance(name, str) for name in named)):
@@ -122,7 +137,7 @@ def _load_plugins_of(config: Config, plugins: Sequence[str]) -> None:
 
 
 def _clip_datasets(config: Config) -> Iterator[dict]:
-    """Yield the ClipDataset nodes of the dataloaders, those inside wrappers of data sets included."""
+    """Yield the ClipDataset nodes of the dataloaders, including those inside other data sets."""
     for split in SPLITS:
         dataloader = config.get(f'{split}_dataloader')
         if isinstance(dataloader, dict):
@@ -147,7 +162,7 @@ def _copy_data(config: Config) -> None:
 
 
 def _forget_copies_of_data(config: Config) -> None:
-    """Take out what an earlier resolution copied, so that a dumped config can still be given other ``data``."""
+    """Remove the copies of ``data`` from a dumped config, so that overrides of ``data`` still take effect."""
     for node in _clip_datasets(config):
         if 'source' in node and node['source'] == config.get('data'):
             node.pop('source')

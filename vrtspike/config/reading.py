@@ -1,4 +1,4 @@
-"""Reads a config file with what it inherits, and says in one line what is wrong with one that cannot be read."""
+"""Reads a config file with what it inherits; a file that cannot be read is one line of error."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from vrtspike.errors import ConfigError, did_you_mean
 
 
 def read_config(path: str | Path) -> Config:
-    """Return the config of ``path`` with what it inherits, neither overridden nor checked.
+    """Return the config of ``path`` with what it inherits, without overrides and unchecked.
 
-    Top-level names that begin with an underscore are the file's own variables and are left out.
+    Top-level names that begin with an underscore are variables of the file and are left out.
 
     Raises:
-        ConfigError: Where the file or one it inherits from is missing or cannot be executed.
+        ConfigError: The file, or one that it inherits from, is missing or cannot be executed.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -41,7 +41,7 @@ def _missing(path: Path) -> str:
 
 
 def _reason(path: Path, error: Exception) -> str:
-    """Say in one line what a config file did wrong and where."""
+    """Return in one line what went wrong in a config file, and where."""
     if isinstance(error, SyntaxError):
         return next(_syntax_errors(path), str(error))
     if isinstance(error, RecursionError):
@@ -52,7 +52,7 @@ def _reason(path: Path, error: Exception) -> str:
 
 
 def _syntax_errors(path: Path) -> Iterator[str]:
-    """Yield the syntax errors of the files that ``path`` inherits from, then its own: MMEngine names neither."""
+    """Yield the syntax errors of the files that ``path`` inherits from, then its own; MMEngine names no file."""
     try:
         tree = ast.parse(path.read_text(encoding='utf-8'))
     except SyntaxError as error:

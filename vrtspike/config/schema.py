@@ -1,11 +1,11 @@
-"""Which registry each place of a config names, and what its owner supplies: the one table of both.
+"""The schema of a config: which registry each node belongs to, and which arguments its owner supplies.
 
-A class whose constructor takes parts says what this table cannot know with two class attributes, both optional:
+A class whose constructor takes parts declares what this table cannot know, in two optional class attributes:
 
-- ``parts = {'aligner': BACKBONES}``: the registry of an argument that has a name of its own; None for an argument that
-  is called like a part but is none;
-- ``filled_in = {'fusion': ('channels',)}``: the arguments that the class itself supplies when it builds a part, so that
-  a config leaves them out.
+- ``parts = {'aligner': BACKBONES}``: the registry of an argument whose name is not in the table; None for an argument
+  that has the name of a part but is not one;
+- ``filled_in = {'fusion': ('channels',)}``: arguments that the class supplies itself when it builds a part, so that
+  they are left out of the config.
 """
 
 from __future__ import annotations
@@ -20,33 +20,50 @@ from mmengine.registry import Registry
 
 from vrtspike import registry as ours
 from vrtspike.config.signatures import Keys, keys_of
+from vrtspike.config.warm_up import warm_up_iterations
 
-# Top-level keys besides the arguments of MMEngine's Runner: what the Runner reads from the config itself, then ours.
 RUNNER_READS = (
-    'model_wrapper_cfg', 'sync_bn', 'find_unused_parameters', 'activation_checkpointing', 'efficient_conv_bn_eval',
-    'compile', 'runner_type', 'strategy', 'custom_imports',
-)  # fmt: skip
-OUR_KEYS = ('data', 'plugins', 'auto_fit', 'cpu_overrides', 'applied_cpu_overrides')
+    'model_wrapper_cfg',
+    'sync_bn',
+    'find_unused_parameters',
+    'activation_checkpointing',
+    'efficient_conv_bn_eval',
+    'compile',
+    'runner_type',
+    'strategy',
+    'custom_imports',
+)
+"""Top-level keys that MMEngine's Runner reads from the config, besides its arguments."""
+
+OUR_KEYS = ('data', 'plugins', 'auto_fit', 'cpu_overrides', 'applied_cpu_overrides', 'warm_up')
+"""Top-level keys of this project."""
+
 PARAMWISE_KEYS = (
-    'custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult', 'dwconv_decay_mult',
-    'dcn_offset_lr_mult', 'bypass_duplicate',
-)  # fmt: skip
+    'custom_keys',
+    'bias_lr_mult',
+    'bias_decay_mult',
+    'norm_decay_mult',
+    'flat_decay_mult',
+    'dwconv_decay_mult',
+    'dcn_offset_lr_mult',
+    'bypass_duplicate',
+)
 
 
 @dataclass(frozen=True)
-class Place:
-    """One place of a config and how its node becomes a part.
+class NodeSchema:
+    """How one node of a config becomes a part.
 
     Args:
-        registry: Where the node's ``type`` is looked up; None where a node has no ``type``.
-        untyped: From a node without ``type`` to what is built from it; it returns None where it cannot be told.
-        expects: What ``untyped`` goes by, for the error where it returns None.
-        keys: The keys of a node that is no constructor's call.
-        filled_in: Arguments that the owner supplies unless the node does: names, or positions of arguments whose
-            name is free.
-        fixed: Arguments that the owner supplies whatever the node says.
-        taken_out: Keys that the owner takes out of the node before it builds the part.
-        taken_out_untyped: The same, for a node without ``type``.
+        registry: Where ``type`` is looked up; None if the node has no ``type``.
+        untyped: Takes a node without ``type`` and returns what is built from it, or None if that is unknown.
+        expects: What ``untyped`` decides by; named in the error if it returns None.
+        keys: The keys of a node that is not a constructor call.
+        filled_in: Arguments that the owner supplies unless the node does: names, or positions of arguments that may
+            have any name.
+        fixed: Arguments that the owner always supplies.
+        removed: Keys that the owner removes from the node before it builds the part.
+        removed_untyped: The same, for a node without ``type``.
         needs: Keys that the owner needs although the constructor has a default.
         many: Whether the node maps names to parts.
     """
@@ -57,8 +74,8 @@ class Place:
     keys: tuple[str, ...] = ()
     filled_in: tuple[str | int, ...] = ()
     fixed: tuple[str, ...] = ()
-    taken_out: tuple[str, ...] = ()
-    taken_out_untyped: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    removed_untyped: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     many: bool = False
 
@@ -72,91 +89,121 @@ def top_level_keys() -> tuple[str, ...]:
 
 
 @functools.cache
-def top_level_places() -> dict[str, Place]:
-    """Return the places at the top level of a config, by key."""
-    from mmengine.runner import LogProcessor, Runner, TestLoop, ValLoop
+def top_level_schemas() -> dict[str, NodeSchema]:
+    """Return the schemas of the nodes at the top level of a config, by key."""
+    return {
+        'model': NodeSchema(ours.MODELS),
+        'data_preprocessor': NodeSchema(ours.MODELS),
+        'data': NodeSchema(ours.CLIP_SOURCES),
+        'visualizer': NodeSchema(ours.VISUALIZERS, filled_in=('name', 'save_dir')),
+        'auto_scale_lr': NodeSchema(keys=('enable', 'base_batch_size')),
+        'warm_up': NodeSchema(untyped=lambda node: warm_up_iterations, filled_in=('run_iters',)),
+        **_data_schemas(),
+        **_hook_schemas(),
+        **_loop_schemas(),
+        **_optimizer_schemas(),
+        **_runner_schemas(),
+    }
+
+
+def _data_schemas() -> dict[str, NodeSchema]:
+    splits = ('train', 'val', 'test')
+    dataloaders = {f'{split}_dataloader': _dataloader() for split in splits}
+    return dataloaders | {f'{split}_evaluator': NodeSchema(ours.METRICS) for split in splits[1:]}
+
+
+def _hook_schemas() -> dict[str, NodeSchema]:
+    hook = NodeSchema(ours.HOOKS, removed=('priority',))
+    return {'default_hooks': replace(hook, many=True), 'custom_hooks': hook}
+
+
+def _loop_schemas() -> dict[str, NodeSchema]:
+    from mmengine.runner import TestLoop, ValLoop
+
+    evaluated = ('runner', 'dataloader', 'evaluator')
+    train = NodeSchema(
+        ours.LOOPS,
+        _train_loop,
+        'by_epoch=True, by_epoch=False or a type',
+        filled_in=('runner', 'dataloader'),
+        removed_untyped=('by_epoch',),
+    )
+    return {
+        'train_cfg': train,
+        'val_cfg': NodeSchema(ours.LOOPS, lambda node: ValLoop, filled_in=evaluated),
+        'test_cfg': NodeSchema(ours.LOOPS, lambda node: TestLoop, filled_in=evaluated),
+    }
+
+
+def _optimizer_schemas() -> dict[str, NodeSchema]:
+    return {
+        'optim_wrapper': NodeSchema(
+            ours.OPTIM_WRAPPERS, _optim_wrapper, removed=('constructor', 'paramwise_cfg'), needs=('optimizer',)
+        ),
+        'param_scheduler': NodeSchema(
+            ours.PARAM_SCHEDULERS, filled_in=('optimizer', 'epoch_length'), removed=('convert_to_iter_based',)
+        ),
+    }
+
+
+def _runner_schemas() -> dict[str, NodeSchema]:
+    from mmengine.runner import LogProcessor, Runner
     from mmengine.utils.dl_utils import set_multi_processing
 
-    hooks = Place(ours.HOOKS, taken_out=('priority',))
-    evaluated = ('runner', 'dataloader', 'evaluator')
-    places = {
-        'model': Place(ours.MODELS),
-        'data_preprocessor': Place(ours.MODELS),
-        'data': Place(ours.CLIP_SOURCES),
-        'optim_wrapper': Place(
-            ours.OPTIM_WRAPPERS, _optim_wrapper, taken_out=('constructor', 'paramwise_cfg'), needs=('optimizer',)
-        ),
-        'param_scheduler': Place(
-            ours.PARAM_SCHEDULERS, filled_in=('optimizer', 'epoch_length'), taken_out=('convert_to_iter_based',)
-        ),
-        'train_cfg': Place(
-            ours.LOOPS, _train_loop, 'by_epoch=True, by_epoch=False or a type',
-            filled_in=('runner', 'dataloader'), taken_out_untyped=('by_epoch',),
-        ),
-        'val_cfg': Place(ours.LOOPS, lambda node: ValLoop, filled_in=evaluated),
-        'test_cfg': Place(ours.LOOPS, lambda node: TestLoop, filled_in=evaluated),
-        'default_hooks': replace(hooks, many=True),
-        'custom_hooks': hooks,
-        'visualizer': Place(ours.VISUALIZERS, filled_in=('name', 'save_dir')),
-        'log_processor': Place(mmengine.LOG_PROCESSORS, lambda node: LogProcessor),
-        'model_wrapper_cfg': Place(
-            mmengine.MODEL_WRAPPERS, _model_wrapper, filled_in=('module', 'device_ids')
-        ),
-        'randomness': Place(untyped=lambda node: Runner.set_randomness, filled_in=('self',)),
-        'env_cfg': Place(keys=('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit')),
-        'env_cfg.mp_cfg': Place(untyped=lambda node: set_multi_processing, filled_in=('distributed',)),
-        'auto_scale_lr': Place(keys=('enable', 'base_batch_size')),
-    }  # fmt: skip
-    places |= {f'{split}_dataloader': _dataloader() for split in ('train', 'val', 'test')}
-    places |= {f'{split}_evaluator': Place(ours.METRICS) for split in ('val', 'test')}
-    return places
+    return {
+        'log_processor': NodeSchema(mmengine.LOG_PROCESSORS, lambda node: LogProcessor),
+        'model_wrapper_cfg': NodeSchema(mmengine.MODEL_WRAPPERS, _model_wrapper, filled_in=('module', 'device_ids')),
+        'randomness': NodeSchema(untyped=lambda node: Runner.set_randomness, filled_in=('self',)),
+        'env_cfg': NodeSchema(keys=('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit')),
+        'env_cfg.mp_cfg': NodeSchema(untyped=lambda node: set_multi_processing, filled_in=('distributed',)),
+    }
 
 
 @functools.cache
-def nested_places() -> dict[str, Place]:
-    """Return the places inside other parts, by the last key of their path."""
-    dataset, transform = Place(ours.DATASETS), Place(ours.TRANSFORMS)
+def nested_schemas() -> dict[str, NodeSchema]:
+    """Return the schemas of the nodes inside other parts, by the last key of their path."""
+    dataset, transform = NodeSchema(ours.DATASETS), NodeSchema(ours.TRANSFORMS)
     first_argument = (0,)
     return {
-        'backbone': Place(ours.BACKBONES),
-        'spike_encoder': Place(ours.SPIKE_ENCODERS),
-        'tsa': Place(ours.TSA),
-        'fusion': Place(ours.FUSION_HEADS),
-        'loss': Place(ours.MODELS),
-        'losses': Place(ours.MODELS),
-        'tiling': Place(untyped=_tiling),
-        'data_preprocessor': Place(ours.MODELS),
-        'init_cfg': Place(mmengine.WEIGHT_INITIALIZERS, taken_out=('override',)),
-        'source': Place(ours.CLIP_SOURCES),
-        'representation': Place(ours.REPRESENTATIONS),
+        'backbone': NodeSchema(ours.BACKBONES),
+        'spike_encoder': NodeSchema(ours.SPIKE_ENCODERS),
+        'tsa': NodeSchema(ours.TSA),
+        'fusion': NodeSchema(ours.FUSION_HEADS),
+        'loss': NodeSchema(ours.MODELS),
+        'losses': NodeSchema(ours.MODELS),
+        'tiling': NodeSchema(untyped=_tiling),
+        'data_preprocessor': NodeSchema(ours.MODELS),
+        'init_cfg': NodeSchema(mmengine.WEIGHT_INITIALIZERS, removed=('override',)),
+        'source': NodeSchema(ours.CLIP_SOURCES),
+        'representation': NodeSchema(ours.REPRESENTATIONS),
         'dataset': dataset,
         'datasets': dataset,
         'pipeline': transform,
         'transforms': transform,
-        'sampler': Place(ours.DATA_SAMPLERS, filled_in=('dataset', 'seed')),
-        'batch_sampler': Place(ours.DATA_SAMPLERS, filled_in=('sampler', 'batch_size')),
-        'collate_fn': Place(mmengine.FUNCTIONS, filled_in=first_argument),
-        'worker_init_fn': Place(mmengine.FUNCTIONS, filled_in=first_argument),
-        'optimizer': Place(ours.OPTIMIZERS, filled_in=first_argument),
-        'constructor': Place(ours.OPTIM_WRAPPER_CONSTRUCTORS, filled_in=('optim_wrapper_cfg', 'paramwise_cfg')),
-        'paramwise_cfg': Place(keys=PARAMWISE_KEYS),
-        'clip_grad': Place(
-            untyped=_clip_grad, expects="type='norm' or type='value'", filled_in=first_argument, taken_out=('type',)
+        'sampler': NodeSchema(ours.DATA_SAMPLERS, filled_in=('dataset', 'seed')),
+        'batch_sampler': NodeSchema(ours.DATA_SAMPLERS, filled_in=('sampler', 'batch_size')),
+        'collate_fn': NodeSchema(mmengine.FUNCTIONS, filled_in=first_argument),
+        'worker_init_fn': NodeSchema(mmengine.FUNCTIONS, filled_in=first_argument),
+        'optimizer': NodeSchema(ours.OPTIMIZERS, filled_in=first_argument),
+        'constructor': NodeSchema(ours.OPTIM_WRAPPER_CONSTRUCTORS, filled_in=('optim_wrapper_cfg', 'paramwise_cfg')),
+        'paramwise_cfg': NodeSchema(keys=PARAMWISE_KEYS),
+        'clip_grad': NodeSchema(
+            untyped=_clip_grad, expects="type='norm' or type='value'", filled_in=first_argument, removed=('type',)
         ),
-        'metrics': Place(ours.METRICS),
-        'vis_backends': Place(ours.VISBACKENDS, filled_in=('save_dir',)),
+        'metrics': NodeSchema(ours.METRICS),
+        'vis_backends': NodeSchema(ours.VISBACKENDS, filled_in=('save_dir',)),
     }
 
 
-def evaluator_place() -> Place:
-    """Return the place of an evaluator that is written out, ``dict(type='Evaluator', metrics=[...])``."""
+def evaluator_schema() -> NodeSchema:
+    """Return the schema of an evaluator written in full, ``dict(type='Evaluator', metrics=[...])``."""
     from mmengine.evaluator import Evaluator
 
-    return Place(mmengine.EVALUATOR, lambda node: Evaluator)
+    return NodeSchema(mmengine.EVALUATOR, lambda node: Evaluator)
 
 
 def keys_of_part(part: Any) -> Keys:
-    """Return the keyword arguments of ``part``, those of MMEngine's checkpoint hook followed to where they are used."""
+    """Return the keyword arguments of ``part``, with those that MMEngine's checkpoint hook passes on to the Runner."""
     from mmengine.runner import Runner
 
     keys = keys_of(part)
@@ -166,17 +213,17 @@ def keys_of_part(part: Any) -> Keys:
 
 
 def hooks_of(config: dict) -> dict[str, dict]:
-    """Return the hooks of a config by their dotted places, the default ones and its own."""
+    """Return the hooks of a config, default and custom, by dotted key."""
     found = {f'default_hooks.{name}': hook for name, hook in (config.get('default_hooks') or {}).items() if hook}
     return found | {f'custom_hooks.{i}': hook for i, hook in enumerate(config.get('custom_hooks') or [])}
 
 
-def _dataloader() -> Place:
+def _dataloader() -> NodeSchema:
     from torch.utils.data import DataLoader
 
-    return Place(
+    return NodeSchema(
         untyped=lambda node: DataLoader,
-        taken_out=('num_batch_per_epoch', 'disable_subprocess_warning'),
+        removed=('num_batch_per_epoch', 'disable_subprocess_warning'),
         needs=('sampler',),
     )
 

@@ -1,4 +1,4 @@
-"""Which keyword arguments a class really takes, followed through ``**kwargs`` to its bases.
+"""Finds all keyword arguments of a class, following ``**kwargs`` to its base classes.
 
 Example:
     >>> class Base:
@@ -31,8 +31,8 @@ class Keys:
     Args:
         names: Every name it takes, in order.
         required: Those without a default.
-        any_key_of: Name of the class or function whose ``**kwargs`` could not be followed, so that any other name may
-            be right too; empty where ``names`` is complete.
+        any_key_of: Name of the class or function whose ``**kwargs`` could not be followed, so that other names may be
+            valid too; empty if ``names`` is complete.
     """
 
     names: tuple[str, ...]
@@ -111,19 +111,19 @@ def _kwargs_name(parameters: list[inspect.Parameter]) -> str | None:
 
 
 def _still_open(parameters: list[inspect.Parameter], given: _Given) -> list[inspect.Parameter]:
-    """Return the parameters that a caller of the subclass can still set by key."""
+    """Return the parameters that the subclass leaves to its caller."""
     positional = [parameter for parameter in parameters if parameter.kind in POSITIONAL]
     taken = {parameter.name for parameter in positional[: given.positional]} | given.keywords
     return [parameter for parameter in parameters if parameter.kind in BY_KEY and parameter.name not in taken]
 
 
 def _surplus(parameters: list[inspect.Parameter], given: _Given) -> int:
-    """Return how many positional arguments go on in ``*args``."""
+    """Return how many positional arguments are passed on in ``*args``."""
     return max(0, given.positional - sum(parameter.kind in POSITIONAL for parameter in parameters))
 
 
 def _super_call(init: Callable, kwargs_name: str, surplus: int) -> _Given | None:
-    """Return what ``init`` adds where its one use of ``**kwargs`` is ``super().__init__(..., **kwargs)``, else None."""
+    """Return what ``init`` passes on, if its use of ``**kwargs`` is ``super().__init__(..., **kwargs)``, else None."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(init)))
     except (OSError, TypeError, SyntaxError):

@@ -1,6 +1,6 @@
 """Checks a config against the signatures of the classes it names, before anything is built.
 
-Every problem is found in one pass, so that a config is mended in one go. Nothing is built; classes are only looked up.
+Every problem is found in one pass, so that a config can be corrected in one go. Classes are looked up, never built.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from typing import Any
 
 from mmengine.registry import Registry
 
+from vrtspike.config.hooks import MMENGINE_HOOKS, REPORTING_HOOKS
 from vrtspike.config.schema import (
-    Place,
-    evaluator_place,
+    NodeSchema,
+    evaluator_schema,
     keys_of_part,
-    nested_places,
+    nested_schemas,
     top_level_keys,
-    top_level_places,
+    top_level_schemas,
 )
 from vrtspike.config.signatures import Keys, keys_of
 from vrtspike.contracts import find
@@ -53,6 +54,7 @@ def check_config(config: Any) -> Findings:
     tree = config if type(config) is dict else config.to_dict()
     check = _Check(tree)
     check.top_level()
+    check.hooks()
     return check.findings
 
 
@@ -69,88 +71,107 @@ class _Check:
 
     def top_level(self) -> None:
         known = top_level_keys()
-        places = top_level_places()
+        schemas = top_level_schemas()
         for key, value in self.tree.items():
             if key not in known:
                 hint = did_you_mean(key, known)
                 self.problem(key, f"no such top-level key{hint}. A config's own variables begin with an underscore")
-            elif key in places and isinstance(value, (str, int, float)):
+            elif key in schemas and isinstance(value, (str, int, float)):
                 self.problem(key, f'expected dict(...), found {value!r}')
-            elif key in places:
-                self.place(key, value, evaluator_place() if _is_evaluator(key, value) else places[key])
+            elif key in schemas:
+                self.check_value(key, value, evaluator_schema() if _is_evaluator(key, value) else schemas[key])
         if 'model' not in self.tree:
             self.problem('model', "missing; a config names its network, as in model = dict(type='SpikeRestorer', ...)")
 
-    def place(self, path: str, value: Any, place: Place) -> None:
-        """Check what stands at a place: a node, a list of nodes, or names mapped to nodes."""
+    def hooks(self) -> None:
+        """Check that a name switched off is spelt as it was given, and that no reporting hook runs twice."""
+        default, custom = self.tree.get('default_hooks'), self.tree.get('custom_hooks')
+        if not isinstance(default, dict):
+            return
+        present = {name: hook.get('type') for name, hook in default.items() if isinstance(hook, dict)}
+        for name in [name for name, hook in default.items() if hook is None and name not in MMENGINE_HOOKS]:
+            close = difflib.get_close_matches(name, present, n=1, cutoff=0.85)
+            if close:
+                self.problem(f'default_hooks.{name}', f"None switches a hook off; did you mean '{close[0]}'?")
+        for i, hook in enumerate(custom if isinstance(custom, (list, tuple)) else ()):
+            kind = hook.get('type') if isinstance(hook, dict) else None
+            names = [name for name, other in present.items() if other == kind and kind in REPORTING_HOOKS.values()]
+            if names:
+                self.problem(
+                    f'custom_hooks.{i}',
+                    f'{kind} is already there as default_hooks.{names[0]}: change it under that name',
+                )
+
+    def check_value(self, path: str, value: Any, schema: NodeSchema) -> None:
+        """Check a value that holds nodes: one node, a list of nodes, or names mapped to nodes."""
         if isinstance(value, (list, tuple)):
             for index, item in enumerate(value):
-                self.place(f'{path}.{index}', item, place)
-        elif isinstance(value, dict) and place.many:
+                self.check_value(f'{path}.{index}', item, schema)
+        elif isinstance(value, dict) and schema.many:
             for name, item in value.items():
-                self.place(f'{path}.{name}', item, replace(place, many=False))
+                self.check_value(f'{path}.{name}', item, replace(schema, many=False))
         elif isinstance(value, dict) and not self.is_copy_of_data(path, value):
-            self.node(path, value, place)
+            self.node(path, value, schema)
 
     def is_copy_of_data(self, path: str, value: dict) -> bool:
-        """Whether the node repeats the top-level ``data``, whose problems are reported once, there."""
+        """Whether the node is a copy of the top-level ``data``, where its problems are reported once."""
         return path != 'data' and path.endswith('.source') and value == self.tree.get('data')
 
-    def node(self, path: str, node: dict, place: Place) -> None:
-        if place.keys:
-            self.bind(path, node, place, path.rpartition('.')[2], Keys(place.keys))
+    def node(self, path: str, node: dict, schema: NodeSchema) -> None:
+        if schema.keys:
+            self.bind(path, node, schema, path.rpartition('.')[2], Keys(schema.keys))
             self.untyped_children(path, node)
             return
-        part = self.part(path, node, place)
+        part = self.part(path, node, schema)
         if part is not None:
-            self.bind(path, node, place, _name(part), keys_of_part(part))
+            self.bind(path, node, schema, _name(part), keys_of_part(part))
             self.children(path, node, part)
 
-    def part(self, path: str, node: dict, place: Place) -> Any:
+    def part(self, path: str, node: dict, schema: NodeSchema) -> Any:
         """Return what the node will be built from, or None after reporting why that is unknown."""
         kind = node.get('type')
-        if kind is None or place.registry is None:
-            part = place.untyped(node) if place.untyped else None
+        if kind is None or schema.registry is None:
+            part = schema.untyped(node) if schema.untyped else None
             if part is None:
-                self.problem(path, _untyped(node, place))
+                self.problem(path, _untyped(node, schema))
             return part
         if not isinstance(kind, str):
             if callable(kind):
                 return kind
-            self.problem(f'{path}.type', f'{kind!r} is no type; expected the name of a {place.registry.name}')
+            self.problem(f'{path}.type', f'{kind!r} is no type; expected the name of a {schema.registry.name}')
             return None
-        place.registry.import_from_location()  # outside the try: an error in our own modules is not the config's
+        schema.registry.import_from_location()  # outside the try: an error in our own modules is not a config error
         try:
-            return look_up(place.registry, kind)
+            return look_up(schema.registry, kind)
         except RegistryError as error:
             self.problem(f'{path}.type', str(error))
             return None
 
-    def bind(self, path: str, node: dict, place: Place, name: str, keys: Keys) -> None:
+    def bind(self, path: str, node: dict, schema: NodeSchema, name: str, keys: Keys) -> None:
         """Check the node's keys against the arguments that ``name`` takes."""
-        supplied = {*_named(place.filled_in, keys), *place.fixed}
-        not_passed_on = {*place.taken_out, *(() if 'type' in node else place.taken_out_untyped)}
+        supplied = {*_named(schema.filled_in, keys), *schema.fixed}
+        not_passed_on = {*schema.removed, *(() if 'type' in node else schema.removed_untyped)}
         accepted = {*keys.names, *not_passed_on}
-        read_by_mmengine = NODE_KEYS if place.registry is not None else ()
+        read_by_mmengine = NODE_KEYS if schema.registry is not None else ()
         for key in node:
-            if key in place.fixed:
+            if key in schema.fixed:
                 self.problem(f'{path}.{key}', 'leave it out; it is filled in from the parts around it')
             elif key in accepted or key in read_by_mmengine:
                 continue
             elif keys.any_key_of:
                 self.note(f'{path}.{key}', f'not checked, since {keys.any_key_of} takes any key')
             else:
-                self.problem(f'{path}.{key}', _unknown(path, key, name, accepted - supplied, place.registry))
-        missing = [key for key in (*keys.required, *place.needs) if key not in node and key not in supplied]
+                self.problem(f'{path}.{key}', _unknown(path, key, name, accepted - supplied, schema.registry))
+        missing = [key for key in (*keys.required, *schema.needs) if key not in node and key not in supplied]
         if missing:
             self.problem(path, f'{name} needs {", ".join(map(repr, dict.fromkeys(missing)))}')
 
     def untyped_children(self, path: str, node: dict) -> None:
-        """Check the nodes inside a node that is no constructor's call."""
+        """Check the nodes inside a node that is not a constructor call."""
         for key, value in node.items():
-            place = top_level_places().get(f'{path}.{key}')
-            if place is not None:
-                self.place(f'{path}.{key}', value, place)
+            schema = top_level_schemas().get(f'{path}.{key}')
+            if schema is not None:
+                self.check_value(f'{path}.{key}', value, schema)
 
     def children(self, path: str, node: dict, part: Any) -> None:
         """Check the parts inside a node."""
@@ -159,26 +180,26 @@ class _Check:
             if key == 'paramwise_cfg' and 'constructor' in node:
                 self.note(f'{path}.{key}', f'not checked, since {node["constructor"]} reads it')
             elif key in own:
-                place = Place(own[key]) if own[key] is not None else None
-                self.child(f'{path}.{key}', value, place, filled_in.get(key, ()))
-            elif key in nested_places():
-                self.child(f'{path}.{key}', value, nested_places()[key], filled_in.get(key, ()))
+                schema = NodeSchema(own[key]) if own[key] is not None else None
+                self.child(f'{path}.{key}', value, schema, filled_in.get(key, ()))
+            elif key in nested_schemas():
+                self.child(f'{path}.{key}', value, nested_schemas()[key], filled_in.get(key, ()))
             elif _holds_nodes(value):
                 declaration = f"parts = {{'{key}': ...}}"
                 self.note(f'{path}.{key}', f'not checked; {_name(part)} can declare its registry: {declaration}')
 
-    def child(self, path: str, value: Any, place: Place | None, fixed: tuple[str, ...]) -> None:
+    def child(self, path: str, value: Any, schema: NodeSchema | None, fixed: tuple[str, ...]) -> None:
         if path.endswith('.constructor') and isinstance(value, str):
             value = {'type': value}
-        if place is not None:
-            self.place(path, value, replace(place, fixed=fixed))
+        if schema is not None:
+            self.check_value(path, value, replace(schema, fixed=fixed))
 
 
 def look_up(registry: Registry, name: str) -> Any:
-    """Return what ``name`` stands for in ``registry``, one of ours or of MMEngine's.
+    """Return the part registered as ``name`` in ``registry`` or in the MMEngine registry that it extends.
 
     Raises:
-        RegistryError: Naming the nearest names, and the registry that does know ``name``.
+        RegistryError: With the closest known names, or with the other registry that has ``name``.
     """
     try:
         return find(registry.get, name, registry)
@@ -190,22 +211,22 @@ def look_up(registry: Registry, name: str) -> Any:
 
 
 def _is_evaluator(key: str, value: Any) -> bool:
-    """Whether an evaluator is written out, rather than given as its metrics."""
+    """Whether an evaluator is written in full instead of as its metrics."""
     return key.endswith('_evaluator') and isinstance(value, dict) and 'metrics' in value
 
 
 def _named(filled_in: Iterable[str | int], keys: Keys) -> list[str]:
-    """Return the names of filled-in arguments, some of which are given by position."""
+    """Return the names of filled-in arguments, some of which are known by position only."""
     return [keys.names[known] if isinstance(known, int) else known for known in filled_in if keys.names]
 
 
-def _untyped(node: dict, place: Place) -> str:
-    """Say what a node that names nothing should name."""
-    if place.expects:
-        return f'expected {place.expects}; found {node}'
+def _untyped(node: dict, schema: NodeSchema) -> str:
+    """Return the message for a node without a type."""
+    if schema.expects:
+        return f'expected {schema.expects}; found {node}'
     misspelt = difflib.get_close_matches('type', map(str, node), n=1, cutoff=0.7)
     hint = f"; did you mean 'type' by '{misspelt[0]}'?" if misspelt else ''
-    return f"no 'type', which names the {place.registry.name}{hint}"
+    return f"no 'type', which names the {schema.registry.name}{hint}"
 
 
 def _unknown(path: str, key: str, name: str, known: set[str], registry: Registry | None) -> str:
@@ -217,7 +238,7 @@ def _unknown(path: str, key: str, name: str, known: set[str], registry: Registry
 
 
 def _owners_of(key: str, registry: Registry | None) -> list[str]:
-    """Return the names of the registry's classes that do take ``key``."""
+    """Return the names of the registry's classes that take ``key``."""
     if registry is None:
         return []
     return [name for name, part in sorted(registry.module_dict.items()) if key in keys_of(part).names]

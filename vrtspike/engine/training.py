@@ -15,6 +15,7 @@ from mmengine.logging import MMLogger, print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from vrtspike.config.hooks import set_default_hook
 from vrtspike.engine.data_parallel import configure_data_parallel
 from vrtspike.engine.faults import faults_explained
 from vrtspike.engine.out_of_memory import is_out_of_memory, out_of_memory_report, remedies
@@ -52,8 +53,8 @@ def train(
     Args:
         config: From :func:`vrtspike.config.load_config`.
         work_dir: Folder of the run; None takes the config's, or a new one under ``work_dirs/``.
-        resume: A checkpoint to go on from, :data:`LATEST`, or :data:`AUTO`: the latest, where there is one.
-        load_from: A checkpoint whose weights training starts from, as far as they fit; may be another network's.
+        resume: A checkpoint to resume from, :data:`LATEST`, or :data:`AUTO`: the latest if there is one.
+        load_from: A checkpoint whose weights training starts from, as far as they fit; it may be of another network.
         trust_checkpoint: Unpickle checkpoints that hold more than weights.
         launcher: 'none', 'pytorch' or 'slurm'.
 
@@ -143,16 +144,40 @@ def dismiss_workers(runner: Runner) -> None:
 
 
 def check_schedules(config: Config) -> None:
-    """Refuse schedules that a shortened training never reaches."""
-    schedules = config.get('param_scheduler') or []
+    """Refuse schedules that the training never reaches.
+
+    Raises:
+        ConfigError: A schedule begins at or after ``train_cfg.max_iters``.
+    """
     iterations = (config.get('train_cfg') or {}).get('max_iters')
-    for i, schedule in enumerate(schedules if isinstance(schedules, list) else [schedules]):
+    for i, schedule in enumerate(schedules_of(config)):
         begin = schedule.get('begin', 0)
         if iterations is not None and not schedule.get('by_epoch', True) and begin >= iterations:
             raise ConfigError(
                 f'param_scheduler[{i}] ({schedule.type}) begins at iteration {begin}, but train_cfg.max_iters is '
-                f'{iterations}: let it begin (and what precedes it end) earlier, or train longer'
+                f'{iterations}: let it begin (and the schedule before it end) earlier, or train longer. Written as '
+                "'warm_up' instead of a number, both follow the length of the run (docs/config.md)"
             )
+
+
+def schedules_of(config: Config) -> list[dict]:
+    """Return the param schedulers of a config with one optimizer."""
+    schedules = config.get('param_scheduler') or []
+    return schedules if isinstance(schedules, list) else [schedules]
+
+
+def schedule_text(config: Config) -> str:
+    """Return which schedule sets the learning rate in which iterations, counted from 1; empty if epochs count."""
+    iterations = (config.get('train_cfg') or {}).get('max_iters')
+    schedules = schedules_of(config)
+    if iterations is None or any(schedule.get('by_epoch', True) for schedule in schedules):
+        return ''
+    texts = []
+    for schedule in schedules:
+        begin, end = schedule.get('begin', 0), min(schedule.get('end') or iterations, iterations)
+        name = 'warm-up (LinearLR)' if schedule['type'] == 'LinearLR' and begin == 0 else schedule['type']
+        texts.append(f'{name} in iterations {begin + 1} to {end}')
+    return ', '.join(texts)
 
 
 def set_start(config: Config, resume: str | None, load_from: str | None, trust: bool) -> None:
@@ -198,15 +223,14 @@ def report_table(report: LoadReport) -> str:
 
 
 def follow_bad_samples(config: Config) -> None:
-    """Add the hook that counts skipped samples where the training data may skip any: none goes unnoticed."""
+    """Add the hook that counts skipped samples if the training data may skip some, so that none goes unnoticed."""
     dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
-    hooks = config.get('custom_hooks') or []
-    if dataset.get('on_bad_sample') == 'skip' and all(hook.get('type') != 'BadSamplesHook' for hook in hooks):
-        config.custom_hooks = [*hooks, dict(type='BadSamplesHook')]
+    if dataset.get('on_bad_sample') == 'skip':
+        set_default_hook(config, 'bad_samples', type='BadSamplesHook')
 
 
 def announce(runner: Runner) -> None:
-    """Log what the run does that its reader might not expect."""
+    """Log the work folder, the schedule of the learning rate, and overrides that shorten the run."""
     logger: MMLogger = runner.logger
     applied = runner.cfg.get('applied_cpu_overrides')
     if applied:
@@ -215,6 +239,9 @@ def announce(runner: Runner) -> None:
             f'No GPU was found. The cpu_overrides of {runner.cfg.filename} shorten this run; the network is the '
             f"config's own. Refuse them with --no-cpu-overrides.\n{changes}"
         )
+    schedule = schedule_text(runner.cfg)
+    if schedule:
+        logger.info(f'Learning rate: {schedule}')
     logger.info(f'Work folder: {runner.work_dir}')
 
 

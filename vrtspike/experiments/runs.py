@@ -1,7 +1,7 @@
-"""Trains every variant of an ablation with every seed, each in a process of its own, and goes on where one fails.
+"""Trains every variant of an ablation with every seed, each in its own process; the failure of one ends no other.
 
-A folder holds ``<variant>/config.py``, resolved, and ``<variant>/seed<k>/``, the run's own folder with ``train.log``.
-A run is finished when it has written its ``report.json``; one that was interrupted goes on from its newest checkpoint.
+The folder has ``<variant>/config.py``, resolved, and ``<variant>/seed<k>/``, the run's own folder with ``train.log``.
+A run is finished when it has written its ``report.json``. An interrupted run is resumed from its newest checkpoint.
 """
 
 from __future__ import annotations
@@ -11,29 +11,30 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
 from mmengine.config import Config
 
 from vrtspike.config import load_config
+from vrtspike.config.hooks import REPORTING_HOOKS, set_default_hook
 from vrtspike.engine.training import newest_checkpoint, wants_cpu_overrides
 from vrtspike.errors import ConfigError, VrtSpikeError
 from vrtspike.experiments.variants import Variant
 from vrtspike.runtime.atomic_write import written_aside
 
-INSTRUMENT = ('FlopsHook', 'StageCostHook')
-"""Hooks that every variant is measured with."""
+INSTRUMENT = ('flops', 'stage_cost')
+"""Default hooks that every variant is measured with."""
 
 LAST_LINES = 15
+"""How many lines at the end of a log are searched for an error."""
 
 GRACE_S = 60.0
-"""How long a training that is to stop may take to end its iteration and save."""
+"""Seconds that a terminated training may take to end its iteration and save."""
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(msgspec.Struct, frozen=True):
     """One training: a variant with a seed.
 
     Args:
@@ -58,8 +59,23 @@ class Run:
 
     @property
     def report(self) -> Path:
-        """What a finished run has written."""
+        """The file that makes a run a finished one."""
         return self.work_dir / 'report.json'
+
+
+class FailedRun(msgspec.Struct, frozen=True):
+    """Why a run failed.
+
+    Args:
+        reason: The last error of its log, or how its process ended.
+        seed: Of the run; None if the config was refused, so that no seed was trained.
+    """
+
+    reason: str
+    seed: int | None = None
+
+    def __str__(self) -> str:
+        return self.reason if self.seed is None else f'seed {self.seed}: {self.reason}'
 
 
 def resolve(
@@ -80,22 +96,21 @@ def resolve(
         plugins=[*plugins, *variant.plugins],
         cpu_overrides=wants_cpu_overrides(refused=full_length),
     )
-    hooks = resolved.get('custom_hooks') or []
-    present = {hook.type for hook in hooks}
-    resolved.custom_hooks = [*hooks, *(dict(type=name) for name in INSTRUMENT if name not in present)]
+    for name in INSTRUMENT:
+        set_default_hook(resolved, name, type=REPORTING_HOOKS[name])
     return resolved
 
 
 def digest(config: Config) -> str:
-    """Return a short name of what a config holds: folders called so do not mix the runs of two configs."""
+    """Return a short name for the content of a config, so that runs of two configs never share a folder."""
     return hashlib.sha256(config.pretty_text.encode()).hexdigest()[:8]
 
 
 def write_config(resolved: Config, path: Path) -> None:
-    """Write a variant's config, unless the very same is there.
+    """Write a variant's config unless it is already there.
 
     Raises:
-        ConfigError: The folder holds runs of another config.
+        ConfigError: The folder has runs of another config.
     """
     text = resolved.pretty_text
     if path.is_file():
@@ -113,18 +128,18 @@ def train_all(
     resolve_variant: Callable[[Variant], Config],
     train_tool: Path,
     progress: Callable[[str, int], None] = lambda what, done: None,
-) -> dict[str, str]:
-    """Train all ``runs`` that are not finished, in order; return what failed, {variant: why}.
+) -> dict[str, FailedRun]:
+    """Train all ``runs`` that are not finished, in order; return what failed by the name of the variant.
 
     A variant that failed once is not trained with further seeds.
 
     Args:
         runs: What to train.
-        resolve_variant: From a variant to its config; see :func:`resolve`.
+        resolve_variant: Returns the config of a variant; see :func:`resolve`.
         train_tool: ``tools/train.py``.
-        progress: Called before every run with its name and the number of runs behind it.
+        progress: Called before every run with its name and the number of runs before it.
     """
-    failures: dict[str, str] = {}
+    failures: dict[str, FailedRun] = {}
     for done, run in enumerate(runs):
         name = run.variant.name
         progress(f'{name}, seed {run.seed}', done)
@@ -133,16 +148,18 @@ def train_all(
         try:
             write_config(resolve_variant(run.variant), run.config)
         except VrtSpikeError as error:
-            failures[name] = str(error)
+            failures[name] = FailedRun(str(error))
             continue
-        failure = '' if run.report.is_file() else train(run, train_tool)
-        if failure:
-            failures[name] = f'seed {run.seed}: {failure}'
+        failed = train(run, train_tool)
+        if failed:
+            failures[name] = failed
     return failures
 
 
-def train(run: Run, train_tool: Path) -> str:
-    """Train one run, or go on with it; return why it failed, or nothing."""
+def train(run: Run, train_tool: Path) -> FailedRun | None:
+    """Train or resume one run unless it is finished; return the failure if it fails."""
+    if run.report.is_file():
+        return None
     run.work_dir.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, train_tool, run.config, '--work-dir', run.work_dir, '--no-cpu-overrides']
     if newest_checkpoint(run.work_dir):
@@ -150,16 +167,17 @@ def train(run: Run, train_tool: Path) -> str:
     command += ['--cfg-options', f'randomness.seed={run.seed}']
     log = run.work_dir / 'train.log'
     with log.open('a', encoding='utf-8') as output:
-        status = ended([str(part) for part in command], output)
+        status = run_to_end([str(part) for part in command], output)
     if status == 0 and run.report.is_file():
-        return ''
-    return reason(log.read_text(encoding='utf-8', errors='replace'), status)
+        return None
+    return FailedRun(reason(log.read_text(encoding='utf-8', errors='replace'), status), run.seed)
 
 
-def ended(command: Sequence[str], output: IO[str]) -> int:
-    """Run a training to its end and return its status; where this process is interrupted, it saves and ends first.
+def run_to_end(command: Sequence[str], output: IO[str]) -> int:
+    """Run a training to its end and return its exit status.
 
-    It has a session of its own, so that Ctrl-C reaches it through here alone, as the signal that it saves at.
+    The training has its own session, so that Ctrl-C reaches this process alone. An interrupt of this process is passed
+    on as SIGTERM, at which the training saves a checkpoint before it ends.
     """
     with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True) as process:
         try:
@@ -174,7 +192,7 @@ def ended(command: Sequence[str], output: IO[str]) -> int:
 
 
 def reason(log: str, status: int) -> str:
-    """Return the last error in a log, or how the process ended where it says none."""
+    """Return the last error in a log, or how the process ended if the log has none."""
     lines = [line.strip() for line in log.splitlines()[-LAST_LINES:] if line.strip()]
     errors = [line for line in lines if 'error' in line.lower()]
     ending = f'ended by signal {-status}' if status < 0 else f'exit status {status}'

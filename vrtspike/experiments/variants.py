@@ -5,31 +5,30 @@ from __future__ import annotations
 import re
 import runpy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
 
 from vrtspike.errors import ConfigError
 from vrtspike.plugins import find_plugin
 
 REFERENCE = 'reference'
-"""Name of the variant that the others are compared with: the base config itself, unless one of them is called so."""
+"""Name of the variant that the others are compared with: the base config, unless a variant has this name."""
 
 
-@dataclass(frozen=True)
-class Variant:
+class Variant(msgspec.Struct, frozen=True):
     """One row of an ablation.
 
     Args:
-        name: What the row is called, and the folder of its runs.
+        name: Of the row, and of the folder of its runs.
         overrides: Dotted keys of the config and their values.
         plugins: Plugins to load.
     """
 
     name: str
-    overrides: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = msgspec.field(default_factory=dict)
     plugins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -48,7 +47,7 @@ def read_variants(path: str | Path) -> list[Variant]:
           plugins: [spike_modulation]
 
     Raises:
-        ConfigError: The file cannot be read or is something else.
+        ConfigError: The file cannot be read or has another structure.
     """
     try:
         entries = yaml.safe_load(Path(path).read_text(encoding='utf-8'))

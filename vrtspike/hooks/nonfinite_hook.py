@@ -174,10 +174,10 @@ def advice(wrapper: OptimWrapper) -> str:
     if dtype == torch.float16:
         return (
             "Try optim_wrapper.dtype='bfloat16' where the GPU has it, a smaller optim_wrapper.loss_scale."
-            'init_scale (say 1024), or a longer warm-up (param_scheduler.0.end)'
+            'init_scale (say 1024), or a longer warm-up (warm_up.max_iters)'
         )
     start = 'Look at the samples first: python tools/check_data.py finds damaged ones. Then try '
     rest = (
-        'a longer warm-up (param_scheduler.0.end), a lower learning rate, or a smaller optim_wrapper.clip_grad.max_norm'
+        'a longer warm-up (warm_up.max_iters), a lower learning rate, or a smaller optim_wrapper.clip_grad.max_norm'
     )
     return f'{start}{"float32 (without --amp), " if dtype == torch.bfloat16 else ""}{rest}'

@@ -13,7 +13,11 @@ from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
 import vrtspike.metrics  # noqa: F401  registers RestorationQuality
+from vrtspike.config.hooks import REPORTING_HOOKS
 from vrtspike.testing.sweep import BINS, tiny_restorer
+
+WITHOUT_REPORTS = dict.fromkeys(f'default_hooks.{name}' for name in REPORTING_HOOKS)
+"""Overrides of a config that switch off the hooks which only describe a run."""
 
 FRAMES, SIZE, CLIPS = 2, 16, 4
 _names = (f'brief{i}' for i in itertools.count())

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from vrtspike.config.schema import hooks_of
 from vrtspike.optim.amp import resolve_dtype
 from vrtspike.runtime.environment import usable_cores
 
@@ -226,9 +227,9 @@ def other_parts(config: Any) -> Iterable[Remedy]:
         yield Remedy('half_encoder', CHANGES, {'model.spike_encoder.channels': channels // 2}, 'spike_encoder|tsa')
     if model.backbone.type == 'VRT':
         student: Overrides = {'model.backbone': {'_delete_': True, 'type': 'VRTLite'}}
-        for i, hook in enumerate(config.get('custom_hooks') or ()):
+        for path, hook in hooks_of(config).items():
             if hook.type == 'FreezeHook' and 'backbone.spynet' in hook.names:
-                student[f'custom_hooks.{i}.names'] = ['backbone.flow']
+                student[f'{path}.names'] = ['backbone.flow']
         yield Remedy('student', CHANGES, student, r'stage\d|flow|input|reconstruction')
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from vrtspike.analysis.readers.reading import read_logs
 from vrtspike.analysis.report import build_report
+from vrtspike.config.hooks import remove_reporting_hooks, set_default_hook
 from vrtspike.errors import ConfigError
 from vrtspike.experiments.runs import Run, digest, train, write_config
 from vrtspike.experiments.variants import Variant
@@ -36,14 +37,11 @@ def profile(config: Any, folder: Path, train_tool: Path) -> dict[str, Any]:
         ConfigError: The config does not train.
     """
     config = config.copy()
-    hooks = [hook for hook in config.get('custom_hooks') or () if hook.type in ('FreezeHook', 'FlopsHook')]
-    if not any(hook.type == 'FlopsHook' for hook in hooks):
-        hooks.append({'type': 'FlopsHook'})
-    config.custom_hooks = [
-        *hooks,
-        {'type': 'TrainingReportHook'},
-        {'type': 'StageCostHook', 'interval': 1, 'warmup': 2},
-    ]
+    remove_reporting_hooks(config)
+    config.custom_hooks = [hook for hook in config.custom_hooks if hook.type == 'FreezeHook']
+    set_default_hook(config, 'flops', type='FlopsHook')
+    set_default_hook(config, 'training_report', type='TrainingReportHook')
+    set_default_hook(config, 'stage_cost', type='StageCostHook', interval=1, warmup=2)
     config.train_cfg = {**config.train_cfg, 'max_iters': ITERATIONS + 2}
     config.val_cfg = config.val_dataloader = config.val_evaluator = None
     config.default_hooks.checkpoint.save_best = None
@@ -52,9 +50,9 @@ def profile(config: Any, folder: Path, train_tool: Path) -> dict[str, Any]:
             config.param_scheduler[i] = {'type': 'ConstantLR', 'by_epoch': False, 'factor': 1.0}
     run = Run(Variant(digest(config)), 0, folder)
     write_config(config, run.config)
-    failure = '' if run.report.is_file() else train(run, train_tool)
-    if failure:
-        raise ConfigError(f'the default config does not train: {failure}; see {run.work_dir / "train.log"}')
+    failed = train(run, train_tool)
+    if failed:
+        raise ConfigError(f'the default config does not train: {failed.reason}; see {run.work_dir / "train.log"}')
     report = build_report(read_logs([run.work_dir / FILE_NAME]))
     return msgspec.to_builtins(report) | {'run': str(run.work_dir)}
 

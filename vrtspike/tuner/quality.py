@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from vrtspike.experiments.record import read_run, record_of
 from vrtspike.experiments.runs import Run, resolve, train_all
 from vrtspike.experiments.statistics import LEAST_GAIN_DB
@@ -64,7 +66,7 @@ class QualityMeasurer:
         if not self._train(first):
             self.missing = 'no_reference' if REFERENCE in self.failures else 'no_time'
             return {}
-        if read_run(first)['gain_db'] < LEAST_GAIN_DB:
+        if read_run(first).gain_db < LEAST_GAIN_DB:
             self.missing = 'no_gain'
             return {}
         chosen = self._chosen(trials, reserve) or self._chosen(trials, 0)[:1]
@@ -82,7 +84,7 @@ class QualityMeasurer:
         runs = [self._run(variant, seed) for seed in self.seeds for variant in self.variants]
         if not any(run.variant.name == REFERENCE and run.report.is_file() for run in runs):
             return None
-        return record_of(self.variants, runs, self.failures, self.config, self.common)
+        return msgspec.to_builtins(record_of(self.variants, runs, self.failures, self.config, self.common))
 
     def _chosen(self, trials: Sequence[Trial], reserve: int) -> list[Variant]:
         """Return the first trials whose trainings fit into the time, ``reserve`` further configs beside them."""
@@ -108,7 +110,8 @@ class QualityMeasurer:
             return False
         self.say(f'{run.variant.name}, seed {run.seed}')
         began = time.monotonic()
-        self.failures |= train_all([run], self._resolve, self.train_tool)
+        failed = train_all([run], self._resolve, self.train_tool)
+        self.failures |= {name: str(failure) for name, failure in failed.items()}
         self._took(run, time.monotonic() - began)
         return run.report.is_file()
 
@@ -127,7 +130,7 @@ class QualityMeasurer:
 def seconds_of(run: Run) -> float:
     """Return about how long a finished run took."""
     found = read_run(run)
-    return found['iterations'] * found['iteration_ms'] / 1e3
+    return found.iterations * found.iteration_ms / 1e3
 
 
 def differences(record: dict[str, Any] | None) -> dict[str, Difference]:

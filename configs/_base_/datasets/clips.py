@@ -1,4 +1,4 @@
-# The one line that selects the data: simulated clips, written at first use. For your own data in the processed layout
+# This line selects the data: simulated clips, written at first use. For your own data in the processed layout
 #     data = dict(type='ProcessedClips', root='/path/to/clips')
 # GoProSpike, X4KSpike, SpikeCVRecording and RGBClips read other layouts, see docs/data.md;
 # or on the command line  --cfg-options data.type=ProcessedClips data.root=/path/to/clips
@@ -40,5 +40,5 @@ val_dataloader = dict(
         ],
     ),
 )
-# 'gpu' gathers over the processes' own connection (gloo without GPUs), 'cpu' over files in a folder they would share.
+# 'gpu' collects results over the connection of the processes (gloo without GPUs), 'cpu' over files in a shared folder.
 val_evaluator = dict(type='RestorationQuality', collect_device='gpu')

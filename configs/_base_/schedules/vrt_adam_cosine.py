@@ -1,5 +1,5 @@
-# The recipe of the released deblurring networks: Adam, cosine over 300k iterations; flow and offsets are frozen for the
-# first 20k, then trained at an eighth of the learning rate.
+# The schedule of the released deblurring networks: Adam, cosine over 300k iterations. Flow and offsets are trained at
+# an eighth of the learning rate.
 _slow = dict(lr_mult=0.125)
 optim_wrapper = dict(
     type='OptimWrapper',

@@ -1,5 +1,6 @@
 """What records say about the claims of the performance guide, rule by rule."""
 
+import msgspec
 import pytest
 from made_up_records import CLAIMS, EIGHT, decibels, record, row
 from rendering import guide_verdicts as verdicts
@@ -170,7 +171,7 @@ def test_a_loss_is_within_its_bound_with_its_interval(difference, verdict):
 
 
 def test_what_failed_is_not_measured():
-    failed = compare({}, {0: 28.0}, {0: 2.5}) | {'reference_gain_db': 2.5}
+    failed = msgspec.to_builtins(compare({}, {0: 28.0}, {0: 2.5})) | {'reference_gain_db': 2.5}
     measured = verdicts.Measurements(EIGHT, differences={'amp': failed})
     assert verdicts.judge({'rule': 'loss', 'plan': 'amp', 'expected': [0, 0.1]}, measured) == verdicts.NOTHING
 

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import jsonschema
+import msgspec
 import pytest
 from made_up_records import CLAIMS, EIGHT, HERE, ROOT, memory_record, overflow, paired, quality, record, row, search
 
@@ -61,7 +62,7 @@ def test_a_quality_that_cannot_count_reads_so(checkout, render):
 def test_a_reference_without_gain_decides_nothing(checkout, render):
     folder = checkout / 'benchmarks/records/guide'
     (folder / 'cpu_eight.json').write_text(json.dumps(record(row(EIGHT['baseline'], [1.0]), row(EIGHT['amp'], [1.0]))))
-    untrained = compare({}, {0: 25.0}, {0: 0.04})
+    untrained = msgspec.to_builtins(compare({}, {0: 25.0}, {0: 0.04}))
     names = ('amp', 'window_6')
     made = quality(0, 0, 0) | {
         'common': {'train_cfg.max_iters': 9, 'a.b': 1},

@@ -1,0 +1,52 @@
+"""The hooks of a config. The shipped ones stand in ``default_hooks`` by name; ``custom_hooks`` is the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from typing import Any
+
+from mmengine.config import Config
+
+from vrtspike.config.schema import hooks_of
+
+MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+"""Names that MMEngine fills in itself, so that None must stay in the config to switch one off."""
+
+REPORTING_HOOKS = {
+    'network_summary': 'NetworkSummaryHook',
+    'clip_pictures': 'ClipPicturesHook',
+    'training_report': 'TrainingReportHook',
+    'flops': 'FlopsHook',
+    'stage_cost': 'StageCostHook',
+}
+"""Types of the shipped hooks that describe a run and never change it, by name."""
+
+
+def remove_disabled_hooks(config: Config) -> None:
+    """Take the names that are None out of ``default_hooks``: MMEngine accepts None for its own names only."""
+    hooks = config.get('default_hooks')
+    if isinstance(hooks, dict):
+        for name in [name for name, hook in hooks.items() if hook is None and name not in MMENGINE_HOOKS]:
+            hooks.pop(name)
+
+
+def set_default_hook(config: Config, name: str, **node: Any) -> None:
+    """Add a hook to ``default_hooks`` unless the config already has one of its type, under whatever name."""
+    if all(hook.get('type') != node['type'] for hook in hooks_of(config).values()):
+        config.setdefault('default_hooks', {})
+        config.default_hooks[name] = node
+
+
+def remove_reporting_hooks(config: Config, keep: Container[str] = ()) -> None:
+    """Remove the hooks of :data:`REPORTING_HOOKS` except the names in ``keep``.
+
+    Those in ``custom_hooks``, where configs saved by earlier versions have them, are removed too.
+    """
+    unwanted = {name: kind for name, kind in REPORTING_HOOKS.items() if name not in keep}
+    for name in unwanted:
+        (config.get('default_hooks') or {}).pop(name, None)
+    config.custom_hooks = [hook for hook in _custom_hooks(config) if hook.get('type') not in unwanted.values()]
+
+
+def _custom_hooks(config: Config) -> Iterable[dict]:
+    return config.get('custom_hooks') or []

@@ -1,0 +1,11 @@
+"""YAML configs of the earlier VRT-Spike code, translated into overrides of this project's baseline.
+
+:mod:`~vrtspike.config.legacy.table` says what became of every key, :mod:`~vrtspike.config.legacy.rules` and
+:mod:`~vrtspike.config.legacy.sections` how its value is translated.
+"""
+
+from vrtspike.config.legacy.conversion import Conversion, convert_legacy
+from vrtspike.config.legacy.reading import read_legacy
+from vrtspike.config.legacy.table import DEFAULTS, RULES
+
+__all__ = ['DEFAULTS', 'RULES', 'Conversion', 'convert_legacy', 'read_legacy']

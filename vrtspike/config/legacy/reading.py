@@ -1,0 +1,94 @@
+"""Reads a YAML config of the earlier code and the values in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vrtspike.errors import ConfigError
+
+Flat = Mapping[str, Any]
+"""A config by dotted keys, ``TRAIN.OPTIM.LR``."""
+
+
+def read_legacy(path: str | Path) -> dict[str, Any]:
+    """Return the YAML file ``path`` as nested dicts.
+
+    Raises:
+        ConfigError: The file is missing, is not YAML, or is not a mapping.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f'no file {path}: expected a YAML config of the earlier code')
+    try:
+        legacy = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f'{path} is no YAML: {" ".join(str(error).split())}') from error
+    if not isinstance(legacy, dict):
+        raise ConfigError(f'{path}: expected sections such as DATA and TRAIN, found {type(legacy).__name__}')
+    return legacy
+
+
+def flatten(node: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) of nested mappings."""
+    for key, value in node.items():
+        path = f'{prefix}{key}'
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f'{path}.')
+        else:
+            yield path, value
+
+
+def is_integer(value: Any) -> bool:
+    """Return whether a value is an integer; True and False are not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    'int': ('an integer', is_integer),
+    'float': ('a number', lambda value: is_integer(value) or isinstance(value, float)),
+    'bool': ('true or false', lambda value: isinstance(value, bool)),
+    'text': ('text', lambda value: isinstance(value, str)),
+    'ints': ('a list of integers', lambda value: isinstance(value, list) and all(map(is_integer, value))),
+}
+"""By kind of value: its name in messages, and the test of it."""
+
+
+def value_of(kind: str, key: str, value: Any, notes: list[str]) -> Any:
+    """Return ``value`` as one of :data:`KINDS`.
+
+    Numbers that YAML reads as text, such as ``1e-4``, are converted, which is added to ``notes``.
+
+    Raises:
+        ConfigError: The value is of another kind.
+    """
+    if kind in ('int', 'float') and isinstance(value, str):
+        text, value = value, _number_in(value, kind)
+        notes.append(f'{key}: YAML reads {text} as text; taken as the number {value:g}')
+    expected, fits = KINDS[kind]
+    if not fits(value):
+        raise ConfigError(f'expected {expected}, found {value!r}')
+    return float(value) if kind == 'float' else value
+
+
+def _number_in(text: str, kind: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise ConfigError(f'expected a number, found {text!r}') from None
+    return int(number) if kind == 'int' and number.is_integer() else number
+
+
+def integer_at(flat: Flat, key: str, default: int) -> int:
+    """Return the integer of another key than the one being translated, or ``default`` if it is missing.
+
+    Raises:
+        ConfigError: With the name of that key.
+    """
+    try:
+        return value_of('int', key, flat.get(key, default), [])
+    except ConfigError as error:
+        raise ConfigError(f'{key}: {error}') from error

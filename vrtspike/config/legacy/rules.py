@@ -1,0 +1,88 @@
+"""Rules of translation that serve many keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from vrtspike.config.legacy.reading import Flat, integer_at, value_of
+from vrtspike.errors import ConfigError
+
+BASELINE_ACCUMULATION = 6
+BASELINE_FRAMES = 5
+
+
+class Conversion(msgspec.Struct, kw_only=True):
+    """A legacy config in this project's terms.
+
+    Args:
+        overrides: Dotted keys of our baseline and their values.
+        notes: Changes made on the way, and behaviour of the old code that differed.
+        without_effect: Keys that the old code read and never used.
+        left_out: Keys that did something and have no counterpart here, with what to use instead.
+    """
+
+    overrides: dict[str, Any] = msgspec.field(default_factory=dict)
+    notes: list[str] = msgspec.field(default_factory=list)
+    without_effect: list[str] = msgspec.field(default_factory=list)
+    left_out: list[str] = msgspec.field(default_factory=list)
+
+    def value_of(self, kind: str, key: str, value: Any) -> Any:
+        """Return a value as one of :data:`~vrtspike.config.legacy.reading.KINDS`; see there."""
+        return value_of(kind, key, value, self.notes)
+
+
+Rule = Callable[[str, Any, Conversion, Flat], None]
+"""Translates a key: (key, value, conversion that receives the result, whole config by dotted keys)."""
+
+
+def sets(kind: str, *keys: str) -> Rule:
+    """Return a rule that sets our ``keys`` to the value."""
+
+    def rule(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
+        conversion.overrides |= dict.fromkeys(keys, conversion.value_of(kind, key, value))
+
+    return rule
+
+
+def sets_iterations(*keys: str) -> Rule:
+    """Return a rule for a number of optimizer steps, which are counted as iterations here.
+
+    One step has as many iterations as there are accumulated gradients.
+    """
+
+    def rule(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
+        steps = conversion.value_of('int', key, value)
+        per_step = integer_at(flat, 'TRAIN.GRADIENT_ACCUMULATION_STEPS', BASELINE_ACCUMULATION)
+        conversion.overrides |= dict.fromkeys(keys, steps * per_step)
+        if per_step != 1:
+            conversion.notes.append(f'{key}: {steps} optimizer steps are {steps * per_step} iterations of ours')
+
+    return rule
+
+
+def without_effect(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
+    """Note a key that the old code read and never used."""
+    conversion.without_effect.append(key)
+
+
+def leaves_out(instead: str) -> Rule:
+    """Return a rule for a key without a counterpart, which says what to use instead."""
+
+    def rule(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
+        if value not in (None, False, ''):
+            conversion.left_out.append(f'{key}: {instead}')
+
+    return rule
+
+
+def only(*allowed: Any) -> Rule:
+    """Return a rule for a setting that is fixed here: values other than ``allowed`` are errors."""
+
+    def rule(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
+        if value not in allowed:
+            raise ConfigError(f'only {" or ".join(map(repr, allowed))} has a counterpart here, found {value!r}')
+
+    return rule
