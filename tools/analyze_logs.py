@@ -55,11 +55,12 @@ def report(arguments: list[str]) -> None:
         show_report(found)
     write_json(found, args.json)
     if args.html:
-        from vrtspike.reporting.run_page import save_page
+        from vrtspike.reporting.pages import save_page
+        from vrtspike.reporting.run_page import run_page
 
-        save_page(found, args.html)
+        save_page(args.html, run_page(found))
     if args.plot:
-        from vrtspike.reporting.plots import save_picture
+        from vrtspike.reporting.report_plots import save_picture
 
         save_picture(found, args.plot)
 

@@ -49,14 +49,14 @@ def main() -> None:
     from vrtspike.benchmarking.restorer_costs import count_restorer
     from vrtspike.config import load_config
     from vrtspike.registry import MODELS
-    from vrtspike.reporting.stage_table import costs_table
+    from vrtspike.reporting.cost_tables import counted_costs_table
 
     model = MODELS.build(load_config(**config_arguments(args)).model)
     costs = count_restorer(model, tuple(args.shape), args.spike_ratio)
     if args.json:
         write_json(args.json, as_json(costs, args.shape))
     if args.json != '-':
-        print(costs_table(costs, tuple(args.shape)))
+        print(counted_costs_table(costs, tuple(args.shape)).text())
 
 
 def as_json(costs: Costs, shape: list[int]) -> dict:

@@ -8,8 +8,8 @@ import pytest
 from vrtspike.analysis import build_report, compare, read_logs, run_checks
 from vrtspike.analysis.statistics.costs import PeakMemory
 from vrtspike.analysis.statistics.curves import Quality
-from vrtspike.reporting.plots import save_picture
-from vrtspike.reporting.run_page import page
+from vrtspike.reporting.report_plots import save_picture
+from vrtspike.reporting.run_page import run_page
 from vrtspike.reporting.terminal import show_report
 
 STAGE_KEYS = {'forward_ms', 'recompute_ms', 'backward_ms', 'total_ms', 'share', 'memory_mib', 'allocated_mib'}
@@ -149,7 +149,7 @@ def test_odd_logs_are_reported_like_others(odd, made_up, tmp_path, capsys):
     log = read_logs([path])
     report = build_report(log)
     json.dumps(msgspec.to_builtins(report), allow_nan=False)
-    page(report)
+    run_page(report)
     save_picture(report, tmp_path / 'report.png')
     show_report(report)
     assert 'Summary' in capsys.readouterr().out

@@ -2,7 +2,8 @@ import re
 from html.parser import HTMLParser
 
 from vrtspike.analysis import build_report, read_logs
-from vrtspike.reporting.run_page import page, save_page
+from vrtspike.reporting.pages import save_page
+from vrtspike.reporting.run_page import run_page
 
 VOID = {'meta', 'br', 'img'}
 
@@ -24,7 +25,7 @@ class Balanced(HTMLParser):
 
 
 def test_page_is_well_formed_and_complete(report, tmp_path):
-    save_page(report, tmp_path / 'report.html')
+    save_page(tmp_path / 'report.html', run_page(report))
     text = (tmp_path / 'report.html').read_text(encoding='utf-8')
     parser = Balanced()
     parser.feed(text)
@@ -38,7 +39,7 @@ def test_page_is_well_formed_and_complete(report, tmp_path):
 
 def test_page_needs_nothing_else(report):
     """Neither scripts nor anything that a browser would fetch."""
-    text = page(report)
+    text = run_page(report)
     assert '<script' not in text
     assert '<img' not in text
     assert not re.search(r'(?:src|href)="(?!#)', text.replace('xlink:href="#', ''))
@@ -50,13 +51,13 @@ def test_what_comes_from_the_log_is_escaped(made_up, tmp_path):
     stages = {'<b>stage</b>': (10.0, 0.0, 0.0), 'stage1': (10.0, 1.0, 1.0), 'stage8': (20.0, 1.0, 1.0)}
     run = made_up.run_line(config='<script>alert(1)</script>', stages=list(stages), notes=['<i>note</i>'])
     path = made_up.write(tmp_path / 'stage_costs.jsonl', [run, *made_up.sample_lines(20, stages=stages)])
-    text = page(build_report(read_logs([path], '<u>name</u>')))
+    text = run_page(build_report(read_logs([path], '<u>name</u>')))
     for evil in ('<script>', '<b>stage', '<i>note', '<u>name'):
         assert evil not in text
     assert '&lt;script&gt;' in text
 
 
 def test_legacy_page(data):
-    text = page(build_report(read_logs([data / 'legacy_timing.txt'])))
+    text = run_page(build_report(read_logs([data / 'legacy_timing.txt'])))
     assert 'avg since start' in text
     assert 'last micro-step' in text

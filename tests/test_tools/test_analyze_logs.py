@@ -142,7 +142,7 @@ def test_one_clear_error(arguments, message, folder):
 
 def test_analysis_imports_no_torch():
     code = (
-        'import sys, vrtspike.analysis, vrtspike.reporting.plots, vrtspike.reporting.run_page, '
+        'import sys, vrtspike.analysis, vrtspike.reporting.report_plots, vrtspike.reporting.run_page, '
         'vrtspike.reporting.terminal, vrtspike.cli\n'
         'sys.exit(" ".join({"torch", "vrtspike.profiling"} & set(sys.modules)) or 0)'
     )

@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 
 from vrtspike.profiling.flops import Costs, count_costs
 from vrtspike.registry import HOOKS
-from vrtspike.reporting.stage_table import costs_table
+from vrtspike.reporting.cost_tables import counted_costs_table
 from vrtspike.runtime.distributed import unwrap_model
 
 
@@ -37,4 +37,4 @@ class FlopsHook(Hook):
         self.costs = count_costs(model, **inputs)
         self.clip_shape = (inputs['blur'].shape[1], *inputs['blur'].shape[3:])
         if is_main_process():
-            runner.logger.info('\n' + costs_table(self.costs, self.clip_shape))
+            runner.logger.info('\n' + counted_costs_table(self.costs, self.clip_shape).text())

@@ -22,7 +22,7 @@ from vrtspike.profiling.sampler import StageSampler
 from vrtspike.records.stage_costs import FILE_NAME, RunLine, Sample, SampleLine
 from vrtspike.records.writer import line_of, sample_line
 from vrtspike.registry import HOOKS
-from vrtspike.reporting.stage_table import slowest_rank, stage_medians, stage_table
+from vrtspike.reporting.cost_tables import CostMedians, cost_medians, measured_costs_table
 from vrtspike.runtime.distributed import unwrap_model
 from vrtspike.runtime.environment import describe_environment
 
@@ -110,7 +110,7 @@ class StageCostHook(Hook):
             self._write(runner, sample)
         self._stack.close()
         self._sampler = None
-        ranks = all_gather_object(stage_medians(self.samples))
+        ranks = all_gather_object(cost_medians(self.samples))
         if get_rank() == 0:
             runner.logger.info(f'\n{self._summary(ranks)}')
 
@@ -164,16 +164,13 @@ class StageCostHook(Hook):
             notes.append('the network is compiled as one: its stages cannot be told apart, and their time is in other')
         return notes
 
-    def _summary(self, ranks: list[dict[str, float]]) -> str:
+    def _summary(self, ranks: list[CostMedians]) -> str:
         if not self.samples:
             return (
                 f'StageCostHook took no sample: the training had {self._since_start} iterations, of which the first '
                 f'{self.warmup} are warm-up; lower warmup or interval'
             )
-        lines = [stage_table(self.samples, self.run_record), *(f'  note: {note}' for note in self.run_record.notes)]
-        if len(ranks) > 1:
-            lines.append(slowest_rank(ranks))
-        return '\n\n'.join(lines)
+        return measured_costs_table(self.samples, self.run_record, ranks).text()
 
 
 def tell_after(target: object, method: str, listener: Callable[[], None]) -> Callable[[], None]:

@@ -1,4 +1,4 @@
-"""Tensors of a batch as the 8-bit images that are scored and shown."""
+"""Converts the tensors of a batch to the 8-bit images that are scored and shown."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from vrtspike.datasets.color import encode_srgb
 
 
 def to_uint8_frames(frames: torch.Tensor) -> np.ndarray:
-    """Return (T, H, W, 3) uint8 images of (T, 3, H, W) frames, uint8 or float in [0, 1] (rounded to the nearest)."""
+    """Return (T, 3, H, W) frames as (T, H, W, 3) uint8 images; floats are clamped to [0, 1] and rounded."""
     if frames.dtype != torch.uint8:
         frames = frames.detach().float().clamp(0, 1).mul(255).round().to(torch.uint8)
     return np.ascontiguousarray(frames.permute(0, 2, 3, 1).cpu().numpy())
 
 
 def playback_frames(spikes: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
-    """Return the spikes played back (TFP): (T, H, W) uint8 gray images of ``size`` = (H, W) pixels.
+    """Return the spikes played back (TFP, texture from playback) as (T, H, W) uint8 gray images.
+
+    The mean over the bins is the linear intensity of the exposure in [0, 1]. It is encoded as sRGB and then resized
+    bilinearly.
 
     Args:
-        spikes: (T, K, Hs, Ws), the spike rate of each bin times the threshold, so that the mean over the bins is the
-            linear intensity in [0, 1] of the exposure. It is encoded as sRGB, then resized bilinearly.
+        spikes: (T, K, Hs, Ws), the spike rate of each bin times the threshold.
+        size: (H, W) of the images.
     """
     intensity = spikes.detach().float().mean(dim=1).cpu().numpy()
     height, width = size

@@ -1,4 +1,4 @@
-"""LPIPS, where the package ``lpips`` is installed and the weights of its backbone lie in a file."""
+"""LPIPS, a perceptual distance of images. It needs the package ``lpips`` and a file with its backbone's weights."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state
 
 
 def load_lpips(weights: str | os.PathLike, device: torch.device | str = 'cpu') -> Perceptual:
-    """Return LPIPS with AlexNet, a distance of two (H, W, 3) uint8 RGB images; smaller is better.
+    """Return LPIPS with AlexNet: a function of two (H, W, 3) uint8 RGB images. Smaller is better.
 
-    `Zhang et al. 2018 <https://arxiv.org/abs/1801.03924>`_. The linear layers ship with the package; nothing is
-    downloaded.
+    `Zhang et al. 2018 <https://arxiv.org/abs/1801.03924>`_. The package brings the weights of the linear layers.
+    Nothing is downloaded.
 
     Args:
-        weights: torchvision's AlexNet trained on ImageNet, its state dict in a file such as
+        weights: File with the state dict of torchvision's AlexNet, trained on ImageNet, such as
             ``alexnet-owt-7be5be79.pth``.
-        device: Where it is computed.
+        device: Where the distance is computed.
 
     Raises:
         ConfigError: The package is not installed.
@@ -43,10 +43,10 @@ def load_lpips(weights: str | os.PathLike, device: torch.device | str = 'cpu') -
 
 
 def load_backbone(backbone: torch.nn.Module, weights: dict[str, torch.Tensor], path: str | os.PathLike) -> None:
-    """Load ``features.<i>`` of torchvision's network into the slices of ``lpips``, which number layers alike."""
+    """Load torchvision's ``features.<i>`` into the backbone of ``lpips``, which has them as ``slice<n>.<i>``."""
     state = backbone.state_dict()
     names = {name: f'features.{name.partition(".")[2]}' for name in state}
-    unfit = [name for key, name in names.items() if name not in weights or weights[name].shape != state[key].shape]
-    if unfit:
-        raise CheckpointError(f"{path} does not hold torchvision's AlexNet: {unfit[0]} is missing or of another shape")
+    wrong = [name for key, name in names.items() if name not in weights or weights[name].shape != state[key].shape]
+    if wrong:
+        raise CheckpointError(f"{path} does not hold torchvision's AlexNet: {wrong[0]} is missing or of another shape")
     backbone.load_state_dict({key: weights[name] for key, name in names.items()})

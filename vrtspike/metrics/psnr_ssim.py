@@ -1,4 +1,4 @@
-"""PSNR and SSIM of 8-bit images, as the field's tables score them: every pixel, no border cut off."""
+"""PSNR and SSIM of 8-bit images over all pixels, without cutting off a border."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from skimage.metrics import structural_similarity
 
 from vrtspike.errors import DataError
 
-#: Sides that SSIM's Gaussian window (sigma 1.5, cut at 3.5 sigma) covers, in pixels.
+#: Side of SSIM's Gaussian window (sigma 1.5, cut at 3.5 sigma) in pixels.
 SSIM_WINDOW = 11
 
 
 def psnr(image: np.ndarray, reference: np.ndarray) -> float:
-    """Return the peak signal-to-noise ratio in dB over all pixels and channels; ``inf`` where the two are equal.
+    """Return the peak signal-to-noise ratio in dB over all pixels and channels; ``inf`` for equal images.
 
     Args:
         image: (H, W, 3) or (H, W) uint8.
         reference: The same shape and type.
 
     Raises:
-        DataError: If they differ in shape or are not uint8.
+        DataError: The images differ in shape or are not uint8.
     """
     _check_pair(image, reference)
     error = np.mean(np.square(image.astype(np.float64) - reference.astype(np.float64)))
@@ -27,7 +27,7 @@ def psnr(image: np.ndarray, reference: np.ndarray) -> float:
 
 
 def ssim(image: np.ndarray, reference: np.ndarray) -> float:
-    """Return the structural similarity as published (Gaussian window, sigma 1.5), the mean over the channels.
+    """Return the structural similarity with the published Gaussian window (sigma 1.5), averaged over the channels.
 
     `Wang et al. 2004 <https://doi.org/10.1109/TIP.2003.819861>`_, computed by scikit-image.
 
@@ -36,7 +36,7 @@ def ssim(image: np.ndarray, reference: np.ndarray) -> float:
         reference: The same shape and type.
 
     Raises:
-        DataError: If they differ in shape, are not uint8 or are smaller than the window.
+        DataError: The images differ in shape, are not uint8 or are smaller than the window.
     """
     _check_pair(image, reference)
     if min(image.shape[:2]) < SSIM_WINDOW:

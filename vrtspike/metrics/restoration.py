@@ -1,4 +1,4 @@
-"""How good the restored clips are, beside the blurred input and the spikes played back."""
+"""The validation metric: quality of the restored clips, of the blurred input and of the spikes played back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vrtspike.metrics.frames import luma, playback_frames, to_uint8_frames
 from vrtspike.metrics.psnr_ssim import psnr, ssim
 from vrtspike.registry import METRICS
 
-#: What a frame equal to its target counts as in a mean, in dB: its PSNR is infinite, which no mean survives.
+#: PSNR of equal frames in a mean, in dB. The true value is infinite and would make the mean infinite.
 PSNR_OF_EQUAL_FRAMES = 100.0
 #: The scalars, in the order in which they are logged.
 SCALARS = ('psnr', 'ssim', 'blur/psnr', 'blur/ssim', 'tfp/psnr')
@@ -21,27 +21,27 @@ SCALARS = ('psnr', 'ssim', 'blur/psnr', 'blur/ssim', 'tfp/psnr')
 
 @METRICS.register_module()
 class RestorationQuality(BaseMetric):
-    """PSNR and SSIM against the sharp frames: the mean over clips of each clip's mean over frames.
+    """PSNR and SSIM against the sharp frames, averaged over the frames of each clip and then over clips.
 
-    Scalars: ``psnr`` (dB) and ``ssim`` of the restored frames; ``blur/psnr`` and ``blur/ssim`` of the blurred input;
-    ``tfp/psnr`` of the spikes played back against the luma of the sharp frames, where clips have spikes. All on 8-bit
-    images without a border; a frame equal to its target counts as 100 dB.
+    Scalars: ``psnr`` (dB) and ``ssim`` of the restored frames, ``blur/psnr`` and ``blur/ssim`` of the blurred input,
+    and, for clips with spikes, ``tfp/psnr`` of the spikes played back against the luma of the sharp frames. All images
+    are 8-bit and no border is cut off. A frame equal to its target counts as 100 dB.
 
-    After :meth:`evaluate`, ``rows`` holds on the main process one dict per clip: ``clip`` (its name), ``frames``
-    (how many) and the scalars.
+    After :meth:`evaluate`, ``rows`` on the main process has one entry for each clip: ``clip`` (its name), ``frames``
+    (their number) and the scalars.
 
     Args:
         collect_device: Where results of several processes are gathered, ``'cpu'`` or ``'gpu'``.
-        prefix: Put before the scalars' names; none by default.
-        collect_dir: Folder for gathering over files.
+        prefix: Prefix of the scalars' names, none by default.
+        collect_dir: Folder for results that are gathered through files.
     """
 
-    # Not None, which MMEngine warns about: these names need no prefix.
+    # These names need no prefix. MMEngine warns if this is None.
     default_prefix = ''
 
     def __init__(self, collect_device: str = 'cpu', prefix: str | None = None, collect_dir: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
-        self.rows: list[dict] = []
+        self.rows: list[dict[str, float | int | str]] = []
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Score one batch.
@@ -49,7 +49,7 @@ class RestorationQuality(BaseMetric):
         Args:
             data_batch: The batch as the data loader collates it: ``blur`` and ``sharp`` (B, T, 3, H, W) uint8,
                 ``meta`` and, optionally, ``spikes`` (B, T, K, Hs, Ws).
-            data_samples: One dict per clip, in the batch's order, with ``restored`` (T, 3, H, W) in [0, 1].
+            data_samples: One dict for each clip of the batch, in its order, with ``restored`` (T, 3, H, W) in [0, 1].
         """
         if data_batch.get('sharp') is None:
             raise DataError('quality cannot be measured without sharp frames; the validation clips have none')
@@ -65,14 +65,14 @@ class RestorationQuality(BaseMetric):
             self.results.append({'clip': clip_name(data_batch, i), 'frames': len(sharp), **row})
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """Keep the clips' rows and return the means over clips of every scalar that some clip has."""
+        """Keep the clips' rows and return the mean of every scalar over the clips that have it."""
         self.rows = list(results)
         columns = {name: [row[name] for row in results if name in row] for name in SCALARS}
         return {name: float(np.mean(values)) for name, values in columns.items() if values}
 
 
 def clip_name(batch: dict, i: int) -> str:
-    """Return what a batch's ``i``-th clip is called in tables and file names: its sequence and its first frame."""
+    """Return the name of a batch's ``i``-th clip in tables and file names: its sequence and its first frame."""
     return f'{batch["meta"]["name"][i]}/{batch["meta"]["first_frame"][i]}'
 
 
@@ -84,7 +84,7 @@ def file_stem(name: str) -> str:
 def clip_quality(
     restored: np.ndarray, blur: np.ndarray, sharp: np.ndarray, playback: np.ndarray | None = None
 ) -> dict[str, float]:
-    """Return one clip's scalars, each the mean over its frames.
+    """Return the scalars of one clip, each averaged over its frames.
 
     Args:
         restored: (T, H, W, 3) uint8, like ``blur`` and ``sharp``.
@@ -102,7 +102,7 @@ def clip_quality(
 
 
 def finite_psnr(image: np.ndarray, reference: np.ndarray) -> float:
-    """Return the PSNR in dB, at most 100 dB, which stands for equal images."""
+    """Return the PSNR in dB, at most 100 dB, which is also the value for equal images."""
     return min(psnr(image, reference), PSNR_OF_EQUAL_FRAMES)
 
 

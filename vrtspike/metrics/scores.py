@@ -1,4 +1,4 @@
-"""Every score of a restored frame, beside those of the blurred input and of plain reconstructions of the spikes."""
+"""All scores of a restored frame, of the blurred frame and of plain reconstructions of the spikes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vrtspike.metrics.psnr_ssim import ssim
 from vrtspike.metrics.restoration import finite_psnr
 
 Perceptual = Callable[[np.ndarray, np.ndarray], float]
-"""From a uint8 RGB image and its reference to a distance."""
+"""A function of a uint8 RGB image and its reference that returns their distance."""
 
 
 def frame_scores(
@@ -22,15 +22,18 @@ def frame_scores(
     playbacks: dict[str, np.ndarray] | None = None,
     perceptual: Perceptual | None = None,
 ) -> dict[str, float]:
-    """Return the scores of one frame against the sharp one; dB of equal images count as 100.
+    """Return the scores of one frame against the sharp one.
 
-    ``psnr_db`` and ``ssim`` of all three channels, ``psnr_y_db`` and ``ssim_y`` of the Y of BT.601 (16 to 235, as the
-    field's tables have it), and with ``perceptual`` also ``lpips``; the same of the blurred frame under ``blur_...``.
-    For every playback ``<name>_psnr_db`` and ``<name>_ssim`` against the full-range luma.
+    ``psnr_db`` and ``ssim`` are over all three channels, ``psnr_y_db`` and ``ssim_y`` over the Y channel (BT.601, 16 to
+    235, as in most published tables), and ``lpips`` is the distance ``perceptual`` if that is given. The scores of the
+    blurred frame have the same names with the prefix ``blur_``. Every playback has ``<name>_psnr_db`` and
+    ``<name>_ssim`` against the full-range luma. The PSNR of equal images counts as 100 dB.
 
     Args:
-        restored: (H, W, 3) uint8 RGB, like ``blur`` and ``sharp``.
-        playbacks: By name, (H, W) uint8 images of the spikes.
+        restored: (H, W, 3) uint8 RGB.
+        blur: The blurred frame, of the same shape and type.
+        sharp: The target, of the same shape and type.
+        playbacks: Reconstructions of the spikes by name, (H, W) uint8.
         perceptual: Distance of two RGB images.
     """
     scores = {}
@@ -49,12 +52,12 @@ def frame_scores(
 
 
 def video_luma(image: np.ndarray) -> np.ndarray:
-    """Return the Y of BT.601 with its range of 16 to 235, (H, W) uint8, of an (H, W, 3) uint8 RGB image."""
+    """Return the Y channel (BT.601, 16 to 235) of an (H, W, 3) uint8 RGB image as (H, W) uint8."""
     return mmcv.rgb2ycbcr(image, y_only=True)
 
 
 def mean_scores(rows: Iterable[dict[str, float]]) -> dict[str, float]:
-    """Return the mean of every score over rows that all have it; other values are left out."""
+    """Return the mean of every score (every float of the first row) over rows that all have it."""
     rows = list(rows)
     names = [name for name, value in rows[0].items() if isinstance(value, float)]
     return {name: float(np.mean([row[name] for row in rows])) for name in names}

@@ -8,8 +8,11 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from vrtspike.analysis.statistics.curves import Points
-from vrtspike.errors import LogError, did_you_mean
-from vrtspike.reporting.plots import drawing, save
+from vrtspike.reporting.figures import drawing, save_figure, window_figure
+
+SIZE = (8, 5)
+#: Curves with more points than these are drawn without markers.
+MAX_MARKERS = 30
 
 
 def show_or_save_curves(
@@ -19,44 +22,28 @@ def show_or_save_curves(
     style: str | None = None,
     backend: str | None = None,
 ) -> None:
-    """Draw labelled curves, each (label, (iterations, values)), and write the picture or, without ``path``, show it.
+    """Draw labelled curves in one picture, and write it or show it.
+
+    Args:
+        curves: Labels and (iterations, values).
+        path: File of the picture. None shows it on the screen.
+        title: Above the picture.
+        style: A style of Matplotlib.
+        backend: Matplotlib's backend for showing the picture.
 
     Raises:
         LogError: There is no such style, or no screen to show the picture on.
     """
-    with drawing():
-        if style:
-            use_style(style)
-        figure = Figure(figsize=(8, 5), layout='constrained') if path else window(backend)
+    with drawing(style):
+        figure = Figure(figsize=SIZE, layout='constrained') if path else window_figure(SIZE, backend)
         ax = figure.add_subplot()
         for label, (steps, values) in curves:
-            ax.plot(steps, values, '-' if len(steps) > 30 else '-o', markersize=3, linewidth=1.2, label=label)
+            line = '-' if len(steps) > MAX_MARKERS else '-o'
+            ax.plot(steps, values, line, markersize=3, linewidth=1.2, label=label)
         ax.set_xlabel('iteration')
         ax.legend()
         ax.set_title(title or '')
         if path:
-            save(figure, path)
+            save_figure(figure, path)
         else:
             matplotlib.pyplot.show()
-
-
-def use_style(name: str) -> None:
-    """Draw in one of Matplotlib's styles."""
-    from matplotlib import style
-
-    if name not in style.available:
-        raise LogError(f"Matplotlib has no style '{name}'{did_you_mean(name, style.available)}")
-    style.use(name)
-
-
-def window(backend: str | None) -> Figure:
-    """Return a figure that will be shown on the screen."""
-    import matplotlib.pyplot as plt
-
-    try:
-        plt.switch_backend(backend or plt.get_backend())
-    except (ImportError, ValueError) as error:
-        raise LogError(f'the picture cannot be shown ({error}): write it with --out FILE') from error
-    if plt.get_backend().lower() in ('agg', 'svg', 'pdf', 'ps', 'cairo', 'template'):
-        raise LogError('there is no screen to show the picture on: write it with --out FILE')
-    return plt.figure(figsize=(8, 5), layout='constrained')

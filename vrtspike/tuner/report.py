@@ -9,8 +9,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from vrtspike.experiments.variants import REFERENCE
-from vrtspike.reporting.run_page import CSS
+from vrtspike.reporting.pages import environment
 from vrtspike.runtime.atomic_write import written_aside
 from vrtspike.tuner.candidates import reads_data
 from vrtspike.tuner.commands import commands
@@ -59,8 +61,8 @@ def page(found: Found) -> str:
             body.append(f'<h2>{escape(word(key, language))}</h2>')
             body += [f'<figure>{picture}</figure>'] if key == 'front' else []
             body += [as_html(item) for item in items]
-    head = f'<meta charset="utf-8"><title>{escape(title(found, "en"))}</title><style>{CSS}</style>'
-    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>\n' + '\n'.join(body) + '\n</body></html>\n'
+    template = "{% extends 'base.html' %}{% block body %}{{ body }}{% endblock %}"
+    return environment().from_string(template).render(title=title(found, 'en'), body=Markup('\n'.join(body)))
 
 
 def title(found: Found, language: str) -> str:

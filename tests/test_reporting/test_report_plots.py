@@ -4,7 +4,7 @@ import pytest
 
 from vrtspike.analysis import build_report, read_logs
 from vrtspike.errors import LogError
-from vrtspike.reporting.plots import PANELS, panels_of, save_picture, share_text, svg_of
+from vrtspike.reporting.report_plots import PANELS, panel_svg, panels_of, save_picture, share_text
 
 
 def test_every_panel_has_something_of_a_full_report(report):
@@ -38,14 +38,14 @@ def test_picture(report, tmp_path):
 
 @pytest.mark.parametrize('panel', PANELS, ids=lambda panel: panel.title)
 def test_svg_is_one_element_and_always_the_same(panel, report):
-    text = svg_of(panel, report)
+    text = panel_svg(panel, report)
     assert text.startswith('<svg')
     assert text.rstrip().endswith('</svg>')
-    assert text == svg_of(panel, report)
+    assert text == panel_svg(panel, report)
 
 
 def test_stage_bars_name_every_stage_and_its_share(report, made_up):
-    text = svg_of(PANELS[0], report)
+    text = panel_svg(PANELS[0], report)
     for entry in report.bottlenecks:
         assert entry.stage in text
         assert share_text(entry) in text

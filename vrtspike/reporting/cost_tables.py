@@ -1,0 +1,158 @@
+"""Tables of what the stages cost: counted operations and measured times."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from statistics import median
+
+import msgspec
+
+from vrtspike.profiling.flops import Costs
+from vrtspike.records.roofline import batch_work, least_time
+from vrtspike.records.stage_costs import PHASES, CountedCost, RunLine, Sample
+from vrtspike.reporting.table import Table
+
+
+class CostMedians(msgspec.Struct, frozen=True):
+    """Medians of the sampled iterations of one process.
+
+    Args:
+        iteration_ms: Of a whole iteration.
+        stages: Milliseconds by stage and phase, 0 for a phase that a stage does not have.
+    """
+
+    iteration_ms: float = 0.0
+    stages: dict[str, dict[str, float]] = {}
+
+    def stage_ms(self, stage: str) -> float:
+        """Return the time of a stage over all phases."""
+        return sum(self.stages[stage].values())
+
+    def phase_ms(self, phase: str) -> float:
+        """Return the time of a phase over all stages."""
+        return sum(phases[phase] for phases in self.stages.values())
+
+    def busy_ms(self) -> float:
+        """Return the time of all stages, without waiting for other processes."""
+        return sum(self.stage_ms(stage) for stage in self.stages if stage != 'communication')
+
+
+def cost_medians(samples: Iterable[Sample]) -> CostMedians:
+    """Return the medians over samples; without samples there are no stages."""
+    samples = list(samples)
+    if not samples:
+        return CostMedians()
+    by_sample = [sample.stages() for sample in samples]
+    names = dict.fromkeys(name for stages in by_sample for name in stages)
+    stages = {
+        name: {phase: median(stages.get(name, {}).get(phase, 0.0) for stages in by_sample) for phase in PHASES}
+        for name in names
+    }
+    return CostMedians(median(sample.iteration_ms for sample in samples), stages)
+
+
+def measured_costs_table(samples: Collection[Sample], run: RunLine, ranks: Sequence[CostMedians] = ()) -> Table:
+    """Return the median times of the stages, in the run's order.
+
+    If the run has counted costs, there are columns for the rate of the forward pass, and if it also has the device's
+    rates, for its share of the roofline. The notes are those of the run and, for several processes, the slowest one.
+
+    Args:
+        samples: Of this process.
+        run: What the run is.
+        ranks: Medians of all processes.
+    """
+    notes = [f'note: {note}' for note in run.notes or ()]
+    if len(ranks) > 1:
+        notes.append(slowest_rank(ranks))
+    medians = cost_medians(samples)
+    clips = max(median(sample.clips for sample in samples), 1)
+    columns = ['stage', *(f'{phase} ms' for phase in PHASES), 'share', *_rate_columns(run)]
+    rows = [
+        [*_time_cells(medians, stage), *_rate_cells(medians.stages[stage]['forward'], stage, clips, run)]
+        for stage in _in_order(medians.stages, run.stages)
+    ]
+    sums = [f'iteration {medians.iteration_ms:.1f} ms', *(f'{medians.phase_ms(phase):.1f}' for phase in PHASES)]
+    return Table(
+        title=f'Medians of {len(samples)} iterations of {clips:g} clips, {run.precision} on {run.device["name"]}',
+        columns=columns,
+        rows=rows,
+        footer=[*sums, '100.0%', *[''] * len(_rate_columns(run))],
+        notes=notes,
+    )
+
+
+def _in_order(stages: Iterable[str], order: list[str]) -> list[str]:
+    """Return stages in the given order; those not named there come last."""
+    return sorted(stages, key=lambda stage: order.index(stage) if stage in order else len(order))
+
+
+def _time_cells(medians: CostMedians, stage: str) -> list[str]:
+    phases = medians.stages[stage]
+    total_ms = sum(map(medians.stage_ms, medians.stages))
+    share = medians.stage_ms(stage) / total_ms
+    return [stage, *(f'{phases[phase]:.2f}' if phases[phase] else '' for phase in PHASES), f'{share:.1%}']
+
+
+def _rate_columns(run: RunLine) -> list[str]:
+    if not run.costs:
+        return []
+    return ['GMAC', 'GFLOP/s', *(['of roofline', 'bound by'] if run.rates else [])]
+
+
+def _rate_cells(forward_ms: float, stage: str, clips: float, run: RunLine) -> list[str]:
+    """Return what a stage's forward pass computes, its rate, its share of the roofline and what limits it."""
+    cost = (run.costs or {}).get(stage, CountedCost())
+    if not cost.gmacs or not forward_ms:
+        return [''] * len(_rate_columns(run))
+    work = batch_work(cost, clips, run.precision)
+    cells = [f'{work.gmacs:.2f}', f'{2 * work.gmacs / forward_ms * 1e3:,.0f}']
+    if run.rates:
+        least = least_time(work, run.rates)
+        cells += [f'{least.ms / forward_ms:.0%}', least.bound]
+    return cells
+
+
+def slowest_rank(ranks: Sequence[CostMedians]) -> str:
+    """Return a sentence about the process that computes longest, not counting its waiting for others."""
+    busy = [medians.busy_ms() for medians in ranks]
+    slowest = max(range(len(busy)), key=busy.__getitem__)
+    return f'slowest of {len(ranks)} processes: rank {slowest}, {busy[slowest]:.1f} ms busy; fastest {min(busy):.1f} ms'
+
+
+def counted_costs_table(costs: Costs, clip_shape: tuple[int, int, int]) -> Table:
+    """Return what the stages compute for one clip of (T, H, W); operators without a count are in the notes."""
+    total = costs.total
+    *rows, footer = (
+        [
+            name,
+            f'{cost.macs / 1e9:,.3f}',
+            f'{cost.macs / max(total.macs, 1):.1%}',
+            f'{cost.activations / 1e6:,.1f}',
+            f'{cost.bytes / 2**20:,.0f}',
+            f'{cost.parameters:,}',
+        ]
+        for name, cost in {**costs.stages, 'total': total}.items()
+    )
+    return Table(
+        title='One clip of {} frames of {} x {} pixels, forward (1 GMAC = 2 GFLOP)'.format(*clip_shape),
+        columns=['stage', 'GMAC', 'share', 'activations M', 'MiB moved', 'parameters'],
+        rows=rows,
+        footer=footer,
+        notes=_uncounted_notes(costs),
+    )
+
+
+def _uncounted_notes(costs: Costs) -> list[str]:
+    """Return a line for operators that no rule covers and one for those that have nothing to count."""
+    notes = []
+    if costs.unknown:
+        notes.append(f'NOT COUNTED, so that the sums are lower bounds: {_calls(costs.unknown)}')
+    if costs.elementwise:
+        notes.append(f'without multiply-accumulates: {_calls(costs.elementwise)}')
+    return notes
+
+
+def _calls(ops: Counter[str]) -> str:
+    return ', '.join(f'{name.removeprefix("aten::")} {calls}' for name, calls in ops.most_common())
