@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from vrtspike.errors import TrainingFault
+from vrtspike.errors import TrainingError
 from vrtspike.hooks.nonfinite_hook import advice
 from vrtspike.optim import unsubscribe
 
@@ -79,7 +79,7 @@ def test_without_faults_training_is_the_same(make_runner):
     [((1, 2, 3), {'in_a_row': 3}, '3 steps in a row'), ((1, 3, 5), {'in_all': 3}, '3 steps in all')],
 )
 def test_too_many_end_the_run_with_advice(make_runner, spoilt, limits, message):
-    with pytest.raises(TrainingFault, match=rf'{message} had a loss that is not finite.*(?s:.)*warm-up'):
+    with pytest.raises(TrainingError, match=rf'{message} had a loss that is not finite.*(?s:.)*warm-up'):
         run(make_runner, 8, Spoil(losses=spoilt), **limits)
 
 

@@ -16,7 +16,6 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from vrtspike.engine.data_parallel import configure_data_parallel
-from vrtspike.engine.faults import faults_explained
 from vrtspike.engine.out_of_memory import is_out_of_memory, out_of_memory_report, remedies
 from vrtspike.engine.run_folder import (
     AUTO,
@@ -26,7 +25,8 @@ from vrtspike.engine.run_folder import (
     newest_whole_checkpoint,
     remove_leftovers,
 )
-from vrtspike.errors import CheckpointError, ConfigError, TrainingFault
+from vrtspike.engine.training_errors import explained_errors
+from vrtspike.errors import CheckpointError, ConfigError, TrainingError
 from vrtspike.models.weights import LoadReport, load_weights
 from vrtspike.native.allocator import allocate_tensors_with_malloc
 from vrtspike.reporting.table import Table
@@ -59,7 +59,7 @@ def train(
 
     Raises:
         CheckpointError: A checkpoint is missing or unsafe, or the run's folder already holds some.
-        TrainingFault: Numbers, memory, the disk or a worker failed.
+        TrainingError: Non-finite numbers, no memory, a full disk or a dead worker ended it.
         TrainingStopped: The training was asked to stop, and saved.
         ConfigError: Both ``resume`` and ``load_from`` are given, or a schedule begins after the last iteration.
     """
@@ -81,7 +81,7 @@ def train(
                 'auto_fit=True works in one process, where nobody waits for the one that failed: find what fits '
                 'without --launcher, then start all with it'
             )
-        with faults_explained(config.work_dir):
+        with explained_errors(config.work_dir):
             return run_fitting(config, trust_checkpoint)
 
 
@@ -89,7 +89,7 @@ def run_fitting(config: Config, trust: bool) -> Runner:
     """Train; out of memory, say what holds it, and with ``auto_fit`` go on with what needs less.
 
     Raises:
-        TrainingFault: Nothing is left to try, or nothing may be tried.
+        TrainingError: Nothing is left to try, or nothing may be tried.
     """
     while True:
         try:
@@ -100,10 +100,10 @@ def run_fitting(config: Config, trust: bool) -> Runner:
             report = out_of_memory_report(config, error)
             remedy = next(remedies(config), None) if config.get('auto_fit') else None
             if remedy is None:
-                raise TrainingFault(report) from error
+                raise TrainingError(report) from error
             saved = newest_whole_checkpoint(Path(config.work_dir))
             if saved and not remedy.resumable:
-                raise TrainingFault(
+                raise TrainingError(
                     f'{report}\nThe batch cannot change between checkpoints: start anew with {remedy.changes}'
                 ) from error
         # Outside of the handler, whose traceback holds the network that did not fit.

@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from vrtspike.datasets.samplers import SAMPLES_SEEN_KEY
-from vrtspike.errors import TrainingFault
+from vrtspike.errors import TrainingError
 from vrtspike.optim import StepListener, subscribe, unsubscribe
 from vrtspike.registry import HOOKS
 from vrtspike.runtime.distributed import any_rank
@@ -90,7 +90,7 @@ class NonFiniteHook(Hook, StepListener):
         """Write down what was found in this iteration, and end the run if a limit is reached.
 
         Raises:
-            TrainingFault: With advice.
+            TrainingError: With advice.
         """
         if self.nonfinite:
             self._write(runner, data_batch)
@@ -133,7 +133,7 @@ class NonFiniteHook(Hook, StepListener):
         )
         for (when, limit), count in zip(self.limits.items(), (self.row, skipped), strict=True):
             if count >= limit:
-                raise TrainingFault(
+                raise TrainingError(
                     f'{count} steps {when} had a {self.nonfinite} that is not finite; the samples are in '
                     f'{Path(runner.work_dir, FILE)} and the weights are untouched. {advice(self._wrapper)}'
                 )
