@@ -1,4 +1,4 @@
-"""From a config and the command line's wishes to a trained network."""
+"""Trains the network of a config, with the options of the command line."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ def train(
     trust_checkpoint: bool = False,
     launcher: str = 'none',
 ) -> Runner:
-    """Train what a resolved config describes, and return the Runner that did.
+    """Train as a resolved config describes, and return the Runner.
 
     Args:
         config: From :func:`vrtspike.config.load_config`.
         work_dir: Folder of the run; None takes the config's, or a new one under ``work_dirs/``.
-        resume: A checkpoint to go on from, :data:`LATEST`, or :data:`AUTO`: the latest, where there is one.
-        load_from: A checkpoint whose weights training starts from, as far as they fit; may be another network's.
+        resume: A checkpoint to resume, :data:`LATEST`, or :data:`AUTO`: the latest one if there is any.
+        load_from: A checkpoint with initial weights, which may be another network's. Weights that fit are loaded.
         trust_checkpoint: Unpickle checkpoints that hold more than weights.
         launcher: 'none', 'pytorch' or 'slurm'.
 
     Raises:
-        CheckpointError: A checkpoint is missing or unsafe, or the run's folder already holds some.
+        CheckpointError: A checkpoint is missing or unsafe, or the run's folder has checkpoints already.
         TrainingError: Non-finite numbers, no memory, a full disk or a dead worker ended it.
-        TrainingStopped: The training was asked to stop, and saved.
+        TrainingStopped: The training was asked to stop and has saved a checkpoint.
         ConfigError: Both ``resume`` and ``load_from`` are given, or a schedule begins after the last iteration.
     """
     if resume and load_from:
@@ -117,7 +117,7 @@ def run_fitting(config: Config, trust: bool) -> Runner:
 
 
 def run(config: Config, trust: bool) -> Runner:
-    """Train what a config describes, in the folder and from the checkpoint that it names."""
+    """Train as a config describes, in its folder and from its checkpoint."""
     if is_main_process():
         remove_leftovers(Path(config.work_dir))
     runner = RUNNERS.get(config.get('runner_type', 'Runner')).from_cfg(config)
@@ -132,13 +132,13 @@ def run(config: Config, trust: bool) -> Runner:
 
 
 def dismiss_workers(runner: Runner) -> None:
-    """End the processes that read data, whichever way the training ended."""
+    """End the workers of the data loaders, also after an error."""
     for loop in (runner._train_loop, runner._val_loop):
         loader = getattr(loop, 'dataloader', None)
         reading = getattr(getattr(loop, 'dataloader_iterator', None), '_iterator', None)
         for iterator in (reading, getattr(loader, '_iterator', None)):
             if hasattr(iterator, '_shutdown_workers'):
-                with suppress(RuntimeError):  # one of them is dead already, which has been said
+                with suppress(RuntimeError):  # a worker is dead already, which has been reported
                     iterator._shutdown_workers()
 
 
