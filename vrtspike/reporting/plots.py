@@ -21,7 +21,6 @@ from vrtspike.analysis.statistics.costs import Bottleneck
 from vrtspike.analysis.statistics.table import Statistics
 from vrtspike.errors import LogError
 from vrtspike.runtime.atomic_write import written_aside
-from vrtspike.runtime.device import MIB
 
 PHASE_COLOURS = {'forward': '#0072B2', 'recompute': '#E69F00', 'backward': '#009E73'}
 """From Okabe and Ito's palette, which colour-blind people can tell apart."""
@@ -141,7 +140,7 @@ def roofline_plot(ax: Axes, report: Report) -> None:
     xs = [point.macs_per_byte for point in points.values()]
     reference = next(iter(points.values()))
     rate = reference.gmacs / reference.compute_ms * 1e3
-    bandwidth = reference.mib * MIB / reference.memory_ms * 1e3 / 1e9  # GB/s, as intensity is per byte
+    bandwidth = reference.mib * 2**20 / reference.memory_ms * 1e3 / 1e9  # GB/s, as intensity is per byte
     ridge = rate / bandwidth
     low, high = min([*xs, ridge]) / 2, max([*xs, ridge]) * 2
     ax.plot([low, ridge, high], [low * bandwidth, rate, rate], color=INK, linewidth=1.4)

@@ -10,7 +10,6 @@ from vrtspike.profiling.flops import Costs
 from vrtspike.records.roofline import batch_work, least_time
 from vrtspike.records.stage_costs import PHASES, CountedCost, Rates, RunLine, Sample
 from vrtspike.reporting.table import Table
-from vrtspike.runtime.device import MIB
 
 Medians = dict[str, dict[str, float]]
 
@@ -94,7 +93,7 @@ def costs_table(costs: Costs, clip_shape: tuple[int, int, int]) -> str:
             f'{cost.macs / 1e9:,.3f}',
             f'{cost.macs / max(total.macs, 1):.1%}',
             f'{cost.activations / 1e6:,.1f}',
-            f'{cost.bytes / MIB:,.0f}',
+            f'{cost.bytes / 2**20:,.0f}',
             f'{cost.parameters:,}',
         ]
         for name, cost in {**costs.stages, 'total': total}.items()
