@@ -72,7 +72,7 @@ def score(args: argparse.Namespace, config: Config) -> None:
     """Score the checkpoint together with the other processes; the main process writes the results."""
     from mmengine.dist import is_main_process
 
-    from vrtspike.inference.evaluation import TestSettings, evaluate, fitted
+    from vrtspike.inference.evaluation import TestSettings, agreed_tiling, evaluate
     from vrtspike.inference.loading import load_restorer
     from vrtspike.inference.restoring import tiling_of
     from vrtspike.inference.results import summarise, write_results
@@ -83,7 +83,7 @@ def score(args: argparse.Namespace, config: Config) -> None:
     tiling = tiling_of(config, **tiling_arguments(args))
     model, config = load_restorer(args.checkpoint, config, device=args.device, trust=args.trust_checkpoint)
     if args.tile == ['auto']:
-        tiling = fitted(model, config, tiling)
+        tiling = agreed_tiling(model, config, tiling)
     distance = load_lpips(args.lpips, next(model.parameters()).device) if args.lpips else None
     settings = TestSettings(tiling, tuple(args.thresholds), args.save_images, distance)
     out = Path(args.out or Path(args.checkpoint).with_name(f'test_{Path(args.checkpoint).stem}'))

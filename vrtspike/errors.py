@@ -33,14 +33,14 @@ class DamagedCheckpointError(CheckpointError):
 
 
 class TrainingStopped(VrtSpikeError):
-    """A training was asked to stop and saved where it was; the same command with ``--resume`` goes on."""
+    """A training was asked to stop and has saved a checkpoint; the same command with ``--resume`` continues it."""
 
     exit_status = 75
     """EX_TEMPFAIL of sysexits.h: try again later."""
 
 
-class TrainingFault(VrtSpikeError):
-    """A training cannot go on: its numbers, its memory, its disk or its workers failed."""
+class TrainingError(VrtSpikeError):
+    """A training cannot continue: a non-finite loss, no memory, a full disk or a dead worker ended it."""
 
 
 class LogError(VrtSpikeError):

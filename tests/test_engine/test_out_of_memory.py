@@ -5,7 +5,7 @@ import torch
 from mmengine.hooks import Hook
 
 from vrtspike.engine.out_of_memory import accumulated, estimate, out_of_memory_report, remedies
-from vrtspike.errors import ConfigError, TrainingFault
+from vrtspike.errors import ConfigError, TrainingError
 from vrtspike.registry import HOOKS
 
 SMALL = {
@@ -40,7 +40,7 @@ def run_on_a_small_device(run_minimal, tmp_path):
 
 
 def test_the_report_names_stages_and_lines(run_on_a_small_device):
-    with pytest.raises(TrainingFault) as caught:
+    with pytest.raises(TrainingError) as caught:
         run_on_a_small_device(['checkpointing'])
     report = str(caught.value)
     assert report.startswith('memory ran out: CUDA out of memory. Tried to allocate 15.80 GiB\nHeld for the backward')
@@ -77,7 +77,7 @@ def test_auto_fit_goes_on_from_the_newest_checkpoint(run_on_a_small_device, logg
 
 
 def test_auto_fit_never_changes_the_batch_between_checkpoints(run_on_a_small_device):
-    with pytest.raises(TrainingFault, match='The batch cannot change between checkpoints: start anew'):
+    with pytest.raises(TrainingError, match='The batch cannot change between checkpoints: start anew'):
         run_on_a_small_device(['checkpointing', 'chunks', 'accumulation'], iteration=1, auto_fit=True)
 
 

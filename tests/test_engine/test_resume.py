@@ -78,4 +78,4 @@ def test_a_damaged_newest_checkpoint_is_passed_over(run_minimal, uninterrupted, 
     run_minimal(tmp_path, LATEST)
     assert sorted(logged(tmp_path)) == [5, 6]
     assert len(said) == 1
-    assert re.match(r'Passed over: checkpoint .*iter_5.pth .* checksum', said[0])
+    assert re.match(r'Skipped: checkpoint .*iter_5.pth .* checksum', said[0])

@@ -56,7 +56,7 @@ class TestWorkDir:
 
     def test_a_folder_asked_for_that_holds_checkpoints_is_refused(self):
         checkpoint('mine/iter_1.pth')
-        with pytest.raises(CheckpointError, match='mine holds checkpoints of an earlier run: go on with --resume'):
+        with pytest.raises(CheckpointError, match='mine holds checkpoints of an earlier run: continue with --resume'):
             choose_work_dir('net.py', 'mine', None)
         assert choose_work_dir('net.py', 'mine', LATEST) == Path('mine')
         assert choose_work_dir('net.py', 'another', None) == Path('another')

@@ -8,16 +8,21 @@ from vrtspike.hooks import FlopsHook
 from vrtspike.models import SpikeRestorer
 
 BACKBONE = dict(
-    type='VRT', upscale=1, window_size=(3, 4, 4), depths=[1] * 8, indep_reconsts=[], embed_dims=[8] * 8,
-    num_heads=[2] * 8, deformable_groups=2, pa_frames=2,
-)  # fmt: skip
+    type='VRT',
+    upscale=1,
+    window_size=(3, 4, 4),
+    depths=[1] * 8,
+    indep_reconsts=[],
+    embed_dims=[8] * 8,
+    num_heads=[2] * 8,
+    deformable_groups=2,
+    pa_frames=2,
+)
 
 
 def test_the_network_is_counted_once_at_the_first_batchs_padded_size(caplog):
-    model = SpikeRestorer(
-        BACKBONE, spike_encoder=dict(type='SpikeEncoder3D', bins=4, channels=8),
-        fusion=dict(type='TemporalCrossAttention', heads=2),
-    )  # fmt: skip
+    encoder, fusion = dict(type='SpikeEncoder3D', bins=4, channels=8), dict(type='TemporalCrossAttention', heads=2)
+    model = SpikeRestorer(BACKBONE, spike_encoder=encoder, fusion=fusion)
     runner = SimpleNamespace(model=model, logger=logging.getLogger('vrtspike.test'))
     batch = {
         'blur': torch.zeros(4, 3, 3, 12, 16, dtype=torch.uint8),

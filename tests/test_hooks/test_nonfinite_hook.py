@@ -4,8 +4,9 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from vrtspike.errors import TrainingFault
+from vrtspike.errors import TrainingError
 from vrtspike.hooks.nonfinite_hook import advice
+from vrtspike.optim import unsubscribe
 
 
 class Spoil(Hook):
@@ -78,7 +79,7 @@ def test_without_faults_training_is_the_same(make_runner):
     [((1, 2, 3), {'in_a_row': 3}, '3 steps in a row'), ((1, 3, 5), {'in_all': 3}, '3 steps in all')],
 )
 def test_too_many_end_the_run_with_advice(make_runner, spoilt, limits, message):
-    with pytest.raises(TrainingFault, match=rf'{message} had a loss that is not finite.*(?s:.)*warm-up'):
+    with pytest.raises(TrainingError, match=rf'{message} had a loss that is not finite.*(?s:.)*warm-up'):
         run(make_runner, 8, Spoil(losses=spoilt), **limits)
 
 
@@ -91,8 +92,50 @@ def test_advice_depends_on_the_precision():
     assert 'without --amp' in advice(Wrapper)
 
 
-def test_it_goes_along_with_the_hook_of_stage_costs(make_runner):
-    hooks = [{'type': 'NonFiniteHook'}, {'type': 'StageCostHook', 'warmup': 1, 'interval': 1, 'roofline': False}]
-    runner = make_runner(3, hooks=hooks)
+STAGE_COSTS = {'type': 'StageCostHook', 'warmup': 1, 'interval': 1, 'roofline': False}
+
+
+class EndsEarly(Hook):
+    """Ends the subscription of one hook to the optimizer wrapper before an iteration."""
+
+    def __init__(self, kind, iteration):
+        self.kind, self.iteration = kind, iteration
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == self.iteration:
+            (hook,) = [hook for hook in runner.hooks if type(hook).__name__ == self.kind]
+            unsubscribe(runner.optim_wrapper, hook)
+
+
+@pytest.mark.parametrize('order', [('NonFiniteHook', 'StageCostHook'), ('StageCostHook', 'NonFiniteHook')])
+@pytest.mark.parametrize('ends', ['NonFiniteHook', 'StageCostHook'])
+def test_either_hook_may_stop_listening_first(make_runner, tmp_path, order, ends):
+    settings = {'NonFiniteHook': {'type': 'NonFiniteHook'}, 'StageCostHook': STAGE_COSTS}
+    # The first iteration whose loss is spoilt comes after one of the hooks has stopped listening.
+    spoil = Spoil(losses=() if ends == 'NonFiniteHook' else (3,))
+    hooks = [*(settings[kind] for kind in order), spoil, EndsEarly(ends, 2)]
+    wrapper = {'optimizer': {'type': 'AdamW', 'lr': 1e-2}}
+    runner = make_runner(6, hooks=hooks, optim_wrapper=wrapper)
     runner.train()
-    assert not {'update_params', 'backward'} & set(vars(runner.optim_wrapper))
+    samples = [json.loads(line) for line in (tmp_path / 'run/stage_costs.jsonl').read_text().splitlines()[1:]]
+    with_optimizer = [sample['iteration'] for sample in samples if 'optimizer' in sample['stages']]
+    if ends == 'NonFiniteHook':
+        assert changed(spoil) == [1, 2, 3, 4, 5]
+        assert with_optimizer == [2, 3, 4, 5, 6]
+    else:
+        assert changed(spoil) == [1, 2, 4, 5]
+        assert runner.message_hub.get_info('skipped_steps') == 1
+        assert with_optimizer == [2]
+    assert {'update_params', 'backward', 'step_events'}.isdisjoint(vars(runner.optim_wrapper))
+
+
+@pytest.mark.parametrize('order', [(0, 1), (1, 0)])
+def test_training_with_both_hooks_is_that_without(make_runner, order):
+    hooks = [({'type': 'NonFiniteHook'}, STAGE_COSTS)[i] for i in order]
+    wrapper = {'optimizer': {'type': 'AdamW', 'lr': 1e-2}, 'accumulative_counts': 2, 'clip_grad': {'max_norm': 0.1}}
+    weights = []
+    for each in ([], hooks):
+        spoil = Spoil()
+        make_runner(5, hooks=[*each, spoil], optim_wrapper=dict(wrapper)).train()
+        weights.append(spoil.weights)
+    assert all(torch.equal(weights[0][i], weights[1][i]) for i in range(5))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.hooks import Hook
 
-from vrtspike.hooks import ProgressHook
+from vrtspike.hooks import ProgressHook, iteration_clock
 from vrtspike.hooks.progress_hook import duration, validations_left
 
 
@@ -36,10 +36,11 @@ class Costs(Hook):
         self.clock.now += self.costs[2]
 
 
-def test_the_time_left_is_right_within_five_percent_after_the_warm_up(make_runner, tmp_path):
+def test_the_time_left_is_right_within_five_percent_after_the_warm_up(make_runner, tmp_path, monkeypatch):
     clock = Clock()
+    monkeypatch.setattr(iteration_clock, 'now', clock)
     costs = Costs(clock, 60, 2, 15)
-    hooks = [costs, ProgressHook(warmup=2, clock=clock)]
+    hooks = [costs, ProgressHook(warmup=2)]
     loop = {'type': 'IterBasedTrainLoop', 'max_iters': 23, 'val_interval': 5}
     runner = make_runner(hooks=hooks, train_cfg=loop)
     runner.train()

@@ -2,7 +2,7 @@ import pytest
 import torch
 from mmengine.runner import CheckpointLoader
 
-from vrtspike.hooks.safe_checkpoint_hook import LateRemovals, SafeCheckpointHook
+from vrtspike.hooks.safe_checkpoint_hook import DeferredRemovals, SafeCheckpointHook
 from vrtspike.metrics import RestorationQuality
 from vrtspike.runtime.checkpoint_files import load_checkpoint_file, use_safe_checkpoints
 
@@ -73,7 +73,7 @@ def test_a_misspelt_argument_is_refused_when_built():
 
 
 def test_superseded_files_are_kept_when_replaced(tmp_path):
-    removals = LateRemovals()
+    removals = DeferredRemovals()
     for name in ('old', 'replaced'):
         (tmp_path / name).write_text('old')
         removals.remove(tmp_path / name)

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vrtspike.hooks import TrainingReportHook, training_report_hook
+from vrtspike.hooks import TrainingReportHook, iteration_clock, training_report_hook
 from vrtspike.hooks.training_report_hook import peak_memory_mib, report_text, scores, validation_table
 
 
@@ -12,32 +12,35 @@ def read_report(tmp_path):
     return json.loads((tmp_path / 'run' / 'report.json').read_text())
 
 
-def run_clock(hook, times, monkeypatch):
-    """Drive a hook through iterations that start and end at ``times`` (seconds); 'val' is a validation."""
-    for time in times:
-        if time == 'val':
-            hook.before_val_epoch(None)
-            continue
-        start, end = time
-        for moment, event in ((start, hook.before_train_iter), (end, hook.after_train_iter)):
-            monkeypatch.setattr(training_report_hook, '_now', lambda moment=moment: moment)
-            event(None, 0)
+TIMES = [(0, 5), (6, 7), (7.25, 9.25), 'val', (100, 101.5), (102, 105)]
 
 
-def test_times_exclude_warmup_data_and_validation(monkeypatch):
-    hook = TrainingReportHook(warmup=1)
-    run_clock(hook, [(0, 5), (6, 7), (7.25, 9.25), 'val', (100, 101.5), (102, 105)], monkeypatch)
-    assert hook.iteration_ms == [5000, 1000, 2000, 1500, 3000]
-    assert hook.data_ms == [1000, 250, 500]
+@pytest.fixture
+def run_clock(monkeypatch):
+    """Return a function that drives a hook through iterations from and to some seconds; 'val' is a validation."""
+
+    def drive(hook, runner, times):
+        hook.before_train(runner)
+        for time in times:
+            if time == 'val':
+                hook.before_val_epoch(runner)
+                continue
+            start, end = time
+            monkeypatch.setattr(iteration_clock, 'now', lambda moment=start: moment)
+            hook.before_train_iter(runner, 0)
+            monkeypatch.setattr(iteration_clock, 'now', lambda moment=end: moment)
+            hook.after_train_iter(runner, 0)
+
+    return drive
 
 
 @pytest.mark.parametrize(
     ('warmup', 'iteration', 'data'), [(0, 2000, 500), (1, 1750, 500), (3, 2250, 500), (9, None, None)]
 )
-def test_medians(monkeypatch, make_runner, warmup, iteration, data):
-    hook = TrainingReportHook(warmup=warmup)
-    run_clock(hook, [(0, 5), (6, 7), (7.25, 9.25), 'val', (100, 101.5), (102, 105)], monkeypatch)
-    report = hook.report(make_runner(1))
+def test_medians(run_clock, make_runner, warmup, iteration, data):
+    hook, runner = TrainingReportHook(warmup=warmup), make_runner(1)
+    run_clock(hook, runner, TIMES)
+    report = hook.report(runner)
     assert report['iteration_ms_median'] == iteration
     assert report['data_ms_median'] == data
     assert report['iterations_timed'] == max(5 - warmup, 0)
@@ -80,11 +83,11 @@ def test_a_run_without_validation_is_reported_too(make_runner, log_of, tmp_path)
     assert 'time per iteration' in log_of(runner)
 
 
-def test_the_peak_memory_is_that_of_the_worst_iteration(monkeypatch):
+def test_the_peak_memory_is_that_of_the_worst_iteration(monkeypatch, run_clock, make_runner):
     # The logger resets the GPU's peak whenever it logs.
     hook, peaks = TrainingReportHook(), iter([100.0, 300.0, 200.0])
     monkeypatch.setattr(training_report_hook, 'peak_memory_mib', lambda: next(peaks))
-    run_clock(hook, [(0, 1), (1, 2), (2, 3)], monkeypatch)
+    run_clock(hook, make_runner(1), [(0, 1), (1, 2), (2, 3)])
     assert hook.peak_memory_mib == 300.0
 
 

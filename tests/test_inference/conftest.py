@@ -10,14 +10,21 @@ from vrtspike.registry import MODELS
 MODEL = dict(
     type='SpikeRestorer',
     backbone=dict(
-        type='VRT', upscale=1, img_size=[2, 16, 16], window_size=[2, 4, 4], depths=[1] * 8, indep_reconsts=[],
-        embed_dims=[8] * 8, num_heads=[2] * 8, deformable_groups=2,
+        type='VRT',
+        upscale=1,
+        img_size=[2, 16, 16],
+        window_size=[2, 4, 4],
+        depths=[1] * 8,
+        indep_reconsts=[],
+        embed_dims=[8] * 8,
+        num_heads=[2] * 8,
+        deformable_groups=2,
     ),
     spike_encoder=dict(type='SpikeEncoder3D', bins=4, channels=8),
     tsa=dict(type='TemporalSelfAttention', heads=2),
     fusion=dict(type='TemporalCrossAttention', heads=2),
     fusion_stages=[1],
-)  # fmt: skip
+)
 PIPELINE = [
     dict(type='PairedCenterCrop', size=None),
     dict(type='BinSpikes', representation=dict(type='Voxel', bins=4)),

@@ -1,4 +1,5 @@
 import itertools
+import json
 
 import cv2
 import numpy as np
@@ -102,3 +103,16 @@ def test_the_strip_shows_the_blurred_frame_first(loaded, on_disk, checkpoint, tm
 def test_sizes_that_do_not_belong_together_are_refused(on_disk, tmp_path):
     with pytest.raises(DataError, match='aspect ratios differ'):
         open_clip(tmp_path / 'blur', tmp_path / 'spike', (24, 8), 1.0)
+
+
+def test_a_run_with_a_fitted_tile_resumes_with_the_same_tile(loaded, on_disk, checkpoint, tmp_path, monkeypatch):
+    fitted = iter([TILING, Tiling()])
+    monkeypatch.setattr(files, 'fit_tiling', lambda model, read, tiling, length: next(fitted))
+    arguments = dict(checkpoint=checkpoint, tiling=Tiling(), fit=True)
+    whole = read(restore_files(*loaded, on_disk, tmp_path / 'out', **arguments))
+    (tmp_path / 'out' / '004.png').unlink()
+    again = read(restore_files(*loaded, on_disk, tmp_path / 'out', **arguments))
+    assert all(np.array_equal(again[name], whole[name]) for name in whole)
+    inputs = json.loads((tmp_path / 'out/restore.json').read_text())
+    assert inputs['tiling']['tile'] == [3, 0, 0]
+    assert inputs['frame_size'] == [24, 32]

@@ -9,10 +9,8 @@ from vrtspike.inference.sequences import held_out_sequences
 
 @pytest.fixture(scope='module')
 def demo(tmp_path_factory):
-    return write_demo(
-        tmp_path_factory.mktemp('data') / 'demo', train_clips=0, val_clips=2, frames=5, size=32, steps_per_frame=32,
-        progress=False,
-    )  # fmt: skip
+    settings = dict(train_clips=0, val_clips=2, frames=5, size=32, steps_per_frame=32)
+    return write_demo(tmp_path_factory.mktemp('data') / 'demo', **settings, progress=False)
 
 
 def config(demo, **dataset):

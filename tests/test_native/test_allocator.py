@@ -50,15 +50,16 @@ def test_freed_memory_is_used_again_unless_the_environment_chooses():
 GIVEN_BACK = """
 import torch
 from vrtspike.native.allocator import give_freed_memory_back, keep_freed_memory
+from vrtspike.runtime.device import MIB, used_memory
 keep_freed_memory()
 def resident_mib():
-    return int(open('/proc/self/statm').read().split()[1]) * 4096 / 2**20
+    return used_memory(torch.device('cpu')) / MIB
 torch.ones(1 << 27, dtype=torch.uint8)
 kept = resident_mib()
 give_freed_memory_back()
 print(kept - resident_mib())
 """
-"""Prints how many of 128 freed MiB were held until they were given back."""
+"""Prints how many of 128 freed MiB stayed resident until they were given back."""
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='glibc')

@@ -12,6 +12,8 @@ from vrtspike.datasets.clips import SampleKey
 from vrtspike.errors import DataError
 from vrtspike.registry import DATA_SAMPLERS
 
+#: Key of the message hub, and so of checkpoints: how many samples all processes together have trained on.
+SAMPLES_SEEN_KEY = 'samples_seen'
 # Keeps the stream of permutations apart from the samples' own, which (seed, ordinal) seed.
 PERMUTATION_STREAM = 0x5EED
 

@@ -1,10 +1,11 @@
-"""Pretraining SpyNet on synthetic motion whose flow is known.
+"""Pretrains SpyNet on synthetic motion with known flow.
 
-All six levels of the pyramid share one set of weights while they are pretrained: a level always does the same, it
-adds what is missing from an almost aligned pair. One level is 240,050 numbers, small enough to ship.
+All six levels of the pyramid share one set of weights during pretraining, because every level has the same task: find
+the remaining flow between two almost aligned images. One level has 240,050 parameters, few enough to ship.
 
-Motion shows in products of two frames, not in either of them, so a network that starts from white noise sees no
-gradient towards it and settles on no flow at all. The first layer therefore starts as detectors of motion energy.
+Motion appears in products of two frames and not in a single frame. A network with random initial weights therefore
+gets no gradient towards motion and learns to predict zero flow. To avoid this, the first layer is initialised with
+detectors of motion energy.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from vrtspike.models.layers.flow import LEVELS, FlowLevel, SpyNet
 from vrtspike.models.layers.warp import warp
 from vrtspike.runtime.atomic_write import written_aside
 
-# Half of the pairs are sharp, the others blurred over these parts of the interval between their frames.
+# Half of the pairs are sharp. The others are blurred over these shares of the interval between their frames.
 EXPOSURES = (0.0, 0.0, 0.4, 0.8)
 # Independent streams of random numbers under one seed.
 TRAINING, FRESH = 0, 1
@@ -37,20 +38,20 @@ Report = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class FlowTraining:
-    """How long and on what the flow network is pretrained.
+    """Settings of the pretraining.
 
     Args:
         iterations: Optimizer steps.
         batch_size: Pairs in a step.
         size: Side of the crops in pixels, a multiple of 32.
-        pairs: Pairs rendered, once; every step takes random ones and augments them.
-        max_speed: Greatest mean motion of a layer between two frames, in pixels.
-        lr: Peak learning rate of Adam; warmed up, then annealed to zero. It has to be small: a step moves all 3136
-            weights of a 7x7 filter at once, and at 6e-4 the ReLUs die and nothing is learnt.
-        seed: Of weights, pairs and augmentation.
+        pairs: Pairs to render once; every step takes random ones and augments them.
+        max_speed: Largest mean motion of a layer between two frames, in pixels.
+        lr: Peak learning rate of Adam; warmed up, then annealed to zero. It must be small: a step changes all 3136
+            weights of a 7x7 filter at once, and at 6e-4 the ReLUs die and the network learns nothing.
+        seed: Seed of weights, pairs and augmentation.
 
     Raises:
-        ConfigError: A number makes no sense.
+        ConfigError: A number is out of range.
     """
 
     iterations: int = 3500
@@ -81,7 +82,7 @@ class Pairs(NamedTuple):
 
 
 def pretrain(settings: FlowTraining, report: Report) -> SpyNet:
-    """Return a SpyNet whose levels share the weights found; ``report`` gets (what, steps done, steps in all)."""
+    """Return a SpyNet with trained weights, shared by all levels; ``report`` gets (what, steps done, all steps)."""
     rng = torch.Generator().manual_seed(settings.seed)
     pool = render_pairs(settings, TRAINING, settings.pairs, settings.size * 4 // 3, report)
     net = shared_spynet(rng)
@@ -100,13 +101,13 @@ def pretrain(settings: FlowTraining, report: Report) -> SpyNet:
 
 
 def lr_factor(step: int, iterations: int) -> float:
-    """Return the part of the peak learning rate at ``step``: linear warm-up over a tenth, cosine to zero over all."""
+    """Return the learning rate at ``step`` relative to its peak: a linear warm-up over a tenth, a cosine to zero."""
     warm_up = min(1.0, (step + 1) / max(1.0, iterations / 10))
     return warm_up * (1 + math.cos(math.pi * step / iterations)) / 2
 
 
 def render_pairs(settings: FlowTraining, stream: int, count: int, size: int, report: Report) -> Pairs:
-    """Return rendered pairs as uint8 frames and float16 flow; pair ``i`` is a function of (seed, stream, i) alone."""
+    """Return rendered pairs as uint8 frames and float16 flow. Pair ``i`` depends on (seed, stream, i) alone."""
     pairs = []
     for index in range(count):
         rng = np.random.default_rng((settings.seed, stream, index))
@@ -118,7 +119,7 @@ def render_pairs(settings: FlowTraining, stream: int, count: int, size: int, rep
 
 
 def augmented_batch(pool: Pairs, settings: FlowTraining, rng: torch.Generator) -> Pairs:
-    """Return random pairs of the pool, cropped, mirrored, turned, recoloured and darkened or brightened at random."""
+    """Return random pairs of the pool with random crops, orientations, channel orders and brightness."""
     chosen = torch.randint(len(pool.flow), (settings.batch_size,), generator=rng)
     top, left = torch.randint(pool.flow.shape[-1] - settings.size + 1, (2,), generator=rng).tolist()
     window = (chosen, slice(None), slice(top, top + settings.size), slice(left, left + settings.size))
@@ -129,7 +130,7 @@ def augmented_batch(pool: Pairs, settings: FlowTraining, rng: torch.Generator) -
 
 
 def mirrored(pairs: Pairs, rng: torch.Generator) -> Pairs:
-    """Return the pairs in one of the eight orientations of a square, drawn at random."""
+    """Return the pairs in a random one of the eight orientations of a square."""
     flip_x, flip_y, swap = torch.randint(2, (3,), generator=rng).tolist()
     dims = [dim for dim, flip in ((3, flip_x), (2, flip_y)) if flip]
     signs = torch.tensor([1.0 - 2 * flip_x, 1.0 - 2 * flip_y]).view(1, 2, 1, 1)
@@ -140,7 +141,7 @@ def mirrored(pairs: Pairs, rng: torch.Generator) -> Pairs:
 
 
 def shared_spynet(rng: torch.Generator) -> SpyNet:
-    """Return a SpyNet whose six levels are one module, which starts from detectors of motion energy."""
+    """Return a SpyNet whose six levels are one module, initialised with detectors of motion energy."""
     net = SpyNet()
     level = net.basic_module[0]
     init_level(level, rng)
@@ -192,9 +193,9 @@ def pyramid_loss(net: SpyNet, pairs: Pairs) -> Tensor:
 
 
 def detached_flows(net: SpyNet, reference: Tensor, neighbour: Tensor) -> list[Tensor]:
-    """Return what ``pyramid_flows`` does, each level taking the flow of the coarser one as given.
+    """Return the same flows as ``pyramid_flows``, without gradients between levels.
 
-    Gradients that stop between levels learn faster than those through all six. Convolutions run in bfloat16.
+    Training converges faster than with gradients through all six levels. Convolutions run in bfloat16.
     """
     flow = reference.new_zeros(len(reference), 2, *(side >> (LEVELS - 1) for side in reference.shape[-2:]))
     flows: list[Tensor] = []

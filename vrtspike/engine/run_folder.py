@@ -1,4 +1,4 @@
-"""The folder of a run: which one a training takes, and the checkpoints in it."""
+"""Chooses the folder of a run and finds the checkpoints in it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,28 @@ from vrtspike.errors import CheckpointError, DamagedCheckpointError
 from vrtspike.runtime.checkpoint_files import load_checkpoint_file
 
 LATEST = 'latest'
-"""As a checkpoint to resume from: the run's newest."""
+"""Value of ``resume``: the newest checkpoint of the run."""
 AUTO = 'auto'
-"""As a checkpoint to resume from: the run's newest, or none where there is none yet."""
+"""Value of ``resume``: the newest checkpoint of the run, or none if there is none yet."""
 
 
-def choose_work_dir(config_file: str, asked: str | None, resume: str | None) -> Path:
-    """Return the folder of a run: never one whose checkpoints would be written over."""
-    if asked:
-        if not resume and has_checkpoints(Path(asked)):
+def choose_work_dir(config_file: str, requested: str | None, resume: str | None) -> Path:
+    """Return the folder of a run. Checkpoints of another run are never overwritten.
+
+    Args:
+        config_file: Path of the config; its name becomes the name of the folder.
+        requested: Folder that the user asked for, or None.
+        resume: A checkpoint, :data:`LATEST`, :data:`AUTO` or None.
+
+    Raises:
+        CheckpointError: The requested folder has checkpoints, and the run does not resume.
+    """
+    if requested:
+        if not resume and has_checkpoints(Path(requested)):
             raise CheckpointError(
-                f'{asked} holds checkpoints of an earlier run: go on with --resume, or give another --work-dir'
+                f'{requested} holds checkpoints of an earlier run: continue with --resume, or give another --work-dir'
             )
-        return Path(asked)
+        return Path(requested)
     name = Path(config_file).stem
     folders = [Path('work_dirs', name), *(Path('work_dirs', f'{name}_{i}') for i in range(2, 1000))]
     used = [folder for folder in folders if has_checkpoints(folder)]
@@ -41,14 +50,14 @@ def has_checkpoints(folder: Path) -> bool:
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the checkpoint of the most iterations in ``folder``, whole or not, or None where there is none."""
+    """Return the checkpoint with the most iterations in ``folder``, damaged or not, or None if there is none."""
     return next(iter(checkpoints_in(folder)), None)
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
-    """Return the checkpoints in ``folder``, that of the most iterations first.
+    """Return the checkpoints in ``folder``, newest first.
 
-    MMEngine trusts a file with the name of the last one, and starts over without a word where that is missing.
+    MMEngine reads the name of the last one from a file, and silently starts from scratch if that file is missing.
     """
     paths = folder.iterdir() if folder.is_dir() else ()
     numbered = {int(match.group(1)): path for path in paths if (match := re.fullmatch(r'iter_(\d+)\.pth', path.name))}
@@ -56,18 +65,18 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
 
 def newest_whole_checkpoint(folder: Path, trust: bool = False) -> Path | None:
-    """Return the newest checkpoint in ``folder`` that is not damaged, or None where there is none at all.
+    """Return the newest checkpoint in ``folder`` that is not damaged, or None if there are no checkpoints.
 
     Raises:
         DamagedCheckpointError: Every checkpoint is damaged.
-        CheckpointError: The newest one that is whole needs code without ``trust``.
+        CheckpointError: The newest undamaged one needs code, and ``trust`` is not set.
     """
     damaged = None
     for path in checkpoints_in(folder):
         try:
             load_checkpoint_file(path, trust=trust)
         except DamagedCheckpointError as error:
-            print_log(f'Passed over: {error}', 'current', level=logging.WARNING)
+            print_log(f'Skipped: {error}', 'current', level=logging.WARNING)
             damaged = error
         else:
             return path

@@ -1,4 +1,4 @@
-"""From a config and the command line's wishes to a trained network."""
+"""Trains the network of a config, with the options of the command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from mmengine.runner import Runner
 
 from vrtspike.config.hooks import set_default_hook
 from vrtspike.engine.data_parallel import configure_data_parallel
-from vrtspike.engine.faults import faults_explained
 from vrtspike.engine.out_of_memory import is_out_of_memory, out_of_memory_report, remedies
 from vrtspike.engine.run_folder import (
     AUTO,
@@ -27,7 +26,8 @@ from vrtspike.engine.run_folder import (
     newest_whole_checkpoint,
     remove_leftovers,
 )
-from vrtspike.errors import CheckpointError, ConfigError, TrainingFault
+from vrtspike.engine.training_errors import explained_errors
+from vrtspike.errors import CheckpointError, ConfigError, TrainingError
 from vrtspike.models.weights import LoadReport, load_weights
 from vrtspike.native.allocator import allocate_tensors_with_malloc
 from vrtspike.reporting.table import Table
@@ -48,20 +48,20 @@ def train(
     trust_checkpoint: bool = False,
     launcher: str = 'none',
 ) -> Runner:
-    """Train what a resolved config describes, and return the Runner that did.
+    """Train as a resolved config describes, and return the Runner.
 
     Args:
         config: From :func:`vrtspike.config.load_config`.
         work_dir: Folder of the run; None takes the config's, or a new one under ``work_dirs/``.
-        resume: A checkpoint to resume from, :data:`LATEST`, or :data:`AUTO`: the latest if there is one.
-        load_from: A checkpoint whose weights training starts from, as far as they fit; it may be of another network.
+        resume: A checkpoint to resume, :data:`LATEST`, or :data:`AUTO`: the latest one if there is any.
+        load_from: A checkpoint with initial weights, which may be another network's. Weights that fit are loaded.
         trust_checkpoint: Unpickle checkpoints that hold more than weights.
         launcher: 'none', 'pytorch' or 'slurm'.
 
     Raises:
-        CheckpointError: A checkpoint is missing or unsafe, or the run's folder already holds some.
-        TrainingFault: Numbers, memory, the disk or a worker failed.
-        TrainingStopped: The training was asked to stop, and saved.
+        CheckpointError: A checkpoint is missing or unsafe, or the run's folder has checkpoints already.
+        TrainingError: Non-finite numbers, no memory, a full disk or a dead worker ended it.
+        TrainingStopped: The training was asked to stop and has saved a checkpoint.
         ConfigError: Both ``resume`` and ``load_from`` are given, or a schedule begins after the last iteration.
     """
     if resume and load_from:
@@ -82,7 +82,7 @@ def train(
                 'auto_fit=True works in one process, where nobody waits for the one that failed: find what fits '
                 'without --launcher, then start all with it'
             )
-        with faults_explained(config.work_dir):
+        with explained_errors(config.work_dir):
             return run_fitting(config, trust_checkpoint)
 
 
@@ -90,7 +90,7 @@ def run_fitting(config: Config, trust: bool) -> Runner:
     """Train; out of memory, say what holds it, and with ``auto_fit`` go on with what needs less.
 
     Raises:
-        TrainingFault: Nothing is left to try, or nothing may be tried.
+        TrainingError: Nothing is left to try, or nothing may be tried.
     """
     while True:
         try:
@@ -101,10 +101,10 @@ def run_fitting(config: Config, trust: bool) -> Runner:
             report = out_of_memory_report(config, error)
             remedy = next(remedies(config), None) if config.get('auto_fit') else None
             if remedy is None:
-                raise TrainingFault(report) from error
+                raise TrainingError(report) from error
             saved = newest_whole_checkpoint(Path(config.work_dir))
             if saved and not remedy.resumable:
-                raise TrainingFault(
+                raise TrainingError(
                     f'{report}\nThe batch cannot change between checkpoints: start anew with {remedy.changes}'
                 ) from error
         # Outside of the handler, whose traceback holds the network that did not fit.
@@ -118,7 +118,7 @@ def run_fitting(config: Config, trust: bool) -> Runner:
 
 
 def run(config: Config, trust: bool) -> Runner:
-    """Train what a config describes, in the folder and from the checkpoint that it names."""
+    """Train as a config describes, in its folder and from its checkpoint."""
     if is_main_process():
         remove_leftovers(Path(config.work_dir))
     runner = RUNNERS.get(config.get('runner_type', 'Runner')).from_cfg(config)
@@ -133,13 +133,13 @@ def run(config: Config, trust: bool) -> Runner:
 
 
 def dismiss_workers(runner: Runner) -> None:
-    """End the processes that read data, whichever way the training ended."""
+    """End the workers of the data loaders, also after an error."""
     for loop in (runner._train_loop, runner._val_loop):
         loader = getattr(loop, 'dataloader', None)
         reading = getattr(getattr(loop, 'dataloader_iterator', None), '_iterator', None)
         for iterator in (reading, getattr(loader, '_iterator', None)):
             if hasattr(iterator, '_shutdown_workers'):
-                with suppress(RuntimeError):  # one of them is dead already, which has been said
+                with suppress(RuntimeError):  # a worker is dead already, which has been reported
                     iterator._shutdown_workers()
 
 

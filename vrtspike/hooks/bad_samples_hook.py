@@ -1,4 +1,4 @@
-"""Samples that could not be read: counted, named in the log, and too many of them end the run."""
+"""Counts and logs samples that could not be read, and ends the run if there are too many."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from mmengine.runner import Runner
 from vrtspike.errors import DataError
 from vrtspike.registry import HOOKS
 
-#: Where the report of a training finds how many samples were skipped.
+#: Key of the message hub under which the training report finds the number of skipped samples.
 MESSAGE_KEY = 'skipped_samples'
 SHOWN = 20
 
 
 @HOOKS.register_module()
 class BadSamplesHook(Hook):
-    """Follows what a training data set with ``on_bad_sample='skip'`` left out.
+    """Reports the samples that a training data set with ``on_bad_sample='skip'`` skipped.
 
-    Training registers it by itself. Each skipped sample is a warning in the log, the last line of the run counts them
-    all and names them, and beyond the data set's ``max_bad_samples`` the run ends with an error. On several processes
-    the limit holds for each of them, and the counts are added up at the end. A resumed run counts anew.
+    Training adds this hook by itself. Each skipped sample is a warning in the log, and the last line of the run counts
+    and names all of them. If there are more than the data set's ``max_bad_samples``, the run ends with an error. With
+    several processes the limit applies to each process, and the counts are added at the end. A resumed run counts from
+    zero.
     """
 
     def __init__(self) -> None:
@@ -28,16 +29,16 @@ class BadSamplesHook(Hook):
         self.gathered: list[str] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Begin with none."""
+        """Start counting at zero."""
         runner.message_hub.update_info(MESSAGE_KEY, 0, resumed=False)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Log what the samples of this batch stand in for.
+        """Log which bad samples were replaced in this batch.
 
         Raises:
-            DataError: These are more than the data set's ``max_bad_samples``.
+            DataError: There were more than ``max_bad_samples`` of the data set.
         """
         messages = (data_batch or {}).get('meta', {}).get('skipped', [])
         found = [message for text in messages for message in text.splitlines()]
@@ -53,13 +54,13 @@ class BadSamplesHook(Hook):
             )
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Gather the messages of all processes, for the summary and the report."""
+        """Gather the messages of all processes for the summary and the report."""
         self.gathered = [message for each in all_gather_object(self.skipped) for message in each]
         runner.message_hub.update_info(MESSAGE_KEY, len(self.gathered), resumed=False)
 
     @master_only
     def after_train(self, runner: Runner) -> None:
-        """Log how many samples were skipped, and each of them once."""
+        """Log the number of skipped samples and the name of each."""
         if not self.gathered:
             runner.logger.info('Every sample could be read.')
             return

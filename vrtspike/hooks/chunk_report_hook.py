@@ -1,4 +1,4 @@
-"""How many chunks each head used, and which options changed nothing."""
+"""Logs into how many chunks each part divided its map, and which options had no effect."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from vrtspike.registry import HOOKS
 
 @HOOKS.register_module()
 class ChunkReportHook(Hook):
-    """Logs, after the first iteration of training and of validation, into how many chunks each part cut its map.
+    """Logs, after the first iteration of training and of validation, into how many chunks each part divided its map.
 
-    A line below the table names every option that was set and changes nothing at this size, such as a larger
-    ``max_batch_tokens`` where ``chunk_size`` decides. Models without chunks log nothing.
+    Lines below the table name every option that was set but has no effect at this size, such as a larger
+    ``max_batch_tokens`` when ``chunk_size`` decides. Models without chunks log nothing.
     """
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
-        """Log what training does."""
-        self._tell(runner, 'training')
+        """Log the chunks of training."""
+        self._log_once(runner, 'training')
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Log what validation does: its frames are often larger."""
-        self._tell(runner, 'validation')
+        """Log the chunks of validation, whose frames are often larger."""
+        self._log_once(runner, 'validation')
 
     @master_only
-    def _tell(self, runner: Runner, mode: str) -> None:
-        if mode in self._told:
+    def _log_once(self, runner: Runner, mode: str) -> None:
+        if mode in self._logged:
             return
-        self._told.add(mode)
+        self._logged.add(mode)
         report = chunk_report(runner.model, f'Chunks in {mode}')
         if report:
             runner.logger.info(f'\n{report}')

@@ -1,4 +1,4 @@
-"""Pictures of the held-out clips at every validation."""
+"""Writes pictures of the held-out clips at every validation."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from vrtspike.runtime.atomic_write import write_png
 
 @HOOKS.register_module()
 class ClipPicturesHook(Hook):
-    """Writes one picture per validation clip: its middle frame blurred, played back, restored and sharp.
+    """Writes one picture per validation clip: its middle frame as blurred input, TFP, restored frame and target.
 
-    They lie in the run's folder as ``pictures/<sequence>_<first frame>.png``, the latest validation's in place of the
-    one before. On several processes these are the clips of the first. TensorBoard and the like, where the config has
-    them, get every validation's, so that one can watch the clips improve.
+    The pictures are in the run's folder as ``pictures/<sequence>_<first frame>.png``. Each validation replaces them.
+    With several processes only the clips of the first one get pictures. TensorBoard and similar backends, if the config
+    has them, receive the pictures of every validation, so that one can watch the clips improve.
 
     Args:
-        max_clips: How many clips get a picture, the first ones; None for all, 0 for none.
+        max_clips: Number of clips that get a picture, counted from the first; None for all, 0 for none.
     """
 
     def __init__(self, max_clips: int | None = None) -> None:
@@ -53,25 +53,25 @@ class ClipPicturesHook(Hook):
 
     @master_only
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Say where the pictures are."""
+        """Log where the pictures are."""
         if self._written:
             runner.logger.info(f'Pictures of {self._written} clips: {Path(runner.work_dir, "pictures")}')
 
 
 def show(runner: Runner, name: str, image: np.ndarray) -> None:
-    """Hand an image (H, W, 3) to the visualizer's backends other than the local one, which would pile up files."""
+    """Give an image (H, W, 3) to the visualizer's backends, except the local one, which would keep every file."""
     for backend in runner.visualizer._vis_backends.values():
         if not isinstance(backend, LocalVisBackend):
             backend.add_image(name, image, step=runner.iter)
 
 
 def clip_panels(batch: dict, i: int, sample: dict) -> list[tuple[str, np.ndarray]]:
-    """Return captions and images of the middle frame of a batch's ``i``-th clip, as far as the batch has them.
+    """Return captions and images of the middle frame of a batch's ``i``-th clip. Missing inputs are left out.
 
     Args:
         batch: The batch as the data loader collates it: ``blur`` (B, T, 3, H, W), optionally ``spikes`` and ``sharp``.
-        i: The clip's place in the batch.
-        sample: What the model made of it: ``restored`` (T, 3, H, W) in [0, 1].
+        i: Index of the clip in the batch.
+        sample: The model's output for it: ``restored`` (T, 3, H, W) in [0, 1].
     """
     middle = slice(len(sample['restored']) // 2, len(sample['restored']) // 2 + 1)
     blur, restored = (to_uint8_frames(frames[middle])[0] for frames in (batch['blur'][i], sample['restored']))

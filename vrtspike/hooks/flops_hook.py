@@ -1,4 +1,4 @@
-"""What the network computes by stage, counted once at the start of a training."""
+"""Counts the multiply-accumulates of every stage once, at the start of a training."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from vrtspike.runtime.distributed import unwrap_model
 class FlopsHook(Hook):
     """Counts multiply-accumulates, activations, bytes and parameters for one clip of the first batch, and logs them.
 
-    The network runs once on the meta device, which takes seconds and no memory. :class:`StageCostHook` sets the counts
-    beside its times.
+    The network runs once on the meta device, which takes seconds and no memory. :class:`StageCostHook` reports the
+    counts next to its times.
     """
 
     priority = 'HIGH'  # before the hook of stage costs reads the counts

@@ -1,4 +1,4 @@
-"""Parts of the network held still, for a while or for good."""
+"""Freezes parts of the network, for some iterations or permanently."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from vrtspike.runtime.distributed import unwrap_model
 
 @HOOKS.register_module()
 class FreezeHook(Hook):
-    """Freezes parameters by name and releases them after some iterations, on a resumed run too.
+    """Freezes parameters by name and releases them after some iterations, also in a resumed run.
 
     Args:
-        names: Dotted names of modules or parameters, ``'backbone.spynet'`` say, or patterns of them with ``*``, which
-            also stands for dots: ``'backbone.*.pa_deform'``.
-        iters: Iterations before the parameters are trained; None keeps them frozen.
+        names: Dotted names of modules or parameters such as ``'backbone.spynet'``, or patterns with ``*``, which also
+            matches dots: ``'backbone.*.pa_deform'``.
+        iters: Number of iterations before the parameters are trained; None keeps them frozen.
 
     Raises:
-        ConfigError: Before training, if a name matches no parameter, or if the model is wrapped for several processes
-            in a way that does not allow for parameters without gradients.
+        ConfigError: Before training, if a name matches no parameter, or if the data-parallel wrapper does not allow
+            parameters without gradients.
     """
 
     def __init__(self, names: Sequence[str], iters: int | None = None) -> None:
@@ -35,7 +35,7 @@ class FreezeHook(Hook):
         self._frozen: list[nn.Parameter] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Freeze what is named, unless the run is already past ``iters``."""
+        """Freeze the parameters, unless the run is already past ``iters``."""
         named = parameters_under(self.names, unwrap_model(runner.model))
         if self._is_over(runner):
             return
@@ -46,7 +46,7 @@ class FreezeHook(Hook):
         runner.logger.info(f'{len(self._frozen)} parameters of {", ".join(self.names)} are frozen {until}.')
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        """Release the parameters when their time has come."""
+        """Release the parameters after ``iters`` iterations."""
         if self._frozen and self._is_over(runner):
             self._set_trainable(True)
             self._frozen = []
@@ -62,7 +62,7 @@ class FreezeHook(Hook):
 
 
 def parameters_under(names: Sequence[str], model: nn.Module) -> list[nn.Parameter]:
-    """Return the parameters that ``names`` (dotted names or patterns of modules or parameters) stand for.
+    """Return the parameters that match ``names``: dotted names, or patterns, of modules or parameters.
 
     Raises:
         ConfigError: If one of ``names`` matches none.

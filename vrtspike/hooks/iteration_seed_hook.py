@@ -1,4 +1,4 @@
-"""Random numbers that a resumed training draws exactly as an uninterrupted one would."""
+"""Seeds every iteration, so that a resumed training draws the same random numbers as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from vrtspike.registry import HOOKS
 class IterationSeedHook(Hook):
     """Seeds the generators of Python, NumPy and torch before every iteration by (seed, iteration, rank).
 
-    Stochastic depth, dropout and whatever else draws from them then depend on no iteration before, on no validation in
-    between and on no worker: a checkpoint needs no state of generators to resume exactly.
+    Stochastic depth, dropout and other random layers then do not depend on earlier iterations, on validations or on
+    workers. A checkpoint needs no generator states to resume exactly.
     """
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        """Seed the generators, those of all GPUs included."""
+        """Seed the generators, including those of all GPUs."""
         seed = iteration_seed(runner.seed, runner.iter, get_rank())
         random.seed(seed)
         np.random.seed(seed % 2**32)

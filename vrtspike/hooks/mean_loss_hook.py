@@ -1,4 +1,4 @@
-"""Losses in the log that are the whole batch's, not one process's."""
+"""Averages the logged losses over all processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from vrtspike.registry import HOOKS
 
 @HOOKS.register_module()
 class MeanLossHook(Hook):
-    """Averages what an iteration reports over the processes before anyone logs it; MMEngine logs the first one's."""
+    """Averages the outputs of an iteration over the processes before they are logged.
+
+    MMEngine logs those of the first process alone.
+    """
 
     priority = 'HIGHEST'
 

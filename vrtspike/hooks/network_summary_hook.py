@@ -1,4 +1,4 @@
-"""What was really built, said before the first iteration, and what was chosen to compute it, after."""
+"""Logs the network that was built, and after the first iteration which backends compute it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from vrtspike.runtime.distributed import unwrap_model
 class NetworkSummaryHook(Hook):
     """Logs a table of the network's parts with their parameters.
 
-    A model may say what its parts are with ``summary_rows()``, a list of dicts of columns: ``part`` first, then for
-    instance ``blocks``, ``window``, ``channels``, and ``parameters`` (a number), which is shown last. Other models are
-    summed up by child. After the first iteration it tells which implementation of every operator was chosen and why.
+    A model may describe its parts with ``summary_rows()``, a list of dicts of columns: ``part`` first, then for example
+    ``blocks``, ``window``, ``channels``, and ``parameters`` (a number), which is shown last. For other models the table
+    has one row per child. After the first iteration the hook logs which backend of every operator was chosen, and why.
     """
 
     def __init__(self) -> None:
-        self.told = False
+        self.choices_logged = False
 
     @master_only
     def before_run(self, runner: Runner) -> None:
@@ -34,15 +34,15 @@ class NetworkSummaryHook(Hook):
 
     @master_only
     def after_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
-        """Log the choices that the first iteration made."""
-        if not self.told:
-            self.told = True
-            for line in choices(runner.model):
+        """Log the choices of the first iteration."""
+        if not self.choices_logged:
+            self.choices_logged = True
+            for line in backend_choices(runner.model):
                 runner.logger.info(line)
 
 
 def network_summary(model: nn.Module) -> str:
-    """Return the table of a model's parts and, below it, its total and trainable numbers of parameters."""
+    """Return the table of a model's parts, followed by its numbers of parameters and trainable parameters."""
     rows = model.summary_rows() if hasattr(model, 'summary_rows') else child_rows(model)
     columns = sorted(dict.fromkeys(name for row in rows for name in row), key='parameters'.__eq__)
     cells = [[_cell(row.get(name) or None) for name in columns] for row in rows]
@@ -51,8 +51,8 @@ def network_summary(model: nn.Module) -> str:
     return Table(title=f'{type(model).__name__} as built', columns=columns, rows=cells, notes=[note]).text()
 
 
-def choices(model: nn.Module) -> list[str]:
-    """Return what was chosen so far: a backend for each operator and case, a checkpointing policy for each size."""
+def backend_choices(model: nn.Module) -> list[str]:
+    """Return the choices so far: a backend for each operator and case, a checkpointing policy for each size."""
     lines = [
         f'{operator.name} ({case}): {choice}'
         for operator in OPERATORS.values()

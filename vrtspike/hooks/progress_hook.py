@@ -1,48 +1,39 @@
-"""One line that says how far a training is and when it will be done."""
+"""A progress line in the terminal, and the estimated time left in the log."""
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
 
 from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from vrtspike.hooks.iteration_clock import TimedHook, iteration_clock
 from vrtspike.registry import HOOKS
 
 
 @HOOKS.register_module()
-class ProgressHook(Hook):
-    """Keeps a line at the foot of the terminal, and logs when the training will be done.
+class ProgressHook(TimedHook):
+    """Keeps a progress line at the bottom of the terminal, and logs how long the training will still take.
 
-    The line appears on terminals alone. The time left is that of the iterations to come at the pace since the warm-up
-    (all that happens between two iterations included) plus that of the validations to come; it is in the log as
-    ``eta_s``, in seconds.
+    The line appears only on terminals. The time left is the number of remaining iterations times the pace since the
+    warm-up (which includes everything between two iterations), plus the time of the remaining validations. The log has
+    it as ``eta_s``, in seconds.
 
     Args:
-        warmup: First iterations of a start that tell nothing about the pace.
-        clock: Returns seconds.
+        warmup: Number of first iterations after a start that are left out of the pace.
     """
 
     priority = 'LOWEST'
 
-    def __init__(self, warmup: int = 5, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, warmup: int = 5) -> None:
         self.warmup = warmup
-        self.clock = clock
         self._progress: Progress | None = None
-        self._iterations = self._validations = 0
-        self._validating_s = 0.0
-        self._paced_from: float | None = None
-        """When the pace began to be taken, moved on by the time of validations."""
 
     def before_train(self, runner: Runner) -> None:
         """Show the line."""
-        self._iterations = self._validations = 0
-        self._validating_s, self._paced_from = 0.0, None
+        super().before_train(runner)
         if is_main_process() and sys.stdout.isatty():
             columns = (TextColumn('training'), BarColumn(), MofNCompleteColumn(), TextColumn('{task.description}'))
             self._progress = Progress(*columns, console=Console(), transient=True)
@@ -52,10 +43,8 @@ class ProgressHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Bring the line and the log up to date."""
-        self._iterations += 1
-        if self._iterations == self.warmup:
-            self._paced_from = self.clock()
+        """Update the line and the log."""
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
         left = self.seconds_left(runner)
         if left is not None:
             runner.message_hub.update_scalar('train/eta_s', left)
@@ -65,37 +54,26 @@ class ProgressHook(Hook):
             text += [f'{duration(left)} left'] if left is not None else []
             self._progress.update(self._task, completed=runner.iter + 1, description='  '.join(text))
 
-    def before_val_epoch(self, runner: Runner) -> None:
-        """Start the clock of validations."""
-        self._validation_began = self.clock()
-
-    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Stop it, and keep its time out of the pace."""
-        took = self.clock() - self._validation_began
-        self._validations += 1
-        self._validating_s += took
-        if self._paced_from is not None:
-            self._paced_from += took
-
     def after_train(self, runner: Runner) -> None:
-        """Take the line away."""
+        """Remove the line."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
 
     def seconds_left(self, runner: Runner) -> float | None:
         """Return the seconds from the end of this iteration to the end of the run; None during the warm-up."""
-        if self._iterations <= self.warmup:
+        clock = iteration_clock(runner)
+        pace = clock.seconds_per_iteration(self.warmup)
+        if pace is None:
             return None
-        pace = (self.clock() - self._paced_from) / (self._iterations - self.warmup)
         left = pace * (runner.max_iters - runner.iter - 1)
-        if self._validations:
-            left += self._validating_s / self._validations * validations_left(runner)
+        if clock.validations_s:
+            left += sum(clock.validations_s) / len(clock.validations_s) * validations_left(runner)
         return left
 
 
 def validations_left(runner: Runner) -> int:
-    """Return how many validations follow this iteration, the one after the last iteration included."""
+    """Return how many validations follow this iteration, including the one after the last iteration."""
     if runner.val_loop is None:
         return 0
     interval, last = runner.train_loop.val_interval, runner.max_iters
@@ -103,7 +81,7 @@ def validations_left(runner: Runner) -> int:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as people say them.
+    """Return seconds as text in the two largest units that fit.
 
     >>> duration(93_784)
     '1 d 2 h'

@@ -1,4 +1,4 @@
-"""Small crops first, large ones later."""
+"""Trains on small crops first and on large ones later."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from vrtspike.registry import HOOKS
 
 @HOOKS.register_module()
 class ProgressiveCropsHook(Hook):
-    """Changes crop and batch size of the training data as the training goes on.
+    """Changes the crop size and the batch size of the training data in phases.
 
-    Small crops cost less and teach the network most of what it learns; the last phase shows it the large motions. The
-    samples go on in their order, and a resumed run finds itself in the right phase.
+    Small crops cost less and teach the network most of what it learns. The last phase shows it large motions. The order
+    of the samples does not change, and a resumed run continues in the right phase.
 
     Args:
-        phases: Each a dict of ``crop`` (side, or (height, width)), and optionally ``iters``, how many iterations it
-            lasts (the last phase lasts to the end and has none), and ``batch_size``, by default the data loader's.
-        transform: Place of the crop in the pipeline of ``train_dataloader.dataset``.
+        phases: One dict per phase with ``crop`` (side, or (height, width)), optionally ``batch_size`` (by default the
+            data loader's), and ``iters``, the length of the phase in iterations. The last phase lasts to the end and
+            has no ``iters``.
+        transform: Index of the crop in the pipeline of ``train_dataloader.dataset``.
 
     Raises:
-        ConfigError: The phases do not follow each other, or the transform there has no ``size``.
+        ConfigError: A phase is incomplete, or the transform has no ``size``.
     """
 
-    # Before the hooks that look at the batches to come.
+    # Before the hooks that look at the next batches.
     priority = 'VERY_HIGH'
 
     def __init__(self, phases: Sequence[dict[str, Any]], transform: int = 0) -> None:
@@ -43,21 +44,21 @@ class ProgressiveCropsHook(Hook):
                 )
         self.phases = [dict(phase) for phase in phases]
         self.transform = transform
-        self._now: int | None = None
+        self._phase: int | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Begin with the phase that the iteration belongs to."""
+        """Enter the phase of the first iteration."""
         self._enter(runner, runner.iter)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Begin the next phase where this one ends."""
+        """Enter the next phase if this one has ended."""
         if runner.iter + 1 < runner.max_iters:
             self._enter(runner, runner.iter + 1)
 
     def phase_at(self, iteration: int) -> int:
-        """Return which phase an iteration, counted from 0, belongs to."""
+        """Return the index of the phase of an iteration, counted from 0."""
         end = 0
         for i, phase in enumerate(self.phases[:-1]):
             end += phase['iters']
@@ -67,9 +68,9 @@ class ProgressiveCropsHook(Hook):
 
     def _enter(self, runner: Runner, iteration: int) -> None:
         i = self.phase_at(iteration)
-        if i == self._now:
+        if i == self._phase:
             return
-        self._now = i
+        self._phase = i
         settings = copy.deepcopy(runner.cfg.train_dataloader)
         pipeline = settings.dataset.pipeline
         if 'size' not in pipeline[self.transform]:

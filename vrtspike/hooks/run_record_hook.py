@@ -1,4 +1,4 @@
-"""A run's folder that tells where the run came from."""
+"""Records in the run's folder how and with what each training was started."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ FILE = 'run.json'
 
 @HOOKS.register_module()
 class RunRecordHook(Hook):
-    """Adds one entry to ``run.json`` in the run's folder every time the training starts or goes on.
+    """Adds one entry to ``run.json`` in the run's folder every time the training is started or resumed.
 
-    The file holds ``starts``, a list of: ``time``, ``command``, ``folder`` (where it was given), ``host``,
+    The file contains ``starts``, a list of: ``time``, ``command``, ``folder`` (the current one), ``host``,
     ``processes``, ``config`` (the resolved config beside it), ``seed``, ``from_iteration``, ``from_checkpoint``,
-    ``effective_batch`` (clips of one optimizer step), ``data`` (for ``train`` and ``val``: ``clips``, ``sequences``,
+    ``effective_batch`` (clips per optimizer step), ``data`` (for ``train`` and ``val``: ``clips``, ``sequences``,
     ``names`` of the first 20), ``versions``, ``device``, ``commit``.
     """
 
     @master_only
     def before_train(self, runner: Runner) -> None:
-        """Write the entry; the ones before it stay."""
+        """Append the entry."""
         path = Path(runner.work_dir, FILE)
         starts = json.loads(path.read_text(encoding='utf-8'))['starts'] if path.is_file() else []
         with written_aside(path) as aside:
@@ -45,7 +45,7 @@ class RunRecordHook(Hook):
 
 
 def describe_start(runner: Runner) -> dict[str, Any]:
-    """Return the entry of ``run.json`` for a training that begins now."""
+    """Return the entry of ``run.json`` for a training that starts now."""
     model = unwrap_model(runner.model)
     loaders = {'train': runner.train_dataloader, 'val': runner.val_dataloader if runner.val_loop else None}
     filename = runner.cfg.filename
@@ -67,7 +67,7 @@ def describe_start(runner: Runner) -> dict[str, Any]:
 
 
 def describe_data(loader: DataLoader) -> dict[str, Any]:
-    """Return how many clips and sequences a data loader reads, and the names of some."""
+    """Return the numbers of clips and sequences of a data loader, and the first 20 names."""
     dataset = loader.dataset
     sequences = getattr(dataset, 'sequences', None)
     return {

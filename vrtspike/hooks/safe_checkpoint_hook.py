@@ -9,7 +9,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from vrtspike.optim.gradients import is_accumulating, restore_gradients, waiting_gradients
+from vrtspike.optim.gradients import accumulated_gradients, is_accumulating, restore_gradients
 from vrtspike.registry import HOOKS
 from vrtspike.runtime.checkpoint_files import ASIDE_BACKEND
 
@@ -20,18 +20,18 @@ GRADIENTS_KEY = 'waiting_gradients'
 class SafeCheckpointHook(CheckpointHook):
     """MMEngine's checkpoint hook, safe against interruption: at every moment the latest whole checkpoint is on disk.
 
-    Checkpoints are written aside and renamed, and those they supersede are removed only afterwards. One that falls
-    between two steps of the optimizer holds the gradients accumulated so far, and a resumed run goes on with them.
+    A checkpoint is written to a temporary file and renamed. Older ones are removed only after that. A checkpoint
+    between two optimizer steps contains the gradients accumulated so far, and a resumed run continues with them.
 
     Args:
         interval: Iterations (or epochs) between checkpoints.
         by_epoch: Count epochs instead of iterations.
-        max_keep_ckpts: How many to keep; -1 for all.
+        max_keep_ckpts: Number of checkpoints to keep; -1 for all.
         save_last: Also save after the last iteration.
-        save_best: Validation scalar(s) whose best checkpoint is kept, such as ``'psnr'``.
+        save_best: Validation scalars such as ``'psnr'``; for each, the best checkpoint is kept.
         rule: ``'greater'`` or ``'less'``; known for psnr and ssim.
-        save_begin: Iteration from which on checkpoints are saved.
-        out_dir: Folder under which the run's folder of checkpoints is made; the work folder by default.
+        save_begin: First iteration that may be saved.
+        out_dir: Folder in which the run's folder of checkpoints is made; the work folder by default.
         published_keys: Keys kept in a copy for publication, written after training.
     """
 
@@ -62,35 +62,35 @@ class SafeCheckpointHook(CheckpointHook):
             backend_args={'backend': ASIDE_BACKEND},
         )
         self._gradients: dict[str, Tensor] = {}
-        """Between two steps: of all processes, for the checkpoint that the first one writes or has read."""
+        """Accumulated gradients of all processes, for the checkpoint that the main process writes or has read."""
 
     def before_train(self, runner: Runner) -> None:
-        """Set up the folder, from where on removals wait, and take up the gradients of a resumed run."""
+        """Set up the folder and restore the gradients of a resumed run. From here on, removals are deferred."""
         super().before_train(runner)
-        self.file_backend = LateRemovals()
+        self.file_backend = DeferredRemovals()
         if self._gradients:
             restore_gradients(runner.model, self._gradients)
             runner.logger.info('The gradients accumulated before the checkpoint were restored.')
             self._gradients = {}
 
     def save_now(self, runner: Runner) -> str:
-        """Save after this iteration although none is due, and return the checkpoint's path."""
+        """Save a checkpoint after this iteration, outside of the interval, and return its path."""
         self._save_checkpoint(runner)
         return self.last_ckpt
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the gradients that wait for a step."""
+        """Add the accumulated gradients."""
         if self._gradients:
             checkpoint[GRADIENTS_KEY] = self._gradients
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Keep them for the training that goes on."""
+        """Keep them until the resumed training begins."""
         if runner._resume:
             self._gradients = checkpoint.get(GRADIENTS_KEY, {})
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         if isinstance(runner, Runner) and is_accumulating(runner.optim_wrapper):
-            self._gradients = waiting_gradients(runner.model)
+            self._gradients = accumulated_gradients(runner.model)
         super()._save_checkpoint_with_step(runner, step, meta)
         self._gradients = {}
         self.file_backend.remove_now()
@@ -100,18 +100,18 @@ class SafeCheckpointHook(CheckpointHook):
         self.file_backend.remove_now()
 
 
-class LateRemovals(LocalBackend):
-    """Local files whose removal waits until :meth:`remove_now`."""
+class DeferredRemovals(LocalBackend):
+    """Local files that are removed only by :meth:`remove_now`."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, int] = {}
 
     def remove(self, filepath: str | os.PathLike) -> None:
-        """Note that the file now at ``filepath`` can go."""
+        """Note that the file now at ``filepath`` is to be removed."""
         self._waiting[str(filepath)] = os.stat(filepath).st_ino
 
     def remove_now(self) -> None:
-        """Remove the files noted, save those that another has replaced under the same name since."""
+        """Remove the noted files, except those that another file of the same name has replaced since."""
         for path, inode in self._waiting.items():
             if os.path.exists(path) and os.stat(path).st_ino == inode:
                 super().remove(path)

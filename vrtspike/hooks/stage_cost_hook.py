@@ -1,22 +1,22 @@
-"""True costs of every stage while a network trains."""
+"""What every stage of a network costs while it trains."""
 
 from __future__ import annotations
 
 import datetime
 from collections import deque
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
 from vrtspike.errors import ConfigError
 from vrtspike.hooks.flops_hook import FlopsHook
+from vrtspike.hooks.iteration_clock import TimedHook, iteration_clock
+from vrtspike.optim import StepListener, subscribe, unsubscribe
 from vrtspike.profiling.rates import device_rates
 from vrtspike.profiling.sampler import StageSampler
 from vrtspike.records.stage_costs import FILE_NAME, RunLine, Sample, SampleLine
@@ -28,28 +28,28 @@ from vrtspike.runtime.environment import describe_environment
 
 
 @HOOKS.register_module()
-class StageCostHook(Hook):
+class StageCostHook(TimedHook, StepListener):
     """Writes what every stage of sampled iterations costs to ``stage_costs.jsonl`` in the run's folder.
 
-    The time of an iteration, from the end of the one before, is divided among the stages that the network marks, each
-    with the phases forward, recompute (under checkpointing) and backward, and ``data`` (waiting for the batch and
-    bringing it to the device), ``loss``, ``optimizer``, ``communication`` (waiting for other processes' gradients) and
-    ``other``; nothing is counted twice. On a GPU the times are the GPU's own, from events that are read once they have
-    passed: no iteration waits for them. Every process writes its own file; those of others than the first have their
-    rank in their name. ``vrtspike/records/stage_costs.schema.json`` describes the records, and
-    ``tools/analyze_logs.py`` reads them. The visualizer gets the milliseconds as ``stage_ms/<stage>``.
+    The time of an iteration is counted from the end of the previous one. It is divided among the stages that the
+    network marks, each with the phases forward, recompute (under activation checkpointing) and backward, and ``data``
+    (waiting for the batch and moving it to the device), ``loss``, ``optimizer``, ``communication`` (waiting for the
+    gradients of other processes) and ``other``. Nothing is counted twice. On a GPU the times are the GPU's own, taken
+    from events that are read after they have passed, so no iteration waits for them. Every process writes its own file;
+    all but the first have their rank in the name. ``vrtspike/records/stage_costs.schema.json`` describes the records,
+    and ``tools/analyze_logs.py`` reads them. The visualizer gets the milliseconds as ``stage_ms/<stage>``.
 
     Without this hook nothing is measured and the markers do nothing.
 
     Args:
         interval: Sample every ``interval``-th iteration.
-        warmup: First iterations of the process that are not sampled; at least 1, since the time of an iteration begins
-            at the end of the one before.
-        roofline: Measure the device's rates, once and for a second, and compare the stages with them.
-        summary_samples: The table at the end shows medians of the last so many samples.
+        warmup: Number of first iterations that are not sampled; at least 1, because the time of an iteration begins at
+            the end of the previous one.
+        roofline: Measure the device's rates, once for about a second, and compare the stages with them.
+        summary_samples: The table at the end shows medians of this many latest samples.
     """
 
-    # After every other hook: what they do at an iteration's end is the iteration's.
+    # After every other hook: their work at the end of an iteration belongs to the iteration.
     priority = 'LOWEST'
 
     def __init__(self, interval: int = 10, warmup: int = 5, roofline: bool = True, summary_samples: int = 500) -> None:
@@ -64,47 +64,57 @@ class StageCostHook(Hook):
         """None outside of trainings."""
 
     def before_train(self, runner: Runner) -> None:
-        """Open the file and listen to the optimizer and the parameters."""
-        self._since_start = 0
-        model = unwrap_model(runner.model)
+        """Open the file and listen to the optimizer wrapper and the parameters."""
+        super().before_train(runner)
         rank, processes = get_rank(), get_world_size()
         self._stack = ExitStack()
         path = Path(runner.work_dir, FILE_NAME if rank == 0 else f'stage_costs_rank{rank}.jsonl')
         self._file: IO[str] = self._stack.enter_context(path.open('a', buffering=1, encoding='utf-8'))
         after_backward = 'communication' if processes > 1 else 'other'
-        self._sampler = self._stack.enter_context(StageSampler(model, after_backward))
-        self._stack.callback(tell_after(runner.optim_wrapper, 'backward', self._sampler.backward_over))
-        self._stack.callback(tell_after(runner.optim_wrapper, 'update_params', self._sampler.optimizer_over))
+        self._sampler = self._stack.enter_context(StageSampler(unwrap_model(runner.model), after_backward))
+        subscribe(runner.optim_wrapper, self)
+        self._stack.callback(unsubscribe, runner.optim_wrapper, self)
+
+    def after_backward(self) -> None:
+        """Tell the sampler that the optimizer's part begins."""
+        self._sampler.backward_over()
+
+    def after_update(self) -> None:
+        """Tell the sampler that the optimizer's part has ended."""
+        self._sampler.optimizer_over()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        """Note that the batch is here."""
+        """Tell the sampler that the batch has arrived."""
+        super().before_train_iter(runner, batch_idx, data_batch)
         self._sampler.batch_arrived()
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """End a sample, write those that the device has finished, and begin the next where it is due."""
-        self._since_start += 1
+        """End a sample, write those that the device has finished, and begin the next one if it is due."""
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
         if self._sampler.sampling:
             clips, frames = batch_size(data_batch)
             loss = (outputs or {}).get('loss')
             self._sampler.stop(loss, iteration=runner.iter + 1, rank=get_rank(), clips=clips, frames=frames)
         for sample in self._sampler.finished():
             self._write(runner, sample)
-        self._start_if_due()
+        self._start_if_due(runner)
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Forget the iteration that a validation interrupts before it has begun."""
+        """Abandon the sample that a validation interrupts before its iteration has begun."""
+        super().before_val_epoch(runner)
         if self._sampler is not None:
             self._sampler.abandon()
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Begin it again."""
+        super().after_val_epoch(runner, metrics)
         if self._sampler is not None:
-            self._start_if_due()
+            self._start_if_due(runner)
 
     def after_train(self, runner: Runner) -> None:
-        """Write what is left, log the table and leave everything as it was."""
+        """Write the remaining samples, log the table and stop listening."""
         self._sampler.abandon()
         for sample in self._sampler.wait():
             self._write(runner, sample)
@@ -112,11 +122,11 @@ class StageCostHook(Hook):
         self._sampler = None
         ranks = all_gather_object(cost_medians(self.samples))
         if get_rank() == 0:
-            runner.logger.info(f'\n{self._summary(ranks)}')
+            runner.logger.info(f'\n{self._summary(runner, ranks)}')
 
-    def _start_if_due(self) -> None:
-        sampled_after_warmup, rest = divmod(self._since_start - self.warmup, self.interval)
-        if sampled_after_warmup >= 0 and rest == 0:
+    def _start_if_due(self, runner: Runner) -> None:
+        since_warmup = iteration_clock(runner).iterations - self.warmup
+        if since_warmup >= 0 and since_warmup % self.interval == 0:
             self._sampler.start()
 
     def _write(self, runner: Runner, sample: Sample) -> None:
@@ -158,36 +168,27 @@ class StageCostHook(Hook):
         )
 
     def _notes(self, runner: Runner) -> list[str]:
-        """Return what cannot be told apart in this run."""
+        """Return what limits the measurements of this run."""
         notes = []
         if runner.cfg.get('compile'):
             notes.append('the network is compiled as one: its stages cannot be told apart, and their time is in other')
         return notes
 
+<<<<<<< HEAD
     def _summary(self, ranks: list[CostMedians]) -> str:
+=======
+    def _summary(self, runner: Runner, ranks: list[dict[str, float]]) -> str:
+>>>>>>> loop
         if not self.samples:
             return (
-                f'StageCostHook took no sample: the training had {self._since_start} iterations, of which the first '
-                f'{self.warmup} are warm-up; lower warmup or interval'
+                f'StageCostHook took no sample: the training had {iteration_clock(runner).iterations} iterations, of '
+                f'which the first {self.warmup} are warm-up; lower warmup or interval'
             )
         return measured_costs_table(self.samples, self.run_record, ranks).text()
 
 
-def tell_after(target: object, method: str, listener: Callable[[], None]) -> Callable[[], None]:
-    """Call ``listener`` after every call of a bound method of ``target``; return what ends that."""
-    original = getattr(target, method)
-
-    def told(*args: Any, **kwargs: Any) -> Any:
-        result = original(*args, **kwargs)
-        listener()
-        return result
-
-    setattr(target, method, told)
-    return lambda: vars(target).pop(method, None)
-
-
 def batch_size(batch: Any) -> tuple[int, int]:
-    """Return how many clips and frames a batch holds; one of images alone has as many frames as clips."""
+    """Return how many clips and frames a batch holds; in a batch of images every image is a clip of one frame."""
     blur = batch.get('blur') if isinstance(batch, dict) else None
     if isinstance(blur, Tensor) and blur.ndim == 5:
         return blur.shape[0], blur.shape[0] * blur.shape[1]

@@ -1,18 +1,17 @@
-"""The table at a training's end: what was gained, how long an iteration took, how much memory it needed."""
+"""The report at the end of a training: quality of the held-out clips, time of an iteration, memory."""
 
 from __future__ import annotations
 
 import json
 import math
-import time
 from pathlib import Path
 from statistics import median
 
 from mmengine.dist import master_only
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from vrtspike.hooks.bad_samples_hook import MESSAGE_KEY
+from vrtspike.hooks.iteration_clock import TimedHook, iteration_clock
 from vrtspike.profiling.memory import peak_memory_mib
 from vrtspike.profiling.parameters import count_parameters
 from vrtspike.registry import HOOKS
@@ -21,7 +20,7 @@ from vrtspike.runtime.atomic_write import written_aside
 from vrtspike.runtime.distributed import unwrap_model
 from vrtspike.runtime.environment import describe_environment
 
-#: Scalars of the validation and what they are called in ``report.json``.
+#: Names of the validation's scalars in ``report.json``.
 JSON_NAMES = {
     'blur/psnr': 'blur_psnr_db',
     'psnr': 'psnr_db',
@@ -34,62 +33,47 @@ HEADINGS = ('blurred dB', 'restored dB', 'gain dB', 'blurred SSIM', 'restored SS
 
 
 @HOOKS.register_module()
-class TrainingReportHook(Hook):
+class TrainingReportHook(TimedHook):
     """Logs a report after training and writes it to the run's folder as ``report.json``.
 
-    ``report.json``: ``note``, ``iterations``, ``iterations_timed``, ``iteration_ms_median`` (forward, backward and
-    step), ``data_ms_median`` (from one iteration's end to the next one's start: waiting for data, logging),
-    ``peak_memory_mib`` (allocated on the GPU, or resident in the main process), ``parameters``, ``validation``
-    (``iteration``, ``mean`` and ``clips`` with ``blur_psnr_db``, ``psnr_db``, ``gain_db``, ``blur_ssim``, ``ssim`` and,
-    where there are spikes, ``tfp_psnr_db``), ``skipped_samples`` (that could not be read), ``versions``,
-    ``device``, ``commit``. What was not measured is null.
+    ``report.json``: ``note``, ``iterations``, ``iterations_timed``, ``iteration_ms_median`` (forward pass, backward
+    pass and step), ``data_ms_median`` (from the end of one iteration to the start of the next: waiting for data,
+    logging), ``peak_memory_mib`` (allocated on the GPU, or resident in the main process), ``parameters``,
+    ``validation`` (``iteration``, ``mean`` and ``clips`` with ``blur_psnr_db``, ``psnr_db``, ``gain_db``,
+    ``blur_ssim``, ``ssim`` and, if there are spikes, ``tfp_psnr_db``), ``skipped_samples`` (that could not be read),
+    ``versions``, ``device``, ``commit``. Values that were not measured are null.
 
     Args:
-        note: A line printed with the report: what the numbers are and are not good for. ``{iterations}`` stands for
-            how many there were.
-        warmup: First iterations left out of the medians.
-        max_clips: Most clips to list in the logged table; the file has all.
+        note: A line printed with the report: what the numbers can be used for. ``{iterations}`` stands for the number
+            of iterations.
+        warmup: Number of first iterations left out of the medians.
+        max_clips: Maximum number of clips in the logged table; the file has all of them.
     """
 
-    # First of the hooks on both sides of an iteration, so that logging and saving are not part of its time, and memory
-    # is read before the logger resets the peak.
+    # First of the hooks on both sides of an iteration, so that logging and saving are not part of its time, and the
+    # memory is read before the logger resets the peak.
     priority = 'VERY_HIGH'
 
     def __init__(self, note: str = '', warmup: int = 1, max_clips: int = 20) -> None:
         self.note = note
         self.warmup = warmup
         self.max_clips = max_clips
-        self.iteration_ms: list[float] = []
-        self.data_ms: list[float] = []
         self.peak_memory_mib: float | None = None
         self.validation: dict | None = None
-        self._mark: float | None = None
-
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        """Note how long the batch was waited for, and start the clock."""
-        now = _now()
-        if self._mark is not None:
-            self.data_ms.append((now - self._mark) * 1e3)
-        self._mark = now
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Stop the clock and read the memory."""
-        now = _now()
-        self.iteration_ms.append((now - self._mark) * 1e3)
+        """Read the memory."""
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
         self.peak_memory_mib = max(peak_memory_mib() or 0, self.peak_memory_mib or 0) or None
-        self._mark = now
-
-    def before_val_epoch(self, runner: Runner) -> None:
-        """Keep the validation out of the time between iterations."""
-        self._mark = None
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Keep the latest validation's means and rows."""
+        """Keep the means and rows of the latest validation."""
+        super().after_val_epoch(runner, metrics)
         rows = [row for metric in runner.val_evaluator.metrics for row in getattr(metric, 'rows', [])]
-        self.validation = {'iteration': runner.iter, 'mean': scores(metrics or {}), 'clips': []}
-        self.validation['clips'] = [dict(clip=row['clip'], frames=row['frames'], **scores(row)) for row in rows]
+        clips = [dict(clip=row['clip'], frames=row['frames'], **scores(row)) for row in rows]
+        self.validation = {'iteration': runner.iter, 'mean': scores(metrics or {}), 'clips': clips}
 
     @master_only
     def after_train(self, runner: Runner) -> None:
@@ -101,26 +85,26 @@ class TrainingReportHook(Hook):
         runner.logger.info(f'\n{report_text(report, self.max_clips)}\n\nWritten to {path}')
 
     def report(self, runner: Runner) -> dict:
-        """Return the report as ``report.json`` holds it."""
-        model = unwrap_model(runner.model)
-        parameter = next(model.parameters())
+        """Return the contents of ``report.json``."""
+        model, clock = unwrap_model(runner.model), iteration_clock(runner)
+        iteration_ms = clock.iteration_ms[self.warmup :]
+        data_ms = clock.data_ms[max(self.warmup - 1, 0) :]  # the first iteration has none: nothing ended before it
         return dict(
             note=self.note.replace('{iterations}', str(runner.iter)),
             iterations=runner.iter,
-            iterations_timed=len(self.iteration_ms[self.warmup :]),
-            iteration_ms_median=_median(self.iteration_ms[self.warmup :]),
-            # The first iteration has none: nothing ended before it.
-            data_ms_median=_median(self.data_ms[max(self.warmup - 1, 0) :]),
+            iterations_timed=len(iteration_ms),
+            iteration_ms_median=_median(iteration_ms),
+            data_ms_median=_median(data_ms),
             peak_memory_mib=self.peak_memory_mib,
             parameters=count_parameters(model),
             skipped_samples=runner.message_hub.get_info(MESSAGE_KEY, 0),
             validation=self.validation,
-            **describe_environment(parameter.device),
+            **describe_environment(next(model.parameters()).device),
         )
 
 
 def scores(values: dict) -> dict[str, float | None]:
-    """Return the scalars in ``values`` under the report's names, with the gain; those that are no number as None."""
+    """Return the scalars in ``values`` under the report's names, with the gain; NaN and infinity become None."""
     values = dict(values)
     if 'psnr' in values and 'blur/psnr' in values:
         values['gain'] = values['psnr'] - values['blur/psnr']
@@ -129,7 +113,7 @@ def scores(values: dict) -> dict[str, float | None]:
 
 
 def report_text(report: dict, max_clips: int) -> str:
-    """Return the report as it is logged: the table of clips, then costs, one to a line."""
+    """Return the report as text: the table of clips, then one line per cost."""
     lines = [report['note']] if report['note'] else []
     if report['validation']:
         lines.append(validation_table(report['validation'], max_clips))
@@ -143,7 +127,7 @@ def report_text(report: dict, max_clips: int) -> str:
 
 
 def validation_table(validation: dict, max_clips: int) -> str:
-    """Return the table of blurred against restored clips, with the mean below."""
+    """Return the table of blurred and restored clips, with the mean at the bottom."""
     clips = validation['clips']
     rows = [[row['clip'], *_cells(row)] for row in clips[:max_clips]]
     if len(clips) > max_clips:
@@ -151,15 +135,6 @@ def validation_table(validation: dict, max_clips: int) -> str:
     title = f'Held-out clips after {validation["iteration"]} iterations'
     footer = ['mean', *_cells(validation['mean'])]
     return Table(title=title, columns=['clip', *HEADINGS], rows=rows, footer=footer).text()
-
-
-def _now() -> float:
-    """Return the host's time in seconds.
-
-    Nobody waits for a GPU here. MMEngine reads the loss at the end of each iteration, which does, so that host and GPU
-    end an iteration together.
-    """
-    return time.perf_counter()
 
 
 def _median(values: list[float]) -> float | None:

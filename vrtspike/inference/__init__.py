@@ -1,4 +1,4 @@
-"""From a checkpoint to restored clips: space-time tiling, shared by validation, test and restore."""
+"""Restores clips with the network of a checkpoint, and scores it on held-out sequences."""
 
 from vrtspike.models.tiling import Tiling, restore_clip, stream_clip
 

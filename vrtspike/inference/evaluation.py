@@ -1,7 +1,7 @@
-"""Scores a checkpoint on held-out sequences by the published protocol, resumably and on several processes.
+"""Scores a checkpoint on held-out sequences by the published protocol; resumable, on one or several processes.
 
-Whole sequences are restored; their frames are scored as 8-bit RGB images without a border. Both means in use are
-reported: over sequences of each one's mean, and over all frames.
+Whole sequences are restored, and their frames are scored as 8-bit RGB images without a border. Papers use two means,
+and both are reported: the mean over sequences of their means, and the mean over all frames.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,9 +22,9 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from torch import nn
 
 from vrtspike.inference.loading import file_sha256
-from vrtspike.inference.outputs import claim_folder
+from vrtspike.inference.outputs import record_inputs
 from vrtspike.inference.restoring import fit_tiling, restored_frames
-from vrtspike.inference.sequences import Sequences, held_out_sequences
+from vrtspike.inference.sequences import Sequences, Window, held_out_sequences
 from vrtspike.metrics.restoration import file_stem
 from vrtspike.metrics.scores import Perceptual, frame_scores
 from vrtspike.models.tiling import Tiling
@@ -32,20 +33,20 @@ from vrtspike.records.evaluation import SequenceScores
 from vrtspike.runtime.atomic_write import write_png, written_aside
 from vrtspike.runtime.distributed import broadcast
 
-#: Of how many sequences, and of how many frames of each, the page shows pictures.
+#: The page shows pictures of this many sequences, and of this many frames of each.
 PAGE_CLIPS, PAGE_FRAMES = 8, 5
-NOTE = 'test.json'
+INPUTS_FILE = 'test.json'
 
 
 @dataclass(frozen=True)
 class TestSettings:
-    """What a test does beside scoring.
+    """Options of a test.
 
     Args:
-        tiling: How sequences are cut.
-        thresholds: Factors of the spike threshold at which the network is scored; the first is the one reported.
+        tiling: How sequences are divided into tiles.
+        thresholds: Factors of the spike threshold at which the network is scored. The first one is reported.
         save_images: Whether to write every restored frame.
-        lpips: A perceptual distance to score too.
+        lpips: A perceptual distance to score as well.
     """
 
     tiling: Tiling
@@ -53,112 +54,149 @@ class TestSettings:
     save_images: bool = False
     lpips: Perceptual | None = None
 
-    __test__ = False  # no test case, whatever pytest makes of the name
+    __test__ = False  # not a test case, whatever pytest makes of the name
+
+
+class TestInputs(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the results of a test depend on, as ``test.json`` records it."""
+
+    checkpoint_sha256: str
+    model: dict[str, Any]
+    dataset: dict[str, Any]
+    tiling: Tiling
+    thresholds: tuple[float, ...]
+    save_images: bool
+    lpips: bool
+
+    __test__ = False
+
+
+class Task(NamedTuple):
+    """One sequence to score at one threshold."""
+
+    clips: Sequences
+    factor: float
+    number: int
+
+    @property
+    def name(self) -> str:
+        """The name of the sequence."""
+        return self.clips.sequences[self.number].name
+
+    def record_path(self, out: Path) -> Path:
+        """Return the file of the scores in the folder of a test."""
+        return out / 'records' / f'threshold_{self.factor:g}' / f'{file_stem(self.name)}.json'
 
 
 def evaluate(
     model: nn.Module, config: Config, checkpoint: str | os.PathLike, out: str | os.PathLike, settings: TestSettings
 ) -> list[SequenceScores]:
-    """Score what is not scored yet and return all scores, one entry for each threshold and sequence, in order.
+    """Score every sequence without scores and return all scores, one entry per threshold and sequence, in order.
 
-    With several processes each scores its share; the records lie in ``out``, which all of them must see.
+    With several processes each scores its share. All of them must see the folder ``out``.
 
     Args:
         model: The restorer of ``checkpoint``.
         config: Its config, which names the sequences.
-        out: A folder; one that holds another test is refused.
+        checkpoint: Path of the weights.
+        out: Folder of the results.
+        settings: Options of the test.
+
+    Raises:
+        DataError: The folder has the results of another test.
     """
     out = Path(out)
-    tasks: list[tuple[Sequences, float, int]] = []
+    tasks: list[Task] = []
     for factor in settings.thresholds:
         clips = held_out_sequences(config, factor)
-        tasks += [(clips, factor, number) for number in range(len(clips.sequences))]
+        tasks += [Task(clips, factor, number) for number in range(len(clips.sequences))]
     try:
         if is_main_process():
-            claim_folder(out, note_of(config, checkpoint, settings), NOTE)
-    finally:  # others must not wait for a process that failed
+            record_inputs(out, inputs_of_test(config, checkpoint, settings), INPUTS_FILE)
+    finally:  # the others must not wait for a process that failed
         barrier()
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=not is_main_process()) as bar:
-        for clips, factor, number in bar.track(tasks[get_rank() :: get_world_size()], description='Testing'):
-            path = record_path(out, factor, clips.sequences[number].name)
+        for task in bar.track(tasks[get_rank() :: get_world_size()], description='Testing'):
+            path = task.record_path(out)
             if not path.is_file():
-                record = score_sequence(model, clips, number, factor, out, settings)
+                scores = score_sequence(model, task, out, settings)
                 with written_aside(path) as aside:
-                    aside.write_text(json.dumps(msgspec.to_builtins(record)) + '\n', encoding='utf-8')
+                    aside.write_text(json.dumps(msgspec.to_builtins(scores)) + '\n', encoding='utf-8')
     barrier()
-    paths = [record_path(out, factor, clips.sequences[number].name) for clips, factor, number in tasks]
-    return [msgspec.json.decode(path.read_bytes(), type=SequenceScores) for path in paths]
+    return [msgspec.json.decode(task.record_path(out).read_bytes(), type=SequenceScores) for task in tasks]
 
 
-def note_of(config: Config, checkpoint: str | os.PathLike, settings: TestSettings) -> dict[str, Any]:
-    """Return what a test's numbers depend on."""
-    return dict(
+def inputs_of_test(config: Config, checkpoint: str | os.PathLike, settings: TestSettings) -> TestInputs:
+    """Return what the results of a test depend on."""
+    return TestInputs(
         checkpoint_sha256=file_sha256(checkpoint),
         model=config.model.to_dict(),
         dataset=(config.get('test_dataloader') or config.val_dataloader).dataset.to_dict(),
-        tiling=asdict(settings.tiling),
-        thresholds=list(settings.thresholds),
+        tiling=settings.tiling,
+        thresholds=settings.thresholds,
         save_images=settings.save_images,
         lpips=settings.lpips is not None,
     )
 
 
-def record_path(out: Path, factor: float, clip: str) -> Path:
-    """Return the file that holds the scores of one sequence at one threshold."""
-    return out / 'records' / f'threshold_{factor:g}' / f'{file_stem(clip)}.json'
-
-
-def score_sequence(
-    model: nn.Module, clips: Sequences, number: int, factor: float, out: Path, settings: TestSettings
-) -> SequenceScores:
-    """Restore and score one sequence; write its images where they are wanted."""
-    sequence = clips.sequences[number]
-    stems = sequence.stems.tolist()
-    first_factor = factor == settings.thresholds[0]
-    shown = page_frames(len(stems)) if first_factor and number < PAGE_CLIPS else ()
+def score_sequence(model: nn.Module, task: Task, out: Path, settings: TestSettings) -> SequenceScores:
+    """Restore and score one sequence, and write the images that the settings and the page need."""
+    stems = task.clips.sequences[task.number].stems.tolist()
+    reported = task.factor == settings.thresholds[0]
+    on_page = page_frames(len(stems)) if reported and task.number < PAGE_CLIPS else ()
     rows, seconds, start = [], 0.0, time.perf_counter()
-    parts = restored_frames(model, lambda *span: clips.window(number, *span).batch, len(stems), settings.tiling)
-    for part in parts:
-        seconds += time.perf_counter() - start
-        window = clips.window(number, len(rows), len(rows) + len(part))
-        images = {'restored': part, 'blurred': window.frames('blur'), 'sharp': window.frames('sharp')}
-        playbacks = window.playbacks()
-        for i in range(len(part)):
-            stem = stems[len(rows)]
-            plays = {name: frames[i] for name, frames in playbacks.items()}
-            scored = (images[kind][i] for kind in ('restored', 'blurred', 'sharp'))
-            if len(rows) in shown:
-                pictures = {name: frames[i] for name, frames in {**images, **playbacks}.items()}
-                write_pictures(out / 'pictures' / file_stem(sequence.name), stem, pictures)
-            if settings.save_images and first_factor:
-                write_png(out / 'images' / file_stem(sequence.name) / f'{stem}.png', part[i])
-            rows.append({'frame': stem, **frame_scores(*scored, plays, settings.lpips)})
-        start = time.perf_counter()
-    return SequenceScores(
-        factor=factor, clip=sequence.name, seconds=seconds, peak_memory_mib=peak_memory_mib(), frames=rows
+    windows = restored_frames(
+        model, lambda *span: task.clips.window(task.number, *span).batch, len(stems), settings.tiling
     )
+    for restored in windows:
+        seconds += time.perf_counter() - start
+        for frame in scored_frames(restored, task.clips.window(task.number, len(rows), len(rows) + len(restored))):
+            stem = stems[len(rows)]
+            if len(rows) in on_page:
+                write_pictures(out / 'pictures' / file_stem(task.name), stem, frame.images | frame.playbacks)
+            if settings.save_images and reported:
+                write_png(out / 'images' / file_stem(task.name) / f'{stem}.png', frame.images['restored'])
+            scores = frame_scores(*frame.images.values(), frame.playbacks, settings.lpips)
+            rows.append({'frame': stem, **scores})
+        start = time.perf_counter()
+    memory = peak_memory_mib()
+    return SequenceScores(factor=task.factor, clip=task.name, seconds=seconds, peak_memory_mib=memory, frames=rows)
+
+
+class ScoredFrame(NamedTuple):
+    """The images of one frame: ``restored``, ``blurred`` and ``sharp``, and what the spikes alone give."""
+
+    images: dict[str, np.ndarray]
+    playbacks: dict[str, np.ndarray]
+
+
+def scored_frames(restored: np.ndarray, window: Window) -> Iterator[ScoredFrame]:
+    """Yield the images of each restored frame of a window."""
+    images = {'restored': restored, 'blurred': window.frames('blur'), 'sharp': window.frames('sharp')}
+    playbacks = window.playbacks()
+    for i in range(len(restored)):
+        yield ScoredFrame(*({name: frames[i] for name, frames in each.items()} for each in (images, playbacks)))
 
 
 def page_frames(length: int) -> list[int]:
-    """Return which frames of a sequence the page shows, evenly spread."""
+    """Return the indices of the frames that the page shows, evenly spread over a sequence."""
     return sorted(set(np.linspace(0, length - 1, min(PAGE_FRAMES, length)).round().astype(int).tolist()))
 
 
 def write_pictures(folder: Path, stem: str, pictures: dict[str, np.ndarray]) -> None:
-    """Write what the page shows of one frame, ``<frame>.<kind>.png`` each."""
+    """Write the pictures of one frame for the page, ``<frame>.<kind>.png`` each."""
     for kind, image in pictures.items():
         write_png(folder / f'{stem}.{kind}.png', image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2))
 
 
-def fitted(model: nn.Module, config: Config, tiling: Tiling) -> Tiling:
-    """Return ``tiling`` with the largest tile that the main process finds memory for, on the first sequence."""
-    found = tiling
+def agreed_tiling(model: nn.Module, config: Config, tiling: Tiling) -> Tiling:
+    """Return ``tiling`` with the largest tile that fits on the main process, measured on the first sequence."""
     try:
         if is_main_process():
             clips = held_out_sequences(config)
             length = len(clips.sequences[0].stems)
-            found = fit_tiling(model, lambda *span: clips.window(0, *span).batch, tiling, length)
+            tiling = fit_tiling(model, lambda *span: clips.window(0, *span).batch, tiling, length)
     finally:  # the others must not wait for a process that failed
-        found = broadcast(found)
-    return found
+        tiling = broadcast(tiling)
+    return tiling

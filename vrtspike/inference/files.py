@@ -1,14 +1,14 @@
-"""Restores a clip from files to files: checked before work starts, in bounded memory, resumable."""
+"""Restores a clip from files to files: inputs are checked first, the memory is bounded, and runs can resume."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from mmengine.config import Config
 from rich.progress import MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
@@ -17,19 +17,19 @@ from torch import nn
 
 from vrtspike.errors import DataError
 from vrtspike.inference.loading import file_sha256
-from vrtspike.inference.outputs import FrameFolder, claim_folder, video_code, write_video
+from vrtspike.inference.outputs import FrameFolder, record_inputs, video_code, write_video
 from vrtspike.inference.restoring import Read, check_sizes, fit_tiling, input_pipeline, restored_frames
 from vrtspike.inference.sources import ImageFolder, SpikeFiles, VideoFile, open_frames
 from vrtspike.metrics import playback_frames
 from vrtspike.models.tiling import Tiling
 from vrtspike.reporting.clip_strip import clip_strip
 
-NOTE = 'restore.json'
+INPUTS_FILE = 'restore.json'
 
 
 @dataclass(frozen=True)
 class ClipFiles:
-    """A clip on disk, checked.
+    """A clip on disk whose files have been checked.
 
     Args:
         frames: The blurred frames.
@@ -40,7 +40,7 @@ class ClipFiles:
     spikes: SpikeFiles
 
     def sample(self, start: int, stop: int) -> dict[str, Any]:
-        """Return frames ``start`` to ``stop`` as a data set's pipeline takes them."""
+        """Return frames ``start`` to ``stop`` as input of a data set's pipeline."""
         name = str(self.frames.path)
         meta = {'name': name, 'index': 0, 'first_frame': self.frames.names[start], 'threshold': self.spikes.threshold}
         return {'blur': self.frames.read(start, stop), 'spikes': self.spikes.read(start, stop), 'meta': meta}
@@ -52,10 +52,16 @@ def open_clip(
     spike_size: tuple[int, int] | None = None,
     threshold: float | None = None,
 ) -> ClipFiles:
-    """Return the clip of a video file or folder of images and its spikes, everything about it checked.
+    """Check a video file or folder of images and its spikes, and return the clip.
+
+    Args:
+        blur: Video file or folder of images.
+        spike: Folder of spike files, or one file.
+        spike_size: (Hs, Ws), or None as for :class:`~vrtspike.inference.sources.SpikeFiles`.
+        threshold: Firing threshold, or None as for SpikeFiles.
 
     Raises:
-        DataError: Something is missing or does not fit.
+        DataError: Something is missing or does not match.
     """
     frames = open_frames(blur)
     names = frames.names if isinstance(frames, ImageFolder) else None
@@ -76,22 +82,22 @@ def restore_files(
     side_by_side: bool = False,
     fps: float | None = None,
 ) -> Path:
-    """Restore a clip into a folder of PNGs or a video file, going on where an interrupted run ended.
+    """Restore a clip into a folder of PNGs or a video file. An interrupted run is resumed.
 
     Args:
         model: The restorer of ``checkpoint``.
         config: Its config.
         clip: From :func:`open_clip`.
-        out: A folder, or a file whose suffix is one of :data:`~vrtspike.inference.outputs.VIDEO_CODES`. Frames of a
-            video wait in a hidden folder beside it until all are there.
-        checkpoint: What the weights were loaded from.
-        tiling: How the clip is cut.
-        fit: Whether to choose the tile by the free memory instead.
-        side_by_side: Write the blurred frame, the spikes played back and the restored frame beside each other.
-        fps: Of a video; None takes that of the input.
+        out: A folder, or a file with a suffix of :data:`~vrtspike.inference.outputs.VIDEO_CODES`. Until all frames of a
+            video are restored, they are in a hidden folder beside it.
+        checkpoint: Path of the weights.
+        tiling: How the clip is divided into tiles.
+        fit: Whether to choose the size of the tiles by the free memory.
+        side_by_side: Write the blurred input, TFP and the restored frame side by side.
+        fps: Frame rate of a video; None takes that of the input.
 
     Returns:
-        What was written.
+        The folder or file that was written.
     """
     out = Path(out)
     if out.is_file():
@@ -103,8 +109,8 @@ def restore_files(
         return prepare(clip.sample(start, stop))
 
     length = len(clip.frames)
-    tiling = agreed_tiling(folder, model, read, tiling, length) if fit else tiling
-    claim_folder(folder, note_of(clip, checkpoint, tiling, side_by_side), NOTE)
+    tiling = fitted_tiling(folder, model, read, tiling, length) if fit else tiling
+    record_inputs(folder, restore_inputs(clip, checkpoint, tiling, side_by_side), INPUTS_FILE)
     target = FrameFolder(folder, clip.frames.names)
     with Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), Rate(), TimeRemainingColumn()) as bar:
         done = target.done()
@@ -119,30 +125,45 @@ def restore_files(
     return out
 
 
-def agreed_tiling(folder: Path, model: nn.Module, read: Read, tiling: Tiling, length: int) -> Tiling:
-    """Return the tiling that fits the memory, or the one with which an interrupted run began."""
-    if (folder / NOTE).is_file():
-        return Tiling(**json.loads((folder / NOTE).read_text(encoding='utf-8'))['tiling'])
+def fitted_tiling(folder: Path, model: nn.Module, read: Read, tiling: Tiling, length: int) -> Tiling:
+    """Return the tiling that fits into the memory, or that of the interrupted run that is resumed."""
+    earlier = folder / INPUTS_FILE
+    if earlier.is_file():
+        return msgspec.json.decode(earlier.read_bytes(), type=RestoreInputs).tiling
     return fit_tiling(model, read, tiling, length)
 
 
-def note_of(clip: ClipFiles, checkpoint: str | os.PathLike, tiling: Tiling, side_by_side: bool) -> dict[str, Any]:
-    """Return what a restored clip is made from."""
-    return dict(
+class RestoreInputs(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a restored clip depends on, as ``restore.json`` records it."""
+
+    checkpoint_sha256: str
+    blur: str
+    spike: str
+    frames: int
+    frame_size: tuple[int, int]
+    spike_size: tuple[int, int]
+    threshold: float
+    side_by_side: bool
+    tiling: Tiling
+
+
+def restore_inputs(clip: ClipFiles, checkpoint: str | os.PathLike, tiling: Tiling, side_by_side: bool) -> RestoreInputs:
+    """Return what a restored clip depends on."""
+    return RestoreInputs(
         checkpoint_sha256=file_sha256(checkpoint),
         blur=str(clip.frames.path.resolve()),
         spike=str(clip.spikes.path.resolve()),
         frames=len(clip.frames),
-        frame_size=list(clip.frames.size),
-        spike_size=list(clip.spikes.size),
+        frame_size=clip.frames.size,
+        spike_size=clip.spikes.size,
         threshold=clip.spikes.threshold,
         side_by_side=side_by_side,
-        tiling=asdict(tiling),
+        tiling=tiling,
     )
 
 
 def strips(clip: ClipFiles, read: Read, first: int, restored: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return restored frames beside the blurred ones and the spikes played back."""
+    """Return each restored frame side by side with the blurred input and TFP."""
     batch = read(first, first + len(restored))
     blurred = clip.frames.read(first, first + len(restored))
     played = playback_frames(batch['spikes'][0], blurred.shape[1:3])
@@ -151,7 +172,7 @@ def strips(clip: ClipFiles, read: Read, first: int, restored: Sequence[np.ndarra
 
 
 class Rate(ProgressColumn):
-    """Frames per second since this run began."""
+    """Column with the frames per second of this run."""
 
     def render(self, task: Task) -> Text:
         """Return the rate as text."""

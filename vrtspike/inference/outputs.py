@@ -1,4 +1,4 @@
-"""Where restored frames go: a folder of PNGs, or a video made from one, so that a killed run can go on."""
+"""Output of restored frames: a folder of PNGs, or a video made from such a folder. A killed run can resume."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 
 from vrtspike.errors import DataError
@@ -18,34 +18,38 @@ VIDEO_CODES = {'.mp4': 'mp4v', '.mkv': 'mp4v', '.mov': 'mp4v', '.avi': 'MJPG'}
 DEFAULT_FPS = 25.0
 
 
-def claim_folder(folder: Path, made_from: dict[str, Any], name: str) -> bool:
-    """Note in a folder's file ``name`` what its contents are made from; return whether it was there already.
+def record_inputs(folder: Path, inputs: msgspec.Struct, name: str) -> None:
+    """Record in a file of the folder what its contents are made from, or check the record of an earlier run.
+
+    Args:
+        folder: The folder of an output; it need not exist.
+        inputs: Everything that the output depends on.
+        name: Name of the file.
 
     Raises:
-        DataError: The folder holds something else, or what was made otherwise.
+        DataError: The folder has other files, or its contents were made from something else.
     """
-    note = folder / name
-    made_from = json.loads(json.dumps(made_from))
-    if note.is_file():
-        found = json.loads(note.read_text(encoding='utf-8'))
+    path = folder / name
+    made_from = json.loads(msgspec.json.encode(inputs))
+    if path.is_file():
+        found = json.loads(path.read_text(encoding='utf-8'))
         other = [key for key in {**made_from, **found} if found.get(key) != made_from.get(key)]
         if other:
             changes = '; '.join(f'{key}: {found.get(key)} there, {made_from.get(key)} now' for key in other)
             raise DataError(f'{folder} holds what was made otherwise ({changes}): delete it, or choose another --out')
-        return True
+        return
     if folder.exists() and any(folder.iterdir()):
         raise DataError(f'{folder} holds other files: choose another --out, or an empty folder')
-    with written_aside(note) as aside:
+    with written_aside(path) as aside:
         aside.write_text(json.dumps(made_from, indent=2) + '\n', encoding='utf-8')
-    return False
 
 
 class FrameFolder:
-    """A folder that is filled with PNGs in order.
+    """A folder of PNGs that are written in order.
 
     Args:
-        folder: Where they go.
-        names: The file names without suffix, in order.
+        folder: The folder.
+        names: File names without suffix, in order.
     """
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
@@ -53,27 +57,27 @@ class FrameFolder:
         self.names = names
 
     def done(self) -> int:
-        """Return how many frames are there, counted up to the first that is missing."""
+        """Return how many frames exist before the first missing one."""
         missing = (i for i, name in enumerate(self.names) if not self.path(name).is_file())
         return next(missing, len(self.names))
 
     def path(self, name: str) -> Path:
-        """Return the file of a frame."""
+        """Return the path of a frame."""
         return self.folder / f'{name}.png'
 
     def write(self, first: int, images: Sequence[np.ndarray]) -> None:
-        """Write images (H, W, 3) uint8 RGB as the frames from ``first`` on."""
+        """Write images (H, W, 3) uint8 RGB as frames ``first``, ``first + 1`` and so on."""
         for name, image in zip(self.names[first:], images, strict=False):
             write_png(self.path(name), image)
 
 
 def video_code(path: Path) -> str | None:
-    """Return the code of the codec for a video file's name, or None where it names a folder."""
+    """Return the four-character code of the codec for a video file, or None if ``path`` is a folder."""
     return VIDEO_CODES.get(path.suffix.lower())
 
 
 def write_video(path: Path, folder: FrameFolder, fps: float | None) -> None:
-    """Encode the frames of a folder as a video, aside first, and remove the folder.
+    """Encode the frames of a folder as a video, atomically, and remove the folder.
 
     Raises:
         DataError: OpenCV was built without the codec.

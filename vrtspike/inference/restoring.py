@@ -1,6 +1,6 @@
 """Restores clips of any length: raw frames and spikes in, 8-bit frames out.
 
-Shapes: T frames, steps of the spike camera in one exposure, H x W pixels of RGB, Hs x Ws pixels of spikes.
+Shapes: T frames, ``steps`` spike-camera steps per exposure, H x W pixels of RGB, Hs x Ws pixels of spikes.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from vrtspike.metrics import to_uint8_frames
 from vrtspike.models.tiling import Tiling, stream_clip
 from vrtspike.registry import TRANSFORMS
 
-#: Frames that neighbouring tiles share, where a tile has more than one frame and nothing else is said.
+#: Default overlap of neighbouring tiles in frames, for tiles of more than one frame.
 FRAME_OVERLAP = 2
-#: Pixels that neighbouring tiles share where nothing else is said.
+#: Default overlap of neighbouring tiles in pixels.
 PIXEL_OVERLAP = 32
 Read = Callable[[int, int], dict[str, Any]]
-"""From (start, stop) to a collated batch of one clip with these frames: ``blur`` and ``spikes``."""
+"""Takes (start, stop) and returns these frames as a collated batch of one clip: ``blur`` and ``spikes``."""
 
 
 @torch.inference_mode()
@@ -48,18 +48,19 @@ def restore(
     Args:
         frames: Blurred frames (T, H, W, 3) uint8, sRGB-encoded RGB.
         spikes: The spikes of each frame's exposure (T, steps, Hs, Ws), 0 or 1; the same field of view as the frames.
-        checkpoint: A checkpoint that our training wrote; it carries the config of its network.
-        config: A config file in place of the one in the checkpoint.
+        checkpoint: A checkpoint of our training; it contains the config of its network.
+        config: A config file to use instead of the one in the checkpoint.
         threshold: Firing threshold of the spike camera, in units of full linear intensity times one step.
-        tiling: How the clip is cut; None cuts it into clips as long as those of the training, whole in space.
+        tiling: How the clip is divided into tiles; None takes tiles as long as the clips of the training, and as large
+            as the frames.
         plugins: Plugins that register parts of the network.
-        device: None takes a GPU where there is one.
+        device: None takes a GPU if there is one.
 
     Returns:
         The restored frames (T, H, W, 3) uint8.
 
     Raises:
-        DataError: Frames and spikes do not fit each other.
+        DataError: Frames and spikes do not match.
         CheckpointError: The checkpoint cannot be used.
     """
     check_clip(frames, spikes)
@@ -78,7 +79,7 @@ def restore(
 
 
 def check_clip(frames: np.ndarray, spikes: np.ndarray) -> None:
-    """Refuse frames and spikes that do not belong together."""
+    """Raise :class:`DataError` if frames and spikes do not match."""
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
         raise DataError(f'frames are {frames.dtype} {frames.shape}, expected uint8 (T, H, W, 3) in RGB order')
     if spikes.ndim != 4 or len(spikes) != len(frames) or not spikes.shape[1]:
@@ -91,7 +92,7 @@ def check_clip(frames: np.ndarray, spikes: np.ndarray) -> None:
 
 
 def check_sizes(rgb: tuple[int, int], spike: tuple[int, int]) -> None:
-    """Refuse sizes (height, width) of frames and spikes that cannot show the same field of view."""
+    """Raise :class:`DataError` if sizes (height, width) of frames and spikes cannot show the same field of view."""
     ratios = [a / b for a, b in zip(rgb, spike, strict=True)]
     if abs(ratios[0] / ratios[1] - 1) > 0.02:
         raise DataError(
@@ -109,16 +110,16 @@ def tiling_of(
     frame_overlap: int | None = None,
     **changes: Any,
 ) -> Tiling:
-    """Return the tiling of a config's network, with changes.
+    """Return the ``model.tiling`` of a config, with changes.
 
-    Where the config does not tile in time, clips are cut as long as those that it validates on.
+    If the config does not tile in time, tiles are as long as the clips that it validates on.
 
     Args:
-        config: Whose ``model.tiling`` is the beginning.
+        config: A resolved config.
         tile: Height and width of a tile in pixels.
-        overlap: Least overlap of tiles, vertically and horizontally; by default 32 pixels where ``tile`` is given.
+        overlap: Minimum overlap of tiles, vertical and horizontal; 32 pixels by default if ``tile`` is given.
         frames: Frames of a tile.
-        frame_overlap: Frames that tiles share at least; by default 2 where ``frames`` is given, or as many as fit.
+        frame_overlap: Minimum overlap of tiles in frames; 2 by default if ``frames`` is given, or as many as fit.
         changes: Other arguments of :class:`~vrtspike.models.tiling.Tiling`.
     """
     settings = dict(config.model.get('tiling') or {})
@@ -134,22 +135,28 @@ def tiling_of(
     return Tiling(**{**settings, **changes})
 
 
+def validation_dataset(config: Config) -> dict:
+    """Return the settings of the data set that a config validates on, or else trains on."""
+    return (config.get('val_dataloader') or config.get('train_dataloader') or {}).get('dataset') or {}
+
+
 def clip_length(config: Config) -> int:
-    """Return the frames of the clips that a config validates on; 0 where it does not say."""
-    dataset = (config.get('val_dataloader') or config.get('train_dataloader') or {}).get('dataset') or {}
-    return dataset.get('clip_len', 0)
+    """Return the number of frames of a config's validation clips; 0 if the config does not set it."""
+    return validation_dataset(config).get('clip_len', 0)
 
 
 def input_pipeline(config: Config) -> Callable[[dict], dict]:
-    """Return what turns raw ``blur``, ``spikes`` and ``meta`` into a batch of one clip, as the validation does.
+    """Return a function that turns raw ``blur``, ``spikes`` and ``meta`` into a batch of one clip, as in validation.
 
-    The config's validation transforms apply, except crops, so that the network sees spikes as it was trained to.
+    It applies the config's validation transforms except crops, so that the spikes look as they did in training.
     """
-    dataset = (config.get('val_dataloader') or config.get('train_dataloader') or {}).get('dataset') or {}
-    built = [TRANSFORMS.build(step) for step in dataset.get('pipeline') or [{'type': 'BinSpikes'}]]
+    pipeline = validation_dataset(config).get('pipeline') or [{'type': 'BinSpikes'}]
+    built = [TRANSFORMS.build(step) for step in pipeline]
     steps = [step for step in built if not isinstance(step, (PairedCenterCrop, PairedRandomCrop, PackClip))]
     if not any(isinstance(step, BinSpikes) for step in steps):
-        raise ConfigError('the validation pipeline of the config has no BinSpikes: how its spikes are seen is unknown')
+        raise ConfigError(
+            'the validation pipeline of the config has no BinSpikes, so the representation of its spikes is unknown'
+        )
 
     def prepare(sample: dict) -> dict:
         sample = {'rng': np.random.default_rng(0), **sample}
@@ -166,10 +173,10 @@ def restored_frames(model: nn.Module, read: Read, length: int, tiling: Tiling, f
 
     Args:
         model: A restorer with its data preprocessor.
-        read: Where batches come from; asked for one tile in time at a time.
-        length: T, frames of the clip.
-        tiling: How the clip is cut.
-        first: The first frame that is wanted.
+        read: Returns batches; called for one tile in time after the other.
+        length: T, the frames of the clip.
+        tiling: How the clip is divided into tiles.
+        first: The first frame to restore.
     """
     size: tuple[int, int] = (0, 0)
 
@@ -186,7 +193,7 @@ def restored_frames(model: nn.Module, read: Read, length: int, tiling: Tiling, f
 
 @torch.inference_mode()
 def fit_tiling(model: nn.Module, read: Read, tiling: Tiling, length: int) -> Tiling:
-    """Return ``tiling`` with the largest tile in space that the free memory holds."""
+    """Return ``tiling`` with the largest tile in space that fits into the free memory."""
     frames = min(tiling.tile[0] or length, length)
     inputs = model.data_preprocessor(read(0, frames))
     divisor = getattr(model.data_preprocessor, 'divisor', 1)

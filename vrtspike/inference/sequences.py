@@ -1,4 +1,4 @@
-"""The held-out sequences of a config, whole and read window by window."""
+"""Reads whole held-out sequences of a config, one window of frames at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Window(NamedTuple):
 
     Args:
         batch: As the data loader collates it, one clip.
-        raw: The spikes before they are binned (T, steps, Hs, Ws), cropped like the frames; None where there are none.
+        raw: The spikes before binning (T, steps, Hs, Ws), cropped like the frames; None if there are none.
     """
 
     batch: dict[str, Any]
@@ -31,7 +31,7 @@ class Window(NamedTuple):
         return to_uint8_frames(self.batch[kind][0])
 
     def playbacks(self) -> dict[str, np.ndarray]:
-        """Return the spikes played back (TFP) and their intervals at the middle (TFI), (T, H, W) uint8, by name."""
+        """Return the images that the spikes alone give, (T, H, W) uint8: ``tfp`` and ``tfi`` at the middle."""
         if self.raw is None:
             return {}
         size = tuple(self.batch['blur'].shape[-2:])
@@ -44,35 +44,35 @@ class Window(NamedTuple):
 
 
 class Sequences(ClipDataset):
-    """The sequences of a :class:`ClipDataset`, each read as any run of its frames.
+    """The sequences of a :class:`ClipDataset`; any window of frames can be read.
 
     Args:
-        threshold_factor: The spikes are turned into those of a camera with a threshold this many times as high.
-        settings: The arguments of ClipDataset.
+        threshold_factor: Convert the spikes to those of a camera with a threshold higher by this factor.
+        settings: Arguments of ClipDataset.
     """
 
     def __init__(self, threshold_factor: float = 1.0, **settings: Any) -> None:
         super().__init__(**settings)
         if threshold_factor != 1:
             self.pipeline.insert(0, RandomThreshold((threshold_factor, threshold_factor)))
-        self.at: tuple[int, int] | None = None
-        count = len(self.sequences) if not settings.get('limit') else self.place(self.length - 1) + 1
+        self.window_start: int | None = None
+        count = len(self.sequences) if not settings.get('limit') else self.sequence_of_clip(self.length - 1) + 1
         self.sequences = self.sequences[:count]
         blind = [sequence.name for sequence in self.sequences if sequence.sharp is None]
         if blind:
             raise DataError(f'sequence {blind[0]} has no sharp frames to score against: restore it with restore.py')
 
-    def place(self, index: int) -> int:
-        """Return the number of the sequence that clip ``index`` belongs to."""
+    def sequence_of_clip(self, index: int) -> int:
+        """Return the index of the sequence of clip ``index``."""
         return int(np.searchsorted(self.clip_ends, index, side='right'))
 
     def locate(self, index: int):
-        """Return the sequence numbered ``index`` and the frame where the window begins that is being read."""
-        return self.sequences[index], self.at
+        """Return sequence ``index`` and the first frame of the window that is being read."""
+        return self.sequences[index], self.window_start
 
     def window(self, number: int, start: int, stop: int) -> Window:
-        """Return frames ``start`` to ``stop`` of a sequence, transformed as the config says."""
-        self.at, self.clip_len, raw = start, stop - start, None
+        """Return frames ``start`` to ``stop`` of a sequence after the transforms of the config."""
+        self.window_start, self.clip_len, raw = start, stop - start, None
         sample = self.read(number)
         sample['rng'] = np.random.default_rng((0, number, start))
         for transform in self.pipeline:
@@ -83,7 +83,7 @@ class Sequences(ClipDataset):
 
 
 def held_out_sequences(config: Config, threshold_factor: float = 1.0) -> Sequences:
-    """Return the sequences of a config's ``test_dataloader``, or without one of its ``val_dataloader``."""
+    """Return the sequences of a config's ``test_dataloader``, or of its ``val_dataloader`` if it has none."""
     loader = config.get('test_dataloader') or config.get('val_dataloader')
     node = dict((loader or {}).get('dataset') or {})
     if node.pop('type', None) != 'ClipDataset':

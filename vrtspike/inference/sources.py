@@ -1,6 +1,6 @@
-"""Frames and spikes of one clip as users have them: a video file or a folder of images, spike files of any length.
+"""Frames and spikes of one clip in files: a video or a folder of images, and spike files of any length.
 
-Only what is asked for is read, so that a clip may be longer than memory holds. Everything is checked at construction.
+Frames are read on demand, so a clip may be larger than the memory. Everything is checked at construction.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from vrtspike.errors import DataError
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 SHOWN = 5
-#: Folders above the spikes in which their config.yaml may lie: <root>/<split>/<sequence>/spike.
+#: Number of folders that are searched for a config.yaml, upwards from <root>/<split>/<sequence>/spike.
 CONFIG_FOLDERS = 4
 
 
@@ -31,7 +31,7 @@ class ImageFolder:
         path: The folder.
 
     Raises:
-        DataError: It holds no images, damaged ones, or images of several sizes.
+        DataError: It has no images, damaged images, or images of several sizes.
     """
 
     fps: float | None = None
@@ -43,11 +43,11 @@ class ImageFolder:
             raise DataError(f'{path} holds no images ({", ".join(IMAGE_SUFFIXES)}): name the folder of the frames')
         sizes = {file: image_size(file) for file in self.files}
         self.size = sizes[self.files[0]]
-        odd = [f'{file.name} has {size[0]} x {size[1]}' for file, size in sizes.items() if size != self.size]
-        if odd:
+        different = [f'{file.name} has {size[0]} x {size[1]}' for file, size in sizes.items() if size != self.size]
+        if different:
             raise DataError(
                 f'the frames of {path} must have one size: {self.files[0].name} has {self.size[0]} x {self.size[1]} '
-                f'pixels, {some(odd)}'
+                f'pixels, {first_few(different)}'
             )
         self.names = [file.stem for file in self.files]
 
@@ -60,7 +60,7 @@ class ImageFolder:
 
 
 class VideoFile:
-    """The frames of a video, decoded in order; their number is counted, since containers often state a wrong one.
+    """The frames of a video, decoded in order. They are counted, because containers often state a wrong number.
 
     Args:
         path: The file.
@@ -94,7 +94,7 @@ class VideoFile:
             yield
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """Return frames (T, H, W, 3) uint8 RGB; those read last are kept, others are decoded up to there."""
+        """Return frames (T, H, W, 3) uint8 RGB. The latest ones are cached; others are decoded again up to there."""
         if start < self._first:
             self._rewind()
         while self._first + len(self._frames) < stop:
@@ -113,14 +113,14 @@ class SpikeFiles:
     """The spikes of a clip: one ``.dat`` file per frame in a folder, or one file for the whole clip.
 
     Args:
-        path: The folder, or the file, whose steps are shared equally among the frames.
-        names: What the frames are called, in order; None where they have no names, as those of a video.
-        frames: How many frames there are.
-        size: (Hs, Ws) of the spikes; None takes ``spike_h`` and ``spike_w`` of the ``config.yaml`` near them.
-        threshold: Firing threshold; None takes that of ``config.yaml``.
+        path: The folder, or the file; its steps are divided equally among the frames.
+        frames: Number of frames.
+        names: Names of the frames, in order; None if they have none, as in a video.
+        size: (Hs, Ws) of the spikes; None takes ``spike_h`` and ``spike_w`` from the nearest ``config.yaml``.
+        threshold: Firing threshold; None takes it from ``config.yaml``.
 
     Raises:
-        DataError: Files are missing, have another length, or the size or the threshold is not known.
+        DataError: Files are missing or differ in length, or the size or the threshold is unknown.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class SpikeFiles:
         self.path = Path(path)
         if not self.path.exists():
             raise DataError(f'{path} does not exist: name the folder of the .dat files, or one .dat file')
-        known = near_config(self.path)
+        known = nearest_spike_config(self.path)
         self.size = size or (known.get('spike_h'), known.get('spike_w'))
         self.threshold = known.get('threshold') if threshold is None else threshold
         if None in self.size or not self.threshold:
@@ -143,14 +143,14 @@ class SpikeFiles:
                 'there is no config.yaml near them with spike_h, spike_w and threshold: give --spike-size HEIGHT WIDTH '
                 'and --threshold'
             )
-        self.files = self._folder(frames, names) if self.path.is_dir() else [self.path] * frames
+        self.files = self._files_in_folder(frames, names) if self.path.is_dir() else [self.path] * frames
         steps = {file: count_spike_steps(file, *self.size) for file in dict.fromkeys(self.files)}
         self.steps = next(iter(steps.values()))
-        odd = [f'{file.name} has {n}' for file, n in steps.items() if n != self.steps]
-        if odd:
+        different = [f'{file.name} has {n}' for file, n in steps.items() if n != self.steps]
+        if different:
             raise DataError(
                 f'the spike files of {path} must have one number of steps: {self.files[0].name} has {self.steps}, '
-                f'{some(odd)}'
+                f'{first_few(different)}'
             )
         if not self.path.is_dir():
             self.steps, rest = divmod(self.steps, frames)
@@ -160,14 +160,14 @@ class SpikeFiles:
                     'the spikes to the exposure of the video, or check the spike size'
                 )
 
-    def _folder(self, frames: int, names: Sequence[str] | None) -> list[Path]:
+    def _files_in_folder(self, frames: int, names: Sequence[str] | None) -> list[Path]:
         files = sorted(self.path.glob('*.dat'))
         by_name = {file.stem: file for file in files}
         missing = [name for name in names or () if name not in by_name]
         if missing:
             raise DataError(
-                f'{self.path} has no spikes for {len(missing)} of {frames} frames: {some(missing)}; expected a file '
-                'NAME.dat for each frame NAME'
+                f'{self.path} has no spikes for {len(missing)} of {frames} frames: {first_few(missing)}; expected a '
+                'file NAME.dat for each frame NAME'
             )
         if names is not None:
             return [by_name[name] for name in names]
@@ -193,8 +193,8 @@ def open_frames(path: str | os.PathLike) -> ImageFolder | VideoFile:
     return ImageFolder(path) if path.is_dir() else VideoFile(path)
 
 
-def near_config(path: Path) -> dict:
-    """Return the contents of the nearest ``config.yaml`` that names a spike size, in a folder or those above it."""
+def nearest_spike_config(path: Path) -> dict:
+    """Return the nearest ``config.yaml`` with a spike size, in a folder or one above it; empty if there is none."""
     path = path.resolve()
     for folder in [path, *path.parents][:CONFIG_FOLDERS]:
         known = read_config(folder / 'config.yaml')
@@ -217,6 +217,6 @@ def image_size(path: Path) -> tuple[int, int]:
         raise DataError(f'{path} is damaged or no image: write it again, or remove it') from error
 
 
-def some(texts: list[str]) -> str:
-    """Return the first few of ``texts`` and how many more there are."""
+def first_few(texts: list[str]) -> str:
+    """Return the first few of ``texts`` in a line, and how many more there are."""
     return ', '.join(texts[:SHOWN]) + (f' and {len(texts) - SHOWN} more' if len(texts) > SHOWN else '')

@@ -1,4 +1,8 @@
-"""C++ sources of this project, compiled on the machine that runs them, once for each kind of processor."""
+"""Compiles the C++ sources of this project on the machine that runs them, once for each type of processor.
+
+Why not torch.utils.cpp_extension: it needs ninja and Python's headers, and its cache does not distinguish processors,
+which code compiled with ``-march=native`` must. Our sources are plain C functions with few of PyTorch's headers.
+"""
 
 from __future__ import annotations
 
@@ -18,25 +22,25 @@ from vrtspike.runtime.device import cache_folder
 
 FLAGS = ('-O3', '-march=native', '-std=c++17', '-fPIC')
 OPENMP = '-fopenmp'
-"""For the compiler, not for the linker: what it calls is found in the OpenMP library that PyTorch brought along, so
-that loops run on PyTorch's own threads."""
+"""For the compiler and not for the linker. The calls are resolved in PyTorch's own OpenMP library, so that loops run on
+PyTorch's threads."""
 
 PYTORCH = Path(torch.__file__).parent
-"""Its core headers may be included."""
+"""Sources may include its core headers."""
 
 SECONDS = 300
 
 
 class CannotCompile(Exception):
-    """A source cannot be compiled, or its library not be loaded, here; the message says why."""
+    """A source cannot be compiled, or its library cannot be loaded, on this machine. The message says why."""
 
 
 @cache
 def library(source: Path) -> ctypes.CDLL:
-    """Return the library of a C++ source and the headers beside it, compiled if they were not before.
+    """Return the library of a C++ source and the headers beside it. It is compiled once and then cached.
 
-    It is kept in ``$XDG_CACHE_HOME/vrtspike``, ``~/.cache/vrtspike`` by default. ``$CXX`` names the compiler, ``g++``
-    by default: the loops are of GCC's dialect.
+    The cache is :func:`~vrtspike.runtime.device.cache_folder`. ``$CXX`` names the compiler, ``g++`` by default: the
+    sources use extensions of GCC.
 
     Raises:
         CannotCompile: There is no compiler, it failed, or the folder cannot be written.
@@ -53,8 +57,8 @@ def library(source: Path) -> ctypes.CDLL:
                 _compile(compiler, source, aside)
         return ctypes.CDLL(str(path))
     except subprocess.CalledProcessError as error:
-        said = error.stderr.strip().splitlines()
-        raise CannotCompile(f"could not be compiled: '{compiler}' said {said[0] if said else 'nothing'!r}") from error
+        lines = error.stderr.strip().splitlines()
+        raise CannotCompile(f"could not be compiled: '{compiler}' said {lines[0] if lines else 'nothing'!r}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CannotCompile(f'could not be compiled or loaded: {error}') from error
 
@@ -69,13 +73,14 @@ def _compile(compiler: str, source: Path, path: Path) -> None:
 
 
 def _fingerprint(source: Path, compiler: str) -> str:
-    """Return what tells libraries apart: homes are shared by machines whose processors differ."""
+    """Return a hash of the sources, compiler and processor: machines with different processors may share a home."""
     texts = [path.read_text(encoding='utf-8') for path in (source, *sorted(source.parent.glob('*.h')))]
     parts = (*texts, ' '.join(FLAGS), _call(compiler, '--version'), torch.__version__, _processor())
     return hashlib.sha256('\0'.join(parts).encode()).hexdigest()[:16]
 
 
 def _processor() -> str:
+    """Return the model and the instruction sets of the processor. psutil does not know them."""
     described = Path('/proc/cpuinfo').read_text(encoding='utf-8').split('\n\n', 1)[0].splitlines()
     lines = [line for line in described if line.startswith(('model name', 'flags', 'Features', 'CPU part'))]
     return '\n'.join([platform.machine(), *lines])

@@ -19,23 +19,23 @@ SCALER_ARGUMENTS = ('init_scale', 'growth_factor', 'backoff_factor', 'growth_int
 
 @OPTIM_WRAPPERS.register_module()
 class DeviceAmpOptimWrapper(OptimWrapper):
-    """Trains under autocast with what the device can do: bfloat16, or float16 with loss scaling on older GPUs.
+    """Trains under autocast in the best type of the device: bfloat16, or float16 with loss scaling on older GPUs.
 
     The device is that of the optimizer's first parameter when the wrapper is first used. Weights stay float32.
     Gradient clipping, accumulation and the logged gradient norm work as in MMEngine's ``OptimWrapper``.
 
     Args:
         optimizer: The optimizer whose parameters are trained.
-        dtype: ``'auto'``, ``'bfloat16'`` or ``'float16'``. ``'auto'`` is bfloat16 where the device computes in it
-            (CPUs, GPUs since Ampere) and float16 elsewhere.
-        loss_scale: With float16 only: ``'dynamic'``, a number kept throughout, or a dict of ``torch.amp.GradScaler``'s
+        dtype: ``'auto'``, ``'bfloat16'`` or ``'float16'``. ``'auto'`` is bfloat16 if the device supports it natively
+            (CPUs, GPUs since Ampere), otherwise float16.
+        loss_scale: With float16 only: ``'dynamic'``, a constant number, or a dict of ``torch.amp.GradScaler``'s
             ``init_scale``, ``growth_factor``, ``backoff_factor`` and ``growth_interval``.
             bfloat16 has float32's range and needs no scaling.
         accumulative_counts: Iterations whose gradients are summed before a step.
         clip_grad: Arguments of ``torch.nn.utils.clip_grad_norm_``, applied to the unscaled gradients.
 
     Raises:
-        ConfigError: If an argument is not one of these, or (at the first use) the device cannot compute in ``dtype``.
+        ConfigError: If an argument is invalid, or (at the first use) the device does not support ``dtype``.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class DeviceAmpOptimWrapper(OptimWrapper):
 
     @property
     def cast_dtype(self) -> torch.dtype:
-        """What autocast computes in on this device."""
+        """The type of autocast on this device."""
         return resolve_dtype(self.dtype, self.device)
 
     @property
@@ -96,20 +96,20 @@ class DeviceAmpOptimWrapper(OptimWrapper):
         return {**super().state_dict(), 'loss_scaler': self.loss_scaler.state_dict()}
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Load what :meth:`state_dict` returned, here, on another device or in another precision."""
+        """Load the result of :meth:`state_dict`, also from another device or precision."""
         state_dict = dict(state_dict)
         scale = state_dict.pop('loss_scaler', None)
-        # A run that had no scaling so far (bfloat16, float32) goes on with a fresh scale.
+        # A run without scaling so far (bfloat16, float32) continues with a fresh scale.
         if scale:
             self.loss_scaler.load_state_dict(scale)
         super().load_state_dict(state_dict)
 
 
 def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """Return the type that ``dtype`` ('auto', 'bfloat16' or 'float16') stands for on ``device``.
+    """Return the torch type of ``dtype`` ('auto', 'bfloat16' or 'float16') on ``device``.
 
     Raises:
-        ConfigError: If the device cannot compute in it.
+        ConfigError: If the device does not support it.
     """
     if device.type == 'cpu' and dtype == 'float16':
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Gradients that wait for their step, kept with a checkpoint that falls between two steps."""
+"""Accumulated gradients, saved with a checkpoint between two optimizer steps."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from vrtspike.runtime.distributed import unwrap_model
 
 
 def is_accumulating(optim_wrapper: OptimWrapper) -> bool:
-    """Return whether gradients of earlier iterations wait for a step of the optimizer."""
+    """Return whether gradients of earlier iterations are waiting for an optimizer step."""
     return optim_wrapper._inner_count % optim_wrapper._accumulative_counts != 0
 
 
-def waiting_gradients(model: nn.Module) -> dict[str, Tensor]:
+def accumulated_gradients(model: nn.Module) -> dict[str, Tensor]:
     """Return the gradients by the names of their parameters, on the CPU, averaged over the processes.
 
-    Loaded into every process, averages lead to the same step: the step's own average over processes is linear. All
-    processes must call this together.
+    All processes must call this together. Each of them can load the average again and reaches the same step, because
+    the average over processes at the step is linear.
     """
     found = {}
     for name, parameter in unwrap_model(model).named_parameters():
@@ -33,7 +33,7 @@ def waiting_gradients(model: nn.Module) -> dict[str, Tensor]:
 
 
 def restore_gradients(model: nn.Module, gradients: dict[str, Tensor]) -> None:
-    """Set what :func:`waiting_gradients` returned."""
+    """Set what :func:`accumulated_gradients` returned."""
     parameters = dict(unwrap_model(model).named_parameters())
     for name, gradient in gradients.items():
         parameter = parameters[name]

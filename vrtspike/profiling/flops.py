@@ -28,6 +28,7 @@ from vrtspike.errors import ConfigError
 from vrtspike.profiling.fused_operators import fused_operators
 from vrtspike.profiling.stages import innermost, listening
 from vrtspike.records.stage_costs import CountedCost
+from vrtspike.runtime.device import MIB
 
 
 @dataclass
@@ -72,7 +73,7 @@ class Costs:
                 gmacs=cost.macs / 1e9,
                 parameters=cost.parameters,
                 activations_m=cost.activations / 1e6,
-                mib=round(cost.bytes / 2**20, 3),
+                mib=round(cost.bytes / MIB, 3),
             )
             for name, cost in self.stages.items()
         }

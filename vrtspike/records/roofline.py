@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from vrtspike.records.stage_costs import CountedCost, Rates
+from vrtspike.runtime.device import MIB
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -19,7 +20,7 @@ class Work(msgspec.Struct, frozen=True):
     @property
     def macs_per_byte(self) -> float | None:
         """Return the arithmetic intensity, None if no memory is moved."""
-        return self.gmacs * 1e9 / (self.mib * 2**20) if self.mib else None
+        return self.gmacs * 1e9 / (self.mib * MIB) if self.mib else None
 
 
 class LeastTime(msgspec.Struct, frozen=True):

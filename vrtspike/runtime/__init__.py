@@ -1,1 +1,1 @@
-"""The machine and its processes: devices, distributed runs, files written aside, what a result was measured with."""
+"""The machine and its processes: devices, distributed runs, atomic writes, checkpoint files, the environment."""

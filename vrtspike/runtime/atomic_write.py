@@ -1,4 +1,4 @@
-"""Files written aside and renamed, so that a reader never meets half of one."""
+"""Atomic writes: a file is written under a temporary name and renamed, so that nobody ever reads half of it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def written_aside(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary name beside ``path``; it becomes ``path`` when the block ends well.
+    """Yield a temporary name beside ``path``, and rename the file to ``path`` when the block ends without an error.
 
-    An error inside the block removes the temporary file and leaves whatever ``path`` held before. The temporary name
-    keeps the suffix, which image writers choose their format by.
+    After an error the temporary file is removed and ``path`` is unchanged. The temporary name has the same suffix,
+    because image writers choose their format by it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,8 +32,8 @@ def written_aside(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_png(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Write an (H, W, 3) uint8 RGB image, aside first."""
-    import cv2  # here, since tools that write no images import this module too
+    """Write an (H, W, 3) uint8 RGB image atomically."""
+    import cv2  # imported here, because tools that write no images import this module too
 
     encoded, data = cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     assert encoded

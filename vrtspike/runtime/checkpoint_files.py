@@ -1,4 +1,4 @@
-"""Checkpoints: loaded as weights only unless trusted, written aside and renamed."""
+"""Checkpoint files: loaded as weights only unless they are trusted, and written atomically."""
 
 from __future__ import annotations
 
@@ -23,43 +23,43 @@ from vrtspike.runtime.device import MIB
 
 #: Name of the file backend that a checkpoint hook's ``backend_args=dict(backend=...)`` selects.
 ASIDE_BACKEND = 'written_aside'
-#: Where published checkpoints keep their weights, the best set first.
+#: Keys of the weights in published checkpoints, the best set first.
 WEIGHT_KEYS = ('params_ema', 'params', 'state_dict')
 
 DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError)
-"""What Python's reader raises for an archive whose bytes were altered."""
+"""Errors of Python's reader for an archive with altered bytes."""
 
 
 def load_checkpoint_file(path: str | os.PathLike, trust: bool = False, map_location: Any = 'cpu') -> dict:
-    """Return the checkpoint that the file at ``path`` holds.
+    """Return the contents of a checkpoint file.
 
     Args:
         path: A local file.
-        trust: Unpickle whatever the file holds, code included. By default only tensors, plain Python values, and the
-            arrays and log histories of MMEngine's own checkpoints are read, and nothing in the file can run.
+        trust: Unpickle everything in the file, including code. By default only tensors, plain Python values, and the
+            arrays and log histories of MMEngine's own checkpoints are read, and no code in the file can run.
         map_location: As for ``torch.load``.
 
     Raises:
         DamagedCheckpointError: If the file is cut off or altered.
-        CheckpointError: If the file is missing, holds no dict, or needs code without ``trust``.
+        CheckpointError: If the file is missing, is no dict, or needs code and ``trust`` is not set.
     """
     path = Path(path).expanduser()
     if not path.is_file():
         raise CheckpointError(f'checkpoint {path} does not exist or is not a file; check the path')
     try:
-        _verify_sums(path)
+        _verify_checksums(path)
         checkpoint = _torch_load(path, trust, map_location)
     except (AttributeError, ImportError) as error:
         raise CheckpointError(f'checkpoint {path} needs code that is not installed here: {error}') from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError, *DAMAGED_ZIP) as error:
-        raise _explained(path, error) from error
+        raise _loading_error(path, error) from error
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights')
     return checkpoint
 
 
-def _verify_sums(path: Path) -> None:
-    """Raise where a record of the file does not have the sum written beside it, which torch itself does not look at."""
+def _verify_checksums(path: Path) -> None:
+    """Raise if the checksum of a record is wrong. torch does not check it."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
@@ -74,13 +74,13 @@ def _torch_load(path: Path, trust: bool, map_location: Any) -> Any:
         return torch.load(path, map_location=map_location, weights_only=True)
 
 
-def _explained(path: Path, error: Exception) -> CheckpointError:
-    """Return the error for a file that could not be loaded: it needs code, or it is damaged."""
+def _loading_error(path: Path, error: Exception) -> CheckpointError:
+    """Return the error for a file that could not be loaded because it needs code or is damaged."""
     needed = re.search(r'GLOBAL (\S+)', str(error))
     if needed:
         return CheckpointError(
             f'checkpoint {path} needs {needed.group(1)}, which is code and not weights, so nothing of it was loaded. '
-            'If you trust whoever made the file, load it with --trust-checkpoint'
+            'If you trust the author of the file, load it with --trust-checkpoint'
         )
     reason = str(error).strip().splitlines() or [type(error).__name__]
     return DamagedCheckpointError(
@@ -90,9 +90,9 @@ def _explained(path: Path, error: Exception) -> CheckpointError:
 
 
 def harmless_globals() -> list[tuple[Callable, str]]:
-    """Return the classes and functions beyond tensors that MMEngine's own checkpoints are pickled with, by name."""
+    """Return what the pickles of MMEngine's own checkpoints contain besides tensors: classes and functions, by name."""
     found = [
-        # numpy 1 and numpy 2 keep these two under different names.
+        # numpy 1 and numpy 2 have these two under different names.
         (np.zeros(1).__reduce__()[0], 'numpy.core.multiarray._reconstruct'),
         (np.zeros(1).__reduce__()[0], 'numpy._core.multiarray._reconstruct'),
         (np.float64(0).__reduce__()[0], 'numpy.core.multiarray.scalar'),
@@ -100,7 +100,7 @@ def harmless_globals() -> list[tuple[Callable, str]]:
         (np.ndarray, 'numpy.ndarray'),
         (np.dtype, 'numpy.dtype'),
         (HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
-        # A history is pickled with its statistics, and those as attributes: a getattr for these alone.
+        # A history is pickled with its statistics as attributes. This getattr allows those alone.
         (_history_statistic, 'builtins.getattr'),
     ]
     kinds = {type(np.dtype(code)) for code in np.typecodes['All'] if code != 'O'}
@@ -108,7 +108,7 @@ def harmless_globals() -> list[tuple[Callable, str]]:
 
 
 def _history_statistic(owner: Any, name: str) -> Callable:
-    """Return what ``getattr`` would, for the statistics of a log history only."""
+    """Do what ``getattr`` does, but only for the statistics of a log history."""
     if owner is HistoryBuffer and name in ('min', 'max', 'mean', 'current'):
         return getattr(HistoryBuffer, name)
     raise pickle.UnpicklingError(f'GLOBAL builtins.getattr was asked for {name!r} of {owner!r}')
@@ -117,10 +117,10 @@ def _history_statistic(owner: Any, name: str) -> Callable:
 def use_safe_checkpoints(trust: bool = False) -> None:
     """Make MMEngine load every checkpoint through :func:`load_checkpoint_file`.
 
-    Its own loader unpickles whatever a file holds when loading it as weights only fails, and may download.
+    MMEngine's own loader unpickles everything if loading the weights alone fails, and it may download files.
     """
 
-    # MMEngine names the loader in its log by what follows the tenth character: 'disk'.
+    # MMEngine logs the loader's name from its tenth character on: 'disk'.
     def load_from_disk(filename: str, map_location: Any = None) -> dict:
         if '://' in filename:
             raise CheckpointError(f'checkpoint {filename} is not a local file; download it and name the file')
@@ -132,11 +132,11 @@ def use_safe_checkpoints(trust: bool = False) -> None:
 def unwrap_state_dict(checkpoint: Mapping) -> dict[str, torch.Tensor]:
     """Return the weights in a checkpoint by their names in the network.
 
-    Takes them from ``params_ema``, ``params`` or ``state_dict``, in that order, or from the checkpoint itself, and
-    strips the ``module.`` that data-parallel wrappers put before names.
+    They are in ``params_ema``, ``params`` or ``state_dict``, the first of these that exists, or at the top level. The
+    prefix ``module.`` of data-parallel wrappers is removed.
 
     Raises:
-        CheckpointError: If what is found there is not a dict of tensors.
+        CheckpointError: If there is no dict of tensors.
     """
     weights = next((checkpoint[key] for key in WEIGHT_KEYS if key in checkpoint), checkpoint)
     if not isinstance(weights, Mapping) or not weights:
@@ -155,7 +155,7 @@ def _summary(value: Any) -> str:
 
 
 class WrittenAsideBackend(LocalBackend):
-    """Local files, each written aside and renamed: a write that fails leaves the file of that name as it was."""
+    """Local files, written atomically: if a write fails, an existing file of that name is unchanged."""
 
     def put(self, obj: bytes, filepath: str | os.PathLike) -> None:
         """Write ``obj`` to ``filepath``.

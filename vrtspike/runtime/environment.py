@@ -1,4 +1,4 @@
-"""What a result was measured with: versions, device and commit, for the records that carry numbers."""
+"""The provenance of a record: versions, device and commit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def describe_environment(device: torch.device | str) -> dict:
 
 
 def versions() -> dict[str, str | None]:
-    """Return the version of this package, of Python and of what it computes with; None where not installed."""
+    """Return the versions of this package, of Python and of our dependencies; None if one is not installed."""
     found = {'vrtspike': vrtspike.__version__, 'python': platform.python_version()}
     for name in DISTRIBUTIONS:
         try:
@@ -40,12 +40,12 @@ def describe_device(device: torch.device) -> dict:
 
 
 def usable_cores() -> int:
-    """Return on how many cores this process may run."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def _cpu_name() -> str:
-    """Return the processor's model as Linux names it, elsewhere what Python knows."""
+    """Return the name of the processor. psutil does not know it, so on Linux it comes from ``/proc/cpuinfo``."""
     with contextlib.suppress(OSError):
         for line in Path('/proc/cpuinfo').read_text().splitlines():
             if line.startswith('model name'):
@@ -54,8 +54,8 @@ def _cpu_name() -> str:
 
 
 def commit() -> str | None:
-    """Return this checkout's commit, with ``-dirty`` where tracked files differ; None where git does not track us."""
-    # A virtual environment may lie inside somebody else's repository: only a tracked package says which commit it is.
+    """Return the commit of this checkout, with ``-dirty`` if tracked files differ; None if git does not track us."""
+    # A virtual environment may be inside another repository. Its commit is ours only if git tracks this package.
     if _git('ls-files', '--error-unmatch', '__init__.py') is None:
         return None
     head = _git('rev-parse', 'HEAD')
@@ -63,7 +63,7 @@ def commit() -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """Return what git prints when run in the package's folder, or None where it fails or is not installed."""
+    """Return the output of git in the package's folder, or None if it fails or is not installed."""
     package = Path(vrtspike.__file__).parent
     try:
         result = subprocess.run(['git', *arguments], cwd=package, capture_output=True, text=True, timeout=10)

@@ -1,6 +1,6 @@
-"""Freed memory for the next tensor, on CPUs.
+"""Reuse of freed memory for the next tensor, on CPUs.
 
-Large tensors otherwise wait for the kernel to zero their pages, and leave holes that nothing fills.
+Without it the kernel zeroes the pages of every large tensor, and freed tensors leave holes that are not filled again.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from pathlib import Path
 SOURCE = Path(__file__).with_name('malloc.cpp')
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Of mallopt(3)."""
+"""Parameters of mallopt(3)."""
 NEVER, LARGEST = -1, 2**31 - 1
-"""A threshold that nothing reaches, and the largest that mallopt takes."""
-CHOICES_OF_THE_USER = ('MALLOC_TRIM_THRESHOLD_', 'MALLOC_MMAP_THRESHOLD_', 'MALLOC_MMAP_MAX_', 'GLIBC_TUNABLES')
+"""A threshold that is never reached, and the largest that mallopt accepts."""
+USER_SETTINGS = ('MALLOC_TRIM_THRESHOLD_', 'MALLOC_MMAP_THRESHOLD_', 'MALLOC_MMAP_MAX_', 'GLIBC_TUNABLES')
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc keep freed blocks of less than 2 GiB each for reuse, in this process and those it forks.
+    """Let glibc keep freed blocks of less than 2 GiB for reuse, in this process and those that it forks.
 
-    By default it gives blocks of more than 32 MiB back as soon as they are free and gets others for the next tensor,
-    page by page; a training step needs again what the one before it has freed, all of it. Does nothing, and returns
-    False, where the C library is another one or the environment sets any of :data:`CHOICES_OF_THE_USER`.
+    By default glibc returns blocks of more than 32 MiB to the system as soon as they are free and requests new ones for
+    the next tensor, page by page. An iteration of a training needs again everything that the previous one has freed.
+    Returns False and does nothing if the C library is not glibc or the environment sets one of :data:`USER_SETTINGS`.
     """
-    if any(name in os.environ for name in CHOICES_OF_THE_USER):
+    if any(name in os.environ for name in USER_SETTINGS):
         return False
     mallopt = _of_c_library('mallopt')
     if mallopt is None:
@@ -36,18 +36,18 @@ def keep_freed_memory() -> bool:
 
 
 def give_freed_memory_back() -> None:
-    """Give glibc's freed memory to the other processes of the machine, once."""
+    """Return the memory that glibc has kept to the system, once."""
     trim = _of_c_library('malloc_trim')
     if trim is not None:
         trim(0)
 
 
 def allocate_tensors_with_malloc() -> bool:
-    """Let PyTorch get CPU tensors from malloc, which fills the holes of freed ones, from now on in this process.
+    """Let PyTorch allocate CPU tensors with malloc in this process from now on.
 
-    Its own way is posix_memalign, which in glibc before 2.38 does not: a training step of the released networks then
-    holds a quarter more, and twice as much with checkpointing. Does nothing, and returns False, where there is a GPU,
-    whose tensors are not the host's, and where ``malloc.cpp`` cannot be compiled.
+    PyTorch uses posix_memalign, which in glibc before 2.38 does not fill the holes of freed tensors. An iteration of
+    the released networks then needs a quarter more memory, and twice as much with activation checkpointing. Returns
+    False and does nothing if there is a GPU, or if ``malloc.cpp`` cannot be compiled.
     """
     import torch
 
@@ -63,5 +63,5 @@ def allocate_tensors_with_malloc() -> bool:
 
 
 def _of_c_library(name: str) -> Callable[..., int] | None:
-    """Return a function of the C library; None where it has none of that name: these are glibc's."""
+    """Return a function of the C library, or None if it has none of that name, that is, if it is not glibc."""
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == 'linux' else None

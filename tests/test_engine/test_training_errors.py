@@ -5,27 +5,27 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from vrtspike.engine.faults import explain, faults_explained
-from vrtspike.errors import DataError, TrainingFault
+from vrtspike.engine.training_errors import explain, explained_errors
+from vrtspike.errors import DataError, TrainingError
 
 
 def explained(error):
-    with pytest.raises(Exception) as caught, faults_explained('runs/a'):  # noqa: PT011 - which one is the question
+    with pytest.raises(Exception) as caught, explained_errors('runs/a'):  # noqa: PT011 - which one is the question
         raise error
     return caught.value
 
 
 @pytest.mark.parametrize('number', [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk(number):
-    fault = explained(OSError(number, os.strerror(number), 'runs/a/scalars.json'))
-    assert isinstance(fault, TrainingFault)
-    assert str(fault).startswith('the disk is full: runs/a/scalars.json could not be written')
+    error = explained(OSError(number, os.strerror(number), 'runs/a/scalars.json'))
+    assert isinstance(error, TrainingError)
+    assert str(error).startswith('the disk is full: runs/a/scalars.json could not be written')
     assert 'the disk is full: runs/a could' in str(explained(OSError(number, os.strerror(number))))
 
 
 def test_a_lost_process():
-    fault = explained(RuntimeError('[../gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:1'))
-    assert 'another process of this training has ended' in str(fault)
+    error = explained(RuntimeError('[../gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:1'))
+    assert 'another process of this training has ended' in str(error)
 
 
 @pytest.mark.parametrize(
@@ -53,12 +53,12 @@ class Dies(torch.utils.data.Dataset):
 
 
 def read(dataset):
-    with faults_explained('runs/a'):
+    with explained_errors('runs/a'):
         list(DataLoader(dataset, batch_size=1, num_workers=1))
 
 
 def test_a_dead_worker():
-    with pytest.raises(TrainingFault, match=r'a process that reads data died \(DataLoader worker.*num_workers'):
+    with pytest.raises(TrainingError, match=r'a process that reads data died \(DataLoader worker.*num_workers'):
         read(Dies())
 
 
