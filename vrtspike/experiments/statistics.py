@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from math import sqrt
 from statistics import mean, stdev
 
+from vrtspike.analysis.statistics.resampling import student_quantile
+
 CONFIDENCE = 0.95
 LEAST_SEEDS = 3
 LEAST_GAIN_DB = 2.0
@@ -21,9 +23,7 @@ def interval(values: Sequence[float]) -> dict[str, float | None]:
     centre = mean(values)
     if len(values) == 1:
         return {'mean': centre, 'low': None, 'high': None}
-    from scipy.stats import t
-
-    half = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * stdev(values) / sqrt(len(values))
+    half = student_quantile(len(values) - 1, CONFIDENCE) * stdev(values) / sqrt(len(values))
     return {'mean': centre, 'low': centre - half, 'high': centre + half}
 
 
