@@ -21,19 +21,19 @@ class Trace:
     def __init__(self, columns: int = 0) -> None:
         self.stride = 1
         self.seen = 0
-        self._pieces = [np.empty((0, columns))]
+        self._chunks = [np.empty((0, columns))]
         self._kept = 0
 
     @property
     def rows(self) -> np.ndarray:
         """Return the kept rows, (rows, columns)."""
-        if len(self._pieces) > 1:
-            self._pieces = [np.concatenate(self._pieces)]
-        return self._pieces[0]
+        if len(self._chunks) > 1:
+            self._chunks = [np.concatenate(self._chunks)]
+        return self._chunks[0]
 
     @rows.setter
     def rows(self, rows: np.ndarray) -> None:
-        self._pieces, self._kept = [rows], len(rows)
+        self._chunks, self._kept = [rows], len(rows)
 
     @property
     def exact(self) -> bool:
@@ -62,7 +62,7 @@ class Trace:
         self.rows = np.hstack([self.rows, np.broadcast_to(columns, (len(self.rows), len(columns)))])
 
     def _append(self, rows: np.ndarray) -> None:
-        self._pieces.append(rows.copy())  # a view would keep all rows of the batch alive
+        self._chunks.append(rows.copy())  # a view would keep all rows of the batch alive
         self._kept += len(rows)
         while self._kept > CAPACITY:
             self._halve()
