@@ -1,4 +1,4 @@
-"""Logs to analyse: made-up runs of ours whose truth is known, and literal pieces of the older code's logs."""
+"""Logs to analyse: made-up runs with known true values, and excerpts of the older code's logs."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from vrtspike.analysis import build_report, read_logs
+from vrtspike.records.stage_costs import PHASE_KEYS
 
 DATA = Path(__file__).parent / 'test_analysis/data'
 
@@ -31,17 +32,15 @@ RATES = {'gmacs_per_s': 2000.0, 'gib_per_s': 400.0}
 
 
 def run_line(**changes) -> dict:
-    line = {
-        'kind': 'run', 'version': 1, 'time': '2026-01-01T00:00:00', 'config': 'vrt_spike_tiny.py', 'rank': 0,
-        'world_size': 1, 'stages': list(STAGES), 'warmup': 2, 'interval': 1, 'accumulative_counts': 1,
-        'precision': 'float32', 'device': {'type': 'cuda', 'name': 'Made-up GPU'}, 'versions': {'torch': '2.13.0'},
-        'commit': None, 'clip_shape': [5, 256, 256], 'costs': COSTS, 'uncounted_ops': {}, 'rates': RATES, 'notes': [],
-    }  # fmt: skip
+    line = dict(kind='run', version=1, time='2026-01-01T00:00:00', config='vrt_spike_tiny.py', rank=0, world_size=1)
+    line |= dict(stages=list(STAGES), warmup=2, interval=1, accumulative_counts=1, precision='float32')
+    line |= dict(device={'type': 'cuda', 'name': 'Made-up GPU'}, versions={'torch': '2.13.0'}, commit=None)
+    line |= dict(clip_shape=[5, 256, 256], costs=COSTS, uncounted_ops={}, rates=RATES, notes=[])
     return line | changes
 
 
 def noise(samples: int, seed: int, sigma: float = 0.02, rho: float = 0.6) -> np.ndarray:
-    """Factors around 1 that are autocorrelated, as iterations are: an AR(1) process of standard deviation sigma."""
+    """Autocorrelated factors around 1, like times of iterations: an AR(1) process of standard deviation sigma."""
     rng = np.random.default_rng(seed)
     shocks = rng.normal(0, sigma * np.sqrt(1 - rho**2), samples)
     values = np.empty(samples)
@@ -52,25 +51,19 @@ def noise(samples: int, seed: int, sigma: float = 0.02, rho: float = 0.6) -> np.
 
 
 def sample_lines(samples: int, seed: int = 0, rank: int = 0, stages: dict = STAGES, scale: float = 1.0, **noisy):
-    """Samples whose stages take their mean times, times noise that each stage has of its own."""
+    """Samples whose stages take their mean times multiplied by independent noise."""
     factors = {name: scale * noise(samples, 100 * seed + i, **noisy) for i, name in enumerate(stages)}
     for i in range(samples):
         times = {
-            name: {
-                key: ms * factors[name][i]
-                for key, ms in zip(('forward_ms', 'recompute_ms', 'backward_ms'), means, strict=True)
-                if ms
-            }
+            name: {key: ms * factors[name][i] for key, ms in zip(PHASE_KEYS, means, strict=True) if ms}
             for name, means in stages.items()
         }
         for name in ('stage1', 'stage8'):
             times[name] |= {'peak_mib': 4000.0 if name == 'stage8' else 3000.0, 'allocated_mib': 500.0}
         parts = {'stage1/attention': {'forward_ms': times['stage1']['forward_ms'] / 2}}
-        yield {
-            'kind': 'sample', 'iteration': i + 3, 'rank': rank,
-            'iteration_ms': sum(sum(v for k, v in each.items() if k.endswith('_ms')) for each in times.values()),
-            'clips': 2, 'frames': 10, 'loss': 0.1 / (1 + i / 20), 'memory_mib': 4000.0, 'stages': times, 'parts': parts,
-        }  # fmt: skip
+        iteration_ms = sum(sum(v for k, v in each.items() if k.endswith('_ms')) for each in times.values())
+        sample = dict(kind='sample', iteration=i + 3, rank=rank, iteration_ms=iteration_ms, clips=2, frames=10)
+        yield sample | dict(loss=0.1 / (1 + i / 20), memory_mib=4000.0, stages=times, parts=parts)
 
 
 def write(path: Path, lines) -> Path:
@@ -87,9 +80,10 @@ def data() -> Path:
 
 @pytest.fixture(scope='session')
 def made_up() -> SimpleNamespace:
-    """What the logs are made with."""
-    return SimpleNamespace(STAGES=STAGES, WHOLE=WHOLE, COSTS=COSTS, RATES=RATES, run_line=run_line, noise=noise,
-                           sample_lines=sample_lines, write=write, scalars=scalars)  # fmt: skip
+    """The functions and constants that made-up logs are made with."""
+    constants = dict(STAGES=STAGES, WHOLE=WHOLE, COSTS=COSTS, RATES=RATES)
+    functions = (run_line, noise, sample_lines, write, scalars)
+    return SimpleNamespace(**constants, **{function.__name__: function for function in functions})
 
 
 @pytest.fixture
@@ -111,8 +105,8 @@ def scalars(steps: int = 40, validate_every: int = 10, psnr: float = 28.0) -> li
         seconds = 2.0 if step == 1 else 0.5 + 0.01 * rng.random()
         lines.append({'lr': 1e-4, 'data_time': 0.01, 'loss': 1 / step, 'time': seconds, 'iter': step, 'step': step})
         if step % validate_every == 0:
-            lines.append({'psnr': psnr + step / 100, 'ssim': 0.85, 'blur/psnr': 25.0, 'data_time': 0.1, 'time': 3.0,
-                          'step': 0})  # fmt: skip
+            scores = {'psnr': psnr + step / 100, 'ssim': 0.85, 'blur/psnr': 25.0}
+            lines.append(scores | {'data_time': 0.1, 'time': 3.0, 'step': 0})
     return lines
 
 

@@ -1,8 +1,8 @@
-"""Say where training time goes, whether a run is sound, and what to try; compare and check runs.
+"""Report where training time goes, whether a run is sound and what to try; compare and check runs.
 
-A LOG is a file, the folder of a run, or a pattern; all LOGs together are one run. Read are our stage_costs.jsonl,
-MMEngine's JSON logs, and the timing files, print logs and training logs of the older code, told apart by content.
-Further commands, each with its own --help:
+A LOG is a file, the folder of a run, or a pattern. All LOGs together are one run. The tool reads our stage_costs.jsonl,
+MMEngine's JSON logs, and the timing files, print logs and training logs of the older code. It finds out the format from
+the content. Further commands, each with its own --help:
 
   compare RUN RUN               ratios with confidence intervals: which differences are noise
   check RUN --against BASELINE  loss, PSNR/SSIM, memory, throughput, bottleneck: pass or fail
@@ -66,7 +66,7 @@ def report(arguments: list[str]) -> None:
 
 
 def compare(arguments: list[str]) -> None:
-    """Compare two runs: ratios with confidence intervals, second to first, and which differences are noise.
+    """Compare two runs: ratios of the second to the first with confidence intervals, and which differences are noise.
 
     Examples:
       python tools/analyze_logs.py compare work_dirs/vrt_spike_baseline work_dirs/vrt_spike_fast --json comparison.json
@@ -87,9 +87,9 @@ def compare(arguments: list[str]) -> None:
 
 
 def check(arguments: list[str]) -> None:
-    """Check an optimised run against its baseline; exit with 1 unless every line passes.
+    """Check an optimised run against its baseline; exit with 1 unless every check passes.
 
-    What the logs do not tell does not pass.
+    A check for which the logs have no data does not pass.
 
     Examples:
       python tools/analyze_logs.py check work_dirs/vrt_spike_fast --against work_dirs/vrt_spike_baseline
@@ -99,10 +99,10 @@ def check(arguments: list[str]) -> None:
 
     parser = command_parser(check)
     parser.add_argument('run', metavar='RUN', help='a file, the folder of a run, or a pattern')
-    parser.add_argument('--against', required=True, metavar='BASELINE', help='the same for the baseline')
+    parser.add_argument('--against', required=True, metavar='BASELINE', help='log of the baseline')
     parser.add_argument('--only', nargs='+', choices=list(CHECKS), metavar='CHECK', help=f'of {", ".join(CHECKS)}')
-    parser.add_argument('--psnr-drop', type=float, default=PSNR_DROP_DB, help='dB that may be lost (%(default)s)')
-    parser.add_argument('--ssim-drop', type=float, default=SSIM_DROP, help='SSIM that may be lost (%(default)s)')
+    parser.add_argument('--psnr-drop', type=float, default=PSNR_DROP_DB, help='tolerated loss in dB (%(default)s)')
+    parser.add_argument('--ssim-drop', type=float, default=SSIM_DROP, help='tolerated loss of SSIM (%(default)s)')
     add_json_argument(parser)
     args = parser.parse_args(arguments)
     from vrtspike.analysis import read_logs, run_checks
@@ -131,13 +131,13 @@ def plot_curve(arguments: list[str]) -> None:
     parser.add_argument(
         '--keys', nargs='+', default=['loss'], help='scalars, iteration_ms, memory_mib or <stage>_ms (default: loss)'
     )
-    parser.add_argument('--start-epoch', type=int, help='number validations from here instead of by iterations')
-    parser.add_argument('--eval-interval', type=int, help='and in steps of this (default: 1)')
-    parser.add_argument('--title', help='of the picture')
+    parser.add_argument('--start-epoch', type=int, help='number validations from here instead of by iteration')
+    parser.add_argument('--eval-interval', type=int, help='step of these numbers (default: 1)')
+    parser.add_argument('--title', help='title of the plot')
     parser.add_argument('--legend', nargs='+', help='a label for every curve: all keys of the first log, then the next')
-    parser.add_argument('--backend', help="Matplotlib's backend, where the picture is shown")
-    parser.add_argument('--style', help='a style of Matplotlib, as in ggplot')
-    parser.add_argument('--out', metavar='FILE', help='write the picture instead of showing it')
+    parser.add_argument('--backend', help="Matplotlib's backend for showing the plot")
+    parser.add_argument('--style', help='a Matplotlib style, such as ggplot')
+    parser.add_argument('--out', metavar='FILE', help='write the plot to FILE instead of showing it')
     args = parser.parse_args(arguments)
     if args.legend and len(args.legend) != len(args.json_logs) * len(args.keys):
         parser.error(f'--legend: expected {len(args.json_logs) * len(args.keys)} labels, found {len(args.legend)}')
@@ -151,7 +151,7 @@ def plot_curve(arguments: list[str]) -> None:
 
 
 def curve_of(log: Any, key: str, args: argparse.Namespace) -> Any:
-    """Return a curve, that of a validation over its own numbers where the user asked for them."""
+    """Return a curve. A validation's curve is over its own numbers if the user asked for that."""
     from vrtspike.analysis.statistics.curves import QUALITY, curve
 
     steps, values = curve(log, key)
@@ -161,8 +161,9 @@ def curve_of(log: Any, key: str, args: argparse.Namespace) -> Any:
 
 
 def cal_train_time(arguments: list[str]) -> None:
-    """Print seconds per iteration: of the slowest and the fastest segment (an epoch, or what lies between two
-    validations), the deviation over segments, and the average.
+    """Print seconds per iteration: of the slowest and the fastest segment, the deviation over segments, and the mean.
+
+    A segment is an epoch, or the iterations between two validations.
 
     Examples:
       python tools/analyze_logs.py cal_train_time work_dirs/vrt_spike_tiny
@@ -170,7 +171,7 @@ def cal_train_time(arguments: list[str]) -> None:
     parser = command_parser(cal_train_time)
     parser.add_argument('json_logs', nargs='+', metavar='LOG', help='one for every run')
     parser.add_argument(
-        '--include-outliers', action='store_true', help='keep the first iteration of every segment, which warms up'
+        '--include-outliers', action='store_true', help='keep the first iteration of every segment, which is warm-up'
     )
     args = parser.parse_args(arguments)
     from vrtspike.analysis.readers import read_logs
@@ -220,7 +221,7 @@ def write_json(value: Any, path: str | None) -> None:
 
 
 if __name__ == '__main__':
-    # Processes that help with large logs start from this file: what the command line alone needs is not for them.
+    # Worker processes for large logs import this file too, so what only the command line needs is imported here.
     from vrtspike.cli import run_tool
 
     run_tool(main)

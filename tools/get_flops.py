@@ -1,6 +1,6 @@
-"""Count what a network computes, by stage: multiply-accumulates, activations, memory traffic and parameters.
+"""Count multiply-accumulates, activations, memory traffic and parameters of a network by stage.
 
-Nothing is computed: the network runs on tensors without values, so any size takes seconds and no memory.
+The network runs on tensors without values, so any size takes seconds and no memory.
 
 Examples:
   python tools/get_flops.py configs/vrt_spike_fast.py
@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
         type=float,
         default=2.0,
         metavar='R',
-        help="how many times larger than the spikes' height and width the frames' are (default: 2)",
+        help='height and width of the frames relative to those of the spikes (default: 2)',
     )
     parser.add_argument('--json', metavar='FILE', help='write the counts to FILE, or to standard output for -')
     return parser.parse_args()
@@ -62,9 +62,9 @@ def main() -> None:
 def as_json(costs: Costs, shape: list[int]) -> dict:
     """Return the counts as ``--json`` gives them.
 
-    ``shape`` (T, H, W); ``total_gmacs``; ``parameters``; ``stages``: by name ``gmacs``, ``parameters``,
-    ``activations_m`` (millions of values) and ``mib`` (read and written); ``uncounted_ops``: calls of operators that
-    no rule covers, which make the sums lower bounds; ``elementwise_ops``: calls of those without multiply-accumulates.
+    Keys: ``shape`` (T, H, W); ``total_gmacs``; ``parameters``; ``stages``, by name ``gmacs``, ``parameters``,
+    ``activations_m`` (millions of values) and ``mib`` (read and written); ``uncounted_ops``, calls of operators without
+    a rule, which make the sums lower bounds; ``elementwise_ops``, calls of operators without multiply-accumulates.
     """
     import msgspec
 

@@ -84,9 +84,8 @@ def test_parts_inside_stages(report):
 def test_slowest_rank(make_run, made_up):
     folder = make_run('run', samples=40, run={'world_size': 2})
     stages = made_up.STAGES | {'communication': (60.0, 0.0, 0.0), 'stage8': (80.0, 30.0, 180.0)}
-    made_up.write(folder / 'stage_costs_rank1.jsonl', [
-        made_up.run_line(rank=1, world_size=2), *made_up.sample_lines(40, rank=1, stages=stages)
-    ])  # fmt: skip
+    lines = [made_up.run_line(rank=1, world_size=2), *made_up.sample_lines(40, rank=1, stages=stages)]
+    made_up.write(folder / 'stage_costs_rank1.jsonl', lines)
     report = build_report(read_logs([folder]))
     assert report.ranks.slowest == 0
     assert report.ranks.slowest_to_others == pytest.approx(made_up.WHOLE / (made_up.WHOLE - 50), rel=0.01)

@@ -14,9 +14,15 @@ from vrtspike.profiling import part, stage
 from vrtspike.profiling.flops import MAC_RULES, count_costs
 
 TINY = dict(
-    upscale=1, window_size=(2, 4, 4), depths=[2] * 7 + [1, 1], indep_reconsts=[8], embed_dims=[8] * 7 + [12] * 2,
-    num_heads=[2] * 9, deformable_groups=2, pa_frames=2,
-)  # fmt: skip
+    upscale=1,
+    window_size=(2, 4, 4),
+    depths=[2] * 7 + [1, 1],
+    indep_reconsts=[8],
+    embed_dims=[8] * 7 + [12] * 2,
+    num_heads=[2] * 9,
+    deformable_groups=2,
+    pa_frames=2,
+)
 
 
 class Hand(nn.Module):
@@ -144,10 +150,8 @@ def closed_form_stage(channels, heads_out, mutual, rest, window, size, groups, f
 
 @pytest.mark.parametrize(('heads', 'channels', 'groups'), [(2, 8, 2), (2, 16, 4)])
 def test_a_stage_matches_the_closed_form(heads, channels, groups):
-    model = VRT(**(TINY | dict(
-        depths=[4] * 7 + [1], indep_reconsts=[], embed_dims=[channels] * 8, num_heads=[heads] * 8,
-        deformable_groups=groups,
-    )))  # fmt: skip
+    changes = dict(depths=[4] * 7 + [1], indep_reconsts=[], embed_dims=[channels] * 8, num_heads=[heads] * 8)
+    model = VRT(**TINY | changes | dict(deformable_groups=groups))
     costs = count_costs(model, torch.empty(1, 4, 3, 32, 64))
     expected = closed_form_stage(channels, heads, 3, 1, (2, 4, 4), (4, 32, 64), groups)
     assert costs.stages['stage1'].macs == expected

@@ -1,4 +1,4 @@
-"""Reads logs, says what they mean, compares and checks runs. Nothing here imports torch.
+"""Reads logs, reports what they mean, compares and checks runs. Nothing here imports torch.
 
 from vrtspike.analysis import build_report, read_logs
 report = build_report(read_logs(['work_dirs/vrt_spike_tiny']))

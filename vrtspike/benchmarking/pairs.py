@@ -1,7 +1,7 @@
-"""Timing several functions against one another on a machine whose speed drifts.
+"""Compares the times of several functions on a machine whose speed drifts.
 
-They run in turn, in an order that changes from round to round, so that each meets the same conditions; what is
-compared are the ratios within a round, not the times of different minutes.
+The functions take turns, in an order that changes from round to round, so all of them meet the same conditions.
+Compared are the ratios within a round.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ def interleaved_ms(
     """Return the milliseconds of every call, one per round.
 
     Args:
-        functions: What is timed, by name.
-        rounds: Timed calls of each.
-        device: Where they compute; on a GPU every call is waited for.
-        warmup: Calls of each before, not timed.
+        functions: By name.
+        rounds: Number of timed calls of each.
+        device: Where they compute. The time of a call includes the work of a GPU.
+        warmup: Number of calls of each before the timed ones.
     """
     for function in functions.values():
         for _ in range(warmup):
@@ -36,7 +36,7 @@ def interleaved_ms(
 
 
 def orders(names: tuple[str, ...], rounds: int) -> Iterator[str]:
-    """Yield every name once per round; each round begins one further.
+    """Yield every name once per round. Each round begins one name later.
 
     >>> list(orders(('a', 'b'), 2))
     ['a', 'b', 'b', 'a']
@@ -47,7 +47,7 @@ def orders(names: tuple[str, ...], rounds: int) -> Iterator[str]:
 
 
 def paired_ratio(slow: list[float], fast: list[float]) -> dict[str, float]:
-    """Return the median of the rounds' ratios with their smallest and largest.
+    """Return the median, the smallest and the largest of the ratios within the rounds.
 
     >>> paired_ratio([4.0, 6.0, 9.0], [2.0, 2.0, 3.0])
     {'median': 3.0, 'min': 2.0, 'max': 3.0}
@@ -57,7 +57,7 @@ def paired_ratio(slow: list[float], fast: list[float]) -> dict[str, float]:
 
 
 def spread(times: list[float]) -> dict[str, float]:
-    """Return the median of some times and their quartiles' distance, relative to it.
+    """Return the median, and the distance of the quartiles relative to it.
 
     >>> spread([1.0, 2.0, 3.0])
     {'median': 2.0, 'iqr_share': 1.0}
@@ -70,5 +70,5 @@ def spread(times: list[float]) -> dict[str, float]:
 
 
 def load_average() -> float | None:
-    """Return how many processes wanted to run in the last minute; None where the system does not say."""
+    """Return the mean number of runnable processes in the last minute, None if the system does not tell."""
     return os.getloadavg()[0] if hasattr(os, 'getloadavg') else None

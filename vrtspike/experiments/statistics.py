@@ -8,6 +8,8 @@ from statistics import mean, stdev
 
 import msgspec
 
+from vrtspike.analysis.statistics.resampling import student_quantile
+
 CONFIDENCE = 0.95
 LEAST_SEEDS = 3
 LEAST_GAIN_DB = 2.0
@@ -51,9 +53,7 @@ def interval(values: Sequence[float]) -> Interval:
     centre = mean(values)
     if len(values) == 1:
         return Interval(centre)
-    from scipy.stats import t
-
-    half = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * stdev(values) / sqrt(len(values))
+    half = student_quantile(len(values) - 1, CONFIDENCE) * stdev(values) / sqrt(len(values))
     return Interval(centre, centre - half, centre + half)
 
 

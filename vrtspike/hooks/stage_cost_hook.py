@@ -174,11 +174,7 @@ class StageCostHook(TimedHook, StepListener):
             notes.append('the network is compiled as one: its stages cannot be told apart, and their time is in other')
         return notes
 
-<<<<<<< HEAD
-    def _summary(self, ranks: list[CostMedians]) -> str:
-=======
-    def _summary(self, runner: Runner, ranks: list[dict[str, float]]) -> str:
->>>>>>> loop
+    def _summary(self, runner: Runner, ranks: list[CostMedians]) -> str:
         if not self.samples:
             return (
                 f'StageCostHook took no sample: the training had {iteration_clock(runner).iterations} iterations, of '

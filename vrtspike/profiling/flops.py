@@ -229,19 +229,18 @@ MAC_RULES: dict[str, Rule] = {
 }
 """Functions from (inputs, outputs) of an operator to its MACs, by the name in its schema."""
 
-WITHOUT_MACS = {f'aten::{name}' for name in (
-    'native_layer_norm', 'native_group_norm', 'native_batch_norm', '_native_batch_norm_legit', 'cudnn_batch_norm',
-    '_softmax', '_log_softmax', '_safe_softmax', 'mean', 'sum', 'cumsum', 'amax', 'amin', 'max', 'min', 'prod',
-    'linalg_vector_norm', 'logsumexp', 'var_mean',
-    'cat', 'stack', 'clone', 'copy_', '_to_copy', 'contiguous', 'constant_pad_nd', 'replication_pad2d',
-    'reflection_pad2d', 'roll', 'flip', 'index', 'index_select', 'gather', 'scatter', 'index_put', 'repeat',
-    '_unsafe_view', 'repeat_interleave', 'select_scatter', 'slice_scatter', 'pixel_shuffle', 'pixel_unshuffle',
-    'upsample_nearest2d',
-    'upsample_nearest3d', 'max_pool2d_with_indices', 'fill_', 'zero_', 'tril', 'triu', 'masked_fill', 'where',
-    'empty', 'empty_like', 'empty_strided', 'new_empty', 'zeros', 'zeros_like', 'new_zeros', 'ones', 'ones_like',
-    'new_ones', 'full', 'full_like', 'new_full', 'arange', 'linspace', 'scalar_tensor', 'lift_fresh', 'lift_fresh_copy',
-    'bernoulli', 'bernoulli_', 'native_dropout', 'sort', 'topk', 'argmax', 'detach',
-)}  # fmt: skip
+_NAMES_WITHOUT_MACS = """
+native_layer_norm native_group_norm native_batch_norm _native_batch_norm_legit cudnn_batch_norm _softmax
+_log_softmax _safe_softmax mean sum cumsum amax amin max min prod linalg_vector_norm logsumexp var_mean cat
+stack clone copy_ _to_copy contiguous constant_pad_nd replication_pad2d reflection_pad2d roll flip index
+index_select gather scatter index_put repeat _unsafe_view repeat_interleave select_scatter slice_scatter
+pixel_shuffle pixel_unshuffle upsample_nearest2d upsample_nearest3d max_pool2d_with_indices fill_ zero_ tril
+triu masked_fill where empty empty_like empty_strided new_empty zeros zeros_like new_zeros ones ones_like
+new_ones full full_like new_full arange linspace scalar_tensor lift_fresh lift_fresh_copy bernoulli bernoulli_
+native_dropout sort topk argmax detach
+"""
+
+WITHOUT_MACS = {f'aten::{name}' for name in _NAMES_WITHOUT_MACS.split()}
 """Operators that move, create, reduce or normalise values. Operators tagged as pointwise need no entry."""
 
 

@@ -1,4 +1,4 @@
-"""Peak memory: of the whole run, and of every stage on a GPU."""
+"""Peak memory of the process, and on a GPU of every stage."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from vrtspike.records.stage_costs import Owner
 from vrtspike.runtime.device import MIB, peak_resident_memory
 
 _peak_before_reset = 0
-"""Bytes on the GPU: the peak that the latest :func:`reset_stage_peak` forgot."""
+"""The highest peak in bytes before the last :func:`reset_stage_peak`."""
 
 
 def peak_memory_mib() -> float | None:
-    """Return the most memory allocated on the GPU, or without one resident in this process; None if unknown."""
+    """Return the peak memory allocated on the GPU, or resident in the process without a GPU; None if not known."""
     if torch.cuda.is_available():
         return max(torch.cuda.max_memory_allocated(), _peak_before_reset) / MIB
     with suppress(OSError):
@@ -23,7 +23,7 @@ def peak_memory_mib() -> float | None:
 
 
 def reset_stage_peak() -> int:
-    """Return the peak in bytes since the last reset and begin anew; :func:`peak_memory_mib` remembers it."""
+    """Return the peak in bytes since the last reset, and reset it. :func:`peak_memory_mib` still knows it."""
     global _peak_before_reset
     peak = torch.cuda.max_memory_allocated()
     _peak_before_reset = max(_peak_before_reset, peak)
@@ -32,21 +32,21 @@ def reset_stage_peak() -> int:
 
 
 class StageMemory:
-    """Memory of the stages of one iteration on a GPU, told by a :class:`~vrtspike.profiling.timer.StageTimer`.
+    """Memory of the stages of one iteration on a GPU, measured at the marks of a StageTimer.
 
-    The allocator's counters are the host's: reading them does not wait for the GPU.
+    The counters of the allocator are on the host, so reading them does not wait for the GPU.
     """
 
     def __init__(self) -> None:
         self.peak: dict[str, int] = {}
-        """Bytes, by stage: the most that was allocated while it ran, in any phase."""
+        """By stage, the most bytes allocated while it ran, in any phase."""
         self.allocated: dict[str, int] = {}
-        """Bytes, by stage: what its forward pass left allocated, less what it found."""
+        """By stage, the bytes that its forward pass left allocated."""
         self._at_mark = torch.cuda.memory_allocated()
         reset_stage_peak()
 
     def on_mark(self, before: Owner, after: Owner) -> None:
-        """Take stock where the stage or its phase changes."""
+        """Update the memory if the stage or the phase changes."""
         if (before.stage, before.phase) == (after.stage, after.phase):
             return
         now = torch.cuda.memory_allocated()

@@ -1,4 +1,4 @@
-"""Samples of iterations: what the stages cost, without making the device wait."""
+"""Samples of what the stages of an iteration cost, taken without waiting for the device."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vrtspike.runtime.device import MIB, synchronize
 
 @dataclass
 class _Pending:
-    """A sampled iteration that the device may not have finished."""
+    """A sampled iteration that the device may not have finished yet."""
 
     timeline: Timeline
     memory: StageMemory | None
@@ -32,8 +32,8 @@ class _Pending:
 class StageSampler:
     """Takes samples of a network's training iterations.
 
-    The one who trains says what the network cannot know: where an iteration starts, when its batch has arrived, when
-    the backward pass is over and when the iteration ends.
+    The training loop reports the events that the network cannot know: the start of an iteration, the arrival of its
+    batch, the end of the backward pass, of the optimizer's step and of the iteration.
 
         with StageSampler(model) as sampler:
             sampler.start()
@@ -48,9 +48,9 @@ class StageSampler:
             samples = list(sampler.finished())
 
     Args:
-        model: The network; its parameters tell when a stage without a gradient for its input is done.
-        after_backward: Who owns what follows the last stage of the backward pass: ``'communication'`` where it waits
-            for the gradients of other processes.
+        model: The network. Its parameters' gradients show when a stage is done whose input needs no gradient.
+        after_backward: Owner of the time after the last stage of the backward pass: ``'communication'`` if the process
+            then waits for the gradients of other processes.
     """
 
     def __init__(self, model: nn.Module, after_backward: str = 'other') -> None:
@@ -81,7 +81,7 @@ class StageSampler:
         return self.timer.marks is not None
 
     def start(self) -> None:
-        """Begin an iteration: what follows is waiting for its batch."""
+        """Begin an iteration, which first waits for its batch."""
         if self.device.type == 'cuda':
             self._memory = StageMemory()
             self.timer.on_mark = self._memory.on_mark
@@ -89,22 +89,22 @@ class StageSampler:
         self.timer.start('data')
 
     def batch_arrived(self) -> None:
-        """End the waiting."""
+        """Report that the batch has arrived."""
         self.timer.rebase('other')
 
     def backward_over(self) -> None:
-        """End the backward pass: what follows is the optimizer's."""
+        """Report the end of the backward pass. The optimizer's step follows."""
         self.timer.rebase('optimizer', self.after_backward)
 
     def optimizer_over(self) -> None:
-        """End the optimizer's step, or its absence while gradients accumulate."""
+        """Report the end of the optimizer's step, also if there was none because gradients accumulate."""
         self.timer.rebase('other')
 
     def stop(self, loss: Tensor | None = None, **what: Any) -> None:
         """End the iteration.
 
         Args:
-            loss: Of the iteration; read when the device has finished it.
+            loss: Of the iteration. It is read after the device has finished.
             **what: ``iteration``, ``clips``, ``frames`` and ``rank`` of the sample.
         """
         timeline = self.timer.stop()
@@ -112,17 +112,17 @@ class StageSampler:
         self._pending.append(_Pending(timeline, self._memory, peak_memory_mib(), loss, what))
 
     def abandon(self) -> None:
-        """Forget the iteration that is being sampled, if any."""
+        """Discard the iteration that is being sampled, if any."""
         self.timer.marks = None
         self._listening.close()
 
     def finished(self) -> Iterator[Sample]:
-        """Yield the samples that the device has finished, the oldest first."""
+        """Yield the samples that the device has finished, oldest first."""
         while self._pending and self._pending[0].timeline.complete():
             yield _sample(self._pending.popleft())
 
     def wait(self) -> Iterator[Sample]:
-        """Wait for the device, then yield all that is left."""
+        """Wait for the device, then yield all remaining samples."""
         synchronize(self.device)
         return self.finished()
 

@@ -1,6 +1,6 @@
-"""Stage markers: networks say where their stages begin and end, instruments listen.
+"""Stage markers: networks mark where their stages begin and end, and listeners receive these events.
 
-A stage is marked where it runs, because module hooks cannot find it: a stage may be several modules, or none.
+A stage is marked in the code that runs it, because module hooks cannot find it: a stage may be several modules or none.
 
     with stage('stage3') as s:
         x = s.enter(x)
@@ -8,9 +8,9 @@ A stage is marked where it runs, because module hooks cannot find it: a stage ma
             x = p.leave(self.attention(p.enter(x)))
         x = s.leave(x)
 
-``enter`` and ``leave`` are identities. Their autograd nodes tell a listener when the *backward* pass of the stage
-ends (the gradients of all that entered have arrived) and begins (a gradient reaches what left). Without listeners
-nothing is recorded and nothing is added to the graph. Inside a compiled graph nobody can listen, and markers are inert.
+``enter`` and ``leave`` are identities. Their autograd nodes tell listeners when the *backward* pass of the stage begins
+(a gradient reaches an output) and ends (the gradients of all inputs have arrived). Without listeners they record
+nothing and add nothing to the graph. Inside a compiled graph there are no events, and markers do nothing.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from torch import Tensor
 
 
 class StageListener(Protocol):
-    """Receives the four events of a stage, in program order: forward in and out, backward in and out.
+    """Receives the four events of a stage in program order.
 
-    Names of parts begin with a slash: ``'/attention'`` is inside whichever stage is open.
+    Names of parts begin with a slash: ``'/attention'`` is inside the stage that is open.
     """
 
     def forward_begins(self, name: str) -> None: ...
@@ -43,7 +43,7 @@ _listeners: list[StageListener] = []
 
 @contextmanager
 def listening(listener: StageListener) -> Iterator[StageListener]:
-    """Tell ``listener`` about every stage that runs inside the ``with`` block."""
+    """Send the events of all stages in the ``with`` block to ``listener``."""
     _listeners.append(listener)
     try:
         yield listener
@@ -52,7 +52,7 @@ def listening(listener: StageListener) -> Iterator[StageListener]:
 
 
 class stage:
-    """Mark the code of one stage; see the module's docstring.
+    """Mark the code of one stage (see the module's docstring).
 
     Args:
         name: One of the network's ``cost_stages()``.
@@ -61,7 +61,7 @@ class stage:
     def __init__(self, name: str) -> None:
         self.name = name
         self.awaited = 0
-        """Gradients of what entered that have not arrived yet."""
+        """Number of inputs whose gradients have not arrived yet."""
 
     def __enter__(self) -> stage:
         if not torch.compiler.is_compiling():
@@ -73,24 +73,24 @@ class stage:
             _tell('forward_ends', self.name)
 
     def enter(self, x: Tensor) -> Tensor:
-        """Return ``x``; the stage's backward pass ends when the gradients of all that entered have arrived."""
-        if not _heard(x):
+        """Return ``x``, an input of the stage. The backward pass ends when the gradients of all inputs have arrived."""
+        if not _has_listener(x):
             return x
         self.awaited += 1
         return _Entry.apply(x, self)
 
     def leave(self, x: Tensor) -> Tensor:
-        """Return ``x``; its gradient's arrival is the beginning of the stage's backward pass."""
-        return _Exit.apply(x, self) if _heard(x) else x
+        """Return ``x``, an output of the stage. The backward pass begins when its gradient arrives."""
+        return _Exit.apply(x, self) if _has_listener(x) else x
 
 
 class part(stage):
-    """Mark a part of whichever stage it runs in, as :class:`stage` does.
+    """Mark a part of the stage that it runs in, like :class:`stage`.
 
-    A part inside a checkpointed region runs again in the backward pass: that run is the stage's recomputation.
+    A part inside a checkpointed region runs again in the backward pass. That run is the recomputation of the stage.
 
     Args:
-        name: What the part is, such as ``'attention'``.
+        name: Such as ``'attention'``.
     """
 
     def __init__(self, name: str) -> None:
@@ -98,7 +98,7 @@ class part(stage):
 
 
 def innermost(names: Sequence[str]) -> tuple[str | None, str | None]:
-    """Return the last stage among the names of what is open, outermost first, and the last part inside of it."""
+    """Return the innermost stage and the innermost part inside it, given all open names, outermost first."""
     stage_name = part_name = None
     for name in names:
         if name.startswith('/'):
@@ -138,8 +138,8 @@ class _Exit(torch.autograd.Function):
         return grad, None
 
 
-def _heard(x: Tensor) -> bool:
-    """Return whether anybody would hear the gradient of ``x``."""
+def _has_listener(x: Tensor) -> bool:
+    """Whether a listener could receive the gradient of ``x``."""
     return not torch.compiler.is_compiling() and bool(_listeners) and x.requires_grad
 
 

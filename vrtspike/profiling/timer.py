@@ -1,8 +1,8 @@
-"""Exclusive times of every stage, part and phase, from the marks of one iteration.
+"""Exclusive times of every stage, part and phase of one iteration.
 
-The timer writes down, at every mark, the time and *who owns what follows*. The owners' times therefore sum to the time
-from the first mark to the last, and nothing is counted twice. Reading the clock is all that a mark costs: on a GPU an
-event is put into the stream and read when the device has passed it, so the host never waits.
+At every mark, the timer records the time and the owner of the work that follows. So the times of all owners sum to the
+time from the first mark to the last, and nothing is counted twice. A mark only takes a time stamp. On a GPU this is an
+event in the stream, which is read after the device has passed it, so the host never waits.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ import torch
 from vrtspike.profiling.stages import innermost
 from vrtspike.records.stage_costs import Owner
 
-NOBODY_IN_BACKWARD = Owner('other', None, 'backward')
+UNOWNED_BACKWARD = Owner('other', None, 'backward')
 
 
 class Clock(Protocol):
-    """Takes stamps now and tells later how far they are apart."""
+    """Takes time stamps and later tells the time between them."""
 
     def stamp(self) -> Any:
-        """Return the present moment on the device."""
+        """Return a stamp of the present moment on the device."""
 
     def passed(self, stamp: Any) -> bool:
-        """Return whether the device has reached the moment."""
+        """Return whether the device has passed a stamp."""
 
     def elapsed_ms(self, start: Any, end: Any) -> float:
-        """Return the milliseconds between two moments that have passed."""
+        """Return the milliseconds between two stamps that the device has passed."""
 
 
 class HostClock:
-    """The host's performance counter, for devices that compute while the host waits."""
+    """The host's performance counter, for devices that compute synchronously."""
 
     def stamp(self) -> int:
         return time.perf_counter_ns()
@@ -47,11 +47,11 @@ class HostClock:
 
 
 class CudaClock:
-    """Events in the current stream: the GPU's own times, read without making anybody wait."""
+    """Events in the current stream, which give the GPU's own times without waiting for it."""
 
     def __init__(self) -> None:
         self.events: list[torch.cuda.Event] = []
-        """Events to use again."""
+        """Unused events to take next."""
 
     def stamp(self) -> torch.cuda.Event:
         event = self.events.pop() if self.events else torch.cuda.Event(enable_timing=True)
@@ -66,20 +66,20 @@ class CudaClock:
 
 
 def clock_of(device: torch.device) -> Clock:
-    """Return the clock that tells true times of what runs on ``device``."""
+    """Return the clock for work on ``device``."""
     return CudaClock() if device.type == 'cuda' else HostClock()
 
 
 @dataclass
 class Timeline:
-    """The marks of one iteration; :meth:`times` reads them once the device has passed the last."""
+    """The marks of one iteration, which can be read after the device has passed the last one."""
 
     clock: Clock
     marks: list[tuple[Any, Owner]]
     end: Any
 
     def complete(self) -> bool:
-        """Return whether the times can be read without waiting."""
+        """Whether the times can be read without waiting."""
         return self.clock.passed(self.end)
 
     def total_ms(self) -> float:
@@ -87,7 +87,7 @@ class Timeline:
         return self.clock.elapsed_ms(self.marks[0][0], self.end)
 
     def times(self) -> dict[Owner, float]:
-        """Return the milliseconds of every owner, in the order of their first marks; they sum to the total."""
+        """Return the milliseconds of every owner, in the order of their first marks. They sum to the total."""
         stamps = [stamp for stamp, _ in self.marks] + [self.end]
         times: dict[Owner, float] = {}
         for (start, owner), end in zip(self.marks, stamps[1:], strict=True):
@@ -96,44 +96,44 @@ class Timeline:
 
 
 class StageTimer:
-    """A stage listener that keeps the timeline of an iteration, from :meth:`start` to :meth:`stop`.
+    """A stage listener that records the timeline of an iteration, from :meth:`start` to :meth:`stop`.
 
-    A stage's backward pass ends when the gradients of what entered it have arrived, when another stage's begins, or
-    with the whole backward pass. Where the second or third ends it, the stage's input needed no gradient and its work
-    ended with the last gradient that one of its parameters got: call :meth:`gradient_accumulated` for each, as
-    ``Tensor.register_post_accumulate_grad_hook`` does. What follows that one is not the stage's.
+    A stage's backward pass ends when the gradients of its inputs have arrived, when the backward pass of another stage
+    begins, or when the whole backward pass ends. In the second and third case the stage's input needs no gradient, and
+    its work ended with the last gradient of its parameters. To find it, call :meth:`gradient_accumulated` for every
+    parameter, for example by ``Tensor.register_post_accumulate_grad_hook``. Later time does not belong to the stage.
 
     Args:
-        clock: What to take times with.
+        clock: Takes the time stamps.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.marks: list[tuple[Any, Owner]] | None = None
-        """None between iterations: marks are ignored."""
+        """None between iterations, when marks are ignored."""
         self.on_mark: Callable[[Owner, Owner], None] | None = None
-        """Called at every mark with the owner before and the one after it."""
+        """Called at every mark with the owners before and after it."""
         self._ended_by_gradient: set[str] = set()
         self._reset('other')
 
     def start(self, base: str) -> None:
-        """Begin a timeline; ``base`` owns what no stage does."""
+        """Begin a timeline. ``base`` owns the time outside of all stages."""
         self._reset(base)
         self.marks = []
         self._mark()
 
     def rebase(self, base: str, tail: str | None = None) -> None:
-        """Close every stage that is open; from here on ``base`` owns what no stage does.
+        """Close all open stages and let ``base`` own the time outside of stages from here on.
 
         Args:
             base: The new owner.
-            tail: Whom the time since the last stage of a backward pass is given to, which nobody owned.
+            tail: If given, the owner of the time since the last stage of a backward pass.
         """
         if self.marks is None:
             return
         self._close_backward_stage()
         stamp, owner = self.marks[-1]
-        if tail is not None and owner == NOBODY_IN_BACKWARD:
+        if tail is not None and owner == UNOWNED_BACKWARD:
             self.marks[-1] = (stamp, owner._replace(stage=tail))
         self._reset(base)
         self._mark()
@@ -149,7 +149,7 @@ class StageTimer:
         self._mark()
 
     def forward_ends(self, name: str) -> None:
-        if self._forward:  # a timeline that began inside the stage did not hear its beginning
+        if self._forward:  # otherwise the timeline began inside the stage
             self._forward.pop()
             self._mark()
 
@@ -170,7 +170,7 @@ class StageTimer:
         self._mark()
 
     def gradient_accumulated(self, _: object = None) -> None:
-        """Note that a parameter has got its gradient."""
+        """Mark that a parameter has received its gradient."""
         if self._backward_stage is None or self._backward_stage in self._ended_by_gradient or self.marks is None:
             return
         self._mark()
@@ -184,10 +184,10 @@ class StageTimer:
         self._last_gradient: int | None = None
 
     def _close_backward_stage(self) -> None:
-        """Give away what followed the last gradient in a stage that no gradient left."""
+        """Take the time after the last parameter's gradient from a stage whose input needs no gradient."""
         if self._backward_stage is not None and self._last_gradient is not None:
             stamp, _ = self.marks[self._last_gradient]
-            self.marks[self._last_gradient] = (stamp, NOBODY_IN_BACKWARD)
+            self.marks[self._last_gradient] = (stamp, UNOWNED_BACKWARD)
         self._backward_stage = self._last_gradient = None
 
     def _mark(self) -> None:
@@ -200,7 +200,7 @@ class StageTimer:
         self._last_gradient = None
 
     def _owner(self) -> Owner:
-        backward = torch._C._current_graph_task_id() != -1  # as torch.utils.checkpoint tells a recomputation
+        backward = torch._C._current_graph_task_id() != -1  # torch.utils.checkpoint finds recomputation the same way
         if not self._forward:
             if not backward:
                 return Owner(self._base)

@@ -6,6 +6,7 @@ from vrtspike.analysis.statistics.resampling import (
     autocorrelation,
     interval,
     simultaneous_quantile,
+    student_from_normal,
     student_quantile,
 )
 
@@ -14,7 +15,7 @@ STUDENT = {3: 3.182, 5: 2.571, 10: 2.228, 30: 2.042, 1000: 1.962}
 
 @pytest.mark.parametrize(('freedom', 'quantile'), STUDENT.items())
 def test_student_quantile(freedom, quantile):
-    assert student_quantile(freedom) == pytest.approx(quantile, rel=0.01)
+    assert student_quantile(freedom) == pytest.approx(quantile, abs=6e-4)
 
 
 def test_resamples_are_the_same_every_time():
@@ -69,3 +70,9 @@ def test_without_spread_one_quantile_serves():
 def test_autocorrelation(made_up):
     assert autocorrelation(made_up.noise(4000, 0, rho=0.6)) == pytest.approx(0.6, abs=0.05)
     assert autocorrelation(np.ones(10)) == 0.0
+
+
+@pytest.mark.parametrize('freedom', STUDENT)
+def test_the_normal_quantile_becomes_students(freedom):
+    assert student_from_normal(1.959963984540054, freedom) == pytest.approx(student_quantile(freedom))
+    assert student_from_normal(9.0, 1000) > 9.0  # at probabilities that are 1 in double precision

@@ -24,8 +24,8 @@ def table_of(ms: np.ndarray, first: int = 1) -> Table:
 def test_statistics_of_a_short_log_are_exact(values):
     statistics = table_of(np.array(values)).statistics('iteration_ms')
     p5, p25, p50, p75, p95 = np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95))
-    expected = {'median': p50, 'mean': np.mean(values), 'p5': p5, 'p95': p95, 'iqr': p75 - p25,
-                'min': min(values), 'max': max(values), 'count': len(values)}  # fmt: skip
+    expected = dict(median=p50, mean=np.mean(values), p5=p5, p95=p95, iqr=p75 - p25)
+    expected |= dict(min=min(values), max=max(values), count=len(values))
     assert asdict(statistics) == pytest.approx(expected)
 
 

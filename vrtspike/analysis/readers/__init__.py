@@ -1,4 +1,4 @@
-"""Readers of logs, one per format; which one serves is told by content, never by a file's name."""
+"""Readers of logs, one per format. The content of a file decides which one reads it, never its name."""
 
 from vrtspike.analysis.readers.reading import read_logs
 

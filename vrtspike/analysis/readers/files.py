@@ -1,4 +1,4 @@
-"""Which files a LOG means: a file, the folder of a run, or a pattern."""
+"""Finds the files of a LOG, which is a file, the folder of a run, or a pattern."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ EXPECTED = (
 
 
 def find_logs(log: str) -> list[Path]:
-    """Return the files that ``log`` means.
+    """Return the files of a LOG.
 
     Raises:
-        LogError: There is nothing of that name, or a folder holds no log.
+        LogError: It does not exist, or the folder contains no log.
     """
     path = Path(log)
     if path.is_dir():
@@ -39,7 +39,7 @@ def find_logs(log: str) -> list[Path]:
 
 
 def logs_of_run(folder: Path) -> list[Path]:
-    """Return the logs in a run's folder: ours and MMEngine's, else whatever of its files can be read."""
+    """Return the logs in a run's folder: ours and MMEngine's, or if there are none, all files that can be read."""
     logs = sorted(folder.glob('stage_costs*.jsonl'))
     # MMEngine writes the same lines twice, to scalars.json and to <timestamp>.json.
     for vis_data in sorted({folder / 'vis_data', *folder.glob('*/vis_data')}):
@@ -55,7 +55,7 @@ def logs_of_run(folder: Path) -> list[Path]:
 
 
 def kind_of(path: Path) -> str | None:
-    """Return 'vrtspike', 'mmengine' or 'text' by what the first lines of a file hold, None for anything else."""
+    """Return 'vrtspike', 'mmengine' or 'text' by the content of a file's first lines, None for anything else."""
     with open(path, 'rb') as file:
         head = file.read(HEAD_BYTES)
     kinds = [kind for line in head.splitlines() if (kind := _kind_of_line(line))]
@@ -78,7 +78,7 @@ def _kind_of_line(line: bytes) -> str | None:
 
 
 def _has_legacy_lines(path: Path) -> bool:
-    """Whether any line of a text file belongs to a legacy format."""
+    """Whether any line of a text file is of a legacy format."""
     from vrtspike.analysis.logs import RunLog, Source
 
     source = Source(str(path))

@@ -1,7 +1,7 @@
-"""What the logs of the code before this one call their stages, and our names for them.
+"""The names of stages in the logs of the older code, and ours for them.
 
-The old logs nest: a root's time contains its children's. A root whose children are known is therefore split into them
-and a rest, so that no millisecond is counted twice.
+In these logs the time of a root includes its children. So that no millisecond is counted twice, a root with known
+children is split into these and a rest.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ DETAILS = {
 
 
 def stage_of(path: str) -> str:
-    """Return our name for a path of theirs: 'VRT处理/Stage8' is 'stage8', 'VRT融合/FFN' is 'fuse/ffn'.
+    """Return our name for a path in the older logs: 'VRT处理/Stage8' is 'stage8', 'VRT融合/FFN' is 'fuse/ffn'.
 
-    Names that are not known stay as they are.
+    Unknown names stay as they are.
 
     >>> stage_of('Spike编码器/尺度0')
     'spike_encoder/scale0'
@@ -49,13 +49,13 @@ def stage_of(path: str) -> str:
 
 
 def row_of(forward_ms: float, roots: dict[str, float], stages: dict[str, float], parts: dict[str, float]) -> dict:
-    """Return the columns of one forward pass, with what nothing accounts for as ``vrt_rest`` and ``other``.
+    """Return the columns of one forward pass. Time without a name becomes ``vrt_rest`` and ``other``.
 
     Args:
-        forward_ms: The whole forward pass.
-        roots: Times by root; 'vrt' contains the stages of VRT and its fusions.
-        stages: Times of what is inside 'vrt': its stages and fusions.
-        parts: Times inside those and inside roots, by '<stage>/<part>'.
+        forward_ms: Time of the whole forward pass.
+        roots: Times by root; 'vrt' includes the stages and fusions of VRT.
+        stages: Times of the stages and fusions of VRT.
+        parts: Times of the parts of stages and roots, by '<stage>/<part>'.
     """
     roots = dict(roots)
     vrt_ms = roots.pop('vrt', None)

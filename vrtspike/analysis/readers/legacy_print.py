@@ -1,4 +1,4 @@
-"""Reads what the modules of the code before this one printed: a line per part, a summary per forward pass."""
+"""Reads what the modules of the older code printed: a line per part, a summary per forward pass."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ TAGS = ('[SpikeEncoder3D]', '[SpikeTemporalSelfAttention]', '[VRT]', '[VRT融合
 class PrintReader:
     """Takes lines one by one and adds each finished forward pass to the log.
 
-    A pass is its parts' lines, then the line of its total, then the summary of its roots. Parts that print once per
-    scale are summed.
+    A forward pass consists of the lines of its parts, the line of its total and the summary of its roots. Parts that
+    are printed once per scale are summed.
     """
 
     def __init__(self, source: Source, log: RunLog) -> None:
@@ -37,14 +37,14 @@ class PrintReader:
         self._begin()
 
     def feed(self, line: str) -> bool:
-        """Take ``line`` where it belongs to this format; return whether it does."""
+        """Take ``line`` if it is of this format, and return whether it is."""
         if (summary := SUMMARY.search(line)) and self.forward_ms is not None:
             self.roots[ROOTS[summary['name']]] = float(summary['ms'])
             return True
         tagged = any(tag in line for tag in TAGS)
         if not tagged and FORWARD not in line:
             return False
-        if self.forward_ms is not None:  # the pass before this line is complete
+        if self.forward_ms is not None:  # the previous pass is complete
             self.finish()
         if total := TOTAL.search(line):
             self.forward_ms = float(total['ms'])
@@ -53,14 +53,14 @@ class PrintReader:
         return True
 
     def finish(self) -> None:
-        """Add the pass that was being read, if its total was seen."""
+        """Add the current pass if its total was read."""
         if self.forward_ms is not None:
             self.rows.append(row_of(self.forward_ms, self.roots, self.stages, self.parts))
             self.source.records += 1
         self._begin()
 
     def close(self) -> None:
-        """Add what is left at the end of the file."""
+        """Add the rest at the end of the file."""
         if self.forward_ms is None and (self.stages or self.parts):
             self.source.damage(self.source.lines)
         self.finish()
@@ -73,7 +73,7 @@ class PrintReader:
         self.parts: dict[str, float] = {}
 
     def _part(self, line: str) -> bool:
-        """Take the line of a part; return whether it could be read."""
+        """Take the line of a part, and return whether it could be read."""
         if part := PART.search(line):
             _sum(self.parts, f'{MODULES[part["module"]]}/{detail(part["name"])}', part['ms'])
         elif stage := STAGE.search(line):

@@ -1,4 +1,4 @@
-"""Reads the timing files of the code before this one: a block per step, roots then children, sorted by time."""
+"""Reads the timing files of the older code: a block per step with roots and their children, sorted by time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TimingReader:
         self.times: dict[str, tuple[float, float]] = {}
 
     def feed(self, line: str) -> bool:
-        """Take ``line`` where it belongs to this format; return whether it does."""
+        """Take ``line`` if it is of this format, and return whether it is."""
         if step := STEP.match(line):
             self.finish()
             self.step, self.root, self.times = int(step[1]), '', {}
@@ -51,7 +51,7 @@ class TimingReader:
         return False
 
     def finish(self) -> None:
-        """Add the step that was being read; one without the forward pass is damaged."""
+        """Add the current step. A step without a forward pass is damaged."""
         if self.step is None:
             return
         if FORWARD in self.times:
@@ -61,7 +61,7 @@ class TimingReader:
         self.step = None
 
     def close(self) -> None:
-        """Add what is left at the end of the file."""
+        """Add the rest at the end of the file."""
         self.finish()
         self.rows.flush()
 
@@ -83,9 +83,9 @@ class TimingReader:
 
 
 def nested(times: dict[str, float]) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
-    """Return the times of roots, of what is inside VRT, and of parts inside either.
+    """Return the times of roots, of the stages and fusions inside VRT, and of parts inside both.
 
-    Where fusion has no line of its own, it is the sum of its parts.
+    If fusion has no line of its own, it is the sum of its parts.
     """
     parts = {name: ms for name, ms in times.items() if '/' in name}
     roots = {name: ms for name, ms in times.items() if '/' not in name}

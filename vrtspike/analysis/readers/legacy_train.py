@@ -1,4 +1,4 @@
-"""Reads the training logs of the code before this one: lines of steps, validations and epochs."""
+"""Reads the training logs of the older code: lines of steps, validations and epochs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMES = {'PSNR_RGB': 'psnr', 'SSIM_Y': 'ssim_y', 'PSNR_Y': 'psnr_y', 'LPIPS': 'l
 
 
 class TrainReader:
-    """Takes lines one by one and adds what they say to the log."""
+    """Takes lines one by one and adds their values to the log."""
 
     def __init__(self, source: Source, log: RunLog) -> None:
         self.source, self.log = source, log
@@ -27,7 +27,7 @@ class TrainReader:
         self.step = 0
 
     def feed(self, line: str) -> bool:
-        """Take ``line`` where it belongs to this format; return whether it does."""
+        """Take ``line`` if it is of this format, and return whether it is."""
         for pattern, take in ((STEP, self._step), (VALIDATION, self._validation), (EPOCH, self._epoch)):
             if found := pattern.search(line):
                 values = {pair['key']: float(pair['value']) for pair in PAIR.finditer(line)}
@@ -39,7 +39,7 @@ class TrainReader:
         return False
 
     def close(self) -> None:
-        """Add what is left at the end of the file."""
+        """Add the rest at the end of the file."""
         self.rows.flush()
 
     def _step(self, found: re.Match, values: dict[str, float], line: str) -> bool:

@@ -14,14 +14,14 @@ from vrtspike.analysis.statistics.table import RowBuffer
 FORMAT = 'mmengine'
 STEPS = ('step', 'iter')
 NO_SCALARS = {*STEPS, 'epoch', 'mode'}
-"""Keys that say where a line belongs; ``time`` and ``data_time`` are costs in training and scalars in validation."""
+"""Keys that say which iteration a line belongs to."""
 
 
 def decode(line: bytes) -> Any:
-    """Return a line's value; MMEngine writes NaN and Infinity, which JSON does not know.
+    """Return the value of a line. MMEngine writes NaN and Infinity, which JSON does not have.
 
     Raises:
-        ValueError: The line is no JSON.
+        ValueError: The line is not JSON.
     """
     try:
         return msgspec.json.decode(line)
@@ -30,12 +30,12 @@ def decode(line: bytes) -> Any:
 
 
 def is_record(value: Any) -> bool:
-    """Whether a line's value is one of MMEngine's records: scalars and the step they belong to."""
+    """Whether a value is a record of MMEngine: scalars and their step."""
     return isinstance(value, dict) and any(_is_number(value.get(key)) for key in (*STEPS, 'epoch'))
 
 
 def read(lines: Iterable[bytes], source: Source, log: RunLog) -> None:
-    """Add what ``lines`` hold to the log."""
+    """Add ``lines`` to the log."""
     rows = RowBuffer(log.table(FORMAT))
     trained = None
     for line in lines:
@@ -55,9 +55,9 @@ def read(lines: Iterable[bytes], source: Source, log: RunLog) -> None:
 
 
 def _add(record: dict[str, Any], trained: int | None, rows: RowBuffer, log: RunLog) -> int | None:
-    """Add a record and return the iteration trained last.
+    """Add a record and return the last trained iteration.
 
-    That is where a validation belongs: MMEngine numbers it by epoch, which is always 0 in training by iterations.
+    A validation belongs to that iteration. MMEngine numbers it by epoch, which is always 0 in iteration-based training.
     """
     training = 'iter' in record and record.get('mode', 'train') == 'train' and ('lr' in record or 'loss' in record)
     step = int(next(record[key] for key in (*STEPS, 'epoch') if _is_number(record.get(key))))

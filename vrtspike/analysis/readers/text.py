@@ -1,4 +1,4 @@
-"""Reads text logs, which may mix all formats of the code before this one with anything else."""
+"""Reads text logs, which may mix all formats of the older code with other lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ READERS = {
 
 
 def read(lines: Iterable[bytes], source: Source, log: RunLog) -> None:
-    """Add what ``lines`` hold to the log, each line to the format that knows it; others are passed over."""
+    """Add ``lines`` to the log. Each line goes to the format that recognises it; other lines are skipped."""
     readers = {name: reader(source, log) for name, reader in READERS.items()}
     found = set()
     for line in lines:

@@ -132,9 +132,7 @@ def bottlenecks(log: RunLog, costs: Table) -> list[Bottleneck]:
             if i + 1 < len(names):
                 ahead = float(np.mean(resampled[:, i] > resampled[:, i + 1]))
         ranking.append(
-            Bottleneck(
-                stage=name, share=share, share_interval=share_interval, ahead_of_next=ahead, level=level(share)
-            )
+            Bottleneck(stage=name, share=share, share_interval=share_interval, ahead_of_next=ahead, level=level(share))
         )
     return ranking
 

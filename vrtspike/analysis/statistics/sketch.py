@@ -1,8 +1,8 @@
-"""Quantiles of columns of any length in memory of constant size.
+"""Quantiles of columns of any length in constant memory.
 
-A value falls into a bin whose upper edge is 1 % above its lower one, and a quantile is its bin's geometric middle: it
-is wrong by 0.5 % of its value at most. Values below 0.001 (ms, mostly) count as 0. Sketches of parts add up to
-the sketch of the whole.
+The upper edge of a bin is 1 % above its lower edge, and a quantile is the geometric middle of its bin, so its error is
+at most 0.5 %. Values below 0.001 (mostly milliseconds) count as 0. The sketches of two parts sum to the sketch of the
+whole.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ GROWTH = 1.01
 SMALLEST = 1e-3
 LARGEST = 1e7
 BINS = math.ceil(math.log(LARGEST / SMALLEST) / math.log(GROWTH)) + 2
-"""Bin 0 holds values below SMALLEST, the last one those above LARGEST."""
+"""Bin 0 is for values below SMALLEST, the last bin for values above LARGEST."""
 
 RELATIVE_ERROR = math.sqrt(GROWTH) - 1
 
@@ -24,19 +24,19 @@ class QuantileSketch:
     """Histograms of several columns over bins of equal ratio.
 
     Args:
-        columns: How many columns there are.
+        columns: Number of columns.
     """
 
     def __init__(self, columns: int = 0) -> None:
         self.counts = np.zeros((columns, BINS), np.int64)
 
     def add(self, values: np.ndarray) -> None:
-        """Count ``values`` (N, columns); NaN is no value."""
+        """Count ``values`` (N, columns); NaN is not counted."""
         columns = values.shape[1]
         with np.errstate(divide='ignore', invalid='ignore'):
             position = np.log(values * (1 / SMALLEST)) * (1 / math.log(GROWTH)) + 1
         absent = np.isnan(values)
-        # Negative values have no logarithm; like all small ones they belong into bin 0.
+        # Negative values have no logarithm. Like all small values, they belong in bin 0.
         position = np.nan_to_num(position, copy=False, nan=0.0, posinf=BINS, neginf=0.0)
         index = np.clip(position, 0, BINS - 1, out=position).astype(np.int64)
         index += np.arange(columns) * BINS
@@ -44,13 +44,13 @@ class QuantileSketch:
         self.counts += np.bincount(flat, minlength=columns * BINS).reshape(columns, BINS)
 
     def grow(self, columns: int, zeros: int | np.ndarray = 0) -> None:
-        """Append ``columns``, which have held ``zeros`` (one number, or one per column) values of 0 so far."""
+        """Append ``columns`` that have ``zeros`` values of 0 so far (one number, or one per column)."""
         fresh = np.zeros((columns, BINS), np.int64)
         fresh[:, 0] = zeros
         self.counts = np.concatenate([self.counts, fresh])
 
     def quantile(self, column: int, q: float) -> float:
-        """Return the ``q``-quantile of a column, NaN where it is empty."""
+        """Return the ``q``-quantile of a column, NaN if it is empty."""
         cumulated = np.cumsum(self.counts[column])
         if not cumulated[-1]:
             return math.nan
@@ -58,7 +58,7 @@ class QuantileSketch:
         return _middle(int(np.searchsorted(cumulated, rank, side='right')))
 
     def count_above(self, column: int, value: float) -> int:
-        """Return how many values of a column lie in bins above the one of ``value``."""
+        """Return the number of values of a column in bins above that of ``value``."""
         position = math.log(value / SMALLEST) / math.log(GROWTH) + 1 if value > SMALLEST else 0
         return int(self.counts[column, min(int(position), BINS - 1) + 1 :].sum())
 

@@ -1,18 +1,18 @@
-"""A thinned record of rows: all of a short log, an even and unbiased selection from a long one."""
+"""Rows of a log: all rows of a short log, an even and unbiased selection from a long log."""
 
 from __future__ import annotations
 
 import numpy as np
 
 CAPACITY = 2048
-"""A trace holds every row up to here, and between half as many and as many of a longer log."""
+"""Largest number of rows in a trace. Of a longer log it has at least half as many."""
 
 
 class Trace:
     """Keeps one row of every ``stride``, which doubles whenever CAPACITY is exceeded.
 
-    Which row of its window is kept is scattered by a hash of the window's number. A fixed place would see only some
-    phases of what is periodic: of an optimizer step in every sixth iteration, none at all.
+    A hash of the window's number decides which row of the window is kept. A fixed position would miss periodic events,
+    such as an optimizer step in every sixth iteration.
 
     Args:
         columns: Width of a row.
@@ -21,19 +21,19 @@ class Trace:
     def __init__(self, columns: int = 0) -> None:
         self.stride = 1
         self.seen = 0
-        self._pieces = [np.empty((0, columns))]
+        self._chunks = [np.empty((0, columns))]
         self._kept = 0
 
     @property
     def rows(self) -> np.ndarray:
-        """The rows that were kept, (rows, columns)."""
-        if len(self._pieces) > 1:
-            self._pieces = [np.concatenate(self._pieces)]
-        return self._pieces[0]
+        """Return the kept rows, (rows, columns)."""
+        if len(self._chunks) > 1:
+            self._chunks = [np.concatenate(self._chunks)]
+        return self._chunks[0]
 
     @rows.setter
     def rows(self, rows: np.ndarray) -> None:
-        self._pieces, self._kept = [rows], len(rows)
+        self._chunks, self._kept = [rows], len(rows)
 
     @property
     def exact(self) -> bool:
@@ -48,7 +48,7 @@ class Trace:
         self.seen += len(rows)
 
     def merge(self, other: Trace) -> None:
-        """Append what another trace of the same columns has kept."""
+        """Append the rows of another trace with the same columns."""
         while self.stride < other.stride:
             self._halve()
         rows, stride = other.rows, other.stride
@@ -62,7 +62,7 @@ class Trace:
         self.rows = np.hstack([self.rows, np.broadcast_to(columns, (len(self.rows), len(columns)))])
 
     def _append(self, rows: np.ndarray) -> None:
-        self._pieces.append(rows.copy())  # not a view, which would keep all rows of the batch
+        self._chunks.append(rows.copy())  # a view would keep all rows of the batch alive
         self._kept += len(rows)
         while self._kept > CAPACITY:
             self._halve()
@@ -73,13 +73,13 @@ class Trace:
 
 
 def _every_other(rows: np.ndarray) -> np.ndarray:
-    """Return one row of every pair; a last one without a partner stays."""
+    """Return one row of every pair; a last row without a partner is kept."""
     pairs = np.arange((len(rows) + 1) // 2)
     return rows[np.minimum(2 * pairs + _scattered(pairs) % 2, len(rows) - 1)]
 
 
 def _scattered(numbers: np.ndarray) -> np.ndarray:
-    """Return what looks like independent random numbers, always the same for the same ``numbers``."""
+    """Return hashes of ``numbers`` that look like independent random numbers."""
     mixed = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     mixed ^= mixed >> np.uint64(32)
     mixed *= np.uint64(0xD6E8FEB86659FD93)

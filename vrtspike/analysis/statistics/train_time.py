@@ -1,4 +1,4 @@
-"""How long iterations take, segment by segment: an epoch, or what lies between two validations."""
+"""Times of iterations by segment. A segment is an epoch, or the iterations between two validations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def train_time_text(log: RunLog, include_outliers: bool = False) -> str:
 
     Args:
         log: What was read.
-        include_outliers: Whether to keep the first iteration of every segment, which warms up.
+        include_outliers: Whether to keep the first iteration of every segment, which is warm-up.
 
     Raises:
         LogError: The log has no times of iterations.
@@ -24,17 +24,19 @@ def train_time_text(log: RunLog, include_outliers: bool = False) -> str:
         segments = {name: times[1:] if len(times) > 1 else times for name, times in segments.items()}
     means = {name: float(times.mean()) for name, times in segments.items()}
     slowest, fastest = max(means, key=means.get), min(means, key=means.get)
-    return '\n'.join((
+    seconds = list(means.values())
+    lines = (
         f'{"-" * 5}Analyze train time of {log.name}{"-" * 5}',
         f'slowest {kind} {slowest}, average time is {means[slowest]:.4f} s/iter',
         f'fastest {kind} {fastest}, average time is {means[fastest]:.4f} s/iter',
-        f'time std over {kind}s is {np.std(list(means.values())):.4f}',
-        f'average iter time: {np.mean(list(means.values())):.4f} s/iter',
-    ))  # fmt: skip
+        f'time std over {kind}s is {np.std(seconds):.4f}',
+        f'average iter time: {np.mean(seconds):.4f} s/iter',
+    )
+    return '\n'.join(lines)
 
 
 def segments_of(log: RunLog) -> tuple[str, dict[str, np.ndarray]]:
-    """Return what a segment is called, and by segment the seconds of its iterations, thinned in a long log."""
+    """Return the kind of segment, and the seconds of the iterations by segment, thinned if the log is long."""
     if log.cost_format is None:
         raise LogError(f'{log.name} holds no times of iterations')
     costs = log.costs()
@@ -53,6 +55,6 @@ def segments_of(log: RunLog) -> tuple[str, dict[str, np.ndarray]]:
 
 
 def validations(log: RunLog) -> np.ndarray:
-    """Return the iterations after which the run was validated."""
+    """Return the iterations of the validations."""
     steps = [log.series[name].points()[0] for name in QUALITY if name in log.series]
     return np.unique(np.concatenate(steps)) if steps else np.empty(0)
