@@ -12,9 +12,7 @@ def recipe(before, after):
         return [{'seed': i, 'psnr_db': value, 'gain_db': 1.0, 'run_s': 10.0} for i, value in enumerate(values)]
 
     settings = {'config': 'configs/x.py', 'iterations': 300}
-    return dict(
-        recipe='distillation', settings=settings, runs={'alone': runs(before), 'taught': runs(after)}, **WHERE
-    )  # fmt: skip
+    return dict(recipe='distillation', settings=settings, runs={'alone': runs(before), 'taught': runs(after)}, **WHERE)
 
 
 @pytest.fixture
