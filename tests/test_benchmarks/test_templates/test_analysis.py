@@ -4,11 +4,13 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
 from vrtspike.analysis import build_report, read_logs
+from vrtspike.analysis.report import Report
 from vrtspike.errors import VrtSpikeError
 from vrtspike.reporting.plots import save_picture
 
@@ -27,7 +29,7 @@ def folder(tmp_path):
 
 
 def test_an_excerpt_of_the_report(folder, tmp_path, render):
-    (folder / 'tiny.json').write_text(json.dumps(build_report(read_logs([str(LOG)]))))
+    (folder / 'tiny.json').write_bytes(msgspec.json.encode(build_report(read_logs([str(LOG)]))))
     text = render('docs/analysis.md', tmp_path)
     excerpt = text.split('```text\n')[1].split('\n```\n')[0]
     assert excerpt.startswith('Summary\n')
@@ -50,7 +52,7 @@ def test_without_a_record_there_is_no_page(tmp_path, folder, render):
 
 
 def test_the_picture_is_of_the_record(tmp_path):
-    save_picture(json.loads((RECORDS / 'tiny.json').read_text(encoding='utf-8')), tmp_path / 'report.png')
+    save_picture(msgspec.json.decode((RECORDS / 'tiny.json').read_bytes(), type=Report), tmp_path / 'report.png')
     drawn, shipped = (
         np.asarray(Image.open(path).convert('RGB'), dtype=float)
         for path in (tmp_path / 'report.png', ROOT / 'docs/images/report.png')
