@@ -1,8 +1,8 @@
-"""How many first steps does float16 lose to its loss scale? Train a few iterations per initial scale and count.
+"""Count the optimizer steps that float16 skips at the start of a training, for several initial loss scales.
 
-A GPU trains in float16 by the config alone. On a CPU, which the toolkit keeps in bfloat16, this script computes
-in float16 all the same: gradients overflow there as they do on a GPU. Most CPUs convolve in float16 a hundred times
-slower than in bfloat16, so it takes small batches there, and flow in float32, which is the default of VRT.
+On a GPU float16 is a setting of the config. On a CPU the toolkit uses bfloat16; this script uses float16 there too,
+because gradients overflow as they do on a GPU. Most CPUs convolve a hundred times slower in float16 than in bfloat16,
+so use small batches, and float32 for the flow, which is the default of VRT.
 
 Examples:
     python benchmarks/amp_overflow.py configs/vrt_spike_tiny.py --out benchmarks/records/training/amp_overflow.json \\
@@ -19,6 +19,7 @@ import tempfile
 
 import torch
 from mmengine.hooks import Hook
+from record_file import write_record
 
 from vrtspike.cli import add_config_arguments, config_arguments, run_tool, tool_parser
 from vrtspike.config import load_config
@@ -26,13 +27,12 @@ from vrtspike.config.hooks import remove_reporting_hooks
 from vrtspike.engine.training import train
 from vrtspike.optim.amp import DeviceAmpOptimWrapper
 from vrtspike.registry import HOOKS, OPTIM_WRAPPERS
-from vrtspike.runtime.atomic_write import written_aside
 from vrtspike.runtime.environment import describe_environment
 
 
 @OPTIM_WRAPPERS.register_module()
 class HalfOptimWrapper(DeviceAmpOptimWrapper):
-    """Computes in float16 on every device."""
+    """Uses float16 on every device."""
 
     @property
     def cast_dtype(self) -> torch.dtype:
@@ -41,9 +41,9 @@ class HalfOptimWrapper(DeviceAmpOptimWrapper):
 
 @HOOKS.register_module()
 class StepsHook(Hook):
-    """Notes the loss and the loss scale of every iteration."""
+    """Records the loss and the loss scale of every iteration."""
 
-    seen: list[dict] = []  # noqa: RUF012 - read when the training is over
+    seen: list[dict] = []  # noqa: RUF012 - read after the training
 
     def before_train(self, runner) -> None:
         self.seen.clear()
@@ -62,7 +62,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace, changes: dict) -> dict:
-    """Train and return ``lost_steps``, the last ``scale`` and the ``loss`` of the last iteration."""
+    """Train and return ``lost_steps``, ``last_scale``, whether all losses were ``finite``, and the ``losses``."""
     given = config_arguments(args)
     given['overrides'] = given['overrides'] | {'train_cfg.max_iters': args.iterations} | changes
     config = load_config(**given)
@@ -93,8 +93,7 @@ def main() -> None:
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     record = dict(config=args.config, overrides=args.cfg_options, iterations=args.iterations, runs=runs)
     record |= describe_environment(device)
-    with written_aside(args.out) as aside:
-        aside.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
+    write_record(args.out, record)
     print(json.dumps({name: found['lost_steps'] for name, found in runs.items()}), 'written to', args.out)
 
 

@@ -1,8 +1,8 @@
 """Measure how long a large log of stage costs takes to analyse, and how much memory.
 
-Writes a log of made-up samples with every stage and part that a training records, runs tools/analyze_logs.py on it as a
-user would, and prints a record: seconds of wall and processor, and the peak memory summed over all its processes (what
-they share is counted once for each).
+This writes a log of made-up samples with every stage and part that a training records, runs tools/analyze_logs.py on
+it as a user would, and prints a record: wall and processor time, and peak memory summed over all processes (shared
+memory counts once for each).
 
 Examples:
     python benchmarks/analyze_logs.py
@@ -13,6 +13,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -23,13 +24,19 @@ import tempfile
 import time
 from pathlib import Path
 
-from vrtspike.runtime.atomic_write import written_aside
+import psutil
+from record_file import write_record
+
+from vrtspike.runtime.device import MIB
 from vrtspike.runtime.environment import describe_environment
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = ('data', 'spike_encoder', 'tsa', 'flow', 'input', 'stage1', 'fuse1', 'stage2', 'fuse2', 'stage3', 'fuse3',
-          'stage4', 'fuse4', 'stage5', 'stage6', 'stage7', 'stage8', 'reconstruction', 'loss', 'optimizer',
-          'communication', 'other')  # fmt: skip
+FUSED = [name for i in range(1, 5) for name in (f'stage{i}', f'fuse{i}')]
+STAGES = (
+    *('data', 'spike_encoder', 'tsa', 'flow', 'input'),
+    *(*FUSED, 'stage5', 'stage6', 'stage7', 'stage8', 'reconstruction'),
+    *('loss', 'optimizer', 'communication', 'other'),
+)
 PARTS = tuple(
     f'stage{i}/{part}'
     for i in range(1, 9)
@@ -55,18 +62,16 @@ def main() -> None:
         if not log.exists():
             write_log(log, args.records, () if args.without_parts else PARTS)
         record = {**measure(log), **describe_environment('cpu')}
-    text = json.dumps(record, indent=2)
-    print(text)
+    print(json.dumps(record, indent=2))
     if args.json:
-        with written_aside(args.json) as path:
-            path.write_text(f'{text}\n', encoding='utf-8')
+        write_record(args.json, record)
 
 
 def write_log(path: Path, records: int, parts: tuple[str, ...]) -> None:
     """Write a log of ``records`` samples."""
     rng = random.Random(0)
-    run = {'kind': 'run', 'version': 1, 'rank': 0, 'world_size': 1, 'stages': STAGES, 'device': {}, 'versions': {},
-           'commit': None}  # fmt: skip
+    process = {'rank': 0, 'world_size': 1}
+    run = {'kind': 'run', 'version': 1, **process, 'stages': STAGES, 'device': {}, 'versions': {}, 'commit': None}
     samples = [json.dumps(sample(rng, parts), separators=(',', ':')).split('"@"') for _ in range(DISTINCT)]
     with open(path, 'w', encoding='utf-8') as file:
         file.write(json.dumps(run) + '\n')
@@ -79,11 +84,9 @@ def sample(rng: random.Random, parts: tuple[str, ...]) -> dict:
     """Return a sample whose iteration is '@'."""
     stages = {name: phases(rng, memory=True) for name in STAGES}
     whole = sum(value for each in stages.values() for key, value in each.items() if key.endswith('_ms'))
-    return {
-        'kind': 'sample', 'iteration': '@', 'rank': 0, 'iteration_ms': whole, 'clips': 1, 'frames': 5,
-        'loss': rng.random(), 'memory_mib': 20000.0, 'stages': stages,
-        'parts': {name: phases(rng, memory=False) for name in parts},
-    }  # fmt: skip
+    batch = {'iteration_ms': whole, 'clips': 1, 'frames': 5, 'loss': rng.random(), 'memory_mib': 20000.0}
+    divided = {'stages': stages, 'parts': {name: phases(rng, memory=False) for name in parts}}
+    return {'kind': 'sample', 'iteration': '@', 'rank': 0, **batch, **divided}
 
 
 def phases(rng: random.Random, memory: bool) -> dict[str, float]:
@@ -104,45 +107,39 @@ def measure(log: Path) -> dict:
         sys.exit(f'{" ".join(command)} failed with status {job.returncode}')
     processor = after.children_user + after.children_system - before.children_user - before.children_system
     return {
-        'records': report['samples'], 'gib': round(log.stat().st_size / 2**30, 2), 'wall_s': round(seconds, 1),
-        'processor_s': round(processor, 1), 'peak_rss_mib': round(peak), 'cores': len(os.sched_getaffinity(0)),
+        'records': report['samples'],
+        'gib': round(log.stat().st_size / 2**30, 2),
+        'wall_s': round(seconds, 1),
+        'processor_s': round(processor, 1),
+        'peak_rss_mib': round(peak),
+        'cores': len(os.sched_getaffinity(0)),
         'load_average': round(os.getloadavg()[0], 1),
-    }  # fmt: skip
+    }
 
 
 def watch(job: subprocess.Popen) -> float:
     """Return the most memory in MiB that ``job`` and its children had resident together, until it is done."""
     peak = 0.0
     while job.poll() is None and not _ready(job):
-        peak = max(peak, sum(map(resident_mib, family(job.pid))))
+        peak = max(peak, resident_mib(job.pid))
         time.sleep(0.05)
     return peak
 
 
 def _ready(job: subprocess.Popen) -> bool:
-    """Whether the job has begun to print its report, which it does last."""
+    """Whether the job has begun to print its report, the last thing it does."""
     return bool(select.select([job.stdout], [], [], 0)[0])
 
 
-def family(pid: int) -> list[int]:
-    """Return a process and all its descendants."""
-    found, queue = [], [pid]
-    while queue:
-        found.append(queue.pop())
-        try:
-            tasks = Path(f'/proc/{found[-1]}/task').glob('*/children')
-            queue += [int(child) for task in tasks for child in task.read_text().split()]
-        except OSError:  # it has ended
-            continue
-    return found
-
-
 def resident_mib(pid: int) -> float:
-    """Return a process's resident memory, 0 once it has ended."""
-    try:
-        return int(Path(f'/proc/{pid}/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 2**20
-    except OSError:
-        return 0.0
+    """Return the resident memory of a process and its descendants; those that have ended count nothing."""
+    total = 0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                total += each.memory_info().rss
+    return total / MIB
 
 
 if __name__ == '__main__':

@@ -1,8 +1,8 @@
-"""Measure how fast spikes and clips are read, on one core, and write the record.
+"""Measure how fast spikes and clips are read on one core.
 
-Spike files are random bits; clips are of GoPro-Spike's sizes, 1280 x 720 frames beside 640 x 360 spikes of 56 steps,
-the frames a photograph of scikit-image. Files are in the system's page cache: this is decoding, not the disk.
-Milliseconds are the process's CPU time on one thread, so that other jobs on the machine count for little.
+Spike files hold random bits. Clips have the sizes of GoPro-Spike, 1280 x 720 frames and 640 x 360 spikes of 56 steps,
+and show a photograph of scikit-image. Files are in the page cache, so this measures decoding and not the disk. Times
+are CPU time of one thread, which other jobs on the machine hardly change.
 
 Examples:
     python benchmarks/data_speed.py
@@ -23,12 +23,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from record_file import write_record
 
 from vrtspike.datasets import ClipDataset, ProcessedClips, SampleKey, Voxel, read_spike_dat, write_spike_dat
 from vrtspike.datasets.color import encode_srgb
 from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.simulation.photographs import load_photograph
-from vrtspike.runtime.atomic_write import written_aside
 from vrtspike.runtime.environment import describe_environment
 
 GPU_CLIPS_PER_S = 16
@@ -56,11 +56,9 @@ def main() -> None:
     record['repeats'] = args.repeats
     record['cores_for_16_clips_per_s'] = GPU_CLIPS_PER_S / record['clips_5x256x256_per_s_and_core']
     record |= describe_environment('cpu')
-    text = json.dumps(record, indent=2) + '\n'
-    print(text, end='')
+    print(json.dumps(record, indent=2))
     if args.out:
-        with written_aside(args.out) as aside:
-            aside.write_text(text, encoding='utf-8')
+        write_record(args.out, record)
 
 
 def spike_speed(folder: Path, repeats: int) -> dict[str, float]:
@@ -71,7 +69,7 @@ def spike_speed(folder: Path, repeats: int) -> dict[str, float]:
     voxel = Voxel(bins=32)
     ours, gathered = lambda: read_spike_dat(folder / '88.dat', 360, 640), lambda: gather(folder / '88.dat', 360, 640)
     np.testing.assert_array_equal(ours(), gathered())
-    # In turns, so that both see the same neighbours on the machine.
+    # Interleaved, so that both meet the same load of the machine.
     pairs = [(median_of(ours, 9), milliseconds(gathered)) for _ in range(max(repeats // 3, 3))]
     return {
         'read_56x360x640_ms': median_of(lambda: read_spike_dat(folder / '56.dat', 360, 640), repeats),
@@ -85,7 +83,7 @@ def spike_speed(folder: Path, repeats: int) -> dict[str, float]:
 
 
 def gather(path: Path, height: int, width: int) -> np.ndarray:
-    """Read spikes as is common in Python: look up the byte and the bit of every pixel by int64 indices."""
+    """Read spikes with int64 indices of the byte and the bit of every pixel, as is common in Python."""
     data = np.fromfile(path, np.uint8)
     steps = len(data) // (height * width // 8)
     pixels = np.arange(steps * height * width).reshape(steps, height, width)
@@ -109,7 +107,7 @@ def clip_speed(folder: Path, repeats: int) -> dict[str, float]:
 
 
 def write_data_set(root: Path) -> Path:
-    """Write one video of a photograph that moves a little from frame to frame, with spikes as bright as it."""
+    """Write one sequence: a photograph that moves slightly from frame to frame, with spikes of its brightness."""
     rng = np.random.default_rng(0)
     photograph = cv2.resize(encode_srgb(load_photograph('motorcycle_left.png')), (1344, 784))
     photograph = np.rint(photograph * 255).astype(np.uint8)
@@ -127,7 +125,7 @@ def write_data_set(root: Path) -> Path:
 
 
 def median_of(call: Callable[[], object], repeats: int) -> float:
-    """Return the median of a call's milliseconds, the first one left out."""
+    """Return the median milliseconds of a call after a warm-up."""
     call()
     return statistics.median(milliseconds(call) for _ in range(repeats))
 

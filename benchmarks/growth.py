@@ -1,4 +1,4 @@
-"""Measure how time and memory of a training step grow with the pixels and with the frames of a clip.
+"""Measure how time and memory of a training step grow with the size and the frames of a clip.
 
 Examples:
     python benchmarks/growth.py
@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+
+from record_file import write_record
 
 from vrtspike.cli import run_tool, tool_parser
 
@@ -32,7 +34,6 @@ def main() -> None:
     from vrtspike.benchmarking.peak_memory import memory_in_new_process
     from vrtspike.benchmarking.training_step import training_step
     from vrtspike.config import load_config
-    from vrtspike.runtime.atomic_write import written_aside
     from vrtspike.runtime.environment import describe_environment
 
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
@@ -44,17 +45,15 @@ def main() -> None:
     record = {'kind': 'growth', **describe_environment(device), 'config': args.config, 'rows': []}
     for name, shapes in series.items():
         times = interleaved_ms({s: training_step(config, s, device) for s in shapes}, args.rounds, device)
+        peaks = {shape: memory_in_new_process(config, shape, device) for shape in shapes}
         points = [
-            {'shape': shape, 'step_ms': min(times[shape]), 'times_ms': times[shape],
-             'peak_memory_mib': memory_in_new_process(config, shape, device)}
-            for shape in shapes
-        ]  # fmt: skip
+            dict(shape=shape, step_ms=min(ms), times_ms=ms, peak_memory_mib=peaks[shape]) for shape, ms in times.items()
+        ]
         row = {'row': name, 'time_exponent': exponent(points), 'points': points, 'load_average': load_average()}
         record['rows'].append(row)
         print(json.dumps(row), flush=True)
     if args.json:
-        with written_aside(args.json) as path:
-            path.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
+        write_record(args.json, record)
 
 
 def exponent(points: list[dict]) -> float:

@@ -1,7 +1,7 @@
-"""How much memory do batches take? The peak of a training step by precision, clips at once and clips in turn.
+"""Measure the peak memory of a training step by precision, batch size and gradient accumulation.
 
-Each is measured in a process of its own: resident memory on a CPU, everything included, and allocated memory on a GPU.
-Clips in turn accumulate their gradients. docs/guide.md is made of the record, see benchmarks/guide/claims.yaml.
+Each batch is measured in a process of its own: resident memory on a CPU, allocated memory on a GPU. docs/guide.md shows
+the record; see benchmarks/guide/claims.yaml.
 
 Examples:
   python benchmarks/guide_memory.py --shape 5 48 48 --json benchmarks/records/guide/cpu_eight_memory.json
@@ -10,9 +10,9 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
+from record_file import write_record
 from rich.progress import track
 
 from vrtspike.cli import run_tool, tool_parser
@@ -24,15 +24,13 @@ BATCHES = {
     'amp_two_clips': (AMP, 2, 1),
     'one_clip_accumulated': (BASELINE, 1, 2),
 }
-"""By name: the config, clips at once, and how many such batches in turn make a step."""
+"""By name: the config, the batch size, and how many batches one optimizer step accumulates."""
 
 
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    parser.add_argument(
-        '--shape', nargs=3, type=int, default=[5, 48, 48], metavar=('T', 'H', 'W'),
-        help='frames, height and width of a clip (default: 5 48 48)',
-    )  # fmt: skip
+    shape = dict(nargs=3, type=int, default=[5, 48, 48], metavar=('T', 'H', 'W'))
+    parser.add_argument('--shape', **shape, help='frames, height and width of a clip (default: 5 48 48)')
     parser.add_argument('--device', help='cuda or cpu (default: a GPU where there is one)')
     parser.add_argument('--json', required=True, type=Path, metavar='F', help='the record to write')
     return parser.parse_args()
@@ -45,7 +43,6 @@ def main() -> None:
     from vrtspike.benchmarking.pairs import load_average
     from vrtspike.benchmarking.peak_memory import memory_in_new_process
     from vrtspike.config import load_config
-    from vrtspike.runtime.atomic_write import written_aside
     from vrtspike.runtime.environment import describe_environment
 
     device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
@@ -56,8 +53,7 @@ def main() -> None:
         row = dict(name=name, config=path, clips=clips, batches=batches, peak_memory_mib=peak)
         rows.append(row | {'load_average': [before, load_average()]})
     record = {'kind': 'memory', **describe_environment(device), 'shape': args.shape, 'rows': rows}
-    with written_aside(args.json) as aside:
-        aside.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
+    write_record(args.json, record)
     print(*(f'{row["name"]:22}{row["peak_memory_mib"]:8,.0f} MiB' for row in rows), sep='\n')
 
 

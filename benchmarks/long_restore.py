@@ -1,7 +1,7 @@
-"""Restore a long clip, kill the run on the way, go on, and read the process's memory all the while.
+"""Restore a long clip, kill the process several times, resume, and sample its memory.
 
-The clip is made first: a moving scene from photographs that no training clip uses, with its spikes. Options that are
-not listed here go to tools/restore.py.
+The clip is generated first: a moving scene of photographs that no training clip uses, with its spikes. Options that
+are not listed here are passed to tools/restore.py.
 
 Examples:
     python benchmarks/long_restore.py CONFIG CHECKPOINT --work-dir /tmp/long --out long.json
@@ -12,7 +12,6 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import yaml
+from record_file import write_record
 from rich.progress import track
 
 from vrtspike.cli import run_tool, tool_parser
@@ -33,7 +33,6 @@ from vrtspike.datasets.simulation.scenes import Scene, random_scene
 from vrtspike.datasets.spike_dat import write_spike_dat
 from vrtspike.errors import VrtSpikeError
 from vrtspike.metrics import psnr
-from vrtspike.runtime.atomic_write import written_aside
 from vrtspike.runtime.environment import describe_environment
 
 TOOL = Path(__file__).resolve().parents[1] / 'tools/restore.py'
@@ -43,7 +42,7 @@ READING_SECONDS = 2.0
 
 
 def parse_args() -> tuple[argparse.Namespace, list[str]]:
-    """Return the arguments, and those that tools/restore.py is given besides."""
+    """Return the arguments, and those for tools/restore.py."""
     parser = tool_parser(__doc__)
     parser.add_argument('config')
     parser.add_argument('checkpoint', type=Path)
@@ -76,13 +75,12 @@ def main() -> None:
         **scores(clip, restored),
         **describe_environment('cpu'),
     )
-    with written_aside(args.out) as aside:
-        aside.write_text(json.dumps(record, indent=1) + '\n', encoding='utf-8')
+    write_record(args.out, record)
     print(f'{found} frames, at most {max(run["peak_mib"] for run in runs):.0f} MiB: {args.out}')
 
 
 def write_clip(folder: Path, frames: int, size: tuple[int, int]) -> None:
-    """Write blurred frames, spikes of half their size, and every so manyth sharp frame."""
+    """Write blurred frames, spikes at half their size, and every ``SCORED_EVERY``-th sharp frame."""
     rng = np.random.default_rng(0)
     scene = random_scene(rng, VAL_PHOTOGRAPHS, size, duration=5, speeds=(5.0, 9.0), varied=False)
     camera = IntegrateAndFire(size[0] // 2, size[1] // 2, 1.0, rng)
@@ -99,7 +97,7 @@ def write_clip(folder: Path, frames: int, size: tuple[int, int]) -> None:
 
 
 def expose(scene: Scene, camera: IntegrateAndFire, frame: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean of some instants of one exposure, and the spikes while each of them lasts."""
+    """Return the mean of the rendered instants of one exposure, and the spikes of all its steps."""
     images = [scene.render(frame + (instant + 0.5) / INSTANTS) for instant in range(INSTANTS)]
     size = camera.charge.shape[::-1]
     light = [luminance(cv2.resize(image, size, interpolation=cv2.INTER_AREA)) for image in images]
@@ -108,7 +106,7 @@ def expose(scene: Scene, camera: IntegrateAndFire, frame: int) -> tuple[np.ndarr
 
 
 def run_until(command: list[str], folder: Path, frames: int | None) -> dict:
-    """Run a command and kill it when the folder has so many frames, or wait for its end; return what it took."""
+    """Run a command until the folder holds ``frames`` frames, then kill it; None waits for its end."""
     before, start = len(images(folder)), time.perf_counter()
     readings = []
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -136,7 +134,7 @@ def images(folder: Path) -> list[Path]:
 
 
 def memory_of(pid: int) -> dict | None:
-    """Return what is resident of a process and its peak, in MiB; None where it is gone."""
+    """Return the resident memory of a process and its peak, in MiB; None if it has ended."""
     try:
         lines = Path(f'/proc/{pid}/status').read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
@@ -146,7 +144,7 @@ def memory_of(pid: int) -> dict | None:
 
 
 def scores(clip: Path, restored: Path) -> dict:
-    """Return the mean PSNR of the frames that have a sharp one, restored and blurred."""
+    """Return the mean PSNR of restored and blurred frames that have a target."""
 
     def mean_psnr(folder: Path) -> float:
         pairs = [(read_image(folder / path.name), read_image(path)) for path in images(clip / 'sharp')]

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Measures on one GPU what no CPU can: the tests marked gpu, then the rows of docs/speed.md, each into a record.
+# Runs on one GPU what needs one: the tests marked gpu, then every benchmark, each of which writes a record.
 #
 #   benchmarks/on_gpu.sh OUT [UPSTREAM]
 #
-# OUT is a folder for the records and logs, UPSTREAM a clone of JingyunLiang/VRT; without it the rows against the
-# published code are left out. A step that fails is named at the end and the others go on. PYTHON names another
-# interpreter. About 20 minutes.
+# OUT is the folder for records and logs, UPSTREAM a clone of JingyunLiang/VRT; without it the comparison with the
+# published code is left out. If a step fails, the others still run and the end names it. PYTHON names another
+# interpreter. This takes about 20 minutes.
 set -uo pipefail
 
 if [[ $# -lt 1 ]]; then
@@ -25,7 +25,7 @@ step() {
 }
 
 baseline=configs/vrt_spike_baseline.py
-changes=benchmarks/guide  # what docs/guide.md is made of, see benchmarks/guide/claims.yaml
+changes=benchmarks/guide  # the configs of docs/guide.md, see benchmarks/guide/claims.yaml
 eight=($baseline configs/vrt_spike_{opt,fast,amp,combined}.py
   $changes/{window_6,stage8_depth_4,stage2_depth_6,larger_chunks,no_stage1_fusion,plain_attention}.py)
 v0=(configs/vrt_spike_v0.py $changes/v0_{conservative,aggressive,amp,combined}.py $baseline)

@@ -1,7 +1,7 @@
-"""Do the recipes pay? Train with and without one, at equal iterations and several seeds, and record both.
+"""Train with and without a recipe, with equal iterations and several seeds, and record both.
 
-``distillation``: a half-depth child alone against the same child taught by its parent, which is trained before.
-``progressive``: small crops for two thirds of the iterations, then the config's, against the config's throughout.
+``distillation`` compares a student of half the depth with and without its teacher, which must be trained already.
+``progressive`` compares small crops for two thirds of the iterations with the config's crops throughout.
 
 Examples:
     python benchmarks/recipes.py distillation --teacher work_dirs/vrt_spike_tiny/iter_620.pth --out distillation.json
@@ -17,21 +17,22 @@ import time
 from pathlib import Path
 from statistics import mean
 
+from record_file import write_record
+
 from vrtspike.cli import run_tool, tool_parser
 from vrtspike.config import load_config
 from vrtspike.config.hooks import remove_reporting_hooks
 from vrtspike.engine.training import train
 from vrtspike.errors import ConfigError
-from vrtspike.runtime.atomic_write import written_aside
 from vrtspike.runtime.environment import describe_environment
 
 
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('recipe', choices=['distillation', 'progressive'])
-    parser.add_argument('--config', default='configs/vrt_spike_tiny.py', help='the parent, and what is compared')
-    parser.add_argument('--depths', nargs='+', type=int, default=[1] * 8, help="the child's, for distillation")
-    parser.add_argument('--teacher', metavar='CHECKPOINT', help="the trained parent's, for distillation")
+    parser.add_argument('--config', default='configs/vrt_spike_tiny.py', help='what is trained, or its teacher')
+    parser.add_argument('--depths', nargs='+', type=int, default=[1] * 8, help='depths of the student')
+    parser.add_argument('--teacher', metavar='CHECKPOINT', help='the trained teacher')
     parser.add_argument('--iterations', type=int, default=300)
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     parser.add_argument('--out', required=True, metavar='JSON')
@@ -39,7 +40,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def run(config: str, folder: Path, seed: int, iterations: int, changes: dict) -> dict:
-    """Train and return ``psnr_db`` of the held-out clips, ``gain_db`` over the blurred ones and ``training_s``."""
+    """Train; return ``psnr_db`` of the held-out clips, ``gain_db`` over the blurred input and ``run_s``."""
     settings = {
         'randomness.seed': seed,
         'train_dataloader.sampler.seed': seed,
@@ -59,11 +60,11 @@ def run(config: str, folder: Path, seed: int, iterations: int, changes: dict) ->
 
 
 def distillation(args: argparse.Namespace, folder: Path) -> dict[str, list[dict]]:
-    """Train the child alone and taught by its parent, once per seed."""
+    """Train the student without and with its teacher, once per seed."""
     if not args.teacher:
-        raise ConfigError('distillation needs the trained parent: --teacher work_dirs/vrt_spike_tiny/iter_620.pth')
-    child = {'model.backbone.depths': args.depths}
-    taught = child | {
+        raise ConfigError('distillation needs a trained teacher: --teacher work_dirs/vrt_spike_tiny/iter_620.pth')
+    student = {'model.backbone.depths': args.depths}
+    taught = student | {
         'model.type': 'DistilledRestorer',
         'model.teacher': args.config,
         'model.teacher_checkpoint': args.teacher,
@@ -71,7 +72,7 @@ def distillation(args: argparse.Namespace, folder: Path) -> dict[str, list[dict]
     }
     found = {'alone': [], 'taught': []}
     for seed in args.seeds:
-        for name, changes in (('alone', child), ('taught', taught)):
+        for name, changes in (('alone', student), ('taught', taught)):
             found[name].append(run(args.config, folder / f'{name}{seed}', seed, args.iterations, changes))
     return found
 
@@ -96,8 +97,7 @@ def main() -> None:
     means = {name: mean(one['psnr_db'] for one in found) for name, found in runs.items()}
     settings = {name: value for name, value in vars(args).items() if name != 'out'}
     record = dict(recipe=args.recipe, settings=settings, mean_psnr_db=means, runs=runs, **describe_environment('cpu'))
-    with written_aside(args.out) as aside:
-        aside.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
+    write_record(args.out, record)
     print(json.dumps(means), 'written to', args.out)
 
 

@@ -1,10 +1,10 @@
-"""What the instrument costs: training iterations with and without it, in turn, in one process.
+"""Measure the overhead of the instrument: training iterations with and without it, interleaved in one process.
 
-Every round has three iterations on the same batch, in random order: one that is measured and written down as
-StageCostHook does it, one between two samples (the hook waits), and one without any instrument. A hook that samples
-every n-th iteration takes (measured + (n - 1) x waiting) / (n x without) of the time. Reported are the medians of this
-ratio and of both parts over the rounds with bootstrap intervals, and the host's time inside the instrument. Exit status
-1 where the upper bound exceeds 1.02 or the host's time 1 % of the iterations.
+Every round has three iterations on the same batch, in random order: one that is sampled and recorded as by
+StageCostHook, one between two samples, when the hook waits, and one without the instrument. A hook that samples every
+n-th iteration takes (measured + (n - 1) x waiting) / (n x without) of the time. The record holds the medians of this
+ratio and of both parts over the rounds, with bootstrap intervals, and the host time spent inside the instrument. The
+exit status is 1 if the upper bound exceeds 1.02 or the host time exceeds 1 % of an iteration.
 
 Examples:
   python benchmarks/stage_cost_overhead.py configs/vrt_spike_tiny.py
@@ -28,12 +28,12 @@ from typing import IO
 import numpy as np
 import torch
 from mmengine.runner import Runner
+from record_file import write_record
 
 from vrtspike.cli import add_config_arguments, config_arguments, run_tool, tool_parser
 from vrtspike.config import load_config
 from vrtspike.profiling.sampler import StageSampler
 from vrtspike.records.writer import line_of, sample_line
-from vrtspike.runtime.atomic_write import written_aside
 from vrtspike.runtime.environment import describe_environment
 
 MAX_RATIO, MAX_HOST_SHARE = 1.02, 0.01
@@ -58,8 +58,7 @@ def main() -> None:
     record = {'benchmark': 'stage_cost_overhead', 'config': Path(args.config).stem, **record}
     print(json.dumps(record, indent=2))
     if args.json:
-        with written_aside(args.json) as aside:
-            aside.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
+        write_record(args.json, record)
     sys.exit(record['ratio_p97_5'] > MAX_RATIO or record['host_share'] > MAX_HOST_SHARE)
 
 
@@ -102,7 +101,7 @@ def measure(config, rounds: int, warmup: int, interval: int) -> dict:
 
 
 def timed(work: Callable[[], None]) -> float:
-    """Return the milliseconds of some work on the device."""
+    """Return the milliseconds of a call, including the work of the device."""
     wait()
     start = time.perf_counter()
     work()
@@ -111,7 +110,7 @@ def timed(work: Callable[[], None]) -> float:
 
 
 def sample(model, wrapper, batch: dict, sampler: StageSampler, inside: HostTime, file: IO[str]) -> None:
-    """Train one iteration that is measured and written down."""
+    """Train one iteration that is sampled and recorded."""
     sampler.start()
     sampler.batch_arrived()
     iterate(model, wrapper, batch, sampler)
@@ -124,7 +123,7 @@ def sample(model, wrapper, batch: dict, sampler: StageSampler, inside: HostTime,
 
 
 class HostTime:
-    """Sums up the host's time inside a sampler's timer."""
+    """Sums the host time spent inside the timer of a sampler."""
 
     def __init__(self, sampler: StageSampler) -> None:
         self.ms = 0.0
@@ -148,7 +147,7 @@ class HostTime:
 
 
 def iterate(model, wrapper, batch: dict, sampler: StageSampler | None = None) -> None:
-    """Train one iteration, telling ``sampler`` what StageCostHook tells it."""
+    """Train one iteration; ``sampler`` gets the same calls as from StageCostHook."""
     with wrapper.optim_context(model):
         losses = model(**model.data_preprocessor(batch, True), mode='loss')
     loss, _ = model.parse_losses(losses)

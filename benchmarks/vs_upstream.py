@@ -1,12 +1,12 @@
-"""Compare the published VRT, from a clone of its repository, with ours: same weights, same shapes, in turn.
+"""Compare the published VRT, from a clone of its repository, with ours: same weights, same shapes, interleaved.
 
-Nothing of the clone is changed or copied. It is measured in float32, as it is used, and on CPUs twice: with the C
-library giving freed memory back, as it does by default, and keeping it, as our tools make it. Each side has a process
-of its own, since that is a choice for a process, and they take turns, so that all meet the same conditions. In its turn
-to train each makes two steps, of which the second is timed, and gives its memory to the next.
+The clone is neither changed nor copied. It runs in float32, as published, and on CPUs twice: with the C library
+returning freed memory, its default, and keeping it, as our tools do. That is a setting of a process, so each side has
+a process of its own. The sides take turns, so that all meet the same conditions. A training turn makes two steps, times
+the second, and then frees its memory for the next side.
 
-Where torchvision is missing, the clone is lent a deformable convolution that was checked against the reference: of
-those that work here, the one that is fastest on the rows' own shape.
+Without torchvision, the clone gets a deformable convolution that agrees with the reference: the fastest one that is
+available, measured on the shape of the rows.
 
 Examples:
     git clone https://github.com/JingyunLiang/VRT /path/to/VRT
@@ -27,24 +27,33 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+from record_file import write_record
+
 from vrtspike.cli import run_tool, tool_parser
 
 CONFIG = dict(
-    upscale=1, img_size=[6, 192, 192], window_size=[6, 8, 8], depths=[8] * 7 + [4] * 4, indep_reconsts=[9, 10],
-    embed_dims=[96] * 7 + [120] * 4, num_heads=[6] * 11, pa_frames=2, deformable_groups=16,
-)  # fmt: skip
+    upscale=1,
+    img_size=[6, 192, 192],
+    window_size=[6, 8, 8],
+    depths=[8] * 7 + [4] * 4,
+    indep_reconsts=[9, 10],
+    embed_dims=[96] * 7 + [120] * 4,
+    num_heads=[6] * 11,
+    pa_frames=2,
+    deformable_groups=16,
+)
 """The released deblurring networks."""
 
 MEASURE, SERVE = '--measure-memory', '--serve-calls'
-"""First argument of the processes that measure memory, or that are told when to compute; the second is the job."""
+"""First argument of a process that measures memory, or that waits for calls; the second is its job."""
 
 ROWS = ('forward', 'train', 'memory')
 
 PRECISIONS = ('float32', 'bfloat16')
-"""That ours is measured in, each against the same calls of the published code."""
+"""Precisions of ours; each is compared with the same calls of the published code."""
 
 MEMORY_BACK, MEMORY_KEPT = 'published', 'published_memory_kept'
-"""The published code, with freed memory given back and kept."""
+"""The published code, with freed memory returned and kept."""
 
 
 def parse_args():
@@ -64,15 +73,12 @@ def main() -> None:
     import torch
 
     from vrtspike.benchmarking.pairs import load_average
-    from vrtspike.runtime.atomic_write import written_aside
     from vrtspike.runtime.environment import describe_environment
 
     device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     published, lent = load_published(args.upstream, args.sizes[0], device)
-    record = {
-        'kind': 'vs_upstream', **describe_environment(device), 'config': CONFIG, 'frames': args.frames,
-        'deform_conv2d_of_published': lent, 'rows': [],
-    }  # fmt: skip
+    settings = {'config': CONFIG, 'frames': args.frames, 'deform_conv2d_of_published': lent}
+    record = {'kind': 'vs_upstream', **describe_environment(device), **settings, 'rows': []}
     for size in args.sizes:
         for row in args.rows:
             before = load_average()
@@ -81,15 +87,14 @@ def main() -> None:
             record['rows'].append(found)
             print(json.dumps(found), flush=True)
             if args.json:
-                with written_aside(args.json) as path:
-                    path.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
+                write_record(args.json, record)
 
 
 def load_published(folder: Path, size: int, device) -> tuple[Callable, str]:
-    """Return the clone's class and the name of the deformable convolution it computes with.
+    """Return the class of the clone and the name of its deformable convolution.
 
     Raises:
-        ConfigError: The folder is no such clone.
+        ConfigError: The folder is not such a clone.
     """
     from vrtspike.errors import ConfigError
 
@@ -111,7 +116,7 @@ def load_published(folder: Path, size: int, device) -> tuple[Callable, str]:
 
 
 def lend_deform_conv2d(size: int, device) -> str:
-    """Put a torchvision of one function in place, the fastest that agrees with the reference; return its name."""
+    """Install a torchvision of one function, the fastest that agrees with the reference; return its name."""
     import torch
 
     from vrtspike.benchmarking.pairs import interleaved_ms
@@ -149,7 +154,7 @@ def lend_deform_conv2d(size: int, device) -> str:
 
 
 def make_network(network: Callable, device, **options):
-    """Return a network of :data:`CONFIG` whose parameters are a function of their names' order alone."""
+    """Return a network of :data:`CONFIG` with parameters that depend only on the order of their names."""
     import torch
 
     model = network(**CONFIG, **options).to(device)
@@ -165,9 +170,9 @@ def make_network(network: Callable, device, **options):
 
 
 def timed_row(published: Callable, row: str, size: int, args, device) -> dict:
-    """Return the times of all sides in one row, and how far their results are apart.
+    """Return the times of all sides in one row, and how much their results differ.
 
-    No machine has room for the training steps of all sides at once: each gives back what the C library holds for later.
+    The training steps of all sides do not fit into memory at once, so each returns the memory that the C library keeps.
     """
     from vrtspike.benchmarking.pairs import orders, paired_ratio, spread
     from vrtspike.native.allocator import give_freed_memory_back
@@ -196,7 +201,7 @@ def timed_row(published: Callable, row: str, size: int, args, device) -> dict:
 
 
 class Side:
-    """A process that makes the calls of one side, one at a time, when it is told to.
+    """A process that makes the calls of one side, one at a time, on request.
 
     Args:
         name: :data:`MEMORY_BACK`, :data:`MEMORY_KEPT` or 'ours'.
@@ -212,7 +217,7 @@ class Side:
         return self
 
     def __exit__(self, *_) -> None:
-        with contextlib.suppress(BrokenPipeError):  # of a process that has ended
+        with contextlib.suppress(BrokenPipeError):  # the process has ended
             self.process.stdin.close()
         self.process.wait()
 
@@ -220,11 +225,11 @@ class Side:
         """Return the milliseconds of one call.
 
         Raises:
-            VrtSpikeError: The process came to an end.
+            VrtSpikeError: The process has ended.
         """
         from vrtspike.errors import VrtSpikeError
 
-        with contextlib.suppress(BrokenPipeError):  # then there is no answer either
+        with contextlib.suppress(BrokenPipeError):  # then the answer is empty
             self.process.stdin.write(precision + '\n')
             self.process.stdin.flush()
         answer = self.process.stdout.readline()
@@ -234,9 +239,9 @@ class Side:
 
 
 def serve(upstream: str, side: str, row: str, size: int, frames: int, device: str) -> None:
-    """Make a call for every precision read from the standard input, and print its milliseconds.
+    """Make a call for every precision read from stdin, and print its milliseconds.
 
-    The first forward pass of a precision, and a step before every training step, is made without being timed.
+    The first forward pass of a precision, and a step before every training step, are warm-up and not timed.
     """
     import torch
 
@@ -259,7 +264,7 @@ def serve(upstream: str, side: str, row: str, size: int, frames: int, device: st
 
 
 def network_of(side: str, upstream: str, device, **options):
-    """Return one side's network, in a process whose C library treats freed memory as that side's does."""
+    """Return the network of one side, and set how this process treats freed memory."""
     from vrtspike.models import VRT
     from vrtspike.native.allocator import allocate_tensors_with_malloc, keep_freed_memory
 
@@ -272,14 +277,14 @@ def network_of(side: str, upstream: str, device, **options):
 
 
 def clip_of(frames: int, size: int, device):
-    """Return a clip of noise, always the same."""
+    """Return a fixed clip of noise."""
     import torch
 
     return torch.rand(1, frames, 3, size, size, generator=torch.Generator().manual_seed(1)).to(device)
 
 
 def step(model, clip, trains: bool, precision: str):
-    """Run one forward pass, or forward and backward of a training step; return the restored clip."""
+    """Run a forward pass, or forward and backward pass of a training step; return the restored clip."""
     import torch
 
     bfloat16 = torch.autocast(clip.device.type, dtype=torch.bfloat16)
@@ -295,7 +300,7 @@ def step(model, clip, trains: bool, precision: str):
 
 
 def compare(published: Callable, trains: bool, clip) -> dict:
-    """Return, by precision of ours, how far apart outputs and gradients are; stochastic depth is off."""
+    """Return, by precision of ours, how much outputs and gradients differ, without stochastic depth."""
     from vrtspike.models import VRT
 
     theirs, ours = (make_network(network, clip.device).eval() for network in (published, VRT))
@@ -318,7 +323,7 @@ def compare(published: Callable, trains: bool, clip) -> dict:
 
 
 def relative(found, expected) -> float:
-    """Return the largest difference over the largest value."""
+    """Return the largest difference relative to the largest value."""
     return float((found - expected).abs().max() / expected.abs().max())
 
 
@@ -335,10 +340,10 @@ def memory_row(args, size: int, device) -> dict:
 
 
 def memory_in_new_process(job: dict) -> float:
-    """Return :func:`memory_of` ``job``, measured by a fresh interpreter; ours keeps freed memory, as tools do.
+    """Return :func:`memory_of` ``job``, measured in a new process.
 
     Raises:
-        VrtSpikeError: The process did not come to an end, as where memory does not suffice.
+        VrtSpikeError: The process failed, for example because memory did not suffice.
     """
     from vrtspike.errors import VrtSpikeError
 

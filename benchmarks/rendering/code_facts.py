@@ -17,7 +17,6 @@ BASELINE = 'configs/vrt_spike_baseline.py'
 PUBLISHED = 'configs/vrt/006_vrt_videodeblurring_gopro.py'
 SHAPE = (5, 128, 128)
 """Frames, height and width of the clip whose arithmetic is counted."""
-FULL_RESOLUTION = ('stage1', 'stage7', 'stage8')
 LEGACY_VALUES = (3, False, True, 'x', [0.9, 0.99], [8] * 8, [1, 1, 1], [2, 2, 2], 'spike', 'adamw', 'cosine')
 """Every key of an earlier config allows one of them."""
 
@@ -48,20 +47,6 @@ class CodeFacts:
     def macs(self, config: str) -> int:
         """Return the multiply-adds of one clip's forward pass."""
         return self.arithmetic(config).total.macs
-
-    @property
-    def full_resolution_share(self) -> float:
-        """The share of the baseline's arithmetic without spikes that is in stages 1, 7 and 8."""
-        stages = self.arithmetic(BASELINE).stages
-        vrt = [*(f'stage{i}' for i in range(1, 9)), 'flow', 'input', 'reconstruction']
-        return sum(stages[name].macs for name in FULL_RESOLUTION) / sum(stages[name].macs for name in vrt)
-
-    @property
-    def warping_share(self) -> float:
-        """The share of the arithmetic of the baseline's stages 1 to 7 that is parallel warping."""
-        costs, stages = self.arithmetic(BASELINE), [f'stage{i}' for i in range(1, 8)]
-        parts = [f'{stage}/{part}' for stage in stages for part in ('warp', 'offset_head', 'deform_conv', 'fusion')]
-        return sum(costs.parts[name].macs for name in parts) / sum(costs.stages[name].macs for name in stages)
 
     @cached_property
     def gopro_into_baseline(self) -> Any:

@@ -64,7 +64,7 @@ class PageRenderer:
             return self.environment.get_template(template).render(variables)
         except VrtSpikeError:
             raise
-        except (TemplateError, LookupError, TypeError, ValueError) as error:
+        except (TemplateError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise VrtSpikeError(f'{where_in_template(error) or template}: {error}') from error
 
 

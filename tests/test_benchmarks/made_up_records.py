@@ -17,17 +17,28 @@ def row(config, times, stages=None, peak=100.0, attention=None):
     }
     parts = {'attention': {'forward_ms': [attention] * len(times), 'total_ms': [attention] * len(times)}}
     return {
-        'config': config, 'gmacs': 1.0, 'expected_saving_share': 0.1, 'step_ms': {'median': times[0], 'iqr_share': 0.0},
-        'times_ms': times, 'saving_share': 0.0, 'peak_memory_mib': peak, 'load_average': [1.0, 2.0],
-        'stages': divided, 'parts': parts if attention else {},
-    }  # fmt: skip
+        'config': config,
+        'gmacs': 1.0,
+        'expected_saving_share': 0.1,
+        'step_ms': {'median': times[0], 'iqr_share': 0.0},
+        'times_ms': times,
+        'saving_share': 0.0,
+        'peak_memory_mib': peak,
+        'load_average': [1.0, 2.0],
+        'stages': divided,
+        'parts': parts if attention else {},
+    }
 
 
 def record(*rows):
     return {
-        'kind': 'configs', 'versions': {'vrtspike': '0', 'python': '3', 'torch': '2.13.0'}, 'commit': '0' * 40,
-        'device': {'type': 'cpu', 'name': 'A Processor', 'threads': 2}, 'shape': [1, 5, 24, 24], 'rows': list(rows),
-    }  # fmt: skip
+        'kind': 'configs',
+        'versions': {'vrtspike': '0', 'python': '3', 'torch': '2.13.0'},
+        'commit': '0' * 40,
+        'device': {'type': 'cpu', 'name': 'A Processor', 'threads': 2},
+        'shape': [1, 5, 24, 24],
+        'rows': list(rows),
+    }
 
 
 HERE = {'device': record()['device'], 'versions': record()['versions'], 'commit': '0' * 40}
@@ -64,25 +75,34 @@ def paired(name, plain, changed, gain=3.0):
     settings = {'config': config, 'depths': [1, 2], 'teacher': teacher, 'iterations': 7, 'seeds': [0, 1, 2]}
     changed_name = {'progressive': 'progressive', 'distillation': 'taught'}[name]
     return {
-        'recipe': name, 'settings': settings, 'runs': {plain_name: runs(plain), changed_name: runs(changed)}, **HERE
-    }  # fmt: skip
+        'recipe': name,
+        'settings': settings,
+        'runs': {plain_name: runs(plain), changed_name: runs(changed)},
+        **HERE,
+    }
 
 
 def search(**trials):
     """The record of a search; a trial has times of the default and of the change."""
     found = [{'name': name, 'times_ms': {'default': a, 'changed': b}} for name, (a, b) in trials.items()]
     return {
-        'config_path': 'configs/vrt_spike_tiny.py', 'trials': [*found, {'name': 'flash', 'skipped': 'no_flash'}],
-        'command': ['python', 'tools/optimize.py', 'X'], 'folder': 'work_dirs/x', **HERE,
-    }  # fmt: skip
+        'config_path': 'configs/vrt_spike_tiny.py',
+        'trials': [*found, {'name': 'flash', 'skipped': 'no_flash'}],
+        'command': ['python', 'tools/optimize.py', 'X'],
+        'folder': 'work_dirs/x',
+        **HERE,
+    }
 
 
 def overflow(lost):
     runs = {'bfloat16': 0} | {f'float16, init_scale {scale}': count for scale, count in lost.items()}
     return {
-        'config': 'configs/vrt_spike_tiny.py', 'overrides': {'a.b': 1}, 'iterations': 60,
-        'runs': {name: {'lost_steps': count} for name, count in runs.items()}, **HERE,
-    }  # fmt: skip
+        'config': 'configs/vrt_spike_tiny.py',
+        'overrides': {'a.b': 1},
+        'iterations': 60,
+        'runs': {name: {'lost_steps': count} for name, count in runs.items()},
+        **HERE,
+    }
 
 
 def memory_record(**peaks):

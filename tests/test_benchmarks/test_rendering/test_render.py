@@ -66,5 +66,5 @@ def test_an_error_names_the_line_of_the_template(tmp_path, expression, message):
 
 
 def test_no_page_has_markers_of_single_numbers():
-    pages = [*ROOT.glob('docs/*.md'), *ROOT.glob('plugins/*/README.md')]
+    pages = [*ROOT.glob('*.md'), *ROOT.glob('docs/*.md'), *ROOT.glob('plugins/*/README.md')]
     assert [page.name for page in pages if '<!--=' in page.read_text(encoding='utf-8')] == []

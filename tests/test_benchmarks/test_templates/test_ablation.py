@@ -17,20 +17,36 @@ def variant(name, psnr, difference):
     interval = {'mean': psnr, 'low': psnr - 0.1, 'high': psnr + 0.1}
     run = dict(seed=0, psnr_db=psnr, gain_db=3.0, commit='0' * 40)
     return dict(
-        name=name, overrides={}, plugins=[], failure=None, runs=[run] * 3, parameters=9, gmacs=0.5, iteration_ms=10.0,
-        stage_ms={'fuse1': 1.0}, peak_memory_mib=5.0, psnr_db=interval, gain_db=interval, ssim=interval,
+        name=name,
+        overrides={},
+        plugins=[],
+        failure=None,
+        runs=[run] * 3,
+        parameters=9,
+        gmacs=0.5,
+        iteration_ms=10.0,
+        stage_ms={'fuse1': 1.0},
+        peak_memory_mib=5.0,
+        psnr_db=interval,
+        gain_db=interval,
+        ssim=interval,
         difference_db=difference,
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
 def root(tmp_path):
     difference = dict(mean=0.5, low=0.2, high=0.8, seeds=[0, 1, 2], verdict='better', why='')
     record = dict(
-        config='base.py', common={}, seeds=[0, 1, 2], iterations=9, versions={'torch': '2'}, commit='0' * 40,
+        config='base.py',
+        common={},
+        seeds=[0, 1, 2],
+        iterations=9,
+        versions={'torch': '2'},
+        commit='0' * 40,
         device={'type': 'cpu', 'name': 'x', 'threads': 1},
         variants=[variant('reference', 28.0, None), variant('head', 28.5, difference)],
-    )  # fmt: skip
+    )
     (tmp_path / 'benchmarks/ablations').mkdir(parents=True)
     (tmp_path / 'benchmarks/ablations/plugins.json').write_text(json.dumps(record))
     return tmp_path

@@ -29,8 +29,14 @@ def test_every_plan_is_a_valid_config(path):
 
 def test_single_changes_change_one_thing():
     baseline = flat(load_config(ROOT / EIGHT['baseline']).to_dict())
-    changes = {'window_6': 1, 'stage8_depth_4': 1, 'stage2_depth_6': 1, 'larger_chunks': 2, 'no_stage1_fusion': 1,
-               'plain_attention': 1}  # fmt: skip
+    changes = {
+        'window_6': 1,
+        'stage8_depth_4': 1,
+        'stage2_depth_6': 1,
+        'larger_chunks': 2,
+        'no_stage1_fusion': 1,
+        'plain_attention': 1,
+    }
     for name, count in changes.items():
         changed = flat(load_config(ROOT / EIGHT[name]).to_dict())
         assert len([key for key in baseline | changed if baseline.get(key) != changed.get(key)]) == count, name

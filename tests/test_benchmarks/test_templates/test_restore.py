@@ -46,16 +46,26 @@ def test_a_long_clip_has_a_row_for_every_run(tmp_path, render):
             for i, resident in enumerate(residents)
         ]
         peak = max(residents) + 1.0
-        return dict(first_frame=first, frames_at_end=end, exit_status=status, seconds=seconds, peak_mib=peak,
-                    readings=readings)  # fmt: skip
+        return dict(
+            first_frame=first, frames_at_end=end, exit_status=status, seconds=seconds, peak_mib=peak, readings=readings
+        )
 
     write(tmp_path)
     runs = [
         restored(0, 300, -9, 600.0, [100.0, 1400.4, 1500.0, 1450.0, 1460.0]),
         restored(300, 1000, 0, 700.0, [100.0, 1401.0, 1500.0, 1450.0, 1461.0]),
     ]
-    record = dict(config='vrt_spike_tiny', checkpoint='iter_9.pth', options=['--tile', '96'], frames=1000,
-                  size=[360, 640], runs=runs, psnr_db=28.123, blur_psnr_db=25.5, **WHERE)  # fmt: skip
+    record = dict(
+        config='vrt_spike_tiny',
+        checkpoint='iter_9.pth',
+        options=['--tile', '96'],
+        frames=1000,
+        size=[360, 640],
+        runs=runs,
+        psnr_db=28.123,
+        blur_psnr_db=25.5,
+        **WHERE,
+    )
     write_record(tmp_path / 'benchmarks/records/restoring/long_clip.json', record)
     text = render('docs/restore.md', tmp_path)
     assert '| 0 | 300 | kill | 2.00 | 1,501 | 1,400 | 1,460 |\n' in text

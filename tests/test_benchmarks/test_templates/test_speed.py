@@ -36,8 +36,15 @@ def test_times_memory_and_how_far_results_are_apart(tmp_path, render):
         agreement=dict(float32=dict(output_max_relative=4.13e-5)),
         load_average=[0.5, 1.25],
     )
-    memory = dict(row='memory', size=64, published_plain_mib=8000.0, ours_plain_mib=6000.0,
-                  published_checkpointed_mib=4000.0, ours_checkpointed_mib=1000.0, load_average=[1.0, 1.0])  # fmt: skip
+    memory = dict(
+        row='memory',
+        size=64,
+        published_plain_mib=8000.0,
+        ours_plain_mib=6000.0,
+        published_checkpointed_mib=4000.0,
+        ours_checkpointed_mib=1000.0,
+        load_average=[1.0, 1.0],
+    )
     write(tmp_path, cpu=dict(kind='vs_upstream', frames=6, rows=[forward, memory]))
     text = render('docs/speed.md', tmp_path)
     assert 'A, 2 threads, torch 2, commit 00000000; load average 0.5 to 1.2' in text
