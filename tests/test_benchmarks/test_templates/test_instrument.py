@@ -11,5 +11,5 @@ def test_the_cost_of_measuring_stands_in_the_text(tmp_path, render):
     }
     path.write_text(json.dumps({'device': {'threads': 3}, 'interval': 7} | ratios))
     text = render('docs/instrument.md', tmp_path)
-    assert 'on 3 threads a measured iteration took 3.2 % longer (95 %: 1.0 to 5.0 %)' in text
-    assert 'at its interval of 7 iterations 0.0 % (−1.0 to 2.0 %)' in text
+    assert 'on 3 threads: a measured iteration took 3.2 % longer (95 %: 1.0 to 5.0 %)' in text
+    assert 'at its interval of 7 iterations took 0.0 % longer (−1.0 to 2.0 %)' in text

@@ -28,7 +28,7 @@ def root(tmp_path):
     [
         ([27.5, 27.6, 27.55], 'It helps.'),
         ([26.5, 26.6, 26.55], 'It costs quality.'),
-        ([26.5, 27.6, 27.0], 'The seeds do not tell whether it helps.'),
+        ([26.5, 27.6, 27.0], 'Undecided: the interval contains zero.'),
     ],
 )
 def test_the_verdict_follows_from_the_interval(root, render, after, said):
