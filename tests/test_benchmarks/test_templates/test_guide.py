@@ -75,7 +75,7 @@ def test_a_reference_without_gain_decides_nothing(checkout, render):
     text = render('docs/guide.md', checkout)
     assert '| < 0.1 dB | not informative |' in text
     assert '| eight entries | < 0.5 dB | the baseline gained +0.04 dB | undecided |  |' in text
-    assert ' claims, 1 about quality cannot be judged before a training in which the baseline gains 2 dB or more.' in text
+    assert ' claims, 1 about quality cannot be judged before a training in which the baseline' in text
     assert 'Quality, on any device' not in text
     assert (
         '$ python tools/ablate.py configs/vrt_spike_baseline.py --variants benchmarks/guide/quality_eight.yaml '
