@@ -32,6 +32,7 @@ REQUIRES = [
     'msgspec>=0.19',
     # The templates of HTML pages; torch brings it along.
     'jinja2>=3.1',
+    'markupsafe>=2.1',  # what Jinja2 escapes with
     'psutil>=5.9',
 ]
 EXTRAS = {
