@@ -1,9 +1,9 @@
 """Find a faster config of a network by measurement, and write the performance guide of what was found.
 
-Profiles the config, tries remedies one at a time (those that compute the same function first), trains those that change
-the network to learn what they cost in dB, combines what pays, and writes into the work dir report.md, report.zh-CN.md,
-report.html, report.json, every trial, and <name>_optimized.py. What was measured is not measured again: the same
-command goes on where it was stopped.
+Profiles the config and measures candidates one at a time, those that compute the same function first. Trains candidates
+that change the network to learn what they lose in quality. Combines what pays, and writes report.md, report.zh-CN.md,
+report.html, report.json, every trial and <name>_optimized.py into the work dir. The same command continues a search
+that was stopped: what was measured is not measured again.
 
 Examples:
   python tools/optimize.py configs/vrt_spike_baseline.py
@@ -28,17 +28,25 @@ def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
     add_config_arguments(parser)
     parser.add_argument(
-        '--data', nargs='+', action=OverrideAction, default={}, metavar='KEY=VALUE',
+        '--data',
+        nargs='+',
+        action=OverrideAction,
+        default={},
+        metavar='KEY=VALUE',
         help='the data set, as in type=GoProSpike root=/path (default: that of the config)',
-    )  # fmt: skip
+    )
     parser.add_argument('--minutes', type=positive, default=30.0, help='budget of the search (default: 30)')
     parser.add_argument(
-        '--max-loss-db', type=float, default=0.3, metavar='DB', help='most that quality may lose (default: 0.3)'
+        '--max-loss-db', type=float, default=0.3, metavar='DB', help='most that the quality may lose (default: 0.3)'
     )
-    parser.add_argument('--memory-gib', type=positive, metavar='M', help='most memory that a training step may hold')
+    parser.add_argument('--memory-gib', type=positive, metavar='M', help='most memory that a step may need')
     parser.add_argument('--objective', choices=['train', 'infer'], default='train', help='what is to be fast')
-    parser.add_argument('--iterations', type=int, metavar='N', help="of a training for quality (default: the config's)")
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], metavar='N', help='(default: 0 1 2)')
+    parser.add_argument(
+        '--iterations', type=int, metavar='N', help="length of a training for quality (default: the config's)"
+    )
+    parser.add_argument(
+        '--seeds', nargs='+', type=int, default=[0, 1, 2], metavar='N', help='of these trainings (default: 0 1 2)'
+    )
     parser.add_argument(
         '--work-dir',
         type=Path,
@@ -56,12 +64,13 @@ def main() -> None:
     end_as_interrupted()
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+    from vrtspike.tuner.options import SearchOptions
     from vrtspike.tuner.report import markdown
-    from vrtspike.tuner.run import Wishes, optimize
+    from vrtspike.tuner.run import optimize
 
-    wishes = Wishes(
+    options = SearchOptions(
         config=args.config,
-        common={**args.cfg_options, **{f'data.{key}': value for key, value in args.data.items()}},
+        shared_overrides={**args.cfg_options, **{f'data.{key}': value for key, value in args.data.items()}},
         plugins=args.plugins,
         minutes=args.minutes,
         max_loss_db=args.max_loss_db,
@@ -75,21 +84,21 @@ def main() -> None:
     )
     with Progress(SpinnerColumn(), TextColumn('{task.description}'), TimeElapsedColumn()) as progress:
         task = progress.add_task('', total=None)
-        found = optimize(wishes, Path(__file__).with_name('train.py'), shown(progress, task))
+        found = optimize(options, Path(__file__).with_name('train.py'), announcer(progress, task))
     print(markdown(found, 'en'))
-    print(f'Written to {wishes.folder}')
+    print(f'Written to {options.folder}')
 
 
 def default_folder(config: str, objective: str) -> Path:
-    """Return where a search goes: those of different objectives do not write over each other."""
+    """Return the folder of a search; searches with different objectives do not overwrite each other."""
     return Path('work_dirs', f'optimize_{Path(config).stem}{"_infer" if objective == "infer" else ""}')
 
 
-def shown(progress: Any, task: Any) -> Any:
-    """Return what shows what is being done: on the progress line, or in a file line by line."""
+def announcer(progress: Any, task: Any) -> Any:
+    """Return a function that shows what is being done: on a terminal's progress line, or in a file line by line."""
     if progress.console.is_terminal:
-        return lambda what: progress.update(task, description=what, refresh=True)
-    return lambda what: print(datetime.now().strftime('%H:%M:%S'), what, file=sys.stderr, flush=True)
+        return lambda text: progress.update(task, description=text, refresh=True)
+    return lambda text: print(datetime.now().strftime('%H:%M:%S'), text, file=sys.stderr, flush=True)
 
 
 def positive(text: str) -> float:

@@ -22,7 +22,7 @@ Record = dict[str, Any]
 
 EXCERPT_STAGES, EXCERPT_FINDINGS = 8, 2
 """How much of a report's ranking, and how many of its findings, an excerpt shows."""
-SEARCH_SECTIONS = ('summary', 'remedies', 'together', 'output')
+SEARCH_SECTIONS = ('summary', 'candidates', 'together', 'output')
 
 
 def context(root: Path) -> dict[str, Any]:
@@ -105,11 +105,13 @@ def shorten_report(text: str) -> str:
 
 def search_report(found: Record) -> str:
     """Return some sections of the report of a search, as they read in its own report.md."""
-    from vrtspike.tuner.report import as_markdown, sections
-    from vrtspike.tuner.words import word
+    from vrtspike.tuner.record import from_json
+    from vrtspike.tuner.report import section_markdown
+    from vrtspike.tuner.report.sections import sections
+    from vrtspike.tuner.report.view import View
 
     parts = []
-    for key, body in sections(found, 'en'):
-        if key in SEARCH_SECTIONS:
-            parts += [f'**{word(key, "en")}**', *map(as_markdown, body)]
-    return '\n\n'.join(part.rstrip() for part in parts)
+    for section in sections(View(from_json(found), 'en')):
+        if section.key in SEARCH_SECTIONS:
+            parts += [f'**{section.heading}**', section_markdown(section)]
+    return '\n\n'.join(parts)

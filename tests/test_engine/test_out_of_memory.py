@@ -4,7 +4,8 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from vrtspike.engine.out_of_memory import accumulated, estimate, out_of_memory_report, remedies
+from vrtspike.candidates.training import accumulated
+from vrtspike.engine.out_of_memory import estimate, out_of_memory_report, smaller_candidates
 from vrtspike.errors import ConfigError, TrainingError
 from vrtspike.registry import HOOKS
 
@@ -19,13 +20,13 @@ LARGE = {'model.tsa.max_batch_tokens': 49152, 'model.fusion.max_batch_tokens': 4
 
 @HOOKS.register_module()
 class SmallDevice(Hook):
-    """Runs out of memory until a config uses the remedies named."""
+    """Runs out of memory until a config uses the candidates named."""
 
     def __init__(self, needs, iteration=0):
         self.needs, self.iteration = needs, iteration
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        unused = {remedy.name for remedy in remedies(runner.cfg)}
+        unused = {candidate.name for candidate in smaller_candidates(runner.cfg)}
         if runner.iter >= self.iteration and unused & set(self.needs):
             raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 15.80 GiB\nfurther lines')
 
@@ -48,7 +49,7 @@ def test_the_report_names_stages_and_lines(run_on_a_small_device):
     assert 'checkpointing  (about ' in report
     assert 'model.backbone.use_checkpoint_attn=True model.backbone.use_checkpoint_ffn=True' in report
     assert 'train_dataloader.batch_size=1 optim_wrapper.accumulative_counts=2' in report
-    assert 'could not be found' not in report
+    assert 'could not be estimated' not in report
 
 
 @pytest.mark.parametrize(
@@ -107,15 +108,14 @@ def test_estimates_grow_with_the_batch_and_shrink_by_checkpointing(minimal_confi
     ],
 )
 def test_a_policy_of_checkpointing_is_what_is_changed(minimal_config, policy, expected):
-    found = {
-        remedy.name: remedy.changes for remedy in remedies(minimal_config(**{'model.backbone.checkpointing': policy}))
-    }
+    config = minimal_config(**{'model.backbone.checkpointing': policy})
+    found = {candidate.name: candidate.overrides for candidate in smaller_candidates(config)}
     assert found.get('checkpointing') == expected
 
 
 def test_accumulation_keeps_the_clips_of_a_step(minimal_config):
     config = minimal_config(**{'train_dataloader.batch_size': 4, 'optim_wrapper.accumulative_counts': 3})
-    config.merge_from_dict(accumulated(config, 4))
+    config.merge_from_dict(accumulated(config.to_dict(), 4))
     assert config.train_dataloader.batch_size * config.optim_wrapper.accumulative_counts == 12
     assert [schedule.begin for schedule in config.param_scheduler] == [0, 8]
     assert config.param_scheduler[0].end == 8
@@ -125,7 +125,8 @@ def test_accumulation_keeps_the_clips_of_a_step(minimal_config):
 def test_a_network_that_cannot_be_estimated_is_reported_all_the_same(minimal_config):
     config = minimal_config()
     config.model.type = 'Gone'
-    assert 'What holds it could not be found: ' in out_of_memory_report(config, torch.OutOfMemoryError('CUDA'))
+    report = out_of_memory_report(config, torch.OutOfMemoryError('CUDA'))
+    assert 'The saved activations could not be estimated: ' in report
 
 
 def test_several_processes_are_refused(minimal_config, tmp_path):

@@ -2,12 +2,17 @@
 
 import time
 
+import msgspec
 import pytest
 
+from vrtspike.candidates import CHANGES, EXACT, PRECISION, Candidate
 from vrtspike.datasets import write_demo
+from vrtspike.experiments.statistics import Difference
 from vrtspike.registry import TRANSFORMS
-from vrtspike.tuner.candidates import CHANGES, EXACT, PRECISION, Remedy
+from vrtspike.tuner.profile import Profile, StageShare
+from vrtspike.tuner.record import OutputConfig, SearchRecord
 from vrtspike.tuner.search import combine
+from vrtspike.tuner.trials import Failed, Measured, Skipped, Trial
 
 SAVINGS = {'chunks': 0.5, 'idle': 0.001, 'amp': 0.3, 'shallow': 0.4, 'student': 0.8, 'slower': -0.2}
 KINDS = dict(chunks=EXACT, idle=EXACT, slower=EXACT, amp=PRECISION, shallow=CHANGES, student=CHANGES)
@@ -22,7 +27,7 @@ OVERRIDES = {
 
 
 class PlantedMeasurer:
-    """Measures overrides whose remedies have known factors; pairs may have an interaction."""
+    """Measures overrides of candidates with known factors; pairs may have an interaction."""
 
     def __init__(self, interactions=None):
         self.interactions = interactions or {}
@@ -36,69 +41,95 @@ class PlantedMeasurer:
             left *= 1 - SAVINGS[part]
         for pair, factor in self.interactions.items():
             left *= factor if set(pair) <= set(parts) else 1.0
-        return trial(name, overrides, 1 - left)
+        return measured(name, overrides, 1 - left)
 
 
-def trial(name, overrides, saving):
-    """A trial as the measurer returns it."""
-    return {
-        'name': name, 'overrides': overrides, 'saving': saving, 'interval': [saving - 0.01, saving + 0.01],
-        'ms_per_sample': 100 * (1 - saving), 'default_ms_per_sample': 100.0, 'predicted_saving': saving / 2,
-        'peak_memory_mib': 500.0 * (1 - saving / 2), 'gmacs': 1.0,
-    }  # fmt: skip
+def measured(name, overrides, saving):
+    """What a measurer returns."""
+    return Measured(
+        name=name,
+        overrides=overrides,
+        saving=saving,
+        interval=(saving - 0.01, saving + 0.01),
+        ms_per_sample=100 * (1 - saving),
+        default_ms_per_sample=100.0,
+        predicted_saving=saving / 2,
+        peak_memory_mib=500.0 * (1 - saving / 2),
+        gmacs=1.0,
+    )
 
 
 def db(mean, informative=True):
-    """A difference in dB as an ablation gives it."""
+    """A difference in quality as an ablation gives it."""
     verdict = 'no difference seen' if informative else 'not informative'
-    return {'mean': mean, 'low': mean - 0.1, 'high': mean + 0.1, 'seeds': [0, 1, 2], 'verdict': verdict, 'why': ''}
+    return Difference(mean=mean, low=mean - 0.1, high=mean + 0.1, seeds=[0, 1, 2], verdict=verdict, why='')
+
+
+def alone(name, difference_db=None):
+    """The trial of a candidate alone."""
+    result = PlantedMeasurer()(name, OVERRIDES[name])
+    return Trial(kind=KINDS[name], result=result, most=0.9, difference_db=difference_db)
 
 
 @pytest.fixture
 def single():
-    """Return the trials of remedies by name, alone."""
-
-    def make(*names, **extra):
-        measure = PlantedMeasurer()
-        return [{**measure(name, OVERRIDES[name]), 'kind': KINDS[name], 'most': 0.9, **extra} for name in names]
-
-    return make
+    """Return the trials of candidates by name, alone."""
+    return lambda *names, **more: [alone(name, **more) for name in names]
 
 
 @pytest.fixture
-def found(single, tmp_path):
-    """What a search found: one exact remedy, AMP, a shallower network taken, one that did nothing, two not tried."""
-    chunks, amp, idle, slower, shallow = single('chunks', 'amp', 'idle', 'slower', 'shallow')
-    shallow['difference_db'] = db(-0.05)
-    kept, steps = combine([chunks, amp, shallow], PlantedMeasurer({('amp', 'shallow'): 1.1}))
-    assert [part['name'] for part in kept] == ['chunks', 'amp', 'shallow']
+def found(tmp_path):
+    """What a search found: an exact candidate, AMP, a shallower network taken, one that did nothing, two not tried."""
+    chunks, amp, idle, slower = map(alone, ('chunks', 'amp', 'idle', 'slower'))
+    shallow = alone('shallow', db(-0.05))
+    combination = combine([chunks, amp, shallow], PlantedMeasurer({('amp', 'shallow'): 1.1}))
+    assert [part.name for part in combination.kept] == ['chunks', 'amp', 'shallow']
+    graphs = Skipped(name='cuda_graphs', overrides={}, skipped='no_graphs')
+    no_tsa = Skipped(name='no_tsa', overrides={}, skipped='small_share')
     missing = [
-        {'name': 'cuda_graphs', 'kind': EXACT, 'overrides': {}, 'skipped': 'no_graphs', 'most': 0.9},
-        {'name': 'no_tsa', 'kind': CHANGES, 'overrides': {}, 'skipped': 'small_share', 'most': 0.004},
-        {'name': 'flow', 'kind': PRECISION, 'overrides': {}, 'failure': 'a | b'},
+        Trial(kind=EXACT, result=graphs, most=0.9),
+        Trial(kind=CHANGES, result=no_tsa, most=0.004),
+        Trial(kind=PRECISION, result=Failed(name='flow', overrides={}, failure='a | b')),
     ]
+    runs = [{'seed': seed} for seed in range(3)]
     variants = [
-        {'name': 'reference', 'overrides': {}, 'gain_db': {'mean': 2.7}, 'runs': [{'seed': seed} for seed in range(3)]},
+        {'name': 'reference', 'overrides': {}, 'gain_db': {'mean': 2.7}, 'runs': runs},
         {'name': 'shallow', 'overrides': OVERRIDES['shallow'], 'gain_db': {'mean': 2.65}},
     ]
-    return {
-        'config': 'planted', 'config_path': 'configs/planted.py', 'objective': 'train', 'shape': [1, 5, 32, 32],
-        'cpu_overrides': True, 'max_loss_db': 0.3, 'memory_gib': None, 'minutes': 3.0,
-        'common': {'data.type': 'DemoClips', 'data.side': [1, 2]}, 'plugins': ['residual_cnn'], 'iterations': 9,
-        'seeds': [0, 1, 2], 'command': ['python', 'tools/optimize.py', 'configs/planted.py'], 'folder': str(tmp_path),
-        'versions': {'torch': '2'}, 'device': {'type': 'cpu', 'name': 'a <quick> processor'}, 'commit': None,
-        'default_memory_mib': 500.0, 'published': trial('published_path', {}, -0.25),
-        'profile': {
-            'bottlenecks': [
-                {'stage': 'fuse1', 'share': 0.6, 'share_interval': [0.55, 0.65]},
-                {'stage': 'stage1', 'share': 0.2, 'share_interval': None},
+    return SearchRecord(
+        config='planted',
+        config_path='configs/planted.py',
+        objective='train',
+        shape=[1, 5, 32, 32],
+        cpu_overrides=True,
+        max_loss_db=0.3,
+        memory_gib=None,
+        minutes=3.0,
+        shared_overrides={'data.type': 'DemoClips', 'data.side': [1, 2]},
+        plugins=['residual_cnn'],
+        iterations=9,
+        seeds=[0, 1, 2],
+        command=['python', 'tools/optimize.py', 'configs/planted.py'],
+        folder=str(tmp_path),
+        versions={'torch': '2'},
+        device={'type': 'cpu', 'name': 'a <quick> processor'},
+        commit=None,
+        default_memory_mib=500.0,
+        published=measured('published_path', {}, -0.25),
+        profile=Profile(
+            bottlenecks=[
+                StageShare(stage='fuse1', share=0.6, share_interval=[0.55, 0.65]),
+                StageShare(stage='stage1', share=0.2),
             ],
-            'roofline': {'fuse1': {'efficiency': 0.03, 'bound': 'memory'}},
-        },
-        'trials': [chunks, amp, idle, slower, shallow, *missing], 'steps': steps, 'together_db': db(-0.08),
-        'quality': {'iterations': 9, 'seeds': [0, 1, 2], 'variants': variants}, 'no_quality': '',
-        'output': {'path': 'planted_optimized.py', 'text': 'model = dict(a=1)\n', 'overrides': {}},
-    }  # fmt: skip
+            roofline={'fuse1': {'efficiency': 0.03, 'bound': 'memory'}},
+        ),
+        trials=[chunks, amp, idle, slower, shallow, *missing],
+        steps=combination.steps,
+        together_db=db(-0.08),
+        quality={'iterations': 9, 'seeds': [0, 1, 2], 'variants': variants},
+        why_unknown='',
+        output=OutputConfig(path='planted_optimized.py', text='model = dict(a=1)\n', overrides={}),
+    )
 
 
 DEMO = dict(train_clips=2, val_clips=1, size=32, steps_per_frame=32)
@@ -153,6 +184,19 @@ def difference():
 
 
 @pytest.fixture
-def remedy():
-    """Return the remedies of the planted gains by name."""
-    return lambda name, **more: Remedy(name, KINDS[name], OVERRIDES[name], **more)
+def candidate():
+    """Return a function from a name to the candidate with that planted gain."""
+    return lambda name, **more: Candidate(name=name, kind=KINDS[name], overrides=OVERRIDES[name], **more)
+
+
+@pytest.fixture
+def change():
+    """Return a function that changes fields of a trial, or of its result."""
+
+    def changed(trial, **fields):
+        own = {key: value for key, value in fields.items() if key in ('kind', 'most', 'difference_db')}
+        of_result = {key: value for key, value in fields.items() if key not in own}
+        result = msgspec.structs.replace(trial.result, **of_result)
+        return msgspec.structs.replace(trial, result=result, **own)
+
+    return changed

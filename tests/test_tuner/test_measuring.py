@@ -4,11 +4,13 @@ import json
 from contextlib import nullcontext
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
 from vrtspike.errors import ConfigError
 from vrtspike.tuner.measuring import Measurer, loader_of, restoring_memory, shape_of
+from vrtspike.tuner.trials import Failed, Measured
 
 TINY = str(Path(__file__).parents[2] / 'configs/vrt_spike_tiny.py')
 SMALL = {
@@ -36,24 +38,24 @@ def make(tmp_path, monkeypatch):
 @pytest.mark.parametrize('objective', ['train', 'infer'])
 def test_a_trial_is_a_record_of_paired_rounds(make, tmp_path, objective):
     trial = make(objective=objective)('no_tsa', {'model.tsa': None})
-    assert json.loads((tmp_path / 'no_tsa.json').read_text()) == trial
-    default, changed = trial['times_ms']['default'], trial['times_ms']['changed']
+    assert msgspec.json.decode((tmp_path / 'no_tsa.json').read_text(), type=Measured) == trial
+    default, changed = trial.times_ms['default'], trial.times_ms['changed']
     savings = [1 - b / a for a, b in zip(default, changed, strict=True)]
-    assert trial['interval'] == [min(savings), max(savings)]
-    assert trial['saving'] == pytest.approx(sum(savings) / 2)
-    assert trial['ms_per_sample'] == pytest.approx(sum(changed) / 2 / SHAPE[0])
-    assert trial['default_ms_per_sample'] == pytest.approx(sum(default) / 2 / SHAPE[0])
-    assert 0 < trial['predicted_saving'] < 1
-    assert trial['versions']['torch'] == torch.__version__
+    assert trial.interval == (min(savings), max(savings))
+    assert trial.saving == pytest.approx(sum(savings) / 2)
+    assert trial.ms_per_sample == pytest.approx(sum(changed) / 2 / SHAPE[0])
+    assert trial.default_ms_per_sample == pytest.approx(sum(default) / 2 / SHAPE[0])
+    assert 0 < trial.predicted_saving < 1
+    assert trial.versions['torch'] == torch.__version__
     assert 'tsa=None' in (tmp_path / 'no_tsa.py').read_text()
 
 
 def test_what_was_measured_is_not_measured_again(make, monkeypatch):
     trial = make()('no_tsa', {'model.tsa': None})
-    monkeypatch.setattr(Measurer, '_measured', lambda self, *what: {'saving': 'anew'})
+    monkeypatch.setattr(Measurer, '_measured', lambda self, *what: {'saving': 9.0, 'interval': (9.0, 9.0)})
     assert make()('no_tsa', {'model.tsa': None}) == trial
-    assert make()('no_tsa', {'model.tsa': None, 'model.fusion_stages': [1]})['saving'] == 'anew'
-    assert make({'model.spike_encoder.channels': 16})('no_tsa', {'model.tsa': None})['saving'] == 'anew'
+    assert make()('no_tsa', {'model.tsa': None, 'model.fusion_stages': [1]}).saving == 9.0
+    assert make({'model.spike_encoder.channels': 16})('no_tsa', {'model.tsa': None}).saving == 9.0
 
 
 def test_the_memory_of_the_default_is_measured_once(make, monkeypatch):
@@ -65,9 +67,9 @@ def test_the_memory_of_the_default_is_measured_once(make, monkeypatch):
 
 def test_what_cannot_run_is_a_failure_and_not_an_end(make, tmp_path):
     trial = make()('bad', {'model.fusion.type': 'GatedFsion'})
-    assert 'problem' in trial['failure']
-    assert 'saving' not in trial
-    assert json.loads((tmp_path / 'bad.json').read_text())['failure'] == trial['failure']
+    assert 'problem' in trial.failure
+    assert isinstance(trial, Failed)
+    assert json.loads((tmp_path / 'bad.json').read_text())['failure'] == trial.failure
 
 
 @pytest.mark.parametrize(
@@ -84,8 +86,8 @@ def test_what_failed_is_tried_again(make, monkeypatch, error, said):
 
     with monkeypatch.context() as patch:
         patch.setattr(Measurer, '_times', fail)
-        assert make()('no_tsa', {'model.tsa': None})['failure'] == said
-    assert 'saving' in make()('no_tsa', {'model.tsa': None})
+        assert make()('no_tsa', {'model.tsa': None}).failure == said
+    assert isinstance(make()('no_tsa', {'model.tsa': None}), Measured)
 
 
 def test_what_was_compiled_for_another_trial_is_forgotten(make, monkeypatch):

@@ -54,16 +54,16 @@ def test_only_what_differs_is_written(tmp_path):
 
 def test_each_line_has_its_reason(tmp_path, single, difference):
     kept = single('chunks', 'amp') + single('shallow', difference_db=difference(-0.05))
-    overrides = {key: value for trial in kept for key, value in trial['overrides'].items()} | {'data.root': '/x'}
+    overrides = {key: value for trial in kept for key, value in trial.overrides.items()} | {'data.root': '/x'}
     overrides['model.backbone.depths'] = [1] * 8
-    reasons = {'data.root': GIVEN, **reasons_of(kept)}
+    reasons = {'data.root': GIVEN, **reasons_of(kept, {})}
     path, text = written(tmp_path, overrides, reasons)
     load_config(path)
     lines = [line.strip() for line in text.splitlines()]
     above = {line.split('=')[0].strip(): lines[i - 1] for i, line in enumerate(lines) if '=' in line}
     assert above['chunk_size'] == '# chunks: +50% of the time saved alone (+49% to +51%), the same function'
     assert above['depths'] == '# shallow: +40% of the time saved alone (+39% to +41%), -0.05 dB [-0.15, +0.05]'
-    assert above['root'] == '# as the command line said'
+    assert above['root'] == '# set on the command line'
     # The default has AMP already: its lines would change the element type alone.
     assert not re.search(r'type=', text)
     assert all(len(line) <= 120 for line in text.splitlines())

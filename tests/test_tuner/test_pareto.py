@@ -3,11 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vrtspike.tuner.pareto import dominates, front
+from vrtspike.tuner.pareto import Point, dominates, front
 
 
 def point(name, ms, mib, db, sure=True):
-    return dict(name=name, ms=ms, mib=mib, db=db, sure=sure)
+    return Point(name=name, ms=ms, mib=mib, db=db, sure=sure)
 
 
 def test_what_is_beaten_everywhere_is_not_on_the_front():
@@ -23,7 +23,7 @@ def test_memory_that_is_not_known_decides_nothing():
 @given(st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=8, unique=True))
 def test_each_point_is_on_the_front_or_beaten_by_one_that_is(values):
     points = [point(str(i), *each) for i, each in enumerate(values)]
-    best = [each for each in points if each['name'] in front(points)]
+    best = [each for each in points if each.name in front(points)]
     assert best
     assert all(each in best or any(dominates(other, each) for other in best) for each in points)
     assert not any(dominates(a, b) for a in best for b in best)

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from vrtspike.tuner import quality
-from vrtspike.tuner.quality import QualityMeasurer
+from vrtspike.tuner.quality import QualityMeasurer, Training
 
 REFERENCE_GAIN = 3.0
 COMMON = dict(iterations=10, versions={'torch': '2'}, device={'type': 'cpu', 'name': 'x'}, commit='0' * 40)
 LOSSES = {'reference': 0.0, 'light': -0.1, 'lighter': -1.0, 'lightest': -2.0}
-TRIALS = [{'name': name, 'overrides': {'model.tsa': None}} for name in ('light', 'lighter', 'lightest')]
+TRAININGS = [Training(name, {'model.tsa': None}) for name in ('light', 'lighter', 'lightest')]
 
 
 class Clock:
@@ -53,62 +53,62 @@ def measurer(tmp_path, monkeypatch):
 
 def test_all_are_trained_alike_seed_by_seed(measurer):
     measure, clock = measurer(1000)
-    found = measure(TRIALS)
+    found = measure(TRAININGS)
     assert clock.trained == [(name, seed) for seed in range(3) for name in LOSSES]
     assert len(clock.trained) == len(set(clock.trained)) == 12
-    assert {name: round(each['mean'], 3) for name, each in found.items()} == {
+    assert {name: round(each.mean, 3) for name, each in found.items()} == {
         'light': -0.1,
         'lighter': -1.0,
         'lightest': -2.0,
     }
-    assert measure.missing == ''
+    assert measure.why_unknown == ''
 
 
 def test_finished_runs_are_not_trained_again(measurer):
-    measurer(1000)[0](TRIALS)
+    measurer(1000)[0](TRAININGS)
     measure, clock = measurer(1000)
-    assert set(measure(TRIALS)) == {'light', 'lighter', 'lightest'}
+    assert set(measure(TRAININGS)) == {'light', 'lighter', 'lightest'}
     assert clock.trained == []
 
 
 @pytest.mark.parametrize(('seconds', 'expected'), [(130, 3), (100, 2), (70, 1), (40, 0), (5, 0)])
 def test_only_what_ends_in_time_with_all_seeds_is_begun(measurer, seconds, expected):
     measure, clock = measurer(seconds)
-    found = measure(TRIALS)
+    found = measure(TRAININGS)
     assert len(found) == expected
     assert clock.left >= 0 or seconds < 10
-    assert all(each['seeds'] == [0, 1, 2] for each in found.values())
-    assert measure.missing == ('' if expected else 'no_time')
+    assert all(each.seeds == [0, 1, 2] for each in found.values())
+    assert measure.why_unknown == ('' if expected else 'no_time')
 
 
 def test_time_for_the_combination_is_kept_back(measurer):
     measure, _ = measurer(130)
-    assert set(measure(TRIALS, reserve=1)) == {'light', 'lighter'}
-    assert set(measure([{'name': 'light+lighter', 'overrides': {}}])) == {'light', 'lighter', 'light+lighter'}
+    assert set(measure(TRAININGS, reserve=1)) == {'light', 'lighter'}
+    assert set(measure([Training('light+lighter', {})])) == {'light', 'lighter', 'light+lighter'}
 
 
 def test_one_is_measured_where_there_is_no_time_for_a_combination(measurer):
     measure, _ = measurer(70)
-    assert set(measure(TRIALS, reserve=1)) == {'light'}
+    assert set(measure(TRAININGS, reserve=1)) == {'light'}
 
 
 def test_where_the_reference_learns_too_little_nothing_else_is_trained(measurer):
     measure, clock = measurer(1000, gain=1.9)
-    assert measure(TRIALS) == {}
-    assert measure.missing == 'no_gain'
+    assert measure(TRAININGS) == {}
+    assert measure.why_unknown == 'no_gain'
     assert clock.trained == [('reference', 0)]
     assert measure.record()['variants'][0]['gain_db']['mean'] == pytest.approx(1.9)
 
 
 def test_a_reference_that_fails_ends_it(measurer):
     measure, _ = measurer(1000, broken=['reference'])
-    assert (measure(TRIALS), measure.missing, measure.record()) == ({}, 'no_reference', None)
+    assert (measure(TRAININGS), measure.why_unknown, measure.record()) == ({}, 'no_reference', None)
 
 
 def test_a_variant_that_fails_is_left_out(measurer):
     measure, clock = measurer(1000, broken=['lighter'])
-    found = measure(TRIALS)
-    assert found['light']['verdict'] != 'not informative'
-    assert found['lighter']['verdict'] == 'not informative'
+    found = measure(TRAININGS)
+    assert found['light'].verdict != 'not informative'
+    assert found['lighter'].verdict == 'not informative'
     assert clock.trained.count(('lighter', 0)) == 1
     assert ('lighter', 1) not in clock.trained

@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vrtspike.tuner.candidates import CHANGES
-from vrtspike.tuner.search import affordable, clashes, combine, saves, settle, together, try_singly, winners
+from vrtspike.candidates import CHANGES
+from vrtspike.experiments.statistics import Difference
+from vrtspike.tuner.search import clashes, combine, settle, together, try_singly, winners
+from vrtspike.tuner.trials import Failed, Measured, Pruned, Trial, is_affordable
 
 SHARES = {'fuse1': 0.5, 'stage1': 0.3, 'tsa': 0.004, 'data': 0.1}
 
@@ -14,89 +16,94 @@ def always():
     return True
 
 
+def fail(name, overrides):
+    return Failed(name=name, overrides=overrides, failure='does not compile')
+
+
 def names(trials):
-    return [trial['name'] for trial in trials]
+    return [trial.name for trial in trials]
 
 
-def test_same_function_comes_first_then_what_may_save_most_and_costly_ones_last(remedy, measurer):
-    remedies = [
-        remedy('student'),
-        remedy('slower', costly=True),
-        remedy('idle', stages='stage1'),
-        remedy('amp'),
-        remedy('chunks', stages='fuse1'),
+def test_same_function_comes_first_then_what_may_save_most_and_costly_ones_last(candidate, measurer):
+    candidates = [
+        candidate('student'),
+        candidate('slower', slow_to_measure=True),
+        candidate('idle', stages='stage1'),
+        candidate('amp'),
+        candidate('chunks', stages='fuse1'),
     ]
     measure = measurer()
-    try_singly(remedies, SHARES, measure, always)
+    try_singly(candidates, SHARES, measure, always)
     assert measure.calls == ['chunks', 'idle', 'amp', 'student', 'slower']
 
 
-def test_what_cannot_run_or_cannot_win_is_listed_and_not_measured(remedy, measurer):
+def test_what_cannot_run_or_cannot_win_is_listed_and_not_measured(candidate, measurer):
     measure = measurer()
-    remedies = [remedy('chunks', missing='no_graphs'), remedy('idle', stages='tsa'), remedy('amp')]
-    found = {trial['name']: trial for trial in try_singly(remedies, SHARES, measure, always)}
+    candidates = [candidate('chunks', unavailable='no_graphs'), candidate('idle', stages='tsa'), candidate('amp')]
+    found = {trial.name: trial for trial in try_singly(candidates, SHARES, measure, always)}
     assert measure.calls == ['amp']
-    assert found['chunks']['skipped'] == 'no_graphs'
-    assert (found['idle']['skipped'], found['idle']['most']) == ('small_share', 0.004)
-    assert found['amp']['saving'] == pytest.approx(0.3)
+    assert found['chunks'].result.skipped == 'no_graphs'
+    assert (found['idle'].result.skipped, found['idle'].most) == ('small_share', 0.004)
+    assert found['amp'].result.saving == pytest.approx(0.3)
 
 
-def test_nothing_begins_after_the_time_is_over(remedy, measurer):
+def test_nothing_begins_after_the_time_is_over(candidate, measurer):
     measure, left = measurer(), iter([True, False, False])
-    remedies = [remedy('chunks'), remedy('amp'), remedy('student')]
-    trials = try_singly(remedies, SHARES, measure, lambda: next(left))
+    candidates = [candidate('chunks'), candidate('amp'), candidate('student')]
+    trials = try_singly(candidates, SHARES, measure, lambda: next(left))
     assert measure.calls == ['chunks']
-    assert [trial.get('skipped') for trial in trials] == [None, 'time_over', 'time_over']
+    assert isinstance(trials[0].result, Measured)
+    assert [trial.result.skipped for trial in trials[1:]] == ['time_over', 'time_over']
 
 
-def test_a_saving_counts_where_every_round_saw_it(single):
+def test_a_saving_counts_where_every_round_saw_it(single, change):
     trial = single('chunks')[0]
-    assert saves(trial)
-    assert not saves({**trial, 'interval': [-0.1, 0.9]})
-    assert not saves({**trial, 'saving': 0.01})
-    assert not saves({'name': 'x', 'failure': 'no'})
-    assert names(winners(single('amp', 'idle', 'slower', 'chunks'), lambda trial: True)) == ['chunks', 'amp']
+    assert trial.saves_time
+    assert not change(trial, interval=(-0.1, 0.9)).saves_time
+    assert not change(trial, saving=0.01).saves_time
+    assert not Trial(kind=CHANGES, result=fail('x', {})).saves_time
+    assert names(winners(single('amp', 'idle', 'slower', 'chunks'))) == ['chunks', 'amp']
 
 
 def test_independent_remedies_multiply(single, measurer):
-    kept, steps = combine(single('chunks', 'amp'), measurer())
-    assert names(kept) == ['chunks', 'amp']
-    assert steps[-1]['saving'] == pytest.approx(1 - 0.5 * 0.7)
-    assert steps[-1]['interaction'] == pytest.approx(1.0)
-    assert (steps[-1]['name'], steps[-1]['kind']) == ('chunks+amp', 'precision')
+    found = combine(single('chunks', 'amp'), measurer())
+    assert names(found.kept) == ['chunks', 'amp']
+    assert found.steps[-1].result.saving == pytest.approx(1 - 0.5 * 0.7)
+    assert found.steps[-1].interaction == pytest.approx(1.0)
+    assert (found.steps[-1].result.name, found.steps[-1].kind) == ('chunks+amp', 'precision')
 
 
 def test_a_remedy_that_spoils_another_is_not_kept(single, measurer):
-    kept, steps = combine(single('chunks', 'amp', 'shallow'), measurer({('chunks', 'amp'): 1.5}))
-    assert names(kept) == ['chunks', 'shallow']
-    assert [step['kept'] for step in steps] == [True, False, True]
-    assert steps[1]['interaction'] == pytest.approx(1.5)
+    found = combine(single('chunks', 'amp', 'shallow'), measurer({('chunks', 'amp'): 1.5}))
+    assert names(found.kept) == ['chunks', 'shallow']
+    assert [step.kept for step in found.steps] == [True, False, True]
+    assert found.steps[1].interaction == pytest.approx(1.5)
 
 
 def test_a_better_remedy_replaces_one_that_it_excludes(single, measurer):
-    kept, steps = combine(single('chunks', 'shallow', 'student'), measurer())
-    assert names(kept) == ['chunks', 'student']
-    assert steps[-1]['replaces'] == ['shallow']
-    assert steps[-1]['saving'] == pytest.approx(1 - 0.5 * 0.2)
+    found = combine(single('chunks', 'shallow', 'student'), measurer())
+    assert names(found.kept) == ['chunks', 'student']
+    assert found.steps[-1].replaces == ['shallow']
+    assert found.steps[-1].result.saving == pytest.approx(1 - 0.5 * 0.2)
 
 
 def test_a_worse_remedy_that_would_replace_a_better_one_is_not_measured(single, measurer):
     measure = measurer()
-    kept, steps = combine(single('student', 'shallow'), measure)
-    assert (names(kept), measure.calls) == (['student'], [])
-    assert steps[-1]['pruned']
+    found = combine(single('student', 'shallow'), measure)
+    assert (names(found.kept), measure.calls) == (['student'], [])
+    assert isinstance(found.steps[-1].result, Pruned)
 
 
 def test_what_needs_too_much_memory_together_is_not_kept(single, measurer):
-    kept, steps = combine(single('chunks', 'amp'), measurer(), allowed=lambda trial: '+' not in trial['name'])
-    assert names(kept) == ['chunks']
-    assert not steps[-1]['kept']
+    found = combine(single('chunks', 'amp'), measurer(), fits=lambda result: '+' not in result.name)
+    assert names(found.kept) == ['chunks']
+    assert not found.steps[-1].kept
 
 
 def test_a_combination_that_fails_is_a_step_without_numbers(single):
-    kept, steps = combine(single('chunks', 'amp'), lambda name, overrides: {'failure': 'does not compile'})
-    assert names(kept) == ['chunks']
-    assert steps[-1]['failure'] == 'does not compile'
+    found = combine(single('chunks', 'amp'), fail)
+    assert names(found.kept) == ['chunks']
+    assert found.steps[-1].result.failure == 'does not compile'
 
 
 def test_the_quality_of_all_together_decides(single, measurer, difference):
@@ -107,34 +114,33 @@ def test_the_quality_of_all_together_decides(single, measurer, difference):
         return difference(-0.5 if 'shallow' in names(parts) else -0.02)
 
     trials = single('chunks', 'amp') + single('shallow', difference_db=difference(-0.2))
-    kept, _, found = settle(trials, lambda left: combine(left, measurer()), quality_of, 0.3)
+    found = settle(trials, lambda left: combine(left, measurer()), quality_of, 0.3)
     assert asked == [['chunks', 'amp', 'shallow'], ['chunks', 'amp']]
-    assert (names(kept), found['mean']) == (['chunks', 'amp'], -0.02)
+    assert (names(found.kept), found.difference.mean) == (['chunks', 'amp'], -0.02)
 
 
-def test_where_the_quality_is_not_known_one_change_stays(single, measurer, difference):
-    narrow = {**single('shallow')[0], 'name': 'narrow', 'overrides': {'model.backbone.embed_dims': [8]}}
+def test_where_the_quality_is_not_known_one_change_stays(single, difference, change):
+    narrow = change(single('shallow')[0], name='narrow', overrides={'model.backbone.embed_dims': [8]})
     trials = [*single('chunks', 'shallow'), narrow]
 
     def measure(name, overrides):
-        halves = 2 ** -len(overrides)
-        return {**trials[0], 'name': name, 'saving': 1 - halves}
+        saving = 1 - 2 ** -len(overrides)
+        return Measured(name=name, overrides=overrides, saving=saving, interval=(saving, saving))
 
-    kept, _, found = settle(trials, lambda left: combine(left, measure), lambda parts: None, 0.3)
-    assert names(kept) == ['chunks', 'shallow']
-    assert found is None
-    kept, _, _ = settle(
-        trials, lambda left: combine(left, measure), lambda parts: difference(0.0, informative=False), 0.3
-    )
-    assert names(kept) == ['chunks', 'shallow']
+    found = settle(trials, lambda left: combine(left, measure), lambda parts: None, 0.3)
+    assert names(found.kept) == ['chunks', 'shallow']
+    assert found.difference is None
+    uninformative = difference(0.0, informative=False)
+    found = settle(trials, lambda left: combine(left, measure), lambda parts: uninformative, 0.3)
+    assert names(found.kept) == ['chunks', 'shallow']
 
 
 def test_quality_is_not_asked_where_the_function_is_the_same(single, measurer):
     def refuse(parts):
         raise AssertionError('asked')
 
-    kept, _, found = settle(single('chunks'), lambda left: combine(left, measurer()), refuse, 0.0)
-    assert (names(kept), found) == (['chunks'], None)
+    found = settle(single('chunks'), lambda left: combine(left, measurer()), refuse, 0.0)
+    assert (names(found.kept), found.difference) == (['chunks'], None)
 
 
 @given(st.lists(st.sampled_from(['chunks', 'idle', 'amp', 'shallow', 'student', 'slower']), unique=True))
@@ -143,17 +149,16 @@ def test_what_is_kept_never_clashes_and_never_gets_slower(chosen):
 
     saving = dict(chunks=0.5, idle=0.0, amp=0.3, shallow=0.4, student=0.8, slower=-0.2)
     keys = dict(chunks='a', idle='b.c', amp='d', shallow='b.depths', student='b', slower='e')
-    trials = [
-        {'name': name, 'kind': CHANGES, 'overrides': {keys[name]: name}, 'saving': saving[name]} for name in chosen
-    ]
 
-    def measure(name, overrides):
-        return {'name': name, 'saving': 1 - math.prod(1 - saving[part] for part in overrides.values())}
+    def measured(name, overrides):
+        left = math.prod(1 - saving[part] for part in overrides.values())
+        return Measured(name=name, overrides=overrides, saving=1 - left, interval=(1 - left, 1 - left))
 
-    kept, steps = combine(trials, measure)
-    assert len(together(kept)) == len(kept)
-    assert not any(clashes(a['overrides'], b['overrides']) for a in kept for b in kept if a is not b)
-    best = [step['saving'] for step in steps if step['kept']]
+    trials = [Trial(kind=CHANGES, result=measured(name, {keys[name]: name})) for name in chosen]
+    found = combine(trials, measured)
+    assert len(together(found.kept)) == len(found.kept)
+    assert not any(clashes(a.overrides, b.overrides) for a in found.kept for b in found.kept if a is not b)
+    best = [step.result.saving for step in found.steps if step.kept]
     assert best == sorted(best)
 
 
@@ -172,8 +177,8 @@ def test_clashes(a, b, expected):
 
 
 def test_affordable():
-    found = dict(mean=-0.2, verdict='worse')
-    assert affordable(found, 0.3)
-    assert not affordable(found, 0.1)
-    assert not affordable({**found, 'verdict': 'not informative'}, 0.3)
-    assert not affordable(None, 0.3)
+    found = Difference(mean=-0.2, verdict='worse', seeds=[], why='')
+    assert is_affordable(found, 0.3)
+    assert not is_affordable(found, 0.1)
+    assert not is_affordable(Difference(mean=-0.2, verdict='not informative', seeds=[], why=''), 0.3)
+    assert not is_affordable(None, 0.3)

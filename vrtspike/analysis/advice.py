@@ -1,20 +1,23 @@
 """Findings: what stands out in a report, what to try, and the config lines that do it.
 
 A config with one of a finding's lines below ``_base_ = './vrt_spike_baseline.py'`` is valid. Lists are replaced as a
-whole, so adapt them to your own config. What a remedy gains is to be measured (``compare``), never assumed: a finding
-says only what it can gain at most, which is what its stage costs.
+whole, so adapt them to your own config. The advice comes from the catalogue of candidates. A finding says only what a
+change can save at most, which is what its stage costs; measure what it does save (``compare``).
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from vrtspike.analysis.facts import by_mean, computes_in_half, mib, share_of, unsynchronised, what_was_timed
-from vrtspike.analysis.remedies import AMP, STAGE_COSTS, larger_batch, remedy_for
+from vrtspike.candidates import Candidate, Purpose, Setting, catalogue
+from vrtspike.candidates.baseline import BASELINE
+from vrtspike.candidates.rendering import config_lines
 
 if TYPE_CHECKING:
     from vrtspike.analysis.report import Report
@@ -31,26 +34,31 @@ OUTLIER_FRACTION = 0.01
 RANK_SKEW = 1.05
 STAGE_SHARE = 0.15
 
+MODEL_STAGES = r'stage[1-8]|fuse\d*|tsa|spike_encoder|flow'
+"""Stages whose own share is a finding; the others have rules of their own."""
 
-@dataclass
-class Finding:
+GENERAL = ('amp', 'compile', 'larger_batch', 'keep_activations', 'checkpointing_none')
+"""Candidates that make all stages cheaper alike: advised where their own condition holds."""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that stands out.
 
     Args:
         kind: A short name of the rule.
         title: What was found.
         evidence: The numbers.
-        remedy: What to try.
+        advice: What to try; ``remedy`` in JSON.
         config: Config lines that do it.
-        saves_at_most: Share of the iteration that would be gone if its cause cost nothing; None where time is not what
-            is at stake.
+        saves_at_most: Share of the iteration that would be gone if its cause cost nothing; None where the finding is
+            not about time.
     """
 
     kind: str
     title: str
     evidence: str
-    remedy: str
-    config: list[str] = field(default_factory=list)
+    advice: str = msgspec.field(name='remedy')
+    config: list[str] = []
     saves_at_most: float | None = None
 
 
@@ -60,16 +68,51 @@ def findings(report: Report) -> list[Finding]:
     return sorted(found, key=lambda finding: -math.inf if finding.saves_at_most is None else -finding.saves_at_most)
 
 
+def candidates_for(report: Report, stage: str | None = None, recomputed: Sequence[str] = ()) -> dict[str, Candidate]:
+    """Return the candidates that have a note for the user, by name.
+
+    The report knows how large the batch was, but not the config. The baseline stands in for the rest of it.
+
+    Args:
+        report: The run's report.
+        stage: Return only what makes this stage cheaper, without what makes all stages cheaper alike.
+        recomputed: The stages whose recomputation takes longest, the longest first.
+    """
+    clips = round(report.batch.clips or 1)
+    setting = Setting(
+        config=BASELINE | {'train_dataloader': BASELINE['train_dataloader'] | {'batch_size': clips}},
+        device='cuda',
+        shares={stage: 1.0} if stage else {},
+        recomputed=recomputed,
+    )
+    found = {each.name: each for each in catalogue(setting, Purpose.STEP_TIME, Purpose.TRAINING) if each.note}
+    if stage is None:
+        return found
+    return {name: each for name, each in found.items() if each.affects(stage) and name not in GENERAL}
+
+
+def notes_of(candidates: Iterable[Candidate]) -> str:
+    """Return what candidates do, each sentence once."""
+    return ' '.join(dict.fromkeys(candidate.note for candidate in candidates))
+
+
+def lines_of(candidates: Iterable[Candidate]) -> list[str]:
+    """Return the config lines of candidates."""
+    return [line for candidate in candidates for line in config_lines(candidate.overrides)]
+
+
 def not_finite(report: Report) -> Iterator[Finding]:
     """Find losses that are no numbers."""
     stability = report.stability
     if stability.losses_not_finite:
         yield Finding(
-            'not_finite',
-            'The loss was not finite',
-            f'{stability.losses_not_finite} times, first at iteration {stability.first_not_finite_iteration}',
-            'Compute in bfloat16, whose range is that of float32, clip harder, and warm up longer or at a lower rate.',
-            [
+            kind='not_finite',
+            title='The loss was not finite',
+            evidence=f'{stability.losses_not_finite} times, first at iteration '
+            f'{stability.first_not_finite_iteration}',
+            advice='Compute in bfloat16, which has the range of float32. Clip gradients harder, and warm up longer or '
+            'at a lower rate.',
+            config=[
                 "optim_wrapper = dict(type='DeviceAmpOptimWrapper', dtype='bfloat16', clip_grad=dict(max_norm=0.5), "
                 'optimizer=dict(lr=5e-5))'
             ],
@@ -81,23 +124,23 @@ def not_converging(report: Report) -> Iterator[Finding]:
     loss = report.convergence
     if loss and loss.trend != 'falling':
         yield Finding(
-            'loss',
-            'The loss rises' if loss.trend == 'rising' else 'The loss does not surely fall',
-            f'median {loss.start:.4g} in the first tenth, {loss.end:.4g} in the last quarter, '
+            kind='loss',
+            title='The loss rises' if loss.trend == 'rising' else 'The loss does not surely fall',
+            evidence=f'median {loss.start:.4g} in the first tenth, {loss.end:.4g} in the last quarter, '
             f'lower in {loss.lower:.0%} of pairs',
-            'Train longer before judging; then try another learning rate.',
-            ['train_cfg = dict(max_iters=120_000)', 'optim_wrapper = dict(optimizer=dict(lr=2e-4))'],
+            advice='Train longer before judging; then try another learning rate.',
+            config=['train_cfg = dict(max_iters=120_000)', 'optim_wrapper = dict(optimizer=dict(lr=2e-4))'],
         )
     quality = report.validation
     if 'psnr' in quality and 'blur/psnr' in quality:
         gain = quality['psnr'].last - quality['blur/psnr'].last
         if gain < 0:
             yield Finding(
-                'gain',
-                'Restored frames are worse than the blurred ones',
-                f'PSNR {quality["psnr"].last:.2f} dB, of the input {quality["blur/psnr"].last:.2f} dB',
-                'Look at the pictures of the run, check the data, and begin at a lower learning rate.',
-                ['optim_wrapper = dict(optimizer=dict(lr=5e-5))'],
+                kind='gain',
+                title='Restored frames are worse than the blurred ones',
+                evidence=f'PSNR {quality["psnr"].last:.2f} dB, of the input {quality["blur/psnr"].last:.2f} dB',
+                advice='Look at the pictures of the run, check the data, and begin at a lower learning rate.',
+                config=['optim_wrapper = dict(optimizer=dict(lr=5e-5))'],
             )
 
 
@@ -105,11 +148,14 @@ def not_synchronised(report: Report) -> Iterator[Finding]:
     """Find times that were read from the host clock."""
     if unsynchronised(report):
         yield Finding(
-            'measure',
-            'These times rank nothing yet',
-            'they come from the host clock and cover the forward pass alone',
-            'Measure before changing anything: train some iterations here and analyse the run.',
-            [STAGE_COSTS, 'train_cfg = dict(max_iters=200)'],
+            kind='measure',
+            title='These times rank nothing yet',
+            evidence='they come from the host clock and cover the forward pass alone',
+            advice='Measure before changing anything: train some iterations here and analyse the run.',
+            config=[
+                'default_hooks = dict(stage_cost=dict(interval=10))',
+                'train_cfg = dict(max_iters=200)',
+            ],
         )
 
 
@@ -117,13 +163,14 @@ def waiting_for_data(report: Report) -> Iterator[Finding]:
     """Find iterations that wait for their batch."""
     share = share_of(report, 'data')
     if share >= DATA_SHARE:
+        prefetching = [candidates_for(report)['prefetching']]
         yield Finding(
-            'data',
-            'Training waits for data',
-            f'{share:.1%} of the iteration',
-            'More workers, more batches ahead. Each worker needs a core of its own.',
-            ['train_dataloader = dict(num_workers=8, prefetch_factor=4, persistent_workers=True, pin_memory=True)'],
-            share,
+            kind='data',
+            title='Training waits for data',
+            evidence=f'{share:.1%} of the iteration',
+            advice=notes_of(prefetching),
+            config=lines_of(prefetching),
+            saves_at_most=share,
         )
 
 
@@ -132,44 +179,44 @@ def recomputation(report: Report) -> Iterator[Finding]:
     share = report.phase_shares.get('recompute', 0.0)
     if share < RECOMPUTE_SHARE:
         return
-    costly = [name for name in by_mean(report, 'recompute_ms') if re.fullmatch(r'stage[1-8]', name)][:2]
-    groups = sorted(int(name.removeprefix('stage')) - 1 for name in costly) or [0]
-    names = ' and '.join(f'stage {group + 1}' for group in groups)
+    known = candidates_for(report, recomputed=by_mean(report, 'recompute_ms'))
+    fewer = [known[name] for name in ('keep_activations', 'checkpointing_none') if name in known]
     yield Finding(
-        'recompute',
-        'Checkpointing repeats forward work',
-        f'{share:.1%} of the iteration is recomputation; peak memory {mib(report.memory.peak_mib)}',
-        f'Where memory is left, keep activations: of {names} first (their groups count from 0), or of all.',
-        [
-            f'model = dict(backbone=dict(no_checkpoint_attn_blocks={groups}, no_checkpoint_ffn_blocks={groups}))',
-            'model = dict(backbone=dict(use_checkpoint_attn=False, use_checkpoint_ffn=False))',
-        ],
-        share,
+        kind='recompute',
+        title='Checkpointing repeats forward work',
+        evidence=f'{share:.1%} of the iteration is recomputation; peak memory {mib(report.memory.peak_mib)}',
+        advice=notes_of(fewer),
+        config=lines_of(fewer),
+        saves_at_most=share,
     )
 
 
 def costly_stages(report: Report) -> Iterator[Finding]:
     """Find stages that take a large share, and say whether they are big or inefficient."""
+    general = candidates_for(report)
     for entry in report.bottlenecks:
         if entry.share < STAGE_SHARE:
             return
-        known = remedy_for(entry.stage)
-        if known is None:
+        cheaper = list(candidates_for(report, entry.stage).values())
+        if not cheaper or not re.fullmatch(MODEL_STAGES, entry.stage):
             continue
-        remedy, config = known
+        advice, config = notes_of(cheaper), lines_of(cheaper)
+        if any(isinstance(value, list) for each in cheaper for value in each.overrides.values()):
+            advice += ' (The lists are those of the baseline: adapt yours in the same way.)'
         roof = report.roofline.get(entry.stage)
         if roof and roof.verdict == 'inefficient':
-            remedy = f'Its kernels wait more than they work: larger batches and compilation first. {remedy}'
-            config = [larger_batch(report.batch.clips), 'compile = True', *config]
+            advice = f'Its kernels wait more than they work: larger batches and compilation first. {advice}'
+            config = [*lines_of([general['larger_batch'], general['compile']]), *config]
         if not computes_in_half(report):
-            remedy, config = f'Mixed precision first. {remedy}', [AMP, *config]
+            advice, config = f'{general["amp"].note} {advice}', [*lines_of([general['amp']]), *config]
         yield Finding(
-            'stage',
-            f'{entry.stage} takes {entry.share:.0%} of the {what_was_timed(report)}{unsynchronised(report)}',
-            evidence_of(entry, roof),
-            remedy,
-            config,
-            entry.share,
+            kind='stage',
+            title=f'{entry.stage} takes {entry.share:.0%} of the {what_was_timed(report)}'
+            f'{unsynchronised(report)}',
+            evidence=evidence_of(entry, roof),
+            advice=advice,
+            config=config,
+            saves_at_most=entry.share,
         )
 
 
@@ -193,23 +240,25 @@ def optimizer_and_communication(report: Report) -> Iterator[Finding]:
     """Find steps and exchanges of gradients that cost much."""
     share = share_of(report, 'optimizer')
     if share >= OPTIMIZER_SHARE:
+        cheaper = list(candidates_for(report, 'optimizer').values())
         yield Finding(
-            'optimizer',
-            'The optimizer takes long',
-            f'{share:.1%} of the iteration',
-            'Use the fused step; or accumulate more iterations per step, which changes the effective batch.',
-            ['optim_wrapper = dict(optimizer=dict(fused=True))', 'optim_wrapper = dict(accumulative_counts=12)'],
-            share,
+            kind='optimizer',
+            title='The optimizer takes long',
+            evidence=f'{share:.1%} of the iteration',
+            advice=notes_of(cheaper),
+            config=lines_of(cheaper),
+            saves_at_most=share,
         )
     share = share_of(report, 'communication')
     if share >= COMMUNICATION_SHARE:
+        known = candidates_for(report)
         yield Finding(
-            'communication',
-            'Processes wait for gradients',
-            f'{share:.1%} of the iteration',
-            'Accumulate more iterations per exchange, or give each process more work per iteration.',
-            ['optim_wrapper = dict(accumulative_counts=12)', larger_batch(report.batch.clips)],
-            share,
+            kind='communication',
+            title='Processes wait for gradients',
+            evidence=f'{share:.1%} of the iteration',
+            advice='Accumulate more iterations for each exchange, or give each process more work in an iteration.',
+            config=lines_of([known['more_accumulation'], known['larger_batch']]),
+            saves_at_most=share,
         )
 
 
@@ -217,16 +266,14 @@ def unattributed(report: Report) -> Iterator[Finding]:
     """Find time that belongs to no stage: hooks, logging, the host."""
     share = share_of(report, 'other')
     if share >= OTHER_SHARE and what_was_timed(report) == 'iteration':
+        known = candidates_for(report)
         yield Finding(
-            'other',
-            'Much time belongs to no stage',
-            f'{share:.1%} of the iteration: hooks, logging, saving, Python between stages',
-            'Log and save less often; larger batches make the host matter less.',
-            [
-                'default_hooks = dict(logger=dict(interval=100), checkpoint=dict(interval=2000))',
-                larger_batch(report.batch.clips),
-            ],
-            share,
+            kind='other',
+            title='Much time belongs to no stage',
+            evidence=f'{share:.1%} of the iteration: hooks, logging, saving, Python between stages',
+            advice=f'{known["rarer_hooks"].note} With larger batches the host matters less.',
+            config=lines_of([known['rarer_hooks'], known['larger_batch']]),
+            saves_at_most=share,
         )
 
 
@@ -235,28 +282,31 @@ def unsteady(report: Report) -> Iterator[Finding]:
     drift = report.stability.drift
     if drift and not drift.noise and drift.ratio > 1 + DRIFT:
         yield Finding(
-            'drift',
-            'Iterations become slower',
-            f'the second half takes {drift.ratio:.3f} times the first (95 %: {drift.interval[0]:.3f} to '
-            f'{drift.interval[1]:.3f})',
-            'Look at the clock rate and temperature of the device, at memory that grows, and at who else computes '
-            'there. A fixed algorithm search rules out one cause.',
-            ['env_cfg = dict(cudnn_benchmark=False)'],
-            1 - 1 / drift.ratio,
+            kind='drift',
+            title='Iterations become slower',
+            evidence=f'the second half takes {drift.ratio:.3f} times the first (95 %: {drift.interval[0]:.3f} '
+            f'to {drift.interval[1]:.3f})',
+            advice='Look at the clock rate and temperature of the device, at memory that grows, and at who else '
+            'computes there. A fixed algorithm search rules out one cause.',
+            config=['env_cfg = dict(cudnn_benchmark=False)'],
+            saves_at_most=1 - 1 / drift.ratio,
         )
     outliers = report.stability.outliers
     if outliers and outliers.fraction >= OUTLIER_FRACTION:
         worst = ', '.join(f'{each.iteration} ({each.iteration_ms:.0f} ms)' for each in outliers.worst[:3])
         yield Finding(
-            'outliers',
-            'Single iterations are far slower than the rest',
-            f'{outliers.count} samples ({outliers.fraction:.1%}) above {outliers.above_ms:.0f} ms; iterations '
-            f'{worst}',
-            'See what happens at these iterations. Batches that come late need more of them ahead; saving and '
+            kind='outliers',
+            title='Single iterations are far slower than the rest',
+            evidence=f'{outliers.count} samples ({outliers.fraction:.1%}) above {outliers.above_ms:.0f} ms; '
+            f'iterations {worst}',
+            advice='See what happens at these iterations. Batches that come late need more of them ahead; saving and '
             'validating need longer intervals.',
-            ['train_dataloader = dict(num_workers=8, prefetch_factor=4)',
-             'default_hooks = dict(checkpoint=dict(interval=2000))', 'train_cfg = dict(val_interval=2000)'],
-        )  # fmt: skip
+            config=[
+                'train_dataloader = dict(num_workers=8, prefetch_factor=4)',
+                'default_hooks = dict(checkpoint=dict(interval=2000))',
+                'train_cfg = dict(val_interval=2000)',
+            ],
+        )
 
 
 def skewed_ranks(report: Report) -> Iterator[Finding]:
@@ -264,16 +314,25 @@ def skewed_ranks(report: Report) -> Iterator[Finding]:
     ranks = report.ranks
     if ranks and ranks.slowest_to_others and ranks.slowest_to_others >= RANK_SKEW:
         yield Finding(
-            'ranks',
-            f'Rank {ranks.slowest} keeps the others waiting',
-            f'its own work takes {ranks.slowest_to_others:.2f} times that of the others',
-            'Look at what else runs on its device and at its data loading; with accumulation they wait less often.',
-            ['optim_wrapper = dict(accumulative_counts=12)'],
-            1 - 1 / ranks.slowest_to_others,
+            kind='ranks',
+            title=f'Rank {ranks.slowest} keeps the others waiting',
+            evidence=f'its own work takes {ranks.slowest_to_others:.2f} times that of the others',
+            advice='Look at what else runs on its device and at its data loading. With more accumulation the others '
+            'wait less often.',
+            config=lines_of([candidates_for(report)['more_accumulation']]),
+            saves_at_most=1 - 1 / ranks.slowest_to_others,
         )
 
 
 RULES: tuple[Callable[[Report], Iterator[Finding]], ...] = (
-    not_synchronised, not_finite, not_converging, waiting_for_data, recomputation, costly_stages,
-    optimizer_and_communication, unattributed, unsteady, skewed_ranks,
-)  # fmt: skip
+    not_synchronised,
+    not_finite,
+    not_converging,
+    waiting_for_data,
+    recomputation,
+    costly_stages,
+    optimizer_and_communication,
+    unattributed,
+    unsteady,
+    skewed_ranks,
+)

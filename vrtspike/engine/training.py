@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 
 from vrtspike.config.hooks import set_default_hook
 from vrtspike.engine.data_parallel import configure_data_parallel
-from vrtspike.engine.out_of_memory import is_out_of_memory, out_of_memory_report, remedies
+from vrtspike.engine.out_of_memory import is_out_of_memory, out_of_memory_report, smaller_candidates
 from vrtspike.engine.run_folder import (
     AUTO,
     LATEST,
@@ -99,20 +99,21 @@ def run_fitting(config: Config, trust: bool) -> Runner:
             if not is_out_of_memory(error):
                 raise
             report = out_of_memory_report(config, error)
-            remedy = next(remedies(config), None) if config.get('auto_fit') else None
-            if remedy is None:
+            candidate = next(smaller_candidates(config), None) if config.get('auto_fit') else None
+            if candidate is None:
                 raise TrainingError(report) from error
             saved = newest_whole_checkpoint(Path(config.work_dir))
-            if saved and not remedy.resumable:
+            if saved and not candidate.resumable:
                 raise TrainingError(
-                    f'{report}\nThe batch cannot change between checkpoints: start anew with {remedy.changes}'
+                    f'{report}\nThe batch cannot change between checkpoints: start anew with {candidate.overrides}'
                 ) from error
         # Outside of the handler, whose traceback holds the network that did not fit.
         gc.collect()
         torch.cuda.empty_cache()
-        print_log(f'{report}\nauto_fit: on with {remedy.name}: {remedy.changes}', 'current', level=logging.WARNING)
-        config.merge_from_dict(remedy.changes)
-        config.experiment_name = f'{Path(config.work_dir).name}_{remedy.name}'
+        change = f'{candidate.name}: {candidate.overrides}'
+        print_log(f'{report}\nauto_fit: continues with {change}', 'current', level=logging.WARNING)
+        config.merge_from_dict(candidate.overrides)
+        config.experiment_name = f'{Path(config.work_dir).name}_{candidate.name}'
         if saved:
             config.load_from, config.resume = str(saved), True
 

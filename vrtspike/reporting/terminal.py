@@ -60,7 +60,7 @@ def show_findings(console: Console, findings: list[Finding]) -> None:
         saving = finding.saves_at_most
         limit = '' if saving is None else f' [dim]It can save {saving:.0%} at most.[/dim]'
         console.print(_hanging(f'{i}.', f'[bold]{escape(finding.title)}[/bold]: {escape(finding.evidence)}'))
-        console.print(_hanging('  ', escape(finding.remedy) + limit))
+        console.print(_hanging('  ', escape(finding.advice) + limit))
         for line in finding.config:
             console.print(f'       [green]{escape(line)}[/green]', soft_wrap=True)
 

@@ -1,1 +1,1 @@
-"""The search for a faster config of a network: remedies, their measurement, their combination, and the report."""
+"""The search for a faster config: candidates are measured alone, trained for their quality, combined and reported."""

@@ -6,38 +6,50 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vrtspike.tuner.candidates import reads_data
+from vrtspike.candidates.data_loading import changes_data_loading
+from vrtspike.tuner.record import SearchRecord
+from vrtspike.tuner.trials import Measured
 
 
-def commands(found: dict[str, Any]) -> str:
-    """Return the command of the report, then those of every row: its time and memory, and its dB."""
-    lines = [shlex.join(found['command'])]
-    measured = [trial for trial in [*found['trials'], *found['steps']] if 'saving' in trial]
-    common = common_arguments(found)
-    shape = ['--shape', *map(str, found['shape'])]
-    for trial in measured:
-        kept = f'{found["folder"]}/trials/{trial["name"]}'
-        if found['objective'] == 'train' and not reads_data(trial['overrides']):
-            command = ['python', 'tools/benchmark.py', found['config_path'], f'{kept}.py', *shape, *common]
-            lines.append(shlex.join(command))
-        else:  # no other tool times restoring random clips, or training with its data
-            lines.append(f'rm {shlex.quote(f"{kept}.json")} && {lines[0]}')
-    for variant in (found['quality'] or {'variants': []})['variants']:
+def commands(record: SearchRecord) -> str:
+    """Return the command of the search, then those of every row: of its time and memory, and of its quality."""
+    search = shlex.join(record.command)
+    results = [item.result for item in [*record.measured, *record.measured_steps]]
+    lines = [search, *(speed_command(result, record, search) for result in results)]
+    for variant in (record.quality or {'variants': []})['variants']:
         if variant['overrides']:
-            chosen = ['--variant', variant['name'], *options(variant['overrides'])]
-            seeds = ['--seeds', *map(str, found['seeds'])]
-            length = ['--iterations', str(found['iterations'])] if found['iterations'] else []
-            length += ['--no-cpu-overrides'] if found.get('full_length') else []
-            lines.append(shlex.join(
-                ['python', 'tools/ablate.py', found['config_path'], *chosen, *seeds, *length, *common]
-            ))  # fmt: skip
+            lines.append(quality_command(variant['name'], variant['overrides'], record))
     return '\n'.join(dict.fromkeys(lines))
 
 
-def common_arguments(found: dict[str, Any]) -> list[str]:
+def speed_command(result: Measured, record: SearchRecord, search: str) -> str:
+    """Return the command that times a row again."""
+    trial = f'{record.folder}/trials/{result.name}'
+    if record.objective != 'train' or changes_data_loading(result.overrides):
+        # No other tool times restoring of random clips, or training with its data.
+        return f'rm {shlex.quote(f"{trial}.json")} && {search}'
+    shape = ['--shape', *map(str, record.shape)]
+    configs = [record.config_path, f'{trial}.py']
+    return shlex.join(['python', 'tools/benchmark.py', *configs, *shape, *shared_arguments(record)])
+
+
+def quality_command(name: str, overrides: Mapping[str, Any], record: SearchRecord) -> str:
+    """Return the command that trains a row again."""
+    variant = ['--variant', name, *options(overrides)]
+    seeds = ['--seeds', *map(str, record.seeds)]
+    length = ['--iterations', str(record.iterations)] if record.iterations else []
+    length += ['--no-cpu-overrides'] if record.full_length else []
+    arguments = [*variant, *seeds, *length, *shared_arguments(record)]
+    return shlex.join(['python', 'tools/ablate.py', record.config_path, *arguments])
+
+
+def shared_arguments(record: SearchRecord) -> list[str]:
     """Return the arguments that all rows share."""
-    arguments = ['--cfg-options', *options(found['common'])] if found['common'] else []
-    return [*arguments, *(['--plugins', *found['plugins']] if found['plugins'] else [])]
+    shared = options(record.shared_overrides)
+    return [
+        *(['--cfg-options', *shared] if shared else []),
+        *(['--plugins', *record.plugins] if record.plugins else []),
+    ]
 
 
 def options(overrides: Mapping[str, Any], prefix: str = '') -> list[str]:

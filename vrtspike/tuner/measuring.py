@@ -1,4 +1,4 @@
-"""Measures a changed config against the default: rounds in turn in one process, memory in processes of their own."""
+"""Measures a changed config against the default: both take turns in one process; memory needs processes of its own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
 from vrtspike.benchmarking.loader_step import interleaved_loader_ms, loader_step
@@ -20,21 +21,23 @@ from vrtspike.benchmarking.pairs import interleaved_ms, load_average, spread
 from vrtspike.benchmarking.peak_memory import memory_in_new_process, release_freed_memory
 from vrtspike.benchmarking.restorer_costs import count_restorer
 from vrtspike.benchmarking.training_step import Shape, build, training_step
+from vrtspike.candidates import Overrides
+from vrtspike.candidates.candidate import value_at
+from vrtspike.candidates.data_loading import changes_data_loading
 from vrtspike.config import load_config
 from vrtspike.errors import ConfigError, VrtSpikeError
 from vrtspike.models.tiling import with_precision
 from vrtspike.profiling.memory import peak_memory_mib
 from vrtspike.runtime.atomic_write import written_aside
 from vrtspike.runtime.environment import describe_environment
-from vrtspike.tuner.candidates import Overrides, reads_data, value_at
 from vrtspike.tuner.output_config import write_child
-from vrtspike.tuner.search import Trial
+from vrtspike.tuner.trials import DefaultMemory, Failed, Measured, Recorded
 
 ROUNDS = 5
 
 
 class Measurer:
-    """Measures overrides of one config; every trial is kept as a file and not measured again unless it failed.
+    """Measures overrides of one config. A record of each is kept as a file; only what failed is measured again.
 
     Args:
         path: The config.
@@ -42,7 +45,7 @@ class Measurer:
         shape: Clips, frames, height and width.
         device: Where to measure.
         objective: 'train' times forward and backward passes, 'infer' restoring.
-        folder: Of the trials: ``<name>.json``, and ``<name>.py``, the config that was measured.
+        folder: Where the records go, ``<name>.json``, and the configs that were measured, ``<name>.py``.
         rounds: Timed calls of each side.
     """
 
@@ -64,48 +67,68 @@ class Measurer:
         self.base = hashlib.sha256(json.dumps(measured, sort_keys=True, default=str).encode()).hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True)
 
-    def __call__(self, name: str, overrides: Overrides) -> Trial:
-        """Return the trial of some overrides against the default."""
-        return self._kept(name, overrides, lambda: self._measured(name, overrides))
+    def __call__(self, name: str, overrides: Overrides) -> Measured | Failed:
+        """Return what overrides do, measured against the default."""
+        key = self._key(overrides)
+        kept = self._kept(name, key)
+        if kept:
+            return msgspec.convert(kept, Measured)
+        try:
+            numbers = self._measured(name, overrides)
+        except VrtSpikeError as error:
+            return self._keep(Failed, name, key, {'failure': first_line(error)})
+        except Exception as error:  # of a backend, of torch or of a part of the user's own; the report names it
+            return self._keep(Failed, name, key, {'failure': f'{type(error).__name__}: {first_line(error)}'})
+        return self._keep(Measured, name, key, numbers)
 
     def default_memory(self) -> float | None:
         """Return the peak memory of one call of the default in MiB."""
-        return self._kept('default', {}, lambda: {'peak_memory_mib': self.memory(self.default)})['peak_memory_mib']
+        key = self._key({})
+        kept = self._kept('default', key)
+        if kept:
+            return kept['peak_memory_mib']
+        return self._keep(DefaultMemory, 'default', key, {'peak_memory_mib': self.memory(self.default)}).peak_memory_mib
 
-    def _kept(self, name: str, overrides: Overrides, measured: Callable[[], dict[str, Any]]) -> Trial:
-        key = {'overrides': overrides, 'shape': list(self.shape), 'objective': self.objective, 'rounds': self.rounds,
-               'base': self.base}  # fmt: skip
-        key = json.loads(json.dumps(key))  # as it was kept, where a tuple is a list
+    def _key(self, overrides: Overrides) -> dict[str, Any]:
+        """Return what a record must agree with to be used again, as JSON has it."""
+        key = {'overrides': overrides, 'shape': self.shape, 'objective': self.objective, 'rounds': self.rounds}
+        return json.loads(json.dumps({**key, 'base': self.base}))
+
+    def _kept(self, name: str, key: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the record of an earlier measurement; None where there is none that may be used."""
         file = self.folder / f'{name}.json'
-        kept = json.loads(file.read_text(encoding='utf-8')) if file.is_file() else {}
-        if 'failure' not in kept and all(kept.get(item) == value for item, value in key.items()):
-            return kept
-        trial = {'name': name, **key, **measured(), **describe_environment(self.device)}
-        with written_aside(file) as aside:
-            aside.write_text(json.dumps(trial, indent=2) + '\n', encoding='utf-8')
-        return trial
+        record = json.loads(file.read_text(encoding='utf-8')) if file.is_file() else {}
+        agrees = all(record.get(item) == value for item, value in key.items())
+        return record if agrees and 'failure' not in record else None
+
+    def _keep(self, kind: type[Recorded], name: str, key: dict[str, Any], found: dict[str, Any]) -> Any:
+        """Write a record and return it."""
+        record = kind(name=name, **key, **found, **describe_environment(self.device))
+        with written_aside(self.folder / f'{name}.json') as aside:
+            aside.write_text(json.dumps(msgspec.to_builtins(record), indent=2) + '\n', encoding='utf-8')
+        return record
 
     def _measured(self, name: str, overrides: Overrides) -> dict[str, Any]:
+        """Return the fields of :class:`~vrtspike.tuner.trials.Measured`."""
         forget_compiled()
-        try:
-            config = self.load(overrides)
-            write_child(self.folder / f'{name}.py', self.path, overrides, {}, f'Trial {name}.')
-            before = load_average()
-            times = self._times({'default': self.default, 'changed': config}, reads_data(overrides))
-            gmacs = [count_restorer(build(each), self.shape[1:]).total.macs / 1e9 for each in (self.default, config)]
-            memory = self.memory(config)
-        except VrtSpikeError as error:
-            return {'failure': first_line(error)}
-        except Exception as error:  # of a backend, of torch or of a part of the user's own; the report names it
-            return {'failure': f'{type(error).__name__}: {first_line(error)}'}
+        config = self.load(overrides)
+        write_child(self.folder / f'{name}.py', self.path, overrides, {}, f'Trial {name}.')
+        before = load_average()
+        times = self._times({'default': self.default, 'changed': config}, changes_data_loading(overrides))
+        gmacs = [count_restorer(build(each), self.shape[1:]).total.macs / 1e9 for each in (self.default, config)]
+        memory = self.memory(config)
         savings = [1 - b / a for a, b in zip(times['default'], times['changed'], strict=True)]
         return {
-            'saving': statistics.median(savings), 'interval': [min(savings), max(savings)],
+            'saving': statistics.median(savings),
+            'interval': (min(savings), max(savings)),
             'ms_per_sample': spread(times['changed'])['median'] / self.shape[0],
             'default_ms_per_sample': spread(times['default'])['median'] / self.shape[0],
-            'times_ms': times, 'gmacs': gmacs[1], 'predicted_saving': 1 - gmacs[1] / gmacs[0],
-            'peak_memory_mib': memory, 'load_average': [before, load_average()],
-        }  # fmt: skip
+            'times_ms': times,
+            'gmacs': gmacs[1],
+            'predicted_saving': 1 - gmacs[1] / gmacs[0],
+            'peak_memory_mib': memory,
+            'load_average': [before, load_average()],
+        }
 
     def memory(self, config: Any) -> float | None:
         """Return the peak memory of one call in MiB, measured in a process of its own."""
@@ -116,9 +139,7 @@ class Measurer:
             try:
                 return pool.submit(restoring_memory, config, self.shape, str(self.device)).result()
             except BrokenProcessPool as error:
-                raise ConfigError(
-                    f'restoring {self.shape} did not come to an end, probably for want of memory'
-                ) from error
+                raise ConfigError(f'restoring {self.shape} was killed, probably for lack of memory') from error
 
     def _times(self, configs: dict[str, Any], with_data: bool) -> dict[str, list[float]]:
         if with_data:
@@ -152,12 +173,12 @@ def restoring_memory(config: Any, shape: Shape, device: str) -> float | None:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line that an error says, which may be none."""
+    """Return the first line of an error's message, which may be empty."""
     return next(iter(str(error).strip().splitlines()), '')
 
 
 def forget_compiled() -> None:
-    """Let what ``torch.compile`` has made for other trials not count towards the limit of what it makes for one."""
+    """Let ``torch.compile`` forget other trials, whose compilations count towards its limit of recompilations."""
     if 'torch._dynamo' in sys.modules:  # importing it takes seconds
         torch.compiler.reset()
 
@@ -166,7 +187,7 @@ def shape_of(config: Any) -> Shape:
     """Return clips, frames, height and width of the batches that a config trains on.
 
     Raises:
-        ConfigError: It trains on nothing, or on whole frames, whose size it does not tell.
+        ConfigError: The config does not train, or it trains on whole frames, whose size is not known.
     """
     loader = config.get('train_dataloader')
     if not loader or not config.get('train_cfg'):
@@ -182,6 +203,6 @@ def shape_of(config: Any) -> Shape:
     return loader.get('batch_size', 1), frames, height, width
 
 
-def loader_of(path: str, common: Overrides, plugins: list[str], cpu: bool) -> Callable[[Overrides], Any]:
-    """Return what loads a config with ``common`` overrides and further ones."""
-    return lambda overrides: load_config(path, overrides={**common, **overrides}, plugins=plugins, cpu_overrides=cpu)
+def loader_of(path: str, shared: Overrides, plugins: list[str], cpu: bool) -> Callable[[Overrides], Any]:
+    """Return a function that loads a config with the ``shared`` overrides and further ones."""
+    return lambda overrides: load_config(path, overrides={**shared, **overrides}, plugins=plugins, cpu_overrides=cpu)

@@ -1,4 +1,4 @@
-"""The config that comes out: what differs from the user's, each line with what it was measured to do."""
+"""The optimised config: what differs from the user's, each line with what it was measured to do."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vrtspike.candidates import Overrides
 from vrtspike.config.difference import WIDTH, code, difference
 from vrtspike.config.reading import read_config
+from vrtspike.experiments.statistics import Difference
 from vrtspike.runtime.atomic_write import written_aside
-from vrtspike.tuner.candidates import Overrides
-from vrtspike.tuner.search import Trial, is_known
+from vrtspike.tuner.trials import Step, Trial, is_known
 
-GIVEN = 'as the command line said'
+GIVEN = 'set on the command line'
 
 
 def write_child(path: Path, base: str, overrides: Overrides, reasons: Mapping[str, str], heading: str) -> str:
     """Write a config that inherits the file ``base`` and sets what ``overrides`` change; return its text.
 
-    What the base's ``cpu_overrides`` would set back on a CPU is set among these too.
+    Keys that the base's ``cpu_overrides`` change are set there too, or a CPU would set them back.
 
     Args:
         path: The file to write.
@@ -44,51 +45,64 @@ def write_child(path: Path, base: str, overrides: Overrides, reasons: Mapping[st
 
 
 def commented(nodes: Mapping[str, Any], reasons: Mapping[str, str], prefix: str = '', indent: int = 0) -> Iterator[str]:
-    """Yield the lines of ``nodes``, each value below the comments on it, and none of them twice."""
+    """Yield the lines of ``nodes``, each value below its reasons; a reason of several lines stands once."""
     space, equals, comma = ' ' * indent, ('=' if prefix else ' = '), (',' if prefix else '')
     last = None
     for key, value in nodes.items():
         dotted = f'{prefix}{key}'
-        if opens(value) and any(reason.startswith(f'{dotted}.') for reason in reasons):
+        if has_own_lines(value) and any(reason.startswith(f'{dotted}.') for reason in reasons):
             yield f'{space}{key}{equals}dict('
             yield from commented(value, reasons, f'{dotted}.', indent + 4)
             yield f'{space}){comma}'
             continue
-        said = [reason for of, reason in reasons.items() if concerns(of, dotted)]
-        if said != last:
-            for reason in dict.fromkeys(said):
-                yield from textwrap.wrap(reason, WIDTH - indent, initial_indent=f'{space}# ',
-                                         subsequent_indent=f'{space}# ')  # fmt: skip
-        last = said
+        comments = [reason for reason_key, reason in reasons.items() if overlap(reason_key, dotted)]
+        if comments != last:
+            for reason in dict.fromkeys(comments):
+                mark = f'{space}# '
+                yield from textwrap.wrap(reason, WIDTH - indent, initial_indent=mark, subsequent_indent=mark)
+        last = comments
         yield f'{space}{key}{equals}{code(value, indent + len(key) + len(equals), indent)}{comma}'
 
 
-def opens(value: Any) -> bool:
-    """Whether a node is written one key a line: a dict that is merged, with names for keys."""
+def has_own_lines(value: Any) -> bool:
+    """Return whether each key of a node can have a line of its own: a dict that is merged, with names for keys."""
     return isinstance(value, dict) and '_delete_' not in value and all(str(key).isidentifier() for key in value)
 
 
-def concerns(of: str, dotted: str) -> bool:
-    """Whether a reason for the key ``of`` is one for the node ``dotted``: the same, or one inside the other."""
-    return of == dotted or of.startswith(f'{dotted}.') or dotted.startswith(f'{of}.')
+def overlap(one: str, other: str) -> bool:
+    """Return whether two dotted keys name the same node, or one a node inside the other."""
+    return one == other or one.startswith(f'{other}.') or other.startswith(f'{one}.')
 
 
-def reasons_of(kept: Sequence[Trial]) -> dict[str, str]:
-    """Return by dotted key what the remedy that sets it was measured to do."""
+def reasons_of(kept: Sequence[Trial], trained_steps: Mapping[str, Step]) -> dict[str, str]:
+    """Return, by dotted key, what the trial that sets it was measured to do.
+
+    Args:
+        kept: The trials.
+        trained_steps: The steps in which some of them were trained with what had been kept before, by name.
+    """
     reasons: dict[str, str] = {}
     for trial in kept:
-        low, high = trial['interval']
-        reason = f'{trial["name"]}: {trial["saving"]:+.0%} of the time saved alone ({low:+.0%} to {high:+.0%})'
-        if trial['saving'] <= 0 and not trial.get('step'):  # what it was taken for instead
-            reason += f', {trial["peak_memory_mib"]:.0f} MiB'
-        found = trial.get('difference_db')
-        if is_known(found):
-            reason += f', {found["mean"]:+.2f} dB [{found["low"]:+.2f}, {found["high"]:+.2f}]'
-        elif trial['kind'] == 'exact':
-            reason += ', the same function'
-        if trial.get('step'):  # it was trained with what had been kept before
-            step, together = trial['step'], trial['step']['difference_db']
-            beside = f', with {", ".join(step["parts"][:-1])} {step["saving"]:+.0%}' if step['parts'][1:] else ''
-            reason += f'{beside}, {together["mean"]:+.2f} dB [{together["low"]:+.2f}, {together["high"]:+.2f}]'
-        reasons |= dict.fromkeys(trial['overrides'], reason)
+        reasons |= dict.fromkeys(trial.overrides, reason_of(trial, trained_steps.get(trial.name)))
     return reasons
+
+
+def reason_of(trial: Trial, step: Step | None) -> str:
+    """Return what a trial was measured to do alone, and in the step that trained it with others."""
+    saving, (low, high) = trial.result.saving, trial.result.interval
+    reason = f'{trial.name}: {saving:+.0%} of the time saved alone ({low:+.0%} to {high:+.0%})'
+    if saving <= 0 and step is None:  # it was taken for its memory
+        reason += f', {trial.result.peak_memory_mib:.0f} MiB'
+    if is_known(trial.difference_db):
+        reason += f', {with_interval(trial.difference_db)}'
+    elif trial.is_exact:
+        reason += ', the same function'
+    if step:
+        others = f', with {", ".join(step.parts[:-1])} {step.result.saving:+.0%}' if step.parts[1:] else ''
+        reason += f'{others}, {with_interval(step.difference)}'
+    return reason
+
+
+def with_interval(difference: Difference) -> str:
+    """Return a known difference with its interval as text."""
+    return f'{difference.mean:+.2f} dB [{difference.low:+.2f}, {difference.high:+.2f}]'

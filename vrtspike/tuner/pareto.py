@@ -4,29 +4,49 @@ from __future__ import annotations
 
 import io
 import re
-from typing import Any
+from collections.abc import Sequence
 
-Point = dict[str, Any]
+import msgspec
 
 
-def front(points: list[Point]) -> list[str]:
-    """Return the names of the points that no other beats in time, memory and quality together.
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """A config in the picture.
 
-    Points of unknown quality, and those whose gain is not sure, beat nothing and are not on it.
+    Args:
+        name: Its name.
+        label: Its name in the legend.
+        ms: Time of a sample.
+        mib: Peak memory in MiB; None where it is not known.
+        db: Difference in quality from the default; None where it is not known.
+        sure: Whether it was faster, or slower, in every round.
     """
-    known = [point for point in points if point['db'] is not None and point['sure']]
-    return [point['name'] for point in known if not any(dominates(other, point) for other in known)]
+
+    name: str
+    label: str = ''
+    ms: float
+    mib: float | None
+    db: float | None
+    sure: bool = True
+
+
+def front(points: Sequence[Point]) -> list[str]:
+    """Return the names of the points on the front: no other point beats them in time, memory and quality together.
+
+    Points of unknown quality and points that are not sure are not on it, and beat no other point.
+    """
+    known = [point for point in points if point.db is not None and point.sure]
+    return [point.name for point in known if not any(dominates(other, point) for other in known)]
 
 
 def dominates(a: Point, b: Point) -> bool:
-    """Whether ``a`` is nowhere worse than ``b`` and somewhere better; memory that is not known does not count."""
-    pairs = [(a['ms'], b['ms']), (-a['db'], -b['db'])]
-    if a['mib'] is not None and b['mib'] is not None:
-        pairs.append((a['mib'], b['mib']))
+    """Whether ``a`` is nowhere worse than ``b`` and somewhere better. Memory counts where both are known."""
+    pairs = [(a.ms, b.ms), (-a.db, -b.db)]
+    if a.mib is not None and b.mib is not None:
+        pairs.append((a.mib, b.mib))
     return all(x <= y for x, y in pairs) and any(x < y for x, y in pairs)
 
 
-def svg(points: list[Point]) -> str:
+def svg(points: Sequence[Point]) -> str:
     """Return the picture as SVG: dB against time, memory against time.
 
     Points of unknown quality are hollow. Numbers name the default, what is on the front, and what was trained.
@@ -39,18 +59,18 @@ def svg(points: list[Point]) -> str:
     figure, (quality, memory) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout='constrained')
     best = set(front(points))
     for point in points:
-        colour = '#0072B2' if point['name'] in best else '#9aa0a6'
-        filled = colour if point['db'] is not None else 'none'
-        for axes, value in ((quality, point['db']), (memory, point['mib'])):
+        colour = '#0072B2' if point.name in best else '#9aa0a6'
+        filled = colour if point.db is not None else 'none'
+        for axes, value in ((quality, point.db), (memory, point.mib)):
             if value is not None:
-                axes.scatter(point['ms'], value, facecolors=filled, edgecolors=colour, zorder=3)
-    named = [point for point in points if point['name'] == 'default' or point['name'] in best or point['db']]
-    for number, point in enumerate(sorted(named, key=lambda point: point['ms']), start=1):
-        quality.plot([], [], ' ', label=f'{number}  {point["label"]}')  # the points lie too close for their names
-        for axes, value in ((quality, point['db']), (memory, point['mib'])):
+                axes.scatter(point.ms, value, facecolors=filled, edgecolors=colour, zorder=3)
+    named = [point for point in points if point.name == 'default' or point.name in best or point.db]
+    for number, point in enumerate(sorted(named, key=lambda point: point.ms), start=1):
+        quality.plot([], [], ' ', label=f'{number}  {point.label}')  # the points lie too close for their names
+        for axes, value in ((quality, point.db), (memory, point.mib)):
             if value is not None:
-                axes.annotate(str(number), (point['ms'], value), xytext=(0, 5), textcoords='offset points',
-                              fontsize=7, horizontalalignment='center')  # fmt: skip
+                above = {'xytext': (0, 5), 'textcoords': 'offset points', 'horizontalalignment': 'center'}
+                axes.annotate(str(number), (point.ms, value), fontsize=7, **above)
     if named:
         quality.legend(fontsize=7, handlelength=0)
     quality.set(xlabel='ms per sample', ylabel='dB against the default')

@@ -1,4 +1,4 @@
-"""The instrument's view of the default config: a short training, and where its time went."""
+"""A short training of the default config with the instrument, and where its time went."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from mmengine.config import Config
+from msgspec import UNSET, UnsetType
 
 from vrtspike.analysis.readers.reading import read_logs
-from vrtspike.analysis.report import build_report
+from vrtspike.analysis.report import Report, build_report
 from vrtspike.config.hooks import remove_reporting_hooks, set_default_hook
 from vrtspike.errors import ConfigError
 from vrtspike.experiments.runs import Run, digest, train, write_config
@@ -18,30 +20,65 @@ from vrtspike.records.stage_costs import FILE_NAME
 ITERATIONS = 16
 """Enough for an interval of a stage's share."""
 
-TRAINING_ALONE = ('data', 'loss', 'optimizer', 'communication', 'other')
-"""Stages of an iteration that restoring has not."""
+NOT_RESTORING = ('data', 'loss', 'optimizer', 'communication', 'other')
+"""Stages of an iteration that restoring does not have."""
 
 
-def profile(config: Any, folder: Path, train_tool: Path) -> dict[str, Any]:
-    """Return the analysis of a short training with every iteration sampled; one that is finished is not repeated.
+class StageShare(msgspec.Struct, frozen=True, kw_only=True):
+    """A stage and its share of the time.
+
+    Args:
+        stage: Its name.
+        share: Its share of the time.
+        share_interval: 95 % interval of the share; None where it is not known.
+        ahead_of_next: As in :class:`vrtspike.analysis.statistics.costs.Bottleneck`, where the share is of an iteration.
+        level: The same.
+    """
+
+    stage: str
+    share: float
+    share_interval: list[float] | None = None
+    ahead_of_next: float | UnsetType | None = UNSET
+    level: str | UnsetType | None = UNSET
+
+
+class Profile(msgspec.Struct, kw_only=True):
+    """Where the default config's time went.
+
+    Args:
+        bottlenecks: The stages, the largest share first.
+        run: The folder of the profiled training.
+        roofline: By stage; this and what follows is the JSON of a :class:`vrtspike.analysis.report.Report`.
+        iteration_ms: Statistics of the iteration's time.
+        stages: Costs by stage.
+    """
+
+    bottlenecks: list[StageShare]
+    run: str | UnsetType = UNSET
+    roofline: dict[str, Any] | None = None
+    iteration_ms: Any = UNSET
+    stages: dict[str, Any] | UnsetType = UNSET
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of the time by stage."""
+        return {entry.stage: entry.share for entry in self.bottlenecks}
+
+
+def profile(config: Config, folder: Path, train_tool: Path, objective: str) -> Profile:
+    """Profile a short training in which every iteration is sampled. A finished one is not repeated.
 
     Args:
         config: What to train.
-        folder: Of such trainings; each config has its own in it.
+        folder: Of all such trainings; each config has a folder of its own in it.
         train_tool: ``tools/train.py``.
-
-    Returns:
-        The JSON of a :class:`~vrtspike.analysis.report.Report`, with ``run`` set to the training's folder.
+        objective: What the shares are of, see :func:`bottlenecks_of`.
 
     Raises:
         ConfigError: The config does not train.
     """
     config = config.copy()
-    remove_reporting_hooks(config)
-    config.custom_hooks = [hook for hook in config.custom_hooks if hook.type == 'FreezeHook']
-    set_default_hook(config, 'flops', type='FlopsHook')
-    set_default_hook(config, 'training_report', type='TrainingReportHook')
-    set_default_hook(config, 'stage_cost', type='StageCostHook', interval=1, warmup=2)
+    profile_hooks(config)
     config.train_cfg = {**config.train_cfg, 'max_iters': ITERATIONS + 2}
     config.val_cfg = config.val_dataloader = config.val_evaluator = None
     config.default_hooks.checkpoint.save_best = None
@@ -54,25 +91,29 @@ def profile(config: Any, folder: Path, train_tool: Path) -> dict[str, Any]:
     if failed:
         raise ConfigError(f'the default config does not train: {failed.reason}; see {run.work_dir / "train.log"}')
     report = build_report(read_logs([run.work_dir / FILE_NAME]))
-    return msgspec.to_builtins(report) | {'run': str(run.work_dir)}
+    plain = {key: msgspec.to_builtins(getattr(report, key)) for key in ('roofline', 'iteration_ms', 'stages')}
+    return Profile(bottlenecks=bottlenecks_of(report, objective), run=str(run.work_dir), **plain)
 
 
-def bottlenecks_of(report: dict[str, Any], objective: str) -> list[dict[str, Any]]:
-    """Return ``stage``, ``share`` and ``share_interval`` (None: not known), largest first.
+def profile_hooks(config: Config) -> None:
+    """Set the hooks of a profile: samples of every iteration, MACs and a report, and what changes the network."""
+    remove_reporting_hooks(config)
+    config.custom_hooks = [hook for hook in config.get('custom_hooks') or () if hook.type == 'FreezeHook']
+    set_default_hook(config, 'flops', type='FlopsHook')
+    set_default_hook(config, 'training_report', type='TrainingReportHook')
+    set_default_hook(config, 'stage_cost', type='StageCostHook', interval=1, warmup=2)
+
+
+def bottlenecks_of(report: Report, objective: str) -> list[StageShare]:
+    """Return the stages of a report, the largest share first.
 
     Args:
-        report: What :func:`profile` returns.
+        report: Of the profiled training.
         objective: 'train': shares of the iteration; 'infer': of its forward pass, without data and loss.
     """
     if objective == 'train':
-        return report['bottlenecks']
-    times = {name: cost['forward_ms']['mean'] for name, cost in report['stages'].items()
-             if name not in TRAINING_ALONE and cost['forward_ms'] and cost['forward_ms']['mean']}  # fmt: skip
+        return msgspec.convert(report.bottlenecks, list[StageShare], from_attributes=True)
+    costs = {name: cost.forward_ms for name, cost in report.stages.items() if name not in NOT_RESTORING}
+    times = {name: cost.mean for name, cost in costs.items() if cost and cost.mean}
     whole = sum(times.values())
-    ranked = sorted(times, key=lambda name: -times[name])
-    return [{'stage': name, 'share': times[name] / whole, 'share_interval': None} for name in ranked]
-
-
-def shares_of(bottlenecks: list[dict[str, Any]]) -> dict[str, float]:
-    """Return the share by stage."""
-    return {entry['stage']: entry['share'] for entry in bottlenecks}
+    return [StageShare(stage=name, share=times[name] / whole) for name in sorted(times, key=lambda name: -times[name])]

@@ -1,4 +1,4 @@
-"""What a faster network costs in dB: short trainings of all variants alike, several seeds, as an ablation."""
+"""What a faster network loses in quality: all variants are trained alike for a short time, as in an ablation."""
 
 from __future__ import annotations
 
@@ -10,67 +10,80 @@ from typing import Any
 
 import msgspec
 
+from vrtspike.candidates import Overrides
 from vrtspike.experiments.record import read_run, record_of
 from vrtspike.experiments.runs import Run, resolve, train_all
 from vrtspike.experiments.statistics import LEAST_GAIN_DB
 from vrtspike.experiments.variants import REFERENCE, Variant
-from vrtspike.tuner.candidates import EXACT, PRECISION, Overrides
-from vrtspike.tuner.search import Difference, Trial, affordable, is_known
+
+
+class Training(msgspec.Struct, frozen=True):
+    """Overrides whose quality is to be measured by training.
+
+    Args:
+        name: What they are called.
+        overrides: What they set in the config.
+        saving: Share of the default's training time that their training is expected to save.
+    """
+
+    name: str
+    overrides: Overrides
+    saving: float = 0.0
 
 
 @dataclass
 class QualityMeasurer:
-    """Trains the default and other configs, each from the same weights on the same data, seed by seed.
+    """Trains the default and other configs from the same weights on the same data, seed by seed.
 
-    Finished runs are not repeated. What would not end in time is not begun; where the default's first run gains too
-    little over the blurred input for any difference to count, no other is begun either.
+    Finished runs are not repeated. A training that would not end in time is not begun. Where the default's first run
+    gains too little over the blurred input for any difference to count, no other is begun either.
 
     Args:
         config: The config's file.
-        common: Overrides of all, the number of iterations among them.
+        shared_overrides: Overrides of all, the number of iterations among them.
         plugins: Plugins of all.
-        seeds: Of weights and data; a difference needs three.
-        folder: Of the runs.
+        seeds: Seeds of weights and data; an informative difference needs three.
+        folder: Where the runs go.
         train_tool: ``tools/train.py``.
-        full_length: Whether the config's ``cpu_overrides`` are refused.
-        seconds_left: Of the budget.
-        say: Called with what is trained.
+        full_length: Whether to ignore the config's ``cpu_overrides``.
+        seconds_left: Returns what is left of the budget.
+        announce: Called with what is trained.
     """
 
     config: str
-    common: Overrides
+    shared_overrides: Overrides
     plugins: Sequence[str]
     seeds: Sequence[int]
     folder: Path
     train_tool: Path
     full_length: bool
     seconds_left: Callable[[], float]
-    say: Callable[[str], None] = lambda what: None
+    announce: Callable[[str], None] = lambda what: None
     variants: list[Variant] = field(default_factory=lambda: [Variant(REFERENCE)])
     failures: dict[str, str] = field(default_factory=dict)
     savings: dict[str, float] = field(default_factory=dict)
     longest: float = 0.0
-    """Seconds of a training of the default; others are expected to take as much less as their steps do."""
-    missing: str = ''
-    """Why the latest call measured nothing: 'no_time', 'no_gain', 'no_reference' (it failed); empty where it did."""
+    """Seconds of a training of the default. The others are expected to take less, as their steps do."""
+    why_unknown: str = ''
+    """Why the latest call measured nothing, 'no_time', 'no_gain' or 'no_reference' (it failed); empty if it did."""
 
-    def __call__(self, trials: Sequence[Trial], reserve: int = 0) -> dict[str, Difference]:
-        """Return the differences in dB by name, of as many of the trials as there is time for.
+    def __call__(self, trainings: Sequence[Training], reserve: int = 0) -> dict[str, Difference]:
+        """Return the differences by name, for as many trainings as there is time for.
 
         Args:
-            trials: With ``name``, ``overrides`` and, where that is known, ``saving``; those that matter most first.
-            reserve: How many trainings of further configs must still fit.
+            trainings: What to train, the most important first.
+            reserve: How many further configs there must be time for afterwards.
         """
-        self.savings |= {trial['name']: trial.get('saving', 0.0) for trial in trials}
+        self.savings |= {training.name: training.saving for training in trainings}
         first = self._run(self.variants[0], self.seeds[0])
         if not self._train(first):
-            self.missing = 'no_reference' if REFERENCE in self.failures else 'no_time'
+            self.why_unknown = 'no_reference' if REFERENCE in self.failures else 'no_time'
             return {}
         if read_run(first).gain_db < LEAST_GAIN_DB:
-            self.missing = 'no_gain'
+            self.why_unknown = 'no_gain'
             return {}
-        chosen = self._chosen(trials, reserve) or self._chosen(trials, 0)[:1]
-        self.missing = '' if chosen else 'no_time'
+        chosen = self._chosen(trainings, reserve) or self._chosen(trainings, 0)[:1]
+        self.why_unknown = '' if chosen else 'no_time'
         if not chosen:
             return {}
         self.variants += [variant for variant in chosen if variant not in self.variants]
@@ -84,14 +97,15 @@ class QualityMeasurer:
         runs = [self._run(variant, seed) for seed in self.seeds for variant in self.variants]
         if not any(run.variant.name == REFERENCE and run.report.is_file() for run in runs):
             return None
-        return msgspec.to_builtins(record_of(self.variants, runs, self.failures, self.config, self.common))
+        record = record_of(self.variants, runs, self.failures, self.config, self.shared_overrides)
+        return msgspec.to_builtins(record)
 
-    def _chosen(self, trials: Sequence[Trial], reserve: int) -> list[Variant]:
-        """Return the first trials whose trainings fit into the time, ``reserve`` further configs beside them."""
+    def _chosen(self, trainings: Sequence[Training], reserve: int) -> list[Variant]:
+        """Return the first variants that there is time for, and for ``reserve`` further configs."""
         left = self.seconds_left() - reserve * len(self.seeds) * self.longest
         chosen: list[Variant] = []
-        for trial in trials:
-            more = [*chosen, Variant(trial['name'], trial['overrides'])]
+        for training in trainings:
+            more = [*chosen, Variant(training.name, training.overrides)]
             runs = [self._run(variant, seed) for seed in self.seeds for variant in (self.variants[0], *more)]
             needed = sum(self._seconds(run) for run in runs if not run.report.is_file())
             if not needed or needed <= left:
@@ -102,29 +116,29 @@ class QualityMeasurer:
         return Run(variant, seed, self.folder)
 
     def _train(self, run: Run) -> bool:
-        """Train one run if it is not finished and there is time; return whether it is finished."""
+        """Train a run unless it is finished or there is no time; return whether it is finished."""
         if run.report.is_file():
-            self._took(run, seconds_of(run))
+            self._learn_duration(run, seconds_of(run))
             return True
         if run.variant.name in self.failures or self.seconds_left() <= self._seconds(run):
             return False
-        self.say(f'{run.variant.name}, seed {run.seed}')
+        self.announce(f'{run.variant.name}, seed {run.seed}')
         began = time.monotonic()
         failed = train_all([run], self._resolve, self.train_tool)
         self.failures |= {name: str(failure) for name, failure in failed.items()}
-        self._took(run, time.monotonic() - began)
+        self._learn_duration(run, time.monotonic() - began)
         return run.report.is_file()
 
     def _seconds(self, run: Run) -> float:
         """Return how long a run is expected to take."""
         return self.longest * (1 - self.savings.get(run.variant.name, 0.0))
 
-    def _took(self, run: Run, seconds: float) -> None:
-        """Learn from a run: one that took longer than expected lets expect as much of the others."""
+    def _learn_duration(self, run: Run, seconds: float) -> None:
+        """Expect of every run that it takes as long as the slowest so far."""
         self.longest = max(self.longest, seconds / (1 - self.savings.get(run.variant.name, 0.0)))
 
     def _resolve(self, variant: Variant) -> Any:
-        return resolve(variant, self.config, self.common, self.plugins, self.full_length)
+        return resolve(variant, self.config, self.shared_overrides, self.plugins, self.full_length)
 
 
 def seconds_of(run: Run) -> float:
@@ -134,14 +148,10 @@ def seconds_of(run: Run) -> float:
 
 
 def differences(record: dict[str, Any] | None) -> dict[str, Difference]:
-    """Return ``mean``, ``low``, ``high`` and ``verdict`` in dB by trial."""
-    if record is None:
-        return {}
-    return {row['name']: row['difference_db'] for row in record['variants'] if row['difference_db']}
-
-
-def acceptable(trial: Trial, max_loss_db: float) -> bool:
-    """Whether a trial may be taken: what it loses is affordable, or not known of fewer bits alone."""
-    found = trial.get('difference_db')
-    return trial['kind'] == EXACT or affordable(found, max_loss_db) or (
-        trial['kind'] == PRECISION and not is_known(found))  # fmt: skip
+    """Return the differences in the record of an ablation, by name."""
+    rows = record['variants'] if record else []
+    return {
+        row['name']: msgspec.convert(row['difference_db'], Difference)
+        for row in rows
+        if row['difference_db'] is not None
+    }

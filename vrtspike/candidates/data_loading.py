@@ -1,0 +1,49 @@
+"""How batches are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vrtspike.candidates.candidate import EXACT, Candidate, Purpose
+from vrtspike.candidates.setting import Setting
+
+WORKERS = (0, 1, 2, 4, 8, 16)
+WORKERS_KEY = 'train_dataloader.num_workers'
+
+
+def data_workers(setting: Setting) -> Iterator[Candidate]:
+    """Yield other numbers of worker processes, at most one for each core."""
+    if not setting.trains:
+        return
+    fewest = 1 if setting.loader.get('prefetch_factor') else 0  # prefetch_factor is refused without workers
+    for workers in WORKERS:
+        if fewest <= workers <= setting.cores and workers != setting.loader.get('num_workers', 0):
+            yield Candidate(
+                name=f'data_workers_{workers}',
+                kind=EXACT,
+                overrides={WORKERS_KEY: workers, 'train_dataloader.persistent_workers': workers > 0},
+                stages='data',
+            )
+
+
+def prefetching(setting: Setting) -> Iterator[Candidate]:
+    """Yield more workers that read further ahead."""
+    yield Candidate(
+        name='prefetching',
+        kind=EXACT,
+        overrides={
+            WORKERS_KEY: 8,
+            'train_dataloader.prefetch_factor': 4,
+            'train_dataloader.persistent_workers': True,
+            'train_dataloader.pin_memory': True,
+        },
+        stages='data',
+        purpose=Purpose.TRAINING,
+        note='Use more workers and read more batches ahead. Each worker needs a core of its own.',
+    )
+
+
+def changes_data_loading(overrides: Mapping[str, Any]) -> bool:
+    """Return whether overrides change how batches are read: only steps that wait for their batches show it."""
+    return WORKERS_KEY in overrides

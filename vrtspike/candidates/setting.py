@@ -1,0 +1,82 @@
+"""The config and the machine that candidates are chosen for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """The config and the machine that candidates are chosen for.
+
+    Whoever knows torch and the machine fills in the facts, so that the catalogue needs neither.
+
+    Args:
+        config: The config as plain dicts.
+        objective: What is to be faster: a training step or restoring.
+        device: The type of the device, ``'cpu'`` or ``'cuda'``.
+        autocast_dtype: What the device computes in under autocast: ``'bfloat16'`` or ``'float16'``.
+        has_compiler: Whether there is a C++ compiler, which ``torch.compile`` needs on CPUs.
+        cores: How many cores the process may use.
+        backbone_defaults: The parameters that the backbone's class accepts, and their defaults.
+        shares: Share of the iteration by stage.
+        recomputed: The stages whose recomputation takes longest, the longest first.
+    """
+
+    config: Mapping[str, Any]
+    objective: Literal['train', 'infer'] = 'train'
+    device: str = 'cpu'
+    autocast_dtype: str = 'bfloat16'
+    has_compiler: bool = True
+    cores: int = 1
+    backbone_defaults: Mapping[str, Any] = {}
+    shares: Mapping[str, float] = {}
+    recomputed: Sequence[str] = ()
+
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """The model's node of the config."""
+        return self.config.get('model') or {}
+
+    @property
+    def backbone(self) -> Mapping[str, Any]:
+        """The backbone's node of the config."""
+        return self.model.get('backbone') or {}
+
+    @property
+    def is_vrt(self) -> bool:
+        """Whether the backbone is VRT."""
+        return self.backbone.get('type') == 'VRT'
+
+    @property
+    def loader(self) -> Mapping[str, Any]:
+        """The training data loader's node of the config."""
+        return self.config.get('train_dataloader') or {}
+
+    @property
+    def optim_wrapper(self) -> Mapping[str, Any]:
+        """The optimizer wrapper's node of the config."""
+        return self.config.get('optim_wrapper') or {}
+
+    @property
+    def trains(self) -> bool:
+        """Whether a training step is to be faster."""
+        return self.objective == 'train'
+
+    def part(self, name: str) -> Mapping[str, Any]:
+        """Return the node of a part of the model, empty where the model has none."""
+        return self.model.get(name) or {}
+
+    def costliest_backbone_stages(self, count: int) -> list[str]:
+        """Return the ``count`` of stages 1 to 8 that have the largest shares, the largest first."""
+        stages = [stage for stage in self.shares if re.fullmatch(r'stage[1-8]', stage)]
+        return sorted(stages, key=lambda stage: -self.shares[stage])[:count]
+
+
+def groups_of_stage(stage: str, groups: int) -> range:
+    """Return which of VRT's groups of blocks form a stage, counted from 0: from the eighth on they all form stage 8."""
+    number = int(stage.removeprefix('stage'))
+    return range(7, groups) if number == 8 else range(number - 1, number)

@@ -1,0 +1,106 @@
+"""Cheaper trainings: batches, accumulation, the optimizer's step, frozen parts, and what is logged and saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vrtspike.candidates.candidate import CHANGES, EXACT, Candidate, Overrides, Purpose
+from vrtspike.candidates.setting import Setting
+from vrtspike.config.schema import hooks_of
+
+ITERATION_KEYS = ('begin', 'end', 'T_max', 'step_size', 'iters', 'max_iters', 'val_interval', 'val_begin')
+"""Keys of schedules, loops and hooks that count iterations."""
+
+
+def smaller_batch(setting: Setting) -> Iterator[Candidate]:
+    """Yield one clip at a time, accumulated to the same batch."""
+    batch = setting.loader.get('batch_size', 1)
+    # ProgressiveCropsHook sets the batch size itself.
+    if batch > 1 and all(hook.get('type') != 'ProgressiveCropsHook' for hook in hooks_of(setting.config).values()):
+        yield Candidate(
+            name='accumulation',
+            kind=EXACT,
+            overrides=accumulated(setting.config, batch),
+            purpose=Purpose.MEMORY,
+            resumable=False,
+        )
+
+
+def accumulated(config: Mapping[str, Any], factor: int) -> Overrides:
+    """Return overrides that split each iteration into ``factor`` iterations, each with a ``factor``-th of the clips.
+
+    A step of the optimizer sees as many clips as before. Whatever counts iterations counts ``factor`` times as many.
+    """
+    counts = config['optim_wrapper'].get('accumulative_counts', 1)
+    overrides = {
+        'train_dataloader.batch_size': config['train_dataloader']['batch_size'] // factor,
+        'optim_wrapper.accumulative_counts': counts * factor,
+        'default_hooks.checkpoint.interval': config['default_hooks']['checkpoint']['interval'] * factor,
+    }
+    counting = {'train_cfg': config['train_cfg']}
+    counting |= {f'param_scheduler.{i}': node for i, node in enumerate(config.get('param_scheduler') or [])}
+    counting |= hooks_of(config)
+    for path, node in counting.items():
+        for key in ITERATION_KEYS:
+            if isinstance(node.get(key), int):
+                overrides[f'{path}.{key}'] = node[key] * factor
+    return overrides
+
+
+def larger_batch(setting: Setting) -> Iterator[Candidate]:
+    """Yield twice the clips in each iteration."""
+    yield Candidate(
+        name='larger_batch',
+        kind=EXACT,
+        overrides={'train_dataloader.batch_size': 2 * setting.loader.get('batch_size', 1)},
+        purpose=Purpose.TRAINING,
+        resumable=False,
+        note='Larger batches keep the device busier.',
+    )
+
+
+def optimizer_step(setting: Setting) -> Iterator[Candidate]:
+    """Yield a fused step, and fewer steps."""
+    yield Candidate(
+        name='fused_optimizer',
+        kind=EXACT,
+        overrides={'optim_wrapper.optimizer.fused': True},
+        stages='optimizer',
+        purpose=Purpose.TRAINING,
+        note='Use the fused step.',
+    )
+    yield Candidate(
+        name='more_accumulation',
+        kind=CHANGES,
+        overrides={'optim_wrapper.accumulative_counts': 2 * setting.optim_wrapper.get('accumulative_counts', 1)},
+        stages='optimizer|communication',
+        purpose=Purpose.TRAINING,
+        resumable=False,
+        note='Accumulate more iterations in each step, which changes the effective batch.',
+    )
+
+
+def frozen_flow(setting: Setting) -> Iterator[Candidate]:
+    """Yield VRT's flow network as it was pretrained."""
+    if setting.is_vrt:
+        yield Candidate(
+            name='freeze_flow',
+            kind=CHANGES,
+            overrides={'default_hooks.freeze': {'type': 'FreezeHook', 'names': ['backbone.spynet']}},
+            stages='flow',
+            purpose=Purpose.TRAINING,
+            note='Freeze the pretrained flow network: it then needs no backward pass.',
+        )
+
+
+def rarer_hooks(setting: Setting) -> Iterator[Candidate]:
+    """Yield fewer lines in the log, and fewer checkpoints."""
+    yield Candidate(
+        name='rarer_hooks',
+        kind=EXACT,
+        overrides={'default_hooks.logger.interval': 100, 'default_hooks.checkpoint.interval': 2000},
+        stages='other',
+        purpose=Purpose.TRAINING,
+        note='Log and save less often.',
+    )

@@ -1,0 +1,237 @@
+"""What a search knows of its candidates: results of measurements, differences in quality, and steps of a combination.
+
+In JSON a trial or a step is one flat object: the fields of its result and its own. The structs have the names of the
+JSON keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from vrtspike.candidates import CHANGES, EXACT, Overrides
+from vrtspike.experiments.statistics import NOT_INFORMATIVE, Difference
+
+LEAST_SAVING = 0.02
+"""A candidate that saves a smaller share of the time saves nothing: repeated measurements differ by as much."""
+
+
+def is_known(difference: Difference | None) -> bool:
+    """Return whether a difference was measured, and well enough to be informative."""
+    return difference is not None and difference.verdict != NOT_INFORMATIVE
+
+
+def is_affordable(difference: Difference | None, max_loss_db: float) -> bool:
+    """Return whether a difference is known and its mean loses no more than ``max_loss_db``."""
+    return is_known(difference) and -difference.mean <= max_loss_db
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of overrides of the config; the base of the types below.
+
+    Args:
+        name: What the overrides are called.
+        overrides: What they set in the config.
+    """
+
+    name: str
+    overrides: Overrides
+
+
+class Skipped(Result, frozen=True, kw_only=True):
+    """Overrides that were not measured, for a reason that the report's texts name."""
+
+    skipped: str
+
+
+class Pruned(Result, frozen=True, kw_only=True):
+    """A combination that was not measured, since it would replace something that saves more."""
+
+    pruned: bool = True
+
+
+class Recorded(Result, frozen=True, kw_only=True):
+    """Overrides whose measurement was kept as a file, with what it was made on.
+
+    Args:
+        shape: Clips, frames, height and width.
+        objective: 'train' or 'infer'.
+        rounds: Timed calls of each side.
+        base: Fingerprint of the default config, the device and the versions.
+        versions: Versions of the libraries.
+        device: The device.
+        commit: This project's commit.
+    """
+
+    shape: list[int] | UnsetType = UNSET
+    objective: str | UnsetType = UNSET
+    rounds: int | UnsetType = UNSET
+    base: str | UnsetType = UNSET
+    versions: dict[str, Any] | UnsetType = UNSET
+    device: dict[str, Any] | UnsetType = UNSET
+    commit: str | UnsetType | None = UNSET
+
+
+class Failed(Recorded, frozen=True, kw_only=True):
+    """Overrides that could not be measured, and why."""
+
+    failure: str
+
+
+class DefaultMemory(Recorded, frozen=True, kw_only=True):
+    """The peak memory of one call of the default in MiB; None where it is not known."""
+
+    peak_memory_mib: float | None
+
+
+class Measured(Recorded, frozen=True, kw_only=True):
+    """Overrides that were measured against the default.
+
+    Args:
+        saving: Median over the rounds of the share of the default's time that is saved.
+        interval: The smallest and the largest share of a round.
+        ms_per_sample: Median time of a clip.
+        default_ms_per_sample: The same of the default, in the same rounds.
+        peak_memory_mib: Peak memory of one call; None where it is not known.
+        predicted_saving: Share of the default's multiply-adds that is saved.
+        gmacs: Multiply-adds of a clip's forward pass, in 10⁹.
+        times_ms: Times of the rounds, by side ('default' and 'changed').
+        load_average: The machine's load before and after.
+    """
+
+    saving: float
+    interval: tuple[float, float]
+    ms_per_sample: float = 0.0
+    default_ms_per_sample: float = 0.0
+    peak_memory_mib: float | None = None
+    predicted_saving: float = 0.0
+    gmacs: float | UnsetType = UNSET
+    times_ms: dict[str, list[float]] | UnsetType = UNSET
+    load_average: Any = UNSET
+
+    @property
+    def saves_time(self) -> bool:
+        """Whether it saves enough time to count, and some in every round."""
+        return self.saving >= LEAST_SAVING and self.interval[0] > 0
+
+    @property
+    def is_slower(self) -> bool:
+        """Whether it was slower than the default in every round."""
+        return self.interval[1] < 0
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One candidate alone.
+
+    Args:
+        kind: The candidate's kind.
+        result: What became of it.
+        most: Largest share of the time that it could save: that of its stages.
+        difference_db: Its difference in quality; None where that was not measured.
+    """
+
+    kind: str
+    result: Measured | Failed | Skipped
+    most: float | UnsetType = UNSET
+    difference_db: Difference | None = None
+
+    @property
+    def name(self) -> str:
+        """The candidate's name."""
+        return self.result.name
+
+    @property
+    def overrides(self) -> Overrides:
+        """What the candidate sets in the config."""
+        return self.result.overrides
+
+    @property
+    def changes_network(self) -> bool:
+        """Whether it computes another function, whose quality must be known."""
+        return self.kind == CHANGES
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it computes the same function."""
+        return self.kind == EXACT
+
+    @property
+    def saves_time(self) -> bool:
+        """Whether it was measured to save time."""
+        return isinstance(self.result, Measured) and self.result.saves_time
+
+
+class Step(msgspec.Struct, kw_only=True):
+    """One addition to a combination.
+
+    Args:
+        added: The name of the trial that was added.
+        parts: The names of all trials in the combination, this one last.
+        replaces: The names of those that it replaces.
+        kind: The largest change among the parts: exact, then precision, then changes.
+        result: What became of the combination.
+        interaction: Its time over the time that the savings of the parts multiply to; 1 where they are independent.
+        kept: Whether the combination keeps it.
+        difference_db: Its difference in quality, where it was measured.
+        most: That of the trial, where it is the only part.
+    """
+
+    added: str
+    parts: list[str]
+    replaces: list[str]
+    kind: str
+    result: Measured | Failed | Pruned
+    interaction: float | None = None
+    kept: bool = False
+    difference_db: Difference | UnsetType | None = UNSET
+    most: float | UnsetType = UNSET
+
+    @property
+    def difference(self) -> Difference | None:
+        """Its difference in quality; None where that was not measured."""
+        return None if self.difference_db is UNSET else self.difference_db
+
+    @property
+    def changes_network(self) -> bool:
+        """Whether it computes another function than the default."""
+        return self.kind == CHANGES
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it computes the same function as the default."""
+        return self.kind == EXACT
+
+
+def flat(item: Trial | Step) -> dict[str, Any]:
+    """Return the JSON object of a trial or a step."""
+    own = msgspec.to_builtins(item)
+    result = own.pop('result')
+    return {'name': item.result.name, 'kind': item.kind, 'overrides': item.result.overrides, **result, **own}
+
+
+def trial_from(record: Mapping[str, Any]) -> Trial:
+    """Return the trial of a JSON object."""
+    return _from(record, Trial)
+
+
+def step_from(record: Mapping[str, Any]) -> Step:
+    """Return the step of a JSON object."""
+    return _from(record, Step)
+
+
+def result_from(record: Mapping[str, Any]) -> Measured | Failed | Skipped | Pruned:
+    """Return the result in a JSON object, whose keys tell its type."""
+    types = {'skipped': Skipped, 'pruned': Pruned, 'failure': Failed}
+    return msgspec.convert(record, next((kind for key, kind in types.items() if key in record), Measured))
+
+
+def _from(record: Mapping[str, Any], kind: type) -> Any:
+    difference = record.get('difference_db', UNSET)
+    if isinstance(difference, Mapping):
+        difference = msgspec.convert(difference, Difference)
+    fields = {field.name: record[field.name] for field in msgspec.structs.fields(kind) if field.name in record}
+    fields |= {} if difference is UNSET else {'difference_db': difference}
+    return kind(**{**fields, 'result': result_from(record)})
