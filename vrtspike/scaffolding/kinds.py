@@ -28,7 +28,7 @@ class Kind:
     check: str
 
 
-CONV3D = '\nfrom vrtspike.models.layers.conv3d import Conv3d'
+CONV3D = '\nfrom vrtspike.models.layers.conv import Conv3d'
 
 KINDS = {
     'fusion': Kind(

@@ -4,10 +4,10 @@ from torch import nn
 
 from vrtspike.errors import ConfigError
 from vrtspike.models import VRT
-from vrtspike.models.backbones.vrt import warped_neighbours
+from vrtspike.models.layers.alignment import neighbour_corners
 from vrtspike.models.layers.blocks import AttentionBlock
-from vrtspike.models.layers.clips import pad_to_multiple
 from vrtspike.models.layers.drop_path import DropPath
+from vrtspike.models.layers.padding import pad_to_multiple
 
 
 def tiny(**changes):
@@ -213,11 +213,11 @@ def test_summary_rows_hold_every_parameter_once():
     }  # fmt: skip
 
 
-def test_warped_neighbours_are_zero_beyond_the_ends_and_exact_for_whole_pixels():
+def test_neighbour_corners_are_zero_beyond_the_ends_and_exact_for_whole_pixels():
     clip = random_clip(3, 4, 5)
     right, nothing = torch.zeros(1, 2, 2, 4, 5), torch.zeros(1, 2, 2, 4, 5)
     right[:, :, 0] = 1
-    after, before = warped_neighbours(clip, right, nothing)
+    after, before = neighbour_corners(clip, right, nothing)
     assert after.shape == before.shape == (1, 3, 12, 4, 5)
     assert not after[:, -1].any()
     assert not before[:, 0].any()
