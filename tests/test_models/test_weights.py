@@ -25,9 +25,15 @@ ROOT = Path(__file__).parents[2]
 
 def tiny(**changes):
     settings = dict(
-        upscale=1, img_size=[4, 16, 16], window_size=[4, 4, 4], depths=[2] * 8, indep_reconsts=[],
-        embed_dims=[8] * 8, num_heads=[2] * 8, deformable_groups=2,
-    )  # fmt: skip
+        upscale=1,
+        img_size=[4, 16, 16],
+        window_size=[4, 4, 4],
+        depths=[2] * 8,
+        indep_reconsts=[],
+        embed_dims=[8] * 8,
+        num_heads=[2] * 8,
+        deformable_groups=2,
+    )
     return VRT(**settings | changes)
 
 
@@ -94,8 +100,10 @@ class TestLoading:
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         report = load_matching(model, source.state_dict())
         assert {name.rpartition('.')[2] for name in report.adapted} == {
-            'relative_position_bias_table', 'relative_position_index', 'position_bias'
-        }  # fmt: skip
+            'relative_position_bias_table',
+            'relative_position_index',
+            'position_bias',
+        }
         assert report.fresh == report.unused == []
         after, name = model.state_dict(), 'stage1.residual_group2.blocks.0.attn.relative_position_bias_table'
         expected = resample_bias_table(source.state_dict()[name], (4, 4, 4), (3, 6, 6))
@@ -144,8 +152,10 @@ class TestLoading:
 
 def test_parts():
     assert [part_of('backbone.stage3.linear1.weight'), part_of('spike_encoder.x.y'), part_of('stage3.linear1')] == [
-        'backbone.stage3', 'spike_encoder', 'stage3'
-    ]  # fmt: skip
+        'backbone.stage3',
+        'spike_encoder',
+        'stage3',
+    ]
 
 
 def test_the_released_deblurring_network_into_the_baseline_with_spikes():
@@ -158,8 +168,11 @@ def test_the_released_deblurring_network_into_the_baseline_with_spikes():
     model = MODELS.build(load_config(ROOT / 'configs/vrt_spike_baseline.py').model)
     report = load_matching(model, weights)
     assert {fate: len(names) for fate, names in vars(report).items()} == {
-        'loaded': 1016, 'adapted': 30, 'fresh': 287, 'unused': 480
-    }  # fmt: skip
+        'loaded': 1016,
+        'adapted': 30,
+        'fresh': 287,
+        'unused': 480,
+    }
     counts = {part: tuple(fates.values()) for part, fates in report.counts().items()}
     assert counts == {
         'backbone.conv_first': (2, 0, 0, 0),
