@@ -13,9 +13,8 @@ from vrtspike.registry import REGISTRIES
 from vrtspike.runtime.atomic_write import written_aside
 
 TEMPLATES = Path(__file__).parent / 'templates'
-"""A folder for each kind of plugin, itself a plugin called ``new_part`` whose class is ``NewPart``; and a README."""
+"""A plugin for each kind, such as ``new_fusion`` with the class ``NewFusion``, and a README; all work in place."""
 
-TEMPLATE_NAME, TEMPLATE_CLASS = 'new_part', 'NewPart'
 HERE = '{{ fileDirname }}'  # MMEngine replaces this by the folder of the config, wherever that is
 
 KINDS = {
@@ -63,20 +62,21 @@ def texts_of(kind: str, name: str, class_name: str, folder: Path, is_home: bool)
         folder: The folder that it will be in.
         is_home: Whether it is found there by its name alone.
     """
-    template = TEMPLATES / kind
+    template_name = f'new_{kind}'
+    template = TEMPLATES / template_name
     base = configs_folder() / 'vrt_spike_tiny.py'
     replacements = {
-        f'vrtspike/scaffolding/templates/{kind}': show(folder),
+        f'vrtspike/scaffolding/templates/{template_name}': show(folder),
         f'../../../../configs/{base.name}': os.path.relpath(base, folder),
         HERE: name if is_home else HERE,
-        TEMPLATE_NAME: name,
-        TEMPLATE_CLASS: class_name,
+        template_name: name,
+        class_name_of(template_name): class_name,
     }
     pattern = re.compile('|'.join(map(re.escape, replacements)))
     texts = {}
-    for file in (f'{TEMPLATE_NAME}.py', 'config.py', f'test_{TEMPLATE_NAME}.py'):
+    for file in (f'{template_name}.py', 'config.py', f'test_{template_name}.py'):
         text = (template / file).read_text(encoding='utf-8')
-        texts[file.replace(TEMPLATE_NAME, name)] = pattern.sub(lambda match: replacements[match[0]], text)
+        texts[file.replace(template_name, name)] = pattern.sub(lambda match: replacements[match[0]], text)
     readme = Template((TEMPLATES / 'README.md').read_text(encoding='utf-8'))
     return texts | {
         'README.md': readme.safe_substitute(

@@ -9,7 +9,7 @@ from vrtspike.registry import HOOKS
 
 
 @HOOKS.register_module()
-class NewPart(Hook):
+class NewHook(Hook):
     """Logs that training begins.
 
     Args:

@@ -9,7 +9,7 @@ from vrtspike.registry import FUSION_HEADS
 
 
 @FUSION_HEADS.register_module()
-class NewPart(nn.Module):
+class NewFusion(nn.Module):
     """Add projected spike features: rgb + W spike. W begins at zero, so the head begins as the identity.
 
     Args:

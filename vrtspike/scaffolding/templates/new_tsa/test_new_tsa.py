@@ -12,4 +12,4 @@ def loaded():
 
 
 def test_keeps_what_a_temporal_self_attention_promises():
-    check_tsa(dict(type='NewPart'))
+    check_tsa(dict(type='NewTsa'))

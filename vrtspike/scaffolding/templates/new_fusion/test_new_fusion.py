@@ -12,4 +12,4 @@ def loaded():
 
 
 def test_keeps_what_a_fusion_head_promises():
-    check_fusion_head(dict(type='NewPart'))
+    check_fusion_head(dict(type='NewFusion'))

@@ -9,7 +9,7 @@ from vrtspike.registry import TSA
 
 
 @TSA.register_module()
-class NewPart(nn.Module):
+class NewTsa(nn.Module):
     """Mix neighbouring frames at every pixel: x + W * x, a depthwise convolution over 3 frames.
 
     Args:

@@ -12,4 +12,4 @@ def loaded():
 
 
 def test_keeps_what_a_spike_encoder_promises():
-    check_spike_encoder(dict(type='NewPart'))
+    check_spike_encoder(dict(type='NewSpikeEncoder'))

@@ -8,7 +8,7 @@ from vrtspike.registry import REPRESENTATIONS
 
 
 @REPRESENTATIONS.register_module()
-class NewPart:
+class NewRepresentation:
     """Count the spikes of every pixel in the two halves of an exposure: (steps, H, W) -> (2, H, W)."""
 
     def __call__(self, spikes: np.ndarray) -> np.ndarray:

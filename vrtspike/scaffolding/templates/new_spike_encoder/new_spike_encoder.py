@@ -10,7 +10,7 @@ from vrtspike.registry import SPIKE_ENCODERS
 
 
 @SPIKE_ENCODERS.register_module()
-class NewPart(nn.Module):
+class NewSpikeEncoder(nn.Module):
     """Convolve every frame's bins, and pool the result to further scales.
 
     Args:

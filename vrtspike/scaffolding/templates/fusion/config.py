@@ -1,8 +1,0 @@
-"""The tiny network with NewPart, a fusion head.
-
-python tools/train.py vrtspike/scaffolding/templates/fusion/config.py
-"""
-
-_base_ = '../../../../configs/vrt_spike_tiny.py'
-plugins = ['{{ fileDirname }}']
-model = dict(fusion=dict(_delete_=True, type='NewPart'))
