@@ -82,6 +82,7 @@ setup(
         'vrtspike.native.allocator': ['*.cpp'],
         'vrtspike.models': ['pretrained/*.pth'],
         'vrtspike.ops': ['window_attention/cpu_kernel/*'],
+        'vrtspike.scaffolding': ['templates/README.md', 'templates/*/*.py'],
         'vrtspike.records': ['*.schema.json'],
         'vrtspike.reporting': ['templates/*.html'],
     },

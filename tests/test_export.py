@@ -13,9 +13,14 @@ def vrt():
     """Return a deblurring network with every part, as small as it gets."""
     torch.manual_seed(0)
     model = VRT(
-        upscale=1, window_size=[2, 4, 4], depths=[2] + [1] * 7, indep_reconsts=[], embed_dims=[8] * 8,
-        num_heads=[2] * 8, deformable_groups=1,
-    )  # fmt: skip
+        upscale=1,
+        window_size=[2, 4, 4],
+        depths=[2] + [1] * 7,
+        indep_reconsts=[],
+        embed_dims=[8] * 8,
+        num_heads=[2] * 8,
+        deformable_groups=1,
+    )
     for module in model.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=0.3)
@@ -75,9 +80,11 @@ def test_onnx_computes_what_the_network_does(make, tmp_path):
 def test_inputs_of_restorers_with_and_without_spikes():
     alone = SpikeRestorer(backbone=lite())
     fused = SpikeRestorer(
-        backbone=lite(), spike_encoder=dict(type='SpikeEncoder3D', bins=3, channels=4),
-        fusion=dict(type='TemporalCrossAttention', heads=1), fusion_stages=[1],
-    )  # fmt: skip
+        backbone=lite(),
+        spike_encoder=dict(type='SpikeEncoder3D', bins=3, channels=4),
+        fusion=dict(type='TemporalCrossAttention', heads=1),
+        fusion_stages=[1],
+    )
     assert [tuple(x.shape) for x in example_inputs(alone, (2, 16, 24), (8, 12))] == [(1, 2, 3, 16, 24)]
     shapes = [tuple(x.shape) for x in example_inputs(fused, (2, 16, 24), (8, 12))]
     assert shapes == [(1, 2, 3, 16, 24), (1, 2, 3, 8, 12)]

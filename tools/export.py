@@ -37,13 +37,13 @@ def main() -> None:
 
     from vrtspike.config import load_config
     from vrtspike.export import check_target, example_inputs, export_network
-    from vrtspike.models.weights import load_whole
+    from vrtspike.models.weights import load_exact, read_weights
     from vrtspike.registry import MODELS
-    from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict
 
     check_target(args.out)
     restorer = MODELS.build(load_config(**config_arguments(args)).model)
-    load_whole(restorer, unwrap_state_dict(load_checkpoint_file(args.checkpoint, args.trust_checkpoint)))
+    weights = read_weights(args.checkpoint, args.trust_checkpoint)
+    load_exact(restorer, weights, f'checkpoint {args.checkpoint}')
     spike_size = args.spike_size or [length // 2 for length in args.shape[1:]]
     with Console(stderr=True).status('tracing, writing and comparing'):
         difference = export_network(restorer, example_inputs(restorer, args.shape, spike_size), args.out)

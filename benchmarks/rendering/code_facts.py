@@ -51,10 +51,10 @@ class CodeFacts:
     @cached_property
     def gopro_into_baseline(self) -> Any:
         """What became of the tensors of the published deblurring network in the baseline with spikes."""
-        from vrtspike.models.weights import load_weights
+        from vrtspike.models.weights import load_matching
 
         published, ours = self._build(PUBLISHED), self._build(BASELINE)
-        return load_weights(ours, published.backbone.state_dict())
+        return load_matching(ours, published.backbone.state_dict())
 
     def saved_activations_mib(self, overrides: Mapping[str, object]) -> float:
         """Return what the baseline with ``overrides`` saves for its backward pass, all stages together."""

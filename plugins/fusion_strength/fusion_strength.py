@@ -18,10 +18,10 @@ from vrtspike.runtime.distributed import unwrap_model
 class FusionStrengthHook(Hook):
     """Logs |head(rgb, spike) - rgb| / |rgb| of every fusion head as the scalar ``fusion/<stage>``: 0 ignores spikes.
 
-    Norms are over the whole batch. Training is not changed; between samples nothing is computed.
+    Norms are over the whole batch. Training is unchanged, and nothing is computed between samples.
 
     Args:
-        interval: Iterations from sample to sample, best that of the logger.
+        interval: Iterations between samples; best the interval of the logger.
 
     Raises:
         ConfigError: Before training, if the model has no fusion heads.
@@ -33,7 +33,7 @@ class FusionStrengthHook(Hook):
         self._sampling = False
 
     def before_train(self, runner: Runner) -> None:
-        """Watch the heads."""
+        """Put a hook on every head."""
         model = unwrap_model(runner.model)
         heads = getattr(model, 'fusion', None)
         if not heads:
@@ -45,11 +45,11 @@ class FusionStrengthHook(Hook):
         self._sampling = self.every_n_train_iters(runner, self.interval)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Leave validation alone."""
+        """Stop sampling, so that validation is not sampled."""
         self._sampling = False
 
     def after_train(self, runner: Runner) -> None:
-        """Leave the heads as they were."""
+        """Remove the hooks from the heads."""
         for handle in self._handles:
             handle.remove()
 

@@ -1,4 +1,4 @@
-"""A backbone small enough to learn in a minute on a CPU core: what fusion heads are compared in."""
+"""A backbone that learns in a minute on a CPU core, to compare fusion heads in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vrtspike.models.layers.blocks import FrameBlock
 from vrtspike.models.layers.checks import require_positive_integers
+from vrtspike.models.layers.padding import pad_to_multiple
 from vrtspike.profiling import stage
 from vrtspike.registry import BACKBONES
 
@@ -19,11 +21,11 @@ DIVISOR = 2
 class ResidualCNN(nn.Module):
     """Residual blocks at half the resolution, frame by frame (EDSR, arXiv 1707.02921, after pixel-unshuffling).
 
-    Frames meet each other only where fusion lets them. Untrained it is the identity.
+    Only fusion heads mix frames. Before training it is the identity.
 
     Args:
-        channels: Of the features.
-        depths: Residual blocks of stages 1, 2, ...
+        channels: C, of the features.
+        depths: Number of residual blocks of stages 1, 2, ...
     """
 
     scale = 1
@@ -35,13 +37,13 @@ class ResidualCNN(nn.Module):
         self.stage_channels = (channels,) * (1 + len(depths))
         self.stage_scales = (DIVISOR,) * (1 + len(depths))
         self.first = nn.Conv2d(3 * DIVISOR**2, channels, 3, padding=1)
-        self.stages = nn.ModuleList(nn.Sequential(*(Block(channels) for _ in range(depth))) for depth in depths)
+        self.stages = nn.ModuleList(nn.Sequential(*(FrameBlock(channels) for _ in range(depth))) for depth in depths)
         self.last = nn.Conv2d(channels, 3 * DIVISOR**2, 3, padding=1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
     def frames_out(self, frames: int) -> int:
-        """Return how many frames come out for ``frames`` that go in."""
+        """Return the number of frames of the result for a clip of ``frames``."""
         return frames
 
     def cost_stages(self) -> tuple[str, ...]:
@@ -53,7 +55,7 @@ class ResidualCNN(nn.Module):
         fuse = fuse or (lambda _, features: features)
         frames = clip.flatten(0, 1)
         height, width = frames.shape[-2:]
-        padded = F.pad(frames, (0, width % DIVISOR, 0, height % DIVISOR), mode='replicate')
+        padded = pad_to_multiple(frames, DIVISOR)
 
         def fused(i: int, x: Tensor) -> Tensor:
             """Hand frames (B*T, C, h, w) to ``fuse`` as a map (B, C, T, h, w)."""
@@ -70,20 +72,3 @@ class ResidualCNN(nn.Module):
         with stage('reconstruction') as s:
             out = s.leave(F.pixel_shuffle(self.last(s.enter(x)), DIVISOR))
         return clip + out[..., :height, :width].view_as(clip)
-
-
-class Block(nn.Module):
-    """x + conv(relu(conv(x))) with 3x3 convolutions and no normalisation.
-
-    Args:
-        channels: C.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> the same shape."""
-        return x + self.conv2(F.relu(self.conv1(x)))

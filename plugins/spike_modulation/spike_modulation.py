@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vrtspike.models.layers.frame_conv import FrameConv
-from vrtspike.models.layers.maps import check_maps, zeroed
+from vrtspike.models.layers.checks import check_maps
+from vrtspike.models.layers.conv import FrameConv
+from vrtspike.models.layers.maps import zeroed
 from vrtspike.registry import FUSION_HEADS
 
 

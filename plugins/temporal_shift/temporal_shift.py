@@ -1,4 +1,4 @@
-"""A TSA variant that looks at neighbouring frames for free."""
+"""A TSA variant that shifts channels between neighbouring frames, which costs no arithmetic."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from vrtspike.errors import ConfigError
-from vrtspike.models.layers.feed_forward import feed_forward
-from vrtspike.models.layers.maps import check_maps
+from vrtspike.models.layers.checks import check_maps
+from vrtspike.models.layers.mlp import feed_forward
 from vrtspike.registry import TSA
 
 

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from vrtspike.engine import flow_pretraining as fp
 from vrtspike.engine.flow_pretraining import FRESH, TRAINING, FlowTraining, Pairs
 from vrtspike.errors import ConfigError
+from vrtspike.models.layers.alignment import warp
 from vrtspike.models.layers.flow import SpyNet, load_spynet, pyramid_flows
-from vrtspike.models.layers.warp import warp
 
 TINY = FlowTraining(iterations=2, batch_size=2, size=32, pairs=3, max_speed=3.0)
 

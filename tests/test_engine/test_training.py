@@ -1,5 +1,7 @@
+import logging
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -16,7 +18,15 @@ from vrtspike.engine.run_folder import (
     newest_whole_checkpoint,
     remove_leftovers,
 )
-from vrtspike.engine.training import check_schedules, schedule_text, set_start, train, wants_cpu_overrides, with_amp
+from vrtspike.engine.training import (
+    check_schedules,
+    schedule_text,
+    set_start,
+    start_from_weights,
+    train,
+    wants_cpu_overrides,
+    with_amp,
+)
 from vrtspike.errors import CheckpointError, ConfigError, DamagedCheckpointError
 
 
@@ -126,6 +136,19 @@ class TestStart:
         config = Config(dict(work_dir='run'))
         set_start(config, None, str(checkpoint('weights.pth')), trust=False)
         assert (config.load_from, config.resume) == ('weights.pth', False)
+
+    def test_a_checkpoint_to_start_from_is_read_once(self, monkeypatch):
+        reads, load, source = [], torch.load, torch.nn.Linear(2, 1)
+        monkeypatch.setattr(torch, 'load', lambda path, **options: reads.append(path) or load(path, **options))
+        torch.save(source.state_dict(), 'weights.pth')
+        Path('run').mkdir()
+        config = Config(dict(work_dir='run'))
+        loaded = set_start(config, None, 'weights.pth', trust=False)
+        runner = SimpleNamespace(model=torch.nn.Linear(2, 1), work_dir='run', logger=logging.getLogger())
+        start_from_weights(runner, config.load_from, False, loaded)
+        assert reads == [Path('weights.pth')]
+        assert not loaded
+        assert torch.equal(runner.model.weight, source.weight)
 
     def test_a_checkpoint_to_resume(self):
         config = Config(dict(work_dir='run'))

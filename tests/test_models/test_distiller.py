@@ -1,16 +1,13 @@
 import copy
-from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from vrtspike.errors import CheckpointError, ConfigError
 from vrtspike.models import DistilledRestorer, SpikeRestorer
 from vrtspike.registry import MODELS
 
-LITE = Path(__file__).parents[2] / 'configs/vrt_spike_lite.py'
 STUDENT = dict(
     backbone=dict(type='VRTLite', embed_dims=[8] * 7, depths=[0] * 7),
     spike_encoder=dict(type='SpikeEncoder3D', bins=4, channels=8),
@@ -28,15 +25,11 @@ def scope():
 
 @pytest.fixture
 def teacher(tmp_path):
-    """The config and the checkpoint of a teacher that changes its input."""
+    """The node and the checkpoint of a teacher that changes its input."""
     net = MODELS.build(TEACHER)
     torch.nn.init.normal_(net.backbone.conv_last.weight, std=0.1)
-    config = Config.fromfile(LITE)
-    config.merge_from_dict({'model.tsa': None, 'model.spike_encoder': STUDENT['spike_encoder']})
-    config.model = dict(TEACHER)
-    config.dump(tmp_path / 'teacher.py')
     torch.save({'state_dict': net.state_dict()}, tmp_path / 'teacher.pth')
-    return dict(teacher=str(tmp_path / 'teacher.py'), teacher_checkpoint=str(tmp_path / 'teacher.pth'))
+    return dict(teacher=dict(TEACHER), teacher_checkpoint=str(tmp_path / 'teacher.pth'))
 
 
 @pytest.fixture
@@ -102,10 +95,25 @@ def test_features_of_other_widths_are_refused(teacher):
 
 def test_a_checkpoint_of_another_network_is_refused(teacher, tmp_path):
     torch.save({'state_dict': SpikeRestorer(**STUDENT).state_dict()}, tmp_path / 'other.pth')
-    with pytest.raises(CheckpointError, match=r'other\.pth does not fit .*teacher\.py: \d+ of its weights are missing'):
+    message = r'other\.pth \(teacher_checkpoint\) does not fit the network: of its weights \d+ missing'
+    with pytest.raises(CheckpointError, match=message):
         distilled(teacher | {'teacher_checkpoint': str(tmp_path / 'other.pth')})
 
 
-def test_a_missing_config_is_named():
-    with pytest.raises(ConfigError, match=r"teacher='absent\.py' is no file"):
-        distilled(dict(teacher='absent.py', teacher_checkpoint='x.pth'))
+def test_a_built_teacher_keeps_its_weights(teacher, batch):
+    network = MODELS.build(TEACHER)
+    net = DistilledRestorer(teacher=network, **STUDENT)
+    assert net.teacher.module is network
+    network.load_state_dict(torch.load(teacher['teacher_checkpoint'], weights_only=True)['state_dict'])
+    torch.testing.assert_close(net(**batch, mode='loss'), distilled_like(net, teacher)(**batch, mode='loss'))
+
+
+def distilled_like(net, teacher):
+    other = distilled(teacher)
+    other.load_state_dict(net.state_dict())
+    return other
+
+
+def test_a_path_in_place_of_a_teacher_is_explained():
+    with pytest.raises(ConfigError, match=r"teacher='absent\.py' is a path; vrtspike\.config\.load_config replaces it"):
+        DistilledRestorer(teacher='absent.py', **STUDENT)

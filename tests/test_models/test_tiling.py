@@ -11,9 +11,12 @@ from vrtspike.models.tiling import Tiling, cut_axis, restore_clip, stream_clip
 
 
 @given(
-    length=st.integers(1, 60), size=st.integers(1, 24), overlap=st.integers(0, 23), multiple=st.integers(1, 4),
+    length=st.integers(1, 60),
+    size=st.integers(1, 24),
+    overlap=st.integers(0, 23),
+    multiple=st.integers(1, 4),
     blend=st.floats(0, 1),
-)  # fmt: skip
+)
 def test_weights_sum_to_one_everywhere_and_tiles_overlap_as_asked(length, size, overlap, multiple, blend):
     length, size = length * multiple, size * multiple
     if overlap > size - multiple:

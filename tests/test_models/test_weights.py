@@ -11,8 +11,8 @@ from vrtspike.errors import CheckpointError
 from vrtspike.models import VRT, SpikeRestorer
 from vrtspike.models.weights import (
     LoadReport,
-    load_weights,
-    load_whole,
+    load_exact,
+    load_matching,
     part_of,
     resample_bias_table,
     window_of,
@@ -25,9 +25,15 @@ ROOT = Path(__file__).parents[2]
 
 def tiny(**changes):
     settings = dict(
-        upscale=1, img_size=[4, 16, 16], window_size=[4, 4, 4], depths=[2] * 8, indep_reconsts=[],
-        embed_dims=[8] * 8, num_heads=[2] * 8, deformable_groups=2,
-    )  # fmt: skip
+        upscale=1,
+        img_size=[4, 16, 16],
+        window_size=[4, 4, 4],
+        depths=[2] * 8,
+        indep_reconsts=[],
+        embed_dims=[8] * 8,
+        num_heads=[2] * 8,
+        deformable_groups=2,
+    )
     return VRT(**settings | changes)
 
 
@@ -78,24 +84,26 @@ class TestBiasTables:
 class TestLoading:
     def test_the_same_network_is_loaded_whole(self):
         source, model = tiny(), tiny()
-        report = load_weights(model, source.state_dict())
+        report = load_matching(model, source.state_dict())
         assert report == LoadReport(loaded=list(source.state_dict()))
         torch.testing.assert_close(model.state_dict(), source.state_dict())
 
     def test_a_network_and_a_restorer_around_it_are_taken_for_each_other(self):
         source, target = SpikeRestorer(backbone=tiny()), SpikeRestorer(backbone=tiny())
         for model, weights in ((tiny(), source.state_dict()), (target, source.backbone.state_dict())):
-            report = load_weights(model, weights)
+            report = load_matching(model, weights)
             assert len(report.loaded) == len(source.backbone.state_dict())
             assert report.adapted == report.fresh == report.unused == []
 
     def test_another_window(self):
         source, model = tiny(), tiny(window_size=[3, 6, 6])
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        report = load_weights(model, source.state_dict())
+        report = load_matching(model, source.state_dict())
         assert {name.rpartition('.')[2] for name in report.adapted} == {
-            'relative_position_bias_table', 'relative_position_index', 'position_bias'
-        }  # fmt: skip
+            'relative_position_bias_table',
+            'relative_position_index',
+            'position_bias',
+        }
         assert report.fresh == report.unused == []
         after, name = model.state_dict(), 'stage1.residual_group2.blocks.0.attn.relative_position_bias_table'
         expected = resample_bias_table(source.state_dict()[name], (4, 4, 4), (3, 6, 6))
@@ -109,7 +117,7 @@ class TestLoading:
         source = tiny(depths=[4] * 7 + [2])
         model = tiny(embed_dims=[8] * 7 + [12])
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        report = load_weights(model, source.state_dict())
+        report = load_matching(model, source.state_dict())
         assert 'stage2.residual_group1.blocks.2.norm1.weight' in report.unused
         assert 'stage8.0.2.weight' in report.fresh
         assert 'stage8.0.2.weight' in report.unused
@@ -124,27 +132,30 @@ class TestLoading:
         model = tiny()
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         with pytest.raises(CheckpointError, match=r'nothing in the checkpoint fits the network: it holds'):
-            load_weights(model, weights)
+            load_matching(model, weights)
         torch.testing.assert_close(model.state_dict(), before)
 
     def test_buffers_alone_are_no_fit(self):
         source = {name: tensor for name, tensor in tiny().state_dict().items() if name.endswith('index')}
         with pytest.raises(CheckpointError, match='nothing in the checkpoint fits'):
-            load_weights(tiny(window_size=[2, 3, 3]), source)
+            load_matching(tiny(window_size=[2, 3, 3]), source)
 
     def test_whole_networks_only(self):
         source = tiny()
         model = SpikeRestorer(backbone=tiny())
-        load_whole(model, source.state_dict())
+        load_exact(model, source.state_dict())
         torch.testing.assert_close(model.backbone.state_dict(), source.state_dict())
-        with pytest.raises(CheckpointError, match=r'another network: \d+ tensors are missing .* give the config'):
-            load_whole(model, tiny(window_size=[3, 4, 4]).state_dict())
+        message = r'the checkpoint does not fit the network: of its weights \d+ of another shape .* Use the config'
+        with pytest.raises(CheckpointError, match=message):
+            load_exact(model, tiny(window_size=[3, 4, 4]).state_dict())
 
 
 def test_parts():
     assert [part_of('backbone.stage3.linear1.weight'), part_of('spike_encoder.x.y'), part_of('stage3.linear1')] == [
-        'backbone.stage3', 'spike_encoder', 'stage3'
-    ]  # fmt: skip
+        'backbone.stage3',
+        'spike_encoder',
+        'stage3',
+    ]
 
 
 def test_the_released_deblurring_network_into_the_baseline_with_spikes():
@@ -155,10 +166,13 @@ def test_the_released_deblurring_network_into_the_baseline_with_spikes():
         if name.endswith('relative_position_index'):
             weights[name] = relative_position_index((len(tensor) // 64, 8, 8))
     model = MODELS.build(load_config(ROOT / 'configs/vrt_spike_baseline.py').model)
-    report = load_weights(model, weights)
+    report = load_matching(model, weights)
     assert {fate: len(names) for fate, names in vars(report).items()} == {
-        'loaded': 1016, 'adapted': 30, 'fresh': 287, 'unused': 480
-    }  # fmt: skip
+        'loaded': 1016,
+        'adapted': 30,
+        'fresh': 287,
+        'unused': 480,
+    }
     counts = {part: tuple(fates.values()) for part, fates in report.counts().items()}
     assert counts == {
         'backbone.conv_first': (2, 0, 0, 0),

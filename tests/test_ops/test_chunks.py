@@ -2,26 +2,26 @@ import pytest
 import torch
 
 from vrtspike.models.layers.mlp import GatedMLP
-from vrtspike.ops import chunks as pieces
+from vrtspike.ops import chunks
 
 
 @pytest.mark.parametrize('rows', [1, 7, 30, 1000])
 @pytest.mark.parametrize('layout', ['plain', 'permuted'])
-def test_an_mlp_in_pieces_is_the_mlp(rows, layout, monkeypatch):
+def test_an_mlp_in_chunks_is_the_mlp(rows, layout, monkeypatch):
     torch.manual_seed(0)
     mlp, x = GatedMLP(6, 12, 4).double(), torch.randn(2, 3, 5, 6, dtype=torch.float64)
     if layout == 'permuted':
         x = x.permute(1, 2, 0, 3)
     expected = mlp(x).detach()
-    monkeypatch.setattr(pieces, 'rows_at_once', lambda: rows)
+    monkeypatch.setattr(chunks, 'chunk_rows', lambda: rows)
     with torch.no_grad():
         found = mlp(x)
     assert found.shape == (*x.shape[:-1], 4)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_pieces_are_for_inference_on_cpus(monkeypatch):
-    monkeypatch.setattr(pieces, 'rows_at_once', lambda: 2)
+def test_chunks_are_for_inference_on_cpus(monkeypatch):
+    monkeypatch.setattr(chunks, 'chunk_rows', lambda: 2)
     seen = []
 
     def double(x):
@@ -29,8 +29,8 @@ def test_pieces_are_for_inference_on_cpus(monkeypatch):
         return 2 * x
 
     x = torch.arange(15.0).view(5, 3)
-    assert torch.equal(pieces.in_pieces(double, x), 2 * x)
+    assert torch.equal(chunks.map_rows(double, x), 2 * x)
     with torch.no_grad():
-        assert torch.equal(pieces.in_pieces(double, x), 2 * x)
-        pieces.in_pieces(double, x.to('meta'))
+        assert torch.equal(chunks.map_rows(double, x), 2 * x)
+        chunks.map_rows(double, x.to('meta'))
     assert seen == [(5, 3), (2, 3), (2, 3), (1, 3), (5, 3)]

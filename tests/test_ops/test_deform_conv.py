@@ -57,9 +57,13 @@ def assert_alike(found, expected, tolerance):
 
 @settings(max_examples=30, deadline=None)
 @given(
-    groups=st.integers(1, 3), deformable_groups=st.sampled_from([1, 2, 4]), k=st.sampled_from([1, 3]),
-    size=st.tuples(st.integers(1, 6), st.integers(1, 6)), spread=st.sampled_from([0.3, 3.0]), bias=st.booleans(),
-)  # fmt: skip
+    groups=st.integers(1, 3),
+    deformable_groups=st.sampled_from([1, 2, 4]),
+    k=st.sampled_from([1, 3]),
+    size=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    spread=st.sampled_from([0.3, 3.0]),
+    bias=st.booleans(),
+)
 def test_grid_sample_agrees_with_the_reference(groups, deformable_groups, k, size, spread, bias):
     inputs = make_inputs(groups, deformable_groups, size, k, padding=k // 2, spread=spread)
     inputs = inputs if bias else (*inputs[:4], None)

@@ -15,6 +15,7 @@ from mmengine.config import Config
 
 from vrtspike.config.hooks import remove_disabled_hooks
 from vrtspike.config.reading import read_config
+from vrtspike.config.teacher import resolve_teacher
 from vrtspike.config.validation import check_config
 from vrtspike.config.warm_up import resolve_warm_up
 from vrtspike.errors import ConfigError
@@ -55,6 +56,7 @@ def load_config(
     overrides = dict(overrides or {})
     _merge(config, overrides, '--cfg-options')
     _load_plugins_of(config, plugins)
+    resolve_teacher(config, load_config)
     config.setdefault('default_scope', 'vrtspike')
     _copy_data(config)
     origins = dict.fromkeys(from_cpu if cpu_overrides else (), 'cpu_overrides')

@@ -24,8 +24,8 @@ from torch.nn import functional as F
 
 from vrtspike.datasets.simulation.scenes import random_motion_pair
 from vrtspike.errors import ConfigError
+from vrtspike.models.layers.alignment import warp
 from vrtspike.models.layers.flow import LEVELS, FlowLevel, SpyNet
-from vrtspike.models.layers.warp import warp
 from vrtspike.runtime.atomic_write import written_aside
 
 # Half of the pairs are sharp. The others are blurred over these shares of the interval between their frames.

@@ -28,15 +28,19 @@ from vrtspike.engine.run_folder import (
 )
 from vrtspike.engine.training_errors import explained_errors
 from vrtspike.errors import CheckpointError, ConfigError, TrainingError
-from vrtspike.models.weights import LoadReport, load_weights
+from vrtspike.models.weights import LoadReport, load_matching, read_weights
 from vrtspike.native.allocator import allocate_tensors_with_malloc
 from vrtspike.reporting.table import Table
 from vrtspike.runtime.atomic_write import written_aside
-from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict, use_safe_checkpoints
+from vrtspike.runtime.checkpoint_files import load_checkpoint_file, use_safe_checkpoints
 from vrtspike.runtime.distributed import broadcast, process_group, unwrap_model
 
 LOADED_NAMES = 'loaded_weights.json'
 """File of the run's folder: ``loaded``, ``adapted``, ``fresh`` and ``unused``, each a list of names of tensors."""
+
+
+LoadedWeights = dict[str, dict[str, torch.Tensor]]
+"""Weights that were read before training, by path; taken out when used, so that they take no memory afterwards."""
 
 
 def train(
@@ -73,7 +77,7 @@ def train(
     with process_group(launcher, (config.get('env_cfg') or {}).get('dist_cfg')):
         asked = work_dir or config.get('work_dir')
         config.work_dir = broadcast(str(choose_work_dir(config.filename, asked, resume)) if is_main_process() else '')
-        set_start(config, resume, load_from, trust_checkpoint)
+        loaded = set_start(config, resume, load_from, trust_checkpoint)
         follow_bad_samples(config)
         if launcher != 'none':
             configure_data_parallel(config)
@@ -83,10 +87,10 @@ def train(
                 'without --launcher, then start all with it'
             )
         with explained_errors(config.work_dir):
-            return run_fitting(config, trust_checkpoint)
+            return run_fitting(config, trust_checkpoint, loaded)
 
 
-def run_fitting(config: Config, trust: bool) -> Runner:
+def run_fitting(config: Config, trust: bool, loaded: LoadedWeights) -> Runner:
     """Train; out of memory, say what holds it, and with ``auto_fit`` go on with what needs less.
 
     Raises:
@@ -94,7 +98,7 @@ def run_fitting(config: Config, trust: bool) -> Runner:
     """
     while True:
         try:
-            return run(config, trust)
+            return run(config, trust, loaded)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -118,14 +122,14 @@ def run_fitting(config: Config, trust: bool) -> Runner:
             config.load_from, config.resume = str(saved), True
 
 
-def run(config: Config, trust: bool) -> Runner:
+def run(config: Config, trust: bool, loaded: LoadedWeights | None = None) -> Runner:
     """Train as a config describes, in its folder and from its checkpoint."""
     if is_main_process():
         remove_leftovers(Path(config.work_dir))
     runner = RUNNERS.get(config.get('runner_type', 'Runner')).from_cfg(config)
     announce(runner)
     if config.get('load_from') and not config.resume:
-        start_from_weights(runner, config.load_from, trust)
+        start_from_weights(runner, config.load_from, trust, loaded or {})
     try:
         runner.train()
     finally:
@@ -181,8 +185,13 @@ def schedule_text(config: Config) -> str:
     return ', '.join(texts)
 
 
-def set_start(config: Config, resume: str | None, load_from: str | None, trust: bool) -> None:
-    """Write into the config where training starts, having made sure that the checkpoint can be read."""
+def set_start(config: Config, resume: str | None, load_from: str | None, trust: bool) -> LoadedWeights:
+    """Write into the config where training starts, after a check that the checkpoint can be read.
+
+    Returns:
+        The weights that training starts from, if they were read.
+    """
+    loaded: LoadedWeights = {}
     folder = Path(config.work_dir)
     if resume == AUTO:
         resume = LATEST if newest_checkpoint(folder) else None
@@ -193,20 +202,24 @@ def set_start(config: Config, resume: str | None, load_from: str | None, trust: 
             raise CheckpointError(
                 f'there is no checkpoint in {config.work_dir} to resume: start without --resume, or name one'
             )
+    elif load_from:
+        loaded[str(path)] = read_weights(path, trust)
     elif path:
         load_checkpoint_file(path, trust=trust)
     if path:
         config.load_from = str(path)
     config.resume = bool(resume)
+    return loaded
 
 
-def start_from_weights(runner: Runner, path: str, trust: bool) -> None:
+def start_from_weights(runner: Runner, path: str, trust: bool, loaded: LoadedWeights) -> None:
     """Load what fits of a checkpoint into the runner's network; log the report and write its names to the run's folder.
 
     MMEngine, which would load it again by name and shape alone, is told that this is done.
     """
     model = unwrap_model(runner.model)
-    report = load_weights(model, unwrap_state_dict(load_checkpoint_file(path, trust)))
+    weights = loaded.pop(path, None) or read_weights(path, trust)
+    report = load_matching(model, weights)
     runner._has_loaded = True
     names_file = Path(runner.work_dir, LOADED_NAMES)
     runner.logger.info(f'Weights of {path}\n{report_table(report)}\n\nNames: {names_file}')

@@ -7,9 +7,12 @@ from typing import Any
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import nn
 
-from vrtspike.models.layers.chunking.report import chunk_report
+from vrtspike.models.layers.chunking.idle_options import idle_options
+from vrtspike.models.layers.chunking.part import ChunkedPart, ChunkUse
 from vrtspike.registry import HOOKS
+from vrtspike.reporting.table import Table
 
 
 @HOOKS.register_module()
@@ -41,3 +44,26 @@ class ChunkReportHook(Hook):
         report = chunk_report(runner.model, f'Chunks in {mode}')
         if report:
             runner.logger.info(f'\n{report}')
+
+
+def chunk_report(model: nn.Module, title: str) -> str:
+    """Return a table of the latest chunks of every part, and a line for every option that changes nothing.
+
+    The report is empty if no part of ``model`` has cut a map yet.
+    """
+    named = [(name, part) for name, part in model.named_modules() if isinstance(part, ChunkedPart) and part.chunk_use]
+    if not named:
+        return ''
+    rows = [[name, *_cells(part.chunk_use), 'auto' if part.auto_chunks else 'rules'] for name, part in named]
+    lines = dict.fromkeys(
+        f'  {type(part).__name__}: {sentence}.'
+        for _, part in named
+        if not part.auto_chunks
+        for sentence in idle_options(part.chunk_use, part.window)
+    )
+    table = Table(title=title, columns=['part', 'B', 'map', 'chunk', 'chunks', 'sized by'], rows=rows)
+    return '\n'.join([table.text(), *lines])
+
+
+def _cells(use: ChunkUse) -> list[str]:
+    return [str(use.batch), f'{use.size[0]}x{use.size[1]}', f'{use.chunk[0]}x{use.chunk[1]}', str(use.count)]

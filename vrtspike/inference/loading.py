@@ -1,4 +1,4 @@
-"""From a checkpoint, and a config where it carries none, to a network that restores."""
+"""Builds a network from a checkpoint, and from a config if the checkpoint carries none."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from torch import nn
 
 from vrtspike.config import check_config
 from vrtspike.errors import CheckpointError, ConfigError
+from vrtspike.models.weights import load_exact
 from vrtspike.native.allocator import allocate_tensors_with_malloc
 from vrtspike.plugins import load_plugins
 from vrtspike.registry import MODELS
 from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict
-
-SHOWN_NAMES = 5
 
 
 def load_restorer(
@@ -36,14 +35,14 @@ def load_restorer(
     Args:
         checkpoint: A local file.
         config: A resolved config; None takes the one that our training saves with the weights.
-        plugins: Plugins that register parts of the network; those that a checkpoint's own config names are loaded only
-            where they are named here.
-        device: Where the network goes; None takes a GPU where there is one.
+        plugins: Plugins that register parts of the network. Those that a checkpoint's own config names are loaded only
+            if they are named here too.
+        device: The device of the network; None takes a GPU if there is one.
         trust: Unpickle checkpoints that hold more than weights.
 
     Raises:
         CheckpointError: The checkpoint cannot be read, carries no config, or has other weights than the network.
-        ConfigError: The config does not hold together.
+        ConfigError: The config has problems.
     """
     allocate_tensors_with_malloc()
     loaded = load_checkpoint_file(checkpoint, trust)
@@ -51,13 +50,13 @@ def load_restorer(
         config = config_in_checkpoint(loaded, checkpoint, plugins)
     with DefaultScope.overwrite_default_scope('vrtspike'):
         model = MODELS.build(config.model)
-    load_weights(model, unwrap_state_dict(loaded), checkpoint)
+    load_exact(model, unwrap_state_dict(loaded), f'checkpoint {checkpoint}')
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     return model.to(device).eval(), config
 
 
 def config_in_checkpoint(checkpoint: dict, path: str | os.PathLike, plugins: tuple[str, ...] = ()) -> Config:
-    """Return the config that a checkpoint carries, read without executing any of it, its network checked."""
+    """Return the config that a checkpoint carries. Nothing of it is executed, and its network is checked."""
     text = (checkpoint.get('meta') or {}).get('cfg') if isinstance(checkpoint.get('meta'), dict) else None
     if not isinstance(text, str):
         raise CheckpointError(f'checkpoint {path} carries no config: say which network its weights belong to (config=)')
@@ -78,7 +77,7 @@ def config_in_checkpoint(checkpoint: dict, path: str | os.PathLike, plugins: tup
 def read_assignments(text: str, path: str | os.PathLike) -> dict[str, Any]:
     """Return the values of a dumped config, lines such as ``model = dict(type='VRT', depths=[8, 7])``.
 
-    A config file is a program; this reads nothing but literals and ``dict(...)``, and calls nothing.
+    A config file is a program; this reads only literals and ``dict(...)``, and calls nothing.
     """
     try:
         statements = ast.parse(text).body
@@ -99,32 +98,6 @@ def _literal(node: ast.expr) -> Any:
     if isinstance(node, (ast.List, ast.Tuple)):
         return (list if isinstance(node, ast.List) else tuple)(_literal(item) for item in node.elts)
     return ast.literal_eval(node)
-
-
-def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str | os.PathLike) -> None:
-    """Load all the weights of a network.
-
-    Raises:
-        CheckpointError: Naming the weights that are missing, left over or of another shape.
-    """
-    expected = model.state_dict()
-    shapes = [name for name in weights if name in expected and weights[name].shape != expected[name].shape]
-    problems = {
-        'missing': [name for name in expected if name not in weights],
-        'not in the network': [name for name in weights if name not in expected],
-        'of another shape': [f'{name} {tuple(weights[name].shape)}' for name in shapes],
-    }
-    found = [f'{len(names)} {what} ({_some(names)})' for what, names in problems.items() if names]
-    if found:
-        raise CheckpointError(
-            f'checkpoint {path} does not fit the network of the config: of its weights {"; ".join(found)}. Use the '
-            'config it was trained with'
-        )
-    model.load_state_dict(weights)
-
-
-def _some(names: list[str]) -> str:
-    return ', '.join([*names[:SHOWN_NAMES], *(['...'] if len(names) > SHOWN_NAMES else [])])
 
 
 def file_sha256(path: str | os.PathLike) -> str:

@@ -1,4 +1,4 @@
-"""From batches as the data loader makes them to what a restorer takes.
+"""Turns batches from the data loader into the inputs of a restorer.
 
 Shapes: B clips, T frames, K temporal bins, H x W pixels of RGB, Hs x Ws pixels of spikes.
 """
@@ -10,9 +10,9 @@ from fractions import Fraction
 
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
-from torch.nn import functional as F
 
 from vrtspike.errors import DataError
+from vrtspike.models.layers.padding import next_multiple, repeat_border
 from vrtspike.profiling import stage
 from vrtspike.registry import MODELS
 
@@ -22,9 +22,9 @@ class SpikePreprocessor(BaseDataPreprocessor):
     """Move a batch to the device, bring frames to [0, 1] and pad RGB and spikes by the same area of the scene.
 
     Args:
-        divisor: Height and width of the padded frames are multiples of it. Borders are repeated, below and to the
-            right; restorers crop the result back.
-        non_blocking: Copy to the device without waiting for it, for data loaders with pinned memory.
+        divisor: Height and width of the padded frames are multiples of it. Borders are repeated below and to the right;
+            restorers crop the result.
+        non_blocking: Copy to the device without waiting, for data loaders with pinned memory.
     """
 
     def __init__(self, divisor: int = 8, non_blocking: bool = True) -> None:
@@ -36,13 +36,13 @@ class SpikePreprocessor(BaseDataPreprocessor):
 
         Returns:
             ``blur`` and, where given, ``sharp`` float (B, T, 3, H', W') in [0, 1]; ``spikes`` float (B, T, K, Hs',
-            Ws'); ``size``, the (H, W) before padding; ``meta`` as it came.
+            Ws'); ``size``, the (H, W) before padding; ``meta``, unchanged.
         """
         with stage('data'):
             return self.prepare(data)
 
     def prepare(self, data: dict) -> dict:
-        """Do the work of :meth:`forward`, which the instrument counts as the data's."""
+        """Prepare a batch; see :meth:`forward`, which counts the time as the stage ``data``."""
         meta = data.get('meta')
         batch = self.cast_data({key: value for key, value in data.items() if isinstance(value, Tensor)})
         height, width = batch['blur'].shape[-2:]
@@ -51,14 +51,15 @@ class SpikePreprocessor(BaseDataPreprocessor):
         (new_h, new_hs), (new_w, new_ws) = (
             padded_lengths(rgb, spike, self.divisor) for rgb, spike in zip((height, width), spike_size, strict=True)
         )
-        inputs = {key: pad(batch[key].float() / 255, new_h, new_w) for key in ('blur', 'sharp') if key in batch}
+        frames = {key: batch[key].float() / 255 for key in ('blur', 'sharp') if key in batch}
+        inputs = {key: repeat_border(value, new_h, new_w) for key, value in frames.items()}
         if spikes is not None:
-            inputs['spikes'] = pad(spikes, new_hs, new_ws)
+            inputs['spikes'] = repeat_border(spikes, new_hs, new_ws)
         return inputs | {'size': (height, width), 'meta': meta}
 
 
 def padded_lengths(rgb: int, spike: int, divisor: int) -> tuple[int, int]:
-    """Return the smallest lengths that show the same part of the scene, the RGB one a multiple of ``divisor``."""
+    """Return the smallest padded lengths that cover the same part of the scene; ``divisor`` divides that of RGB."""
     ratio = Fraction(rgb, spike)
     step = math.lcm(divisor, ratio.numerator)
     if step > 8 * divisor:
@@ -66,14 +67,5 @@ def padded_lengths(rgb: int, spike: int, divisor: int) -> tuple[int, int]:
             f'frames of {rgb} pixels and spikes of {spike} have no common grid: their ratio is {ratio}; crop the '
             'frames to a multiple of the spikes'
         )
-    padded = -(-rgb // step) * step
+    padded = next_multiple(rgb, step)
     return padded, int(padded / ratio)
-
-
-def pad(maps: Tensor, height: int, width: int) -> Tensor:
-    """Return (B, T, C, H, W) with its border repeated below and to the right up to ``height`` x ``width``."""
-    missing = height - maps.shape[-2], width - maps.shape[-1]
-    if not any(missing):
-        return maps
-    padded = F.pad(maps.flatten(0, 1), (0, missing[1], 0, missing[0]), mode='replicate')
-    return padded.unflatten(0, maps.shape[:2])

@@ -1,7 +1,7 @@
-"""The published layout of weights and ours, converted both ways.
+"""Converts weights between the published layout and ours.
 
-Published files hold a network's own names (``stage1.…``) under ``params``; a restorer's checkpoint holds the same names
-behind ``backbone.``, beside those of the spike side, under ``state_dict``.
+Published files hold a network's names (``stage1.…``) under ``params``. A restorer's checkpoint holds the same names
+with the prefix ``backbone.``, and those of the spike side, under ``state_dict``.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ import torch
 from torch import Tensor
 
 from vrtspike.errors import CheckpointError
-from vrtspike.models.weights import BACKBONE
+from vrtspike.models.weights import BACKBONE, read_weights
 from vrtspike.runtime.atomic_write import written_aside
-from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict
 
 Weights = dict[str, Tensor]
 
 
 def to_ours(weights: Mapping[str, Tensor]) -> Weights:
-    """Return a network's published weights by the names they have in a restorer.
+    """Return a network's published weights under the names of a restorer.
 
     Raises:
-        CheckpointError: They are a restorer's already.
+        CheckpointError: They are a restorer's weights already.
     """
     if any(name.startswith(BACKBONE) for name in weights):
         raise CheckpointError(f'expected a network in the published layout, found names that begin with {BACKBONE!r}')
@@ -32,7 +31,7 @@ def to_ours(weights: Mapping[str, Tensor]) -> Weights:
 
 
 def to_published(weights: Mapping[str, Tensor]) -> Weights:
-    """Return the weights of a restorer's backbone by their published names; those of the spike side are left out.
+    """Return the weights of a restorer's backbone under their published names, without those of the spike side.
 
     Raises:
         CheckpointError: There is no backbone.
@@ -46,7 +45,7 @@ def to_published(weights: Mapping[str, Tensor]) -> Weights:
     return found
 
 
-#: Layout to write: what converts to it, what converts back, and the key that its files keep weights under.
+#: By the layout to write: the function that converts to it, its inverse, and the key of the weights in its files.
 LAYOUTS: dict[str, tuple[Callable[[Mapping], Weights], Callable[[Mapping], Weights], str]] = {
     'ours': (to_ours, to_published, 'state_dict'),
     'published': (to_published, to_ours, 'params'),
@@ -56,7 +55,8 @@ LAYOUTS: dict[str, tuple[Callable[[Mapping], Weights], Callable[[Mapping], Weigh
 def convert_file(path: str | Path, out: str | Path, layout: str, trust: bool = False) -> tuple[int, int]:
     """Write the weights of a checkpoint in another layout; return how many tensors were written and left out.
 
-    Before ``out`` appears, the file is read again and converted back, and every tensor is compared with its original.
+    Before ``out`` gets its name, the file is read again and converted back, and every tensor is compared with its
+    original.
 
     Args:
         path: The checkpoint.
@@ -72,11 +72,11 @@ def convert_file(path: str | Path, out: str | Path, layout: str, trust: bool = F
     path, out = Path(path).expanduser(), Path(out).expanduser()
     if out.exists() and out.samefile(path):
         raise CheckpointError(f'{out} is the checkpoint itself; give --out another name')
-    weights = unwrap_state_dict(load_checkpoint_file(path, trust))
+    weights = read_weights(path, trust)
     converted = convert(weights)
     with written_aside(out) as aside:
         torch.save({key: converted}, aside)
-        differing = differences(back(unwrap_state_dict(load_checkpoint_file(aside))), weights)
+        differing = differences(back(read_weights(aside)), weights)
         if differing:
             raise CheckpointError(f'{path}: these tensors do not survive the conversion: {", ".join(differing[:5])}')
     return len(converted), len(weights) - len(converted)
@@ -95,5 +95,5 @@ def differences(found: Mapping[str, Tensor], original: Mapping[str, Tensor]) -> 
 
 
 def _bytes(tensor: Tensor) -> Tensor:
-    """Return a tensor's bytes, in which NaN equals itself."""
+    """Return the bytes of a tensor, so that NaN equals NaN."""
     return tensor.contiguous().flatten().view(torch.uint8)

@@ -10,10 +10,10 @@ from typing import Any
 
 from mmengine.model import BaseModel
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vrtspike.errors import ConfigError, DataError
-from vrtspike.models.layers.conv3d import Conv3d
+from vrtspike.models.layers.conv import Conv3d
+from vrtspike.models.layers.maps import resize_maps
 from vrtspike.models.tiling import Tiling, restore_clip
 from vrtspike.profiling import stage
 from vrtspike.registry import BACKBONES, FUSION_HEADS, MODELS, SPIKE_ENCODERS, TSA
@@ -23,21 +23,22 @@ Part = dict | nn.Module
 
 @MODELS.register_module()
 class SpikeRestorer(BaseModel):
-    """Encode spikes at several scales, let them attend along time and fuse them into the backbone's features.
+    """Encodes spikes at several scales, mixes them along time and fuses them into the backbone's features.
 
-    A spike map of scale 1/2^i meets the RGB features of that scale: it is resized (bilinearly) to their size, and
-    projected (1x1x1) where it has another number of channels. Below the encoder's last scale that one serves.
+    The spike map of scale 1/2^i is fused with the RGB features of that scale: it is resized bilinearly to their size,
+    and projected (1x1x1) if it has another number of channels. RGB features of smaller scales get the encoder's last
+    map.
 
     Args:
         backbone: From :data:`~vrtspike.registry.BACKBONES`.
         spike_encoder: From SPIKE_ENCODERS; not built without ``fusion``.
-        tsa: From TSA, built once for every scale that is used; None leaves the spike maps as they are.
+        tsa: From TSA, built once for every scale that is used; None leaves the spike maps unchanged.
         fusion: From FUSION_HEADS, built once for every entry of ``fusion_stages``; None restores from RGB alone.
         fusion_stages: Where to fuse: 0 is after the input convolution, 1-7 after that stage.
         loss: A module from MODELS that takes (restored, sharp).
         data_preprocessor: From MODELS; None takes :class:`~vrtspike.models.preprocessor.SpikePreprocessor`.
-        tiling: How mode 'predict' cuts clips into tiles, a :class:`~vrtspike.inference.Tiling` or its arguments; None
-            restores clips whole. Training never tiles.
+        tiling: How mode 'predict' cuts clips into tiles, a :class:`~vrtspike.models.tiling.Tiling` or its arguments;
+            None restores whole clips. Training never tiles.
 
     Raises:
         ConfigError: A fusion stage does not exist.
@@ -56,19 +57,19 @@ class SpikeRestorer(BaseModel):
         data_preprocessor: Part | None = None,
         tiling: Tiling | dict | None = None,
     ) -> None:
-        super().__init__(_built(data_preprocessor or dict(type='SpikePreprocessor'), MODELS))
-        self.backbone = _built(backbone, BACKBONES)
-        self.loss = _built(loss or dict(type='CharbonnierLoss'), MODELS)
+        super().__init__(built(data_preprocessor or dict(type='SpikePreprocessor'), MODELS))
+        self.backbone = built(backbone, BACKBONES)
+        self.loss = built(loss or dict(type='CharbonnierLoss'), MODELS)
         self.tiling = tiling if isinstance(tiling, Tiling) else Tiling(**tiling or {})
         if fusion is None:
             return
         if spike_encoder is None:
             raise ConfigError('SpikeRestorer: fusion needs a spike_encoder; give one, or fusion=None for RGB alone')
-        self.spike_encoder = _built(spike_encoder, SPIKE_ENCODERS)
+        self.spike_encoder = built(spike_encoder, SPIKE_ENCODERS)
         self.build_fusion(tsa, fusion, fusion_stages)
 
     def build_fusion(self, tsa: dict | None, fusion: dict, fusion_stages: Sequence[int]) -> None:
-        """Build one fusion head per stage, and per scale that they use one TSA."""
+        """Build one fusion head per stage, and one TSA per scale that they use."""
         scales = [self.scale_of(i) for i in fusion_stages]
         rgb_channels, spike_channels = self.backbone.stage_channels, self.spike_encoder.channels
         self.fusion = nn.ModuleDict(
@@ -86,7 +87,7 @@ class SpikeRestorer(BaseModel):
         )
 
     def scale_of(self, stage_index: int) -> int:
-        """Return which of the encoder's maps a stage takes: i for features at 1/2^i of the size, or the last one."""
+        """Return the index of the encoder's map for a stage: i for features at 1/2^i of the size, at most the last."""
         divisors = self.backbone.stage_scales
         if not 0 <= stage_index < len(divisors):
             raise ConfigError(
@@ -111,22 +112,34 @@ class SpikeRestorer(BaseModel):
             spikes: Voxels (B, T, K, Hs, Ws) of the same scene; unused without fusion.
             sharp: Targets like ``blur``; needed for the loss.
             size: (H, W) before padding; None takes all.
-            meta: What the data set says about the samples.
-            mode: 'tensor' returns the restored frames (B, T, 3, H, W); 'loss' a dict of losses; 'predict' one dict per
-                clip with ``restored`` (T, 3, H, W), clamped to [0, 1], and ``index``, its place in the batch.
+            meta: Information on the samples from the data set.
+            mode: 'tensor' returns the restored frames (B, T, 3, H, W), 'loss' a dict of losses, and 'predict' one dict
+                per clip with ``restored`` (T, 3, H, W), clamped to [0, 1], and ``index``, its index in the batch.
         """
+        if mode == 'loss':
+            return self.losses(blur, spikes, sharp, size)
+        if mode not in ('tensor', 'predict'):
+            raise ValueError(f"SpikeRestorer: mode is 'tensor', 'loss' or 'predict', not {mode!r}")
         restored = self.restore_tiles(blur, spikes) if mode == 'predict' else self.restore(blur, spikes)
-        if size is not None:
-            restored = restored[..., : size[0] * self.backbone.scale, : size[1] * self.backbone.scale]
+        restored = self.crop(restored, size)
         if mode == 'tensor':
             return restored
-        if mode == 'predict':
-            return [{'restored': clip.float().clamp(0, 1), 'index': i} for i, clip in enumerate(restored)]
-        if mode != 'loss':
-            raise ValueError(f"SpikeRestorer: mode is 'tensor', 'loss' or 'predict', not {mode!r}")
+        return [{'restored': clip.float().clamp(0, 1), 'index': i} for i, clip in enumerate(restored)]
+
+    def losses(
+        self, blur: Tensor, spikes: Tensor | None, sharp: Tensor, size: tuple[int, int] | None
+    ) -> dict[str, Tensor]:
+        """Return the losses by name; arguments as for :meth:`forward`."""
+        restored = self.crop(self.restore(blur, spikes), size)
         with stage('loss') as s:
             target = sharp[..., : restored.shape[-2], : restored.shape[-1]]
             return {'loss': s.leave(self.loss(s.enter(restored), target))}
+
+    def crop(self, restored: Tensor, size: tuple[int, int] | None) -> Tensor:
+        """Remove the padding from restored frames; ``size`` is (H, W) of the input before padding, or None."""
+        if size is None:
+            return restored
+        return restored[..., : size[0] * self.backbone.scale, : size[1] * self.backbone.scale]
 
     def restore(self, blur: Tensor, spikes: Tensor | None) -> Tensor:
         """Return the restored frames (B, T, 3, H, W), not clamped."""
@@ -145,13 +158,13 @@ class SpikeRestorer(BaseModel):
         return self.backbone(blur, fuse=fuse)
 
     def restore_tiles(self, blur: Tensor, spikes: Tensor | None) -> Tensor:
-        """Return what :meth:`restore` does, in float32, restored tile by tile as ``tiling`` says."""
+        """Return the restored frames in float32, restored tile by tile as ``tiling`` says."""
         divisor = getattr(self.data_preprocessor, 'divisor', 1)
         return restore_clip(self.restore, blur, spikes, self.tiling, scale=self.backbone.scale, divisor=divisor)
 
     @property
     def uses_spikes(self) -> bool:
-        """Whether the network fuses spikes at all."""
+        """Whether the network fuses spikes."""
         return hasattr(self, 'spike_encoder')
 
     def spike_maps(self, spikes: Tensor) -> list[Tensor]:
@@ -187,15 +200,15 @@ class SpikeRestorer(BaseModel):
         return (*stages, 'loss')
 
     def summary_rows(self) -> list[dict[str, object]]:
-        """Return one row per part as it was built: blocks, window, channels, parameters."""
+        """Return one row per part as built: blocks, window, channels, parameters."""
         rows = list(self.backbone.summary_rows()) if hasattr(self.backbone, 'summary_rows') else []
         if not rows:
             rows = [{'part': type(self.backbone).__name__, 'parameters': count(self.backbone)}]
         for name in ('spike_encoder', 'tsa', 'fusion', 'projection'):
             module = getattr(self, name, None)
             if module is not None and count(module):
-                places = ', '.join(module) if isinstance(module, nn.ModuleDict) else ''
-                rows.append({'part': name, 'blocks': places, 'parameters': count(module)})
+                names = ', '.join(module) if isinstance(module, nn.ModuleDict) else ''
+                rows.append({'part': name, 'blocks': names, 'parameters': count(module)})
         return rows
 
 
@@ -204,13 +217,6 @@ def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return maps (B, C, T, h, w) resized bilinearly to ``size``."""
-    if maps.shape[-2:] == tuple(size):
-        return maps
-    flat = F.interpolate(maps.flatten(1, 2), size=tuple(size), mode='bilinear', align_corners=False)
-    return flat.unflatten(1, maps.shape[1:3])
-
-
-def _built(part: Part, registry: Any) -> nn.Module:
+def built(part: Part, registry: Any) -> nn.Module:
+    """Return the module of a config node; a module is returned as it is."""
     return registry.build(part) if isinstance(part, dict) else part

@@ -1,11 +1,11 @@
-"""Starting a network from the weights of another one: what fits is loaded, the rest is adapted, left or reported.
+"""Loads weights into a network: exactly its own, or as much as matches of another network's.
 
-Names are those of state dicts. A tensor of another width is left at its initialisation: the channels of a network mean
-something only together, so a slice of them is as good as noise but does not look like it.
+Names are those of state dicts.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -15,25 +15,28 @@ from torch.nn import functional as F
 
 from vrtspike.errors import CheckpointError
 from vrtspike.ops.window_attention.windows import Window
+from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict
 
 BACKBONE = 'backbone.'
-"""Where a restorer holds the network that published checkpoints are of."""
+"""Prefix, in a restorer, of the names of its backbone; published checkpoints hold backbones."""
+
+SHOWN_NAMES = 5
 
 BIAS_TABLE = 'relative_position_bias_table'
 INDEX = 'relative_position_index'
 COMPUTED = (INDEX, 'position_bias')
-"""Buffers that follow from the window (and width) alone; a network makes its own."""
+"""Buffers that depend only on the window (and width); a network computes its own."""
 
 
 @dataclass
 class LoadReport:
-    """Names of tensors by what became of them.
+    """What :func:`load_matching` did with each tensor: lists of names.
 
     Attributes:
-        loaded: As they were in the checkpoint.
-        adapted: Made for another window: bias tables resampled, sine encodings and indices computed anew.
-        fresh: In the network, but not (at this width) in the checkpoint: left as they were.
-        unused: In the checkpoint, without a place (of that width) in the network; by the names they would have there.
+        loaded: Loaded unchanged.
+        adapted: Converted from another window: bias tables are resampled, sine encodings and indices computed again.
+        fresh: In the network but not, with this width, in the checkpoint; they keep their initial values.
+        unused: In the checkpoint but not, with this width, in the network; under the names they would have there.
     """
 
     loaded: list[str] = field(default_factory=list)
@@ -43,26 +46,70 @@ class LoadReport:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return for every part of the network (such as ``backbone.stage3``) the number of tensors in each list."""
-        fates = vars(self)
-        parts = dict.fromkeys(part_of(name) for names in fates.values() for name in names)
+        lists = vars(self)
+        parts = dict.fromkeys(part_of(name) for names in lists.values() for name in names)
         return {
-            part: {fate: sum(part_of(name) == part for name in names) for fate, names in fates.items()}
+            part: {key: sum(part_of(name) == part for name in names) for key, names in lists.items()}
             for part in parts
         }
 
 
-def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> LoadReport:
-    """Load into ``model`` what fits of the weights of another network, in place.
+def read_weights(path: str | os.PathLike, trust: bool = False) -> dict[str, Tensor]:
+    """Return the weights in a checkpoint file by their names in the network.
 
-    The weights may be those of a whole restorer or of its backbone alone, whichever ``model`` is. Relative position
-    tables made for another window are resampled (:func:`resample_bias_table`).
+    Args:
+        path: A local file.
+        trust: Unpickle files that hold more than weights.
+
+    Raises:
+        CheckpointError: The file is missing, unsafe, damaged, or holds no weights.
+    """
+    return unwrap_state_dict(load_checkpoint_file(path, trust))
+
+
+def load_exact(model: nn.Module, weights: Mapping[str, Tensor], source: str = 'the checkpoint') -> None:
+    """Load weights that must be those of just this network, in place.
+
+    The weights of a backbone alone also load into a restorer that has no other part, and the other way round.
+
+    Args:
+        model: A restorer, a backbone or any other network.
+        weights: Tensors by name.
+        source: What errors call the weights.
+
+    Raises:
+        CheckpointError: Weights are missing, left over or of another shape; ``model`` is then unchanged.
+    """
+    targets = model.state_dict()
+    sources = renamed(weights, targets)
+    shapes = [name for name in sources if name in targets and sources[name].shape != targets[name].shape]
+    problems = {
+        'missing': [name for name in targets if name not in sources],
+        'not in the network': [name for name in sources if name not in targets],
+        'of another shape': [f'{name} {tuple(sources[name].shape)}' for name in shapes],
+    }
+    found = [f'{len(names)} {problem} ({_first(names)})' for problem, names in problems.items() if names]
+    if found:
+        raise CheckpointError(
+            f'{source} does not fit the network: of its weights {"; ".join(found)}. Use the config that it was trained '
+            'with'
+        )
+    model.load_state_dict(sources)
+
+
+def load_matching(model: nn.Module, weights: Mapping[str, Tensor]) -> LoadReport:
+    """Load what fits of the weights of another network, in place.
+
+    The weights may be those of a whole restorer or of its backbone alone, and so may ``model``. Relative position
+    tables made for another window are resampled (:func:`resample_bias_table`). A tensor of another width is not loaded:
+    channels have a meaning only together, so a slice of them is as good as noise.
 
     Args:
         model: A restorer or a backbone.
-        weights: Tensors by name, from :func:`~vrtspike.runtime.checkpoint_files.unwrap_state_dict`.
+        weights: Tensors by name, from :func:`read_weights`.
 
     Raises:
-        CheckpointError: Nothing in ``weights`` fits; ``model`` is then as it was.
+        CheckpointError: Nothing in ``weights`` fits; ``model`` is then unchanged.
     """
     targets = model.state_dict()
     sources = renamed(weights, targets)
@@ -89,28 +136,10 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> LoadReport:
     return report
 
 
-def load_whole(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Load the weights of just this network, or of just its backbone where it has no other part, in place.
-
-    Raises:
-        CheckpointError: They are another network's; ``model`` is then as it was.
-    """
-    targets = model.state_dict()
-    sources = renamed(weights, targets)
-    wrong = [name for name, target in targets.items() if name not in sources or sources[name].shape != target.shape]
-    if wrong or sources.keys() - targets.keys():
-        raise CheckpointError(
-            f'the checkpoint is of another network: {len(wrong)} tensors are missing or have another shape '
-            f'({", ".join(wrong[:3]) or "none"}), {len(sources.keys() - targets.keys())} have no place; '
-            'give the config that it was trained with'
-        )
-    model.load_state_dict(sources)
-
-
 def renamed(weights: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Return the weights by the names that they have in the network.
+    """Return the weights under the names of the network.
 
-    A restorer's names and those of its backbone alone are taken for each other, where that finds more.
+    The prefix of a restorer's backbone is added or removed if more names match then.
     """
     candidates = [
         weights,
@@ -121,12 +150,12 @@ def renamed(weights: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Map
 
 
 def adapt(model: nn.Module, name: str, target: Tensor, sources: Mapping[str, Tensor]) -> Tensor | None:
-    """Return a tensor of ``target``'s shape made from one for another window, or None where that is not possible."""
+    """Return a tensor of ``target``'s shape made from that of another window, or None where that is not possible."""
     source = sources.get(name)
     if source is None or source.ndim != target.ndim:
         return None
     if name.endswith(COMPUTED):
-        return target if source.shape[2:] == target.shape[2:] else None  # another width is no other window
+        return target if source.shape[2:] == target.shape[2:] else None  # another width, not another window
     owner, _, last = name.rpartition('.')
     index = sources.get(f'{owner}.{INDEX}')
     if last != BIAS_TABLE or source.shape[1] != target.shape[1] or index is None:
@@ -137,9 +166,9 @@ def adapt(model: nn.Module, name: str, target: Tensor, sources: Mapping[str, Ten
 def resample_bias_table(table: Tensor, window: Window, new_window: Window) -> Tensor:
     """Return a relative position bias table made for ``window`` as one for ``new_window``.
 
-    In space the biases are stretched over the new window, bicubically and head by head, as Swin transformers are
-    transferred (arXiv 2103.14030). In time they are not: two frames are as far apart in a longer window as in a shorter
-    one. Offsets that no longer occur are dropped, and new ones take the bias of the longest known.
+    In space, the biases are interpolated bicubically, as Swin transformers are transferred (arXiv 2103.14030). In time
+    they are not, because an offset of one frame means the same in every window: offsets that no longer occur are
+    dropped, and new ones take the bias of the longest known offset.
 
     Args:
         table: ((2t-1)*(2h-1)*(2w-1), heads).
@@ -176,3 +205,7 @@ def part_of(name: str) -> str:
 
 def _examples(tensors: Mapping[str, Tensor]) -> str:
     return ', '.join(f'{name} {tuple(tensor.shape)}' for name, tensor in list(tensors.items())[:3]) + ', ...'
+
+
+def _first(names: list[str]) -> str:
+    return ', '.join([*names[:SHOWN_NAMES], *(['...'] if len(names) > SHOWN_NAMES else [])])

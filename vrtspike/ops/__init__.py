@@ -1,17 +1,15 @@
-"""Operators, each with a plain reference and faster backends behind one signature."""
+"""Operators, each with a plain reference and faster backends behind one signature.
+
+``functional.py`` in an operator's folder has the function, ``backends.py`` lists what computes it, fastest first;
+``ops/backends.py`` chooses among them.
+"""
 
 import functools
 
 from vrtspike.ops.backends import Backend, Operator, use_backends
 from vrtspike.ops.counting import count_as_one
 from vrtspike.ops.deform_conv import DEFORM_CONV2D, deform_conv2d
-from vrtspike.ops.window_attention import (
-    WINDOW_ATTENTION,
-    attend_in_windows,
-    window_attention,
-    works_in_windows,
-)
-from vrtspike.ops.window_attention.layout import WindowLayout
+from vrtspike.ops.window_attention import WINDOW_ATTENTION, Windows, map_windows, window_attention
 from vrtspike.profiling.fused_operators import register_fused_operators
 
 OPERATORS: dict[str, Operator] = {op.name: op for op in (WINDOW_ATTENTION, DEFORM_CONV2D)}
@@ -24,10 +22,9 @@ __all__ = [
     'WINDOW_ATTENTION',
     'Backend',
     'Operator',
-    'WindowLayout',
-    'attend_in_windows',
+    'Windows',
     'deform_conv2d',
+    'map_windows',
     'use_backends',
     'window_attention',
-    'works_in_windows',
 ]

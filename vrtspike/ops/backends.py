@@ -1,4 +1,4 @@
-"""Choosing among the implementations of one operator, and explaining the choice."""
+"""Chooses among the backends of an operator, and explains the choice."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from vrtspike.errors import ConfigError, did_you_mean
 
 @dataclass(frozen=True)
 class Backend:
-    """One implementation of an operator and where it serves.
+    """One implementation of an operator, and where it can serve.
 
     Args:
-        name: What users write.
-        run: The implementation, with the operator's own signature.
+        name: The name that configs use.
+        run: The implementation.
         devices: Device types it runs on; empty means all.
         dtypes: Element types it computes in; empty means all floating ones.
         backward: Device types on which gradients flow through it; None means all.
-        missing: Returns why it cannot be imported here, or None.
+        missing: Returns why it cannot be used here, or None.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Backend:
 
 
 class Operator:
-    """An operator with several backends, the fastest first; the last one serves everything.
+    """An operator with several backends, fastest first. The last one can always serve.
 
     Args:
         name: The operator's name in messages and in :func:`use_backends`.
@@ -57,25 +57,25 @@ class Operator:
         self.backends = backends
         self.wanted = 'auto'
         self.choices: dict[str, str] = {}
-        """What was chosen so far and why, by device, type and pass: for logs."""
+        """For logs: what was chosen so far and why, by device, element type and whether gradients are needed."""
 
     def choose(self, tensor: Tensor, wanted: str = 'auto') -> Backend:
-        """Return the backend that serves ``tensor``: the one asked for, or the first that can.
+        """Return the backend for ``tensor``: the one asked for, or the first that can serve.
 
         Args:
             tensor: The operator's first argument.
-            wanted: A backend's name or 'auto'; :func:`use_backends` overrules it.
+            wanted: A backend's name or 'auto'; :func:`use_backends` overrides it.
 
         Raises:
             ConfigError: The backend asked for cannot serve.
         """
         backend = self.select(tensor, wanted)
         if not torch.compiler.is_compiling():
-            self._note(backend, tensor, self._asked(wanted))
+            self._record(backend, tensor, self._asked(wanted))
         return backend
 
     def select(self, tensor: Tensor, wanted: str = 'auto') -> Backend:
-        """Return what :meth:`choose` would, without writing the choice down."""
+        """Return what :meth:`choose` would, without recording the choice."""
         wanted = self._asked(wanted)
         if wanted == 'auto':
             return next(backend for backend in self.backends if backend.refusal(tensor) is None)
@@ -88,8 +88,8 @@ class Operator:
     def _asked(self, wanted: str) -> str:
         return self.wanted if self.wanted != 'auto' else wanted
 
-    def _note(self, chosen: Backend, tensor: Tensor, wanted: str) -> None:
-        """Write down a choice that was not met before."""
+    def _record(self, chosen: Backend, tensor: Tensor, wanted: str) -> None:
+        """Record a choice the first time it is made."""
         trained = 'training' if torch.is_grad_enabled() and tensor.requires_grad else 'inference'
         case = f'{tensor.device.type}, {str(tensor.dtype).removeprefix("torch.")}, {trained}, {wanted}'
         if case in self.choices:
@@ -100,7 +100,7 @@ class Operator:
         self.choices[case] = f"'{chosen.name}' ({why})"
 
     def explain(self, tensor: Tensor) -> dict[str, str]:
-        """Return, for every backend, 'chosen', 'serves' or why it cannot serve ``tensor``."""
+        """Return for every backend 'chosen', 'serves', or why it cannot serve ``tensor``."""
         chosen = self.choose(tensor).name
         return {
             backend.name: 'chosen' if backend.name == chosen else backend.refusal(tensor) or 'serves'

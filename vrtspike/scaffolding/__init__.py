@@ -1,6 +1,5 @@
-"""New plugins, written from templates."""
+"""Writes new plugins from the templates in ``templates/``."""
 
-from vrtspike.scaffolding.kinds import KINDS
-from vrtspike.scaffolding.writing import write_plugin
+from vrtspike.scaffolding.writing import KINDS, write_plugin
 
 __all__ = ['KINDS', 'write_plugin']

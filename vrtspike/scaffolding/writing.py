@@ -1,85 +1,42 @@
-"""Writes a new plugin that works: a part that does little yet, its config, a passing test and a README."""
+"""Writes a new plugin that works, from a template: a simple part, its config, a passing test and a README."""
 
 from __future__ import annotations
 
 import os
 import re
 from pathlib import Path
+from string import Template
 
 from vrtspike.errors import ConfigError, did_you_mean
 from vrtspike.plugins import configs_folder, plugins_folder
 from vrtspike.registry import REGISTRIES
 from vrtspike.runtime.atomic_write import written_aside
-from vrtspike.scaffolding.kinds import KINDS, Kind
 
-MODULE = '''"""A {what}: say here what it does, in one sentence, and where the idea comes from."""
+TEMPLATES = Path(__file__).parent / 'templates'
+"""A plugin for each kind, such as ``new_fusion`` with the class ``NewFusion``, and a README; all work in place."""
 
-from __future__ import annotations
+HERE = '{{ fileDirname }}'  # MMEngine replaces this by the folder of the config, wherever that is
 
-{imports}
-from vrtspike.registry import {registry}
-
-
-@{registry}.register_module()
-class {name}{base}:
-{body}'''
-
-CONFIG = '''"""The tiny network with {name}, a {what}.
-
-python tools/train.py {folder}/config.py
-"""
-
-_base_ = {base_config!r}
-plugins = [{named!r}]
-{settings}
-'''
-
-TEST = """from pathlib import Path
-
-import pytest
-
-from vrtspike.plugins import load_plugins
-from vrtspike.testing import {check}
-
-
-@pytest.fixture(autouse=True)
-def loaded():
-    load_plugins([str(Path(__file__).parent)])
-
-
-def test_keeps_what_a_{test_name}_promises():
-    {check}(dict(type={name!r}))
-"""
-
-README = """# {plugin}
-
-`{name}`, a {what}: say here what it does and where the idea comes from.
-
-```console
-$ python tools/train.py {folder}/config.py
-$ python -m pytest {folder}
-```
-
-## Measured
-
-Nothing yet. Compare it with the baseline:
-
-```console
-$ python tools/ablate.py configs/vrt_spike_lite.py --plugin-variants {reference}
-```
-"""
+KINDS = {
+    'fusion': 'fusion head',
+    'tsa': 'temporal self-attention',
+    'spike_encoder': 'spike encoder',
+    'representation': 'spike representation',
+    'hook': 'hook',
+}
+"""What the part of each kind of plugin is called in sentences."""
 
 
 def write_plugin(kind: str, name: str, into: str | Path | None = None) -> list[Path]:
     """Write a plugin's folder with module, config, test and README; return the files.
 
     Args:
-        kind: One of :data:`~vrtspike.scaffolding.kinds.KINDS`.
-        name: Of the plugin, in snake_case; the class is called the same in CamelCase.
-        into: The folder to write it in; None takes the repository's ``plugins/``.
+        kind: One of :data:`KINDS`.
+        name: The name of the plugin in snake_case; the class gets the same name in CamelCase.
+        into: The folder to write it in; None takes the package's ``plugins/``.
 
     Raises:
-        ConfigError: The kind is unknown, the name is none or taken, or the folder exists.
+        ConfigError: The kind is unknown, the name is invalid or taken, or the folder exists.
     """
     if kind not in KINDS:
         raise ConfigError(f"there is no kind of plugin called '{kind}'{did_you_mean(kind, KINDS)}")
@@ -91,39 +48,45 @@ def write_plugin(kind: str, name: str, into: str | Path | None = None) -> list[P
         raise ConfigError(f'{folder} exists; choose another name, or another folder with --into')
     class_name = class_name_of(name)
     refuse_taken(class_name)
-    texts = texts_of(KINDS[kind], name, class_name, folder, is_home=folder.parent == home.resolve())
+    texts = texts_of(kind, name, class_name, folder, is_home=folder.parent == home.resolve())
     return [write(folder / file, text) for file, text in texts.items()]
 
 
-def texts_of(kind: Kind, name: str, class_name: str, folder: Path, is_home: bool) -> dict[str, str]:
+def texts_of(kind: str, name: str, class_name: str, folder: Path, is_home: bool) -> dict[str, str]:
     """Return the content of every file, by its name.
 
     Args:
-        kind: What the plugin registers.
-        name: Of the plugin.
-        class_name: Of its class.
-        folder: Where it will lie.
+        kind: One of :data:`KINDS`.
+        name: The name of the plugin.
+        class_name: The name of its class.
+        folder: The folder that it will be in.
         is_home: Whether it is found there by its name alone.
     """
-    values = dict(
-        plugin=name,
-        name=class_name,
-        folder=show(folder),
-        reference=name if is_home else show(folder),
-        # MMEngine replaces this by the folder of the config, wherever that is.
-        named=name if is_home else '{{ fileDirname }}',
-        base_config=os.path.relpath(configs_folder() / 'vrt_spike_tiny.py', folder),
-        what=kind.what,
-        test_name=re.sub(r'\W+', '_', kind.what),
-        registry=kind.registry,
-        imports=kind.imports,
-        base=f'({kind.base})' if kind.base else '',
-        body=kind.body,
-        check=kind.check,
-        settings=kind.config.format(name=class_name, plugin=name),
-    )
-    templates = {f'{name}.py': MODULE, 'config.py': CONFIG, f'test_{name}.py': TEST, 'README.md': README}
-    return {file: template.format(**values) for file, template in templates.items()}
+    template_name = f'new_{kind}'
+    template = TEMPLATES / template_name
+    base = configs_folder() / 'vrt_spike_tiny.py'
+    replacements = {
+        f'vrtspike/scaffolding/templates/{template_name}': show(folder),
+        f'../../../../configs/{base.name}': os.path.relpath(base, folder),
+        HERE: name if is_home else HERE,
+        template_name: name,
+        class_name_of(template_name): class_name,
+    }
+    pattern = re.compile('|'.join(map(re.escape, replacements)))
+    texts = {}
+    for file in (f'{template_name}.py', 'config.py', f'test_{template_name}.py'):
+        text = (template / file).read_text(encoding='utf-8')
+        texts[file.replace(template_name, name)] = pattern.sub(lambda match: replacements[match[0]], text)
+    readme = Template((TEMPLATES / 'README.md').read_text(encoding='utf-8'))
+    return texts | {
+        'README.md': readme.safe_substitute(
+            plugin=name,
+            class_name=class_name,
+            what=KINDS[kind],
+            folder=show(folder),
+            reference=name if is_home else show(folder),
+        )
+    }
 
 
 def class_name_of(name: str) -> str:

@@ -1,9 +1,9 @@
-"""Checks for parts of one's own: one call per registry, in a test of one line.
+"""Checks of your own parts: one function per registry, for tests of one line.
 
     def test_my_head():
         check_fusion_head(dict(type='MyHead'))
 
-They raise AssertionError with one sentence that says which promise is broken, and where.
+A check raises AssertionError with a sentence that names the part and the broken promise.
 """
 
 from vrtspike.testing.parts import (

@@ -1,4 +1,4 @@
-"""Miniature data sets in every layout that is read, a few frames of a drifting pattern each: for tests without data."""
+"""Writes miniature data sets in every supported layout, a few frames of a drifting pattern each, for tests."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ RGB_PER_SPIKE_PIXEL = 2
 
 
 class DriftingPattern:
-    """A camera before a coloured pattern that drifts to the right; it exposes one frame after the other.
+    """A coloured pattern that drifts to the right, exposed frame by frame.
 
     Args:
         size: (height, width) of the frames; spikes have half of it.
-        seed: Of the spike camera's charges.
+        seed: Of the initial charges of the spike camera.
         threshold: Of the spike camera.
     """
 
@@ -36,7 +36,7 @@ class DriftingPattern:
         return 0.4 + 0.3 * np.stack(waves, axis=-1)
 
     def expose(self, steps: int, before: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return blurred and sharp frame (H, W, 3) uint8, and spikes of ``before``, exposure, and again ``before``."""
+        """Return a blurred and a sharp frame (H, W, 3) uint8, and spikes, with ``before`` steps on each side."""
         instants = self.time + (np.arange(steps + 2 * before) + 0.5 - before) / steps
         lights = [self.light(instant) for instant in instants]
         half = RGB_PER_SPIKE_PIXEL
@@ -57,7 +57,7 @@ def write_frames(
     seed: int = 0,
     threshold: float = 1.0,
 ) -> None:
-    """Write one video into the folders for ``'blur'``, ``'sharp'`` and, where given, ``'spike'``."""
+    """Write one video into the folders for ``'blur'``, ``'sharp'`` and, if given, ``'spike'``."""
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
     scene = DriftingPattern(size, seed, threshold)

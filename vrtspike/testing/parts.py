@@ -1,6 +1,6 @@
-"""One check per registry: all that a part of it promises, at a size that takes a moment.
+"""One check per registry: every promise of its parts, at a tiny size.
 
-Shapes: B = 2 clips, T = 3 frames, maps of odd sizes, so that nothing works only where sizes divide.
+Shapes: B = 2 clips, T = 3 frames, maps of odd sizes, so that parts cannot rely on sizes that divide.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from vrtspike.config.signatures import keys_of
 from vrtspike.contracts import Registry
 from vrtspike.registry import BACKBONES, FUSION_HEADS, HOOKS, REPRESENTATIONS, SPIKE_ENCODERS, TSA
-from vrtspike.testing.promises import Subject, awaken, check_all
+from vrtspike.testing.promises import Subject, check_all, fill_zeros
 from vrtspike.testing.sweep import tiny_arguments
 from vrtspike.testing.training import train_briefly
 
@@ -26,10 +26,10 @@ def check_fusion_head(config: dict[str, Any], channels: int = 8) -> None:
 
     Args:
         config: As in a config's ``model.fusion``, such as ``dict(type='GatedFusion')``.
-        channels: C, what the restorer would fill in.
+        channels: C, which the restorer fills in otherwise.
 
     Raises:
-        AssertionError: Saying which promise is broken.
+        AssertionError: Names the promise that is broken.
     """
     shape = (BATCH, channels, FRAMES, *SIZE)
     _check_module(FUSION_HEADS, dict(config, channels=channels), inputs=[shape, shape], outputs=[shape])
@@ -46,10 +46,10 @@ def check_spike_encoder(config: dict[str, Any], bins: int = 4) -> None:
 
     Args:
         config: As in a config's ``model.spike_encoder``.
-        bins: K, unless ``config`` says it.
+        bins: K, unless ``config`` has it.
 
     Raises:
-        AssertionError: Saying which promise is broken.
+        AssertionError: Names the promise that is broken.
     """
     config = {**tiny_arguments(SPIKE_ENCODERS, config['type'], bins=bins), **config}
     channels = SPIKE_ENCODERS.build(dict(config)).channels
@@ -59,14 +59,14 @@ def check_spike_encoder(config: dict[str, Any], bins: int = 4) -> None:
 
 
 def check_backbone(config: dict[str, Any], size: tuple[int, int] = (16, 24)) -> None:
-    """Check a backbone: clip (B, T, C, H, W) -> frames, and ``fuse`` called where and with what it says.
+    """Check a backbone: clip (B, T, C, H, W) -> frames, with ``fuse`` called on the features of every stage.
 
     Args:
-        config: As in a config's ``model.backbone``; what it leaves out is made tiny where the names are VRT's.
+        config: As in a config's ``model.backbone``; arguments that it leaves out are made tiny if VRT has them too.
         size: (H, W) of the clip.
 
     Raises:
-        AssertionError: Saying which promise is broken.
+        AssertionError: Names the promise that is broken.
     """
     config = {**tiny_arguments(BACKBONES, config['type']), **config}
     backbone = BACKBONES.build(dict(config))
@@ -84,7 +84,7 @@ def check_representation(config: dict[str, Any], steps: int = 64) -> None:
         steps: Time steps of one exposure.
 
     Raises:
-        AssertionError: Saying which promise is broken.
+        AssertionError: Names the promise that is broken.
     """
     name, represent = config['type'], REPRESENTATIONS.build(dict(config))
     spikes = np.random.default_rng(0).integers(0, 2, (steps, *SIZE)).astype(np.uint8)
@@ -99,10 +99,10 @@ def check_representation(config: dict[str, Any], steps: int = 64) -> None:
 
 
 def check_hook(config: dict[str, Any]) -> None:
-    """Check a hook: a tiny network trains and validates with it, and learns what it learns without it.
+    """Check a hook: a tiny network trains and validates with it, and its weights are the same as without it.
 
-    A hook that is meant to change training is not for this check: use
-    :func:`~vrtspike.testing.training.train_briefly` and say what should change.
+    For hooks that are meant to change training, use :func:`~vrtspike.testing.training.train_briefly` and check what
+    should change.
 
     Raises:
         AssertionError: The weights after training differ from those without the hook.
@@ -112,7 +112,7 @@ def check_hook(config: dict[str, Any]) -> None:
         plain, hooked = (train_briefly(f'{folder}/{i}', hooks) for i, hooks in enumerate(([], [dict(config)])))
     pairs = zip(plain.model.parameters(), hooked.model.parameters(), strict=True)
     same = all(torch.equal(one, other) for one, other in pairs)
-    assert same, f'{config["type"]}: the network learns something else with the hook than without it'
+    assert same, f'{config["type"]}: the weights after training differ from those without the hook'
 
 
 def _check_module(registry: Registry, config: dict[str, Any], inputs: list, outputs: list) -> None:
@@ -121,7 +121,7 @@ def _check_module(registry: Registry, config: dict[str, Any], inputs: list, outp
 
 
 def _check_fuse(backbone: torch.nn.Module, clip: tuple[int, ...], name: str) -> None:
-    """Check that ``fuse`` sees every stage's features, and that what it returns is what the network goes on with."""
+    """Check that ``fuse`` gets the features of every stage, and that the network continues with what it returns."""
     seen: dict[int, tuple[int, ...]] = {}
 
     def shift(i: int, features: torch.Tensor) -> torch.Tensor:
@@ -129,11 +129,11 @@ def _check_fuse(backbone: torch.nn.Module, clip: tuple[int, ...], name: str) -> 
         return features + offset
 
     offset = torch.zeros((), requires_grad=True)
-    out = awaken(backbone)(torch.rand(clip, generator=torch.Generator().manual_seed(0)), fuse=shift)
-    places = zip(backbone.stage_channels, backbone.stage_scales, strict=True)
+    out = fill_zeros(backbone)(torch.rand(clip, generator=torch.Generator().manual_seed(0)), fuse=shift)
+    stages = zip(backbone.stage_channels, backbone.stage_scales, strict=True)
     expected = {
         i: (clip[0], channels, clip[1], *(-(-length // scale) for length in clip[-2:]))
-        for i, (channels, scale) in enumerate(places)
+        for i, (channels, scale) in enumerate(stages)
     }
     assert seen == expected, f'{name}: fuse was called with {seen}, expected {expected}'
     weighted = (out * torch.linspace(-1, 1, out.numel()).view(out.shape)).sum()

@@ -1,7 +1,6 @@
-"""What any network part promises, each promise checked on its own.
+"""The promises of every network part, each with its own check.
 
-A part is given as a function that builds it anew and a function that makes its inputs, so that every check starts from
-the same weights and the same data.
+Every check builds the part and its inputs again, so that it starts from the same weights and data.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 AUTOCAST_TOLERANCE = 0.1
-"""Of the largest value: bfloat16 keeps 8 bits, and a part adds up a few roundings."""
+"""Relative to the largest value: bfloat16 has 8 bits, and the rounding errors of a part add up."""
 
 SMALL_CHUNKS = dict(adaptive_chunk=False, chunk_size=3)
 
@@ -24,10 +23,10 @@ class Subject:
     """A part under test.
 
     Args:
-        name: What messages call it.
-        make: Builds the part; takes further constructor arguments.
+        name: Its name in messages.
+        make: Builds the part from further constructor arguments.
         inputs: Shapes of its inputs.
-        outputs: Shapes that it must return.
+        outputs: Shapes of its results.
         call: Calls the part on its inputs.
     """
 
@@ -38,13 +37,13 @@ class Subject:
     call: Callable[..., object] = lambda part, *inputs: part(*inputs)
 
     def build(self, **arguments: object) -> nn.Module:
-        """Return the part with weights that are the same every time, in evaluation mode."""
+        """Return the part in evaluation mode, with the same weights every time."""
         torch.manual_seed(0)
         return self.make(**arguments).eval()
 
-    def awake(self, **arguments: object) -> nn.Module:
-        """Return the part with noise where weights begin at zero, so that nothing stays hidden behind them."""
-        return awaken(self.build(**arguments))
+    def without_zeros(self, **arguments: object) -> nn.Module:
+        """Return the part with noise in place of zero weights, which would hide what comes after them."""
+        return fill_zeros(self.build(**arguments))
 
     def data(self, dtype: torch.dtype = torch.float32) -> list[Tensor]:
         """Return inputs in [0, 1), the same every time."""
@@ -52,13 +51,13 @@ class Subject:
         return [torch.rand(shape, generator=generator).to(dtype) for shape in self.inputs]
 
     def run(self, part: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """Return the tensors that the part makes of ``inputs``."""
+        """Return the results of the part as a list of tensors."""
         found = self.call(part, *inputs)
         return list(found) if isinstance(found, (list, tuple)) else [found]
 
 
-def awaken(part: nn.Module) -> nn.Module:
-    """Put noise on those parameters of ``part`` that are all zero, the same every time; return ``part``."""
+def fill_zeros(part: nn.Module) -> nn.Module:
+    """Add noise, the same every time, to the parameters of ``part`` that are zero; return ``part``."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in part.parameters():
@@ -68,11 +67,11 @@ def awaken(part: nn.Module) -> nn.Module:
 
 
 def check_all(subject: Subject, chunked: bool) -> None:
-    """Check every promise; ``chunked`` says whether the constructor takes options of chunks."""
+    """Check every promise; ``chunked`` is whether the constructor takes chunk options."""
     check_shapes(subject)
     check_gradients(subject)
     check_determinism(subject)
-    check_independence_of_clips(subject)
+    check_clip_independence(subject)
     check_state_dict(subject)
     check_autocast(subject)
     if chunked:
@@ -80,9 +79,9 @@ def check_all(subject: Subject, chunked: bool) -> None:
 
 
 def check_shapes(subject: Subject) -> None:
-    """The part returns tensors of the shapes that its registry promises, all finite, and leaves its inputs alone."""
+    """Results have the promised shapes and are finite, and inputs are not changed."""
     inputs, before = subject.data(), subject.data()
-    outputs = subject.run(subject.awake(), inputs)
+    outputs = subject.run(subject.without_zeros(), inputs)
     shapes = [tuple(output.shape) for output in outputs]
     assert shapes == list(subject.outputs), f'{subject.name}: returned {shapes}, expected {list(subject.outputs)}'
     assert all(output.isfinite().all() for output in outputs), f'{subject.name}: returned values that are not finite'
@@ -91,39 +90,39 @@ def check_shapes(subject: Subject) -> None:
 
 
 def check_gradients(subject: Subject) -> None:
-    """A gradient other than zero reaches every parameter and every input."""
-    part = subject.awake()
+    """A nonzero, finite gradient reaches every parameter and every input."""
+    part = subject.without_zeros()
     inputs = [each.requires_grad_() for each in subject.data()]
     _scalar(subject.run(part, inputs)).backward()
     named = [*part.named_parameters(), *((f'input {i}', each) for i, each in enumerate(inputs))]
-    silent = [name for name, each in named if each.requires_grad and _is_silent(each.grad)]
-    assert not silent, f'{subject.name}: no gradient reaches {", ".join(silent)}'
-    wild = [name for name, each in named if each.grad is not None and not each.grad.isfinite().all()]
-    assert not wild, f'{subject.name}: the gradient of {", ".join(wild)} is not finite'
+    unreached = [name for name, each in named if each.requires_grad and _is_zero(each.grad)]
+    assert not unreached, f'{subject.name}: no gradient reaches {", ".join(unreached)}'
+    infinite = [name for name, each in named if each.grad is not None and not each.grad.isfinite().all()]
+    assert not infinite, f'{subject.name}: the gradient of {", ".join(infinite)} is not finite'
 
 
 def check_determinism(subject: Subject) -> None:
-    """One seed makes one part, and in evaluation one input makes one output."""
+    """The same seed builds the same part, and in evaluation the same input gives the same output."""
     first, second = subject.build(), subject.build()
     pairs = zip(first.state_dict().items(), second.state_dict().values(), strict=True)
     differing = [name for (name, one), other in pairs if not torch.equal(one, other)]
     assert not differing, f'{subject.name}: two builds from one seed differ in {", ".join(differing)}'
-    part, inputs = subject.awake(), subject.data()
+    part, inputs = subject.without_zeros(), subject.data()
     once, again = subject.run(part, inputs), subject.run(part, inputs)
     assert _equal(once, again), f'{subject.name}: two calls with the same input return different values'
 
 
-def check_independence_of_clips(subject: Subject) -> None:
-    """What a clip becomes does not depend on the others in its batch."""
-    part, inputs = subject.awake().double(), subject.data(torch.float64)
+def check_clip_independence(subject: Subject) -> None:
+    """The result of a clip does not depend on the other clips in its batch."""
+    part, inputs = subject.without_zeros().double(), subject.data(torch.float64)
     together = [output[:1] for output in subject.run(part, inputs)]
     alone = subject.run(part, [each[:1] for each in inputs])
-    assert _close(alone, together), f'{subject.name}: a clip becomes something else when it is alone in its batch'
+    assert _close(alone, together), f'{subject.name}: the result of a clip changes when it is alone in its batch'
 
 
 def check_state_dict(subject: Subject) -> None:
-    """Weights that are saved and loaded (as weights only, strictly) give the same output."""
-    part, file = subject.awake(), io.BytesIO()
+    """Weights that are saved, then loaded strictly and as weights only, give the same output."""
+    part, file = subject.without_zeros(), io.BytesIO()
     torch.save(part.state_dict(), file)
     file.seek(0)
     loaded = subject.build()
@@ -133,8 +132,8 @@ def check_state_dict(subject: Subject) -> None:
 
 
 def check_autocast(subject: Subject) -> None:
-    """Under bfloat16 autocast values stay near those of float32 and gradients finite."""
-    part = subject.awake()
+    """Under bfloat16 autocast, values stay close to those of float32 and gradients stay finite."""
+    part = subject.without_zeros()
     expected = subject.run(part, subject.data())
     inputs = [each.requires_grad_() for each in subject.data()]
     with torch.autocast('cpu', torch.bfloat16):
@@ -149,7 +148,7 @@ def check_autocast(subject: Subject) -> None:
 
 def check_chunks(subject: Subject) -> None:
     """Chunks change neither values nor gradients."""
-    whole, chunked = subject.awake().double(), subject.awake(**SMALL_CHUNKS).double()
+    whole, chunked = subject.without_zeros().double(), subject.without_zeros(**SMALL_CHUNKS).double()
     values = []
     for part in (whole, chunked):
         inputs = [each.requires_grad_() for each in subject.data(torch.float64)]
@@ -160,12 +159,12 @@ def check_chunks(subject: Subject) -> None:
 
 
 def _scalar(outputs: Sequence[Tensor]) -> Tensor:
-    """Return a sum in which every value has a weight of its own."""
+    """Return the sum of all values, each with its own weight."""
     weights = [torch.linspace(-1, 1, each.numel(), dtype=each.dtype).view(each.shape) for each in outputs]
     return sum((each * weight).sum() for each, weight in zip(outputs, weights, strict=True))
 
 
-def _is_silent(grad: Tensor | None) -> bool:
+def _is_zero(grad: Tensor | None) -> bool:
     return grad is None or not grad.any()
 
 

@@ -1,4 +1,4 @@
-"""Every registered part at a tiny size, and combinations that cover every pair."""
+"""Registered parts at a tiny size, and combinations of parts that cover every pair."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from vrtspike.models.restorer import SpikeRestorer
 from vrtspike.registry import BACKBONES, FUSION_HEADS, SPIKE_ENCODERS, TSA
 
 BINS, CHANNELS = 4, 8
-TINY = dict(
-    # Backbones.
-    upscale=1, img_size=[2, 16, 16], window_size=[2, 4, 4], depths=[1] * 8, indep_reconsts=[], embed_dims=[8] * 8,
-    num_heads=[2] * 8, deformable_groups=2,
-    # The spike side.
-    bins=BINS, channels=CHANNELS, heads=2, states=2,
-)  # fmt: skip
-"""Small values of arguments that parts commonly have; a part is given those that it takes."""
+TINY_BACKBONE = dict(
+    upscale=1,
+    img_size=[2, 16, 16],
+    window_size=[2, 4, 4],
+    depths=[1] * 8,
+    indep_reconsts=[],
+    embed_dims=[8] * 8,
+    num_heads=[2] * 8,
+    deformable_groups=2,
+)
+TINY = TINY_BACKBONE | dict(bins=BINS, channels=CHANNELS, heads=2, states=2)
+"""Small values of common arguments; a part gets those that it takes."""
 TINY_OF = dict(VRTLite=dict(depths=[1] * 7, embed_dims=[8] * 7))
-"""Where a part of ours reads such an argument otherwise."""
+"""Other values, for parts that need them."""
 
 REGISTRIES = dict(backbone=BACKBONES, spike_encoder=SPIKE_ENCODERS, tsa=TSA, fusion=FUSION_HEADS)
 DEFAULTS = dict(
@@ -32,7 +36,7 @@ DEFAULTS = dict(
 def tiny_arguments(registry: Registry, name: str, **arguments: Any) -> dict[str, Any]:
     """Return arguments that make the part ``name`` small: those of :data:`TINY` that it takes, and ``arguments``.
 
-    A plugin's class that reads one otherwise says so itself, with a class attribute ``tiny = dict(...)``.
+    A class that needs other values has them in an attribute ``tiny = dict(...)``.
     """
     part = registry.get(name)
     small = {**TINY, **TINY_OF.get(name, {}), **getattr(part, 'tiny', {}), **arguments}
@@ -40,23 +44,23 @@ def tiny_arguments(registry: Registry, name: str, **arguments: Any) -> dict[str,
 
 
 def tiny_restorer(**names: str) -> SpikeRestorer:
-    """Return a small restorer of the parts that ``names`` say, the others being the baseline's.
+    """Return a small restorer with the named parts; the others are the baseline's.
 
     >>> tiny_restorer(fusion='GatedFusion', tsa='IdentityTSA').uses_spikes
     True
     """
     chosen = {**DEFAULTS, **names}
-    nodes = {place: dict(type=name, **tiny_arguments(REGISTRIES[place], name)) for place, name in chosen.items()}
-    for place in ('tsa', 'fusion'):  # the restorer fills this in
-        nodes[place].pop('channels', None)
+    nodes = {key: dict(type=name, **tiny_arguments(REGISTRIES[key], name)) for key, name in chosen.items()}
+    for key in ('tsa', 'fusion'):  # the restorer fills in their channels
+        nodes[key].pop('channels', None)
     return SpikeRestorer(**nodes)
 
 
 def pairwise(factors: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
-    """Return combinations of the factors' values in which every pair of values of two factors occurs.
+    """Return combinations of the factors' values such that every pair of values of two factors occurs.
 
-    Greedy: each combination covers as many pairs as still can be. The number is near that of the two longest factors'
-    pairs, where all combinations would be their product.
+    Each combination is chosen greedily to cover as many new pairs as possible. Their number is close to the product of
+    the two longest factors, far below that of all combinations.
 
     Args:
         factors: Values by the factor's name.

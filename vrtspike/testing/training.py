@@ -24,7 +24,7 @@ _names = (f'brief{i}' for i in itertools.count())
 
 
 class RandomClips(Dataset):
-    """Clips of noise, as :mod:`vrtspike.datasets.clips` documents samples; each a function of its index."""
+    """Clips of noise, as :mod:`vrtspike.datasets.clips` documents samples; each depends on its index only."""
 
     def __len__(self) -> int:
         return CLIPS
@@ -40,13 +40,13 @@ class RandomClips(Dataset):
 def train_briefly(
     work_dir: str | Path, hooks: Sequence[dict[str, Any]] = (), iterations: int = 3, **settings: Any
 ) -> Runner:
-    """Train a tiny restorer on random clips and validate it; return the Runner that did.
+    """Train a tiny restorer on random clips, validate it, and return the Runner.
 
     Args:
         work_dir: Folder of the run.
         hooks: Custom hooks, as a config gives them.
         iterations: Optimizer steps.
-        settings: Arguments of MMEngine's Runner that replace those made here, such as ``model``.
+        settings: Arguments of MMEngine's Runner that replace the ones made here, such as ``model``.
     """
     loader = dict(dataset=RandomClips(), batch_size=2, num_workers=0, collate_fn=dict(type='default_collate'))
     made = dict(

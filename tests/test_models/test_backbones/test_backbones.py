@@ -11,11 +11,17 @@ from vrtspike.registry import BACKBONES
 
 SMALL = {
     'VRT': dict(
-        upscale=1, img_size=[4, 16, 16], window_size=[4, 4, 4], depths=[2] * 8, indep_reconsts=[],
-        embed_dims=[8] * 8, num_heads=[2] * 8, deformable_groups=2,
+        upscale=1,
+        img_size=[4, 16, 16],
+        window_size=[4, 4, 4],
+        depths=[2] * 8,
+        indep_reconsts=[],
+        embed_dims=[8] * 8,
+        num_heads=[2] * 8,
+        deformable_groups=2,
     ),
     'VRTLite': dict(embed_dims=[8, 8, 12, 16, 12, 8, 8], depths=[1] * 7),
-}  # fmt: skip
+}
 NAMES = BACKBONES.names()
 
 

@@ -4,18 +4,24 @@ from torch import nn
 
 from vrtspike.errors import ConfigError
 from vrtspike.models import VRT
-from vrtspike.models.backbones.vrt import warped_neighbours
+from vrtspike.models.layers.alignment import neighbour_corners
 from vrtspike.models.layers.blocks import AttentionBlock
-from vrtspike.models.layers.clips import pad_to_multiple
 from vrtspike.models.layers.drop_path import DropPath
+from vrtspike.models.layers.padding import pad_to_multiple
 
 
 def tiny(**changes):
     """Return a VRT with every part, but hardly any channels."""
     settings = dict(
-        upscale=1, img_size=[4, 16, 16], window_size=[4, 4, 4], depths=[2] * 8, indep_reconsts=[],
-        embed_dims=[8] * 8, num_heads=[2] * 8, deformable_groups=2,
-    )  # fmt: skip
+        upscale=1,
+        img_size=[4, 16, 16],
+        window_size=[4, 4, 4],
+        depths=[2] * 8,
+        indep_reconsts=[],
+        embed_dims=[8] * 8,
+        num_heads=[2] * 8,
+        deformable_groups=2,
+    )
     torch.manual_seed(0)
     return VRT(**settings | changes)
 
@@ -173,9 +179,11 @@ class TestCheckpointing:
 
     def test_flags_and_exceptions_reach_the_blocks(self):
         model = tiny(
-            use_checkpoint_attn=True, use_checkpoint_ffn=True, no_checkpoint_attn_blocks=[1],
+            use_checkpoint_attn=True,
+            use_checkpoint_ffn=True,
+            no_checkpoint_attn_blocks=[1],
             no_checkpoint_ffn_blocks=[2, 7],
-        )  # fmt: skip
+        )
 
         def flags(module):
             blocks = [block for block in module.modules() if isinstance(block, AttentionBlock)]
@@ -209,15 +217,19 @@ def test_summary_rows_hold_every_parameter_once():
     assert list(rows) == list(model.cost_stages())
     assert sum(row['parameters'] for row in rows.values()) == sum(p.numel() for p in model.parameters())
     assert rows['stage3'] | {'parameters': 0} == {
-        'part': 'stage3', 'blocks': '1 + 1', 'channels': 8, 'scale': '1/4', 'parameters': 0
-    }  # fmt: skip
+        'part': 'stage3',
+        'blocks': '1 + 1',
+        'channels': 8,
+        'scale': '1/4',
+        'parameters': 0,
+    }
 
 
-def test_warped_neighbours_are_zero_beyond_the_ends_and_exact_for_whole_pixels():
+def test_neighbour_corners_are_zero_beyond_the_ends_and_exact_for_whole_pixels():
     clip = random_clip(3, 4, 5)
     right, nothing = torch.zeros(1, 2, 2, 4, 5), torch.zeros(1, 2, 2, 4, 5)
     right[:, :, 0] = 1
-    after, before = warped_neighbours(clip, right, nothing)
+    after, before = neighbour_corners(clip, right, nothing)
     assert after.shape == before.shape == (1, 3, 12, 4, 5)
     assert not after[:, -1].any()
     assert not before[:, 0].any()

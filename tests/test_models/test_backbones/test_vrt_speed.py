@@ -12,9 +12,15 @@ from vrtspike.models.layers.checkpointing import MemoryFit, attention_blocks, ne
 from vrtspike.models.layers.torch_compile import compile_blocks
 
 SMALL = dict(
-    upscale=1, img_size=[3, 16, 16], window_size=[3, 4, 4], depths=[2] * 7 + [1], indep_reconsts=[],
-    embed_dims=[8] * 8, num_heads=[2] * 8, deformable_groups=2,
-)  # fmt: skip
+    upscale=1,
+    img_size=[3, 16, 16],
+    window_size=[3, 4, 4],
+    depths=[2] * 7 + [1],
+    indep_reconsts=[],
+    embed_dims=[8] * 8,
+    num_heads=[2] * 8,
+    deformable_groups=2,
+)
 
 
 def tiny(**options):

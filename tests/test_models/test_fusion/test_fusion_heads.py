@@ -8,7 +8,7 @@ from vrtspike.errors import ConfigError
 from vrtspike.models.layers.selective_scan import selective_scan
 from vrtspike.ops import use_backends
 from vrtspike.registry import FUSION_HEADS
-from vrtspike.testing.promises import awaken
+from vrtspike.testing.promises import fill_zeros
 from vrtspike.testing.sweep import BINS, tiny_restorer
 
 AS_STRONG_AS_TRAINED = ('ConcatFusion', 'TemporalCrossAttention')
@@ -26,7 +26,7 @@ PARAMETERS_AT_96_CHANNELS = {
 
 def make(name, channels=8, **arguments):
     torch.manual_seed(0)
-    return awaken(FUSION_HEADS.build(dict(type=name, channels=channels, **arguments))).double()
+    return fill_zeros(FUSION_HEADS.build(dict(type=name, channels=channels, **arguments))).double()
 
 
 def maps(frames=3, size=(4, 6), channels=8):
@@ -128,7 +128,7 @@ def test_window_attention_equals_its_definition_in_one_window():
     key, value = attention.key_value(context).chunk(2, dim=-1)
     scores = attention.query(query) @ key.T / 8**0.5
     expected = attention.out(scores.softmax(-1) @ value).T.view(8, 3, 4, 6)
-    torch.testing.assert_close(head._read(rgb, spike)[0], expected)
+    torch.testing.assert_close(head._attend(rgb, spike)[0], expected)
 
 
 def test_windows_larger_than_the_map_shrink():

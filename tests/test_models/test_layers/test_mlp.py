@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from vrtspike.models.layers.mlp import GatedMLP
-from vrtspike.ops import chunks as pieces
+from vrtspike.ops import chunks
 
 
 def plain(mlp, x):
@@ -31,7 +31,7 @@ def mlp():
 def test_gradients_are_those_of_the_formula(mlp, rows, monkeypatch):
     mlp, x = mlp.double(), torch.randn(2, 3, 5, 6, dtype=torch.float64)
     expected = gradients(lambda x: plain(mlp, x), mlp, x)
-    monkeypatch.setattr(pieces, 'rows_at_once', lambda: rows)
+    monkeypatch.setattr(chunks, 'chunk_rows', lambda: rows)
     for found, value in zip(gradients(mlp, mlp, x), expected, strict=True):
         torch.testing.assert_close(found, value, rtol=1e-10, atol=1e-10)
 

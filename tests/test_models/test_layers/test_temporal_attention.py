@@ -8,7 +8,8 @@ from torch import nn
 
 from vrtspike.errors import ConfigError
 from vrtspike.models import fusion, tsa
-from vrtspike.models.layers.temporal_attention import TemporalAttention, from_tokens, to_tokens
+from vrtspike.models.layers.maps import from_tokens, to_tokens
+from vrtspike.models.layers.temporal_attention import TemporalAttention
 
 BLOCKS = [tsa.TemporalSelfAttention, fusion.TemporalCrossAttention]
 CHUNKS = st.fixed_dictionaries(

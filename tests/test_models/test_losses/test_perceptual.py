@@ -1,4 +1,5 @@
 import copy
+import sys
 
 import pytest
 import torch
@@ -6,7 +7,7 @@ from torch import nn
 
 from vrtspike.errors import CheckpointError, ConfigError
 from vrtspike.models import CharbonnierLoss, PerceptualLoss, SumLoss
-from vrtspike.models.losses.perceptual import PLAN, activation_places
+from vrtspike.models.losses.perceptual import PLAN, layer_positions, plain_vgg16_layers, vgg16_layers
 
 
 def layers_of(last):
@@ -37,10 +38,21 @@ def clips():
 
 
 def test_names_are_at_their_published_places():
-    places = activation_places()
+    positions = layer_positions()
     expected = {'relu1_2': 3, 'relu2_2': 8, 'relu3_3': 15, 'relu4_3': 22, 'relu5_3': 29}
-    assert {name: places[name] for name in expected} == expected
-    assert len(places) == 13
+    assert {name: positions[name] for name in expected} == expected
+    assert len(positions) == 13
+
+
+def test_torchvisions_layers_are_ours_and_ours_serve_without_it(monkeypatch):
+    pytest.importorskip('torchvision')
+
+    def described(layers):
+        return [(type(layer), getattr(layer, 'weight', torch.empty(0)).shape) for layer in layers]
+
+    assert described(vgg16_layers()) == described(plain_vgg16_layers())
+    monkeypatch.setitem(sys.modules, 'torchvision.models.vgg', None)
+    assert described(vgg16_layers()) == described(plain_vgg16_layers())
 
 
 def test_the_loss_is_that_of_the_features(network, weights, clips):

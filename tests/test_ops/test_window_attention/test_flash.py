@@ -30,6 +30,7 @@ def worst_error(case, dtype, device):
 
     from vrtspike.ops.window_attention.flash import flash
     from vrtspike.ops.window_attention.reference import reference
+    from vrtspike.ops.window_attention.windows import Settings
 
     grid, window, shift, mutual, heads, channels = case
     generator = torch.Generator().manual_seed(0)
@@ -41,8 +42,7 @@ def worst_error(case, dtype, device):
     def run(function, inputs):
         leaves = [tensor.detach().clone().requires_grad_() for tensor in inputs]
         bias = leaves[1] if len(leaves) > 1 else None
-        settings = dict(window=window, shift=shift, heads=heads, mutual=mutual, scale=channels**-0.5)
-        out = function(leaves[0], bias, **settings)
+        out = function(leaves[0], bias, Settings(window, shift, heads, mutual, channels**-0.5))
         (out * torch.linspace(-1, 1, out.numel(), device=device).view_as(out)).sum().backward()
         return [out.detach(), *(leaf.grad for leaf in leaves)]
 
@@ -61,6 +61,7 @@ def error_of_bias_gradient(dtype, device, mean):
 
     from vrtspike.ops.window_attention.flash import flash
     from vrtspike.ops.window_attention.reference import reference
+    from vrtspike.ops.window_attention.windows import Settings
 
     generator = torch.Generator().manual_seed(0)
     qkv = torch.randn(1, 4, 8, 8, 3 * 16, generator=generator)
@@ -71,7 +72,7 @@ def error_of_bias_gradient(dtype, device, mean):
 
     def bias_gradient(function, qkv, table):
         table = table.clone().requires_grad_()
-        out = function(qkv, table, window=(2, 4, 4), shift=(0, 0, 0), heads=2, mutual=False, scale=8**-0.5)
+        out = function(qkv, table, Settings((2, 4, 4), (0, 0, 0), heads=2, mutual=False, scale=8**-0.5))
         (out * weights.view_as(out)).sum().backward()
         return table.grad
 
@@ -82,10 +83,9 @@ def error_of_bias_gradient(dtype, device, mean):
 @pytest.fixture(scope='module')
 def interpreted():
     """The errors of every case in float32 and float16, computed in the interpreter."""
-    result = subprocess.run(
-        [sys.executable, __file__], capture_output=True, text=True, env={**os.environ, 'TRITON_INTERPRET': '1'},
-        check=True, timeout=300,
-    )  # fmt: skip
+    environment = {**os.environ, 'TRITON_INTERPRET': '1'}
+    command = [sys.executable, __file__]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=True, timeout=300)
     return json.loads(result.stdout)
 
 

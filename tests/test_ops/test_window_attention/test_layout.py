@@ -1,4 +1,4 @@
-"""Windows in the order of their kinds: the path that attention takes where a backend works in windows."""
+"""Windows in the order of their kinds: the layout that attention uses if a backend takes windows."""
 
 import math
 
@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vrtspike.models.layers.attention import WindowAttention
-from vrtspike.ops import WINDOW_ATTENTION, WindowLayout, use_backends, works_in_windows
-from vrtspike.ops import chunks as pieces
-from vrtspike.ops.window_attention.layout import pieces_of
+from vrtspike.ops import WINDOW_ATTENTION, chunks, map_windows, use_backends
+from vrtspike.ops.window_attention import functional
+from vrtspike.ops.window_attention.layout import WindowLayout, split_kinds
 from vrtspike.ops.window_attention.reference import full_mask
-from vrtspike.ops.window_attention.sdpa import alike_in_frames
+from vrtspike.ops.window_attention.sdpa import without_time
 from vrtspike.ops.window_attention.windows import window_mask
 
-IN_WINDOWS = [backend.name for backend in WINDOW_ATTENTION.backends if backend.in_windows]
+BY_WINDOWS = [backend.name for backend in WINDOW_ATTENTION.backends if backend.by_windows]
 
 
 @st.composite
@@ -63,16 +63,16 @@ def test_every_window_has_the_mask_of_its_kind(layout):
 
 @given(layout=layouts(), windows=st.integers(1, 60))
 @settings(max_examples=40, deadline=None)
-def test_pieces_hold_all_windows_in_their_order(layout, windows):
+def test_chunks_hold_all_windows_in_their_order(layout, windows):
     def spelt_out(kinds):
         return [mixed for mixed, count in kinds for _ in range(count)]
 
-    cut = list(pieces_of(layout.kinds(), windows))
-    assert [mixed for piece in cut for mixed in spelt_out(piece)] == spelt_out(layout.kinds())
-    counts = [len(spelt_out(piece)) for piece in cut]
+    cut = list(split_kinds(layout.kinds(), windows))
+    assert [mixed for chunk in cut for mixed in spelt_out(chunk)] == spelt_out(layout.kinds())
+    counts = [len(spelt_out(chunk)) for chunk in cut]
     assert set(counts[:-1]) <= {windows}
     assert counts[-1] <= windows
-    frames = alike_in_frames(layout.kinds())
+    frames = without_time(layout.kinds())
     assert spelt_out(frames) == [(False, *mixed[1:]) for mixed in spelt_out(layout.kinds())]
     assert len(frames) <= 4
 
@@ -111,17 +111,17 @@ def test_the_module_agrees_with_the_reference_on_any_map(size, shift, mutual):
 
 @pytest.mark.parametrize('mutual', [False, True])
 @pytest.mark.parametrize('rows', [1, 60, 200, 10_000])
-def test_pieces_change_nothing(mutual, rows, monkeypatch):
+def test_chunks_change_nothing(mutual, rows, monkeypatch):
     module, x = attention(mutual), torch.randn(2, 5, 9, 7, 8, dtype=torch.float64)
     expected = values_and_gradients(module, x, (1, 2, 1), 'reference')['out']
-    monkeypatch.setattr(pieces, 'rows_at_once', lambda: rows)
-    monkeypatch.setattr('vrtspike.models.layers.attention.rows_at_once', lambda: rows)
+    monkeypatch.setattr(chunks, 'chunk_rows', lambda: rows)
+    monkeypatch.setattr(functional, 'chunk_rows', lambda: rows)
     with torch.no_grad():
         torch.testing.assert_close(module(x, (1, 2, 1)), expected, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize('backend', IN_WINDOWS)
-def test_backends_in_windows_agree_with_the_reference(backend):
+@pytest.mark.parametrize('backend', BY_WINDOWS)
+def test_backends_by_windows_agree_with_the_reference(backend):
     module, x = attention(mutual=True), torch.randn(1, 4, 8, 6, 8, dtype=torch.float64)
     with torch.no_grad(), use_backends(window_attention='reference'):
         expected = module(x, (1, 2, 1))
@@ -134,11 +134,18 @@ def test_backends_in_windows_agree_with_the_reference(backend):
     torch.testing.assert_close(found.double(), expected, rtol=tolerance, atol=tolerance)
 
 
-def test_asking_who_works_in_windows_notes_no_choice():
-    x = torch.zeros(1, dtype=torch.float16)
-    before = dict(WINDOW_ATTENTION.choices)
-    assert works_in_windows(x)
-    assert not works_in_windows(x, 'reference')
+def test_windows_come_in_the_layout_of_the_backend_and_nothing_is_recorded_before_attending():
+    x = torch.arange(16.0).view(1, 2, 2, 4, 1)
+    arguments = dict(window=(2, 2, 2), shift=(0, 0, 1), heads=1)
+    before, shapes = dict(WINDOW_ATTENTION.choices), []
+
+    def double(windows):
+        shapes.append(tuple(windows.tokens.shape))
+        return 2 * windows.tokens
+
+    for backend in ('auto', 'reference'):
+        assert torch.equal(map_windows(double, x, None, backend=backend, **arguments), 2 * x)
     with use_backends(window_attention='reference'):
-        assert not works_in_windows(x, 'sdpa')
+        map_windows(double, x, None, backend='sdpa', **arguments)
+    assert shapes == [(2, 8, 1), (1, 2, 2, 4, 1), (1, 2, 2, 4, 1)]
     assert WINDOW_ATTENTION.choices == before

@@ -63,9 +63,13 @@ def cases(draw):
     grid = tuple(draw(st.integers(1, 3)) for _ in range(3))
     shift = tuple(draw(st.integers(0, length - 1)) for length in window)
     return dict(
-        grid=grid, window=window, shift=shift, mutual=mutual, heads=draw(st.integers(1, 3)),
+        grid=grid,
+        window=window,
+        shift=shift,
+        mutual=mutual,
+        heads=draw(st.integers(1, 3)),
         bias=not mutual and draw(st.booleans()),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize('backend', FAST)

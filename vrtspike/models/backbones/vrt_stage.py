@@ -38,16 +38,15 @@ class VRTStage(nn.Module):
         reshape: 'none', 'down' or 'up'; see :func:`make_reshape`.
         in_channels: Channels that come in.
         channels: Channels of the stage.
-        depth: Blocks of both groups together.
+        depth: Number of blocks of both groups together.
         mutual_depth: How many of them have mutual attention, in windows of two frames.
         window: Window (t, h, w) of the rest.
-        drop_paths: One rate for each block of the longer group; both groups begin at the first.
-        pa_frames: Neighbours that parallel warping uses, both sides together; 0 leaves it out.
+        drop_paths: One rate for each block of the longer group; both groups start with the first rate.
+        pa_frames: Neighbours for parallel warping, both sides together; 0 is without it.
         deformable_groups: Groups of channels with offsets of their own.
         max_residue: Largest learnt offset besides the flow, in pixels.
-        checkpoint_attn: For the two groups: recompute the attention in the backward pass.
-        checkpoint_ffn: For the two groups: likewise the MLP.
-        **block: What the attention blocks take besides.
+        **block: The other arguments of the attention blocks, see
+            :class:`~vrtspike.models.layers.blocks.AttentionBlock`.
     """
 
     def __init__(

@@ -6,20 +6,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.models.layers.checks import require_positive, require_positive_integers
-from vrtspike.models.layers.feed_forward import feed_forward
-from vrtspike.models.layers.frame_conv import FrameConv
-from vrtspike.models.layers.maps import ChannelNorm, check_heads, check_maps, zeroed
+from vrtspike.models.fusion.base import FusionHead
+from vrtspike.models.layers.checks import check_heads, require_positive, require_positive_integers
+from vrtspike.models.layers.conv import FrameConv
+from vrtspike.models.layers.maps import ChannelNorm, zeroed
+from vrtspike.models.layers.mlp import feed_forward
 from vrtspike.registry import FUSION_HEADS
 
 
 @FUSION_HEADS.register_module()
-class ChannelCrossAttention(nn.Module):
-    """Let every RGB channel read the spike channels that look alike: x = rgb + W0 A V, x += MLP(LN(x)).
+class ChannelCrossAttention(FusionHead):
+    """Attend from RGB channels to similar spike channels: x = rgb + W0 A V, x += MLP(LN(x)).
 
     A = softmax(t Q^ K^T) is (C/heads, C/heads) per head and frame, with Q of LN(rgb), K and V of LN(spike), all
-    projected 1x1, and Q^, K^ scaled to length one over the pixels (transposed attention, arXiv 2111.09881; between
-    modalities, arXiv 2112.00167). Its cost grows with the pixels, not with their square. W0 and the MLP's last layer
+    projected 1x1, and Q^, K^ normalised over the pixels (transposed attention, arXiv 2111.09881; between
+    modalities, arXiv 2112.00167). Its cost is linear in the number of pixels. W0 and the MLP's last layer
     begin at zero, so the head begins as the identity.
 
     Args:
@@ -29,12 +30,11 @@ class ChannelCrossAttention(nn.Module):
     """
 
     def __init__(self, channels: int, heads: int = 4, mlp_ratio: float = 2.0) -> None:
-        super().__init__()
+        super().__init__(channels)
         name = type(self).__name__
-        require_positive_integers(name, channels=channels, heads=heads)
+        require_positive_integers(name, heads=heads)
         require_positive(name, mlp_ratio=mlp_ratio)
         check_heads(name, channels, heads)
-        self.channels = channels
         self.heads = heads
         self.query = nn.Sequential(ChannelNorm(channels), FrameConv(channels, channels, size=1))
         self.key_value = nn.Sequential(ChannelNorm(channels), FrameConv(channels, 2 * channels, size=1))
@@ -42,16 +42,15 @@ class ChannelCrossAttention(nn.Module):
         self.out = zeroed(FrameConv(channels, channels, size=1))
         self.mlp = feed_forward(channels, mlp_ratio, starts_at_zero=True)
 
-    def forward(self, rgb: Tensor, spike: Tensor) -> Tensor:
-        """Return RGB features (B, C, T, H, W) that have read ``spike``, of the same shape as ``rgb``."""
-        check_maps(self, self.channels, rgb=rgb, spike=spike)
+    def fuse(self, rgb: Tensor, spike: Tensor) -> Tensor:
+        """Return RGB features of the shape of ``rgb``, (B, C, T, H, W)."""
         x = rgb + self.out(self.attend(self.query(rgb), *self.key_value(spike).chunk(2, dim=1)))
         return x + self.mlp(x)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Attend between the channels of (B, C, T, H, W) in every frame; returns the same shape."""
         q, k, v = (self.split_heads(each) for each in (query, key, value))
-        # Lengths are sums over all pixels of a frame, more than 16 bits can add.
+        # Norms are sums over all pixels of a frame, too many values to add in 16 bits.
         high = torch.promote_types(v.dtype, torch.float32)
         q, k = (F.normalize(each.to(high), dim=-1) for each in (q, k))
         weights = (self.temperature * (q.to(v.dtype) @ k.to(v.dtype).transpose(-2, -1))).softmax(dim=-1)

@@ -1,4 +1,4 @@
-"""Temporal cross-attention behind gates that begin closed."""
+"""Temporal cross-attention with gates that begin closed."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from vrtspike.models.fusion.cross_attention import TemporalCrossAttention
-from vrtspike.models.layers.temporal_attention import from_tokens, to_tokens
+from vrtspike.models.layers.maps import from_tokens, to_tokens
 from vrtspike.registry import FUSION_HEADS
 
 
 @FUSION_HEADS.register_module()
 class GatedTemporalCrossAttention(TemporalCrossAttention):
-    """The baseline head behind closed gates: x = rgb + tanh(a) MHA(LN(rgb), LN(spike)), x += tanh(b) MLP(LN(x)).
+    """The baseline head with gates: x = rgb + tanh(a) MHA(LN(rgb), LN(spike)), x += tanh(b) MLP(LN(x)).
 
     The gates a and b have an entry per channel and begin at zero (Flamingo, arXiv 2204.14198), so the head begins as
-    the identity and a pretrained backbone is not disturbed.
+    the identity and does not disturb a pretrained backbone.
 
     Args:
         channels: C, of both maps.
@@ -30,7 +30,7 @@ class GatedTemporalCrossAttention(TemporalCrossAttention):
         self.mlp_gate = nn.Parameter(torch.zeros(channels, 1, 1, 1))
 
     def forward(self, rgb: Tensor, spike: Tensor) -> Tensor:
-        """Return RGB features (B, C, T, H, W) that have read ``spike``, of the same shape as ``rgb``."""
+        """Return RGB features (B, C, T, H, W) fused with ``spike``, of the same shape as ``rgb``."""
         self.check_maps(rgb=rgb, spike=spike)
         x = rgb + self.attention_gate.tanh() * self.map_chunks(self._read, rgb, spike)
         return x + self.mlp_gate.tanh() * from_tokens(self.feed_forward(to_tokens(x)), like=x)

@@ -1,8 +1,9 @@
-"""Parallel warping: every frame gets its neighbours' features by flow-guided deformable convolution (VRT).
+"""Alignment of frames: sampling along optical flow, and VRT's parallel warping by flow-guided deformable convolution.
 
-Shapes: maps (B, T, C, H, W); a list of flows holds, for each distance d = 1, 2, ... in frames, the flow (B, T-d, 2, H,
-W) in pixels from frame t to frame t+d (backward) or from frame t+d to frame t (forward). N = 2*B*(T-1) pairs: all
-frames and both directions are aligned in one call.
+Shapes: maps (N, C, H, W) or clips of maps (B, T, C, H, W); flow (N, 2, H, W) in pixels, x before y. A list of flows
+holds one flow (B, T-d, 2, H, W) for each distance d = 1, 2, ... in frames: from frame t to frame t+d (backward) or from
+frame t+d to frame t (forward). Parallel warping aligns all frames in both directions in one call of N = 2*B*(T-1)
+pairs.
 """
 
 from __future__ import annotations
@@ -13,16 +14,90 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.models.layers.warp import warp
+from vrtspike.models.layers.padding import pad_frames
 from vrtspike.ops import deform_conv2d
 from vrtspike.profiling import part
 
 
-class FlowGuidedDeformConv(nn.Module):
-    """Deformable convolution of neighbours whose offsets are the flow plus a learnt residue.
+def warp(x: Tensor, flow: Tensor, padding_mode: str = 'zeros') -> Tensor:
+    """Return ``x`` sampled bilinearly at every pixel plus its flow.
+
+    Positions are computed in the flow's precision, but at least in float32: 16 bits cannot tell neighbouring pixels of
+    a large map apart.
 
     Args:
-        channels: C, of each neighbour, the frame itself and the result.
+        x: Map (N, C, H, W).
+        flow: (N, 2, H, W) in pixels.
+        padding_mode: 'zeros' or 'border' outside the map.
+    """
+    height, width = x.shape[-2:]
+    x_position, y_position = _positions(flow)
+    # With align_corners=False the centre of pixel p is at (2p + 1) / size - 1, which also holds for a size of 1.
+    grid = torch.stack(((2 * x_position + 1) / width - 1, (2 * y_position + 1) / height - 1), dim=-1)
+    out = F.grid_sample(x.to(grid.dtype), grid, padding_mode=padding_mode, align_corners=False)
+    return out.to(x.dtype)
+
+
+def warp_to_corners(x: Tensor, flow: Tensor) -> Tensor:
+    """Return the four pixels (N, 4*C, H, W) around every pixel plus its flow, zero outside the map.
+
+    The order of the corners is (floor x, floor y), (floor x, ceil y), (ceil x, floor y), (ceil x, ceil y).
+    """
+    height, width = x.shape[-2:]
+    x_position, y_position = _positions(flow)
+    pixels = x.flatten(2)
+    corners = []
+    for column in (x_position.floor().long(), x_position.ceil().long()):
+        for row in (y_position.floor().long(), y_position.ceil().long()):
+            inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+            index = (row.clamp(0, height - 1) * width + column.clamp(0, width - 1)).flatten(1)
+            values = pixels.gather(2, index[:, None].expand(-1, x.shape[1], -1)).view_as(x)
+            corners.append(values * inside[:, None])
+    return torch.cat(corners, dim=1)
+
+
+def _positions(flow: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the x and y positions (N, H, W) that the flow points to."""
+    if flow.dtype in (torch.float16, torch.bfloat16):
+        flow = flow.float()
+    height, width = flow.shape[-2:]
+    x = torch.arange(width, device=flow.device, dtype=flow.dtype)
+    y = torch.arange(height, device=flow.device, dtype=flow.dtype)
+    return flow[:, 0] + x, flow[:, 1] + y[:, None]
+
+
+def warp_frames(x: Tensor, flow: Tensor) -> Tensor:
+    """Return frames (B, T, C, H, W) warped by (B, T, 2, H, W)."""
+    return warp(x.flatten(0, 1), flow.flatten(0, 1)).view_as(x) if x.shape[1] else x
+
+
+def neighbour_corners(image: Tensor, backward: Tensor, forward: Tensor) -> tuple[Tensor, Tensor]:
+    """Return, for every pixel, the four pixels around its position in the next frame and in the previous frame.
+
+    Args:
+        image: (B, T, C, H, W).
+        backward: Flow from every frame but the last to the next one (B, T-1, 2, H, W).
+        forward: Flow from every frame but the first to the previous one (B, T-1, 2, H, W).
+
+    Returns:
+        Two maps (B, T, 4*C, H, W), zero where there is no such neighbour.
+    """
+    b, t = image.shape[:2]
+    if t == 1:
+        none = image.new_zeros(b, 1, 4 * image.shape[2], *image.shape[-2:])
+        return none, none
+    following, previous = (
+        warp_to_corners(neighbours.flatten(0, 1), flow.flatten(0, 1)).unflatten(0, (b, t - 1))
+        for neighbours, flow in ((image[:, 1:], backward), (image[:, :-1], forward))
+    )
+    return pad_frames(following, after=1), pad_frames(previous, before=1)
+
+
+class FlowGuidedDeformConv(nn.Module):
+    """Deformable convolution of neighbours; its offsets are the flow plus a learnt residue.
+
+    Args:
+        channels: C, of each neighbour, of the frame itself and of the result.
         neighbours: Number of neighbours on one side; each is a group of the convolution.
         deformable_groups: Groups of channels with offsets of their own.
         max_residue: Largest residue in pixels.
@@ -33,9 +108,9 @@ class FlowGuidedDeformConv(nn.Module):
         self.max_residue = max_residue
         self.weight = nn.Parameter(torch.empty(channels, channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(channels))
-        seen = (1 + neighbours) * channels + 2 * neighbours
+        inputs = (1 + neighbours) * channels + 2 * neighbours
         self.conv_offset = nn.Sequential(
-            nn.Conv2d(seen, channels, 3, padding=1),
+            nn.Conv2d(inputs, channels, 3, padding=1),
             nn.LeakyReLU(0.1),
             nn.Conv2d(channels, channels, 3, padding=1),
             nn.LeakyReLU(0.1),
@@ -52,7 +127,7 @@ class FlowGuidedDeformConv(nn.Module):
 
         Args:
             neighbours: Features of the neighbours (N, neighbours*C, H, W).
-            warped: The same, warped by the flows.
+            warped: The same features, warped by the flows.
             current: Features of the frame itself (N, C, H, W).
             flows: (N, neighbours*2, H, W) in pixels.
         """
@@ -67,16 +142,16 @@ class FlowGuidedDeformConv(nn.Module):
         found = self.conv_offset(torch.cat((warped, current, flows), dim=1))
         residue, mask = found.tensor_split([found.shape[1] // 3 * 2], dim=1)
         per_neighbour = torch.tanh(residue).unflatten(1, (flows.shape[1] // 2, -1, 2))
-        flow = flows.unflatten(1, (-1, 1, 2)).flip(3)  # (x, y) of a flow, (y, x) of an offset
+        flow = flows.unflatten(1, (-1, 1, 2)).flip(3)  # a flow is (x, y), an offset is (y, x)
         return torch.add(flow, per_neighbour, alpha=self.max_residue).flatten(1, 3), mask.sigmoid()
 
 
 def align_both_ways(
     align: FlowGuidedDeformConv, x: Tensor, flows_backward: Sequence[Tensor], flows_forward: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Return what the frames after, and what the frames before, look like at every frame: (B, T, C, H, W) each.
+    """Return the later frames, and the earlier frames, aligned to every frame: (B, T, C, H, W) each.
 
-    The frames before a frame are those after it in reversed time, so the clip and its reverse are one batch.
+    Earlier frames are the later frames of the reversed clip, so the clip and its reverse make one batch.
     """
     clips = torch.cat((x, x.flip(1)))
     flows = [torch.cat((after, before.flip(1))) for after, before in zip(flows_backward, flows_forward, strict=True)]
@@ -88,21 +163,16 @@ def align_both_ways(
 def align_later_frames(align: FlowGuidedDeformConv, x: Tensor, flows: Sequence[Tensor]) -> Tensor:
     """Return the frames t+1, t+2, ... aligned to every frame t (B, T, C, H, W).
 
-    Beyond the clip's end there are zeros, and the last frame, which has nothing after it, gets zero.
+    Frames beyond the clip's end are zero. The last frame has no later ones and gets zero.
     """
     b, t = x.shape[:2]
     if t == 1:
         return torch.zeros_like(x)
-    neighbours = [pad_frames(x[:, distance:], t - 1).flatten(0, 1) for distance in range(1, len(flows) + 1)]
-    flows = [pad_frames(flow, t - 1).flatten(0, 1) for flow in flows]
+    distances = range(1, len(flows) + 1)
+    neighbours = [pad_frames(x[:, d:], after=t - 1 - x[:, d:].shape[1]).flatten(0, 1) for d in distances]
+    flows = [pad_frames(flow, after=t - 1 - flow.shape[1]).flatten(0, 1) for flow in flows]
     with part('warp') as p:
         warped = [p.leave(warp(p.enter(frame), flow)) for frame, flow in zip(neighbours, flows, strict=True)]
     current = x[:, :-1].flatten(0, 1)
     aligned = align(torch.cat(neighbours, dim=1), torch.cat(warped, dim=1), current, torch.cat(flows, dim=1))
-    return pad_frames(aligned.unflatten(0, (b, t - 1)), t)
-
-
-def pad_frames(x: Tensor, frames: int) -> Tensor:
-    """Return (B, T, C, H, W) with zero frames appended up to ``frames``."""
-    missing = frames - x.shape[1]
-    return F.pad(x, (0, 0, 0, 0, 0, 0, 0, missing)) if missing else x
+    return pad_frames(aligned.unflatten(0, (b, t - 1)), after=1)

@@ -1,4 +1,4 @@
-"""Temporal mutual self-attention in shifted windows (VRT, arXiv 2201.12288).
+"""Attention in windows of space and time: VRT's mutual self-attention (arXiv 2201.12288), and between two maps.
 
 Shapes: map (B, T, H, W, C), channels last; window (t, h, w) of N = t*h*w tokens.
 """
@@ -7,24 +7,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.ops import WindowLayout, attend_in_windows, window_attention, works_in_windows
-from vrtspike.ops.chunks import rows_at_once, works_in_pieces
-from vrtspike.ops.window_attention.layout import Kind, pieces_of
-from vrtspike.ops.window_attention.windows import (
-    Window,
-    crop_bias_table,
-    relative_position_bias,
-    relative_position_index,
-)
+from vrtspike.models.layers.checks import check_heads, check_window
+from vrtspike.models.layers.chunking.part import ChunkedPart
+from vrtspike.models.layers.maps import ChannelNorm, channels_first, channels_last, zeroed
+from vrtspike.models.layers.mlp import feed_forward
+from vrtspike.models.layers.padding import pad_to_windows
+from vrtspike.ops import Windows, map_windows, window_attention
+from vrtspike.ops.window_attention.windows import Window, crop_bias_table, relative_position_index
+
+UNSHIFTED = (0, 0, 0)
 
 
 def effective_window(size: Window, window: Window, shift: Window) -> tuple[Window, Window]:
-    """Return window and shift on a map of ``size``: along an axis it does not exceed, a window is not shifted."""
+    """Return the window and shift to use on a map of ``size``.
+
+    Along an axis where the map is no larger than the window, the window shrinks to the map and is not shifted.
+    """
     fits = [s > w for s, w in zip(size, window, strict=True)]
     effective = tuple(w if fit else s for s, w, fit in zip(size, window, fits, strict=True))
     return effective, tuple(s if fit else 0 for s, fit in zip(shift, fits, strict=True))
@@ -33,7 +37,7 @@ def effective_window(size: Window, window: Window, shift: Window) -> tuple[Windo
 def sine_position_encoding(height: int, width: int, channels: int, temperature: float = 10_000.0) -> Tensor:
     """Return (1, height*width, channels): sines and cosines of y in the first half of the channels, of x in the rest.
 
-    Positions run from 2*pi/n to 2*pi; sine and cosine of a frequency stand side by side.
+    Positions run from 2*pi/n to 2*pi. Sine and cosine of a frequency are neighbouring channels.
     """
     half = channels // 2
     frequency = temperature ** (2 * torch.div(torch.arange(half), 2, rounding_mode='floor') / half)
@@ -49,11 +53,11 @@ def sine_position_encoding(height: int, width: int, channels: int, temperature: 
 
 
 class WindowAttention(nn.Module):
-    """Self-attention inside windows, optionally joined by mutual attention between the two frames of a window.
+    """Self-attention inside windows, and optionally mutual attention between the two frames of a window.
 
     Args:
         channels: C.
-        window: Window (t, h, w); mutual attention wants t = 2.
+        window: Window (t, h, w); mutual attention needs t = 2.
         heads: Number of heads, a divisor of C.
         mutual: Whether the frames of a window also attend to each other.
         qkv_bias: Whether queries, keys and values have a bias.
@@ -78,7 +82,7 @@ class WindowAttention(nn.Module):
         self.qk_scale = qk_scale
         self.attn_type = attn_type
         self.relative_position_bias_table = nn.Parameter(torch.zeros(math.prod(2 * n - 1 for n in window), heads))
-        # Released checkpoints carry this buffer; the operator makes its own for the window it is given.
+        # For published checkpoints, which hold this buffer; the operator computes its own for the window it is given.
         self.register_buffer('relative_position_index', relative_position_index(window))
         self.qkv_self = nn.Linear(channels, 3 * channels, bias=qkv_bias)
         self.proj = nn.Linear(2 * channels if mutual else channels, channels)
@@ -90,62 +94,108 @@ class WindowAttention(nn.Module):
 
     def forward(self, x: Tensor, shift: Window) -> Tensor:
         """Attend in the windows of a map (B, T, H, W, C) of any size, shifted cyclically by ``shift`` tokens."""
-        size = tuple(x.shape[1:4])
-        window, shift = effective_window(size, self.window, shift)
-        x = pad_to_windows(x, window)
+        t, h, w = x.shape[1:4]
+        window, shift = effective_window((t, h, w), self.window, shift)
         table = crop_bias_table(self.relative_position_bias_table, self.window, window)
-        attend = self.attend_in_windows if works_in_windows(x, self.attn_type) else self.attend_on_map
-        return attend(x, table, window, shift)[:, : size[0], : size[1], : size[2]]
-
-    def attend_in_windows(self, x: Tensor, table: Tensor, window: Window, shift: Window) -> Tensor:
-        """Attend in the windows of a map (B, T, H, W, C), bringing its tokens into their order and back once."""
-        layout = WindowLayout(tuple(x.shape[:4]), window, shift)
-        bias = relative_position_bias(table, window)
-        windows, kinds = layout.to_windows(x), layout.kinds()
-        at_once = max(1, rows_at_once() // windows.shape[1]) if works_in_pieces(x) else len(windows)
-        pieces = list(pieces_of(kinds, at_once))
-        parts = windows.split(at_once) if len(pieces) > 1 else (windows,)
-        attended = [self.attend_in(part, bias, piece, window, shift) for part, piece in zip(parts, pieces, strict=True)]
-        return layout.to_map(torch.cat(attended) if len(attended) > 1 else attended[0])
-
-    def attend_in(self, windows: Tensor, bias: Tensor, kinds: Sequence[Kind], window: Window, shift: Window) -> Tensor:
-        """Attend in windows (M, N, C) of some kinds."""
         settings = dict(window=window, shift=shift, heads=self.heads, scale=self.qk_scale, backend=self.attn_type)
-        out = attend_in_windows(self.qkv_self(windows), bias, kinds, mutual=False, **settings)
-        if self.qkv_mut is not None:
-            encoded = windows + self.window_encoding(window).flatten(0, 1).repeat(window[0], 1)
-            mutual = attend_in_windows(self.qkv_mut(encoded), None, kinds, mutual=True, **settings)
-            return self.project_both(mutual, out)
-        return self.proj(out)
+        return map_windows(self.attend, pad_to_windows(x, window), table, **settings)[:, :t, :h, :w]
 
-    def project_both(self, mutual: Tensor, own: Tensor) -> Tensor:
-        """Compute ``proj(cat(mutual, own))`` of maps (..., C) without putting them beside each other."""
+    def attend(self, windows: Windows) -> Tensor:
+        """Project the tokens, attend in their windows, and merge self-attention and mutual attention."""
+        own = windows.attend(self.qkv_self(windows.tokens))
+        if self.qkv_mut is None:
+            return self.proj(own)
+        encoded = windows.tokens + windows.at_tokens(self.encoding(windows.window))
+        return self.merge(windows.attend(self.qkv_mut(encoded), mutual=True), own)
+
+    def encoding(self, window: Window) -> Tensor:
+        """Return the position encoding (h, w, C) of the tokens of a window's frame."""
+        return self.position_bias.view(*self.window[1:], -1)[: window[1], : window[2]]
+
+    def merge(self, mutual: Tensor, own: Tensor) -> Tensor:
+        """Compute ``proj(cat(mutual, own))`` of tokens (..., C) without the concatenation in memory."""
         for_mutual, for_own = self.proj.weight.chunk(2, dim=1)
         projected = F.linear(own, for_own, self.proj.bias)
         return torch.addmm(projected.flatten(0, -2), mutual.flatten(0, -2), for_mutual.t()).view_as(projected)
 
-    def attend_on_map(self, x: Tensor, table: Tensor, window: Window, shift: Window) -> Tensor:
-        """Do the same with a backend that finds the windows of a map by itself."""
-        settings = dict(window=window, shift=shift, heads=self.heads, scale=self.qk_scale, backend=self.attn_type)
-        out = window_attention(self.qkv_self(x), table, mutual=False, **settings)
-        if self.qkv_mut is not None:
-            encoded = x + self.position_map(x.shape[2:4], window, shift)
-            return self.project_both(window_attention(self.qkv_mut(encoded), None, mutual=True, **settings), out)
-        return self.proj(out)
 
-    def position_map(self, size: torch.Size, window: Window, shift: Window) -> Tensor:
-        """Return the position encoding (H, W, C) of every token inside its own shifted window."""
-        tiled = self.window_encoding(window).repeat(size[0] // window[1], size[1] // window[2], 1)
-        return tiled.roll(shift[1:], dims=(0, 1))
+class SpaceTimeAttention(nn.Module):
+    """softmax(Q K^T / sqrt(d) + b) V inside every window, with Q from one map and K and V from another.
 
-    def window_encoding(self, window: Window) -> Tensor:
-        """Return the position encoding (h, w, C) of the tokens of one frame of a window."""
-        return self.position_bias.view(*self.window[1:], -1)[: window[1], : window[2]]
+    b is a learnt bias per head and relative position (Swin, arXiv 2103.14030; over time, arXiv 2106.13230). Windows
+    are not shifted; the stages around the head carry information across their borders.
+
+    Args:
+        channels: C, of both maps.
+        heads: Number of heads; divides ``channels``.
+        window: (t, h, w); it shrinks to smaller maps.
+    """
+
+    def __init__(self, channels: int, heads: int, window: Window) -> None:
+        super().__init__()
+        self.heads = heads
+        self.window = window
+        self.query = nn.Linear(channels, channels)
+        self.key_value = nn.Linear(channels, 2 * channels)
+        self.out = nn.Linear(channels, channels)
+        self.bias_table = nn.Parameter(torch.zeros(math.prod(2 * n - 1 for n in window), heads))
+        nn.init.trunc_normal_(self.bias_table, std=0.02)
+
+    def forward(self, query: Tensor, context: Tensor) -> Tensor:
+        """Attend from ``query`` to ``context``, both (B, T, H, W, C); returns the same shape."""
+        t, h, w = query.shape[1:4]
+        window, _ = effective_window((t, h, w), self.window, UNSHIFTED)
+        qkv = torch.cat((self.query(query), self.key_value(context)), dim=-1)
+        table = crop_bias_table(self.bias_table, self.window, window)
+        attended = window_attention(
+            pad_to_windows(qkv, window), table, window=window, shift=UNSHIFTED, heads=self.heads, mutual=False
+        )
+        return self.out(attended[:, :t, :h, :w])
 
 
-def pad_to_windows(x: Tensor, window: Window) -> Tensor:
-    """Return a map (B, T, H, W, C) zero-padded at the end of T, H and W to whole windows."""
-    missing = [-size % length for size, length in zip(x.shape[1:4], window, strict=True)]
-    if not any(missing):
-        return x
-    return F.pad(x, (0, 0, 0, missing[2], 0, missing[1], 0, missing[0]))
+class SpaceTimeAttentionPart(ChunkedPart):
+    """Base of the parts x += attention(LN(x), LN(context)), x += MLP(LN(x)) in windows of space and time.
+
+    Args:
+        channels: C, of every map.
+        heads: Attention heads; divides ``channels``.
+        window_size: Window (t, h, w); it shrinks to smaller maps.
+        mlp_ratio: Hidden channels of the MLP over ``channels``.
+        kwargs: How the maps are cut, see :class:`~vrtspike.models.layers.chunking.part.ChunkedPart`.
+    """
+
+    norms = ('norm',)
+    """Names of the norms, one for each map."""
+
+    starts_at_zero = False
+    """Whether the last layers of attention and MLP begin at zero, so that the part begins as the identity."""
+
+    def __init__(
+        self,
+        channels: int,
+        heads: int = 4,
+        window_size: Sequence[int] = (5, 8, 8),
+        mlp_ratio: float = 2.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(channels, **kwargs)
+        check_heads(type(self).__name__, channels, heads)
+        window = check_window(type(self).__name__, window_size)
+        self.window = window[1:]
+        for name in self.norms:
+            setattr(self, name, ChannelNorm(channels))
+        self.attention = SpaceTimeAttention(channels, heads, window)
+        if self.starts_at_zero:
+            zeroed(self.attention.out)
+        self.mlp = feed_forward(channels, mlp_ratio, starts_at_zero=self.starts_at_zero)
+
+    def refine(self, *maps: Tensor) -> Tensor:
+        """Refine the first map by attending to the last, all (B, C, T, H, W). Only the attention runs in chunks."""
+        height, width = maps[0].shape[-2:]
+        padded = (pad_to_windows(each, self.window, first_axis=3) for each in maps)
+        x = maps[0] + self.map_chunks(self._attend, *padded)[..., :height, :width]
+        return x + self.mlp(x)
+
+    def _attend(self, *chunks: Tensor) -> Tensor:
+        tokens = [channels_last(getattr(self, name)(chunk)) for name, chunk in zip(self.norms, chunks, strict=True)]
+        return channels_first(self.attention(tokens[0], tokens[-1]))

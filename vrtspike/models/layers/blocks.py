@@ -1,6 +1,6 @@
-"""Attention blocks and the groups that stages are made of (VRT, arXiv 2201.12288).
+"""Residual blocks: VRT's attention blocks and groups of them (arXiv 2201.12288), and convolutional blocks.
 
-Shapes: maps are (B, T, H, W, C), channels last.
+Shapes: attention blocks take maps (B, T, H, W, C), channels last; convolutional ones (B, C, T, H, W) or (N, C, H, W).
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from vrtspike.models.layers.attention import WindowAttention
+from vrtspike.models.layers.conv import Conv3d
 from vrtspike.models.layers.drop_path import DropPath
-from vrtspike.models.layers.mlp import GatedMLP
+from vrtspike.models.layers.mlp import GatedMLP, feed_forward
 from vrtspike.ops.window_attention.windows import Window
 from vrtspike.profiling import part
 
@@ -29,12 +31,10 @@ class AttentionBlock(nn.Module):
         shift: Cyclic shift of the windows (t, h, w).
         mutual: Whether the two frames of a window also attend to each other.
         mlp_ratio: Hidden channels of the MLP per channel.
-        qkv_bias: Whether queries, keys and values have a bias.
-        qk_scale: Factor on the attention scores; None is 1/sqrt(C/heads).
-        drop_path: Probability of dropping each branch while training.
-        checkpoint_attn: Recompute the attention in the backward pass instead of keeping it.
-        checkpoint_ffn: Likewise the MLP.
-        attn_type: Backend of the attention; see :class:`WindowAttention`.
+        drop_path: Probability of dropping each branch in training.
+        checkpoint_attn: Recompute the attention in the backward pass instead of saving its activations.
+        checkpoint_ffn: The same for the MLP.
+        **attention: ``qkv_bias``, ``qk_scale`` and ``attn_type`` of :class:`WindowAttention`.
     """
 
     def __init__(
@@ -46,21 +46,17 @@ class AttentionBlock(nn.Module):
         *,
         mutual: bool,
         mlp_ratio: float = 2.0,
-        qkv_bias: bool = True,
-        qk_scale: float | None = None,
         drop_path: float = 0.0,
         checkpoint_attn: bool = False,
         checkpoint_ffn: bool = False,
-        attn_type: str = 'auto',
+        **attention,
     ) -> None:
         super().__init__()
         self.shift = shift
         self.checkpoint_attn = checkpoint_attn
         self.checkpoint_ffn = checkpoint_ffn
         self.norm1 = nn.LayerNorm(channels)
-        self.attn = WindowAttention(
-            channels, window, heads, mutual=mutual, qkv_bias=qkv_bias, qk_scale=qk_scale, attn_type=attn_type
-        )
+        self.attn = WindowAttention(channels, window, heads, mutual=mutual, **attention)
         self.drop_path = DropPath(drop_path)
         self.norm2 = nn.LayerNorm(channels)
         self.mlp = GatedMLP(channels, int(channels * mlp_ratio))
@@ -80,26 +76,26 @@ class AttentionBlock(nn.Module):
             return p.leave(self.mlp(self.norm2(p.enter(x))))
 
     def run(self, branch: Callable[[Tensor], Tensor], x: Tensor, recompute: bool) -> Tensor:
-        """Run a branch, keeping only its input for the backward pass where it is to be recomputed."""
+        """Run a branch; with ``recompute`` only its input is saved for the backward pass."""
         if recompute and torch.is_grad_enabled():
             return checkpoint(branch, x, use_reentrant=False)
         return branch(x)
 
 
 def parameters(*modules: nn.Module) -> Iterator[nn.Parameter]:
-    """Yield the parameters of some modules."""
+    """Yield the parameters of all modules."""
     for module in modules:
         yield from module.parameters()
 
 
 class AttentionGroup(nn.Module):
-    """A sequence of blocks, every second one with windows shifted by half.
+    """A sequence of blocks; every second one has its windows shifted by half their size.
 
     Args:
         depth: Number of blocks; may be 0.
         drop_paths: One rate per block.
         window: Window (t, h, w) in tokens.
-        **block: What :class:`AttentionBlock` takes besides.
+        **block: The other arguments of :class:`AttentionBlock`.
     """
 
     def __init__(self, depth: int, *, window: Window, drop_paths: Sequence[float], **block) -> None:
@@ -117,11 +113,11 @@ class AttentionGroup(nn.Module):
 
 
 class ResidualAttentionGroup(nn.Module):
-    """``x + linear(residual_group(x))``: one group of stage 8, of self-attention alone.
+    """``x + linear(residual_group(x))``: one group of stage 8, without mutual attention.
 
     Args:
         channels: C.
-        **group: What :class:`AttentionGroup` takes besides.
+        **group: The other arguments of :class:`AttentionGroup`.
     """
 
     def __init__(self, channels: int, **group) -> None:
@@ -131,3 +127,40 @@ class ResidualAttentionGroup(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.linear(self.residual_group(x))
+
+
+class ConvBlock(nn.Module):
+    """x + W2 GELU(W1 LN(DW(x))), with DW a depthwise convolution over space and time (ConvNeXt, arXiv 2201.03545).
+
+    Args:
+        channels: C.
+        kernel: (t, h, w) of DW, odd.
+        mlp_ratio: Hidden channels over ``channels``.
+    """
+
+    def __init__(self, channels: int, kernel: tuple[int, int, int] = (3, 3, 3), mlp_ratio: float = 2.0) -> None:
+        super().__init__()
+        padding = tuple(length // 2 for length in kernel)
+        self.depthwise = Conv3d(channels, channels, kernel, padding=padding, groups=channels)
+        self.mlp = feed_forward(channels, mlp_ratio, starts_at_zero=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T, h, w) -> the same shape."""
+        return x + self.mlp(self.depthwise(x))
+
+
+class FrameBlock(nn.Module):
+    """``x + conv(relu(conv(x)))`` on frames (N, C, H, W): 3x3 convolutions, no normalisation (EDSR, arXiv 1707.02921).
+
+    Args:
+        channels: C.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same shape."""
+        return x + self.conv2(F.relu(self.conv1(x)))

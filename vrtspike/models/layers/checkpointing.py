@@ -1,4 +1,4 @@
-"""Which attention blocks recompute in the backward pass what they could keep: by name, or to fit a budget of memory."""
+"""Activation checkpointing of attention blocks: chosen by a policy's name, or to fit a memory budget."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from vrtspike.models.layers.blocks import AttentionBlock
 from vrtspike.runtime.device import MIB, free_memory
 
 POLICIES = {'none': (False, False), 'ffn': (False, True), 'attn': (True, False), 'all': (True, True)}
-"""Whether attention and MLPs are recomputed, the fastest policy first."""
+"""Whether attention and MLPs are recomputed in the backward pass; the fastest policy first."""
 
 SHARE_OF_FREE_MEMORY = 0.5
-"""What 'auto' lets the blocks keep without a budget; the rest is for alignment, gradients and the optimizer."""
+"""The share that saved activations may take with 'auto'; the rest is for alignment, gradients and the optimizer."""
 
 
 def check_policy(policy: str | None) -> None:
-    """Raise :class:`ConfigError` where there is no such policy."""
+    """Raise :class:`ConfigError` unless ``policy`` is None, 'auto' or one of :data:`POLICIES`."""
     known = [*POLICIES, 'auto']
     if policy is not None and policy not in known:
         raise ConfigError(f"VRT: checkpointing='{policy}' is unknown{did_you_mean(policy, known)}")
 
 
 def apply_policy(model: nn.Module, policy: str) -> None:
-    """Let every attention block of ``model`` recompute what the policy says."""
+    """Apply a policy to every attention block of ``model``."""
     for block in attention_blocks(model):
         block.checkpoint_attn, block.checkpoint_ffn = POLICIES[policy]
 
@@ -37,25 +37,26 @@ def attention_blocks(model: nn.Module) -> list[AttentionBlock]:
 
 
 class MemoryFit:
-    """Chooses the fastest policy whose blocks keep no more than a budget, once for each size of clip.
+    """Chooses the fastest policy whose saved activations fit a budget, once for each size of clip.
 
-    What a branch keeps is measured on a map of one window and scaled to the clip's tokens.
+    The saved activations of a branch are measured on a map of one window and scaled to the number of tokens.
 
     Args:
-        budget_mib: MiB that the attention blocks may keep between the passes; None is half of what is free.
+        budget_mib: MiB of activations that the attention blocks may save for the backward pass; None is half of the
+            free memory.
     """
 
     def __init__(self, budget_mib: float | None) -> None:
         self.budget_mib = budget_mib
         self.sizes: dict[tuple, str] = {}
-        """The policy chosen for every (B, T, H, W) and type, with the reason."""
+        """The chosen policy and its reason, by (B, T, H, W) and whether autocast is on."""
 
     def __call__(self, model: nn.Module, groups: list[tuple[nn.Module, int]], size: tuple, like: Tensor) -> None:
         """Set the policy of ``model`` for clips (B, T, H, W).
 
         Args:
             model: The network.
-            groups: Every part that holds attention blocks, with the divisor of height and width it works at.
+            groups: Every part with attention blocks, and the divisor of height and width at which it works.
             size: (B, T, H, W) in pixels.
             like: A tensor of the clip's device and type.
         """
@@ -73,43 +74,43 @@ class MemoryFit:
 
 
 def needed_mib(groups: list[tuple[nn.Module, int]], size: tuple, like: Tensor) -> dict[str, float]:
-    """Return for every policy what the attention blocks keep between the passes, in MiB; see :class:`MemoryFit`."""
+    """Return the saved activations of the attention blocks in MiB, for every policy; see :class:`MemoryFit`."""
     batch, frames, height, width = size
-    kept = {'input': 0.0, 'attn': 0.0, 'ffn': 0.0}
+    saved = {'input': 0.0, 'attn': 0.0, 'ffn': 0.0}
     for module, divisor in groups:
         tokens = batch * frames * (height // divisor) * (width // divisor)
         for block in attention_blocks(module):
-            for name, value in kept_bytes_per_token(block, like).items():
-                kept[name] += value * tokens / MIB
+            for name, value in saved_bytes_per_token(block, like).items():
+                saved[name] += value * tokens / MIB
     return {
-        policy: kept['input'] * (attn + ffn) + kept['attn'] * (not attn) + kept['ffn'] * (not ffn)
+        policy: saved['input'] * (attn + ffn) + saved['attn'] * (not attn) + saved['ffn'] * (not ffn)
         for policy, (attn, ffn) in POLICIES.items()
     }
 
 
-def kept_bytes_per_token(block: AttentionBlock, like: Tensor) -> dict[str, float]:
-    """Return what the two branches of a block, and the input of one, keep for every token."""
+def saved_bytes_per_token(block: AttentionBlock, like: Tensor) -> dict[str, float]:
+    """Return the bytes per token that the two branches of a block save, and those of a branch's input."""
     window = block.attn.window
     x = torch.zeros(1, *window, block.norm1.normalized_shape[0], device=like.device, dtype=block.norm1.weight.dtype)
     x.requires_grad_()
     tokens = window[0] * window[1] * window[2]
     constant = {p.untyped_storage().data_ptr() for p in block.parameters()}
-    attn = kept_bytes(block.attention_branch, x, constant) / tokens
-    ffn = kept_bytes(block.mlp_branch, x, constant) / tokens
+    attn = saved_bytes(block.attention_branch, x, constant) / tokens
+    ffn = saved_bytes(block.mlp_branch, x, constant) / tokens
     return {'input': x.element_size() * x.shape[-1], 'attn': attn, 'ffn': ffn}
 
 
-def kept_bytes(function: Callable[[Tensor], Tensor], x: Tensor, except_for: set[int]) -> int:
-    """Return the bytes of the storages that autograd keeps for the backward pass of ``function(x)``."""
+def saved_bytes(function: Callable[[Tensor], Tensor], x: Tensor, excluded: set[int]) -> int:
+    """Return the bytes of the storages that autograd saves for the backward pass of ``function(x)``."""
     storages: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in except_for:
+        if storage.data_ptr() not in excluded:
             storages[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        out = function(x)  # alive while the storages are summed, so that none is counted under a used address
+        out = function(x)  # alive until the storages are summed: no address is used twice
     del out
     return sum(storages.values())

@@ -1,4 +1,4 @@
-"""Stochastic depth (arXiv 1603.09382), which on CPUs spends nothing on what it drops."""
+"""Stochastic depth (arXiv 1603.09382); on CPUs, dropped samples are not computed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 
 class DropPath(nn.Module):
-    """Add a residual branch, dropped for whole samples while training and scaled for the others by ``1 / (1 - rate)``.
+    """Add a residual branch. In training, random samples drop it; for the others it is scaled by ``1 / (1 - rate)``.
 
-    On CPUs the branch sees the samples that keep it alone. Elsewhere, where the host would have to wait to know them,
-    it is computed for all and multiplied by zero.
+    On CPUs the branch is computed only for the samples that keep it. Elsewhere it is computed for all samples and
+    multiplied by zero, because the host would have to wait for the device to know which samples keep it.
 
     Args:
         rate: Probability of dropping, in [0, 1).
@@ -24,13 +24,13 @@ class DropPath(nn.Module):
         self.rate = rate
 
     def forward(self, x: Tensor, branch: Callable[[Tensor], Tensor], parameters: Iterable[nn.Parameter]) -> Tensor:
-        """Return ``x + branch(x)`` in training's random form.
+        """Return ``x + branch(x)``, with the branch dropped for random samples in training.
 
         Args:
             x: (B, ...).
-            branch: Takes samples of x, any number but none, and returns as many alike.
-            parameters: Of the branch: where it is dropped for all samples their gradient is zero, not missing, since
-                optimizers and processes that share gradients treat these differently.
+            branch: Takes one or more samples of x and returns as many of the same shape.
+            parameters: Those of the branch. Where all samples drop it, their gradients are zero and not None, which
+                optimizers and distributed training treat differently.
         """
         if not self.training or self.rate == 0:
             return x + branch(x)
@@ -51,7 +51,7 @@ class DropPath(nn.Module):
 
 
 class _Dropped(torch.autograd.Function):
-    """The identity, with zero gradients for the parameters that were not needed for it."""
+    """The identity, with zero gradients for the parameters of the dropped branch."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, *parameters: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""SpyNet: optical flow by a pyramid of small networks (arXiv 1611.00850)."""
+"""SpyNet: optical flow by a pyramid of small networks (arXiv 1611.00850), and a light variant of one network.
+
+Shapes: frames (N, 3, H, W) in [0, 1]; flows (N, 2, H, W) in pixels of their own scale, x before y.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vrtspike.errors import CheckpointError
-from vrtspike.models.layers.warp import warp
-from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict
+from vrtspike.models.layers.alignment import warp
+from vrtspike.models.layers.padding import next_multiple, pad_to_multiple
+from vrtspike.models.weights import load_exact, read_weights
 
 LEVELS = 6
+SHARED_LEVELS = 3
 CHANNELS = (8, 32, 64, 32, 16, 2)
 PRETRAINED_LEVEL = Path(__file__).parent.parent / 'pretrained' / 'spynet_level.pth'
 
 
 class FlowLevel(nn.Module):
-    """Five convolutions 7x7 from (reference, warped neighbour, flow) to what is missing from the flow."""
+    """Five 7x7 convolutions from (reference, warped neighbour, flow) to the residual of the flow."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,18 +65,52 @@ class SpyNet(nn.Module):
         ]
 
     def resize(self, frame: Tensor) -> Tensor:
-        """Return the normalised frame at the next multiple of 32 pixels, so that every level halves exactly."""
-        size = [-(-length // 32) * 32 for length in frame.shape[-2:]]
+        """Return the normalised frame, resized to multiples of 32 pixels, so that every level halves exactly."""
+        size = [next_multiple(length, 32) for length in frame.shape[-2:]]
         return (F.interpolate(frame, size=size, mode='bilinear', align_corners=False) - self.mean) / self.std
 
 
-def pyramid_flows(levels: Sequence[nn.Module], reference: Tensor, neighbour: Tensor) -> list[Tensor]:
-    """Return the flow that every level of a pyramid adds to that of the coarser ones, coarsest first.
+class SharedPyramidFlow(nn.Module):
+    """Flow from a reference frame to a neighbour, with one network for all three levels: 240,050 parameters.
 
     Args:
-        levels: One network per level; each halves the size of the level after it.
+        weights: A file of one level, as ``tools/pretrain_spynet.py`` writes it, read as weights only; None takes the
+            one shipped with the package.
+
+    Raises:
+        CheckpointError: The file is missing, unsafe, or holds something else.
+    """
+
+    def __init__(self, weights: str | Path | None = None) -> None:
+        super().__init__()
+        self.level = FlowLevel()
+        self.register_buffer('mean', torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
+        load_level(self.level, weights or PRETRAINED_LEVEL)
+
+    def forward(self, reference: Tensor, neighbour: Tensor) -> list[Tensor]:
+        """Return the flow between RGB frames (N, 3, H, W) in [0, 1], H and W even.
+
+        Returns:
+            Two flows (N, 2, H/s, W/s) in pixels of their own scale, s = 1, 2: warping ``neighbour`` by them gives
+            ``reference``.
+        """
+        height, width = reference.shape[-2:]
+        *_, half, full = pyramid_flows([self.level] * SHARED_LEVELS, self.prepare(reference), self.prepare(neighbour))
+        return [full[..., :height, :width], half[..., : height // 2, : width // 2]]
+
+    def prepare(self, frame: Tensor) -> Tensor:
+        """Return the normalised frame, with its border repeated to a size that every level halves exactly."""
+        return pad_to_multiple((frame - self.mean) / self.std, 2 ** (SHARED_LEVELS - 1))
+
+
+def pyramid_flows(levels: Sequence[nn.Module], reference: Tensor, neighbour: Tensor) -> list[Tensor]:
+    """Return the flow after every level of a pyramid, coarsest first.
+
+    Args:
+        levels: One network per level, coarsest first; each works at half the size of the next.
         reference: Normalised frames (N, 3, H, W), H and W whole multiples of the coarsest level's pixel.
-        neighbour: Likewise.
+        neighbour: The same.
     """
     references, neighbours = [reference], [neighbour]
     for _ in levels[1:]:
@@ -89,18 +128,18 @@ def pyramid_flows(levels: Sequence[nn.Module], reference: Tensor, neighbour: Ten
 
 
 def load_spynet(spynet: SpyNet, path: str | Path | None = None) -> None:
-    """Load weights of a published SpyNet, or of one level that all six start from.
+    """Load the weights of a published SpyNet, or of one level, which all six levels then start from.
 
     Args:
         spynet: The network to fill.
-        path: A checkpoint, read as weights only; None takes the level that ships with the package, which
-            ``tools/pretrain_spynet.py`` made.
+        path: A checkpoint, read as weights only; None takes the level shipped with the package, made by
+            ``tools/pretrain_spynet.py``.
 
     Raises:
         CheckpointError: The file is missing, unsafe, or holds neither.
     """
     path = path or PRETRAINED_LEVEL
-    weights = unwrap_state_dict(load_checkpoint_file(path))
+    weights = read_weights(path)
     for net in (spynet, *spynet.basic_module[:1]):
         parameters = {name: parameter.shape for name, parameter in net.named_parameters()}
         if parameters == {name: weights[name].shape for name in parameters if name in weights}:
@@ -115,8 +154,19 @@ def load_spynet(spynet: SpyNet, path: str | Path | None = None) -> None:
         target.load_state_dict({name: weights[name] for name in target.state_dict() if name in weights}, strict=False)
 
 
+def load_level(level: FlowLevel, path: str | Path) -> None:
+    """Load one level from a file; see :class:`SharedPyramidFlow`."""
+    weights = read_weights(path)
+    try:
+        load_exact(level, weights, str(path))
+    except CheckpointError as error:
+        raise CheckpointError(
+            f'expected a single level of SpyNet, as tools/pretrain_spynet.py writes it; {error}'
+        ) from error
+
+
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return a flow (N, 2, H, W) resized to ``size``, its pixels rescaled alike."""
+    """Return a flow (N, 2, H, W) resized to ``size``, in pixels of the new size."""
     height, width = flow.shape[-2:]
     if (height, width) == tuple(size):
         return flow

@@ -1,28 +1,12 @@
-"""Feature maps (B, C, T, H, W) as parts take them: checks, norms and token layouts."""
+"""Layouts of feature maps (B, C, T, H, W), their normalisation and their resizing.
+
+Shapes: B clips, C channels, T frames, h x w pixels of a map or chunk; N = B·h·w sequences of T tokens.
+"""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
-
-from vrtspike.errors import ConfigError
-
-
-def check_maps(part: nn.Module, channels: int, **maps: Tensor) -> None:
-    """Raise :class:`ConfigError` unless all maps have one shape (B, C, T, H, W) with C = ``channels``."""
-    shapes = {name: tuple(feature.shape) for name, feature in maps.items()}
-    first = next(iter(shapes.values()))
-    if len(first) != 5 or first[1] != channels or set(shapes.values()) != {first}:
-        found = ', '.join(f'{name} {shape}' for name, shape in shapes.items())
-        raise ConfigError(
-            f'{type(part).__name__}(channels={channels}) was given {found}; expected (B, {channels}, T, '
-            'H, W), the same for every map: give the parts that make the maps the same channels and resize first'
-        )
-
-
-def check_heads(owner: str, channels: int, heads: int) -> None:
-    """Raise :class:`ConfigError` unless ``heads`` divides ``channels``."""
-    if channels % heads:
-        raise ConfigError(f'{owner}: heads={heads} does not divide channels={channels}; choose a divisor')
+from torch.nn import functional as F
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -35,6 +19,35 @@ def channels_first(x: Tensor) -> Tensor:
     return x.movedim(-1, 1)
 
 
+def to_frames(x: Tensor) -> Tensor:
+    """(B, C, T, H, W) -> (B*T, C, H, W)."""
+    return x.transpose(1, 2).flatten(0, 1)
+
+
+def from_frames(frames: Tensor, batch: int) -> Tensor:
+    """(B*T, C, H, W) -> (B, C, T, H, W), a view."""
+    return frames.unflatten(0, (batch, -1)).transpose(1, 2)
+
+
+def to_tokens(x: Tensor) -> Tensor:
+    """(B, C, T, h, w) -> (B·h·w, T, C); a copy unless ``x`` is already stored with channels last."""
+    return x.permute(0, 3, 4, 2, 1).flatten(0, 2)
+
+
+def from_tokens(tokens: Tensor, like: Tensor) -> Tensor:
+    """(B·h·w, T, C) -> (B, C, T, h, w), a view; ``like`` is the map that the tokens came from."""
+    batch, _, _, height, width = like.shape
+    return tokens.unflatten(0, (batch, height, width)).permute(0, 4, 3, 1, 2)
+
+
+def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return maps (B, C, T, h, w) resized bilinearly to ``size``."""
+    if maps.shape[-2:] == tuple(size):
+        return maps
+    flat = F.interpolate(maps.flatten(1, 2), size=tuple(size), mode='bilinear', align_corners=False)
+    return flat.unflatten(1, maps.shape[1:3])
+
+
 class ChannelNorm(nn.LayerNorm):
     """Layer normalisation over the channels of a map (B, C, T, H, W)."""
 
@@ -44,7 +57,7 @@ class ChannelNorm(nn.LayerNorm):
 
 
 def zeroed(module: nn.Module) -> nn.Module:
-    """Return ``module`` with weight and bias zero, so that the residual branch it ends begins as nothing.
+    """Set weight and bias of ``module`` to zero and return it: a residual branch that ends in it begins as zero.
 
     See zero convolutions, arXiv 2302.05543.
     """

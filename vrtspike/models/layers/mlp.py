@@ -1,4 +1,4 @@
-"""The gated feed-forward network of VRT's blocks (GEGLU, arXiv 2002.05202)."""
+"""Feed-forward networks at every token: VRT's gated one (GEGLU, arXiv 2002.05202), and that of fusion heads."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from vrtspike.ops.chunks import in_pieces, rows_of
+from vrtspike.models.layers.conv import FrameConv
+from vrtspike.models.layers.maps import ChannelNorm, zeroed
+from vrtspike.ops.chunks import map_rows, row_chunks
 
 
 class GatedMLP(nn.Module):
     """``fc2(gelu(fc11(x)) * fc12(x))`` on the last axis.
 
     Args:
-        in_features: Channels that come in.
+        in_features: Channels of the input.
         hidden_features: Channels of each of the two branches.
-        out_features: Channels that go out; None is as many as come in.
+        out_features: Channels of the output; None is as many as the input has.
     """
 
     def __init__(self, in_features: int, hidden_features: int, out_features: int | None = None) -> None:
@@ -26,7 +28,8 @@ class GatedMLP(nn.Module):
         self.fc2 = nn.Linear(hidden_features, out_features or in_features)
 
     def forward(self, x: Tensor) -> Tensor:
-        return in_pieces(self.gated, x)
+        """(..., in_features) -> (..., out_features)."""
+        return map_rows(self.gated, x)
 
     def gated(self, x: Tensor) -> Tensor:
         """Compute the network for all tokens at once."""
@@ -34,9 +37,10 @@ class GatedMLP(nn.Module):
 
 
 def gated_linear(x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return ``linear(gelu(x) * gate)`` of maps (..., C), keeping the two alone for the backward pass.
+    """Return ``linear(gelu(x) * gate)`` of maps (..., C); only ``x`` and ``gate`` are saved for the backward pass.
 
-    A compiler decides by itself what to compute anew, and a tracer sees into no function with a backward of its own.
+    Compilers and tracers get plain operators: a compiler decides by itself what to recompute, and a tracer cannot see
+    into a custom autograd function.
     """
     if torch.is_grad_enabled() and not torch.compiler.is_compiling() and not torch.jit.is_tracing():
         return _GatedLinear.apply(x, gate, weight, bias)
@@ -58,12 +62,27 @@ class _GatedLinear(torch.autograd.Function):
         grads = torch.empty_like(rows[0]), torch.empty_like(rows[1])
         sums = torch.promote_types(weight.dtype, torch.float32)
         grad_weight = torch.zeros_like(weight, dtype=sums)
-        for part in rows_of(rows[0]):
-            x_part, gate_part, grad_part = (tensor[part] for tensor in rows)
-            hidden = F.gelu(x_part)
-            through = grad_part @ weight.to(grad.dtype)
-            torch.mul(through, hidden, out=grads[1][part])
-            grad_weight += grad_part.t() @ hidden.mul_(gate_part)
-            torch.ops.aten.gelu_backward.grad_input(through.mul_(gate_part), x_part, grad_input=grads[0][part])
+        for chunk in row_chunks(rows[0]):
+            x_chunk, gate_chunk, grad_chunk = (tensor[chunk] for tensor in rows)
+            hidden = F.gelu(x_chunk)
+            through = grad_chunk @ weight.to(grad.dtype)
+            torch.mul(through, hidden, out=grads[1][chunk])
+            grad_weight += grad_chunk.t() @ hidden.mul_(gate_chunk)
+            torch.ops.aten.gelu_backward.grad_input(through.mul_(gate_chunk), x_chunk, grad_input=grads[0][chunk])
         grad_bias = rows[2].sum(0, dtype=sums)
         return *(g.view_as(x) for g in grads), grad_weight.to(weight.dtype), grad_bias.to(weight.dtype)
+
+
+def feed_forward(channels: int, mlp_ratio: float = 2.0, *, starts_at_zero: bool) -> nn.Sequential:
+    """Return W2 GELU(W1 LN(x)) at every pixel of a map (B, C, T, H, W).
+
+    Args:
+        channels: C.
+        mlp_ratio: Hidden channels over ``channels``.
+        starts_at_zero: Whether W2 begins at zero, so that the residual branch begins as zero.
+    """
+    hidden = max(1, round(channels * mlp_ratio))
+    last = FrameConv(hidden, channels, size=1)
+    return nn.Sequential(
+        ChannelNorm(channels), FrameConv(channels, hidden, size=1), nn.GELU(), zeroed(last) if starts_at_zero else last
+    )

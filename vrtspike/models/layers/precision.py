@@ -1,4 +1,4 @@
-"""Code that keeps the precision of what it is given, whatever autocast asks for."""
+"""Computing in the precision of the inputs, even under autocast."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FLOW_PRECISIONS = ('float32', 'autocast')
 
 def without_autocast(device: torch.device) -> AbstractContextManager:
     """Return a context in which operators on ``device`` compute in the type of their inputs."""
-    if not torch.amp.is_autocast_available(device.type):  # the meta device, on which networks are counted
+    if not torch.amp.is_autocast_available(device.type):  # the meta device, used for counting
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
 

@@ -6,13 +6,18 @@ Shapes: N sequences, T tokens (frames), C channels, S states per channel.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vrtspike.models.layers.checks import require_positive_integers
+from vrtspike.models.layers.chunking.part import ChunkedPart
+from vrtspike.models.layers.maps import from_tokens, to_tokens
+
 FASTEST, SLOWEST = 0.1, 1.0
-"""Range that step sizes are drawn from (log-uniform): a clip has few frames, so states forget within a few steps."""
+"""Range of the initial step sizes (log-uniform): clips are short, so states should forget within a few frames."""
 
 
 def selective_scan(x: Tensor, step: Tensor, decay: Tensor, into: Tensor, out_of: Tensor) -> Tensor:
@@ -22,8 +27,8 @@ def selective_scan(x: Tensor, step: Tensor, decay: Tensor, into: Tensor, out_of:
         x: Input (N, T, C).
         step: d, step sizes (N, T, C) above zero.
         decay: a, (C, S), below zero.
-        into: b, (N, T, S), how the input enters the states.
-        out_of: c, (N, T, S), how the output reads them.
+        into: b, (N, T, S), the weights with which the input enters the states.
+        out_of: c, (N, T, S), the weights with which the output reads them.
 
     Returns:
         (N, T, C), in float32 or the precision of ``x``, whichever is higher: states are sums over time.
@@ -40,11 +45,11 @@ def selective_scan(x: Tensor, step: Tensor, decay: Tensor, into: Tensor, out_of:
 
 
 class SelectiveScan(nn.Module):
-    """A selective scan of one sequence that another one reads, in both directions of time.
+    """A selective scan of one sequence, read by another, in both directions of time.
 
     out = W_o [(scan(u) + reversed scan(u) + D u) * SiLU(W_z q)] with u = SiLU(W_u k), d = softplus(W_d k), b = W_b k
-    from the context k and c = W_c q from the query q. Both directions share all but their decay a (as in Vision
-    Mamba, arXiv 2401.09417, without its convolution).
+    from the context k and c = W_c q from the query q. The directions differ only in their decay a (as in Vision Mamba,
+    arXiv 2401.09417, without its convolution).
 
     Args:
         channels: C.
@@ -62,7 +67,7 @@ class SelectiveScan(nn.Module):
         self._initialise_steps(channels)
 
     def _initialise_steps(self, channels: int) -> None:
-        """Let the step sizes begin log-uniformly between :data:`FASTEST` and :data:`SLOWEST`, whatever the input."""
+        """Draw the initial step sizes log-uniformly between :data:`FASTEST` and :data:`SLOWEST`."""
         steps = torch.exp(torch.empty(channels).uniform_(math.log(FASTEST), math.log(SLOWEST)))
         with torch.no_grad():
             self.from_context.bias[channels : 2 * channels] = steps + torch.log(-torch.expm1(-steps))
@@ -77,3 +82,31 @@ class SelectiveScan(nn.Module):
         before = selective_scan(*(each.flip(1) for each in (x, step)), decay[1], into.flip(1), out_of.flip(1)).flip(1)
         read = after + before + self.skip * x
         return self.out((read * F.silu(gate)).to(gate.dtype))
+
+
+class SelectiveScanPart(ChunkedPart):
+    """Base of the parts that scan along time at every pixel, chunk by chunk.
+
+    Args:
+        channels: C, of every map.
+        states: States per channel.
+        kwargs: How the maps are cut, see :class:`~vrtspike.models.layers.chunking.part.ChunkedPart`.
+    """
+
+    norms = ('norm',)
+    """Names of the layer norms, one for each map that is scanned or read."""
+
+    def __init__(self, channels: int, states: int = 8, **kwargs: Any) -> None:
+        super().__init__(channels, **kwargs)
+        require_positive_integers(type(self).__name__, channels=channels, states=states)
+        for name in self.norms:
+            setattr(self, name, nn.LayerNorm(channels))
+        self.scan = SelectiveScan(channels, states)
+
+    def scan_chunks(self, *maps: Tensor) -> Tensor:
+        """Scan the last map and read it by the first, both (B, C, T, h, w) and normalised first; returns that shape."""
+        return self.map_chunks(self._scan, *maps)
+
+    def _scan(self, *chunks: Tensor) -> Tensor:
+        tokens = [getattr(self, name)(to_tokens(chunk)) for name, chunk in zip(self.norms, chunks, strict=True)]
+        return from_tokens(self.scan(tokens[0], tokens[-1]), like=chunks[0])

@@ -1,6 +1,7 @@
-"""Attention along time at every pixel: the parts that self-attention and cross-attention fusion share.
+"""Attention along time at every pixel, with and without time encoding; shared by TSA variants and fusion heads.
 
-Shapes: B clips, C channels, T frames, H x W pixels of a map, h x w of a chunk; N = B·h·w sequences of T tokens.
+Shapes: B clips, C channels, T frames, H x W pixels of a map, h x w of a chunk; N = B·h·w sequences of T tokens; D
+channels per head.
 """
 
 from __future__ import annotations
@@ -10,35 +11,29 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vrtspike.errors import ConfigError
-from vrtspike.models.layers.checks import require_positive, require_positive_integers
+from vrtspike.models.layers.checks import check_heads, require_positive, require_positive_integers
 from vrtspike.models.layers.chunking.part import ChunkedPart
-from vrtspike.models.layers.maps import check_heads
 
+MAX_DISTANCE = 16
+"""Frames further apart than this share the bias of the furthest."""
 
-def to_tokens(x: Tensor) -> Tensor:
-    """(B, C, T, h, w) -> (B·h·w, T, C): a copy where ``x`` has its channels outside, as convolutions leave them."""
-    return x.permute(0, 3, 4, 2, 1).flatten(0, 2)
-
-
-def from_tokens(tokens: Tensor, like: Tensor) -> Tensor:
-    """(B·h·w, T, C) -> (B, C, T, h, w), a view; ``like`` is the map that the tokens came from."""
-    batch, _, _, height, width = like.shape
-    return tokens.unflatten(0, (batch, height, width)).permute(0, 4, 3, 1, 2)
+BASE = 100.0
+"""Wavelengths of rotary encoding grow from 2*pi frames to 2*pi*BASE: clips have few frames."""
 
 
 class TemporalAttention(nn.Module):
     """Multi-head scaled dot-product attention of N sequences, without positional encoding.
 
-    Computes what ``nn.MultiheadAttention(channels, heads, batch_first=True)`` does with its weights (the joint input
-    projection being ``query`` over ``key_value``); written out because a query of one map and a context of another
-    then need two matrix products rather than three.
+    It computes the same as ``nn.MultiheadAttention(channels, heads, batch_first=True)``, whose joint input projection
+    is ``query`` stacked on ``key_value``. It is written out because a query from one map and a context from another
+    then need two matrix products instead of three.
 
     Args:
         channels: C, of the tokens.
         heads: Number of heads; divides ``channels``.
         dropout: Probability in [0, 1) that an attention weight is dropped in training.
-        time_slope: Subtracted from the scores of the first head for every frame between query and key, and half as
-            much from head to head (linear biases, arXiv 2108.12409); 0 leaves attention without a sense of time.
+        time_slope: Subtracted from the scores of the first head for every frame between query and key; each further
+            head subtracts half as much (linear biases, arXiv 2108.12409). With 0, attention does not depend on time.
     """
 
     def __init__(self, channels: int, heads: int, dropout: float = 0.0, time_slope: float = 0.0) -> None:
@@ -63,7 +58,7 @@ class TemporalAttention(nn.Module):
         return self.out(attended.transpose(1, 2).flatten(2))
 
     def encode_time(self, tokens: Tensor) -> Tensor:
-        """Return queries or keys (N, heads, T, C / heads) that carry their time; here they carry none."""
+        """Return queries or keys (N, heads, T, C / heads) with their time encoded; this class encodes none."""
         return tokens
 
     def time_bias(self, frames: int, like: Tensor) -> Tensor | None:
@@ -79,10 +74,54 @@ class TemporalAttention(nn.Module):
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
-class TemporalAttentionBlock(ChunkedPart):
-    """Pre-norm attention along time and a pre-norm MLP; subclasses say from which maps and in which chunks.
+class RotaryTemporalAttention(TemporalAttention):
+    """Temporal attention with queries and keys rotated by their time (RoFormer, arXiv 2104.09864).
 
-    Chunks bound the memory and leave the result as it is, unless ``dropout`` draws its random numbers per chunk.
+    With R_t the rotation of channel pairs (2i, 2i+1) by t * BASE^(-2i/D), the score of frames s and t is
+    (R_s q_s)·(R_t k_t) = q_s R_(t-s) k_t: it depends on their distance alone, in both directions.
+    """
+
+    def __init__(self, channels: int, heads: int, dropout: float = 0.0, time_slope: float = 0.0) -> None:
+        super().__init__(channels, heads, dropout, time_slope)
+        if channels // heads % 2:
+            raise ConfigError(
+                f'rotary encoding turns pairs of channels, but channels={channels} and heads={heads} make '
+                f'{channels // heads} channels per head; choose another number of heads'
+            )
+
+    def encode_time(self, tokens: Tensor) -> Tensor:
+        """Return queries or keys (N, heads, T, D) rotated by their time."""
+        frames, width = tokens.shape[-2:]
+        frequency = BASE ** (-torch.arange(0, width, 2, device=tokens.device) / width)
+        angle = torch.arange(frames, device=tokens.device)[:, None] * frequency
+        cos, sin = angle.cos().to(tokens.dtype), angle.sin().to(tokens.dtype)
+        even, odd = tokens[..., 0::2], tokens[..., 1::2]
+        return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
+
+
+class RelativeTemporalAttention(TemporalAttention):
+    """Temporal attention with a learnt bias per head and distance in frames (arXiv 1910.10683).
+
+    b[head, t - s] is added to the score of frames s and t. b begins at zero: attention then does not depend on time.
+    """
+
+    def __init__(self, channels: int, heads: int, dropout: float = 0.0, time_slope: float = 0.0) -> None:
+        super().__init__(channels, heads, dropout, time_slope)
+        self.bias = nn.Parameter(torch.zeros(heads, 2 * MAX_DISTANCE + 1))
+
+    def time_bias(self, frames: int, like: Tensor) -> Tensor:
+        """Return what is added to the scores, (heads, T, T)."""
+        time = torch.arange(frames, device=like.device)
+        distance = (time - time[:, None]).clamp(-MAX_DISTANCE, MAX_DISTANCE)
+        learnt = self.bias[:, distance + MAX_DISTANCE].to(like.dtype)
+        slopes = super().time_bias(frames, like)
+        return learnt if slopes is None else learnt + slopes
+
+
+class TemporalAttentionBlock(ChunkedPart):
+    """Pre-norm attention along time and a pre-norm MLP; subclasses choose the maps and what runs in chunks.
+
+    Chunks bound the memory and do not change the result, except that ``dropout`` draws random numbers per chunk.
 
     Args:
         channels: C, of every map.
@@ -93,8 +132,7 @@ class TemporalAttentionBlock(ChunkedPart):
         max_batch_tokens: The most sequences in one chunk.
         chunk_size: The square root of the largest area of a chunk.
         chunk_shape: ``'square'``, ``'wide'`` or ``'tall'``.
-        time_slope: How strongly attention begins at a frame's own time, see :class:`TemporalAttention`; 0 in the
-            baseline.
+        time_slope: How strongly attention prefers nearby frames, see :class:`TemporalAttention`; 0 in the baseline.
         chunks: ``'rules'`` or ``'auto'``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""``torch.compile`` block by block: small graphs that stochastic depth, checkpointing and stage markers stay out of."""
+"""``torch.compile`` block by block: small graphs, without stochastic depth, checkpointing and stage markers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MODES = ('default', 'reduce-overhead', 'max-autotune-no-cudagraphs')
 
 
 def check_mode(mode: str | None) -> None:
-    """Raise :class:`ConfigError` where there is no such mode, or it needs a GPU and there is none."""
+    """Raise :class:`ConfigError` where the mode does not exist, or needs a GPU and there is none."""
     if mode is None:
         return
     if mode not in MODES:

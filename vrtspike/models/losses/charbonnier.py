@@ -15,8 +15,8 @@ class CharbonnierLoss(nn.Module):
     """Mean of sqrt(difference^2 + delta^2), times ``weight``.
 
     Close to the L1 norm above ``delta`` and quadratic below (Charbonnier et al., ICIP 1994,
-    https://doi.org/10.1109/ICIP.1994.413553). Half-precision inputs, as autocast makes them, are compared in float32:
-    the squares of small differences vanish in half precision.
+    https://doi.org/10.1109/ICIP.1994.413553). Half-precision inputs, as autocast makes them, are compared in float32,
+    because the squares of small differences vanish in half precision.
 
     Args:
         delta: Difference at which the loss turns quadratic, in units of the frames.

@@ -10,11 +10,11 @@ from torch.nn import functional as F
 
 from vrtspike.errors import CheckpointError, ConfigError, did_you_mean
 from vrtspike.models.layers.checks import require_positive
-from vrtspike.models.layers.frozen import Outside
+from vrtspike.models.layers.frozen import FrozenModule
+from vrtspike.models.weights import read_weights
 from vrtspike.registry import MODELS
-from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict
 
-#: Channels of VGG16's convolutions; 0 is a pooling.
+#: Channels of VGG16's convolutions; 0 is a pooling layer.
 PLAN = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -27,8 +27,8 @@ class PerceptualLoss(nn.Module):
 
     Args:
         weights: File of VGG16's weights trained on ImageNet under torchvision's names (``features.0.weight``, ...).
-            Nothing is downloaded: ask torchvision for ``VGG16_Weights.IMAGENET1K_V1`` once and name the file.
-        layers: Names of activations, ``'relu1_1'`` to ``'relu5_3'``; their losses are added.
+            Nothing is downloaded: save torchvision's ``VGG16_Weights.IMAGENET1K_V1`` once and name the file.
+        layers: Names of activations, ``'relu1_1'`` to ``'relu5_3'``; their losses are summed.
         weight: Factor of the loss.
 
     Raises:
@@ -40,30 +40,30 @@ class PerceptualLoss(nn.Module):
         super().__init__()
         require_positive(type(self).__name__, weight=weight)
         self.weight = weight
-        places = activation_places()
+        positions = layer_positions()
         for name in layers:
-            if name not in places:
-                raise ConfigError(f'PerceptualLoss: VGG16 has no layer {name!r}{did_you_mean(name, places)}')
-        self.places = tuple(places[name] for name in layers)
-        self.vgg = Outside(vgg16_features(weights, max(self.places) + 1))
+            if name not in positions:
+                raise ConfigError(f'PerceptualLoss: VGG16 has no layer {name!r}{did_you_mean(name, positions)}')
+        self.positions = tuple(positions[name] for name in layers)
+        self.vgg = FrozenModule(vgg16_features(weights, max(self.positions) + 1))
         self.register_buffer('mean', torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the scalar loss of two clips (B, T, 3, H, W) in [0, 1]."""
         with torch.no_grad():
-            wanted = self.features(target)
+            expected = self.features(target)
         found = self.features(prediction)
-        losses = [F.l1_loss(one.float(), other.float()) for one, other in zip(found, wanted, strict=True)]
+        losses = [F.l1_loss(one.float(), other.float()) for one, other in zip(found, expected, strict=True)]
         return self.weight * torch.stack(losses).sum()
 
     def features(self, clip: Tensor) -> list[Tensor]:
         """Return the chosen activations of all frames, each (B*T, C, h, w)."""
         x = (clip.flatten(0, 1) - self.mean) / self.std
         found = []
-        for place, layer in enumerate(self.vgg.module):
+        for position, layer in enumerate(self.vgg.module):
             x = layer(x)
-            if place in self.places:
+            if position in self.positions:
                 found.append(x)
         return found
 
@@ -87,38 +87,52 @@ class SumLoss(nn.Module):
         return torch.stack([loss(prediction, target) for loss in self.losses]).sum()
 
 
-def activation_places() -> dict[str, int]:
-    """Return where VGG16's activations lie in its sequence of layers, by name.
+def layer_positions() -> dict[str, int]:
+    """Return the positions of VGG16's activations in its sequence of layers, by name.
 
-    >>> activation_places()['relu3_3']
+    >>> layer_positions()['relu3_3']
     15
     """
-    places, place, block, number = {}, 0, 1, 1
+    positions, position, block, number = {}, 0, 1, 1
     for channels in PLAN:
         if channels:
-            places[f'relu{block}_{number}'] = place + 1
-            place, number = place + 2, number + 1
+            positions[f'relu{block}_{number}'] = position + 1
+            position, number = position + 2, number + 1
         else:
-            place, block, number = place + 1, block + 1, 1
-    return places
+            position, block, number = position + 1, block + 1, 1
+    return positions
 
 
 def vgg16_features(path: str, count: int) -> nn.Sequential:
     """Return the first ``count`` layers of VGG16's convolutional part with the weights of a file."""
+    network = vgg16_layers()[:count]
+    weights = read_weights(path)
+    found = {key.removeprefix('features.'): value for key, value in weights.items() if key.startswith('features.')}
+    expected = network.state_dict()
+    wrong = [key for key, value in expected.items() if key not in found or found[key].shape != value.shape]
+    if wrong:
+        raise CheckpointError(
+            f"{path} does not hold VGG16: 'features.{wrong[0]}' is missing or of another shape, expected "
+            f"{tuple(expected[wrong[0]].shape)}; save torchvision's vgg16(weights='IMAGENET1K_V1').state_dict() there"
+        )
+    network.load_state_dict({key: found[key] for key in expected})
+    return network
+
+
+def vgg16_layers() -> nn.Sequential:
+    """Return VGG16's convolutional part: torchvision's, or the same layers where that optional package is missing."""
+    try:
+        from torchvision.models.vgg import cfgs, make_layers
+    except (ImportError, RuntimeError, AttributeError):  # a torchvision built for another torch fails in various ways
+        return plain_vgg16_layers()
+    return make_layers(cfgs['D'])  # vgg16() would also make the classifier, 124 million parameters
+
+
+def plain_vgg16_layers() -> nn.Sequential:
+    """Return VGG16's convolutional part without torchvision."""
     layers: list[nn.Module] = []
     before = 3
     for channels in PLAN:
         layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU()] if channels else [nn.MaxPool2d(2)]
         before = channels or before
-    network = nn.Sequential(*layers[:count])
-    weights = unwrap_state_dict(load_checkpoint_file(path))
-    found = {key.removeprefix('features.'): value for key, value in weights.items() if key.startswith('features.')}
-    wanted = network.state_dict()
-    wrong = [key for key, value in wanted.items() if key not in found or found[key].shape != value.shape]
-    if wrong:
-        raise CheckpointError(
-            f"{path} does not hold VGG16: 'features.{wrong[0]}' is missing or of another shape, expected "
-            f"{tuple(wanted[wrong[0]].shape)}; save torchvision's vgg16(weights='IMAGENET1K_V1').state_dict() there"
-        )
-    network.load_state_dict({key: found[key] for key in wanted})
-    return network
+    return nn.Sequential(*layers)

@@ -1,21 +1,23 @@
-"""Spike encoder that looks at patches of 2x2 spike pixels."""
+"""Spike encoder that embeds patches of 2x2 spike pixels."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from vrtspike.models.layers.checks import require_positive_integers
-from vrtspike.models.layers.conv_block import ConvBlock
-from vrtspike.models.layers.frame_conv import FrameConv
-from vrtspike.models.spike_encoders.voxels import check_voxel
+from vrtspike.models.layers.blocks import ConvBlock
+from vrtspike.models.layers.conv import FrameConv
+from vrtspike.models.layers.maps import from_frames, to_frames
+from vrtspike.models.layers.padding import pad_to_multiple
+from vrtspike.models.spike_encoders.base import PyramidEncoder
 from vrtspike.registry import SPIKE_ENCODERS
 
 PATCH = 2
 
 
 class PatchMerging(nn.Module):
-    """A linear map of every 2x2 patch of a frame to C channels (arXiv 2010.11929, 2103.14030); borders are repeated.
+    """A linear map of every 2x2 patch of a frame to C channels (arXiv 2010.11929, 2103.14030).
+
+    The border is repeated where 2 does not divide a side.
 
     Args:
         in_channels: Channels that come in.
@@ -28,21 +30,20 @@ class PatchMerging(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C', T, h, w) -> (B, C, T, h/2, w/2), rounded up."""
-        frames = x.transpose(1, 2).flatten(0, 1)
-        frames = F.pad(frames, (0, x.shape[-1] % PATCH, 0, x.shape[-2] % PATCH), mode='replicate')
-        return self.embed(frames).unflatten(0, (x.shape[0], -1)).transpose(1, 2)
+        frames = pad_to_multiple(to_frames(x), PATCH)
+        return from_frames(self.embed(frames), len(x))
 
 
 @SPIKE_ENCODERS.register_module()
-class PatchSpikeEncoder(nn.Module):
+class PatchSpikeEncoder(PyramidEncoder):
     """Embed patches of 2x2 spike pixels, refine them at half the resolution and merge them further.
 
-    Scales 1/2, 1/4, ... are patches, each with residual blocks of separable convolutions; scale 1 is made from scale
-    1/2 by sub-pixel convolution (arXiv 1609.05158). Nothing but that runs at full resolution, where the baseline
+    Scales 1/2, 1/4, ... are patches, each followed by residual blocks of separable convolutions. Scale 1 is made from
+    scale 1/2 by sub-pixel convolution (arXiv 1609.05158), and nothing else runs at full resolution, where the baseline
     spends three quarters of its arithmetic.
 
     Args:
-        bins: K, temporal bins of a voxel; the number that the spike representation makes.
+        bins: K, temporal bins of a voxel: as many as the spike representation makes.
         channels: C, of every map.
         scales: Number of maps.
         blocks: Residual blocks per scale.
@@ -52,10 +53,7 @@ class PatchSpikeEncoder(nn.Module):
     """
 
     def __init__(self, bins: int = 32, channels: int = 96, scales: int = 4, blocks: int = 2) -> None:
-        super().__init__()
-        require_positive_integers(type(self).__name__, bins=bins, channels=channels, scales=scales, blocks=blocks)
-        self.bins = bins
-        self.channels = (channels,) * scales
+        super().__init__(bins, channels, scales, blocks=blocks)
         entries = [bins, *[channels] * max(scales - 2, 0)]
         self.scales = nn.ModuleList(
             nn.Sequential(PatchMerging(entry, channels), *(ConvBlock(channels) for _ in range(blocks)))
@@ -64,19 +62,8 @@ class PatchSpikeEncoder(nn.Module):
         self.enlarge = FrameConv(channels, channels * PATCH**2, size=1)
         self.shuffle = nn.PixelShuffle(PATCH)
 
-    def forward(self, voxel: Tensor) -> list[Tensor]:
-        """Encode ``voxel`` (B, T, K, Hs, Ws).
-
-        Returns:
-            One map (B, C, T, ceil(Hs / 2^i), ceil(Ws / 2^i)) per scale i.
-
-        Raises:
-            ConfigError: ``voxel`` has other dimensions or another number of bins.
-        """
-        check_voxel(self, voxel)
-        x, patches = voxel.transpose(1, 2), []
-        for scale in self.scales:
-            x = scale(x)
-            patches.append(x)
-        whole = self.shuffle(self.enlarge(patches[0]).transpose(1, 2)).transpose(1, 2)
+    def encode(self, voxel: Tensor) -> list[Tensor]:
+        """Return the maps of a voxel of the right shape."""
+        patches = super().encode(voxel)
+        whole = from_frames(self.shuffle(to_frames(self.enlarge(patches[0]))), len(voxel))
         return [whole[..., : voxel.shape[-2], : voxel.shape[-1]], *patches][: len(self.channels)]

@@ -1,10 +1,11 @@
-"""Spike encoder whose convolutions see space first, then time."""
+"""Spike encoder with convolutions split into space and time."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vrtspike.models.layers.maps import from_frames, to_frames
 from vrtspike.models.spike_encoders.conv3d import SpikeEncoder3D
 from vrtspike.registry import SPIKE_ENCODERS
 
@@ -25,8 +26,8 @@ class SpaceThenTime(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T, h, w) -> (B, C', T, h / stride, w / stride), rounded up."""
-        frames = self.space(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (x.shape[0], -1)).transpose(1, 2)
-        # Over time as a (3, 1) convolution of (T, h*w): a 3-D one of a single pixel's width is slower.
+        frames = from_frames(self.space(to_frames(x)), len(x))
+        # The convolution over time runs as a 2-D one of (T, h*w), which is faster than a (3, 1, 1) one.
         mixed = F.conv2d(frames.flatten(3), self.time.weight[..., None], self.time.bias, padding=(1, 0))
         return mixed.unflatten(3, frames.shape[3:])
 
@@ -35,7 +36,7 @@ class SpaceThenTime(nn.Module):
 class SeparableSpikeEncoder(SpikeEncoder3D):
     """The baseline with every 3x3x3 convolution split into 3x3 inside frames and 3 over frames ("2.5-D").
 
-    At equal channels it has 12/27 of the baseline's products. Arguments and maps are those of
+    At equal channels it needs 12/27 of the baseline's multiplications. Arguments and maps are those of
     :class:`~vrtspike.models.spike_encoders.conv3d.SpikeEncoder3D`.
     """
 

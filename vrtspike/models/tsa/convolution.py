@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from vrtspike.errors import ConfigError
-from vrtspike.models.layers.checks import require_positive, require_positive_integers
-from vrtspike.models.layers.conv_block import ConvBlock
-from vrtspike.models.layers.maps import check_maps
+from vrtspike.models.layers.blocks import ConvBlock
+from vrtspike.models.layers.checks import check_maps, require_positive, require_positive_integers
 from vrtspike.registry import TSA
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vrtspike.models.layers.maps import check_maps
+from vrtspike.models.layers.checks import check_maps
 from vrtspike.registry import TSA
 
 
 @TSA.register_module()
 class IdentityTSA(nn.Module):
-    """Return the spike features as they are: what the other variants are measured against.
+    """Return the spike features unchanged: the baseline that the other variants are compared with.
 
     Args:
         channels: C, of the map.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vrtspike.models.layers.time_encoding import RelativeTemporalAttention
+from vrtspike.models.layers.temporal_attention import RelativeTemporalAttention
 from vrtspike.models.tsa.temporal import TemporalSelfAttention
 from vrtspike.registry import TSA
 
@@ -11,7 +11,7 @@ from vrtspike.registry import TSA
 class RelativeTemporalSelfAttention(TemporalSelfAttention):
     """The baseline with a learnt bias per head and distance in frames on its scores (T5, arXiv 1910.10683).
 
-    Biases begin at zero: until they are trained it is the baseline. Arguments:
+    Biases begin at zero, so it begins as the baseline. Arguments:
     :class:`~vrtspike.models.layers.temporal_attention.TemporalAttentionBlock`.
     """
 

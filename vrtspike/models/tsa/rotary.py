@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from vrtspike.models.layers.time_encoding import RotaryTemporalAttention
+from vrtspike.models.layers.temporal_attention import RotaryTemporalAttention
 from vrtspike.models.tsa.temporal import TemporalSelfAttention
 from vrtspike.registry import TSA
 
 
 @TSA.register_module()
 class RotaryTemporalSelfAttention(TemporalSelfAttention):
-    """The baseline with queries and keys turned by their time (RoFormer, arXiv 2104.09864); no further parameters.
+    """The baseline with queries and keys rotated by their time (RoFormer, arXiv 2104.09864); no further parameters.
 
-    The baseline's result does not change when frames are shuffled and shuffled back; this one knows how far apart two
-    frames are, and which comes first. Arguments:
-    :class:`~vrtspike.models.layers.temporal_attention.TemporalAttentionBlock`; channels per head must be even.
+    The baseline ignores the order of frames. This variant sees how far apart two frames are, and which comes first.
+    Arguments: :class:`~vrtspike.models.layers.temporal_attention.TemporalAttentionBlock`; channels per head must be
+    even.
     """
 
     attention_type = RotaryTemporalAttention

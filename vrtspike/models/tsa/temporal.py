@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vrtspike.models.layers.temporal_attention import TemporalAttentionBlock, from_tokens, to_tokens
+from vrtspike.models.layers.maps import from_tokens, to_tokens
+from vrtspike.models.layers.temporal_attention import TemporalAttentionBlock
 from vrtspike.registry import TSA
 
 
@@ -12,7 +13,7 @@ from vrtspike.registry import TSA
 class TemporalSelfAttention(TemporalAttentionBlock):
     """Let every pixel's T spike features attend to each other: x += MHA(LN(x)), then x += MLP(LN(x)).
 
-    Attention and MLP both run chunk by chunk, so neither needs memory for the whole map. 74,784 parameters at 96
+    Attention and MLP both run in chunks, so neither needs memory for the whole map. 74,784 parameters at 96
     channels. Arguments: :class:`~vrtspike.models.layers.temporal_attention.TemporalAttentionBlock`.
     """
 

@@ -1,7 +1,7 @@
 """The compiled deformable convolutions of torchvision and mmcv, where they are installed.
 
-Both are given contiguous tensors: mmcv's CPU kernel returns garbage for others without a word. Both work in
-float32, since positions need its digits; mmcv rounds positions to float32 in float64 too, so neither claims float64.
+Both get contiguous tensors, because mmcv's CPU kernel silently returns garbage for others. Both work in float32, which
+positions need. Neither claims float64, because mmcv rounds positions to float32 even there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def torchvision_missing() -> str | None:
     """Return why torchvision's kernel cannot be used here, or None."""
     try:
         from torchvision.ops import deform_conv2d  # noqa: F401
-    except (ImportError, RuntimeError, AttributeError) as error:  # a torchvision of another torch fails variously
+    except (ImportError, RuntimeError, AttributeError) as error:  # torchvision may be built for another torch
         return f'needs torchvision: {error}'
     return None
 

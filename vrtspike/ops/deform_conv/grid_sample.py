@@ -1,4 +1,4 @@
-"""Deformable convolution by PyTorch's own bilinear sampling: needs no compiled extension, runs on any device."""
+"""Deformable convolution by PyTorch's own bilinear sampling: runs on any device, without a compiled extension."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from vrtspike.ops.chunks import works_in_pieces
+from vrtspike.ops.chunks import works_in_chunks
 from vrtspike.ops.deform_conv.reference import contract
 
 
@@ -16,12 +16,12 @@ def grid_sample(
 ) -> Tensor:
     """Compute :func:`vrtspike.ops.deform_conv2d` with one ``grid_sample`` over all taps and deformable groups.
 
-    The samples, nine times as large as the map, are taken anew in the backward pass.
+    The samples are nine times as large as the map, so the backward pass computes them again instead of saving them.
     """
     if torch.is_grad_enabled():
         settings = dict(use_reentrant=False, preserve_rng_state=False)
         return checkpoint(_grid_sample, x, offset, mask, weight, bias, padding, **settings)
-    if len(x) == 1 or not works_in_pieces(x):
+    if len(x) == 1 or not works_in_chunks(x):
         return _grid_sample(x, offset, mask, weight, bias, padding)
     each = zip(x.split(1), offset.split(1), mask.split(1), strict=True)
     return torch.cat([_grid_sample(*one, weight, bias, padding) for one in each])
@@ -35,15 +35,15 @@ def _grid_sample(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: 
         offset = offset.float()
     size = torch.cat([offset.new_full((1,), length) for length in x.shape[-2:]])
     grid = torch.addcmul(_undisplaced(k, h, w, padding, size), offset, (2 / size)[:, None, None])
-    # An offset is (y, x), a place of grid_sample (x, y): the map is transposed, which costs nothing.
+    # Offsets are (y, x) and positions of grid_sample (x, y). Transposing the map instead costs nothing.
     pixels = x.reshape(n * grid.shape[1], -1, *x.shape[-2:]).to(grid.dtype).transpose(2, 3)
-    places = grid.movedim(3, -1).reshape(n * grid.shape[1], k * k, h * w, 2)
-    samples = F.grid_sample(pixels, places, align_corners=False)
+    positions = grid.movedim(3, -1).reshape(n * grid.shape[1], k * k, h * w, 2)
+    samples = F.grid_sample(pixels, positions, align_corners=False)
     return contract(samples.reshape(n, grid.shape[1], -1, k * k, h, w), mask, weight, bias)
 
 
 def _undisplaced(k: int, h: int, w: int, padding: int, size: Tensor) -> Tensor:
-    """Return where the taps (k*k, 2, h, w) of every output pixel are in a map of ``size``, y before x.
+    """Return the positions (k*k, 2, h, w), y before x, that the taps of every output pixel have without offsets.
 
     With ``align_corners=False`` the centre of pixel p is at (2p + 1) / size - 1, which also holds for a size of 1.
     """

@@ -1,4 +1,4 @@
-"""Deformable convolution written for reading: every other backend is tested against this one.
+"""The reference of deformable convolution, written to be read; all other backends are tested against it.
 
 Shapes: D deformable groups, K = k*k taps, map (N, C, H, W), output (N, C_out, h, w).
 """
@@ -24,7 +24,7 @@ def reference(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Ten
 
 
 def sample_positions(offset: Tensor, k: int, padding: int) -> tuple[Tensor, Tensor]:
-    """Return the y and x (N, D, K, h, w) in pixels where every tap samples."""
+    """Return the y and x positions (N, D, K, h, w) in pixels at which the taps sample."""
     n, _, h, w = offset.shape
     offset = offset.reshape(n, -1, k * k, 2, h, w)
     if offset.dtype in (torch.float16, torch.bfloat16):  # too coarse to hold a pixel's coordinate
@@ -38,7 +38,7 @@ def sample_positions(offset: Tensor, k: int, padding: int) -> tuple[Tensor, Tens
 
 
 def _pixels_at(pixels: Tensor, row: Tensor, column: Tensor) -> Tensor:
-    """Return the pixels (N, D, C/D, K, h, w) of a map (N, D, C/D, H, W) at given places, zero outside."""
+    """Return the pixels (N, D, C/D, K, h, w) of a map (N, D, C/D, H, W) at the given positions, zero outside."""
     height, width = pixels.shape[-2:]
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     index = (row.clamp(0, height - 1) * width + column.clamp(0, width - 1)).flatten(2)
@@ -47,7 +47,7 @@ def _pixels_at(pixels: Tensor, row: Tensor, column: Tensor) -> Tensor:
 
 
 def contract(samples: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Apply mask, kernel and bias to the samples (N, D, C/D, K, h, w) of every output pixel, overwriting them."""
+    """Apply mask, kernel and bias to the samples (N, D, C/D, K, h, w) of every output pixel; overwrites the samples."""
     n, deformable_groups, _, taps, h, w = samples.shape
     mask = mask.reshape(n, deformable_groups, 1, taps, h, w).to(samples.dtype)
     columns = samples * mask if torch.is_grad_enabled() else samples.mul_(mask)

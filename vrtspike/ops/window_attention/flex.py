@@ -1,4 +1,4 @@
-"""Window attention by PyTorch's FlexAttention: bias and mask are added to the scores inside its generated kernel."""
+"""Window attention by PyTorch's FlexAttention, whose generated kernel adds bias and mask to the scores."""
 
 from __future__ import annotations
 
@@ -9,21 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import flex_attention
 
-from vrtspike.ops.window_attention.layout import Kind
-from vrtspike.ops.window_attention.sdpa import by_kinds, on_map
-from vrtspike.ops.window_attention.windows import Window
+from vrtspike.ops.window_attention.layout import WindowKind
+from vrtspike.ops.window_attention.sdpa import attend_by_kinds
+from vrtspike.ops.window_attention.windows import Settings
 
 
-def flex(
-    qkv: Tensor, bias_table: Tensor | None, *, window: Window, shift: Window, heads: int, mutual: bool, scale: float
-) -> Tensor:
-    """Compute :func:`vrtspike.ops.window_attention`; on CPUs there is no backward pass."""
-    return on_map(flex_in_windows, qkv, bias_table, window, shift, heads=heads, mutual=mutual, scale=scale)
-
-
-def flex_in_windows(qkv: Tensor, bias: Tensor | None, kinds: Sequence[Kind], **settings) -> Tensor:
-    """Compute :func:`vrtspike.ops.attend_in_windows`."""
-    return by_kinds(qkv, bias, kinds, attend=_attend, **settings)
+def flex(qkv: Tensor, bias: Tensor | None, settings: Settings, kinds: Sequence[WindowKind]) -> Tensor:
+    """Attend in windows (M, N, 3*C); on CPUs there is no backward pass."""
+    return attend_by_kinds(qkv, bias, settings, kinds, _attend)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, added: Tensor | None, scale: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Maps as sequences of windows, in which windows that share a mask stand together: every kind of them is a slice.
+"""The order in which a map's windows are stored: windows with the same mask are neighbours, so each kind is a slice.
 
 Shapes: map (B, T, H, W, C); windows (M, N, C), M of all clips together, N = t*h*w tokens.
 """
@@ -19,17 +19,17 @@ from torch.autograd import Function
 from vrtspike.ops.window_attention.windows import Window, cached, merge, partition
 
 
-class Kind(NamedTuple):
-    """Windows that share a mask."""
+class WindowKind(NamedTuple):
+    """Neighbouring windows that share a mask."""
 
     mixed: tuple[bool, bool, bool]
-    """Along which axes they hold two regions."""
+    """The axes (t, h, w) along which these windows hold two regions."""
     count: int
 
 
 @dataclass(frozen=True)
 class WindowLayout:
-    """Where the tokens of a map stand among its windows.
+    """Gathers the tokens of a map into windows, and back.
 
     Args:
         size: (B, T, H, W) of the map, in whole windows.
@@ -41,7 +41,7 @@ class WindowLayout:
     window: Window
     shift: Window
 
-    def kinds(self) -> list[Kind]:
+    def kinds(self) -> list[WindowKind]:
         """Return the kinds of windows in their order.
 
         Only the last window of a shifted axis holds two regions, so there are at most eight kinds.
@@ -51,7 +51,7 @@ class WindowLayout:
             for count, shift in zip(self.grid, self.shift, strict=True)
         )
         return [
-            Kind((mixed_t, mixed_h, mixed_w), self.size[0] * n_t * n_h * n_w)
+            WindowKind((mixed_t, mixed_h, mixed_w), self.size[0] * n_t * n_h * n_w)
             for (mixed_h, n_h), (mixed_w, n_w), (mixed_t, n_t) in product(h, w, t)
             if n_t * n_h * n_w
         ]
@@ -72,33 +72,33 @@ class WindowLayout:
     def to_map(self, windows: Tensor) -> Tensor:
         """Return the map (B, T, H, W, C) of windows (M, N, C)."""
         if any(self.shift):
-            order, places = window_order(self, windows.device)
-            return _Permute.apply(windows.flatten(0, 1), places, order).view(*self.size, -1)
+            order, inverse = window_order(self, windows.device)
+            return _Permute.apply(windows.flatten(0, 1), inverse, order).view(*self.size, -1)
         return merge(windows.reshape(self.size[0], *self.grid, *self.window, -1))
 
 
-def pieces_of(kinds: Sequence[Kind], windows: int) -> Iterator[list[Kind]]:
-    """Yield pieces of a sequence of windows: the kinds of every ``windows`` of them and of the rest."""
-    piece: list[Kind] = []
+def split_kinds(kinds: Sequence[WindowKind], windows: int) -> Iterator[list[WindowKind]]:
+    """Split a sequence of windows into chunks: yield the kinds of every ``windows`` of them, and of the rest."""
+    chunk: list[WindowKind] = []
     room = windows
     for mixed, count in kinds:
         while count:
             taken = min(count, room)
-            piece.append(Kind(mixed, taken))
+            chunk.append(WindowKind(mixed, taken))
             count, room = count - taken, room - taken
             if not room:
-                yield piece
-                piece, room = [], windows
-    if piece:
-        yield piece
+                yield chunk
+                chunk, room = [], windows
+    if chunk:
+        yield chunk
 
 
-@partial(cached, entries=16)  # as large as a map, and a network needs nine for one size of clip
+@partial(cached, entries=16)  # each is as large as a map; a network needs nine for one size of clip
 def window_order(layout: WindowLayout, device: torch.device) -> Tensor:
-    """Return (2, B*T*H*W): the tokens of the map in the order of the windows, and where each of them stands there."""
+    """Return (2, B*T*H*W): the indices that gather the tokens of a map into windows, and the inverse permutation."""
     tokens = torch.arange(math.prod(layout.size)).view(*layout.size, 1)
     parts = [partition(tokens.roll([-s for s in layout.shift], dims=(1, 2, 3)), layout.window)]
-    for axis in (2, 3, 1):  # time last, so that windows that are alike but for time are neighbours
+    for axis in (2, 3, 1):  # time last, so that windows that differ only in time are neighbours
         if layout.shift[axis - 1]:
             parts = [half for part in parts for half in part.tensor_split([part.shape[axis] - 1], dim=axis)]
     order = torch.cat([part.flatten() for part in parts])
@@ -106,7 +106,7 @@ def window_order(layout: WindowLayout, device: torch.device) -> Tensor:
 
 
 class _Permute(Function):
-    """Rows in another order: the gradient is a gather too, not the scatter that ``index_select`` would make of it."""
+    """Rows in another order. Its gradient is a gather too; that of ``index_select`` would be a slower scatter."""
 
     @staticmethod
     def forward(ctx, rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:

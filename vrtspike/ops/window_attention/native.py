@@ -1,4 +1,4 @@
-"""Window attention on CPUs by a kernel of ours (``cpu_kernel/``), which keeps no scores, forward and backward."""
+"""Window attention on CPUs by our own kernel (``cpu_kernel/``), without scores in memory, forward and backward."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vrtspike.native.build import CannotCompile, library
-from vrtspike.ops.window_attention.layout import Kind
-from vrtspike.ops.window_attention.sdpa import on_map, sdpa_in_windows
-from vrtspike.ops.window_attention.windows import Window, cached, window_regions
+from vrtspike.ops.window_attention.layout import WindowKind
+from vrtspike.ops.window_attention.sdpa import sdpa
+from vrtspike.ops.window_attention.windows import Settings, Window, cached, window_regions
 
 SOURCE = Path(__file__).with_name('cpu_kernel') / 'kernel.cpp'
 DTYPES = (torch.float32, torch.bfloat16)
@@ -23,7 +23,7 @@ DTYPES = (torch.float32, torch.bfloat16)
 
 @cache
 def missing() -> str | None:
-    """Return why the kernel cannot be used here, or None; compiles it where it was not, which takes half a minute."""
+    """Return why the kernel cannot be used here, or None. The first call compiles it, which takes half a minute."""
     try:
         library(SOURCE)
     except CannotCompile as error:
@@ -31,39 +31,20 @@ def missing() -> str | None:
     return None
 
 
-def native(
-    qkv: Tensor, bias_table: Tensor | None, *, window: Window, shift: Window, heads: int, mutual: bool, scale: float
-) -> Tensor:
-    """Compute :func:`vrtspike.ops.window_attention` without scores in memory; types and widths as below."""
-    return on_map(native_in_windows, qkv, bias_table, window, shift, heads=heads, mutual=mutual, scale=scale)
+def native(qkv: Tensor, bias: Tensor | None, settings: Settings, kinds: Sequence[WindowKind]) -> Tensor:
+    """Attend in windows (M, N, 3*C) without scores in memory: sums in float32, the result in the tokens' type.
 
-
-def native_in_windows(
-    qkv: Tensor,
-    bias: Tensor | None,
-    kinds: Sequence[Kind],
-    *,
-    window: Window,
-    shift: Window,
-    heads: int,
-    mutual: bool,
-    scale: float,
-) -> Tensor:
-    """Compute :func:`vrtspike.ops.attend_in_windows`: sums in float32, the result in the tokens' type.
-
-    Heads of more than 128 channels are left to :func:`~vrtspike.ops.window_attention.sdpa.sdpa_in_windows`.
+    Heads of more than 128 channels are left to :func:`~vrtspike.ops.window_attention.sdpa.sdpa`.
     """
-    if qkv.shape[-1] // 3 // heads > library(SOURCE).widest():
-        settings = dict(window=window, shift=shift, heads=heads, mutual=mutual, scale=scale)
-        return sdpa_in_windows(qkv, bias, kinds, **settings)
-    frames = window[0] if mutual else 1
-    frame = (window[0] // frames, *window[1:])
-    stride = _whole_vectors(math.prod(frame))
+    if qkv.shape[-1] // 3 // settings.heads > library(SOURCE).widest():
+        return sdpa(qkv, bias, settings, kinds)
+    stride = _whole_vectors(math.prod(settings.group))
     if bias is not None:
         bias = _padded(bias.float().transpose(1, 2), stride).contiguous()
-    labels = _labels(frame, shift, stride)
+    labels = _labels(settings.group, settings.shift, stride)
+    numbers = _kind_numbers(tuple(kinds), settings.mutual)
     trains = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (qkv, bias))
-    return _attend(qkv.contiguous(), bias, labels, _kinds(tuple(kinds), mutual), heads, frames, scale, trains)[0]
+    return _attend(qkv.contiguous(), bias, labels, numbers, settings.heads, settings.frames, settings.scale, trains)[0]
 
 
 @torch.library.custom_op('vrtspike::window_attention', mutates_args=(), device_types='cpu')
@@ -76,7 +57,7 @@ def _attend(
         qkv: Tokens (M, N, 3*C), N = frames*n.
         bias: (heads, n keys, stride), queries last, zero beyond n.
         labels: (8, stride): the region of every token of a frame, by kind.
-        kinds: (M,): every window's kind.
+        kinds: (M,): the number of the kind of every window.
         heads: Heads.
         frames: Frames that swap queries, or 1.
         scale: Factor on the scores.
@@ -123,7 +104,7 @@ def _(qkv, bias, labels, kinds, sums, grad, heads, frames, scale):
     return torch.empty_like(qkv), qkv.new_empty(0 if bias is None else bias.shape, dtype=torch.float32)
 
 
-def _keep(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+def _save(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
     *tensors, heads, frames, scale, _ = inputs
     ctx.save_for_backward(*tensors, output[1])
     ctx.settings = (heads, frames, scale)
@@ -135,7 +116,7 @@ def _gradients(ctx, grad: Tensor, _: Tensor) -> tuple:
     return grad_qkv, None if bias is None else grad_bias, *(None,) * 6
 
 
-_attend.register_autograd(_gradients, setup_context=_keep)
+_attend.register_autograd(_gradients, setup_context=_save)
 
 
 def _sums_shape(qkv: Tensor, heads: int, frames: int) -> tuple[int, ...]:
@@ -143,7 +124,7 @@ def _sums_shape(qkv: Tensor, heads: int, frames: int) -> tuple[int, ...]:
 
 
 def _call(name: str, qkv: Tensor, heads: int, frames: int, scale: float, more: tuple, *tensors: Tensor | None) -> None:
-    """Call a function of the library."""
+    """Call the function ``name`` of the library for the type of ``qkv``."""
     windows, tokens, channels = qkv.shape
     n = tokens // frames
     sizes = (windows, frames, n, heads, channels // 3 // heads, _whole_vectors(n))
@@ -161,21 +142,21 @@ def _whole_vectors(n: int) -> int:
 
 @cached
 def _labels(window: Window, shift: Window, stride: int) -> Tensor:
-    """Return (8, stride): the region of every token, by the kind of its window as :func:`_kinds` numbers it."""
+    """Return (8, stride): the region of every token, by the kind of its window as :func:`_kind_numbers` numbers it."""
     mixed = [(bool(kind & 4), bool(kind & 2), bool(kind & 1)) for kind in range(8)]
     regions = torch.stack([window_regions(axes, window, shift) for axes in mixed]).float()
     return _padded(regions, stride)
 
 
 def _padded(x: Tensor, stride: int) -> Tensor:
-    """Return ``x`` with zeros up to ``stride`` on its last axis; where it has as many, itself, and no copy of it."""
+    """Return ``x`` with zeros up to ``stride`` on its last axis; no copy is made where nothing is missing."""
     missing = stride - x.shape[-1]
     return F.pad(x, (0, missing)) if missing else x
 
 
 @partial(cached, entries=64)
-def _kinds(kinds: tuple[Kind, ...], mutual: bool) -> Tensor:
-    """Return (M,): the number of every window's kind; mutual attention knows no regions along time."""
+def _kind_numbers(kinds: tuple[WindowKind, ...], mutual: bool) -> Tensor:
+    """Return (M,): the number of the kind of every window; mutual attention has no mask along time."""
     numbers = [(0 if mutual else 4 * t) + 2 * h + w for (t, h, w), _ in kinds]
     counts = torch.tensor([kind.count for kind in kinds])
     return torch.tensor(numbers, dtype=torch.int32).repeat_interleave(counts)

@@ -1,22 +1,28 @@
-"""Window attention written for reading: every other backend is tested against this one."""
+"""The reference of window attention, written to be read; all other backends are tested against it."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from vrtspike.ops.window_attention.windows import MASKED, Window, axis_regions, merge, partition, relative_position_bias
+from vrtspike.ops.window_attention.windows import (
+    MASKED,
+    Settings,
+    Window,
+    axis_regions,
+    merge,
+    partition,
+    relative_position_bias,
+)
 
 
-def reference(
-    qkv: Tensor, bias_table: Tensor | None, *, window: Window, shift: Window, heads: int, mutual: bool, scale: float
-) -> Tensor:
-    """Compute :func:`vrtspike.ops.window_attention` step by step, materialising scores and mask."""
+def reference(qkv: Tensor, bias_table: Tensor | None, settings: Settings) -> Tensor:
+    """Attend in the windows of a map (B, T, H, W, 3*C) step by step, with scores and mask in memory."""
+    window, shift, heads, mutual, scale = settings
     rolled = torch.roll(qkv, [-s for s in shift], dims=(1, 2, 3))
     windows = partition(rolled, window)
     b, n_t, n_h, n_w = windows.shape[:4]
-    frames = window[0] if mutual else 1  # mutual attention works frame by frame
-    tokens = windows.reshape(b, n_t * n_h * n_w, frames, -1, 3, heads, qkv.shape[-1] // 3 // heads)
+    tokens = windows.reshape(b, n_t * n_h * n_w, settings.frames, -1, 3, heads, qkv.shape[-1] // 3 // heads)
     q, k, v = tokens.permute(4, 0, 1, 2, 5, 3, 6)  # each (B, windows, frames, heads, tokens, channels)
     if mutual:
         q = q.flip(2)
@@ -34,7 +40,7 @@ def reference(
 def full_mask(size: Window, window: Window, shift: Window, *, time: bool) -> Tensor:
     """Return the mask (windows, tokens, tokens) of a shifted map: 0 inside a region, :data:`MASKED` across.
 
-    Without ``time`` the tokens are those of one frame of the window and regions differ in space only.
+    Without ``time``, the tokens are those of one frame of the window, and regions differ in space only.
     """
     t, h, w = (axis_regions(s, length, k) for s, length, k in zip(size, window, shift, strict=True))
     if not time:

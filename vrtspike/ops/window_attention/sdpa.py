@@ -1,7 +1,8 @@
 """Window attention by PyTorch's fused ``scaled_dot_product_attention``.
 
-The bias is broadcast over windows, and windows of one kind (:class:`WindowLayout`) share one mask, so that one call
-serves each of at most eight kinds.
+The bias is broadcast over windows, and windows of one kind (see
+:class:`~vrtspike.ops.window_attention.layout.WindowLayout`) share a mask, so one call serves each of at most eight
+kinds.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from vrtspike.ops.window_attention.layout import Kind, WindowLayout
-from vrtspike.ops.window_attention.windows import Window, relative_position_bias, window_mask
+from vrtspike.ops.window_attention.layout import WindowKind
+from vrtspike.ops.window_attention.windows import Settings, Window, window_mask
 
 MAX_BATCH = 65_535
 """PyTorch's CUDA attention kernels fail at a batch of 65,536 or more."""
@@ -21,73 +22,45 @@ MAX_BATCH = 65_535
 Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None, float], Tensor]
 
 
-def sdpa(
-    qkv: Tensor, bias_table: Tensor | None, *, window: Window, shift: Window, heads: int, mutual: bool, scale: float
-) -> Tensor:
-    """Compute :func:`vrtspike.ops.window_attention` without scores in memory or a mask for every window."""
-    return on_map(sdpa_in_windows, qkv, bias_table, window, shift, heads=heads, mutual=mutual, scale=scale)
-
-
-def sdpa_in_windows(qkv: Tensor, bias: Tensor | None, kinds: Sequence[Kind], **settings) -> Tensor:
-    """Compute :func:`vrtspike.ops.attend_in_windows`."""
-    return by_kinds(qkv, bias, kinds, attend=fused_attention, **settings)
-
-
-def on_map(
-    in_windows: Callable[..., Tensor], qkv: Tensor, bias_table: Tensor | None, window: Window, shift: Window, **settings
-) -> Tensor:
-    """Compute :func:`vrtspike.ops.window_attention` by what computes :func:`vrtspike.ops.attend_in_windows`."""
-    layout = WindowLayout(tuple(qkv.shape[:4]), window, shift)
-    bias = None if bias_table is None else relative_position_bias(bias_table, window)
-    windows = in_windows(layout.to_windows(qkv), bias, layout.kinds(), window=window, shift=shift, **settings)
-    return layout.to_map(windows)
+def sdpa(qkv: Tensor, bias: Tensor | None, settings: Settings, kinds: Sequence[WindowKind]) -> Tensor:
+    """Attend in windows (M, N, 3*C) without scores in memory or a mask for every window."""
+    return attend_by_kinds(qkv, bias, settings, kinds, fused_attention)
 
 
 def fused_attention(q: Tensor, k: Tensor, v: Tensor, added: Tensor | None, scale: float) -> Tensor:
-    """Attend by PyTorch's operator, whatever kernel it finds."""
+    """Attend by whichever kernel PyTorch's operator selects."""
     return scaled_dot_product_attention(q, k, v, attn_mask=added, scale=scale)
 
 
-def by_kinds(
-    qkv: Tensor,
-    bias: Tensor | None,
-    kinds: Sequence[Kind],
-    *,
-    window: Window,
-    shift: Window,
-    heads: int,
-    mutual: bool,
-    scale: float,
-    attend: Attend,
+def attend_by_kinds(
+    qkv: Tensor, bias: Tensor | None, settings: Settings, kinds: Sequence[WindowKind], attend: Attend
 ) -> Tensor:
-    """Attend in windows (M, N, 3*C), ``attend(q, k, v, added, scale)`` doing so in those that share what is added."""
-    if mutual:
-        kinds = alike_in_frames(kinds)
-    frames = window[0] if mutual else 1  # mutual attention works frame by frame
-    frame = (window[0] // frames, *window[1:])
+    """Attend in windows (M, N, 3*C), with one call of ``attend(q, k, v, added to the scores, scale)`` for each kind."""
+    if settings.mutual:
+        kinds = without_time(kinds)
     parts = qkv.split([kind.count for kind in kinds]) if len(kinds) > 1 else (qkv,)
     bias = None if bias is None else bias.to(qkv.dtype).contiguous()
     attended = [
-        _attend_alike(part, _bias_and_mask(bias, kind, frame, shift, qkv), heads, frames, scale, attend)
+        _attend_in_kind(part, _bias_and_mask(bias, kind, settings.group, settings.shift, qkv), settings, attend)
         for kind, part in zip(kinds, parts, strict=True)
     ]
     return torch.cat(attended) if len(attended) > 1 else attended[0]
 
 
-def alike_in_frames(kinds: Sequence[Kind]) -> list[Kind]:
-    """Join neighbouring kinds that differ only along time, where mutual attention knows no regions."""
-    joined: list[Kind] = []
+def without_time(kinds: Sequence[WindowKind]) -> list[WindowKind]:
+    """Merge neighbouring kinds that differ only along time; mutual attention has no mask along time."""
+    merged: list[WindowKind] = []
     for (_, *mixed), count in kinds:
-        if joined and joined[-1].mixed[1:] == tuple(mixed):
-            count += joined.pop().count
-        joined.append(Kind((False, *mixed), count))
-    return joined
+        if merged and merged[-1].mixed[1:] == tuple(mixed):
+            count += merged.pop().count
+        merged.append(WindowKind((False, *mixed), count))
+    return merged
 
 
-def _bias_and_mask(bias: Tensor | None, kind: Kind, window: Window, shift: Window, like: Tensor) -> Tensor | None:
-    """Return what to add to the scores of alike windows, (1, heads or 1, N, N), or None for nothing.
+def _bias_and_mask(bias: Tensor | None, kind: WindowKind, window: Window, shift: Window, like: Tensor) -> Tensor | None:
+    """Return what to add to the scores of windows of one kind, (1, heads or 1, N, N), or None for nothing.
 
-    PyTorch's fused kernels on CPUs take a mask of two or four axes; with three they fall back without a word.
+    PyTorch's fused CPU kernels take a mask of two or four axes; with three axes they silently fall back.
     """
     if not any(kind.mixed):
         return None if bias is None else bias[None]
@@ -95,19 +68,16 @@ def _bias_and_mask(bias: Tensor | None, kind: Kind, window: Window, shift: Windo
     return mask[None, None] if bias is None else (bias + mask)[None]
 
 
-def _attend_alike(
-    windows: Tensor, added: Tensor | None, heads: int, frames: int, scale: float, attend: Attend
-) -> Tensor:
-    """Attend in windows (M, N, 3*C) that share what is added; those of two frames let their frames swap queries."""
+def _attend_in_kind(windows: Tensor, added: Tensor | None, settings: Settings, attend: Attend) -> Tensor:
+    """Attend in windows (M, N, 3*C) of one kind; in mutual attention of two frames, the frames swap queries."""
     count, tokens, channels = windows.shape
+    frames, heads = settings.frames, settings.heads
     split = windows.view(count, frames, tokens // frames, 3, heads, channels // 3 // heads)
     q, k, v = split.permute(3, 0, 1, 4, 2, 5).unbind()  # each (M, frames, heads, N per frame, channels per head)
     if frames > 1:
         q = q.flip(1)
     q, k, v = (x.flatten(0, 1) for x in (q, k, v))
-    parts = [
-        attend(*part, added, scale)
-        for part in zip(q.split(MAX_BATCH), k.split(MAX_BATCH), v.split(MAX_BATCH), strict=True)
-    ]
-    out = parts[0] if len(parts) == 1 else torch.cat(parts)
+    batches = zip(q.split(MAX_BATCH), k.split(MAX_BATCH), v.split(MAX_BATCH), strict=True)
+    results = [attend(*batch, added, settings.scale) for batch in batches]
+    out = results[0] if len(results) == 1 else torch.cat(results)
     return out.transpose(1, 2).reshape(count, tokens, channels // 3)

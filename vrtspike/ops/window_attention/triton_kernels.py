@@ -1,8 +1,8 @@
 """Triton kernels of window attention: cyclic shift, partition, bias, mask, softmax and merge in one pass over the map.
 
-A program owns one block of queries (or keys) of one head of one window. Mutual attention works frame by frame: the
-keys of frame f meet the queries of the other frame, and the result lies at frame f. Statistics (``lse``, ``delta``) are
-maps (B, T, H, W, heads) of float32 at the place of the result. Scores exist only in registers, one block at a time.
+A program computes one block of queries (or keys) of one head of one window. Mutual attention works frame by frame: the
+keys of frame f meet the queries of the other frame, and the result is at frame f. Statistics (``lse``, ``delta``) are
+maps (B, T, H, W, heads) of float32 at the place of the result. Only one block of scores exists at a time, in registers.
 
 Names: WT, WH, WW window; ST, SH, SW shift; T, H, W map; D channels per head, BD padded to a power of 2; N tokens that
 attend to each other, BM and BN in one block of queries and keys.
@@ -13,10 +13,13 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+# The formatter would put each of the many parameters on a line of its own.
+# fmt: off
+
 
 @triton.jit
 def token_place(n, frame, window, T, H, W, WT: tl.constexpr, WH: tl.constexpr, WW: tl.constexpr,
-                ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr, MUTUAL: tl.constexpr):  # fmt: skip
+                ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr, MUTUAL: tl.constexpr):
     """Return the place in the batch's maps, the position in the window and the region of token ``n``."""
     columns, rows, times = W // WW, H // WH, T // WT
     window_w = window % columns
@@ -38,8 +41,8 @@ def token_place(n, frame, window, T, H, W, WT: tl.constexpr, WH: tl.constexpr, W
 def scores_of(q, k, q_t, q_h, q_w, q_region, q_inside, k_t, k_h, k_w, k_region, k_inside,
               table, head, heads, scale,
               WT: tl.constexpr, WH: tl.constexpr, WW: tl.constexpr,
-              BIAS: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
-    """Return the scores (BM, BN) of a block, with bias and mask, and the rows of the bias table they use."""
+              BIAS: tl.constexpr, PRECISION: tl.constexpr):
+    """Return the scores (BM, BN) of a block, with bias and mask."""
     scores = tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale
     t = q_t[:, None] - k_t[None, :] + WT - 1
     h = q_h[:, None] - k_h[None, :] + WH - 1
@@ -53,12 +56,31 @@ def scores_of(q, k, q_t, q_h, q_w, q_region, q_inside, k_t, k_h, k_w, k_region, 
 
 
 @triton.jit
+def load_keys(q, q_t, q_h, q_w, q_region, q_inside, qkv, table, n, frame, window, head, T, H, W, heads, scale,
+              WT: tl.constexpr, WH: tl.constexpr, WW: tl.constexpr,
+              ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
+              N: tl.constexpr, D: tl.constexpr, BD: tl.constexpr,
+              MUTUAL: tl.constexpr, BIAS: tl.constexpr, PRECISION: tl.constexpr):
+    """Return the values (BN, BD) of the keys ``n``, and the scores (BM, BN) of a block of queries with them."""
+    d = tl.arange(0, BD)
+    n_inside = n < N
+    k_place, k_t, k_h, k_w, k_region = token_place(n, frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)
+    at = qkv + k_place[:, None] * (3 * heads * D) + head * D + d[None, :]
+    inside = n_inside[:, None] & (d < D)[None, :]
+    k = tl.load(at + heads * D, mask=inside, other=0.0)
+    v = tl.load(at + 2 * heads * D, mask=inside, other=0.0)
+    scores = scores_of(q, k, q_t, q_h, q_w, q_region, q_inside, k_t, k_h, k_w, k_region, n_inside,
+                       table, head, heads, scale, WT, WH, WW, BIAS, PRECISION)
+    return v, scores
+
+
+@triton.jit
 def forward_kernel(qkv, table, out, lse, T, H, W, heads, scale,
                    WT: tl.constexpr, WH: tl.constexpr, WW: tl.constexpr,
                    ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
                    N: tl.constexpr, D: tl.constexpr, BD: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
                    FRAMES: tl.constexpr, MUTUAL: tl.constexpr, BIAS: tl.constexpr,
-                   PRECISION: tl.constexpr):  # fmt: skip
+                   PRECISION: tl.constexpr):
     block, window, head_frame = tl.program_id(1), tl.program_id(0), tl.program_id(2)
     head, frame = head_frame // FRAMES, head_frame % FRAMES
     d = tl.arange(0, BD)
@@ -66,25 +88,17 @@ def forward_kernel(qkv, table, out, lse, T, H, W, heads, scale,
     m = block * BM + tl.arange(0, BM)
     m_inside = m < N
     q_place, q_t, q_h, q_w, q_region = token_place(
-        m, FRAMES - 1 - frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)  # fmt: skip
+        m, FRAMES - 1 - frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)
     o_place, _, _, _, _ = token_place(m, frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)
     width = heads * D
     q = tl.load(qkv + q_place[:, None] * (3 * width) + head * D + d[None, :],
-                mask=m_inside[:, None] & d_inside[None, :], other=0.0)  # fmt: skip
+                mask=m_inside[:, None] & d_inside[None, :], other=0.0)
     highest = tl.full((BM,), float('-inf'), tl.float32)
     total = tl.zeros((BM,), tl.float32)
     result = tl.zeros((BM, BD), tl.float32)
     for start in range(0, N, BN):
-        n = start + tl.arange(0, BN)
-        n_inside = n < N
-        k_place, k_t, k_h, k_w, k_region = token_place(
-            n, frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)  # fmt: skip
-        at = qkv + k_place[:, None] * (3 * width) + head * D + d[None, :]
-        inside = n_inside[:, None] & d_inside[None, :]
-        k = tl.load(at + width, mask=inside, other=0.0)
-        v = tl.load(at + 2 * width, mask=inside, other=0.0)
-        scores = scores_of(q, k, q_t, q_h, q_w, q_region, m_inside, k_t, k_h, k_w, k_region, n_inside,
-                           table, head, heads, scale, WT, WH, WW, BIAS, PRECISION)  # fmt: skip
+        v, scores = load_keys(q, q_t, q_h, q_w, q_region, m_inside, qkv, table, start + tl.arange(0, BN), frame, window,
+                              head, T, H, W, heads, scale, WT, WH, WW, ST, SH, SW, N, D, BD, MUTUAL, BIAS, PRECISION)
         new_highest = tl.maximum(highest, tl.max(scores, 1))
         shrink = tl.exp(highest - new_highest)
         p = tl.exp(scores - new_highest[:, None])
@@ -93,7 +107,7 @@ def forward_kernel(qkv, table, out, lse, T, H, W, heads, scale,
         highest = new_highest
     result = result / total[:, None]
     tl.store(out + o_place[:, None] * width + head * D + d[None, :], result.to(out.dtype.element_ty),
-             mask=m_inside[:, None] & d_inside[None, :])  # fmt: skip
+             mask=m_inside[:, None] & d_inside[None, :])
     tl.store(lse + o_place * heads + head, highest + tl.log(total), mask=m_inside)
 
 
@@ -103,11 +117,11 @@ def mean_gradient_kernel(qkv, table, grad, lse, delta, T, H, W, heads, scale,
                          ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
                          N: tl.constexpr, D: tl.constexpr, BD: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
                          FRAMES: tl.constexpr, MUTUAL: tl.constexpr, BIAS: tl.constexpr,
-                         PRECISION: tl.constexpr):  # fmt: skip
+                         PRECISION: tl.constexpr):
     """Write the mean gradient of a block of queries, from their probabilities.
 
-    The usual way, from the result of the forward pass, shifts all gradients of a query where that result is rounded to
-    16 bits, and so lowers what a network learns.
+    The usual way computes it from the result of the forward pass. Where that result is rounded to 16 bits, this shifts
+    all gradients of a query and harms training.
     """
     block, window, head_frame = tl.program_id(1), tl.program_id(0), tl.program_id(2)
     head, frame = head_frame // FRAMES, head_frame % FRAMES
@@ -117,7 +131,7 @@ def mean_gradient_kernel(qkv, table, grad, lse, delta, T, H, W, heads, scale,
     m = block * BM + tl.arange(0, BM)
     m_inside = m < N
     q_place, q_t, q_h, q_w, q_region = token_place(
-        m, FRAMES - 1 - frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)  # fmt: skip
+        m, FRAMES - 1 - frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)
     o_place, _, _, _, _ = token_place(m, frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)
     q_mask = m_inside[:, None] & d_inside[None, :]
     q = tl.load(qkv + q_place[:, None] * (3 * width) + head * D + d[None, :], mask=q_mask, other=0.0)
@@ -125,16 +139,8 @@ def mean_gradient_kernel(qkv, table, grad, lse, delta, T, H, W, heads, scale,
     row_lse = tl.load(lse + o_place * heads + head, mask=m_inside, other=float('inf'))
     mean = tl.zeros((BM,), tl.float32)
     for start in range(0, N, BN):
-        n = start + tl.arange(0, BN)
-        n_inside = n < N
-        k_place, k_t, k_h, k_w, k_region = token_place(
-            n, frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)  # fmt: skip
-        at = qkv + k_place[:, None] * (3 * width) + head * D + d[None, :]
-        inside = n_inside[:, None] & d_inside[None, :]
-        k = tl.load(at + width, mask=inside, other=0.0)
-        v = tl.load(at + 2 * width, mask=inside, other=0.0)
-        scores = scores_of(q, k, q_t, q_h, q_w, q_region, m_inside, k_t, k_h, k_w, k_region, n_inside,
-                           table, head, heads, scale, WT, WH, WW, BIAS, PRECISION)  # fmt: skip
+        v, scores = load_keys(q, q_t, q_h, q_w, q_region, m_inside, qkv, table, start + tl.arange(0, BN), frame, window,
+                              head, T, H, W, heads, scale, WT, WH, WW, ST, SH, SW, N, D, BD, MUTUAL, BIAS, PRECISION)
         p = tl.exp(scores - row_lse[:, None])
         mean += tl.sum(p * tl.dot(g, tl.trans(v), input_precision=PRECISION), 1)
     tl.store(delta + o_place * heads + head, mean, mask=m_inside)
@@ -146,7 +152,7 @@ def backward_kernel(qkv, table, grad, lse, delta, grad_qkv, T, H, W, heads, scal
                     ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
                     N: tl.constexpr, D: tl.constexpr, BD: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
                     FRAMES: tl.constexpr, MUTUAL: tl.constexpr, BIAS: tl.constexpr, PRECISION: tl.constexpr,
-                    QUERIES: tl.constexpr):  # fmt: skip
+                    QUERIES: tl.constexpr):
     """Write the gradient of a block of queries, or without QUERIES of a block of keys and values."""
     block, window, head_frame = tl.program_id(1), tl.program_id(0), tl.program_id(2)
     head, frame = head_frame // FRAMES, head_frame % FRAMES
@@ -163,10 +169,10 @@ def backward_kernel(qkv, table, grad, lse, delta, grad_qkv, T, H, W, heads, scal
         m, n = (own, other) if QUERIES else (other, own)
         q_inside, k_inside = m < N, n < N
         q_place, q_t, q_h, q_w, q_region = token_place(
-            m, FRAMES - 1 - frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)  # fmt: skip
+            m, FRAMES - 1 - frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)
         o_place, _, _, _, _ = token_place(m, frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)
         k_place, k_t, k_h, k_w, k_region = token_place(
-            n, frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)  # fmt: skip
+            n, frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)
         q_mask, k_mask = q_inside[:, None] & d_inside[None, :], k_inside[:, None] & d_inside[None, :]
         q = tl.load(qkv + q_place[:, None] * (3 * width) + head * D + d[None, :], mask=q_mask, other=0.0)
         k = tl.load(qkv + k_place[:, None] * (3 * width) + width + head * D + d[None, :], mask=k_mask, other=0.0)
@@ -175,7 +181,7 @@ def backward_kernel(qkv, table, grad, lse, delta, grad_qkv, T, H, W, heads, scal
         row_lse = tl.load(lse + o_place * heads + head, mask=q_inside, other=float('inf'))
         row_delta = tl.load(delta + o_place * heads + head, mask=q_inside, other=0.0)
         scores = scores_of(q, k, q_t, q_h, q_w, q_region, q_inside, k_t, k_h, k_w, k_region, k_inside,
-                           table, head, heads, scale, WT, WH, WW, BIAS, PRECISION)  # fmt: skip
+                           table, head, heads, scale, WT, WH, WW, BIAS, PRECISION)
         p = tl.exp(scores - row_lse[:, None])
         grad_p = tl.dot(g, tl.trans(v), input_precision=PRECISION)
         grad_scores = (p * (grad_p - row_delta[:, None])).to(q.dtype)
@@ -200,7 +206,7 @@ def bias_gradient_kernel(qkv, table, grad, lse, delta, partial, windows, T, H, W
                          WT: tl.constexpr, WH: tl.constexpr, WW: tl.constexpr,
                          ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
                          N: tl.constexpr, D: tl.constexpr, BD: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
-                         SPLITS: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+                         SPLITS: tl.constexpr, PRECISION: tl.constexpr):
     """Sum the gradient of a block of scores over every SPLITS-th window: partial (SPLITS, heads, N, N)."""
     blocks: tl.constexpr = (N + BN - 1) // BN
     m = (tl.program_id(0) // blocks) * BM + tl.arange(0, BM)
@@ -222,7 +228,7 @@ def bias_gradient_kernel(qkv, table, grad, lse, delta, partial, windows, T, H, W
         row_lse = tl.load(lse + q_place * heads + head, mask=q_inside, other=float('inf'))
         row_delta = tl.load(delta + q_place * heads + head, mask=q_inside, other=0.0)
         scores = scores_of(q, k, q_t, q_h, q_w, q_region, q_inside, k_t, k_h, k_w, k_region, k_inside,
-                           table, head, heads, scale, WT, WH, WW, True, PRECISION)  # fmt: skip
+                           table, head, heads, scale, WT, WH, WW, True, PRECISION)
         p = tl.exp(scores - row_lse[:, None])
         summed += p * (tl.dot(g, tl.trans(v), input_precision=PRECISION) - row_delta[:, None])
     at = partial + ((split * heads + head) * N + m[:, None]) * N + n[None, :]

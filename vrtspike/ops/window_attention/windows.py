@@ -1,4 +1,4 @@
-"""Windows of a map: relative positions, regions that a cyclic shift brings together, partition and merge.
+"""Geometry of windows: relative positions, the regions that a cyclic shift makes neighbours, partition and merge.
 
 Shapes: map (B, T, H, W, C); window (t, h, w) of N = t*h*w tokens; windows per axis (nT, nH, nW).
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,14 +18,34 @@ MASKED = -100.0
 """Added to the scores of token pairs from different regions, as the published network does."""
 
 
+class Settings(NamedTuple):
+    """How to attend: what every backend takes besides tensors; see :func:`vrtspike.ops.window_attention`."""
+
+    window: Window
+    shift: Window
+    heads: int
+    mutual: bool
+    scale: float
+
+    @property
+    def frames(self) -> int:
+        """How many frames of a window attend on their own: all of them in mutual attention, else one group of all."""
+        return self.window[0] if self.mutual else 1
+
+    @property
+    def group(self) -> Window:
+        """The tokens (t, h, w) that attend to each other: a frame in mutual attention, else the window."""
+        return self.window[0] // self.frames, *self.window[1:]
+
+
 def cached(function: Callable[..., Tensor], entries: int = 256) -> Callable[..., Tensor]:
-    """Keep the latest tensors that ``function`` makes, except during export, whose tensors hold no values."""
-    # What is kept may serve a training later, which takes no tensor that inference mode made.
-    keeping = lru_cache(maxsize=entries)(torch.inference_mode(False)(function))
+    """Cache the latest tensors that ``function`` makes, except during export, where tensors hold no values."""
+    # A cached tensor may be used by a training later, which cannot use tensors made in inference mode.
+    lookup = lru_cache(maxsize=entries)(torch.inference_mode(False)(function))
 
     @wraps(function)
     def call(*arguments):
-        return function(*arguments) if torch.compiler.is_exporting() else keeping(*arguments)
+        return function(*arguments) if torch.compiler.is_exporting() else lookup(*arguments)
 
     return call
 
@@ -40,12 +61,12 @@ def relative_position_index(window: Window) -> Tensor:
 
 @cached
 def cached_relative_position_index(window: Window, device: torch.device) -> Tensor:
-    """Return :func:`relative_position_index` on ``device``, made once."""
+    """Return :func:`relative_position_index` on ``device``, cached."""
     return relative_position_index(window).to(device)
 
 
 def relative_position_bias(table: Tensor, window: Window) -> Tensor:
-    """Return the bias (heads, N, N) that ``table`` holds for a window; in memory queries are last."""
+    """Return the bias (heads, N, N) of a window from its ``table``; in memory, queries are the last axis."""
     index = cached_relative_position_index(window, table.device)
     n = index.shape[0]
     by_key = table[index.t().flatten()].view(n, n, -1).permute(2, 0, 1)
@@ -64,8 +85,8 @@ def crop_bias_table(table: Tensor, full: Window, window: Window) -> Tensor:
 def axis_regions(size: int, length: int, shift: int) -> Tensor:
     """Return (size / length, length): the region of every token along one axis of the shifted map.
 
-    Only the last window holds two regions: its first tokens are neighbours of the window's other tokens in the
-    image, its last ``shift`` tokens came around from the opposite border.
+    Only the last window holds two regions: its last ``shift`` tokens came around from the opposite border and are no
+    neighbours of its first tokens in the image.
     """
     region = torch.zeros(size, dtype=torch.long)
     if shift:

@@ -1,1 +1,1 @@
-"""Attention along time over chunks of its maps, to bound its memory."""
+"""Attention along time in chunks of its maps, to bound its memory."""

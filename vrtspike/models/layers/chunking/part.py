@@ -1,4 +1,4 @@
-"""Parts that run over their maps chunk by chunk, and what they tell about it."""
+"""The base of parts that run over their maps in chunks, and a record of how each map was cut."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from vrtspike.errors import ConfigError, did_you_mean
+from vrtspike.models.layers.checks import check_maps
 from vrtspike.models.layers.chunking.split import ChunkOptions, chunk_sizes, map_chunks
 from vrtspike.models.layers.chunking.tuning import tuned_options
-from vrtspike.models.layers.maps import check_maps
 
 MODES = ('rules', 'auto')
 
@@ -22,9 +22,9 @@ class ChunkUse:
 
     Args:
         batch: B.
-        size: (H, W) of the map, whole windows where the part works in windows.
-        chunk: (h, w) of the chunks; those at the far borders may be smaller.
-        options: What the size of the chunks followed from; with ``chunks='auto'`` what was found.
+        size: (H, W) of the map, padded to whole windows if the part works in windows.
+        chunk: (h, w) of the chunks; the last ones may be smaller.
+        options: What determined the size of the chunks; with ``chunks='auto'``, the fastest options found.
     """
 
     batch: int
@@ -39,12 +39,12 @@ class ChunkUse:
 
 
 class ChunkedPart(nn.Module):
-    """Base of the parts whose memory chunks bound; the result does not depend on the chunks.
+    """Base of the parts that bound their memory by chunks; the result does not depend on the chunks.
 
     Args:
         channels: C, of every map.
-        chunks: ``'rules'`` sizes the chunks by the four options below, ``'auto'`` by free memory and by the time that
-            candidates take on this device, measured once per size of map.
+        chunks: ``'rules'`` sizes the chunks by the four options below. ``'auto'`` takes the fastest size that fits into
+            free memory, timed on this device once per size of map.
         adaptive_chunk: Fit the chunks to the batch size, see
             :class:`~vrtspike.models.layers.chunking.split.ChunkOptions`.
         max_batch_tokens: With ``adaptive_chunk``, the most sequences in one chunk.
@@ -90,7 +90,7 @@ class ChunkedPart(nn.Module):
         return map_chunks(function, options, *maps, window=self.window)
 
     def cost_key(self) -> tuple:
-        """Return what besides class and maps decides what a chunk costs."""
+        """Return what, besides the class and the maps, determines the cost of a chunk."""
         return tuple(tuple(parameter.shape) for parameter in self.parameters())
 
     def check_maps(self, **maps: Tensor) -> None:

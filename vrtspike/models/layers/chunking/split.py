@@ -1,7 +1,7 @@
-"""Splitting feature maps into chunks, to bound the memory of attention along time.
+"""Splits feature maps into chunks, to bound the memory of attention along time.
 
-Attention over the T frames of a pixel treats every pixel as a sequence of its own, so a map may be cut anywhere in
-space without changing the result: only the number of sequences in one call changes, B·h·w for a chunk of h x w.
+Each pixel is a sequence of T frames of its own, so a map may be cut anywhere in space without changing the result. Only
+the number of sequences in one call changes: B·h·w for a chunk of h x w.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from vrtspike.errors import ConfigError, did_you_mean
 from vrtspike.models.layers.checks import require_positive_integers
 
 MAX_SEQUENCES = 65_535
-"""Most sequences in one attention call: PyTorch's fused kernels fail at a batch of 65,536 or more."""
+"""The most sequences in one attention call: PyTorch's fused kernels fail at a batch of 65,536 or more."""
 
 CHUNK_SHAPES = ('square', 'wide', 'tall')
-ELONGATION = 1.25  # longer side of a 'wide' or 'tall' chunk, over the side of the square of that area
+ELONGATION = 1.25  # the longer side of a 'wide' or 'tall' chunk over the side of a square of the same area
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ChunkOptions:
     Args:
         adaptive_chunk: Fit the chunks to the batch size; without it they are ``chunk_size`` x ``chunk_size``.
         max_batch_tokens: With ``adaptive_chunk``, the most sequences (clips x pixels; frames do not count) in one
-            chunk. A chunk has one pixel at least, even where that is more.
+            chunk. A chunk has at least one pixel, even if that is more.
         chunk_size: Its square is the largest area of a chunk, in pixels.
         chunk_shape: With ``adaptive_chunk``, ``'square'``, ``'wide'`` or ``'tall'``.
 
@@ -55,9 +55,9 @@ def chunk_sizes(
 ) -> tuple[int, int]:
     """Return the height and width in pixels of the chunks that a map of ``height`` x ``width`` is cut into.
 
-    The last chunk of a row or column may be smaller. Whatever the options ask for, a chunk has no more than
-    :data:`MAX_SEQUENCES` sequences: where it would, its longer side shrinks and a warning says so. Where the part works
-    in windows, both sides are rounded down to whole windows, one at least.
+    The last chunk of a row or column may be smaller. A chunk never has more than :data:`MAX_SEQUENCES` sequences: if
+    the options ask for more, its longer side shrinks and there is a warning. For parts that work in windows, both sides
+    are rounded down to whole windows, at least one.
 
     Raises:
         ConfigError: The batch alone has more clips than one attention call takes.
@@ -88,15 +88,15 @@ def map_chunks(
         function: Takes one (B, C, T, h, w) chunk of every map, cut at the same place, and returns one of that size.
         options: How large the chunks are.
         maps: Feature maps (B, C, T, H, W) of one batch size, height and width.
-        window: Height and width of what a chunk must not cut.
+        window: Height and width of the windows that a chunk must not cut.
 
     Returns:
-        (B, C', T', H, W). Where one chunk covers the map nothing is split or copied, and the memory layout is the one
-        that ``function`` left.
+        (B, C', T', H, W). If one chunk covers the map, nothing is split or copied, and the memory layout is that of
+        the result of ``function``.
     """
     batch, _, _, height, width = maps[0].shape
     h, w = chunk_sizes(batch, height, width, options, window)
-    # split() and cat() rather than slices: the backward of a slice writes a whole map of zeros for every chunk.
+    # Not slices: the backward pass of a slice writes a whole map of zeros for every chunk.
     rows = zip(*(feature.split(h, dim=3) for feature in maps), strict=True)
     return _join([_map_row(function, w, row) for row in rows], dim=3)
 
@@ -111,7 +111,7 @@ def _join(parts: list[Tensor], dim: int) -> Tensor:
 
 
 def _requested_sides(batch: int, height: int, width: int, options: ChunkOptions) -> tuple[int, int]:
-    """Return the chunk that the options alone ask for, inside the map."""
+    """Return the size of chunk that the options ask for, within the map."""
     if not options.adaptive_chunk:
         return min(height, options.chunk_size), min(width, options.chunk_size)
     area = min(max(1, options.max_batch_tokens // batch), options.chunk_size**2)
@@ -125,7 +125,7 @@ def _requested_sides(batch: int, height: int, width: int, options: ChunkOptions)
 
 
 def _elongated(area: int, limit: int) -> tuple[int, int]:
-    """Return the short and the long side of a chunk of at most ``area`` pixels, the long one within ``limit``."""
+    """Return the short and the long side of a chunk of at most ``area`` pixels; the long side is at most ``limit``."""
     long = min(limit, round(ELONGATION * sqrt(area)))
     return area // long, long
 

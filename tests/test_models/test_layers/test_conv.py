@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vrtspike.models.layers.conv3d import Conv3d
+from vrtspike.models.layers.conv import Conv3d
 
 
 def gradient(conv, x, autocast):

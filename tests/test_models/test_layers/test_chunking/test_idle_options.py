@@ -1,11 +1,10 @@
-"""What chunked parts tell: how many chunks, and which options change nothing."""
+"""How maps were cut into chunks, and which options change nothing."""
 
 import pytest
 import torch
-from torch import nn
 
+from vrtspike.models.layers.chunking.idle_options import idle_options
 from vrtspike.models.layers.chunking.part import ChunkUse
-from vrtspike.models.layers.chunking.report import chunk_report, idle_options
 from vrtspike.models.layers.chunking.split import ChunkOptions, chunk_sizes
 from vrtspike.models.tsa import TemporalSelfAttention
 
@@ -37,18 +36,6 @@ def test_once_it_matters_nothing_is_said():
 def test_an_option_that_never_matters_says_no_batch():
     (line,) = idle_options(use(side=8, chunk_shape='wide', chunk_size=64))
     assert line.endswith("one chunk, as with 'square'")
-
-
-def test_a_table_has_a_row_per_part_that_has_run():
-    model = nn.ModuleDict({'a': TemporalSelfAttention(4, chunk_size=8, max_batch_tokens=999), 'b': nn.Identity()})
-    assert chunk_report(model, 'Chunks') == ''
-    model['a'](torch.zeros(2, 4, 1, 16, 16))
-    title, _, heading, _, row, *idle = chunk_report(model, 'Chunks').splitlines()
-    assert title.strip() == 'Chunks'
-    assert heading.split() == ['part', 'B', 'map', 'chunk', 'chunks', 'sized', 'by']
-    assert row.split() == ['a', '2', '16x16', '8x8', '4', 'rules']
-    assert len(idle) == 1
-    assert 'TemporalSelfAttention: max_batch_tokens=999 changes nothing' in idle[0]
 
 
 @pytest.mark.parametrize('batch', [1, 5])

@@ -1,0 +1,41 @@
+"""The templates of plugins are plugins themselves: their tests pass, and what is written differs only in names."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vrtspike.config.reading import read_config
+from vrtspike.scaffolding import KINDS
+from vrtspike.scaffolding.writing import TEMPLATES, class_name_of, texts_of
+
+
+def test_there_is_a_template_for_every_kind():
+    assert {path.name for path in TEMPLATES.iterdir() if path.is_dir()} == {f'new_{kind}' for kind in KINDS}
+
+
+def test_the_tests_of_all_templates_pass():
+    command = [sys.executable, '-m', 'pytest', '-q', '-n', '0', '-p', 'no:cacheprovider', TEMPLATES]
+    process = subprocess.run(command, env=os.environ | {'OMP_NUM_THREADS': '1'}, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout
+    assert f'{len(KINDS)} passed' in process.stdout
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_their_configs_can_be_read_where_they_are(kind):
+    config = read_config(TEMPLATES / f'new_{kind}/config.py')
+    assert config.plugins == [str(TEMPLATES / f'new_{kind}')]
+    assert class_name_of(f'new_{kind}') in config.pretty_text
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_no_name_of_a_template_is_left_and_paths_are_not_changed(kind):
+    folder = Path(f'/home/new_{kind}/{class_name_of(kind)}/mine')
+    texts = texts_of(kind, 'mine', class_name_of('mine'), folder, is_home=False)
+    assert list(texts) == ['mine.py', 'config.py', 'test_mine.py', 'README.md']
+    assert f'python tools/train.py {folder}/config.py' in texts['config.py']
+    for text in texts.values():
+        assert not re.search(f'new_{kind}|{class_name_of(f"new_{kind}")}|scaffolding', text.replace(str(folder), ''))

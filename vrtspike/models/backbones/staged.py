@@ -1,0 +1,80 @@
+"""What VRT and VRTLite share: clips of any size, and seven stages at scales 1 to 1/8 and back with skip connections.
+
+Shapes: clip (B, T, C, H, W) with values in [0, 1]; features between stages (B, C, T, H, W).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+from vrtspike.models.layers.checks import check_clip
+from vrtspike.models.layers.padding import pad_to_multiple
+from vrtspike.profiling import stage
+
+STAGES = 7
+
+SCALES = (1, 2, 4, 8, 4, 2, 1)
+"""Divisor of height and width in stages 1-7."""
+
+RESHAPES = ('none', 'down', 'down', 'down', 'up', 'up', 'up')
+"""How stages 1-7 change the scale."""
+
+Fuse = Callable[[int, Tensor], Tensor]
+
+
+class StagedBackbone(nn.Module):
+    """Base of the backbones with seven stages; subclasses build ``stage1`` to ``stage7`` and write :meth:`restore`."""
+
+    in_channels: int
+    scale = 1
+    stage_channels: tuple[int, ...]
+    stage_scales = (1, *SCALES)
+
+    def frames_out(self, frames: int) -> int:
+        """Return the number of frames of the result for a clip of ``frames``."""
+        return frames
+
+    def forward(self, clip: Tensor, *, fuse: Fuse | None = None) -> Tensor:
+        """Restore a clip.
+
+        Args:
+            clip: (B, T, in_channels, H, W) in [0, 1].
+            fuse: Called as ``fuse(i, features)`` with features (B, C, T, H, W) after the input convolution (i = 0)
+                and after stages 1-7. The next stage and the skip connections see what it returns.
+
+        Returns:
+            (B, frames_out(T), out_channels, scale*H, scale*W).
+        """
+        check_clip(self, clip, self.in_channels)
+        height, width = clip.shape[-2:]
+        restored = self.restore(pad_to_multiple(clip, max(SCALES)), fuse or (lambda _, features: features))
+        return restored[..., : height * self.scale, : width * self.scale]
+
+    def restore(self, clip: Tensor, fuse: Fuse) -> Tensor:
+        """Restore a clip whose height and width 8 divides."""
+        raise NotImplementedError
+
+    def run_stages(self, x: Tensor, arguments: Sequence[tuple], fuse: Fuse) -> list[Tensor]:
+        """Run stages 1-7 on (B, C, T, H, W), each with its further ``arguments``; return the features after each."""
+        outputs: list[Tensor] = []
+        for i in range(STAGES):
+            if i >= 5:  # stages 6 and 7 also see the features after stages 3 and 2
+                x = x + outputs[7 - i]
+            with stage(f'stage{i + 1}') as s:
+                x = s.leave(getattr(self, f'stage{i + 1}')(s.enter(x), *arguments[i]))
+            x = fuse(i + 1, x)
+            outputs.append(x)
+        return outputs
+
+    def summary_rows(self) -> list[dict[str, object]]:
+        """Return one row per stage: blocks, channels, scale and parameters as built."""
+        rows = self.described_modules()
+        for row in rows:
+            row['parameters'] = sum(parameter.numel() for parameter in row.pop('module').parameters())
+        return rows
+
+    def described_modules(self) -> list[dict[str, object]]:
+        """Return the rows of :meth:`summary_rows`, each with its ``module`` instead of the number of parameters."""
+        raise NotImplementedError

@@ -1,0 +1,80 @@
+"""Checks of VRT's arguments: one error that lists every problem; see :class:`~vrtspike.models.backbones.vrt.VRT`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vrtspike.errors import ConfigError
+from vrtspike.models.backbones.staged import STAGES
+
+
+def check_groups(
+    depths: Sequence[int], embed_dims: Sequence[int], num_heads: Sequence[int], indep_reconsts: Sequence[int]
+) -> None:
+    """Raise :class:`ConfigError` where lists of groups disagree."""
+    lengths = {'depths': len(depths), 'embed_dims': len(embed_dims), 'num_heads': len(num_heads)}
+    if len(set(lengths.values())) > 1 or len(depths) <= STAGES:
+        found = ', '.join(f'{name} has {length}' for name, length in lengths.items())
+        raise ConfigError(
+            f'VRT: depths, embed_dims and num_heads need one entry for each of stages 1-{STAGES} and one for each '
+            f'group of stage 8, at least {STAGES + 1}, all three alike; found: {found}'
+        )
+    unknown = [i for i in indep_reconsts if not STAGES <= i < len(depths)]
+    if unknown:
+        raise ConfigError(
+            f'VRT: indep_reconsts={list(indep_reconsts)} names no group of stage 8: {unknown}; with {len(depths)} '
+            f'groups they are {list(range(STAGES, len(depths)))}'
+        )
+
+
+def check_sizes(
+    embed_dims: Sequence[int],
+    num_heads: Sequence[int],
+    deformable_groups: int,
+    pa_frames: int,
+    upscale: int,
+    window_size: Sequence[int],
+) -> None:
+    """Raise :class:`ConfigError` where sizes do not divide, or features that are added differ in width."""
+    problems = []
+    for i, (channels, heads) in enumerate(zip(embed_dims, num_heads, strict=True)):
+        if channels % heads:
+            problems.append(f'embed_dims[{i}] = {channels} is no multiple of num_heads[{i}] = {heads}')
+    for i, j in ((4, 2), (5, 1), (6, 0)):
+        if embed_dims[i] != embed_dims[j]:
+            problems.append(
+                f'stages {i + 1} and {j + 1} are added, but embed_dims[{i}] = {embed_dims[i]} and '
+                f'embed_dims[{j}] = {embed_dims[j]}'
+            )
+    if pa_frames not in (0, 2, 4, 6):
+        problems.append(f'pa_frames = {pa_frames} is none of 0, 2, 4, 6')
+    elif pa_frames:
+        problems += warping_problems(embed_dims[:STAGES], pa_frames // 2, deformable_groups)
+    if upscale < 1 or upscale & (upscale - 1):
+        problems.append(f'upscale = {upscale} is no power of 2')
+    if len(window_size) != 3 or min(window_size) < 1:
+        problems.append(f'window_size = {list(window_size)} is not three positive lengths (t, h, w)')
+    if problems:
+        raise ConfigError(f'VRT: {"; ".join(problems)}')
+
+
+def warping_problems(channels: Sequence[int], neighbours: int, deformable_groups: int) -> list[str]:
+    """Return what is wrong with channels that the deformable convolution cannot divide.
+
+    Args:
+        channels: Of stages 1-7.
+        neighbours: Neighbours on one side.
+        deformable_groups: Groups of channels with offsets of their own.
+    """
+    problems = []
+    ungrouped = [c for c in channels if c % neighbours]
+    if ungrouped:
+        problems.append(
+            f'embed_dims has {ungrouped[0]} channels, which pa_frames = {2 * neighbours} needs to be a multiple of its '
+            f'{neighbours} neighbours on one side'
+        )
+    undivided = [c for c in channels if c * neighbours % deformable_groups]
+    if undivided:
+        product = f'{undivided[0]} channels x {neighbours}'
+        problems.append(f'{product} do not divide into {deformable_groups} deformable_groups')
+    return problems

@@ -1,0 +1,71 @@
+"""Convolutions of maps (B, C, T, H, W): over space and time, inside frames, and with pixel shuffle."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Conv3d(nn.Conv3d):
+    """``nn.Conv3d`` that trains in float32 on CPUs, even under bfloat16 autocast; the result has autocast's type.
+
+    oneDNN 3.12, which PyTorch 2.13 uses on CPUs, computes wrong weight gradients in bfloat16. With AMX, those of large
+    maps are off by factors of thousands, or the process crashes. Without AMX, those of clips of two frames are wrong.
+    Two-dimensional convolutions are right.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T, H, W) -> as ``nn.Conv3d``."""
+        if not (x.device.type == 'cpu' and torch.is_autocast_enabled('cpu') and torch.is_grad_enabled()):
+            return super().forward(x)
+        with torch.autocast('cpu', enabled=False):
+            out = super().forward(x.float())
+        return out.to(torch.get_autocast_dtype('cpu'))
+
+
+class FrameConv(nn.Conv3d):
+    """A (1, k, k) convolution of (B, C, T, H, W), run as a 2-D one: the same numbers from much faster kernels.
+
+    It is a ``Conv3d`` so that its weights have the shape that published checkpoints have.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        size: k, odd; the map keeps its size.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, size: int = 3) -> None:
+        super().__init__(in_channels, out_channels, (1, size, size), padding=(0, size // 2, size // 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T, H, W) -> (B, C', T, H, W)."""
+        frames = x.transpose(1, 2)
+        out = F.conv2d(frames.flatten(0, 1), self.weight.squeeze(2), self.bias, padding=self.padding[1:])
+        return out.unflatten(0, frames.shape[:2]).transpose(1, 2)
+
+
+class Upsample(nn.ModuleDict):
+    """Enlarge (B, C, T, H, W) by convolution and pixel shuffle, a factor of two per step, under the published names.
+
+    Args:
+        scale: The enlargement, a power of 2.
+        channels: C.
+    """
+
+    def __init__(self, scale: int, channels: int) -> None:
+        steps = int(math.log2(scale))
+        convolutions = {str(5 * i): FrameConv(channels, 4 * channels) for i in range(steps)}
+        convolutions[str(5 * steps)] = FrameConv(channels, channels)
+        super().__init__(convolutions)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T, H, W) -> (B, C, T, scale*H, scale*W)."""
+        *doublings, last = self.values()
+        for convolution in doublings:
+            x = rearrange(convolution(x), 'b (c row column) t h w -> b c t (h row) (w column)', row=2, column=2)
+            x = F.leaky_relu(x, 0.1)
+        return last(x)

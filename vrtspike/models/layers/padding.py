@@ -1,0 +1,55 @@
+"""All padding: borders repeated or zeros appended, at the end of an axis unless said otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def next_multiple(length: int, divisor: int) -> int:
+    """Return the smallest multiple of ``divisor`` that is at least ``length``.
+
+    >>> next_multiple(17, 8)
+    24
+    """
+    return -(-length // divisor) * divisor
+
+
+def repeat_border(maps: Tensor, height: int, width: int) -> Tensor:
+    """Return maps (N, C, H, W) or (B, T, C, H, W) with the border repeated below and to the right, to the given size.
+
+    Maps of that size are returned as they are.
+    """
+    missing = height - maps.shape[-2], width - maps.shape[-1]
+    if not any(missing):
+        return maps
+    padded = F.pad(maps.flatten(0, -4), (0, missing[1], 0, missing[0]), mode='replicate')
+    return padded.unflatten(0, maps.shape[:-3])
+
+
+def pad_to_multiple(maps: Tensor, divisor: int) -> Tensor:
+    """Return maps as :func:`repeat_border` pads them, to heights and widths that ``divisor`` divides."""
+    return repeat_border(maps, *(next_multiple(length, divisor) for length in maps.shape[-2:]))
+
+
+def pad_to_windows(x: Tensor, window: Sequence[int], first_axis: int = 1) -> Tensor:
+    """Return a map with zeros appended to whole windows.
+
+    Args:
+        x: A map, by default (B, T, H, W, C).
+        window: Length of the windows along ``first_axis`` and the axes after it.
+        first_axis: The first axis that is padded.
+    """
+    missing = [0] * x.ndim
+    for axis, length in enumerate(window, start=first_axis):
+        missing[axis] = -x.shape[axis] % length
+    if not any(missing):
+        return x
+    return F.pad(x, [side for length in reversed(missing) for side in (0, length)])
+
+
+def pad_frames(x: Tensor, before: int = 0, after: int = 0) -> Tensor:
+    """Return (B, T, C, H, W) with frames of zeros added at the clip's beginning and end."""
+    return F.pad(x, (0, 0, 0, 0, 0, 0, before, after)) if before or after else x

@@ -1,0 +1,161 @@
+"""Attention inside shifted windows of a space-time map (VRT, arXiv 2201.12288; Swin, arXiv 2103.14030).
+
+:func:`window_attention` is the operator. :func:`map_windows` serves modules that project tokens before and after it:
+the map is brought into the layout of the backend once, whatever that layout is.
+
+Shapes: map (B, T, H, W, C), channels last; window (t, h, w) of N = t*h*w tokens; M windows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vrtspike.ops.chunks import chunk_rows, works_in_chunks
+from vrtspike.ops.window_attention.backends import WINDOW_ATTENTION
+from vrtspike.ops.window_attention.layout import WindowKind, WindowLayout, split_kinds
+from vrtspike.ops.window_attention.windows import Settings, Window, relative_position_bias
+
+
+def window_attention(
+    qkv: Tensor,
+    bias_table: Tensor | None,
+    *,
+    window: Window,
+    shift: Window,
+    heads: int,
+    mutual: bool,
+    scale: float | None = None,
+    backend: str = 'auto',
+) -> Tensor:
+    """Attend inside the (shifted) windows of a map.
+
+    Args:
+        qkv: Queries, keys and values (B, T, H, W, 3*C), C divided among the heads; T, H, W are whole windows.
+        bias_table: Relative position bias ((2t-1)*(2h-1)*(2w-1), heads) of exactly this window; None for no bias, as
+            mutual attention needs it.
+        window: Window (t, h, w) in tokens.
+        shift: Cyclic shift (t, h, w) in tokens; -100 is added to the scores of tokens that only the shift makes
+            neighbours, from opposite borders of the map.
+        heads: Number of heads.
+        mutual: The keys and values of each frame meet the queries of the *other* frame, and the result stays at the
+            place of the keys. Windows have two frames (a single frame attends to itself). There is no mask along time.
+        scale: Factor on the scores; None is 1/sqrt(C/heads).
+        backend: 'auto' or the name of a backend; see :data:`~vrtspike.ops.window_attention.backends.WINDOW_ATTENTION`.
+
+    Returns:
+        The attended values (B, T, H, W, C).
+
+    Raises:
+        ValueError: The map is no whole number of windows, or mutual attention got more than two frames or a bias.
+        ConfigError: The backend does not exist or cannot serve.
+    """
+    for name, size, length in zip('THW', qkv.shape[1:4], window, strict=True):
+        if size % length:
+            raise ValueError(f'window_attention: {name} = {size} is no whole number of windows of {length}')
+    settings = _settings(qkv, bias_table, window, shift, heads, mutual, scale)
+    chosen = WINDOW_ATTENTION.choose(qkv, backend)
+    if not chosen.by_windows:
+        return chosen.run(qkv, bias_table, settings)
+    layout = WindowLayout(tuple(qkv.shape[:4]), window, shift)
+    bias = None if bias_table is None else relative_position_bias(bias_table, window)
+    return layout.to_map(chosen.run(layout.to_windows(qkv), bias, settings, layout.kinds()))
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of a map, in the layout of the backend that will attend in them.
+
+    Attributes:
+        tokens: The map (B, T, H, W, C), or windows (M, N, C).
+        window: (t, h, w) in tokens.
+    """
+
+    tokens: Tensor
+    window: Window
+    shift: Window
+    bias: Tensor | None
+    """The bias table of a map, or the bias (heads, N, N) of windows."""
+    kinds: Sequence[WindowKind] | None
+    """The kinds of the windows in their order; None for a map."""
+    heads: int
+    scale: float | None
+    backend: str
+
+    def attend(self, qkv: Tensor, *, mutual: bool = False) -> Tensor:
+        """Attend in the windows.
+
+        Args:
+            qkv: Queries, keys and values (..., 3*C) of :attr:`tokens`.
+            mutual: As for :func:`window_attention`; there is then no bias.
+
+        Returns:
+            The attended values (..., C) in the same layout.
+        """
+        bias = None if mutual else self.bias
+        settings = dict(window=self.window, shift=self.shift, heads=self.heads, mutual=mutual, scale=self.scale)
+        if self.kinds is None:
+            return window_attention(qkv, bias, backend=self.backend, **settings)
+        chosen = WINDOW_ATTENTION.choose(qkv, self.backend)
+        return chosen.run(qkv, bias, _settings(qkv, bias, **settings), self.kinds)
+
+    def at_tokens(self, encoding: Tensor) -> Tensor:
+        """Return a position encoding (h, w, C) of the tokens of a window's frame for all :attr:`tokens`.
+
+        Returns:
+            (N, C) for windows, (H, W, C) for a map.
+        """
+        t, h, w = self.window
+        if self.kinds is not None:
+            return encoding.flatten(0, 1).repeat(t, 1)
+        height, width = self.tokens.shape[2:4]
+        return encoding.repeat(height // h, width // w, 1).roll(self.shift[1:], dims=(0, 1))
+
+
+def map_windows(
+    function: Callable[[Windows], Tensor],
+    x: Tensor,
+    bias_table: Tensor | None,
+    *,
+    window: Window,
+    shift: Window,
+    heads: int,
+    scale: float | None = None,
+    backend: str = 'auto',
+) -> Tensor:
+    """Apply ``function`` to the windows of a map, in chunks in inference on CPUs.
+
+    Args:
+        function: Projects and attends: takes :class:`Windows`, returns a result (..., C') for each of its tokens.
+        x: Map (B, T, H, W, C) in whole windows.
+        bias_table: As for :func:`window_attention`; so are the arguments after it.
+
+    Returns:
+        The results as a map (B, T, H, W, C').
+    """
+    settings = dict(window=window, shift=shift, heads=heads, scale=scale, backend=backend)
+    if not WINDOW_ATTENTION.select(x, backend).by_windows:
+        return function(Windows(x, bias=bias_table, kinds=None, **settings))
+    layout = WindowLayout(tuple(x.shape[:4]), window, shift)
+    bias = None if bias_table is None else relative_position_bias(bias_table, window)
+    tokens = layout.to_windows(x)
+    count = max(1, chunk_rows() // tokens.shape[1]) if works_in_chunks(x) else len(tokens)
+    kinds = list(split_kinds(layout.kinds(), count))
+    chunks = tokens.split(count) if len(kinds) > 1 else (tokens,)
+    results = [function(Windows(c, bias=bias, kinds=k, **settings)) for c, k in zip(chunks, kinds, strict=True)]
+    return layout.to_map(torch.cat(results) if len(results) > 1 else results[0])
+
+
+def _settings(
+    qkv: Tensor, bias: Tensor | None, window: Window, shift: Window, heads: int, mutual: bool, scale: float | None
+) -> Settings:
+    if mutual and window[0] > 2:
+        raise ValueError(f'window_attention: mutual attention takes windows of 2 frames, found {window[0]}')
+    if mutual and bias is not None:
+        raise ValueError('window_attention: mutual attention has no relative position bias; give bias_table=None')
+    default = 1 / math.sqrt(qkv.shape[-1] // 3 // heads)
+    return Settings(window, shift, heads, mutual, default if scale is None else scale)
