@@ -13,7 +13,7 @@ import msgspec
 from vrtspike.candidates import Overrides
 from vrtspike.experiments.record import read_run, record_of
 from vrtspike.experiments.runs import Run, resolve, train_all
-from vrtspike.experiments.statistics import LEAST_GAIN_DB
+from vrtspike.experiments.statistics import LEAST_GAIN_DB, Difference
 from vrtspike.experiments.variants import REFERENCE, Variant
 
 
