@@ -149,7 +149,8 @@ def test_migration_from_kair_names_keys_that_exist():
     )
     keys = {key for row in rows for key in re.findall(r'`([\w.]+)`', row) if key.split('.')[0] in roots}
     assert len(keys) > 25
-    configs = [read_config(ROOT / f'configs/{name}.py') for name in ('vrt_spike_baseline', 'recipes/freeze_flow')]
+    names = ('vrt_spike_baseline', 'recipes/freeze_flow', 'recipes/ema')
+    configs = [read_config(ROOT / f'configs/{name}.py') for name in names]
     unknown = {key for key in keys if not any(reached(config, key) for config in configs)}
     arguments = {f'model.backbone.{name}' for name in inspect.signature(VRT).parameters}
     assert unknown - arguments == {'model.tiling'}  # an argument of the restorer, checked in tests of its own
