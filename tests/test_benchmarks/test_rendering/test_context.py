@@ -6,6 +6,7 @@ import pytest
 from rendering.context import context, paired_difference, shorten_report
 
 from vrtspike.errors import VrtSpikeError
+from vrtspike.experiments.statistics import Interval
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_records_of_trained_networks_are_named_like_their_configs(names, tmp_pat
 
 def test_runs_are_compared_seed_by_seed():
     plain, changed = ([{'psnr_db': value} for value in values] for values in ([1.0, 2.0, 3.0], [2.0, 3.0, 4.0]))
-    assert paired_difference(plain, changed) == pytest.approx({'mean': 1.0, 'low': 1.0, 'high': 1.0})
+    assert paired_difference(plain, changed) == Interval(1.0, 1.0, 1.0)
     with pytest.raises(ValueError, match='shorter'):
         paired_difference(plain, changed[:2])
 
