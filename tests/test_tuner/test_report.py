@@ -18,6 +18,7 @@ from vrtspike.tuner.report.texts import LANGUAGES, TEXTS, text_in
 from vrtspike.tuner.report.verdicts import verdict_of
 
 ROOT = Path(__file__).parents[2]
+WORSE = Difference(mean=-2.0, verdict='worse', seeds=[], why='')
 
 
 def section(text, heading):
