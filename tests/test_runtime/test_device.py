@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -26,14 +29,21 @@ def test_free_memory_of_this_machine():
     assert MIB < free_memory(CPU) < 2**50
 
 
-def test_the_peak_of_this_process_follows_an_allocation():
-    try:
-        reset_peak_memory(CPU)
-    except OSError:
-        pytest.skip('only Linux can reset the peak of a process')
-    before = used_memory(CPU)
-    block = torch.ones(64 * MIB, dtype=torch.uint8)
-    assert 0.9 * len(block) < peak_memory(CPU) - before < 2 * len(block)
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='only Linux can reset the peak of a process')
+def test_the_peak_follows_an_allocation():
+    # In a process of its own: this one may serve the allocation from memory that earlier tests have freed.
+    code = (
+        'import torch\n'
+        'from vrtspike.runtime.device import MIB, peak_memory, reset_peak_memory, used_memory\n'
+        'cpu = torch.device("cpu")\n'
+        'reset_peak_memory(cpu)\n'
+        'before = used_memory(cpu)\n'
+        'block = torch.ones(64 * MIB, dtype=torch.uint8)\n'
+        'print((peak_memory(cpu) - before) / MIB)\n'
+    )
+    process = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120)
+    assert process.returncode == 0, process.stderr
+    assert float(process.stdout) == pytest.approx(64, rel=0.1)
 
 
 def test_call_seconds_is_the_time_between_two_readings(monkeypatch):
