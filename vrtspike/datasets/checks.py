@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a data set, found from names, lengths and headers and one frame's light."""
+"""Checks of a data set that read only file names, file lengths, image headers and the light of one frame."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from vrtspike.datasets.spike_dat import bytes_per_step, steps_in_bytes
 from vrtspike.datasets.threshold import threshold_problems
 from vrtspike.errors import DataError
 
-# RGB may have a / b times as many pixels a side as the spikes; beyond these a, a sensor size is wrong rather than odd.
+# RGB size / spike size is a / b along each side. A larger a means that the sensor size is wrong.
 MAX_RATIO_NUMERATOR = 64
 
 
 def find_problems(source: Any, split: str, sequences: list[Sequence], clip_len: int) -> list[str]:
-    """Return what is wrong with the sequences of a split, one message each; empty where all is well."""
+    """Return one message per problem in the sequences of a split."""
     problems = [] if sequences else [f"split '{split}' has no sequences"]
     problems += shared_names(source, split, sequences)
     for sequence in sequences:
         problems += sequence_problems(sequence, clip_len)
-    # Whether the threshold fits needs frames and spikes that can be read.
+    # The threshold check reads a frame and its spikes, so everything else must be correct first.
     return problems or threshold_problems(sequences[0])
 
 
 def shared_names(source: Any, split: str, sequences: list[Sequence]) -> list[str]:
-    """Report sequences that the other split has too: validation would see what training saw."""
+    """Report sequences that are in both splits: validation would score training data."""
     other = 'val' if split == 'train' else 'train'
     try:
         others = {sequence.name for sequence in source.sequences(other)}
-    except DataError:  # A data set may have one split only; whoever uses the other one hears of its problems.
+    except DataError:  # A data set may have one split only.
         return []
     shared = sorted(others.intersection(sequence.name for sequence in sequences))
     return [f"sequence '{name}' is in both train and val: keep it in one of them" for name in shared]
 
 
 def sequence_problems(sequence: Sequence, clip_len: int) -> list[str]:
-    """Return what is wrong with one sequence."""
+    """Return one message per problem in a sequence."""
     absent = [
         f'{folder} is missing: expected a folder'
         for folder in folders_by_kind(sequence).values()
@@ -68,11 +68,11 @@ def folders_by_kind(sequence: Sequence) -> dict[str, Path]:
 
 
 def missing_frames(sequence: Sequence) -> list[str]:
-    """Report frames that one of the folders lacks, and that the folders differ in length."""
+    """Report frames missing from a folder, and folders with different numbers of frames."""
     stems = sequence.stems.tolist()
     folders = folders_by_kind(sequence)
     suffixes = {kind: '.dat' if kind == 'spike' else sequence.image_suffix for kind in folders}
-    # A folder may hold more than the sequence uses, as the sharp frames that a blurred one averages.
+    # A folder may contain unused files, such as the sharp frames that a blurred frame averages.
     present = {kind: stems_in(folder, suffixes[kind]).intersection(stems) for kind, folder in folders.items()}
     problems = [
         f'{folder / (stem + suffixes[kind])} is missing: the other folders have that frame'
@@ -88,7 +88,7 @@ def missing_frames(sequence: Sequence) -> list[str]:
 
 
 def spike_file_problems(sequence: Sequence) -> list[str]:
-    """Report spike files whose length fits neither the sensor nor the others, from their lengths alone."""
+    """Report spike files with a length that does not match the sensor size or the other files."""
     height, width = sequence.stored_size
     try:
         bytes_per_step(height, width)
@@ -104,7 +104,7 @@ def spike_file_problems(sequence: Sequence) -> list[str]:
 
 
 def uneven_steps(sequence: Sequence, steps: dict[Path, int]) -> list[str]:
-    """Report spike files with another number of steps than expected, or than most of the sequence."""
+    """Report spike files that do not have the expected number of steps (default: the most common one)."""
     if not steps:
         return []
     expected = sequence.file_steps or Counter(steps.values()).most_common(1)[0][0]
@@ -126,7 +126,7 @@ def uneven_steps(sequence: Sequence, steps: dict[Path, int]) -> list[str]:
 
 
 def recording_problems(sequence: Sequence) -> list[str]:
-    """Report a recording whose length fits no sensor, or that ends before its frames do."""
+    """Report a recording that does not match the sensor size, or ends before its last frame."""
     try:
         if not sequence.spike.is_file():
             return [f'{sequence.spike} is missing: expected the spikes of the recording']
@@ -143,7 +143,7 @@ def recording_problems(sequence: Sequence) -> list[str]:
 
 
 def image_size_problems(sequence: Sequence) -> list[str]:
-    """Report first frames whose size differs, or does not correspond to the spikes'."""
+    """Report first frames with different sizes, or with a size that does not match the spikes."""
     if not len(sequence.stems):
         return []
     first = sequence.stems[0].item()
@@ -173,7 +173,7 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def ratio_problems(path: Path, size: tuple[int, int], sequence: Sequence) -> list[str]:
-    """Report an image that is not one simple number of times as large as the spikes, the same in both directions."""
+    """Report an image unless its size is the spike size times one simple ratio, equal in both directions."""
     ratios = [Fraction(rgb, spike) for rgb, spike in zip(size, sequence.spike_size, strict=True)]
     if ratios[0] == ratios[1] and ratios[0].numerator <= MAX_RATIO_NUMERATOR:
         return []
@@ -185,7 +185,7 @@ def ratio_problems(path: Path, size: tuple[int, int], sequence: Sequence) -> lis
 
 
 def spike_file_lengths(sequence: Sequence) -> list[tuple[Path, int]]:
-    """Return the path and the length in bytes of each of the sequence's spike files that exists, in time order."""
+    """Return (path, length in bytes) of the existing spike files of a sequence, in time order."""
     with os.scandir(sequence.spike) as entries:
         lengths = {entry.name: entry.stat().st_size for entry in entries}
     paths = [sequence.spike_path(stem) for stem in sequence.stems.tolist()]

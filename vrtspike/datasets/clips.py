@@ -1,14 +1,14 @@
-"""Clips of blurred frames, sharp frames and spikes: what a sample and a batch hold, and the data set that reads them.
+"""The data set of clips, and the format of its samples and batches.
 
-T frames, steps of the spike camera in one exposure, K temporal bins, H x W pixels of RGB, Hs x Ws pixels of spikes.
+Shapes: T frames, steps per exposure of the spike camera, K temporal bins, H x W RGB pixels, Hs x Ws spike pixels.
 RGB and spikes show the same field of view; H / Hs = W / Ws is one rational number.
 
 Inside the pipeline (NumPy), from :class:`ClipDataset` to its last transform::
 
     blur    (T, H, W, 3) uint8       blurred frames, sRGB-encoded RGB
     sharp   (T, H, W, 3) uint8       the middle instant of each exposure, sRGB-encoded RGB
-    spikes  (T, steps, Hs, Ws) uint8 0 or 1 in time order, the exposure of each frame; a PackedSpikes, which reads when
-                                     it is iterated or given to np.asarray, until a transform makes it an array;
+    spikes  (T, steps, Hs, Ws) uint8 0 or 1 in time order, the exposure of each frame; first a PackedSpikes, which reads
+                                     the files when it is iterated or passed to np.asarray;
             (T, K, Hs, Ws) float32   after BinSpikes
     rng     numpy Generator          the only source of randomness, seeded by (seed, ordinal)
     meta    dict                     as below
@@ -21,8 +21,8 @@ tensors and strings into lists::
     spikes  (T, K, Hs, Ws) float32   spike rate per bin times the threshold: its mean over K is the TFP estimate of
                                      linear intensity in [0, 1]
     meta    dict                     name (of the sequence), index (of the sample), first_frame (its stem), threshold,
-                                     with on_bad_sample='skip' also skipped (what was wrong with the
-                                     samples that this one stands in for, mostly '')
+                                     and with on_bad_sample='skip' skipped (errors of the bad samples
+                                     that this one replaces, usually '')
 
 Sources without spikes leave out ``spikes`` and ``threshold``, those without sharp frames ``sharp``.
 """
@@ -52,7 +52,7 @@ SUBSTITUTE_STREAM = 0xBAD
 
 
 class SampleKey(NamedTuple):
-    """Which sample to make: its clip, and the ordinal and seed that decide its randomness."""
+    """The key of a sample: index of the clip, and the ordinal and seed of its random generator."""
 
     index: int
     ordinal: int
@@ -64,23 +64,23 @@ class ClipDataset(Dataset):
     """Clips of consecutive frames, checked when the data set is built.
 
     Args:
-        source: Where the sequences lie: a registered clip source or its config.
+        source: A registered clip source or its config.
         split: ``'train'`` or ``'val'``.
         clip_len: T, frames of a clip.
-        pipeline: Transforms, built or as configs, applied in turn.
-        stride: Frames from the start of one clip to the start of the next; frames at the end of a sequence that fill
-            no clip are left out.
+        pipeline: Transforms, built or as configs, applied in order.
+        stride: Frames from the start of one clip to the start of the next; frames at the end of a sequence that do not
+            fill a clip are not used.
         limit: Use the first ``limit`` clips only; None uses all.
-        on_bad_sample: ``'raise'`` ends the run at a sample that cannot be read; ``'skip'``, for training, takes another
-            one in its place, chosen by its seed and ordinal, and says so in ``meta['skipped']``, which
+        on_bad_sample: ``'raise'`` ends the run at a sample that cannot be read; ``'skip'``, for training, replaces it
+            by another one, chosen from its seed and ordinal, and records the error in ``meta['skipped']``, which
             :class:`~vrtspike.hooks.BadSamplesHook` counts, logs and reports.
         max_bad_samples: The run ends when more samples than these were skipped.
-        cache_dir: Folder on a fast disk of this machine that keeps copies of the files that were read, for data on a
-            slow one; None reads the files themselves.
-        cache_gib: Most GiB that ``cache_dir`` may hold, for all processes of the machine together.
+        cache_dir: Folder on a fast local disk for copies of the files read, for data on a slow disk; None reads
+            the original files.
+        cache_gib: Maximum size of ``cache_dir`` in GiB, shared by all processes of the machine.
 
     Raises:
-        DataError: Anything is missing or does not fit, all of it listed in one message.
+        DataError: Files are missing or inconsistent; one message lists all problems.
     """
 
     # MMEngine hands it to metrics and visualizers, and warns where a data set has none.
@@ -143,7 +143,7 @@ class ClipDataset(Dataset):
             index = int(substitutes.integers(self.length))
 
     def sample(self, key: SampleKey, skipped: list[str] | None = None) -> dict:
-        """Return clip ``key.index`` as the pipeline leaves it, with the messages of those that it stands in for."""
+        """Return clip ``key.index`` after the pipeline, with the errors of the samples it replaces."""
         sample = self.read(key.index)
         if skipped is not None:
             sample['meta']['skipped'] = '\n'.join(skipped)
@@ -153,7 +153,7 @@ class ClipDataset(Dataset):
         return sample
 
     def read(self, index: int) -> dict:
-        """Return clip ``index`` as it lies on disk: blur, sharp, spikes and meta of the pipeline."""
+        """Return clip ``index`` before the pipeline: blur, sharp, spikes and meta."""
         sequence, first = self.locate(index)
         positions = range(first, first + self.clip_len)
         meta = {'name': sequence.name, 'index': index, 'first_frame': sequence.stems[first].item()}
@@ -166,7 +166,7 @@ class ClipDataset(Dataset):
         return {**sample, 'meta': meta}
 
     def local(self, path: Path) -> Path:
-        """Return where to read a file: its copy in the cache, if there is one."""
+        """Return the path of the cached copy of a file, or its own path."""
         return path if self.cache is None else self.cache.local(path)
 
     def locate(self, index: int) -> tuple[Sequence, int]:
@@ -189,7 +189,7 @@ def raise_problems(problems: list[str]) -> None:
 
 
 def too_many(skipped: list[str], limit: int) -> str:
-    """Say that a run ends because of its bad samples, and name the last of them."""
+    """Return the error message of a run with too many bad samples."""
     return (
         f'more than max_bad_samples={limit} samples could not be read; the last one is {skipped[-1]}\n'
         'mend the data (python tools/check_data.py ROOT --thorough lists it), or raise the limit'

@@ -1,4 +1,4 @@
-"""What a data set holds and what is wrong with it, split by split, for people who look before they train."""
+"""The contents and the problems of a data set, per split."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class SplitInventory:
 
     Args:
         split: ``'train'`` or ``'val'``.
-        sequences: Its videos; empty where they cannot be listed.
-        problems: What is wrong, one message each.
-        frame_sizes: (height, width) of the videos' first frames, each once.
-        suggestion: The threshold that the first video's light suggests; None where that cannot be told.
+        sequences: The sequences; empty if they cannot be listed.
+        problems: One message per problem.
+        frame_sizes: The distinct (height, width) of the sequences' first frames.
+        suggestion: The threshold estimated from the first sequence; None if it cannot be estimated.
     """
 
     split: str
@@ -36,21 +36,21 @@ class SplitInventory:
 
     @property
     def frames(self) -> int:
-        """Frames of all videos."""
+        """Frames of all sequences."""
         return sum(len(sequence.stems) for sequence in self.sequences)
 
     def clips(self, clip_len: int) -> int:
-        """Return how many clips of ``clip_len`` frames the videos have."""
+        """Return how many clips of ``clip_len`` frames the sequences have."""
         return sum(max(len(sequence.stems) - clip_len + 1, 0) for sequence in self.sequences)
 
 
 def take_inventory(source: Any, clip_len: int) -> list[SplitInventory]:
-    """Return what is in both splits of a source and what a data set built of it would refuse."""
+    """Return the inventory of both splits of a source."""
     return [inventory_of(source, split, clip_len) for split in SPLITS]
 
 
 def inventory_of(source: Any, split: str, clip_len: int) -> SplitInventory:
-    """Return what is in one split."""
+    """Return the inventory of one split."""
     found = SplitInventory(split)
     try:
         found.sequences = source.sequences(split)
@@ -65,13 +65,13 @@ def inventory_of(source: Any, split: str, clip_len: int) -> SplitInventory:
 
 
 def first_frame_size(sequence: Sequence) -> list[tuple[int, int]]:
-    """Return the (height, width) of a video's first frame; nothing where it has spikes alone."""
+    """Return the (height, width) of a sequence's first frame; empty if it has only spikes."""
     stem = sequence.stems[0].item()
     return [image_size(sequence.image_path(kind, stem)) for kind in list(sequence.frame_folders)[:1]]
 
 
 def damaged_frames(sequence: Sequence) -> Iterator[str | None]:
-    """Read every frame and every spike of a video; yield for each position what is wrong with it, or None."""
+    """Read every frame and spike file of a sequence; yield an error message or None per position."""
     for position in range(len(sequence.stems)):
         one = range(position, position + 1)
         try:

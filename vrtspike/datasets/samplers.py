@@ -1,4 +1,4 @@
-"""Which sample comes next, decided by a seed and an ordinal alone."""
+"""The sampler: the order of samples depends only on a seed and an ordinal."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ PERMUTATION_STREAM = 0x5EED
 
 @DATA_SAMPLERS.register_module()
 class OrdinalSampler(Sampler):
-    """Endless numbered samples; every run through the data set is a permutation from (seed, epoch).
+    """Endless numbered samples; the order of each epoch is a permutation seeded by (seed, epoch).
 
-    Sample number n is the same whatever the number of processes: process r of w takes the ordinals r, r + w, ...
+    Sample n does not depend on the number of processes: process r of w takes the ordinals r, r + w, ...
     A resumed run skips ahead without reading anything.
 
     Args:
         dataset: The data set whose clips are numbered.
-        seed: Seed of the permutations and of the samples; None agrees on one among the processes.
-        shuffle: Permute each epoch; otherwise clips come in their own order.
-        start: Samples of this process to leave out at the beginning.
+        seed: Seed of the permutations and of the samples; None draws one that all processes share.
+        shuffle: Permute each epoch; otherwise clips come in the order of their indices.
+        start: Number of samples that this process skips at the beginning.
     """
 
     def __init__(self, dataset: Sized, seed: int | None = 0, shuffle: bool = True, start: int = 0) -> None:
@@ -42,7 +42,7 @@ class OrdinalSampler(Sampler):
         self.position = start
 
     def skip(self, samples: int) -> None:
-        """Leave out the next ``samples`` samples of this process; takes effect when iteration starts."""
+        """Skip the next ``samples`` samples of this process; takes effect when iteration starts."""
         self.position += samples
 
     def __iter__(self) -> Iterator[SampleKey]:

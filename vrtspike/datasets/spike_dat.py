@@ -1,7 +1,7 @@
 """The headerless `.dat` spike files of SpikeCV, Spike-Zoo, SpkDeblurNet, S-SDM and S-VRT.
 
 Every step is ``height * width`` bits in row-major order, least significant bit first, its rows stored bottom-up. The
-file knows neither its size nor its threshold, so that readers are told both and check the length against them.
+file stores neither the sensor size nor the threshold. Callers pass the size, and the file length is checked against it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def read_spike_dat(
     columns: tuple[int, int] | None = None,
     expected_steps: int | None = None,
 ) -> np.ndarray:
-    """Read the spikes of ``steps`` steps, and of the file little more than the bytes that hold them.
+    """Read the spikes of ``steps`` steps; only the bytes that are needed are read.
 
     Args:
         path: A `.dat` file.
@@ -36,7 +36,7 @@ def read_spike_dat(
         steps: Number of steps to read; None reads to the end.
         rows: (top, bottom), bottom excluded, to read; None reads all.
         columns: (left, right), right excluded, to read; None reads all.
-        expected_steps: Number of steps the whole file must have, where it is known.
+        expected_steps: Number of steps that the file must have; None accepts any.
 
     Returns:
         (steps, rows, columns) uint8 of 0 and 1 in time order, the first row on top.
@@ -60,11 +60,11 @@ def read_spike_dat(
         packed = np.memmap(path, np.uint8, 'r', offset=start * size, shape=(steps, size))
     except OSError as error:
         raise DataError(f'{path} cannot be read: {error}') from error
-    # Rows are stored bottom-up, so that the bottom one of the part comes first.
+    # Rows are stored bottom-up: the bottom row of the part comes first.
     first, last = height - bottom, height - top
     if width % 8 == 0:
         lines = packed.reshape(steps, height, width // 8)[:, first:last, left // 8 : -(-right // 8)]
-        # Turning the packed bytes over, not the bits, moves an eighth of the memory.
+        # Flipping the packed bytes rather than the bits moves an eighth of the memory.
         upright = np.take(lines, np.arange(last - first)[::-1], axis=1)
         bits = np.unpackbits(upright, bitorder='little')
         return np.ascontiguousarray(bits.reshape(steps, last - first, -1)[..., left % 8 :][..., : right - left])
@@ -82,7 +82,7 @@ def part_of(part: tuple[int, int] | None, length: int, name: str, path: str | os
 
 
 def write_spike_dat(path: str | os.PathLike, spikes: np.ndarray) -> None:
-    """Write ``spikes`` (steps, H, W), all 0 or 1, to ``path``: aside first, so that a file is whole or absent.
+    """Write ``spikes`` (steps, H, W), all 0 or 1, to ``path`` atomically.
 
     Raises:
         DataError: The array has another shape, other values, or a size the format cannot hold.
@@ -103,7 +103,7 @@ def write_spike_dat(path: str | os.PathLike, spikes: np.ndarray) -> None:
 
 
 def count_spike_steps(path: str | os.PathLike, height: int, width: int) -> int:
-    """Return the number of steps in ``path`` from its length alone, or say what is wrong with that length."""
+    """Return the number of steps in ``path`` from its length; raise DataError if the length is wrong."""
     bytes_per_step(height, width)
     if not os.path.isfile(path):
         raise DataError(f'{path} is missing: a spike file of {height} x {width} pixels was expected there')
@@ -111,7 +111,7 @@ def count_spike_steps(path: str | os.PathLike, height: int, width: int) -> int:
 
 
 def steps_in_bytes(path: str | os.PathLike, length: int, height: int, width: int) -> int:
-    """Return how many whole steps a file of ``length`` bytes holds; anything left over is an error."""
+    """Return how many whole steps a file of ``length`` bytes has; raise DataError if bytes are left over."""
     size = bytes_per_step(height, width)
     steps, rest = divmod(length, size)
     if steps == 0 or rest:

@@ -1,4 +1,4 @@
-"""Whether frames and spikes recorded the same light: what a sequence suggests its threshold is."""
+"""Estimate the threshold of a sequence by comparing the brightness of its frames and spikes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from vrtspike.datasets.io.packed_spikes import packed_spikes
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.errors import DataError
 
-# A declared threshold may differ by so much from what the light suggests.
+# Largest accepted factor between the declared and the estimated threshold.
 TOLERANCE = 1.5
-# Frames and spikes darker than this, as a part of full light or of one spike per step, tell nothing.
+# Mean light and mean spike rate below which no estimate is made.
 DARK = 0.01
 
 
 class Suggestion(NamedTuple):
-    """The threshold under which spikes and blurred frame agree in brightness.
+    """The threshold at which spikes and blurred frame have equal brightness.
 
     Args:
         linear: If the spike camera saw linear light.
-        encoded: If it was simulated with sRGB values as they are.
+        encoded: If it was simulated from sRGB values without decoding.
         rate: Spikes per pixel and step.
     """
 
@@ -31,7 +31,7 @@ class Suggestion(NamedTuple):
 
 
 def suggest_threshold(sequence: Sequence) -> Suggestion | None:
-    """Return what the middle frame suggests; None where there is no blurred frame, or it is too dark to tell.
+    """Return the estimate from the middle frame; None without a blurred frame, or if it is too dark.
 
     Raises:
         DataError: The frame or its spikes cannot be read.

@@ -1,4 +1,4 @@
-"""Copies of a slow disk's files on a fast one, as they are, with a limit that all processes of a machine share."""
+"""A cache of files from a slow disk on a fast one; all processes of a machine share its size limit."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ RECOUNT_EVERY_S = 60
 
 
 class FileCache:
-    """A folder with copies of files; who asks for a path gets that of the copy, or the path itself.
+    """A folder with copies of files; :meth:`local` returns the path of the copy, or the original path.
 
-    Files are kept as they lie on disk: a spike stays one bit. Any number of processes may use the folder at once; what
-    they keep there is within ``limit_gib`` together. The folder outlives them: delete it to free its space.
+    Files are kept as they lie on disk: a spike stays one bit. Any number of processes may use the folder at once; the
+    limit applies to their sum. The folder outlives them: delete it to free its space.
 
     Args:
-        folder: Where the copies lie, on this machine's own fast disk or in ``/dev/shm``.
-        limit_gib: Most GiB that the folder may hold.
+        folder: Folder of the copies, on a fast local disk or in ``/dev/shm``.
+        limit_gib: Maximum size of the folder in GiB.
 
     Raises:
         ConfigError: The limit is not positive, or this system cannot lock files.
@@ -45,19 +45,19 @@ class FileCache:
             pass
 
     def local(self, path: Path) -> Path:
-        """Return a path with the content of ``path``: its copy's, or ``path`` where none can be kept."""
+        """Return the path of the copy of ``path``, or ``path`` if it cannot be cached."""
         try:
             status = os.stat(path)
         except OSError:
-            return path  # whoever reads it says that it is missing
+            return path  # the reader reports the missing file
         entry = self.folder / entry_name(path, status)
         with contextlib.suppress(OSError):
-            os.utime(entry)  # which also tells that it is there, and that it is in use
+            os.utime(entry)  # fails if there is no copy, and marks it as in use
             return entry
         return self.keep(path, entry, status.st_size) or path
 
     def keep(self, path: Path, entry: Path, size: int) -> Path | None:
-        """Copy ``path`` to ``entry`` if it fits; None where it does not, or while another process copies it."""
+        """Copy ``path`` to ``entry``; return None if it does not fit or another process is copying it."""
         partial = entry.with_suffix('.partial')
         with self.ledger() as ledger:
             if entry.is_file():  # another process has just finished it
@@ -69,7 +69,7 @@ class FileCache:
             whole = partial.stat().st_size == size
         except OSError:
             whole = False
-        with self.ledger() as ledger:  # so that a recount sees the one name or the other
+        with self.ledger() as ledger:  # a recount must see exactly one of the two names
             if whole:
                 os.replace(partial, entry)
                 return entry
@@ -92,7 +92,7 @@ class FileCache:
         return True
 
     def recount(self) -> int:
-        """Delete what nobody uses any more, unfinished copies included; return the bytes that are left."""
+        """Delete unused entries and unfinished copies; return the bytes that remain."""
         left, oldest = 0, time.time() - UNUSED_AFTER_S
         with os.scandir(self.folder) as entries:
             for entry in entries:
@@ -107,7 +107,7 @@ class FileCache:
 
     @contextlib.contextmanager
     def ledger(self) -> Iterator[dict]:
-        """Yield what is known of the folder's content, to be changed while no other process can."""
+        """Yield the record of the folder's size under a lock; changes are saved."""
         try:
             import fcntl
         except ImportError as error:
@@ -124,6 +124,6 @@ class FileCache:
 
 
 def entry_name(path: Path, status: os.stat_result) -> str:
-    """Return the copy's name: another one as soon as the file changes."""
+    """Return the name of a copy; it changes when the file changes."""
     identity = f'{os.path.abspath(path)}|{status.st_size}|{status.st_mtime_ns}'
     return hashlib.sha256(identity.encode()).hexdigest()[:40] + path.suffix

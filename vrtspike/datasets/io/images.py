@@ -25,7 +25,7 @@ def read_images(paths: list[Path], local: Callable[[Path], Path] = Path) -> np.n
 
 def read_image(path: Path, local: Callable[[Path], Path] = Path) -> np.ndarray:
     """Return an image as (H, W, 3) uint8 RGB."""
-    for candidate in dict.fromkeys((local(path), path)):  # a copy that is damaged is no reason to fail
+    for candidate in dict.fromkeys((local(path), path)):  # if the copy is damaged, read the original
         image = cv2.imread(str(candidate), cv2.IMREAD_COLOR) if candidate.is_file() else None
         if image is not None:
             return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

@@ -1,4 +1,4 @@
-"""Spikes of a clip that stay packed on disk until somebody looks at them."""
+"""Spikes of a clip that are read from disk only when they are used."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from vrtspike.errors import DataError
 
 
 class PackedSpikes:
-    """The spikes (T, steps, Hs, Ws) of T exposures, uint8 of 0 and 1, read when they are used and no sooner.
+    """The spikes (T, steps, Hs, Ws) of T exposures, uint8 of 0 and 1, read lazily.
 
-    ``spikes[..., top:bottom, left:right]`` gives a smaller one and reads nothing; iterating decodes one exposure after
-    the other; ``np.asarray(spikes)`` and every other index decode what they need into an array.
+    ``spikes[..., top:bottom, left:right]`` returns a cropped PackedSpikes and reads nothing; iterating decodes one
+    exposure at a time; ``np.asarray(spikes)`` and other indices decode into an array.
 
     Args:
-        windows: Where each exposure lies.
+        windows: File and steps of each exposure.
         stored_size: (height, width) of the files.
-        rows: (top, bottom) of the part that is meant.
-        columns: (left, right) of the part that is meant.
-        local: From a file's path to where it is read, as :meth:`vrtspike.datasets.io.file_cache.FileCache.local`.
+        rows: (top, bottom) of the crop.
+        columns: (left, right) of the crop.
+        local: Maps the path of a file to the path to read, as :meth:`vrtspike.datasets.io.file_cache.FileCache.local`.
     """
 
     dtype = np.dtype(np.uint8)
@@ -39,7 +39,7 @@ class PackedSpikes:
         columns: tuple[int, int],
         local: Callable[[Path], Path] = Path,
     ) -> None:
-        self.windows = [settled(window, stored_size) for window in windows]
+        self.windows = [with_steps(window, stored_size) for window in windows]
         self.stored_size = stored_size
         self.rows, self.columns = rows, columns
         self.local = local
@@ -71,7 +71,7 @@ class PackedSpikes:
             return self.exposure(range(len(self))[key])
         if is_crop(key):
             rows, columns = (
-                narrowed(part, slice_) for part, slice_ in zip((self.rows, self.columns), key[1:], strict=True)
+                absolute_range(part, slice_) for part, slice_ in zip((self.rows, self.columns), key[1:], strict=True)
             )
             return PackedSpikes(self.windows, self.stored_size, rows, columns, self.local)
         return np.asarray(self)[key]
@@ -82,20 +82,20 @@ class PackedSpikes:
         window = {'start': start, 'steps': steps, 'rows': self.rows, 'columns': self.columns}
         copy = self.local(path)
         if copy != path:
-            with contextlib.suppress(DataError):  # a copy that is damaged is no reason to fail
+            with contextlib.suppress(DataError):  # if the copy is damaged, read the original
                 return read_spike_dat(copy, *self.stored_size, **window)
         return read_spike_dat(path, *self.stored_size, **window)
 
 
 def packed_spikes(sequence: Sequence, positions: range, local: Callable[[Path], Path] = Path) -> PackedSpikes:
-    """Return the spikes of the frames' exposures, (T, steps, Hs, Ws) uint8, none of them read yet."""
+    """Return the spikes of the frames' exposures, (T, steps, Hs, Ws) uint8, not yet read."""
     height, width = sequence.spike_size
     windows = [sequence.window(position) for position in positions]
     return PackedSpikes(windows, sequence.stored_size, (0, height), (0, width), local)
 
 
-def settled(window: SpikeWindow, stored_size: tuple[int, int]) -> SpikeWindow:
-    """Return the window with its number of steps, which the length of the file tells where it is left open."""
+def with_steps(window: SpikeWindow, stored_size: tuple[int, int]) -> SpikeWindow:
+    """Return the window with its number of steps; None becomes the rest of the file."""
     if window.steps is not None:
         return window
     return window._replace(steps=count_spike_steps(window.path, *stored_size) - window.start)
@@ -111,7 +111,7 @@ def is_crop(key: Any) -> bool:
     )
 
 
-def narrowed(part: tuple[int, int], inner: slice) -> tuple[int, int]:
+def absolute_range(part: tuple[int, int], inner: slice) -> tuple[int, int]:
     """Return ``inner``, counted from the start of ``part``, in the coordinates of ``part``."""
     start, end, _ = inner.indices(part[1] - part[0])
     return part[0] + start, part[0] + max(start, end)

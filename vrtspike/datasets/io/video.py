@@ -1,4 +1,4 @@
-"""Ordinary videos as a stream of light: any file that OpenCV reads, or a folder of frames, a few frames at a time."""
+"""Read videos (any file that OpenCV reads, or a folder of frames) as light at arbitrary times."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 
 
 class VideoInfo(NamedTuple):
-    """What a video says of itself.
+    """Properties of a video.
 
     Args:
         size: (height, width) in pixels.
-        frames: How many it claims to have; files are sometimes off by a few.
+        frames: Number of frames in the header; sometimes off by a few.
         fps: Frames per second; None for a folder of frames.
     """
 
@@ -36,12 +36,12 @@ def video_info(path: Path) -> VideoInfo:
     """Return the size, the length and the rate of a video file or a folder of frames.
 
     Raises:
-        DataError: There is none, or it cannot be read.
+        DataError: The video is missing or cannot be read.
     """
     if path.is_dir():
         paths = frame_paths(path)
         return VideoInfo(read_image(paths[0]).shape[:2], len(paths), None)
-    video = opened(path)
+    video = open_video(path)
     height, width, frames = (
         int(video.get(key)) for key in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_COUNT)
     )
@@ -53,9 +53,9 @@ def video_frames(path: Path, start: int = 0) -> Iterator[np.ndarray]:
     if path.is_dir():
         yield from (read_image(each) for each in frame_paths(path)[start:])
         return
-    video = opened(path)
+    video = open_video(path)
     try:
-        # Seeking is exact in few formats: what was seen before is decoded again and dropped.
+        # Seeking is exact in few formats, so skipped frames are decoded and dropped.
         while all(video.grab() for _ in range(start)):
             start = 0
             found, frame = video.read()
@@ -74,7 +74,7 @@ def frame_paths(folder: Path) -> list[Path]:
     return paths
 
 
-def opened(path: Path) -> cv2.VideoCapture:
+def open_video(path: Path) -> cv2.VideoCapture:
     """Return an open video file."""
     if not path.is_file():
         raise DataError(f'{path} does not exist: expected a video file or a folder of frames')
@@ -94,7 +94,7 @@ class Frame(NamedTuple):
 
 
 class LightStream:
-    """Light at ever later instants of a video, of which no more than two frames are kept.
+    """Light of a video at increasing times; at most two frames are kept in memory.
 
     Times are in frames: frame i shows the instant i + 1/2, and holds or leads over to the next one. Before the first
     and after the last instant the light stands still.
@@ -126,7 +126,7 @@ class LightStream:
         return None if encoded is None else Frame(encoded, self.levels[encoded])
 
     def at(self, time: float) -> np.ndarray:
-        """Return the light (H, W, 3) float32 in [0, 1] at ``time``, which is no earlier than the one before."""
+        """Return the light (H, W, 3) float32 in [0, 1] at ``time``, which must not decrease between calls."""
         time = time if self.interpolation == 'none' else time - 0.5
         while self.following is not None and time >= self.number + 1:
             self.advance()
@@ -134,7 +134,7 @@ class LightStream:
         if self.interpolation == 'none' or self.following is None or fraction <= 0:
             return self.current.light
         if self.interpolation == 'flow':
-            return self.moved(np.float32(fraction))
+            return self.flow_blend(np.float32(fraction))
         return self.current.light + np.float32(fraction) * (self.following.light - self.current.light)
 
     def has(self, number: int) -> bool:
@@ -142,18 +142,18 @@ class LightStream:
         return self.current is not None and number <= self.number + (self.following is not None)
 
     def reach(self, number: int) -> bool:
-        """Go on to frame ``number``; return whether the video has it."""
+        """Advance to frame ``number``; return whether the video has it."""
         while self.following is not None and self.number < number:
             self.advance()
         return self.has(number)
 
     def advance(self) -> None:
-        """Go on by one frame."""
+        """Advance by one frame."""
         self.current, self.following = self.following, self.load()
         self.number += 1
         self.flows = None
 
-    def moved(self, fraction: np.float32) -> np.ndarray:
+    def flow_blend(self, fraction: np.float32) -> np.ndarray:
         """Return both frames moved to the instant between them, each weighed by its nearness."""
         if self.flows is None:
             self.flows = flows_between(self.current.encoded, self.following.encoded)

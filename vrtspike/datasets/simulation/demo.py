@@ -32,7 +32,7 @@ LEAST = {'seed': 0, 'train_clips': 0, 'val_clips': 0, 'frames': 1, 'size': 16, '
 
 @dataclass(frozen=True)
 class DemoRecipe:
-    """Everything that decides the bytes of a demo.
+    """Parameters of the demo clips; equal recipes give identical files.
 
     Args:
         seed: Seed of every random choice.
@@ -81,7 +81,7 @@ class DemoRecipe:
 
 
 def write_demo(root: str | os.PathLike, *, progress: bool = True, **recipe: int | float) -> Path:
-    """Write the demo clips to ``root``, or keep those that are there already.
+    """Write the demo clips to ``root``, or keep existing ones.
 
     They are written beside ``root`` and moved there when complete.
 
@@ -107,7 +107,7 @@ def write_demo(root: str | os.PathLike, *, progress: bool = True, **recipe: int 
 
 
 def is_demo(root: Path, recipe: DemoRecipe) -> bool:
-    """Tell whether ``root`` is this very demo; raise where it is anything else than free."""
+    """Return whether ``root`` holds this demo; raise DataError if it holds anything else."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     config = root / 'config.yaml'
@@ -121,7 +121,7 @@ def is_demo(root: Path, recipe: DemoRecipe) -> bool:
 
 
 def differences(found: dict, wanted: dict) -> str:
-    """Say in which parameters two demos differ."""
+    """Return a message with the parameters in which two demos differ."""
     keys = [key for key in {**wanted, **found} if found.get(key) != wanted.get(key)]
     return (
         'was made with other parameters ('

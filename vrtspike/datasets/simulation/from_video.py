@@ -2,8 +2,8 @@
 
 Exposures follow each other without a gap; each covers some frames of the video and is divided into the steps of the
 spike camera. Its blurred frame is the mean of the light at all its steps, its sharp frame the light in its middle. A
-sequence grows in a hidden folder beside its place and moves there when it is whole; what the camera's pixels hold is
-saved with it, so that a run that was stopped goes on as if it had not been.
+sequence is written to a hidden folder and renamed when it is complete. The state of the camera is saved with it, so
+that an interrupted run can be resumed with identical results.
 """
 
 from __future__ import annotations
@@ -81,18 +81,18 @@ def simulate_sequence(
     settings: SimulationSettings,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
-    """Simulate a video as ``root/split/name``, or go on where an earlier call was stopped; return that folder.
+    """Simulate a video as ``root/split/name``, or resume an interrupted simulation; return that folder.
 
     Args:
         video: A video file or a folder of frames.
         root: A data set in the processed layout; made where it is absent.
         split: ``'train'`` or ``'val'``.
         name: Of the sequence, which no other one of the data set has.
-        settings: How.
+        settings: Settings of the camera and the exposure.
         progress: Called with the exposures done and their expected total.
 
     Raises:
-        DataError: The video cannot be read or is too short, or ``root`` holds something that does not go with it.
+        DataError: The video cannot be read or is too short, or ``root`` holds incompatible data.
     """
     info = video_info(video)
     size = fitted_size(info.size, settings.rgb_per_spike_pixel)

@@ -14,7 +14,7 @@ METADATA = 'simulation.yaml'
 
 
 def require_free(root: Path, split: str, name: str) -> None:
-    """Refuse a name that hides the sequence, leaves its folder or is taken in the other split."""
+    """Raise if the name is hidden, is not a single folder name, or is taken in the other split."""
     if split not in ('train', 'val'):
         raise ConfigError(f"a simulated sequence got split={split!r}, expected 'train' or 'val'")
     if not name or Path(name).name != name or name.startswith('.'):
@@ -27,7 +27,7 @@ def require_free(root: Path, split: str, name: str) -> None:
 
 
 def require_same(folder: Path, metadata: dict) -> None:
-    """Refuse to go on with a sequence that was simulated in another way."""
+    """Raise if the sequence was simulated with other settings."""
     found = read_config(folder / METADATA)
     differences = [
         f'{key}: found {found.get(key)}, expected {value}' for key, value in metadata.items() if found.get(key) != value
@@ -39,7 +39,7 @@ def require_same(folder: Path, metadata: dict) -> None:
 
 
 def join_data_set(root: Path, wanted: dict) -> None:
-    """Write the data set's ``config.yaml``, or make sure that the one that is there says the same."""
+    """Write the data set's ``config.yaml``, or raise if the existing one differs."""
     path = root / 'config.yaml'
     if not path.exists():
         write_yaml(path, wanted)
