@@ -1,4 +1,4 @@
-"""What candidates need to know of ``vrt_spike_baseline.py``: the advice on a log knows no other config."""
+"""The part of ``vrt_spike_baseline.py`` that candidates read: advice on a log that has no config uses it."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Purpose(Enum):
     """Makes a training cheaper in ways that a timed step cannot show, such as larger batches."""
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+class Candidate(msgspec.Struct, frozen=True):
     """One change of a config that may make it cheaper.
 
     Args:

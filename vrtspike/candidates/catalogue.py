@@ -4,46 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from vrtspike.candidates.attention import attention_backends, compilation
+from vrtspike.candidates import exact, networks, precision, training
 from vrtspike.candidates.candidate import Candidate, Purpose, is_set
-from vrtspike.candidates.checkpointing import checkpoint_everything, checkpointing_policies, fewer_checkpoints
-from vrtspike.candidates.chunks import larger_chunks, smaller_chunks
 from vrtspike.candidates.data_loading import data_workers, prefetching
-from vrtspike.candidates.precision import restoring_precision, training_precision
 from vrtspike.candidates.setting import Setting
-from vrtspike.candidates.size import half_depth, narrower, smaller_window, student
-from vrtspike.candidates.spike_parts import cheaper_fusion, cheaper_tsa, narrower_encoder
-from vrtspike.candidates.training import frozen_flow, larger_batch, optimizer_step, rarer_hooks, smaller_batch
 
 FAMILIES: tuple[Callable[[Setting], Iterator[Candidate]], ...] = (
     # The same function.
-    attention_backends,
-    checkpointing_policies,
-    compilation,
-    larger_chunks,
+    exact.attention_backends,
+    exact.checkpointing_policies,
+    exact.compilation,
+    exact.larger_chunks,
     data_workers,
     # The same function in lower precision.
-    training_precision,
-    restoring_precision,
+    precision.training_precision,
+    precision.restoring_precision,
     # Other networks.
-    half_depth,
-    smaller_window,
-    narrower,
-    cheaper_fusion,
-    cheaper_tsa,
-    narrower_encoder,
-    student,
+    networks.half_depth,
+    networks.smaller_window,
+    networks.narrower,
+    networks.cheaper_fusion,
+    networks.cheaper_tsa,
+    networks.narrower_encoder,
+    networks.student,
     # Less memory, the cheapest first.
-    checkpoint_everything,
-    smaller_chunks,
-    smaller_batch,
+    exact.checkpoint_everything,
+    exact.smaller_chunks,
+    training.smaller_batch,
     # Cheaper trainings.
-    fewer_checkpoints,
+    exact.fewer_checkpoints,
     prefetching,
-    larger_batch,
-    optimizer_step,
-    frozen_flow,
-    rarer_hooks,
+    training.larger_batch,
+    training.optimizer_step,
+    training.frozen_flow,
+    training.rarer_hooks,
 )
 
 

@@ -19,31 +19,22 @@ def data_workers(setting: Setting) -> Iterator[Candidate]:
     fewest = 1 if setting.loader.get('prefetch_factor') else 0  # prefetch_factor is refused without workers
     for workers in WORKERS:
         if fewest <= workers <= setting.cores and workers != setting.loader.get('num_workers', 0):
-            yield Candidate(
-                name=f'data_workers_{workers}',
-                kind=EXACT,
-                overrides={WORKERS_KEY: workers, 'train_dataloader.persistent_workers': workers > 0},
-                stages='data',
-            )
+            overrides = {WORKERS_KEY: workers, 'train_dataloader.persistent_workers': workers > 0}
+            yield Candidate(f'data_workers_{workers}', EXACT, overrides, 'data')
 
 
 def prefetching(setting: Setting) -> Iterator[Candidate]:
     """Yield more workers that read further ahead."""
-    yield Candidate(
-        name='prefetching',
-        kind=EXACT,
-        overrides={
-            WORKERS_KEY: 8,
-            'train_dataloader.prefetch_factor': 4,
-            'train_dataloader.persistent_workers': True,
-            'train_dataloader.pin_memory': True,
-        },
-        stages='data',
-        purpose=Purpose.TRAINING,
-        note='Use more workers and read more batches ahead. Each worker needs a core of its own.',
-    )
+    overrides = {
+        WORKERS_KEY: 8,
+        'train_dataloader.prefetch_factor': 4,
+        'train_dataloader.persistent_workers': True,
+        'train_dataloader.pin_memory': True,
+    }
+    note = 'Use more workers and read more batches ahead. Each worker needs a core of its own.'
+    yield Candidate('prefetching', EXACT, overrides, 'data', Purpose.TRAINING, note=note)
 
 
 def changes_data_loading(overrides: Mapping[str, Any]) -> bool:
-    """Return whether overrides change how batches are read: only steps that wait for their batches show it."""
+    """Return whether overrides change how batches are read, which only a step that waits for its batch shows."""
     return WORKERS_KEY in overrides

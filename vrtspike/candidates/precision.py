@@ -27,12 +27,8 @@ def restoring_precision(setting: Setting) -> Iterator[Candidate]:
 
 def _autocast(setting: Setting, prefix: str, amp: Overrides, uses_amp: bool) -> Iterator[Candidate]:
     if not uses_amp:
-        yield Candidate(name=f'{prefix}amp', kind=PRECISION, overrides=amp, note='Mixed precision first.')
+        yield Candidate(f'{prefix}amp', PRECISION, amp, note='Mixed precision first.')
     if setting.is_vrt:
         flow: Overrides = {'model.backbone.flow_precision': 'autocast'}
-        yield Candidate(
-            name=f'{prefix}flow_in_amp',
-            kind=PRECISION,
-            overrides=flow if uses_amp else {**flow, **amp},
-            stages='flow' if uses_amp else '.*',
-        )
+        overrides = flow if uses_amp else {**flow, **amp}
+        yield Candidate(f'{prefix}flow_in_amp', PRECISION, overrides, 'flow' if uses_amp else '.*')

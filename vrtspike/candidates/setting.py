@@ -12,7 +12,7 @@ import msgspec
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """The config and the machine that candidates are chosen for.
 
-    Whoever knows torch and the machine fills in the facts, so that the catalogue needs neither.
+    The caller fills in the facts about torch and the machine, so that the catalogue needs to import neither.
 
     Args:
         config: The config as plain dicts.

@@ -18,19 +18,14 @@ def smaller_batch(setting: Setting) -> Iterator[Candidate]:
     batch = setting.loader.get('batch_size', 1)
     # ProgressiveCropsHook sets the batch size itself.
     if batch > 1 and all(hook.get('type') != 'ProgressiveCropsHook' for hook in hooks_of(setting.config).values()):
-        yield Candidate(
-            name='accumulation',
-            kind=EXACT,
-            overrides=accumulated(setting.config, batch),
-            purpose=Purpose.MEMORY,
-            resumable=False,
-        )
+        overrides = accumulated(setting.config, batch)
+        yield Candidate('accumulation', EXACT, overrides, purpose=Purpose.MEMORY, resumable=False)
 
 
 def accumulated(config: Mapping[str, Any], factor: int) -> Overrides:
     """Return overrides that split each iteration into ``factor`` iterations, each with a ``factor``-th of the clips.
 
-    A step of the optimizer sees as many clips as before. Whatever counts iterations counts ``factor`` times as many.
+    An optimizer step sees as many clips as before. Every setting in iterations grows by ``factor``.
     """
     counts = config['optim_wrapper'].get('accumulative_counts', 1)
     overrides = {
@@ -50,32 +45,21 @@ def accumulated(config: Mapping[str, Any], factor: int) -> Overrides:
 
 def larger_batch(setting: Setting) -> Iterator[Candidate]:
     """Yield twice the clips in each iteration."""
-    yield Candidate(
-        name='larger_batch',
-        kind=EXACT,
-        overrides={'train_dataloader.batch_size': 2 * setting.loader.get('batch_size', 1)},
-        purpose=Purpose.TRAINING,
-        resumable=False,
-        note='Larger batches keep the device busier.',
-    )
+    overrides = {'train_dataloader.batch_size': 2 * setting.loader.get('batch_size', 1)}
+    note = 'Larger batches keep the device busier.'
+    yield Candidate('larger_batch', EXACT, overrides, purpose=Purpose.TRAINING, resumable=False, note=note)
 
 
 def optimizer_step(setting: Setting) -> Iterator[Candidate]:
     """Yield a fused step, and fewer steps."""
+    fused = {'optim_wrapper.optimizer.fused': True}
+    yield Candidate('fused_optimizer', EXACT, fused, 'optimizer', Purpose.TRAINING, note='Use the fused step.')
     yield Candidate(
-        name='fused_optimizer',
-        kind=EXACT,
-        overrides={'optim_wrapper.optimizer.fused': True},
-        stages='optimizer',
-        purpose=Purpose.TRAINING,
-        note='Use the fused step.',
-    )
-    yield Candidate(
-        name='more_accumulation',
-        kind=CHANGES,
-        overrides={'optim_wrapper.accumulative_counts': 2 * setting.optim_wrapper.get('accumulative_counts', 1)},
-        stages='optimizer|communication',
-        purpose=Purpose.TRAINING,
+        'more_accumulation',
+        CHANGES,
+        {'optim_wrapper.accumulative_counts': 2 * setting.optim_wrapper.get('accumulative_counts', 1)},
+        'optimizer|communication',
+        Purpose.TRAINING,
         resumable=False,
         note='Accumulate more iterations in each step, which changes the effective batch.',
     )
@@ -84,23 +68,12 @@ def optimizer_step(setting: Setting) -> Iterator[Candidate]:
 def frozen_flow(setting: Setting) -> Iterator[Candidate]:
     """Yield VRT's flow network as it was pretrained."""
     if setting.is_vrt:
-        yield Candidate(
-            name='freeze_flow',
-            kind=CHANGES,
-            overrides={'default_hooks.freeze': {'type': 'FreezeHook', 'names': ['backbone.spynet']}},
-            stages='flow',
-            purpose=Purpose.TRAINING,
-            note='Freeze the pretrained flow network: it then needs no backward pass.',
-        )
+        frozen = {'default_hooks.freeze': {'type': 'FreezeHook', 'names': ['backbone.spynet']}}
+        note = 'Freeze the pretrained flow network: it then needs no backward pass.'
+        yield Candidate('freeze_flow', CHANGES, frozen, 'flow', Purpose.TRAINING, note=note)
 
 
 def rarer_hooks(setting: Setting) -> Iterator[Candidate]:
     """Yield fewer lines in the log, and fewer checkpoints."""
-    yield Candidate(
-        name='rarer_hooks',
-        kind=EXACT,
-        overrides={'default_hooks.logger.interval': 100, 'default_hooks.checkpoint.interval': 2000},
-        stages='other',
-        purpose=Purpose.TRAINING,
-        note='Log and save less often.',
-    )
+    rarer = {'default_hooks.logger.interval': 100, 'default_hooks.checkpoint.interval': 2000}
+    yield Candidate('rarer_hooks', EXACT, rarer, 'other', Purpose.TRAINING, note='Log and save less often.')
