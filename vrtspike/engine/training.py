@@ -31,7 +31,7 @@ from vrtspike.errors import CheckpointError, ConfigError, TrainingError
 from vrtspike.models.weights import LoadReport, load_matching, read_weights
 from vrtspike.native.allocator import allocate_tensors_with_malloc
 from vrtspike.reporting.table import Table
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import write_text
 from vrtspike.runtime.checkpoint_files import load_checkpoint_file, use_safe_checkpoints
 from vrtspike.runtime.distributed import broadcast, process_group, unwrap_model
 
@@ -224,8 +224,7 @@ def start_from_weights(runner: Runner, path: str, trust: bool, loaded: LoadedWei
     names_file = Path(runner.work_dir, LOADED_NAMES)
     runner.logger.info(f'Weights of {path}\n{report_table(report)}\n\nNames: {names_file}')
     if is_main_process():
-        with written_aside(names_file) as aside:
-            aside.write_text(json.dumps(vars(report), indent=2), encoding='utf-8')
+        write_text(names_file, json.dumps(vars(report), indent=2))
 
 
 def report_table(report: LoadReport) -> str:
