@@ -19,7 +19,8 @@ from mmengine.config import Config
 
 from vrtspike.config import load_config
 from vrtspike.config.hooks import REPORTING_HOOKS, set_default_hook
-from vrtspike.engine.training import newest_checkpoint, wants_cpu_overrides
+from vrtspike.engine.run_folder import newest_checkpoint
+from vrtspike.engine.training import wants_cpu_overrides
 from vrtspike.errors import ConfigError, VrtSpikeError
 from vrtspike.experiments.variants import Variant
 from vrtspike.runtime.atomic_write import write_text
