@@ -20,7 +20,7 @@ from rich.progress import track
 
 from vrtspike.cli import run_tool, tool_parser
 from vrtspike.errors import VrtSpikeError
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -44,8 +44,7 @@ def main() -> None:
         lines = ['out of date:', *(f'  {page}' for page in outdated), 'run python benchmarks/pages.py']
         raise VrtSpikeError('\n'.join(lines))
     for page in outdated:
-        with written_aside(args.root / page) as aside:
-            aside.write_text(texts[page], encoding='utf-8')
+        write_text(args.root / page, texts[page])
 
 
 if __name__ == '__main__':

@@ -24,7 +24,7 @@ import msgspec
 
 from vrtspike.cli import OverrideAction, add_config_arguments, end_as_interrupted, run_tool, tool_parser
 from vrtspike.errors import ConfigError
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import write_text
 
 if TYPE_CHECKING:
     from vrtspike.experiments.record import AblationRecord
@@ -168,8 +168,7 @@ def show(record: AblationRecord) -> None:
 def write(path: Path | None, text: str) -> None:
     """Write ``text`` where asked to."""
     if path:
-        with written_aside(path) as aside:
-            aside.write_text(text, encoding='utf-8')
+        write_text(path, text)
 
 
 if __name__ == '__main__':

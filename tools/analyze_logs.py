@@ -214,10 +214,9 @@ def write_json(value: Any, path: str | None) -> None:
     if path == '-':
         print(text)
         return
-    from vrtspike.runtime.atomic_write import written_aside
+    from vrtspike.runtime.atomic_write import write_text
 
-    with written_aside(Path(path)) as aside:
-        aside.write_text(text + '\n', encoding='utf-8')
+    write_text(Path(path), text + '\n')
 
 
 if __name__ == '__main__':

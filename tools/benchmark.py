@@ -60,7 +60,7 @@ def main() -> None:
 
     from vrtspike.benchmarking.config_comparison import compare_configs
     from vrtspike.config import load_config
-    from vrtspike.runtime.atomic_write import written_aside
+    from vrtspike.runtime.atomic_write import write_text
     from vrtspike.runtime.environment import describe_environment
 
     device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
@@ -68,8 +68,7 @@ def main() -> None:
     rows = compare_configs(configs, tuple(args.shape), args.rounds, device, not args.no_memory, args.stages)
     record = {'kind': 'configs', **describe_environment(device), 'shape': args.shape, 'rows': msgspec.to_builtins(rows)}
     if args.json:
-        with written_aside(args.json) as path:
-            path.write_text(as_json(record), encoding='utf-8')
+        write_text(args.json, as_json(record))
     print(as_table(rows, args.shape))
 
 

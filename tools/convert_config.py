@@ -33,7 +33,7 @@ def main() -> None:
     args = parse_args()
     from vrtspike.config.legacy import convert_legacy, read_legacy
     from vrtspike.errors import ConfigError
-    from vrtspike.runtime.atomic_write import written_aside
+    from vrtspike.runtime.atomic_write import atomic_write
 
     old, new = Path(args.config), Path(args.out or Path(args.config).with_suffix('.py'))
     if new.exists() and not args.force:
@@ -42,9 +42,9 @@ def main() -> None:
         conversion = convert_legacy(read_legacy(old))
     except ConfigError as error:
         raise ConfigError(f'{old}: {error}') from error
-    with written_aside(new) as aside:
-        aside.write_text(child_of_baseline(conversion.overrides, old, new), encoding='utf-8')
-        check(aside)
+    with atomic_write(new) as temporary:
+        temporary.write_text(child_of_baseline(conversion.overrides, old, new), encoding='utf-8')
+        check(temporary)
     report(conversion, new)
 
 

@@ -39,6 +39,7 @@ def main() -> None:
     from vrtspike.export import check_target, example_inputs, export_network
     from vrtspike.models.weights import load_exact, read_weights
     from vrtspike.registry import MODELS
+    from vrtspike.runtime.device import MIB
 
     check_target(args.out)
     restorer = MODELS.build(load_config(**config_arguments(args)).model)
@@ -47,7 +48,7 @@ def main() -> None:
     spike_size = args.spike_size or [length // 2 for length in args.shape[1:]]
     with Console(stderr=True).status('tracing, writing and comparing'):
         difference = export_network(restorer, example_inputs(restorer, args.shape, spike_size), args.out)
-    print(f'wrote {args.out} ({args.out.stat().st_size / 2**20:.1f} MiB), mean difference {difference:.1e}')
+    print(f'wrote {args.out} ({args.out.stat().st_size / MIB:.1f} MiB), mean difference {difference:.1e}')
 
 
 if __name__ == '__main__':

@@ -79,14 +79,13 @@ def as_json(costs: Costs, shape: list[int]) -> dict:
 
 
 def write_json(path: str, value: dict) -> None:
-    from vrtspike.runtime.atomic_write import written_aside
+    from vrtspike.runtime.atomic_write import write_text
 
     text = json.dumps(value, indent=2) + '\n'
     if path == '-':
         sys.stdout.write(text)
         return
-    with written_aside(Path(path)) as aside:
-        aside.write_text(text, encoding='utf-8')
+    write_text(Path(path), text)
 
 
 def positive(text: str) -> int:

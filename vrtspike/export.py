@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vrtspike.errors import ConfigError
 from vrtspike.ops import use_backends
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import atomic_write
 
 REFERENCES = dict(window_attention='reference', deform_conv2d='reference')
 SUFFIXES = ('.pt2', '.onnx')
@@ -45,7 +45,7 @@ def export_network(network: nn.Module, inputs: tuple[Tensor, ...], path: str | P
     with use_backends(**REFERENCES), torch.no_grad():
         expected = network(*inputs)
         program = torch.export.export(network, inputs)
-        with written_aside(path) as aside:
+        with atomic_write(path) as aside:
             found = (save_onnx if path.suffix == '.onnx' else save_program)(program, inputs, aside)
             difference = (found - expected).abs().mean().item()
             if not difference <= TOLERANCE:

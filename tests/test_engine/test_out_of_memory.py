@@ -44,7 +44,7 @@ def test_the_report_names_stages_and_lines(run_on_a_small_device):
     with pytest.raises(TrainingError) as caught:
         run_on_a_small_device(['checkpointing'])
     report = str(caught.value)
-    assert report.startswith('memory ran out: CUDA out of memory. Tried to allocate 15.80 GiB\nHeld for the backward')
+    assert report.startswith('memory ran out: CUDA out of memory. Tried to allocate 15.80 GiB\nSaved activations: ')
     assert 'stage1 ' in report
     assert 'checkpointing  (about ' in report
     assert 'model.backbone.use_checkpoint_attn=True model.backbone.use_checkpoint_ffn=True' in report
@@ -78,7 +78,7 @@ def test_auto_fit_goes_on_from_the_newest_checkpoint(run_on_a_small_device, logg
 
 
 def test_auto_fit_never_changes_the_batch_between_checkpoints(run_on_a_small_device):
-    with pytest.raises(TrainingError, match='The batch cannot change between checkpoints: start anew'):
+    with pytest.raises(TrainingError, match='The batch size cannot change between checkpoints: start a new run'):
         run_on_a_small_device(['checkpointing', 'chunks', 'accumulation'], iteration=1, auto_fit=True)
 
 

@@ -1,7 +1,5 @@
-import logging
 import os
 from pathlib import Path
-from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -10,7 +8,6 @@ from mmengine.config import Config
 
 from vrtspike.engine import training
 from vrtspike.engine.run_folder import (
-    AUTO,
     LATEST,
     choose_work_dir,
     has_checkpoints,
@@ -21,8 +18,6 @@ from vrtspike.engine.run_folder import (
 from vrtspike.engine.training import (
     check_schedules,
     schedule_text,
-    set_start,
-    start_from_weights,
     train,
     wants_cpu_overrides,
     with_amp,
@@ -117,70 +112,9 @@ def test_what_a_killed_run_was_writing_is_removed():
     assert [path.name for path in Path('run').iterdir()] == ['iter_2.pth']
 
 
-class TestStart:
-    def test_automatically_from_scratch_then_from_the_latest(self):
-        config = Config(dict(work_dir='run'))
-        set_start(config, AUTO, None, trust=False)
-        assert not config.resume
-        checkpoint('run/iter_3.pth')
-        set_start(config, AUTO, None, trust=False)
-        assert (config.load_from, config.resume) == ('run/iter_3.pth', True)
-
-    def test_from_scratch(self):
-        config = Config(dict(work_dir='run'))
-        set_start(config, None, None, trust=False)
-        assert not config.resume
-        assert 'load_from' not in config
-
-    def test_weights_alone(self):
-        config = Config(dict(work_dir='run'))
-        set_start(config, None, str(checkpoint('weights.pth')), trust=False)
-        assert (config.load_from, config.resume) == ('weights.pth', False)
-
-    def test_a_checkpoint_to_start_from_is_read_once(self, monkeypatch):
-        reads, load, source = [], torch.load, torch.nn.Linear(2, 1)
-        monkeypatch.setattr(torch, 'load', lambda path, **options: reads.append(path) or load(path, **options))
-        torch.save(source.state_dict(), 'weights.pth')
-        Path('run').mkdir()
-        config = Config(dict(work_dir='run'))
-        loaded = set_start(config, None, 'weights.pth', trust=False)
-        runner = SimpleNamespace(model=torch.nn.Linear(2, 1), work_dir='run', logger=logging.getLogger())
-        start_from_weights(runner, config.load_from, False, loaded)
-        assert reads == [Path('weights.pth')]
-        assert not loaded
-        assert torch.equal(runner.model.weight, source.weight)
-
-    def test_a_checkpoint_to_resume(self):
-        config = Config(dict(work_dir='run'))
-        set_start(config, str(checkpoint('run/iter_3.pth')), None, trust=False)
-        assert (config.load_from, config.resume) == ('run/iter_3.pth', True)
-
-    def test_the_latest_is_found_without_the_file_that_names_it(self):
-        checkpoint('run/iter_3.pth')
-        checkpoint('run/iter_12.pth')
-        config = Config(dict(work_dir='run'))
-        set_start(config, LATEST, None, trust=False)
-        assert (config.load_from, config.resume) == ('run/iter_12.pth', True)
-
-    def test_nothing_to_resume(self):
-        with pytest.raises(CheckpointError, match='no checkpoint in run to resume'):
-            set_start(Config(dict(work_dir='run')), LATEST, None, trust=False)
-
-    @pytest.mark.parametrize('wish', ['resume', 'load_from'])
-    def test_a_missing_checkpoint(self, wish):
-        arguments = dict(resume=None, load_from=None) | {wish: 'absent.pth'}
-        with pytest.raises(CheckpointError, match=r'absent\.pth does not exist'):
-            set_start(Config(dict(work_dir='run')), **arguments, trust=False)
-
-    def test_code_in_a_checkpoint_needs_trust(self):
-        path = str(checkpoint('run/iter_1.pth', code=Path('x')))
-        with pytest.raises(CheckpointError, match='--trust-checkpoint'):
-            set_start(Config(dict(work_dir='run')), path, None, trust=False)
-        set_start(Config(dict(work_dir='run')), path, None, trust=True)
-
-    def test_resume_and_load_from_exclude_each_other(self):
-        with pytest.raises(ConfigError, match='give one of them'):
-            train(Config(), resume=LATEST, load_from='weights.pth')
+def test_resume_and_load_from_exclude_each_other():
+    with pytest.raises(ConfigError, match='give one of them'):
+        train(Config(), resume=LATEST, load_from='weights.pth')
 
 
 class TestSchedules:

@@ -5,7 +5,7 @@ import torch
 from mmengine.config import Config
 
 from vrtspike.config.schema import hooks_of
-from vrtspike.engine.training import follow_bad_samples
+from vrtspike.engine.training import add_bad_samples_hook
 from vrtspike.errors import DataError
 from vrtspike.hooks import BadSamplesHook, TrainingReportHook
 
@@ -68,11 +68,11 @@ def test_too_many_end_the_run(run):
 def test_training_adds_it_where_samples_may_be_skipped(mode, given, expected):
     hooks = [dict(type=name) for name in given]
     config = Config(dict(train_dataloader=dict(dataset=dict(on_bad_sample=mode)), custom_hooks=hooks))
-    follow_bad_samples(config)
+    add_bad_samples_hook(config)
     assert [hook['type'] for hook in hooks_of(config).values()].count('BadSamplesHook') == expected
 
 
 def test_configs_without_data_or_hooks_pass():
     config = Config(dict(model=dict()))
-    follow_bad_samples(config)
+    add_bad_samples_hook(config)
     assert hooks_of(config) == {}

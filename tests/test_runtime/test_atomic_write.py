@@ -2,12 +2,12 @@ import cv2
 import numpy as np
 import pytest
 
-from vrtspike.runtime.atomic_write import write_png, written_aside
+from vrtspike.runtime.atomic_write import atomic_write, write_png
 
 
 def test_the_file_appears_whole_and_alone(tmp_path):
     path = tmp_path / 'new' / 'picture.png'
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         assert aside.suffix == '.png'
         assert aside.parent == path.parent
         aside.write_bytes(b'half')
@@ -18,7 +18,7 @@ def test_the_file_appears_whole_and_alone(tmp_path):
 
 
 def write_half(path):
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         aside.write_text('ne')
         raise KeyboardInterrupt
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from vrtspike.errors import CheckpointError
 from vrtspike.runtime.checkpoint_files import (
-    ASIDE_BACKEND,
+    ATOMIC_BACKEND,
     load_checkpoint_file,
     unwrap_state_dict,
     use_safe_checkpoints,
@@ -200,9 +200,9 @@ def full_disk():
 
 def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, full_disk):
     path = tmp_path / 'iter_1.pth'
-    backend = get_file_backend(str(path), backend_args={'backend': ASIDE_BACKEND})
+    backend = get_file_backend(str(path), backend_args={'backend': ATOMIC_BACKEND})
     backend.put(b'old', str(path))
     with pytest.raises(CheckpointError, match=r'cannot write .*iter_1\.pth .*earlier checkpoints are untouched'):
-        save_checkpoint({'w': torch.rand(1000)}, str(path), backend_args={'backend': ASIDE_BACKEND})
+        save_checkpoint({'w': torch.rand(1000)}, str(path), backend_args={'backend': ATOMIC_BACKEND})
     assert path.read_bytes() == b'old'
     assert list(tmp_path.iterdir()) == [path]

@@ -26,7 +26,7 @@ from vrtspike.datasets.simulation.scenes import random_motion_pair
 from vrtspike.errors import ConfigError
 from vrtspike.models.layers.alignment import warp
 from vrtspike.models.layers.flow import LEVELS, FlowLevel, SpyNet
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import atomic_write
 
 # Half of the pairs are sharp. The others are blurred over these shares of the interval between their frames.
 EXPOSURES = (0.0, 0.0, 0.4, 0.8)
@@ -229,5 +229,5 @@ def evaluate(net: SpyNet, settings: FlowTraining, size: int, pairs: int = 32) ->
 def save_level(net: SpyNet, path: str | Path) -> None:
     """Write one level's weights in half precision, as :func:`vrtspike.models.layers.flow.load_spynet` reads them."""
     weights = {key: value.half().contiguous() for key, value in net.basic_module[0].state_dict().items()}
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         torch.save(weights, aside)

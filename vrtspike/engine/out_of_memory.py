@@ -1,4 +1,4 @@
-"""A training that does not fit into memory: which stages save most activations, and which candidates need less."""
+"""The report of a training that ran out of memory: the stages that save most activations, and what needs less."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SHOWN_STAGES = 6
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that a device, or the host, has no memory left."""
+    """Return whether an error means that the device or the host ran out of memory."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def smaller_candidates(config: Config) -> Iterator[Candidate]:
-    """Yield the candidates that need less memory, the cheapest first; each assumes those before it."""
+    """Yield the candidates that need less memory, in the order of their cost. Each builds on the ones before it."""
     parameters = inspect.signature(BACKBONES.get(config.model.backbone.type)).parameters
     defaults = {name: parameter.default for name, parameter in parameters.items()}
     setting = Setting(config=config.to_dict(), backbone_defaults=defaults)
@@ -31,11 +31,11 @@ def smaller_candidates(config: Config) -> Iterator[Candidate]:
 
 
 def out_of_memory_report(config: Config, error: BaseException) -> str:
-    """Return what ran out, the activations that each stage saves, and what the candidates would save."""
+    """Return the error, the activations that each stage saves, and how much the candidates would save."""
     lines = [f'memory ran out: {str(error).strip().splitlines()[0]}', *stage_lines(config)]
     candidates = list(smaller_candidates(config))
     if candidates:
-        lines.append('What needs less, each with those before it (auto_fit=True tries one after the other):')
+        lines.append('Settings that need less memory, each with those above it (auto_fit=True tries them in order):')
     tried = copy.deepcopy(config)
     for candidate in candidates:
         tried.merge_from_dict(copy.deepcopy(candidate.overrides))
@@ -44,26 +44,26 @@ def out_of_memory_report(config: Config, error: BaseException) -> str:
         options = ' '.join(f'{key}={value}' for key, value in candidate.overrides.items())
         lines.append(f'  {candidate.name}{result}: {options}')
     lines.append(
-        'Smaller crops (train_dataloader.dataset.pipeline.0.size) need less too. If validation runs out of memory,\n'
-        'use smaller crops there (val_dataloader.dataset.pipeline.0.size).'
+        'Smaller crops (train_dataloader.dataset.pipeline.0.size) need less memory too. If validation\n'
+        'runs out of memory, use smaller crops there (val_dataloader.dataset.pipeline.0.size).'
     )
     return '\n'.join(lines)
 
 
 def stage_lines(config: Config) -> list[str]:
-    """Return the activations that a training step saves, in all and by stage, or why they are not known."""
+    """Return lines with the activations that an iteration saves, in total and by stage, or why they are unknown."""
     saved = estimate(config)
     if isinstance(saved, str):
         return [f'The saved activations could not be estimated: {saved}']
     total = sum(saved.values())
-    lines = [f'Held for the backward pass: about {total:.0f} MiB in each iteration, most of it in']
+    lines = [f'Saved activations: {total:.0f} MiB per iteration, most of them in']
     for name, size in sorted(saved.items(), key=lambda item: -item[1])[:SHOWN_STAGES]:
         lines.append(f'  {name:<14} {size:8.0f} MiB  {100 * size / total:3.0f} %')
     return lines
 
 
 def estimate(config: Config) -> dict[str, float] | str:
-    """Return the MiB of activations that each stage saves for one batch, or why they are not known."""
+    """Return the activations that each stage saves for one batch, in MiB, or why they cannot be estimated."""
     try:
         init_default_scope(config.get('default_scope', 'vrtspike'))
         dataset = config.train_dataloader.dataset
@@ -75,5 +75,5 @@ def estimate(config: Config) -> dict[str, float] | str:
         if model.uses_spikes:
             spikes = (*start, model.spike_encoder.bins, height // 2, width // 2)
         return saved_activations_mib(model, (*start, 3, height, width), spikes)
-    except Exception as error:  # the report of an error must not fail because of another one
+    except Exception as error:  # an error here must not hide the one that is reported
         return f'{type(error).__name__}: {error}'

@@ -8,7 +8,7 @@ from pathlib import Path
 from vrtspike.experiments.record import AblationRecord, VariantRecord
 from vrtspike.experiments.statistics import NOT_INFORMATIVE, Difference
 from vrtspike.reporting.table import Column, Table
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import atomic_write
 
 COLUMNS = (
     'variant',
@@ -63,7 +63,7 @@ def plot(record: AblationRecord, path: str | Path) -> None:
         axes.annotate(variant.name, (x, y.mean), xytext=(6, 4), textcoords='offset points', fontsize=8)
     axes.set(xlabel='ms per training iteration', ylabel='PSNR of held-out clips, dB (95 % over seeds)')
     axes.grid(alpha=0.3)
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         figure.savefig(aside)
     pyplot.close(figure)
 

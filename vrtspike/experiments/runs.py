@@ -19,10 +19,11 @@ from mmengine.config import Config
 
 from vrtspike.config import load_config
 from vrtspike.config.hooks import REPORTING_HOOKS, set_default_hook
-from vrtspike.engine.training import newest_checkpoint, wants_cpu_overrides
+from vrtspike.engine.run_folder import newest_checkpoint
+from vrtspike.engine.training import wants_cpu_overrides
 from vrtspike.errors import ConfigError, VrtSpikeError
 from vrtspike.experiments.variants import Variant
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import write_text
 
 INSTRUMENT = ('flops', 'stage_cost')
 """Default hooks that every variant is measured with."""
@@ -119,8 +120,7 @@ def write_config(resolved: Config, path: Path) -> None:
                 f'{path} is another config than this ablation trains: give another --work-dir, or remove {path.parent}'
             )
         return
-    with written_aside(path) as aside:
-        aside.write_text(text, encoding='utf-8')
+    write_text(path, text)
 
 
 def train_all(

@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from vrtspike.registry import HOOKS
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import write_text
 from vrtspike.runtime.distributed import unwrap_model
 from vrtspike.runtime.environment import describe_environment
 
@@ -38,10 +38,9 @@ class RunRecordHook(Hook):
         """Append the entry."""
         path = Path(runner.work_dir, FILE)
         starts = json.loads(path.read_text(encoding='utf-8'))['starts'] if path.is_file() else []
-        with written_aside(path) as aside:
-            text = json.dumps({'starts': [*starts, describe_start(runner)]}, indent=2, ensure_ascii=False)
-            aside.write_text(text + '\n', encoding='utf-8')
-        runner.logger.info(f'What this run is: {path}')
+        starts.append(describe_start(runner))
+        write_text(path, json.dumps({'starts': starts}, indent=2, ensure_ascii=False) + '\n')
+        runner.logger.info(f'Record of this run: {path}')
 
 
 def describe_start(runner: Runner) -> dict[str, Any]:

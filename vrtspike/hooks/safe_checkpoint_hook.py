@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vrtspike.optim.gradients import accumulated_gradients, is_accumulating, restore_gradients
 from vrtspike.registry import HOOKS
-from vrtspike.runtime.checkpoint_files import ASIDE_BACKEND
+from vrtspike.runtime.checkpoint_files import ATOMIC_BACKEND
 
 GRADIENTS_KEY = 'waiting_gradients'
 
@@ -59,7 +59,7 @@ class SafeCheckpointHook(CheckpointHook):
             save_begin=save_begin,
             out_dir=out_dir,
             published_keys=published_keys,
-            backend_args={'backend': ASIDE_BACKEND},
+            backend_args={'backend': ATOMIC_BACKEND},
         )
         self._gradients: dict[str, Tensor] = {}
         """Accumulated gradients of all processes, for the checkpoint that the main process writes or has read."""

@@ -16,7 +16,7 @@ from vrtspike.profiling.memory import peak_memory_mib
 from vrtspike.profiling.parameters import count_parameters
 from vrtspike.registry import HOOKS
 from vrtspike.reporting.table import Table
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import write_text
 from vrtspike.runtime.distributed import unwrap_model
 from vrtspike.runtime.environment import describe_environment
 
@@ -80,8 +80,7 @@ class TrainingReportHook(TimedHook):
         """Log the report and write the file."""
         report = self.report(runner)
         path = Path(runner.work_dir, 'report.json')
-        with written_aside(path) as aside:
-            aside.write_text(json.dumps(report, indent=2, allow_nan=False) + '\n', encoding='utf-8')
+        write_text(path, json.dumps(report, indent=2, allow_nan=False) + '\n')
         runner.logger.info(f'\n{report_text(report, self.max_clips)}\n\nWritten to {path}')
 
     def report(self, runner: Runner) -> dict:

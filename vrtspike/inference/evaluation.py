@@ -30,7 +30,7 @@ from vrtspike.metrics.scores import Perceptual, frame_scores
 from vrtspike.models.tiling import Tiling
 from vrtspike.profiling.memory import peak_memory_mib
 from vrtspike.records.evaluation import SequenceScores
-from vrtspike.runtime.atomic_write import write_png, written_aside
+from vrtspike.runtime.atomic_write import write_png, write_text
 from vrtspike.runtime.distributed import broadcast
 
 #: The page shows pictures of this many sequences, and of this many frames of each.
@@ -121,8 +121,7 @@ def evaluate(
             path = task.record_path(out)
             if not path.is_file():
                 scores = score_sequence(model, task, out, settings)
-                with written_aside(path) as aside:
-                    aside.write_text(json.dumps(msgspec.to_builtins(scores)) + '\n', encoding='utf-8')
+                write_text(path, json.dumps(msgspec.to_builtins(scores)) + '\n')
     barrier()
     return [msgspec.json.decode(task.record_path(out).read_bytes(), type=SequenceScores) for task in tasks]
 

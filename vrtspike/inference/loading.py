@@ -20,6 +20,7 @@ from vrtspike.native.allocator import allocate_tensors_with_malloc
 from vrtspike.plugins import load_plugins
 from vrtspike.registry import MODELS
 from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict
+from vrtspike.runtime.device import MIB
 
 
 def load_restorer(
@@ -104,6 +105,6 @@ def file_sha256(path: str | os.PathLike) -> str:
     """Return the SHA-256 of a file, in hexadecimal digits."""
     digest = hashlib.sha256()
     with open(Path(path).expanduser(), 'rb') as file:
-        for block in iter(lambda: file.read(2**20), b''):
+        for block in iter(lambda: file.read(MIB), b''):
             digest.update(block)
     return digest.hexdigest()

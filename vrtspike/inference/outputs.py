@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from vrtspike.errors import DataError
-from vrtspike.runtime.atomic_write import write_png, written_aside
+from vrtspike.runtime.atomic_write import atomic_write, write_png, write_text
 
 VIDEO_CODES = {'.mp4': 'mp4v', '.mkv': 'mp4v', '.mov': 'mp4v', '.avi': 'MJPG'}
 DEFAULT_FPS = 25.0
@@ -40,8 +40,7 @@ def record_inputs(folder: Path, inputs: msgspec.Struct, name: str) -> None:
         return
     if folder.exists() and any(folder.iterdir()):
         raise DataError(f'{folder} holds other files: choose another --out, or an empty folder')
-    with written_aside(path) as aside:
-        aside.write_text(json.dumps(made_from, indent=2) + '\n', encoding='utf-8')
+    write_text(path, json.dumps(made_from, indent=2) + '\n')
 
 
 class FrameFolder:
@@ -83,7 +82,7 @@ def write_video(path: Path, folder: FrameFolder, fps: float | None) -> None:
         DataError: OpenCV was built without the codec.
     """
     height, width = cv2.imread(str(folder.path(folder.names[0]))).shape[:2]
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         code = cv2.VideoWriter_fourcc(*video_code(path))
         writer = cv2.VideoWriter(str(aside), code, fps or DEFAULT_FPS, (width, height))
         if not writer.isOpened():

@@ -29,7 +29,7 @@ from vrtspike.records.evaluation import (
     at_first_threshold,
 )
 from vrtspike.records.stage_costs import FILE_NAME, PHASE_KEYS
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import atomic_write, write_text
 from vrtspike.runtime.environment import describe_environment
 
 #: How many of the frames that gained least are listed.
@@ -135,11 +135,9 @@ def training_stages(checkpoint: str | os.PathLike) -> list[StageMedians]:
 
 def write_results(out: Path, results: EvaluationResults, sequences: list[SequenceScores]) -> None:
     """Write ``results.json`` and ``frames.csv``, one row for each threshold and frame."""
-    with written_aside(out / 'results.json') as aside:
-        text = json.dumps(msgspec.to_builtins(results), indent=2, allow_nan=False)
-        aside.write_text(text + '\n', encoding='utf-8')
+    write_text(out / 'results.json', json.dumps(msgspec.to_builtins(results), indent=2, allow_nan=False) + '\n')
     rows = [{'threshold_factor': each.factor, 'clip': each.clip, **row} for each in sequences for row in each.frames]
-    with written_aside(out / 'frames.csv') as aside, open(aside, 'w', newline='', encoding='utf-8') as file:
+    with atomic_write(out / 'frames.csv') as temporary, open(temporary, 'w', newline='', encoding='utf-8') as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vrtspike.errors import CheckpointError
 from vrtspike.models.weights import BACKBONE, read_weights
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import atomic_write
 
 Weights = dict[str, Tensor]
 
@@ -74,7 +74,7 @@ def convert_file(path: str | Path, out: str | Path, layout: str, trust: bool = F
         raise CheckpointError(f'{out} is the checkpoint itself; give --out another name')
     weights = read_weights(path, trust)
     converted = convert(weights)
-    with written_aside(out) as aside:
+    with atomic_write(out) as aside:
         torch.save({key: converted}, aside)
         differing = differences(back(read_weights(aside)), weights)
         if differing:

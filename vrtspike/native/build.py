@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import atomic_write
 from vrtspike.runtime.device import cache_folder
 
 FLAGS = ('-O3', '-march=native', '-std=c++17', '-fPIC')
@@ -53,7 +53,7 @@ def library(source: Path) -> ctypes.CDLL:
     try:
         path = cache_folder() / f'{source.stem}-{_fingerprint(source, compiler)}.so'
         if not path.is_file():
-            with written_aside(path) as aside:
+            with atomic_write(path) as aside:
                 _compile(compiler, source, aside)
         return ctypes.CDLL(str(path))
     except subprocess.CalledProcessError as error:

@@ -13,7 +13,7 @@ import msgspec
 import torch
 
 from vrtspike.records.stage_costs import Rates
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import write_text
 from vrtspike.runtime.device import MIB, cache_folder, call_seconds
 from vrtspike.runtime.environment import describe_device
 
@@ -33,8 +33,7 @@ def device_rates(device: torch.device, dtype: torch.dtype) -> Rates:
     cached = _read(path)
     if key not in cached:
         cached[key] = msgspec.to_builtins(measure_rates(device, dtype))
-        with written_aside(path) as aside:
-            aside.write_text(json.dumps(cached, indent=2) + '\n', encoding='utf-8')
+        write_text(path, json.dumps(cached, indent=2) + '\n')
     return Rates(**cached[key])
 
 

@@ -18,7 +18,7 @@ from vrtspike.datasets.representations.intensity import TFI
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.reporting.clip_strip import clip_strip
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import atomic_write
 
 #: Wider panels are halved until they fit, so that a sheet with many of them fits a screen.
 MAX_PANEL_WIDTH = 400
@@ -98,7 +98,7 @@ def write_strips(path: Path, strips: Iterable[np.ndarray], fps: float = 8.0) -> 
         DataError: OpenCV cannot write the video.
     """
     require_suffix(path)
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         if path.suffix in SHEET_SUFFIXES:
             write_image(aside, np.concatenate(list(strips)))
         elif path.suffix == '.gif':

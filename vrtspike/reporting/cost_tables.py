@@ -12,6 +12,7 @@ from vrtspike.profiling.flops import Costs
 from vrtspike.records.roofline import batch_work, least_time
 from vrtspike.records.stage_costs import PHASES, CountedCost, RunLine, Sample
 from vrtspike.reporting.table import Table
+from vrtspike.runtime.device import MIB
 
 
 class CostMedians(msgspec.Struct, frozen=True):
@@ -130,7 +131,7 @@ def counted_costs_table(costs: Costs, clip_shape: tuple[int, int, int]) -> Table
             f'{cost.macs / 1e9:,.3f}',
             f'{cost.macs / max(total.macs, 1):.1%}',
             f'{cost.activations / 1e6:,.1f}',
-            f'{cost.bytes / 2**20:,.0f}',
+            f'{cost.bytes / MIB:,.0f}',
             f'{cost.parameters:,}',
         ]
         for name, cost in {**costs.stages, 'total': total}.items()

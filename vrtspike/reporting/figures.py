@@ -13,7 +13,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from vrtspike.errors import LogError, did_you_mean
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import atomic_write
 
 INK = '#30343b'
 STYLE = {
@@ -68,7 +68,7 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     suffix = Path(path).suffix.lower().lstrip('.')
     if suffix not in known:
         raise LogError(f"{path}: no picture can be written as '.{suffix}'; known: {', '.join(sorted(known))}")
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         figure.savefig(aside, dpi=110)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import write_text
 
 
 @cache
@@ -41,5 +41,4 @@ def render(template: str, **context: object) -> str:
 
 def save_page(path: str | Path, html: str) -> None:
     """Write a page; a reader never sees half of it."""
-    with written_aside(path) as aside:
-        aside.write_text(html, encoding='utf-8')
+    write_text(path, html)

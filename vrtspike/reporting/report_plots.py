@@ -18,6 +18,7 @@ from vrtspike.analysis.statistics.costs import Bottleneck
 from vrtspike.analysis.statistics.roofline import RooflinePoint
 from vrtspike.reporting.figures import INK, drawing, figure_svg, save_figure
 from vrtspike.reporting.report_summary import headline
+from vrtspike.runtime.device import MIB
 
 # Okabe and Ito's palette, which colour-blind people can tell apart.
 BLUE, SKY, GREEN, ORANGE, RED, PURPLE = '#0072B2', '#56B4E9', '#009E73', '#E69F00', '#D55E00', '#CC79A7'
@@ -148,7 +149,7 @@ def _draw_roof(ax: Axes, points: list[RooflinePoint]) -> None:
     """Draw the highest rate of the device at every arithmetic intensity."""
     point = points[0]  # the device's rates follow from any of them
     gmacs_per_s = point.gmacs / point.compute_ms * 1e3
-    gb_per_s = point.mib * 2**20 / point.memory_ms * 1e3 / 1e9
+    gb_per_s = point.mib * MIB / point.memory_ms * 1e3 / 1e9
     ridge = gmacs_per_s / gb_per_s
     intensities = [ridge, *(point.macs_per_byte for point in points)]
     low, high = min(intensities) / 2, max(intensities) * 2

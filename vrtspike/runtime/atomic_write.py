@@ -1,4 +1,4 @@
-"""Atomic writes: a file is written under a temporary name and renamed, so that nobody ever reads half of it."""
+"""Atomic writes: a file is written under a temporary name and renamed, so that no reader sees half of it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,28 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def written_aside(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary name beside ``path``, and rename the file to ``path`` when the block ends without an error.
+def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``. When the block ends without an error, rename that file to ``path``.
 
     After an error the temporary file is removed and ``path`` is unchanged. The temporary name has the same suffix,
     because image writers choose their format by it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f'.{path.stem}.{os.getpid()}.partial{path.suffix}')
+    temporary = path.with_name(f'.{path.stem}.{os.getpid()}.partial{path.suffix}')
     try:
-        yield aside
-        with open(aside, 'rb+') as file:
+        yield temporary
+        with open(temporary, 'rb+') as file:
             os.fsync(file.fileno())
-        os.replace(aside, path)
+        os.replace(temporary, path)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text file in UTF-8 atomically."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding='utf-8')
 
 
 def write_png(path: str | os.PathLike, image: np.ndarray) -> None:
@@ -37,5 +43,5 @@ def write_png(path: str | os.PathLike, image: np.ndarray) -> None:
 
     encoded, data = cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     assert encoded
-    with written_aside(path) as aside:
-        aside.write_bytes(data.tobytes())
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(data.tobytes())

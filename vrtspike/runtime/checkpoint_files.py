@@ -18,11 +18,11 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
 from vrtspike.errors import CheckpointError, DamagedCheckpointError
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import atomic_write
 from vrtspike.runtime.device import MIB
 
 #: Name of the file backend that a checkpoint hook's ``backend_args=dict(backend=...)`` selects.
-ASIDE_BACKEND = 'written_aside'
+ATOMIC_BACKEND = 'written_aside'
 #: Keys of the weights in published checkpoints, the best set first.
 WEIGHT_KEYS = ('params_ema', 'params', 'state_dict')
 
@@ -154,7 +154,7 @@ def _summary(value: Any) -> str:
     return f'an empty {type(value).__name__}' if isinstance(value, Mapping) else f'a {type(value).__name__}'
 
 
-class WrittenAsideBackend(LocalBackend):
+class AtomicBackend(LocalBackend):
     """Local files, written atomically: if a write fails, an existing file of that name is unchanged."""
 
     def put(self, obj: bytes, filepath: str | os.PathLike) -> None:
@@ -164,7 +164,7 @@ class WrittenAsideBackend(LocalBackend):
             CheckpointError: If it cannot be written, for instance because the disk is full.
         """
         try:
-            with written_aside(filepath) as aside:
+            with atomic_write(filepath) as aside:
                 aside.write_bytes(obj)
         except OSError as error:
             raise CheckpointError(
@@ -173,4 +173,4 @@ class WrittenAsideBackend(LocalBackend):
             ) from error
 
 
-register_backend(ASIDE_BACKEND, WrittenAsideBackend, force=True)
+register_backend(ATOMIC_BACKEND, AtomicBackend, force=True)

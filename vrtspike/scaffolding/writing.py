@@ -10,7 +10,7 @@ from string import Template
 from vrtspike.errors import ConfigError, did_you_mean
 from vrtspike.plugins import configs_folder, plugins_folder
 from vrtspike.registry import REGISTRIES
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import write_text
 
 TEMPLATES = Path(__file__).parent / 'templates'
 """A plugin for each kind, such as ``new_fusion`` with the class ``NewFusion``, and a README; all work in place."""
@@ -112,6 +112,5 @@ def show(path: Path) -> str:
 
 def write(path: Path, text: str) -> Path:
     """Write a file and return its path."""
-    with written_aside(path) as aside:
-        aside.write_text(text, encoding='utf-8')
+    write_text(path, text)
     return path

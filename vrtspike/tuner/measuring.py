@@ -28,7 +28,7 @@ from vrtspike.config import load_config
 from vrtspike.errors import ConfigError, VrtSpikeError
 from vrtspike.models.tiling import with_precision
 from vrtspike.profiling.memory import peak_memory_mib
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import write_text
 from vrtspike.runtime.environment import describe_environment
 from vrtspike.tuner.output_config import write_child
 from vrtspike.tuner.trials import DefaultMemory, Failed, Measured, Recorded
@@ -104,8 +104,7 @@ class Measurer:
     def _keep(self, kind: type[Recorded], name: str, key: dict[str, Any], found: dict[str, Any]) -> Any:
         """Write a record and return it."""
         record = kind(name=name, **key, **found, **describe_environment(self.device))
-        with written_aside(self.folder / f'{name}.json') as aside:
-            aside.write_text(json.dumps(msgspec.to_builtins(record), indent=2) + '\n', encoding='utf-8')
+        write_text(self.folder / f'{name}.json', json.dumps(msgspec.to_builtins(record), indent=2) + '\n')
         return record
 
     def _measured(self, name: str, overrides: Overrides) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from vrtspike.candidates import Overrides
 from vrtspike.config.difference import WIDTH, code, difference
 from vrtspike.config.reading import read_config
 from vrtspike.experiments.statistics import Difference
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import write_text
 from vrtspike.tuner.trials import Step, Trial, is_known
 
 GIVEN = 'set on the command line'
@@ -39,8 +39,7 @@ def write_child(path: Path, base: str, overrides: Overrides, reasons: Mapping[st
     nodes = difference(before._cfg_dict.to_dict(), after._cfg_dict.to_dict())
     relative = os.path.relpath(Path(base).resolve(), path.parent.resolve())
     text = '\n'.join([f'"""{heading}"""', '', f'_base_ = {relative!r}', *commented(nodes, reasons), ''])
-    with written_aside(path) as aside:
-        aside.write_text(text, encoding='utf-8')
+    write_text(path, text)
     return text
 
 

@@ -23,7 +23,7 @@ from vrtspike.datasets.simulation.camera import IntegrateAndFire
 from vrtspike.datasets.simulation.joining import METADATA, join_data_set, require_free, require_same, write_yaml
 from vrtspike.datasets.spike_dat import bytes_per_step, write_spike_dat
 from vrtspike.errors import ConfigError, DataError
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import atomic_write
 
 KINDS = ('blur', 'sharp', 'spike')
 STATE = 'state.npz'
@@ -208,7 +208,7 @@ def load_state(path: Path, camera: IntegrateAndFire) -> int:
 def save_state(path: Path, camera: IntegrateAndFire, exposure: int) -> None:
     """Save the camera's state after ``exposure`` exposures."""
     waiting = {} if camera.waiting is None else {'waiting': camera.waiting}
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         np.savez(aside, charge=camera.charge, exposure=exposure, **waiting)
 
 

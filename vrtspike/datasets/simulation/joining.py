@@ -8,7 +8,7 @@ import yaml
 
 from vrtspike.datasets.sources.folders import read_config
 from vrtspike.errors import ConfigError, DataError
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import write_text
 
 METADATA = 'simulation.yaml'
 
@@ -59,5 +59,4 @@ def join_data_set(root: Path, wanted: dict) -> None:
 
 def write_yaml(path: Path, content: dict) -> None:
     """Write a YAML file, aside first."""
-    with written_aside(path) as aside:
-        aside.write_text(yaml.safe_dump(content, sort_keys=False), encoding='utf-8')
+    write_text(path, yaml.safe_dump(content, sort_keys=False))

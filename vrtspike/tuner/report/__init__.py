@@ -8,7 +8,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from vrtspike.reporting.pages import render
-from vrtspike.runtime.atomic_write import written_aside
+from vrtspike.runtime.atomic_write import write_text
 from vrtspike.tuner.pareto import svg
 from vrtspike.tuner.record import SearchRecord, to_json
 from vrtspike.tuner.report.points import points_of
@@ -29,8 +29,7 @@ def write_reports(record: SearchRecord, folder: Path) -> None:
         'pareto.svg': svg(points_of(record)),
     }
     for name, text in texts.items():
-        with written_aside(folder / name) as aside:
-            aside.write_text(text, encoding='utf-8')
+        write_text(folder / name, text)
 
 
 def markdown(record: SearchRecord, language: str) -> str:

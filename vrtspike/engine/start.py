@@ -1,0 +1,75 @@
+"""Where a training starts: from scratch, from a checkpoint that it resumes, or from the weights of another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+
+from vrtspike.engine.run_folder import AUTO, LATEST, newest_checkpoint, newest_whole_checkpoint
+from vrtspike.errors import CheckpointError
+from vrtspike.models.weights import LoadReport, load_matching, read_weights
+from vrtspike.reporting.table import Table
+from vrtspike.runtime.atomic_write import write_text
+from vrtspike.runtime.checkpoint_files import load_checkpoint_file
+from vrtspike.runtime.distributed import unwrap_model
+
+LOADED_NAMES = 'loaded_weights.json'
+"""File of the run's folder: ``loaded``, ``adapted``, ``fresh`` and ``unused``, each a list of names of tensors."""
+
+LoadedWeights = dict[str, dict[str, torch.Tensor]]
+"""Weights that were read before training, by path. They are removed when they are used, to free their memory."""
+
+
+def set_start(config: Config, resume: str | None, load_from: str | None, trust: bool) -> LoadedWeights:
+    """Set ``load_from`` and ``resume`` of the config, after a check that the checkpoint can be read.
+
+    Returns:
+        The weights of ``load_from``, so that they are read only once.
+    """
+    loaded: LoadedWeights = {}
+    folder = Path(config.work_dir)
+    if resume == AUTO:
+        resume = LATEST if newest_checkpoint(folder) else None
+    path = load_from or resume
+    if path == LATEST:
+        path = newest_whole_checkpoint(folder, trust)
+        if path is None:
+            raise CheckpointError(
+                f'there is no checkpoint in {config.work_dir} to resume: start without --resume, or name one'
+            )
+    elif load_from:
+        loaded[str(path)] = read_weights(path, trust)
+    elif path:
+        load_checkpoint_file(path, trust=trust)
+    if path:
+        config.load_from = str(path)
+    config.resume = bool(resume)
+    return loaded
+
+
+def start_from_weights(runner: Runner, path: str, trust: bool, loaded: LoadedWeights) -> None:
+    """Load the weights of a checkpoint that fit the runner's network. Log a report and write it to the run's folder.
+
+    MMEngine would load the checkpoint again, by name and shape alone; ``_has_loaded`` prevents that.
+    """
+    model = unwrap_model(runner.model)
+    weights = loaded.pop(path, None) or read_weights(path, trust)
+    report = load_matching(model, weights)
+    runner._has_loaded = True
+    names_file = Path(runner.work_dir, LOADED_NAMES)
+    runner.logger.info(f'Weights of {path}\n{report_table(report)}\n\nNames: {names_file}')
+    if is_main_process():
+        write_text(names_file, json.dumps(vars(report), indent=2))
+
+
+def report_table(report: LoadReport) -> str:
+    """Return the counts of tensors per part of the network, and their sums, as a table."""
+    groups = list(vars(report))
+    rows = [[part, *(counts[group] or None for group in groups)] for part, counts in report.counts().items()]
+    footer = ['all', *(len(getattr(report, group)) for group in groups)]
+    return Table(title='Tensors', columns=['part', *groups], rows=rows, footer=footer).text()
