@@ -1,7 +1,7 @@
 """Convert weights between the published layout and ours.
 
-Published files hold a network's weights under params; our checkpoints hold them as the backbone of a restorer, beside
-the spike side, under state_dict. The file is read back, converted back and compared before it takes its name.
+Published files hold the weights of a backbone under params. Our checkpoints hold a whole restorer, spike side included,
+under state_dict. The new file is read, converted back and compared before it gets its final name.
 Training does not need this: tools/train.py --load-from reads both layouts.
 
 Examples:

@@ -1,7 +1,7 @@
-"""Export a restorer as a graph: a torch.export program (.pt2) or an ONNX model (.onnx), for one shape of clips.
+"""Export a restorer as a graph: a torch.export program (.pt2) or an ONNX model (.onnx), for one clip shape.
 
-The graph takes blurred frames (1, T, C, H, W) in [0, 1] and, where the network fuses them, spikes (1, T, K, Hs, Ws).
-It is run and compared with the network before the file takes its name. ONNX needs pip install 'vrtspike[onnx]'.
+The graph takes blurred frames (1, T, C, H, W) in [0, 1] and, if the network fuses spikes, voxels (1, T, K, Hs, Ws).
+The file is compared with the network before it gets its final name. ONNX needs pip install 'vrtspike[onnx]'.
 
 Examples:
     python tools/export.py configs/vrt/006_vrt_videodeblurring_gopro.py 006_VRT_videodeblurring_GoPro.pth \\
@@ -21,8 +21,8 @@ from vrtspike.cli import add_config_arguments, config_arguments, run_tool, tool_
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
     add_config_arguments(parser)
-    parser.add_argument('checkpoint', help="weights to export, a restorer's or published ones")
-    parser.add_argument('--shape', nargs=3, type=int, metavar=('T', 'H', 'W'), required=True, help='frames of a clip')
+    parser.add_argument('checkpoint', help="weights of a restorer, or published weights")
+    parser.add_argument('--shape', nargs=3, type=int, metavar=('T', 'H', 'W'), required=True, help='size of a clip')
     parser.add_argument('--spike-size', nargs=2, type=int, metavar=('HS', 'WS'), help='default: half of H and W')
     parser.add_argument('--out', type=Path, required=True, help='file to write, .pt2 or .onnx')
     parser.add_argument(

@@ -1,6 +1,6 @@
-"""Pretrain the flow network that ships with vrtspike on synthetic motion whose flow is known.
+"""Pretrain the flow network that ships with vrtspike on synthetic motion with known flow.
 
-Prints the end-point error on fresh pairs beside that of no flow at all.
+Prints the end-point error on new pairs, and that of zero flow for comparison.
 
 Examples:
   python tools/pretrain_spynet.py --out spynet_level.pth
@@ -20,10 +20,10 @@ EVALUATED_SIZES = (96, 128)
 
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    parser.add_argument('--out', type=Path, required=True, help='where to write one level of the pyramid (fp16)')
+    parser.add_argument('--out', type=Path, required=True, help='file to write: one pyramid level in float16')
     parser.add_argument('--iterations', type=int, help='optimizer steps (default: 3500)')
-    parser.add_argument('--pairs', type=int, help='pairs of frames rendered to train on (default: 800)')
-    parser.add_argument('--seed', type=int, help='of weights, pairs and augmentation (default: 0)')
+    parser.add_argument('--pairs', type=int, help='rendered frame pairs to train on (default: 800)')
+    parser.add_argument('--seed', type=int, help='seed of weights, pairs and augmentation (default: 0)')
     return parser.parse_args()
 
 
@@ -46,7 +46,7 @@ def main() -> None:
     print(f'wrote {args.out}')
     for size in EVALUATED_SIZES:
         found, none = evaluate(net, settings, size)
-        print(f'{size}x{size}: end-point error on fresh pairs {found:.3f} px, of no flow at all {none:.3f} px')
+        print(f'{size}x{size}: end-point error on new pairs {found:.3f} px, with zero flow {none:.3f} px')
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
-"""Networks as graphs that run without vrtspike: ``torch.export`` programs, and ONNX models made from them.
+"""Exports networks as graphs that run without vrtspike: ``torch.export`` programs and ONNX models.
 
-The operators are chosen here, outside the graph: the references, which consist of PyTorch's own basic operators. Shapes
-are fixed. What was written is run and compared with the network before it takes its name.
+The graphs use the reference backends, which consist of basic PyTorch operators, and have fixed shapes. Each written
+file is run and compared with the network before it gets its final name.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ SUFFIXES = ('.pt2', '.onnx')
 TOLERANCE = 1e-4
 """Largest mean absolute difference, for frames in [0, 1].
 
-Single pixels may differ more: a position on the border of two pixels can be rounded to either.
+Single pixels may differ more: a sampling position on the border of two pixels can be rounded to either.
 """
 
 
 def export_network(network: nn.Module, inputs: tuple[Tensor, ...], path: str | Path) -> float:
-    """Write a network for inputs of fixed shape, and return how far its results are from the network's.
+    """Write a network as a graph for inputs of fixed shape, and compare the graph with the network.
 
     Args:
-        network: A backbone, which takes a clip (B, T, C, H, W), or a restorer, which takes one and spikes.
-        inputs: Tensors like those it will be given; their shapes become the graph's.
+        network: A backbone, called with a clip (B, T, C, H, W), or a restorer, called with a clip and spikes.
+        inputs: Example inputs; the graph takes inputs of these shapes.
         path: A file that ends in ``.pt2`` (for ``torch.export.load``) or ``.onnx``.
 
     Returns:
-        The mean absolute difference of both results on ``inputs``.
+        The mean absolute difference between graph and network on ``inputs``.
 
     Raises:
         ConfigError: ``path`` has another suffix, ONNX is not installed, or the results differ.
@@ -57,7 +57,7 @@ def export_network(network: nn.Module, inputs: tuple[Tensor, ...], path: str | P
 
 
 def check_target(path: Path) -> None:
-    """Refuse a file that cannot be written as a graph."""
+    """Raise :class:`ConfigError` if the suffix is unknown or ONNX is not installed."""
     if path.suffix not in SUFFIXES:
         raise ConfigError(f'{path}: expected a name that ends in one of {", ".join(SUFFIXES)}')
     missing = [name for name in ('onnx', 'onnxscript', 'onnxruntime') if importlib.util.find_spec(name) is None]
@@ -66,13 +66,13 @@ def check_target(path: Path) -> None:
 
 
 def save_program(program: torch.export.ExportedProgram, inputs: tuple[Tensor, ...], path: Path) -> Tensor:
-    """Write a ``torch.export`` program; return what it computes when read again."""
+    """Write a ``torch.export`` program; return the result of the program read from the file."""
     torch.export.save(program, path)
     return torch.export.load(path).module()(*inputs)
 
 
 def save_onnx(program: torch.export.ExportedProgram, inputs: tuple[Tensor, ...], path: Path) -> Tensor:
-    """Write an ONNX model, weights included; return what onnxruntime computes with it."""
+    """Write an ONNX model, weights included; return the result of onnxruntime."""
     import onnxruntime
 
     torch.onnx.export(program, dynamo=True, verbose=False).save(path, external_data=False)
@@ -82,7 +82,7 @@ def save_onnx(program: torch.export.ExportedProgram, inputs: tuple[Tensor, ...],
 
 
 def example_inputs(restorer: nn.Module, shape: tuple[int, int, int], spike_size: tuple[int, int]) -> tuple[Tensor, ...]:
-    """Return random inputs for a restorer: one clip of ``shape`` (T, H, W) and, where it fuses them, spikes.
+    """Return random inputs for a restorer: one clip and, if the restorer fuses spikes, voxels.
 
     Args:
         restorer: A :class:`~vrtspike.models.SpikeRestorer`.

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from vrtspike.models.self_ensemble import reflected, restored_order, with_reflections
+from vrtspike.models.self_ensemble import reflect, undo_reflection, with_reflections
 
 REFLECTIONS = list(itertools.product((False, True), repeat=3))
 
@@ -13,12 +13,12 @@ REFLECTIONS = list(itertools.product((False, True), repeat=3))
 @pytest.mark.parametrize('reflection', REFLECTIONS)
 def test_a_reflection_is_undone(reflection):
     maps = torch.arange(24.0).view(1, 2, 3, 4)
-    assert torch.equal(restored_order(reflected(maps, *reflection), *reflection), maps)
+    assert torch.equal(undo_reflection(reflect(maps, *reflection), *reflection), maps)
 
 
 def test_the_reflections_are_eight_different_ones():
     square = torch.arange(4).view(2, 2)
-    assert len({tuple(reflected(square, *reflection).flatten().tolist()) for reflection in REFLECTIONS}) == 8
+    assert len({tuple(reflect(square, *reflection).flatten().tolist()) for reflection in REFLECTIONS}) == 8
 
 
 def test_pixelwise_networks_are_unchanged_and_spikes_turn_with_the_frames():

@@ -20,7 +20,7 @@ def test_a_short_run_writes_a_level_and_measures_it(tmp_path):
     load_spynet(SpyNet(), tmp_path / 'level.pth')
     assert [path.name for path in tmp_path.iterdir()] == ['level.pth']
     for size in ('96x96', '128x128'):
-        assert f'{size}: end-point error on fresh pairs ' in result.stdout
+        assert f'{size}: end-point error on new pairs ' in result.stdout
 
 
 def test_a_senseless_number_ends_in_one_line(tmp_path):

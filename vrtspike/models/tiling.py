@@ -1,4 +1,4 @@
-"""Space-time tiling: a network of bounded size restores clips of any size and length.
+"""Space-time tiling: restores clips of any size and length in bounded memory, tile by tile.
 
 Shapes: B clips, T frames, K temporal bins, H x W pixels of RGB, Hs x Ws pixels of spikes; n tiles along one axis.
 """
@@ -25,23 +25,22 @@ AXES = ('frames', 'height', 'width')
 
 @dataclass(frozen=True)
 class Tiling:
-    """How clips are cut into tiles, and how the restored tiles become one clip again.
+    """How clips are cut into tiles, and how the restored tiles are joined.
 
-    Neighbouring tiles share at least ``overlap``; in its middle one fades into the other, linearly over ``blend`` of
-    it, and what lies nearer to a tile's border is thrown away. With ``blend=0`` the result is exactly that of the whole
-    clip where the network's receptive field is no larger than the overlap.
+    Neighbouring tiles share at least ``overlap``. Around the middle of the overlap, one tile fades linearly into the
+    next; positions nearer to a tile's border are discarded. With ``blend=0`` the result equals that of the whole clip
+    if the network's receptive field is no larger than the overlap.
 
     Args:
         tile: Frames, height and width of a tile, in pixels of the input RGB; 0 takes the whole axis.
-        overlap: Frames, rows and columns that neighbouring tiles share at least.
-        blend: Part of the overlap over which tiles fade into each other, from 0 (one is cut off where the other
-            begins) to 1.
-        tiles_per_batch: How many tiles of one time the network restores at once.
+        overlap: Least number of frames, rows and columns that neighbouring tiles share.
+        blend: Fraction of the overlap in which tiles fade into each other, from 0 (a hard cut) to 1.
+        tiles_per_batch: Number of tiles of the same frames in one forward pass.
         precision: ``'float32'``, or ``'bfloat16'`` or ``'float16'`` for autocast.
-        ensemble: Whether every tile is restored in its eight reflections and rotations, whose mean is taken.
+        ensemble: Whether to average the results of the eight reflections and rotations of every tile.
 
     Raises:
-        ConfigError: Sizes are negative, or an overlap leaves a tile nothing of its own.
+        ConfigError: A size is negative, or an overlap is as large as its tile.
     """
 
     tile: Axes = (0, 0, 0)
@@ -60,8 +59,8 @@ class Tiling:
         for axis, size, overlap in zip(AXES, self.tile, self.overlap, strict=True):
             if size and overlap >= size:
                 raise ConfigError(
-                    f'tiling: tiles of {size} {axis} cannot overlap by {overlap}: nothing is left between their '
-                    f'overlaps; choose an overlap below {size}, or larger tiles'
+                    f'tiling: tiles of {size} {axis} cannot overlap by {overlap}; choose an overlap below {size}, or '
+                    'larger tiles'
                 )
         if not 0 <= self.blend <= 1 or self.tiles_per_batch < 1:
             raise ConfigError(f'tiling: {self.blend=} (0 to 1), {self.tiles_per_batch=} (at least 1)')
@@ -71,47 +70,40 @@ class Tiling:
 
 @dataclass(frozen=True)
 class Cut:
-    """One axis cut into ``n`` tiles of equal size, with weights that sum to one at every position.
-
-    Args:
-        length: Of the axis.
-        size: Of every tile.
-        starts: Where the tiles begin, ascending.
-        weights: (n, size), what a tile's positions weigh.
-    """
+    """An axis of ``length`` positions cut into n tiles of ``size``; the weights sum to one at every position."""
 
     length: int
     size: int
-    starts: list[int]
-    weights: Tensor
+    starts: list[int]  # ascending
+    weights: Tensor  # (n, size)
 
 
 def cut_axis(length: int, size: int, overlap: int, *, blend: float = 0.5, multiple: int = 1, axis: str = 'axis') -> Cut:
-    """Cut an axis into tiles that overlap by ``overlap`` at least, evenly spread.
+    """Cut an axis into evenly spread tiles that overlap by at least ``overlap``.
 
     Args:
-        length: Of the axis, a multiple of ``multiple``.
-        size: Of a tile, a multiple of ``multiple``; 0 or more than ``length`` takes the whole axis.
+        length: Length of the axis, a multiple of ``multiple``.
+        size: Size of a tile, a multiple of ``multiple``; 0 or more than ``length`` takes the whole axis.
         overlap: Least overlap of neighbours.
         blend: See :class:`Tiling`.
-        multiple: Tiles begin at multiples of it.
-        axis: What the axis is called in errors.
+        multiple: Tiles start at multiples of it.
+        axis: Name of the axis in errors.
 
     Raises:
-        ConfigError: The size is no multiple, or the overlap leaves no step of ``multiple`` between tiles.
+        ConfigError: The size is not a multiple, or the overlap leaves less than ``multiple`` between two starts.
     """
     size = min(size or length, length)
     if size == length:
         return Cut(length, size, [0], torch.ones(1, size))
     if size % multiple:
         raise ConfigError(
-            f'tiling: tiles of {size} {axis} do not lie on the common grid of frames, spikes and network: choose a '
+            f'tiling: tiles of {size} {axis} do not fit the common grid of frames, spikes and network; choose a '
             f'multiple of {multiple}'
         )
     stride = (size - overlap) // multiple * multiple
     if stride < 1:
         raise ConfigError(
-            f'tiling: tiles of {size} {axis} that overlap by {overlap} cannot begin at multiples of {multiple}: choose '
+            f'tiling: tiles of {size} {axis} that overlap by {overlap} cannot start at multiples of {multiple}; choose '
             f'an overlap of at most {size - multiple}, or larger tiles'
         )
     count = -(-(length - size) // stride) + 1
@@ -121,9 +113,9 @@ def cut_axis(length: int, size: int, overlap: int, *, blend: float = 0.5, multip
 
 
 def partition_of_unity(length: int, size: int, starts: list[int], blend: float) -> Tensor:
-    """Return the weights (n, size) of tiles along an axis: where two overlap one fades into the other.
+    """Return the weights (n, size) of tiles along an axis; each tile fades into the next where they overlap.
 
-    A tile weighs the fade-in at its beginning minus that of the next tile, so that the sum telescopes to one.
+    The weight of a tile is its own fade-in minus that of the next tile, so the sum telescopes to one.
     """
     positions = torch.arange(length, dtype=torch.float64) + 0.5
     fades = [torch.ones(length, dtype=torch.float64)]
@@ -147,12 +139,12 @@ def restore_clip(
     """Restore a whole clip tile by tile.
 
     Args:
-        network: What restores a tile; it keeps the number of frames.
-        blur: Prepared frames (B, T, 3, H, W); their sides are multiples of ``divisor``.
-        spikes: Prepared voxels (B, T, K, Hs, Ws) of the same part of the scene; H / Hs and W / Ws may be any ratios.
+        network: Restores a tile and keeps the number of frames.
+        blur: Prepared frames (B, T, 3, H, W); ``divisor`` divides H and W.
+        spikes: Prepared voxels (B, T, K, Hs, Ws) of the same area of the scene; H / Hs and W / Ws may be any ratios.
         tiling: How the clip is cut.
-        scale: s, by which the network enlarges frames.
-        divisor: Tiles begin at multiples of it, as the network's own padding does.
+        scale: s, the factor by which the network enlarges frames.
+        divisor: Tiles start at multiples of it; the network pads to the same multiples.
 
     Returns:
         (B, T, 3, s*H, s*W) float32.
@@ -177,54 +169,51 @@ def stream_clip(
 ) -> Iterator[Tensor]:
     """Yield the restored frames (B, t, 3, s*H, s*W) of a clip of any length in time order, as they are finished.
 
-    At most two tiles in time are held. Whatever ``first`` is, a frame's value is the same.
+    At most two tiles along time are in memory. The restored frames do not depend on ``first``.
 
     Args:
-        read: From (start, stop) to the prepared frames and spikes of these frames, as for :func:`restore_clip`.
+        network: See :func:`restore_clip`; so are the arguments that are not listed here.
+        read: ``read(start, stop)`` returns the prepared blurred frames and spikes of these frames.
         length: T, frames of the clip.
-        first: The first frame that is wanted; earlier ones are not restored.
+        first: The first frame to yield.
     """
     cut = cut_axis(length, tiling.tile[0], tiling.overlap[0], blend=tiling.blend, axis='frames')
     ends = [*cut.starts[1:], length]
-    held: Tensor | None = None  # frames from the tile's start on that earlier tiles have added to
+    unfinished: Tensor | None = None  # weighted sums of the frames that the next tile also covers
     for start, end, weights in zip(cut.starts, ends, cut.weights, strict=True):
         if first >= start + int(weights.nonzero().max()) + 1:
             continue
         blur, spikes = read(start, start + cut.size)
-        added = restore_frames(network, blur, spikes, tiling, scale, divisor) * weights.to(blur.device).view(
-            -1, 1, 1, 1
-        )
-        if held is not None:
-            added[:, : held.shape[1]] += held
-        done = added[:, max(first - start, 0) : end - start]
-        if done.shape[1]:
-            yield done
-        held = added[:, end - start :]
+        restored = restore_frames(network, blur, spikes, tiling, scale, divisor)
+        weighted = restored * weights.to(blur.device).view(-1, 1, 1, 1)
+        if unfinished is not None:
+            weighted[:, : unfinished.shape[1]] += unfinished
+        finished = weighted[:, max(first - start, 0) : end - start]
+        if finished.shape[1]:
+            yield finished
+        unfinished = weighted[:, end - start :]
 
 
 def restore_frames(
     network: Network, blur: Tensor, spikes: Tensor | None, tiling: Tiling, scale: int = 1, divisor: int = 8
 ) -> Tensor:
-    """Restore all frames of a clip at once, cut in space only; shapes as for :func:`restore_clip`."""
+    """Restore all frames of a clip together, cut in space only; arguments as for :func:`restore_clip`."""
     run = with_precision(with_reflections(network) if tiling.ensemble else network, tiling.precision)
     cuts, ratios = [], []
     for i in (1, 2):
         rgb = blur.shape[i + 2]
         spike = rgb if spikes is None else spikes.shape[i + 2]
         step = grid_step(rgb, spike, divisor)
-        cuts.append(
-            cut_axis(
-                rgb, tiling.tile[i], tiling.overlap[i], blend=tiling.blend, multiple=step, axis=f'{AXES[i]} pixels'
-            )
-        )
+        name = f'{AXES[i]} pixels'
+        cuts.append(cut_axis(rgb, tiling.tile[i], tiling.overlap[i], blend=tiling.blend, multiple=step, axis=name))
         ratios.append(Fraction(spike, rgb))
     rows, columns = cuts
     if len(rows.starts) == len(columns.starts) == 1:
         return run(blur, spikes).float()
     restored = blur.new_zeros((*blur.shape[:2], 3, scale * rows.length, scale * columns.length), dtype=torch.float32)
     places = list(itertools.product(range(len(rows.starts)), range(len(columns.starts))))
-    for begin in range(0, len(places), tiling.tiles_per_batch):
-        batch = places[begin : begin + tiling.tiles_per_batch]
+    for start in range(0, len(places), tiling.tiles_per_batch):
+        batch = places[start : start + tiling.tiles_per_batch]
         corners = [(rows.starts[i], columns.starts[j]) for i, j in batch]
         sides = rows.size, columns.size
         tiles = run(
@@ -232,22 +221,18 @@ def restore_frames(
             None if spikes is None else torch.cat([crop(spikes, corner, sides, ratios) for corner in corners]),
         )
         for (i, j), corner, tile in zip(batch, corners, tiles.float().split(len(blur)), strict=True):
-            weights = torch.outer(enlarged(rows.weights[i], scale), enlarged(columns.weights[j], scale))
+            weights = torch.outer(rows.weights[i], columns.weights[j]).to(tile.device)
+            weights = weights.repeat_interleave(scale, 0).repeat_interleave(scale, 1)
             place = crop(restored, [scale * c for c in corner], [scale * s for s in sides])
-            place += tile * weights.to(tile.device)
+            place += tile * weights
     return restored
 
 
 def crop(maps: Tensor, corner, sides, ratios=(1, 1)) -> Tensor:
-    """Return the part of (..., H, W) at a corner and with sides that are given in pixels times 1 / ``ratios``."""
+    """Return a rectangle of (..., H, W) as a view; ``ratios`` are pixels of ``maps`` per unit of corner and sides."""
     top, left = (int(start * ratio) for start, ratio in zip(corner, ratios, strict=True))
     height, width = (int(side * ratio) for side, ratio in zip(sides, ratios, strict=True))
     return maps[..., top : top + height, left : left + width]
-
-
-def enlarged(weights: Tensor, scale: int) -> Tensor:
-    """Return weights of pixels for pixels that are ``scale`` times as small."""
-    return weights.repeat_interleave(scale)
 
 
 def with_precision(network: Network, precision: str) -> Network:

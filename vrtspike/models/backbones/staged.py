@@ -25,7 +25,10 @@ Fuse = Callable[[int, Tensor], Tensor]
 
 
 class StagedBackbone(nn.Module):
-    """Base of the backbones with seven stages; subclasses build ``stage1`` to ``stage7`` and write :meth:`restore`."""
+    """Base of the backbones with seven stages.
+
+    Subclasses build ``stage1`` to ``stage7`` and implement :meth:`restore`.
+    """
 
     in_channels: int
     scale = 1
@@ -57,7 +60,7 @@ class StagedBackbone(nn.Module):
         raise NotImplementedError
 
     def run_stages(self, x: Tensor, arguments: Sequence[tuple], fuse: Fuse) -> list[Tensor]:
-        """Run stages 1-7 on (B, C, T, H, W), each with its further ``arguments``; return the features after each."""
+        """Run stages 1-7 on (B, C, T, H, W), each with its own ``arguments``; return the features after each."""
         outputs: list[Tensor] = []
         for i in range(STAGES):
             if i >= 5:  # stages 6 and 7 also see the features after stages 3 and 2
@@ -70,11 +73,17 @@ class StagedBackbone(nn.Module):
 
     def summary_rows(self) -> list[dict[str, object]]:
         """Return one row per stage: blocks, channels, scale and parameters as built."""
-        rows = self.described_modules()
-        for row in rows:
-            row['parameters'] = sum(parameter.numel() for parameter in row.pop('module').parameters())
-        return rows
-
-    def described_modules(self) -> list[dict[str, object]]:
-        """Return the rows of :meth:`summary_rows`, each with its ``module`` instead of the number of parameters."""
         raise NotImplementedError
+
+    def stage_row(self, i: int, blocks: object) -> dict[str, object]:
+        """Return the row of stage ``i``, 1-7."""
+        module = getattr(self, f'stage{i}')
+        return summary_row(
+            f'stage{i}', module, blocks=blocks, channels=self.stage_channels[i], scale=f'1/{self.stage_scales[i]}'
+        )
+
+
+def summary_row(part: str, *modules: nn.Module, **columns: object) -> dict[str, object]:
+    """Return a row of a network's summary, with the number of parameters of ``modules`` in the last column."""
+    parameters = sum(parameter.numel() for module in modules for parameter in module.parameters())
+    return {'part': part, **columns, 'parameters': parameters}

@@ -15,7 +15,7 @@ from einops.layers.torch import Rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.models.backbones.staged import RESHAPES, SCALES, STAGES, Fuse, StagedBackbone
+from vrtspike.models.backbones.staged import RESHAPES, SCALES, STAGES, Fuse, StagedBackbone, summary_row
 from vrtspike.models.backbones.vrt_checks import check_groups, check_sizes
 from vrtspike.models.backbones.vrt_stage import VRTStage
 from vrtspike.models.layers.alignment import neighbour_corners
@@ -59,21 +59,21 @@ class VRT(StagedBackbone):
         spynet_path: Weights of the flow network; None takes those shipped with the package.
         pa_frames: Neighbours for parallel warping, both sides together: 2, 4 or 6; 0 makes a network for frame
             interpolation without flow.
-        deformable_groups: Groups of channels with offsets of their own.
-        recal_all_flows: Accepted for published configurations; it has no effect there either.
+        deformable_groups: Groups of channels; each has its own offsets.
+        recal_all_flows: Ignored, as in the published code; accepted because published configs set it.
         nonblind_denoising: The clip has one more channel, the noise level.
         use_checkpoint_attn: Recompute attention in the backward pass to save memory.
         use_checkpoint_ffn: The same for the MLPs.
-        no_checkpoint_attn_blocks: Groups that save the activations of their attention nevertheless.
-        no_checkpoint_ffn_blocks: The same for the MLPs.
+        no_checkpoint_attn_blocks: Groups excepted from ``use_checkpoint_attn``.
+        no_checkpoint_ffn_blocks: Groups excepted from ``use_checkpoint_ffn``.
         attn_type: Backend of the attention: 'auto', 'reference', 'sdpa', 'flex', 'flash' (the fused kernel for
             GPUs) or 'native' (that for CPUs).
         checkpointing: 'none', 'attn', 'ffn' or 'all' for all blocks, or 'auto' for the fastest of these that fits
             ``checkpoint_budget_mib``; None applies the four arguments above.
         checkpoint_budget_mib: With 'auto': MiB of activations that attention blocks may save; None is half of the
-            memory that is free when a clip of that size first comes.
+            free memory, measured before the first clip of each size.
         compile_mode: Compile attention and MLPs by ``torch.compile``: 'default', 'max-autotune-no-cudagraphs' or
-            'reduce-overhead' (CUDA graphs); None does not.
+            'reduce-overhead' (CUDA graphs); None does not compile.
         flow_precision: 'float32', because positions need more than 16 bits, or 'autocast': the precision of the rest of
             the network, which is faster and good enough for motion of a few pixels.
 
@@ -224,25 +224,20 @@ class VRT(StagedBackbone):
         """Return the names of the marked stages, in the order they run."""
         return ('flow', 'input', *(f'stage{i}' for i in range(1, 9)), 'reconstruction')
 
-    def described_modules(self) -> list[dict[str, object]]:
-        """Return one row per stage, with its module."""
-        rows = [{'part': 'flow', 'module': self.spynet}] if self.pa_frames else []
-        rows.append({'part': 'input', 'module': self.conv_first})
-        for i in range(STAGES):
-            module = getattr(self, f'stage{i + 1}')
+    def summary_rows(self) -> list[dict[str, object]]:
+        """Return one row per stage: blocks, channels, scale and parameters as built."""
+        rows = [summary_row('flow', self.spynet)] if self.pa_frames else []
+        rows.append(summary_row('input', self.conv_first))
+        for i in range(1, STAGES + 1):
+            module = getattr(self, f'stage{i}')
             mutual, rest = len(module.residual_group1.blocks), len(module.residual_group2.blocks)
-            row = {'part': f'stage{i + 1}', 'blocks': f'{mutual} + {rest}', 'module': module}
-            rows.append(row | {'channels': self.stage_channels[i + 1], 'scale': f'1/{SCALES[i]}'})
-        groups = [len(group.residual_group.blocks) for group in self.stage8[1:]]
-        row = {'part': 'stage8', 'blocks': ' + '.join(map(str, groups)), 'module': self.stage8}
-        rows.append(row | {'channels': self.norm.normalized_shape[0], 'scale': '1/1'})
-        rows.append({'part': 'reconstruction', 'module': nn.ModuleList(self.reconstruction_modules())})
-        return rows
-
-    def reconstruction_modules(self) -> list[nn.Module]:
-        """Return the modules after stage 8."""
+            rows.append(self.stage_row(i, f'{mutual} + {rest}'))
+        groups = ' + '.join(str(len(group.residual_group.blocks)) for group in self.stage8[1:])
+        width = self.norm.normalized_shape[0]
+        rows.append(summary_row('stage8', self.stage8, blocks=groups, channels=width, scale='1/1'))
         names = ('norm', 'conv_after_body', 'linear_fuse', 'conv_before_upsample', 'upsample', 'conv_last')
-        return [getattr(self, name) for name in names if hasattr(self, name)]
+        after = [getattr(self, name) for name in names if hasattr(self, name)]
+        return [*rows, summary_row('reconstruction', *after)]
 
     def restore(self, clip: Tensor, fuse: Fuse) -> Tensor:
         """Restore a clip whose height and width 8 divides; see :meth:`forward`."""

@@ -59,13 +59,7 @@ def check_sizes(
 
 
 def warping_problems(channels: Sequence[int], neighbours: int, deformable_groups: int) -> list[str]:
-    """Return what is wrong with channels that the deformable convolution cannot divide.
-
-    Args:
-        channels: Of stages 1-7.
-        neighbours: Neighbours on one side.
-        deformable_groups: Groups of channels with offsets of their own.
-    """
+    """Return an error for channels of stages 1-7 that the deformable convolution cannot divide into its groups."""
     problems = []
     ungrouped = [c for c in channels if c % neighbours]
     if ungrouped:

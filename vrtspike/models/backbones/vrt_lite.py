@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vrtspike.errors import ConfigError
-from vrtspike.models.backbones.staged import RESHAPES, SCALES, Fuse, StagedBackbone
+from vrtspike.models.backbones.staged import RESHAPES, SCALES, STAGES, Fuse, StagedBackbone, summary_row
 from vrtspike.models.layers.alignment import warp_frames
 from vrtspike.models.layers.blocks import FrameBlock
 from vrtspike.models.layers.checks import require_positive_integers
@@ -40,11 +40,11 @@ class VRTLite(StagedBackbone):
         in_chans: Channels of the clip; the first three are the image.
         embed_dims: Channels of stages 1-7. The features of stages 7 and 1, 6 and 2, 5 and 3 are added, so they must
             agree.
-        depths: Residual blocks of stages 1-7; with 0, only the change of scale and the alignment are left.
+        depths: Residual blocks of stages 1-7; 0 leaves only the change of scale and the alignment.
         flow_weights: A file of one level of the flow network; None takes the one shipped with the package.
 
     Raises:
-        ConfigError: The lists do not have one entry per stage or disagree, or a number cannot work.
+        ConfigError: The lists do not have one entry per stage or disagree, or a number is invalid.
     """
 
     def __init__(
@@ -72,15 +72,11 @@ class VRTLite(StagedBackbone):
         """Return the names of the marked stages, in the order they run."""
         return ('flow', 'input', *(f'stage{i}' for i in range(1, 8)), 'reconstruction')
 
-    def described_modules(self) -> list[dict[str, object]]:
-        """Return one row per stage, with its module."""
-        rows = [{'part': 'flow', 'module': self.flow}, {'part': 'input', 'module': self.conv_first}]
-        for i, scale in enumerate(SCALES, start=1):
-            module = getattr(self, f'stage{i}')
-            row = {'part': f'stage{i}', 'blocks': len(module.blocks), 'module': module}
-            rows.append(row | {'channels': self.stage_channels[i], 'scale': f'1/{scale}'})
-        rows.append({'part': 'reconstruction', 'module': self.conv_last})
-        return rows
+    def summary_rows(self) -> list[dict[str, object]]:
+        """Return one row per stage: blocks, channels, scale and parameters as built."""
+        rows = [summary_row('flow', self.flow), summary_row('input', self.conv_first)]
+        rows += [self.stage_row(i, len(getattr(self, f'stage{i}').blocks)) for i in range(1, STAGES + 1)]
+        return [*rows, summary_row('reconstruction', self.conv_last)]
 
     def restore(self, clip: Tensor, fuse: Fuse) -> Tensor:
         """Restore a clip whose height and width 8 divides; see :meth:`forward`."""
@@ -144,11 +140,7 @@ def make_reshape(kind: str, in_channels: int, channels: int) -> nn.Module:
 
 
 class SeparableAlignment(nn.Module):
-    """Merge every frame with its warped neighbours by a depthwise and a pointwise convolution.
-
-    Args:
-        channels: C.
-    """
+    """Merge every frame with its warped neighbours by a depthwise and a pointwise convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -164,7 +156,7 @@ class SeparableAlignment(nn.Module):
 
 
 def check_arguments(in_chans: int, embed_dims: Sequence[int], depths: Sequence[int]) -> None:
-    """Raise :class:`ConfigError` where an argument of :class:`VRTLite` cannot work."""
+    """Raise :class:`ConfigError` if an argument of :class:`VRTLite` is invalid."""
     for name, numbers in (('embed_dims', embed_dims), ('depths', depths)):
         if len(numbers) != len(SCALES):
             raise ConfigError(f'VRTLite: {name} has {len(numbers)} entries; expected one per stage, {len(SCALES)}')

@@ -42,8 +42,8 @@ class VRTStage(nn.Module):
         mutual_depth: How many of them have mutual attention, in windows of two frames.
         window: Window (t, h, w) of the rest.
         drop_paths: One rate for each block of the longer group; both groups start with the first rate.
-        pa_frames: Neighbours for parallel warping, both sides together; 0 is without it.
-        deformable_groups: Groups of channels with offsets of their own.
+        pa_frames: Neighbours for parallel warping, both sides together; 0 disables it.
+        deformable_groups: Groups of channels; each has its own offsets.
         max_residue: Largest learnt offset besides the flow, in pixels.
         **block: The other arguments of the attention blocks, see
             :class:`~vrtspike.models.layers.blocks.AttentionBlock`.

@@ -150,11 +150,7 @@ class ConvBlock(nn.Module):
 
 
 class FrameBlock(nn.Module):
-    """``x + conv(relu(conv(x)))`` on frames (N, C, H, W): 3x3 convolutions, no normalisation (EDSR, arXiv 1707.02921).
-
-    Args:
-        channels: C.
-    """
+    """``x + conv(relu(conv(x)))`` on frames (N, C, H, W): 3x3 convolutions, no norm (EDSR, arXiv 1707.02921)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

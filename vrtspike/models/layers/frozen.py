@@ -1,4 +1,4 @@
-"""A module that judges or teaches a network without being part of it."""
+"""A wrapper for frozen modules, such as a teacher, that are not part of the network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class FrozenModule(nn.Module):
     """Wraps a frozen module that follows its owner to devices and precisions, but is neither trained nor saved.
 
     Args:
-        module: The module. It is frozen and put into evaluation mode for good.
+        module: The module. It is frozen and stays in evaluation mode.
     """
 
     def __init__(self, module: nn.Module) -> None:

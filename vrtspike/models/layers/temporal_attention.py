@@ -15,7 +15,7 @@ from vrtspike.models.layers.checks import check_heads, require_positive, require
 from vrtspike.models.layers.chunking.part import ChunkedPart
 
 MAX_DISTANCE = 16
-"""Frames further apart than this share the bias of the furthest."""
+"""All larger distances in frames share the bias of this one."""
 
 BASE = 100.0
 """Wavelengths of rotary encoding grow from 2*pi frames to 2*pi*BASE: clips have few frames."""
@@ -136,7 +136,7 @@ class TemporalAttentionBlock(ChunkedPart):
         chunks: ``'rules'`` or ``'auto'``.
 
     Raises:
-        ConfigError: An argument cannot work.
+        ConfigError: An argument is invalid.
     """
 
     inputs = 1
@@ -159,11 +159,23 @@ class TemporalAttentionBlock(ChunkedPart):
         chunks: str = 'rules',
     ) -> None:
         super().__init__(channels, chunks, adaptive_chunk, max_batch_tokens, chunk_size, chunk_shape)
-        self._check_arguments(channels, heads, mlp_ratio, dropout)
+        name = type(self).__name__
+        require_positive_integers(name, channels=channels, heads=heads)
+        require_positive(name, mlp_ratio=mlp_ratio)
+        check_heads(name, channels, heads)
+        if not 0 <= dropout < 1:
+            raise ConfigError(f'{name}: dropout={dropout!r}; expected a probability in [0, 1)')
+        hidden = max(1, round(channels * mlp_ratio))
         self.input_norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(self.inputs))
         self.attention = self.attention_type(channels, heads, dropout, time_slope)
         self.mlp_norm = nn.LayerNorm(channels)
-        self.mlp = _mlp(channels, max(1, round(channels * mlp_ratio)), dropout)
+        self.mlp = nn.Sequential(
+            nn.Linear(channels, hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, channels),
+            nn.Dropout(dropout),
+        )
 
     def attend(self, *tokens: Tensor) -> Tensor:
         """Normalise the tokens (N, T, C) of every map and attend from the first map to the last (N, T, C)."""
@@ -173,21 +185,3 @@ class TemporalAttentionBlock(ChunkedPart):
     def feed_forward(self, tokens: Tensor) -> Tensor:
         """Pre-norm MLP over the last dimension: (..., C) -> (..., C), without the residual."""
         return self.mlp(self.mlp_norm(tokens))
-
-    def _check_arguments(self, channels: int, heads: int, mlp_ratio: float, dropout: float) -> None:
-        name = type(self).__name__
-        require_positive_integers(name, channels=channels, heads=heads)
-        require_positive(name, mlp_ratio=mlp_ratio)
-        check_heads(name, channels, heads)
-        if not 0 <= dropout < 1:
-            raise ConfigError(f'{name}: dropout={dropout!r}; expected a probability in [0, 1)')
-
-
-def _mlp(channels: int, hidden: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(channels, hidden),
-        nn.GELU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden, channels),
-        nn.Dropout(dropout),
-    )

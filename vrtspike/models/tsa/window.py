@@ -20,15 +20,8 @@ class WindowSelfAttention(SpaceTimeAttentionPart):
     :class:`~vrtspike.models.layers.attention.SpaceTimeAttentionPart`.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        heads: int = 4,
-        window_size: Sequence[int] = (5, 4, 4),
-        mlp_ratio: float = 2.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(channels, heads, window_size, mlp_ratio, **kwargs)
+    def __init__(self, channels: int, heads: int = 4, window_size: Sequence[int] = (5, 4, 4), **kwargs: Any) -> None:
+        super().__init__(channels, heads, window_size, **kwargs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return refined features of the shape of ``x``, (B, C, T, h, w)."""

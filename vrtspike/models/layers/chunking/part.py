@@ -39,12 +39,12 @@ class ChunkUse:
 
 
 class ChunkedPart(nn.Module):
-    """Base of the parts that bound their memory by chunks; the result does not depend on the chunks.
+    """Base of the parts that process maps in chunks to bound memory; the result does not depend on the chunks.
 
     Args:
         channels: C, of every map.
         chunks: ``'rules'`` sizes the chunks by the four options below. ``'auto'`` takes the fastest size that fits into
-            free memory, timed on this device once per size of map.
+            free memory; it is timed on this device once per size of map.
         adaptive_chunk: Fit the chunks to the batch size, see
             :class:`~vrtspike.models.layers.chunking.split.ChunkOptions`.
         max_batch_tokens: With ``adaptive_chunk``, the most sequences in one chunk.
@@ -52,7 +52,7 @@ class ChunkedPart(nn.Module):
         chunk_shape: With ``adaptive_chunk``, ``'square'``, ``'wide'`` or ``'tall'``.
 
     Raises:
-        ConfigError: An argument cannot work.
+        ConfigError: An argument is invalid.
     """
 
     window = (1, 1)

@@ -1,6 +1,6 @@
 """Splits feature maps into chunks, to bound the memory of attention along time.
 
-Each pixel is a sequence of T frames of its own, so a map may be cut anywhere in space without changing the result. Only
+Each pixel is a separate sequence of T frames, so a map may be cut anywhere in space without changing the result. Only
 the number of sequences in one call changes: B·h·w for a chunk of h x w.
 """
 

@@ -37,17 +37,17 @@ def tuned_options(
     window: tuple[int, int] = (1, 1),
     key: Hashable = (),
 ) -> ChunkOptions:
-    """Return the options whose chunks of ``maps`` take ``function`` the least time on this device.
+    """Return the chunk options with which ``function`` is fastest for ``maps`` on this device.
 
-    The result is cached for the life of the process. Nothing is timed on meta tensors and while a graph is captured:
-    there ``fallback`` is returned.
+    The result is cached in this process. For meta tensors, and while a graph is captured, nothing can be timed and
+    ``fallback`` is returned.
 
     Args:
         function: As :func:`~vrtspike.models.layers.chunking.split.map_chunks` takes it.
         maps: Feature maps (B, C, T, H, W).
-        fallback: The options to use where nothing can be timed.
+        fallback: The options to return if nothing can be timed.
         window: Height and width of the windows that a chunk must not cut.
-        key: What determines the cost besides the maps.
+        key: Everything besides the maps that determines the cost.
     """
     first = maps[0]
     if torch.compiler.is_compiling() or first.device.type == 'meta' or type(first) not in (Tensor, torch.nn.Parameter):
@@ -64,11 +64,7 @@ def candidates(first: Tensor, inputs: int, free_bytes: int, window: tuple[int, i
 
     The smallest size is always among them.
 
-    Args:
-        first: One of the maps.
-        inputs: How many maps there are.
-        free_bytes: Free memory of the device.
-        window: Height and width of the windows that a chunk must not cut.
+    ``first`` is one of ``inputs`` maps.
     """
     batch, channels, frames, height, width = first.shape
     per_pixel = batch * channels * frames * (VALUES_PER_CHANNEL + inputs) * first.element_size()
