@@ -115,7 +115,7 @@ def test_mistakes_are_told(arguments, status, said):
 
 
 @pytest.mark.slow
-def test_a_planted_bottleneck_is_named_first_and_its_remedy_wins(tmp_path):
+def test_a_planted_bottleneck_is_named_first_and_its_candidate_wins(tmp_path):
     demo = write_demo(tmp_path / 'demo', **DEMO, progress=False)
     data = ', '.join(f'{key}={value!r}' for key, value in dict(root=str(demo), **DEMO).items())
     (tmp_path / 'planted.py').write_text(CONFIG.format(root=ROOT, data=data))
@@ -126,7 +126,7 @@ def test_a_planted_bottleneck_is_named_first_and_its_remedy_wins(tmp_path):
     assert found['profile']['bottlenecks'][0]['stage'] == 'fuse1'
     assert found['steps'][0]['added'] == 'fusion_chunks'
     assert found['steps'][0]['kept']
-    assert 'What costs most is fuse1' in result.stdout
+    assert 'The costliest stage is fuse1' in result.stdout
     optimized = load_config(tmp_path / 'out/planted_optimized.py')
     assert optimized.model.fusion.chunk_size == 256
     assert '最' in (tmp_path / 'out/report.zh-CN.md').read_text()
@@ -154,7 +154,7 @@ def test_restoring_becomes_faster_with_a_config_that_trains_and_tests(tmp_path):
     assert tried['restoring_amp']['overrides'] == {'model.tiling.precision': 'bfloat16'}
     assert not [name for name in tried if name.startswith(('data', 'checkpointing'))]
     assert 'Objective: restoring.' in result.stdout
-    assert 'What costs most is fuse1' in result.stdout
+    assert 'The costliest stage is fuse1' in result.stdout
     assert 'of restoring.' in result.stdout
     assert 'python tools/test.py out/planted_optimized.py CHECKPOINT' in result.stdout
 
@@ -175,7 +175,7 @@ def test_iterations_that_a_schedule_outlasts_are_an_error_at_once(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_search_that_was_stopped_goes_on(tmp_path):
+def test_a_stopped_search_is_resumed(tmp_path):
     demo = write_demo(tmp_path / 'demo', **DEMO, progress=False)
     data = ', '.join(f'{key}={value!r}' for key, value in dict(root=str(demo), **DEMO).items())
     (tmp_path / 'deep.py').write_text(DEEP.format(root=ROOT, data=data))
