@@ -21,8 +21,8 @@ from vrtspike.candidates.rendering import config_lines
 
 if TYPE_CHECKING:
     from vrtspike.analysis.report import Report
-    from vrtspike.analysis.statistics.costs import Bottleneck
     from vrtspike.analysis.statistics.roofline import RooflinePoint
+    from vrtspike.analysis.statistics.stage_shares import Bottleneck
 
 DATA_SHARE = 0.05
 RECOMPUTE_SHARE = 0.10

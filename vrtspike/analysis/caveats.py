@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vrtspike.analysis.logs import FORWARD_ONLY, LEGACY, NO_STAGES, RunLog
 from vrtspike.analysis.statistics.resampling import FEWEST_BLOCKS
-from vrtspike.analysis.statistics.table import Table
+from vrtspike.analysis.statistics.samples import SampleTable
 from vrtspike.records.stage_costs import PHASE_KEYS
 
 COVERAGE_TOLERANCE = 0.01
@@ -46,7 +46,7 @@ OF_FORMAT = {
 }
 
 
-def caveats(log: RunLog, costs: Table) -> list[str]:
+def caveats(log: RunLog, costs: SampleTable) -> list[str]:
     """Return every caveat as a sentence or two."""
     return [*_damage(log), *_formats(log), *_descriptions(log), *_samples(log, costs), *_coverage(log, costs)]
 
@@ -83,7 +83,7 @@ def _descriptions(log: RunLog) -> Iterator[str]:
         yield f'Operators that no rule counts are missing in GMAC: {", ".join(sorted(uncounted))}.'
 
 
-def _samples(log: RunLog, costs: Table) -> Iterator[str]:
+def _samples(log: RunLog, costs: SampleTable) -> Iterator[str]:
     if log.cost_format and costs.rows < FEW_SAMPLES:
         yield f'Too few samples for confidence intervals, which need {FEW_SAMPLES}: {costs.rows}.'
     if costs.rows and not costs.trace.exact:
@@ -93,7 +93,7 @@ def _samples(log: RunLog, costs: Table) -> Iterator[str]:
         )
 
 
-def _coverage(log: RunLog, costs: Table) -> Iterator[str]:
+def _coverage(log: RunLog, costs: SampleTable) -> Iterator[str]:
     whole = costs.total('iteration_ms')
     if not whole or log.cost_format in NO_STAGES:
         return
