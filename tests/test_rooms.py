@@ -36,7 +36,7 @@ TESTED_BY = {
     'analysis/readers/legacy_*.py': 'test_analysis/test_readers/test_legacy.py',
     'analysis/readers/text.py': 'test_analysis/test_readers/test_legacy.py',
     'analysis/readers/reading.py': 'test_analysis/test_readers/test_files.py',
-    'analysis/statistics/costs.py': 'test_analysis/test_report.py',
+    'analysis/statistics/peak_memory.py': 'test_analysis/test_report.py',
     'analysis/statistics/roofline.py': 'test_analysis/test_report.py',
     # It starts a process that measures itself, which the benchmark does too.
     'benchmarking/peak_memory.py': 'test_benchmarks/test_guide_memory.py',

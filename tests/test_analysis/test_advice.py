@@ -8,9 +8,9 @@ from msgspec.structs import replace
 from vrtspike.analysis import build_report, read_logs
 from vrtspike.analysis.advice import RULES, candidates_for, findings, lines_of
 from vrtspike.analysis.report import Report
-from vrtspike.analysis.statistics.costs import RankTimes
 from vrtspike.analysis.statistics.curves import Convergence, Quality
 from vrtspike.analysis.statistics.stability import Drift, Outliers, SlowIteration
+from vrtspike.analysis.statistics.throughput import RankTimes
 from vrtspike.config import load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from mmengine.config import Config
 
-from vrtspike.analysis.statistics.costs import Bottleneck
+from vrtspike.analysis.statistics.stage_shares import Bottleneck
 from vrtspike.tuner.profile import Profile, bottlenecks_of, profile_hooks
 
 STAGES = {'data': 5.0, 'stage1': 30.0, 'fuse1': 10.0, 'loss': 2.0, 'optimizer': 50.0, 'reconstruction': None}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,8 +21,8 @@ from vrtspike.candidates.rendering import config_lines
 
 if TYPE_CHECKING:
     from vrtspike.analysis.report import Report
-    from vrtspike.analysis.statistics.costs import Bottleneck
     from vrtspike.analysis.statistics.roofline import RooflinePoint
+    from vrtspike.analysis.statistics.stage_shares import Bottleneck
 
 DATA_SHARE = 0.05
 RECOMPUTE_SHARE = 0.10
@@ -159,36 +159,44 @@ def not_synchronised(report: Report) -> Iterator[Finding]:
         )
 
 
+def costly(
+    kind: str, title: str, share: float, candidates: Collection[Candidate], detail: str = '', advice: str | None = None
+) -> Finding:
+    """Return the finding about a share of the iteration, with the candidates that reduce it.
+
+    Args:
+        kind: Of the finding.
+        title: Of the finding.
+        share: Fraction of the iteration, which is also the most that can be saved.
+        candidates: What to try.
+        detail: Continues the evidence after the share.
+        advice: Replaces the notes of the candidates.
+    """
+    return Finding(
+        kind=kind,
+        title=title,
+        evidence=f'{share:.1%} of the iteration{detail}',
+        advice=advice or notes_of(candidates),
+        config=lines_of(candidates),
+        saves_at_most=share,
+    )
+
+
 def waiting_for_data(report: Report) -> Iterator[Finding]:
     """Find iterations that wait for their batch."""
     share = share_of(report, 'data')
     if share >= DATA_SHARE:
-        prefetching = [candidates_for(report)['prefetching']]
-        yield Finding(
-            kind='data',
-            title='Training waits for data',
-            evidence=f'{share:.1%} of the iteration',
-            advice=notes_of(prefetching),
-            config=lines_of(prefetching),
-            saves_at_most=share,
-        )
+        yield costly('data', 'Training waits for data', share, [candidates_for(report)['prefetching']])
 
 
 def recomputation(report: Report) -> Iterator[Finding]:
     """Find forward work that is repeated to save memory."""
     share = report.phase_shares.get('recompute', 0.0)
-    if share < RECOMPUTE_SHARE:
-        return
-    known = candidates_for(report, recomputed=by_mean(report, 'recompute_ms'))
-    fewer = [known[name] for name in ('keep_activations', 'checkpointing_none') if name in known]
-    yield Finding(
-        kind='recompute',
-        title='Checkpointing repeats forward work',
-        evidence=f'{share:.1%} of the iteration is recomputation; peak memory {mib(report.memory.peak_mib)}',
-        advice=notes_of(fewer),
-        config=lines_of(fewer),
-        saves_at_most=share,
-    )
+    if share >= RECOMPUTE_SHARE:
+        known = candidates_for(report, recomputed=by_mean(report, 'recompute_ms'))
+        fewer = [known[name] for name in ('keep_activations', 'checkpointing_none') if name in known]
+        detail = f' is recomputation; peak memory {mib(report.memory.peak_mib)}'
+        yield costly('recompute', 'Checkpointing repeats forward work', share, fewer, detail)
 
 
 def costly_stages(report: Report) -> Iterator[Finding]:
@@ -237,29 +245,16 @@ VERDICTS = {'big': 'it is big', 'inefficient': 'it is inefficient', 'between': '
 
 
 def optimizer_and_communication(report: Report) -> Iterator[Finding]:
-    """Find steps and exchanges of gradients that cost much."""
+    """Find optimizer steps and exchanges of gradients that take long."""
     share = share_of(report, 'optimizer')
     if share >= OPTIMIZER_SHARE:
-        cheaper = list(candidates_for(report, 'optimizer').values())
-        yield Finding(
-            kind='optimizer',
-            title='The optimizer takes long',
-            evidence=f'{share:.1%} of the iteration',
-            advice=notes_of(cheaper),
-            config=lines_of(cheaper),
-            saves_at_most=share,
-        )
+        yield costly('optimizer', 'The optimizer takes long', share, candidates_for(report, 'optimizer').values())
     share = share_of(report, 'communication')
     if share >= COMMUNICATION_SHARE:
         known = candidates_for(report)
-        yield Finding(
-            kind='communication',
-            title='Processes wait for gradients',
-            evidence=f'{share:.1%} of the iteration',
-            advice='Accumulate more iterations for each exchange, or give each process more work in an iteration.',
-            config=lines_of([known['more_accumulation'], known['larger_batch']]),
-            saves_at_most=share,
-        )
+        advice = 'Accumulate more iterations for each exchange, or give each process more work in an iteration.'
+        less_often = [known['more_accumulation'], known['larger_batch']]
+        yield costly('communication', 'Processes wait for gradients', share, less_often, advice=advice)
 
 
 def unattributed(report: Report) -> Iterator[Finding]:
@@ -267,14 +262,10 @@ def unattributed(report: Report) -> Iterator[Finding]:
     share = share_of(report, 'other')
     if share >= OTHER_SHARE and what_was_timed(report) == 'iteration':
         known = candidates_for(report)
-        yield Finding(
-            kind='other',
-            title='Much time belongs to no stage',
-            evidence=f'{share:.1%} of the iteration: hooks, logging, saving, Python between stages',
-            advice=f'{known["rarer_hooks"].note} With larger batches the host matters less.',
-            config=lines_of([known['rarer_hooks'], known['larger_batch']]),
-            saves_at_most=share,
-        )
+        detail = ': hooks, logging, saving, Python between stages'
+        advice = f'{known["rarer_hooks"].note} With larger batches the host matters less.'
+        cheaper = [known['rarer_hooks'], known['larger_batch']]
+        yield costly('other', 'Much time belongs to no stage', share, cheaper, detail, advice)
 
 
 def unsteady(report: Report) -> Iterator[Finding]:

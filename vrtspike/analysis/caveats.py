@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vrtspike.analysis.logs import FORWARD_ONLY, LEGACY, NO_STAGES, RunLog
 from vrtspike.analysis.statistics.resampling import FEWEST_BLOCKS
-from vrtspike.analysis.statistics.table import Table
+from vrtspike.analysis.statistics.samples import SampleTable
 from vrtspike.records.stage_costs import PHASE_KEYS
 
 COVERAGE_TOLERANCE = 0.01
@@ -14,7 +14,7 @@ FEW_SAMPLES = FEWEST_BLOCKS**2
 
 UNSYNCHRONISED = (
     'These times were read from the host clock without waiting for the device. On a GPU they are launch and queue '
-    'times: a stage is charged with the work of those before it, so they rank nothing. On a CPU they are times.'
+    'times: a stage is charged with the work of earlier stages, so they rank nothing. On a CPU they are correct.'
 )
 ONLY_FORWARD = (
     'Only the forward pass was timed: iteration_ms and shares are those of the forward pass, not of an iteration. '
@@ -24,29 +24,29 @@ OF_FORMAT = {
     'legacy_timing': (
         UNSYNCHRONISED,
         ONLY_FORWARD,
-        "The log's Total counts the forward pass twice, once itself and once as its parts: it is ignored, and so are "
-        "the percentages made from it. Shares here are of the line '前向传播总耗时'.",
-        "A line's first figure is its step's last micro-step; statistics here are over these. Its [avg] is the mean "
-        'since the start, warm-up included, given as avg_since_start_ms.',
+        "The log's Total counts the forward pass twice, as a whole and as the sum of its parts. Total and its "
+        "percentages are ignored; shares here are fractions of the line '前向传播总耗时'.",
+        "The first number of a line is the time of the step's last micro-step, and statistics here are over these. "
+        '[avg] is the mean since the start, including warm-up; it is given as avg_since_start_ms.',
     ),
     'legacy_print': (
         UNSYNCHRONISED,
         ONLY_FORWARD,
         'Parts that were printed once per scale or stage are summed over one forward pass. Forward passes are '
-        'numbered as they come: the log does not say which step they belong to.',
+        'numbered in their order in the log, which does not say which step they belong to.',
     ),
     'legacy_train': (
-        "The older code's training log times no stages. iteration_ms is an epoch's time by its steps, validation and "
-        'saving included where they fell into it.',
+        "The older code's training log times no stages. iteration_ms is the time of an epoch divided by its steps, "
+        'including any validation and saving during the epoch.',
     ),
     'mmengine': (
-        "MMEngine's log times no stages but waiting for data, and its 'time' and losses are means over the last "
-        'window of iterations: single slow iterations are smoothed, spreads are too small.',
+        "MMEngine's log times only the wait for data, no other stage. Its 'time' and losses are means over the last "
+        'window of iterations, which smooths single slow iterations and makes spreads too small.',
     ),
 }
 
 
-def caveats(log: RunLog, costs: Table) -> list[str]:
+def caveats(log: RunLog, costs: SampleTable) -> list[str]:
     """Return every caveat as a sentence or two."""
     return [*_damage(log), *_formats(log), *_descriptions(log), *_samples(log, costs), *_coverage(log, costs)]
 
@@ -74,16 +74,16 @@ def _descriptions(log: RunLog) -> Iterator[str]:
         values = {str(getattr(line, key)): None for line in log.descriptions}
         if len(values) > 1:
             yield (
-                f'The logs disagree about {key} ({" and ".join(values)}): their samples are pooled all the same. '
-                'Analyse runs one by one, or compare them.'
+                f'The logs disagree about {key} ({" and ".join(values)}): their samples are pooled anyway. '
+                'Analyse the runs separately, or compare them.'
             )
     yield from dict.fromkeys(note for line in log.descriptions for note in line.notes or ())
     uncounted = log.describe('uncounted_ops') or {}
     if uncounted:
-        yield f'Operators that no rule counts are missing in GMAC: {", ".join(sorted(uncounted))}.'
+        yield f'GMAC leave out these operators, which no rule counts: {", ".join(sorted(uncounted))}.'
 
 
-def _samples(log: RunLog, costs: Table) -> Iterator[str]:
+def _samples(log: RunLog, costs: SampleTable) -> Iterator[str]:
     if log.cost_format and costs.rows < FEW_SAMPLES:
         yield f'Too few samples for confidence intervals, which need {FEW_SAMPLES}: {costs.rows}.'
     if costs.rows and not costs.trace.exact:
@@ -93,7 +93,7 @@ def _samples(log: RunLog, costs: Table) -> Iterator[str]:
         )
 
 
-def _coverage(log: RunLog, costs: Table) -> Iterator[str]:
+def _coverage(log: RunLog, costs: SampleTable) -> Iterator[str]:
     whole = costs.total('iteration_ms')
     if not whole or log.cost_format in NO_STAGES:
         return

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from vrtspike.analysis.comparison import Ratio, check_comparable, has_clips, ratios
 from vrtspike.analysis.logs import RunLog
 from vrtspike.analysis.statistics import curves
-from vrtspike.analysis.statistics.costs import bottlenecks, measured_cost, memory
+from vrtspike.analysis.statistics.peak_memory import peak_memory
 from vrtspike.analysis.statistics.stability import non_finite_losses
+from vrtspike.analysis.statistics.stage_shares import bottlenecks, measured_cost
 
 PSNR_DROP_DB = 0.3
 SSIM_DROP = 0.01
@@ -83,7 +84,7 @@ def quality_kept(run: RunLog, baseline: RunLog, limits: dict[str, float]) -> Out
 
 def memory_is_lower(run: RunLog, baseline: RunLog, limits: dict[str, float]) -> Outcome:
     """Check that the peak memory is lower."""
-    mine, theirs = (memory(log, log.costs()).peak_mib for log in (run, baseline))
+    mine, theirs = (peak_memory(log, log.costs()).peak_mib for log in (run, baseline))
     if mine is None or theirs is None:
         return None, 'not measured: no memory in both logs'
     return mine < theirs, f'{mine:,.0f} MiB, baseline {theirs:,.0f} MiB ({mine / theirs - 1:+.1%})'

@@ -9,9 +9,10 @@ import msgspec
 import numpy as np
 
 from vrtspike.analysis.logs import FORWARD_ONLY, RunLog
-from vrtspike.analysis.statistics.costs import Throughput, memory, throughput
 from vrtspike.analysis.statistics.curves import Quality, quality
+from vrtspike.analysis.statistics.peak_memory import peak_memory
 from vrtspike.analysis.statistics.resampling import Blocks, simultaneous_quantile, spread, student_quantile
+from vrtspike.analysis.statistics.throughput import Throughput, throughput
 from vrtspike.errors import LogError
 
 WITHIN_RUNS = (
@@ -97,7 +98,7 @@ def compare(first: RunLog, second: RunLog) -> Comparison:
         stages={name: stage_ratios[column] for name, column in columns.items()},
         only_in_one=sorted(set(first.stages()) ^ set(second.stages())),
         throughput=[throughput(log, log.costs()) for log in (first, second)],
-        memory_mib=plain_ratio(*(memory(log, log.costs()).peak_mib for log in (first, second))),
+        memory_mib=plain_ratio(*(peak_memory(log, log.costs()).peak_mib for log in (first, second))),
         gmacs=gmac_ratio(first, second),
         validation=differences(quality(first), quality(second)),
         warnings=comparison_warnings(first, second),

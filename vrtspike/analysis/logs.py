@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vrtspike.analysis.statistics.table import Table
+from vrtspike.analysis.statistics.samples import SampleTable
 from vrtspike.analysis.statistics.trace import Trace
 from vrtspike.records.stage_costs import RunLine
 
@@ -145,14 +145,14 @@ class RunLog:
 
     name: str
     sources: list[Source] = field(default_factory=list)
-    tables: dict[tuple[str, int], Table] = field(default_factory=dict)
+    tables: dict[tuple[str, int], SampleTable] = field(default_factory=dict)
     series: dict[str, Series] = field(default_factory=dict)
     descriptions: list[RunLine] = field(default_factory=list)
     averages: dict[str, float] = field(default_factory=dict)
 
-    def table(self, kind: str, rank: int = 0) -> Table:
+    def table(self, kind: str, rank: int = 0) -> SampleTable:
         """Return the table of a format and a rank; create it if needed."""
-        return self.tables.setdefault((kind, rank), Table())
+        return self.tables.setdefault((kind, rank), SampleTable())
 
     def scalar(self, name: str, step: int, value: float) -> None:
         """Add a point to the series ``name``."""
@@ -172,16 +172,16 @@ class RunLog:
         kinds = {kind for (kind, _), table in self.tables.items() if table.rows}
         return next((kind for kind in FORMATS if kind in kinds), None)
 
-    def ranks(self) -> dict[int, Table]:
+    def ranks(self) -> dict[int, SampleTable]:
         """Return the tables of costs by rank."""
         return {rank: table for (kind, rank), table in sorted(self.tables.items()) if kind == self.cost_format}
 
-    def costs(self) -> Table:
+    def costs(self) -> SampleTable:
         """Return the costs of all ranks together, in the order of iterations."""
         tables = list(self.ranks().values())
         if len(tables) == 1:
             return tables[0]
-        pooled = Table()
+        pooled = SampleTable()
         for table in tables:
             pooled.merge(table)
         if 'iteration' in pooled:

@@ -11,23 +11,19 @@ from vrtspike.analysis.advice import Finding
 from vrtspike.analysis.caveats import caveats
 from vrtspike.analysis.logs import RunLog, Source
 from vrtspike.analysis.statistics import curves
-from vrtspike.analysis.statistics.costs import (
+from vrtspike.analysis.statistics.curves import Convergence, Curve, Quality
+from vrtspike.analysis.statistics.peak_memory import PeakMemory, peak_memory
+from vrtspike.analysis.statistics.roofline import RooflinePoint, roofline
+from vrtspike.analysis.statistics.samples import SampleTable, Statistics
+from vrtspike.analysis.statistics.stability import Stability, stability
+from vrtspike.analysis.statistics.stage_shares import (
     Bottleneck,
     MeasuredCost,
-    PeakMemory,
-    RankTimes,
-    Throughput,
     bottlenecks,
-    memory,
     phase_shares,
-    rank_times,
     stage_costs,
-    throughput,
 )
-from vrtspike.analysis.statistics.curves import Convergence, Curve, Quality
-from vrtspike.analysis.statistics.roofline import RooflinePoint, roofline
-from vrtspike.analysis.statistics.stability import Stability, stability
-from vrtspike.analysis.statistics.table import Statistics, Table
+from vrtspike.analysis.statistics.throughput import RankTimes, Throughput, rank_times, throughput
 
 
 class BatchSize(msgspec.Struct, frozen=True):
@@ -83,7 +79,7 @@ class Report(msgspec.Struct, kw_only=True):
 
 def build_report(log: RunLog) -> Report:
     """Analyse a run."""
-    costs = log.costs() if log.cost_format else Table()
+    costs = log.costs() if log.cost_format else SampleTable()
     report = Report(
         name=log.name,
         samples=costs.rows,
@@ -95,7 +91,7 @@ def build_report(log: RunLog) -> Report:
         roofline=roofline(log, costs),
         batch=BatchSize(costs.mean('clips'), costs.mean('frames')),
         throughput=throughput(log, costs),
-        memory=memory(log, costs),
+        memory=peak_memory(log, costs),
         stability=stability(log, costs),
         convergence=curves.convergence(log),
         validation=curves.quality(log),

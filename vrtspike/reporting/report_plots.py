@@ -14,8 +14,8 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from vrtspike.analysis.facts import what_was_timed
 from vrtspike.analysis.report import Report
-from vrtspike.analysis.statistics.costs import Bottleneck
 from vrtspike.analysis.statistics.roofline import RooflinePoint
+from vrtspike.analysis.statistics.stage_shares import Bottleneck
 from vrtspike.reporting.figures import INK, drawing, figure_svg, save_figure
 from vrtspike.reporting.report_summary import headline
 from vrtspike.runtime.device import MIB

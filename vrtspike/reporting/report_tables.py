@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vrtspike.analysis.facts import what_was_timed
 from vrtspike.analysis.report import Report
-from vrtspike.analysis.statistics.costs import MeasuredCost
+from vrtspike.analysis.statistics.stage_shares import MeasuredCost
 from vrtspike.records.stage_costs import PHASE_KEYS, PHASES
 from vrtspike.reporting.formatting import number, percent, percent_range
 from vrtspike.reporting.table import Table

@@ -31,7 +31,8 @@ class StageShare(msgspec.Struct, frozen=True, kw_only=True):
         stage: Its name.
         share: Its share of the time.
         share_interval: 95 % interval of the share; None where it is not known.
-        ahead_of_next: As in :class:`vrtspike.analysis.statistics.costs.Bottleneck`, where the share is of an iteration.
+        ahead_of_next: As in :class:`vrtspike.analysis.statistics.stage_shares.Bottleneck`, where the share is of an
+            iteration.
         level: The same.
     """
 

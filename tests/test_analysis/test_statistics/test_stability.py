@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from vrtspike.analysis.readers import read_logs
+from vrtspike.analysis.statistics.samples import SampleTable
 from vrtspike.analysis.statistics.stability import SlowIteration, drift, outliers, stability, warmup_samples
-from vrtspike.analysis.statistics.table import Table
 
 
-def table_of(ms: np.ndarray) -> Table:
-    table = Table()
+def table_of(ms: np.ndarray) -> SampleTable:
+    table = SampleTable()
     table.add(('iteration', 'iteration_ms'), np.column_stack([np.arange(1, len(ms) + 1), ms]))
     return table
 

@@ -6,7 +6,7 @@ import re
 
 from vrtspike.analysis.logs import RunLog, Source
 from vrtspike.analysis.readers.legacy_names import DETAILS, FORWARD, ROOTS, row_of
-from vrtspike.analysis.statistics.table import RowBuffer
+from vrtspike.analysis.statistics.samples import RowBuffer
 
 FORMAT = 'legacy_print'
 

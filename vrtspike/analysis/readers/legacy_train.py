@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from vrtspike.analysis.logs import RunLog, Source
-from vrtspike.analysis.statistics.table import RowBuffer
+from vrtspike.analysis.statistics.samples import RowBuffer
 
 FORMAT = 'legacy_train'
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from vrtspike.analysis.logs import RunLog, Source
-from vrtspike.analysis.statistics.table import RowBuffer
+from vrtspike.analysis.statistics.samples import RowBuffer
 
 FORMAT = 'mmengine'
 STEPS = ('step', 'iter')

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from vrtspike.analysis.logs import RunLog, Source
-from vrtspike.analysis.statistics.table import Table
+from vrtspike.analysis.statistics.samples import SampleTable
 from vrtspike.errors import LogError
 from vrtspike.records.reader import decode_record
 from vrtspike.records.stage_costs import PHASE_KEYS, RunLine, SampleLine, StageTimes
@@ -70,7 +70,7 @@ class Batch:
 class Chunk:
     """The records of a chunk of a file."""
 
-    tables: dict[int, Table] = field(default_factory=dict)
+    tables: dict[int, SampleTable] = field(default_factory=dict)
     """Samples by rank."""
     descriptions: list[RunLine] = field(default_factory=list)
     lines: int = 0
@@ -144,4 +144,4 @@ def _with_totals(values: np.ndarray, width: int) -> np.ndarray:
 
 def _flush(batch: Batch, chunk: Chunk) -> None:
     if batch.samples:
-        chunk.tables.setdefault(batch.layout[0], Table()).add(batch.names, batch.rows())
+        chunk.tables.setdefault(batch.layout[0], SampleTable()).add(batch.names, batch.rows())

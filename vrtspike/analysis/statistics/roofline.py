@@ -11,7 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from vrtspike.analysis.logs import RunLog
-from vrtspike.analysis.statistics.table import Table
+from vrtspike.analysis.statistics.samples import SampleTable
 from vrtspike.records.roofline import Work, batch_work, least_time
 from vrtspike.records.stage_costs import Rates
 
@@ -36,7 +36,7 @@ class RooflinePoint(msgspec.Struct, frozen=True, kw_only=True):
     """'big', 'inefficient' or 'between'."""
 
 
-def roofline(log: RunLog, costs: Table) -> dict[str, RooflinePoint]:
+def roofline(log: RunLog, costs: SampleTable) -> dict[str, RooflinePoint]:
     """Return the report's ``roofline`` by stage; empty if the log has no counted costs or no rates."""
     counted, rates = log.describe('costs'), log.describe('rates')
     clips = costs.mean('clips')

@@ -7,7 +7,7 @@ import numpy as np
 
 from vrtspike.analysis.logs import RunLog
 from vrtspike.analysis.statistics.resampling import Blocks, autocorrelation, interval
-from vrtspike.analysis.statistics.table import Table
+from vrtspike.analysis.statistics.samples import SampleTable
 
 WARMUP_FACTOR = 1.2
 """The first samples are warm-up if they are slower than this times the median of the second half."""
@@ -68,7 +68,7 @@ class NonFiniteLosses(msgspec.Struct, frozen=True):
     first_iteration: int | None
 
 
-def stability(log: RunLog, costs: Table) -> Stability:
+def stability(log: RunLog, costs: SampleTable) -> Stability:
     """Return the report's ``stability``; ``docs/analysis.md`` describes its keys."""
     found = {}
     if 'iteration_ms' in costs:
@@ -101,7 +101,7 @@ def drift(ms: np.ndarray) -> Drift:
     return Drift(ratio, ends, ends[0] <= 1 <= ends[1])
 
 
-def outliers(costs: Table, warmup: int) -> Outliers:
+def outliers(costs: SampleTable, warmup: int) -> Outliers:
     """Return the samples after the warm-up that are much slower than the rest.
 
     Args:

@@ -4,15 +4,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import asdict
 
+from vrtspike.analysis.statistics.samples import WORST, RowBuffer, SampleTable
 from vrtspike.analysis.statistics.sketch import RELATIVE_ERROR
-from vrtspike.analysis.statistics.table import WORST, RowBuffer, Table
 from vrtspike.analysis.statistics.trace import CAPACITY
 
 NAMES = ('iteration', 'iteration_ms', 'stages/a/total_ms')
 
 
-def table_of(ms: np.ndarray, first: int = 1) -> Table:
-    table = Table()
+def table_of(ms: np.ndarray, first: int = 1) -> SampleTable:
+    table = SampleTable()
     iterations = np.arange(first, first + len(ms))
     for i in range(0, len(ms), 500):
         table.add(NAMES, np.column_stack([iterations, ms, ms / 2])[i : i + 500])
@@ -53,7 +53,7 @@ def test_merged_parts_are_the_whole(cut):
 
 
 def test_a_phase_that_rows_lack_counts_as_zero_and_other_quantities_do_not():
-    table = Table()
+    table = SampleTable()
     table.add(('iteration_ms',), np.array([[10.0], [10.0]]))
     table.add(('iteration_ms', 'stages/a/total_ms', 'memory_mib'), np.array([[10.0, 4.0, 100.0]]))
     table.add(('iteration_ms',), np.array([[10.0]]))
@@ -64,7 +64,7 @@ def test_a_phase_that_rows_lack_counts_as_zero_and_other_quantities_do_not():
 
 
 def test_merging_tables_of_other_columns():
-    first, second = Table(), Table()
+    first, second = SampleTable(), SampleTable()
     first.add(('iteration_ms', 'stages/a/total_ms'), np.array([[10.0, 4.0]]))
     second.add(('stages/b/total_ms', 'iteration_ms'), np.array([[3.0, 20.0]]))
     first.merge(second)
@@ -75,7 +75,7 @@ def test_merging_tables_of_other_columns():
 
 
 def test_what_was_never_measured_has_no_statistics():
-    table = Table()
+    table = SampleTable()
     table.add(('memory_mib',), np.array([[np.nan]]))
     assert table.statistics('memory_mib') is None
     assert table.highest('memory_mib') is None
@@ -83,7 +83,7 @@ def test_what_was_never_measured_has_no_statistics():
 
 
 def test_buffer_takes_rows_of_any_keys():
-    buffer = RowBuffer(Table(), size=2)
+    buffer = RowBuffer(SampleTable(), size=2)
     for row in ({'a': 1.0}, {'a': 2.0}, {'a': 3.0}, {'a': 4.0, 'b': 5.0}):
         buffer.append(row)
     buffer.flush()

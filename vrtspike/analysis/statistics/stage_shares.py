@@ -1,4 +1,4 @@
-"""What stages cost: times by phase, shares of the iteration with confidence intervals, memory, throughput, ranks."""
+"""What each stage costs: its times by phase, its memory and its share of the iteration; the ranking of bottlenecks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 
 from vrtspike.analysis.logs import NO_STAGES, RunLog
 from vrtspike.analysis.statistics.resampling import Blocks, interval
-from vrtspike.analysis.statistics.table import Statistics, Table
+from vrtspike.analysis.statistics.samples import SampleTable, Statistics
 from vrtspike.records.stage_costs import PHASE_KEYS, PHASES
 
 LEVELS = ((0.15, 'severe'), (0.08, 'notable'), (0.05, 'minor'))
@@ -45,37 +45,12 @@ class Bottleneck(msgspec.Struct, frozen=True, kw_only=True):
     """'severe', 'notable' or 'minor'; None if the share is too small to matter."""
 
 
-class Throughput(msgspec.Struct, frozen=True, kw_only=True):
-    """Rates over all ranks together; None if the log does not tell."""
-
-    iterations_per_s: float | None = None
-    clips_per_s: float | None = None
-    clips_per_s_interval: list[float] | None = None
-    frames_per_s: float | None = None
-
-
-class PeakMemory(msgspec.Struct, frozen=True):
-    """Peak memory of a process, and the stage with the highest peak."""
-
-    peak_mib: float | None
-    peak_stage: str | None
-
-
-class RankTimes(msgspec.Struct, frozen=True):
-    """Milliseconds per iteration that each rank needs for its own work."""
-
-    own_ms: dict[str, float]
-    slowest: int
-    slowest_to_others: float | None
-    """Ratio of the slowest rank's time to the mean of the others."""
-
-
-def stage_costs(log: RunLog, costs: Table, group: str = 'stages') -> dict[str, MeasuredCost]:
+def stage_costs(log: RunLog, costs: SampleTable, group: str = 'stages') -> dict[str, MeasuredCost]:
     """Return the costs of all ``stages`` (or ``parts``) by name, in the order they run."""
     return {name: measured_cost(log, costs, f'{group}/{name}') for name in log.stages(group)}
 
 
-def measured_cost(log: RunLog, costs: Table, prefix: str) -> MeasuredCost:
+def measured_cost(log: RunLog, costs: SampleTable, prefix: str) -> MeasuredCost:
     """Return the costs of one stage or part.
 
     Args:
@@ -93,12 +68,12 @@ def measured_cost(log: RunLog, costs: Table, prefix: str) -> MeasuredCost:
     )
 
 
-def phase_statistics(costs: Table, column: str) -> Statistics | None:
+def phase_statistics(costs: SampleTable, column: str) -> Statistics | None:
     """Return the statistics of one phase, None if it never took any time."""
     return costs.statistics(column) if costs.total(column) > 0 else None
 
 
-def phase_shares(log: RunLog, costs: Table) -> dict[str, float]:
+def phase_shares(log: RunLog, costs: SampleTable) -> dict[str, float]:
     """Return the share of the iteration of every phase, summed over all stages; empty if not all were timed."""
     if log.cost_format in NO_STAGES:
         return {}
@@ -111,7 +86,7 @@ def phase_shares(log: RunLog, costs: Table) -> dict[str, float]:
     return {phase: ms / whole for phase, ms in sums.items()} if whole else {}
 
 
-def bottlenecks(log: RunLog, costs: Table) -> list[Bottleneck]:
+def bottlenecks(log: RunLog, costs: SampleTable) -> list[Bottleneck]:
     """Return the stages by share of the iteration, largest first, with confidence intervals."""
     whole = costs.total('iteration_ms')
     names = [name for name in log.stages() if whole and costs.total(f'stages/{name}/total_ms') > 0]
@@ -140,60 +115,3 @@ def bottlenecks(log: RunLog, costs: Table) -> list[Bottleneck]:
 def level(share: float) -> str | None:
     """Return the level of a bottleneck, None if its share is too small to matter."""
     return next((name for least, name in LEVELS if share >= least), None)
-
-
-def throughput(log: RunLog, costs: Table) -> Throughput:
-    """Return iterations, clips and frames per second over all ranks together.
-
-    Only our own records say how many clips an iteration had. The training log of the older code has
-    ``samples_per_s``, which is taken as clips.
-    """
-    whole = costs.total('iteration_ms')
-    rates: dict[str, float] = {}
-    tables = list(log.ranks().values()) if whole else []
-    for key in ('clips', 'frames'):
-        if tables and costs.number(key):
-            rates[key] = sum(table.total(key) / table.total('iteration_ms') for table in tables) * 1e3
-    clips_per_s = rates.get('clips')
-    logged = log.series.get('samples_per_s')
-    return Throughput(
-        iterations_per_s=costs.number('iteration_ms') / whole * 1e3 if whole else None,
-        clips_per_s=float(np.median(logged.points()[1])) if clips_per_s is None and logged else clips_per_s,
-        clips_per_s_interval=None if clips_per_s is None else _clips_interval(costs, clips_per_s, len(tables)),
-        frames_per_s=rates.get('frames'),
-    )
-
-
-def _clips_interval(costs: Table, estimate: float, ranks: int) -> list[float] | None:
-    blocks = Blocks.of(np.column_stack([costs.column('clips'), costs.column('iteration_ms')]))
-    sums = blocks.sums()
-    return interval(estimate, ranks * sums[:, 0] / sums[:, 1] * 1e3, blocks.number) if blocks.enough else None
-
-
-def memory(log: RunLog, costs: Table) -> PeakMemory:
-    """Return the peak memory of a process, and the stage with the highest peak."""
-    peak = costs.highest('memory_mib')
-    if peak is None and 'memory_mib' in log.series:
-        peak = (log.series['memory_mib'].highest or (None, None))[1]
-    peaks = {name: costs.highest(f'stages/{name}/peak_mib') for name in log.stages()}
-    peaks = {name: mib for name, mib in peaks.items() if mib is not None}
-    return PeakMemory(peak, max(peaks, key=peaks.get) if peaks else None)
-
-
-def rank_times(log: RunLog) -> RankTimes | None:
-    """Return how long the own work of each rank takes, None if there is only one rank.
-
-    All ranks take the same time per iteration, because they wait for the slowest in communication. The slowest rank is
-    the one that waits least.
-    """
-    tables = log.ranks()
-    if len(tables) < 2:
-        return None
-    own = {}
-    for rank, table in tables.items():
-        waited = table.total('stages/communication/total_ms')
-        own[rank] = (table.total('iteration_ms') - waited) / table.number('iteration_ms')
-    slowest = max(own, key=own.get)
-    others = [ms for rank, ms in own.items() if rank != slowest]
-    ratio = own[slowest] / (sum(others) / len(others)) if sum(others) else None
-    return RankTimes({str(rank): ms for rank, ms in own.items()}, slowest, ratio)

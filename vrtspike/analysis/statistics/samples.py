@@ -1,4 +1,4 @@
-"""Streaming statistics of a log's samples: a row per sample, a column per quantity, memory of constant size."""
+"""The samples of a log as streaming statistics: a row per sample, a column per quantity, memory of constant size."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     count: int
 
 
-class Table:
+class SampleTable:
     """Sums, extremes, quantiles and a trace of named columns.
 
     Columns may appear at any time. In rows without it, a phase's time ``<group>/<name>/<phase>_ms`` counts as 0, and
@@ -62,7 +62,7 @@ class Table:
         if 'iteration_ms' in names and 'iteration' in names:
             self._keep_worst(self._pairs(rows))
 
-    def merge(self, other: Table) -> None:
+    def merge(self, other: SampleTable) -> None:
         """Add the rows of another table after this one's."""
         self._grow(other.names)
         aligned = other._reordered(self.names)
@@ -154,7 +154,7 @@ class Table:
         self.sketch.grow(len(fresh), zeros)
         self.trace.grow(absent)
 
-    def _reordered(self, names: tuple[str, ...]) -> Table:
+    def _reordered(self, names: tuple[str, ...]) -> SampleTable:
         """Return this table with its columns in the order of ``names``, which include all of them."""
         if names == self.names:
             return self
@@ -186,7 +186,7 @@ class RowBuffer:
         size: Rows in a batch.
     """
 
-    def __init__(self, table: Table, size: int = 512) -> None:
+    def __init__(self, table: SampleTable, size: int = 512) -> None:
         self.table, self.size = table, size
         self.names: tuple[str, ...] = ()
         self.rows: list[list[float]] = []
