@@ -1,4 +1,4 @@
-"""What pages say of the code itself: parameters, arithmetic, saved activations, the fate of tensors and old keys.
+"""Facts of the code that pages show: parameters, MACs, saved activations, loaded tensors, keys of earlier configs.
 
 Nothing is measured. Most networks are built on the meta device, where tensors have no values.
 """
@@ -11,6 +11,7 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from vrtspike.config.legacy import RULES, Conversion
 from vrtspike.errors import ConfigError, VrtSpikeError
 
 BASELINE = 'configs/vrt_spike_baseline.py'
@@ -18,7 +19,7 @@ PUBLISHED = 'configs/vrt/006_vrt_videodeblurring_gopro.py'
 SHAPE = (5, 128, 128)
 """Frames, height and width of the clip whose arithmetic is counted."""
 LEGACY_VALUES = (3, False, True, 'x', [0.9, 0.99], [8] * 8, [1, 1, 1], [2, 2, 2], 'spike', 'adamw', 'cosine')
-"""Every key of an earlier config allows one of them."""
+"""Values to try on the keys of an earlier config; each key allows at least one."""
 
 
 class CodeFacts:
@@ -68,8 +69,6 @@ class CodeFacts:
 
     def legacy_keys(self) -> dict[str, str]:
         """Return what became of each key of the earlier code's configs, in words."""
-        from vrtspike.config.legacy import RULES
-
         return {key: legacy_counterpart(key) for key in RULES}
 
     def _build(self, config: str, device: str = 'cpu') -> Any:
@@ -93,37 +92,27 @@ def count_parameters(module: Any) -> int:
 
 
 def legacy_counterpart(key: str) -> str:
-    """Return what became of a key: its rule is given values until one has an effect that can be told."""
-    outcomes = [found for value in LEGACY_VALUES if (found := convert_legacy(key, value)) is not None]
+    """Return what became of a key of an earlier config, found by trying values until its rule has an effect."""
+    outcomes = [found for value in LEGACY_VALUES if isinstance(found := apply_rule(key, value), Conversion)]
     if not outcomes:
         raise AssertionError(f'no value of {LEGACY_VALUES} is allowed for {key}: add one')
-    told = next((each for each in outcomes if each.overrides or each.without_effect or each.left_out), None)
-    if told is None:
-        allowed = allowed_legacy_values(key)
-        return f'{allowed}: no other value has a counterpart' if allowed else 'read with its neighbours'
-    words = ['had no effect'] if told.without_effect else []
-    words += [', '.join(f'`{name}`' for name in told.overrides)] if told.overrides else []
-    return '; '.join([*words, *(text.partition(': ')[2] for text in told.left_out)])
+    effect = next((each for each in outcomes if each.overrides or each.without_effect or each.left_out), None)
+    if effect is None:
+        refusal = apply_rule(key, object())
+        if isinstance(refusal, Conversion):
+            return 'read with its neighbours'
+        allowed = refusal.partition(' has a counterpart')[0]
+        return f'{allowed}: no other value has a counterpart'
+    words = ['had no effect'] if effect.without_effect else []
+    words += [', '.join(f'`{name}`' for name in effect.overrides)] if effect.overrides else []
+    return '; '.join([*words, *(text.partition(': ')[2] for text in effect.left_out)])
 
 
-def convert_legacy(key: str, value: object) -> Any:
-    """Return what a value of a key converts to; None where it is not allowed."""
-    from vrtspike.config.legacy import RULES, Conversion
-
+def apply_rule(key: str, value: object) -> Conversion | str:
+    """Return what a value of a key converts to, or the message that refuses it."""
     conversion = Conversion()
     try:
         RULES[key](key, value, conversion, {key: value})
-    except ConfigError:
-        return None
-    return conversion
-
-
-def allowed_legacy_values(key: str) -> str:
-    """Return the values that a key is restricted to, as its error names them; empty where it is not."""
-    from vrtspike.config.legacy import RULES, Conversion
-
-    try:
-        RULES[key](key, object(), Conversion(), {})
     except ConfigError as error:
-        return str(error).partition(' has a counterpart')[0]
-    return ''
+        return str(error)
+    return conversion
