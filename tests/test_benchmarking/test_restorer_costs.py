@@ -45,9 +45,15 @@ def test_the_guides_networks(name):
 
 
 def test_a_restorer_without_spikes():
+    """It costs what the same network costs with spikes, without the stages of the spikes."""
+    encoder = dict(type='SpikeEncoder3D', bins=4, channels=8)
+    fusion = dict(type='TemporalCrossAttention', heads=4, time_slope=6.0)
+    with_spikes = SpikeRestorer(LITE, spike_encoder=encoder, fusion=fusion, fusion_stages=[1])
+    expected = {name: cost.macs for name, cost in count_restorer(with_spikes, (2, 16, 16)).stages.items()}
+    assert expected.pop('spike_encoder') > 0
+    assert expected.pop('fuse1') > 0
     costs = count_restorer(SpikeRestorer(LITE, fusion=None), (2, 16, 16))
-    assert costs.total.macs > 0
-    assert 'spike_encoder' not in costs.stages
+    assert {name: cost.macs for name, cost in costs.stages.items()} == expected
 
 
 def test_spikes_that_do_not_fit_are_refused():

@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -45,25 +44,51 @@ def go(tmp_path, monkeypatch):
     return train
 
 
+# Ends by itself after a minute, whatever happens to the test.
+SAVES_WHEN_TERMINATED = """
+import pathlib, signal, sys, time
+
+def save(*_):
+    pathlib.Path('saving').touch()
+    while not pathlib.Path('may_save').exists():
+        time.sleep(0.01)
+    pathlib.Path('saved').touch()
+    sys.exit(75)
+
+signal.alarm(60)
+signal.signal(signal.SIGTERM, save)
+pathlib.Path('began').touch()
+while True:
+    signal.pause()
+"""
+
+
 def test_an_interrupted_training_saves_before_it_ends(tmp_path):
-    patient = (
-        'import pathlib, signal, sys, time\n'
-        "def save(*_): time.sleep(0.3); pathlib.Path('saved').touch(); sys.exit(75)\n"
-        'signal.signal(signal.SIGTERM, save)\n'
-        "pathlib.Path('began').touch()\n"
-        'time.sleep(60)\n'
-    )
+    returned = threading.Event()
+
+    def wait_for(name):
+        """Return whether the training has written a file before ``run_to_end`` returned."""
+        while not (tmp_path / name).exists():
+            if returned.wait(0.01):
+                return False
+        return True
 
     def interrupt():
-        deadline = time.monotonic() + 60
-        while not (tmp_path / 'began').exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
+        if wait_for('began'):
+            os.kill(os.getpid(), signal.SIGINT)
+            # The training saves only now, so that a caller that did not wait for it would return without 'saved'.
+            if wait_for('saving') and not returned.wait(0.1):
+                (tmp_path / 'may_save').touch()
 
-    command = ['sh', '-c', f'cd {tmp_path} && exec "$0" -c "$1"', sys.executable, patient]
-    threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt), (tmp_path / 'log').open('w') as log:
-        run_to_end(command, log)
+    command = ['sh', '-c', 'cd "$0" && exec "$1" -c "$2"', str(tmp_path), sys.executable, SAVES_WHEN_TERMINATED]
+    thread = threading.Thread(target=interrupt, daemon=True)
+    thread.start()
+    try:
+        with pytest.raises(KeyboardInterrupt), (tmp_path / 'log').open('w') as log:
+            run_to_end(command, log)
+    finally:
+        returned.set()
+        thread.join()
     assert (tmp_path / 'saved').exists()
 
 

@@ -73,6 +73,7 @@ def test_the_records_of_a_run(make_runner, log_of):
     assert run['rates'] == {'gmacs_per_s': 100.0, 'gib_per_s': 10.0}
     assert run['costs'] is None
     assert [sample['iteration'] for sample in samples] == [2, 4, 6]
+    losses, _ = runner.message_hub.get_scalar('train/loss').data
     for sample in samples:
         assert (sample['clips'], sample['frames'], sample['rank']) == (2, 6, 0)
         total = sum(sum(phases.values()) for phases in sample['stages'].values())
@@ -81,7 +82,7 @@ def test_the_records_of_a_run(make_runner, log_of):
         assert set(sample['stages']['tail']) == {'forward_ms', 'recompute_ms', 'backward_ms'}
         assert set(sample['stages']['optimizer']) == {'forward_ms'}
         assert set(sample['parts']) == {'tail/conv'}
-        assert sample['loss'] > 0
+        assert sample['loss'] == pytest.approx(losses[sample['iteration'] - 1], rel=1e-4)
         assert sample['memory_mib'] > 10
     log = log_of(runner)
     for text in ('Medians of 3 iterations of 2 clips, float32', 'recompute ms', 'iteration', '100.0%'):
@@ -153,7 +154,9 @@ def test_curves_reach_the_visualizer(make_runner):
     with open(f'{runner._log_dir}/vis_data/scalars.json', encoding='utf-8') as file:
         (scalars,) = [line for line in map(json.loads, file) if 'stage_ms/tail' in line]
     assert scalars['step'] == 2
-    assert scalars['stage_ms/tail'] > 0
+    _, sample = read(runner)
+    stage_ms = {f'stage_ms/{name}': sum(phases.values()) for name, phases in sample['stages'].items()}
+    assert {name: scalars[name] for name in stage_ms} == pytest.approx(stage_ms, abs=0.005)
 
 
 def test_a_run_too_short_for_a_sample_says_so(make_runner, log_of):

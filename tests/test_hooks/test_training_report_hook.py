@@ -46,15 +46,36 @@ def test_medians(run_clock, make_runner, warmup, iteration, data):
     assert report['iterations_timed'] == max(5 - warmup, 0)
 
 
-def test_a_run_is_reported_in_the_log_and_in_a_file(make_runner, log_of, tmp_path):
+@pytest.fixture
+def planted_times(monkeypatch):
+    """Return a function that gives a runner known times: reading a clip takes 0.25 s, a forward pass 1 s."""
+    seconds = [0.0]
+    monkeypatch.setattr(iteration_clock, 'now', lambda: seconds[0])
+
+    def taking(duration, function):
+        def call(*args, **kwargs):
+            seconds[0] += duration
+            return function(*args, **kwargs)
+
+        return call
+
+    def plant(runner):
+        clips = type(runner.train_dataloader.dataset)
+        monkeypatch.setattr(clips, '__getitem__', taking(0.25, clips.__getitem__))
+        runner.model.forward = taking(1.0, runner.model.forward)
+
+    return plant
+
+
+def test_a_run_is_reported_in_the_log_and_in_a_file(make_runner, planted_times, log_of, tmp_path):
     note = 'Installation check of 3 iterations: the quality says nothing yet.'
     runner = make_runner(3, hooks=[{'type': 'TrainingReportHook', 'note': note}])
+    planted_times(runner)
     runner.train()
     report, log = read_report(tmp_path), log_of(runner)
     assert report['note'] == note
     assert (report['iterations'], report['iterations_timed'], report['parameters']) == (3, 2, 43)
-    assert report['iteration_ms_median'] > 0
-    assert report['data_ms_median'] > 0
+    assert (report['iteration_ms_median'], report['data_ms_median']) == (1000, 500)  # a batch has two clips
     assert 50 < report['peak_memory_mib'] < 1e5
     assert report['validation']['iteration'] == 3
     assert [row['clip'] for row in report['validation']['clips']] == [f'street/{i}/0000' for i in range(3)]

@@ -6,6 +6,7 @@ from mmengine.registry import init_default_scope
 
 from vrtspike.errors import CheckpointError, ConfigError
 from vrtspike.models import DistilledRestorer, SpikeRestorer
+from vrtspike.models.distiller import recorded_features
 from vrtspike.registry import MODELS
 
 STUDENT = dict(
@@ -50,7 +51,11 @@ def test_losses_are_those_of_their_formulas(teacher, batch):
     assert losses['restoration_loss'] == plain(**batch, mode='loss')['loss']
     taught, found = net.teacher.module(**batch), net(**batch)
     torch.testing.assert_close(losses['output_distillation_loss'], 2 * (taught - found).abs().mean())
-    assert losses['feature_distillation_loss'] > 0
+    with recorded_features(net.teacher.module, [1, 7]) as taught, recorded_features(net, [1, 7]) as found:
+        net.teacher.module(**batch)
+        net(**batch)
+    relative = [(found[i] - taught[i]).abs().mean() / taught[i].abs().mean() for i in (1, 7)]
+    torch.testing.assert_close(losses['feature_distillation_loss'], 0.5 * sum(relative) / 2)
 
 
 def test_a_teacher_of_itself_has_nothing_to_say(teacher, batch):

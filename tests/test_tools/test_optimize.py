@@ -67,8 +67,10 @@ def stopped_when(ready, by, arguments, folder):
     with (folder / 'said.txt').open('w') as said:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT)
         try:
+            deadline = time.monotonic() + 600
             while not ready():
-                assert process.poll() is None, (folder / 'said.txt').read_text()[-2000:]
+                waiting = process.poll() is None and time.monotonic() < deadline
+                assert waiting, (folder / 'said.txt').read_text()[-2000:]
                 time.sleep(0.05)
             process.send_signal(by)
             status = process.wait(90)

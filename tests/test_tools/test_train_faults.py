@@ -76,12 +76,11 @@ def output(folder):
 
 def wait_until(condition, process, folder, seconds=120):
     """Wait for a condition while the process lives."""
-    for _ in range(seconds * 100):
-        if condition():
-            return
+    deadline = time.monotonic() + seconds
+    while not condition():
         assert process.poll() is None, output(folder)[-3000:]
+        assert time.monotonic() < deadline, f'waited {seconds} s in vain\n{output(folder)[-3000:]}'
         time.sleep(0.01)
-    raise AssertionError(f'waited {seconds} s in vain\n{output(folder)[-3000:]}')
 
 
 def iterations(folder):

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -250,4 +251,7 @@ def test_what_inference_mode_cached_serves_a_training():
     with torch.inference_mode():
         windows.relative_position_bias(table, window)
     windows.relative_position_bias(table, window).sum().backward()
-    assert table.grad is not None
+    # As many pairs of tokens read an entry as there are pairs at its offset.
+    pairs = [[length - abs(offset) for offset in range(1 - length, length)] for length in window]
+    reads = torch.tensor([float(math.prod(each)) for each in itertools.product(*pairs)])
+    assert torch.equal(table.grad, reads[:, None].expand(-1, 2))
