@@ -4,8 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from vrtspike.config import load_config
-from vrtspike.config.hooks import REPORTING_HOOKS, remove_reporting_hooks, set_default_hook
-from vrtspike.config.schema import hooks_of
+from vrtspike.config.hooks import REPORTING_HOOKS, hooks_of, remove_reporting_hooks, set_default_hook
 from vrtspike.errors import ConfigError
 
 HOOKS = """

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from vrtspike.config.schema import hooks_of
+from vrtspike.config.hooks import hooks_of
 from vrtspike.errors import ConfigError
 from vrtspike.experiments.runs import FailedRun, Run, reason, resolve, run_to_end, train_all, write_config
 from vrtspike.experiments.variants import Variant

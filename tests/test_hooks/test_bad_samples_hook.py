@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from vrtspike.config.schema import hooks_of
+from vrtspike.config.hooks import hooks_of
 from vrtspike.engine.training import add_bad_samples_hook
 from vrtspike.errors import DataError
 from vrtspike.hooks import BadSamplesHook, TrainingReportHook

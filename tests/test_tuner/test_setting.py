@@ -7,7 +7,7 @@ import torch
 
 from vrtspike.candidates import CHANGES, EXACT
 from vrtspike.config import load_config
-from vrtspike.config.schema import hooks_of
+from vrtspike.config.hooks import hooks_of
 from vrtspike.tuner.setting import candidates_of, published_path
 
 CONFIGS = Path(__file__).parents[2] / 'configs'

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from vrtspike.candidates.candidate import CHANGES, Candidate, Overrides
 from vrtspike.candidates.setting import Setting, groups_of_stage
-from vrtspike.config.schema import hooks_of
+from vrtspike.config.hooks import hooks_of
 
 MOST_STAGES = 3
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from vrtspike.candidates.candidate import CHANGES, EXACT, Candidate, Overrides, Purpose
 from vrtspike.candidates.setting import Setting
-from vrtspike.config.schema import hooks_of
+from vrtspike.config.hooks import hooks_of
 
 ITERATION_KEYS = ('begin', 'end', 'T_max', 'step_size', 'iters', 'max_iters', 'val_interval', 'val_begin')
 """Keys of schedules, loops and hooks that count iterations."""

@@ -1,7 +1,15 @@
-"""Configs: reading with inheritance and overrides, and checking against the signatures of what they name."""
+"""Configs: reading with inheritance and overrides, and checks against the signatures of what they name."""
 
-from vrtspike.config.loading import load_config
-from vrtspike.config.reading import read_config
-from vrtspike.config.validation import Findings, check_config
+import importlib
+from typing import Any
 
-__all__ = ['Findings', 'check_config', 'load_config', 'read_config']
+_MODULES = {'load_config': 'loading', 'read_config': 'reading', 'check_config': 'validation', 'Findings': 'validation'}
+
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: it brings mmengine, without which much of this package works."""
+    if name in _MODULES:
+        return getattr(importlib.import_module(f'{__name__}.{_MODULES[name]}'), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

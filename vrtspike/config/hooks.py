@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
-from vrtspike.config.schema import hooks_of
 
 MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 """Names that MMEngine fills in itself, so that None must stay in the config to switch one off."""
@@ -20,6 +20,12 @@ REPORTING_HOOKS = {
     'stage_cost': 'StageCostHook',
 }
 """Types of the shipped hooks that describe a run and never change it, by name."""
+
+
+def hooks_of(config: dict) -> dict[str, dict]:
+    """Return the hooks of a config, default and custom, by dotted key."""
+    found = {f'default_hooks.{name}': hook for name, hook in (config.get('default_hooks') or {}).items() if hook}
+    return found | {f'custom_hooks.{i}': hook for i, hook in enumerate(config.get('custom_hooks') or [])}
 
 
 def remove_disabled_hooks(config: Config) -> None:

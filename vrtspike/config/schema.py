@@ -212,12 +212,6 @@ def keys_of_part(part: Any) -> Keys:
     return Keys((*keys.names, *keys_of(Runner.save_checkpoint).names), keys.required)
 
 
-def hooks_of(config: dict) -> dict[str, dict]:
-    """Return the hooks of a config, default and custom, by dotted key."""
-    found = {f'default_hooks.{name}': hook for name, hook in (config.get('default_hooks') or {}).items() if hook}
-    return found | {f'custom_hooks.{i}': hook for i, hook in enumerate(config.get('custom_hooks') or [])}
-
-
 def _dataloader() -> NodeSchema:
     from torch.utils.data import DataLoader
 

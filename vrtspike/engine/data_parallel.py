@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from mmengine.config import Config
 
-from vrtspike.config.schema import hooks_of
+from vrtspike.config.hooks import hooks_of
 
 
 def configure_data_parallel(config: Config) -> None:

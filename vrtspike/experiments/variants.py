@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
 from vrtspike.errors import ConfigError
 from vrtspike.plugins import find_plugin
+from vrtspike.runtime.yaml_file import read_yaml_mapping
 
 REFERENCE = 'reference'
 """Name of the variant that the others are compared with: the base config, unless a variant has this name."""
@@ -49,12 +49,10 @@ def read_variants(path: str | Path) -> list[Variant]:
     Raises:
         ConfigError: The file cannot be read or has another structure.
     """
-    try:
-        entries = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f'{path} cannot be read as YAML: {error}') from error
-    if not isinstance(entries, dict) or not all(isinstance(value, (dict, type(None))) for value in entries.values()):
-        raise ConfigError(f'{path}: expected names of variants, each with a mapping of dotted keys to values')
+    expected = 'names of variants, each with a mapping of dotted keys to values'
+    entries = read_yaml_mapping(Path(path), expected, ConfigError)
+    if not all(isinstance(value, (dict, type(None))) for value in entries.values()):
+        raise ConfigError(f'{path}: expected {expected}')
     return [_from_entry(str(name), dict(value or {})) for name, value in entries.items()]
 
 

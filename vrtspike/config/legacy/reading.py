@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vrtspike.errors import ConfigError
+from vrtspike.runtime.yaml_file import read_yaml_mapping
 
 Flat = Mapping[str, Any]
 """A config by dotted keys, ``TRAIN.OPTIM.LR``."""
@@ -23,13 +22,7 @@ def read_legacy(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f'no file {path}: expected a YAML config of the earlier code')
-    try:
-        legacy = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f'{path} is no YAML: {" ".join(str(error).split())}') from error
-    if not isinstance(legacy, dict):
-        raise ConfigError(f'{path}: expected sections such as DATA and TRAIN, found {type(legacy).__name__}')
-    return legacy
+    return read_yaml_mapping(path, 'sections such as DATA and TRAIN', ConfigError)
 
 
 def flatten(node: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, Any]]:

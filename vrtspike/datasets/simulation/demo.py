@@ -18,6 +18,7 @@ from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.simulation.camera import IntegrateAndFire
 from vrtspike.datasets.simulation.photographs import TRAIN_PHOTOGRAPHS, VAL_PHOTOGRAPHS
 from vrtspike.datasets.simulation.scenes import Scene, random_scene
+from vrtspike.datasets.sources.folders import read_config
 from vrtspike.datasets.spike_dat import bytes_per_step, write_spike_dat
 from vrtspike.errors import ConfigError, DataError
 
@@ -110,9 +111,7 @@ def is_demo(root: Path, recipe: DemoRecipe) -> bool:
     """Return whether ``root`` holds this demo; raise DataError if it holds anything else."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
-    config = root / 'config.yaml'
-    found = yaml.safe_load(config.read_text(encoding='utf-8')) if config.is_file() else None
-    found = found.get('generator') if isinstance(found, dict) else None
+    found = read_config(root / 'config.yaml').get('generator')
     wanted = recipe.config()['generator']
     if found == wanted:
         return True

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from vrtspike.errors import ConfigError, DataError
+from vrtspike.runtime.yaml_file import read_yaml_mapping
 
 
 def require_root(root: str | os.PathLike, layout: str) -> Path:
@@ -63,13 +63,7 @@ def read_config(path: Path) -> dict:
     """Return the contents of ``config.yaml``; empty where there is none."""
     if not path.is_file():
         return {}
-    try:
-        found = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f'{path} is not valid YAML: {error}') from error
-    if not isinstance(found, dict):
-        raise DataError(f'{path} holds {type(found).__name__}, expected keys such as spike_h, spike_w and threshold')
-    return found
+    return read_yaml_mapping(path, 'keys such as spike_h, spike_w and threshold', DataError)
 
 
 def config_number(found: dict, key: str, kind: type, path: Path, instead: str) -> int | float:

@@ -7,14 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from vrtspike.datasets.sources.folders import (
-    all_stems,
-    as_pair,
-    require_positive,
-    require_root,
-    require_split,
-    subfolders,
-)
+from vrtspike.datasets.sources import folders
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import CLIP_SOURCES
@@ -53,26 +46,26 @@ class X4KSpike:
     ) -> None:
         if steps not in STEPS:
             raise ConfigError(f'X4KSpike got steps={steps!r}, expected {STEPS[0]} or {STEPS[1]}')
-        self.root = require_root(root, LAYOUT)
+        self.root = folders.require_root(root, LAYOUT)
         self.steps = steps
-        self.threshold = require_positive('X4KSpike', 'threshold', threshold)
-        self.spike_size = None if spike_size is None else as_pair(spike_size, 'X4KSpike')
+        self.threshold = folders.require_positive('X4KSpike', 'threshold', threshold)
+        self.spike_size = None if spike_size is None else folders.as_pair(spike_size, 'X4KSpike')
 
     def sequences(self, split: str) -> list[Sequence]:
         """Return the sequences of ``'train'`` or ``'val'``, sorted by name: all with blurred frames or spikes."""
         blur, sharp, spike = (
-            require_split(self.root / f'{split}_{kind}', split, LAYOUT)
+            folders.require_split(self.root / f'{split}_{kind}', split, LAYOUT)
             for kind in (f'blurry_{self.steps}', 'fullRGB', f'spike_2xds_{self.steps}')
         )
         names = sorted(
             {
                 f'{clip.name}/{sequence.name}'
                 for parent in (blur, spike)
-                for clip in subfolders(parent)
-                for sequence in subfolders(clip)
+                for clip in folders.subfolders(parent)
+                for sequence in folders.subfolders(clip)
             }
         )
-        stems = {name: all_stems([(blur / name, '.png'), (spike / name, '.dat')]) for name in names}
+        stems = {name: folders.all_stems([(blur / name, '.png'), (spike / name, '.dat')]) for name in names}
         size = self.spike_size or half_size_of_first(blur)
         return [
             Sequence(
