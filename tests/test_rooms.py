@@ -57,7 +57,6 @@ TESTED_BY = {
     'models/tsa/*.py': 'test_models/test_tsa/test_tsa_variants.py',
     'models/losses/charbonnier.py': 'test_models/test_losses/test_losses.py',
     # The pieces of VRT are compared with golden outputs of the published code.
-    'models/backbones/staged.py': 'test_models/test_backbones/test_backbones.py',
     'models/backbones/vrt_stage.py': 'test_models/test_backbones/test_vrt_golden.py',
     'models/layers/alignment.py': 'test_models/test_backbones/test_vrt_golden.py',
     'models/layers/attention.py': 'test_models/test_backbones/test_vrt_golden.py',

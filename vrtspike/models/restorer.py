@@ -16,6 +16,7 @@ from vrtspike.models.layers.conv import Conv3d
 from vrtspike.models.layers.maps import resize_maps
 from vrtspike.models.tiling import Tiling, restore_clip
 from vrtspike.profiling import stage
+from vrtspike.profiling.parameters import count_parameters
 from vrtspike.registry import BACKBONES, FUSION_HEADS, MODELS, SPIKE_ENCODERS, TSA
 
 Part = dict | nn.Module
@@ -203,18 +204,13 @@ class SpikeRestorer(BaseModel):
         """Return one row per part as built: blocks, window, channels, parameters."""
         rows = list(self.backbone.summary_rows()) if hasattr(self.backbone, 'summary_rows') else []
         if not rows:
-            rows = [{'part': type(self.backbone).__name__, 'parameters': count(self.backbone)}]
+            rows = [{'part': type(self.backbone).__name__, 'parameters': count_parameters(self.backbone)}]
         for name in ('spike_encoder', 'tsa', 'fusion', 'projection'):
             module = getattr(self, name, None)
-            if module is not None and count(module):
+            if module is not None and (parameters := count_parameters(module)):
                 names = ', '.join(module) if isinstance(module, nn.ModuleDict) else ''
-                rows.append({'part': name, 'blocks': names, 'parameters': count(module)})
+                rows.append({'part': name, 'blocks': names, 'parameters': parameters})
         return rows
-
-
-def count(module: nn.Module) -> int:
-    """Return how many parameters a module has."""
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def built(part: Part, registry: Any) -> nn.Module:

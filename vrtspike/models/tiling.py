@@ -63,7 +63,9 @@ class Tiling:
                     'larger tiles'
                 )
         if not 0 <= self.blend <= 1 or self.tiles_per_batch < 1:
-            raise ConfigError(f'tiling: {self.blend=} (0 to 1), {self.tiles_per_batch=} (at least 1)')
+            raise ConfigError(
+                f'tiling: blend={self.blend}, tiles_per_batch={self.tiles_per_batch}; expected 0 to 1 and at least 1'
+            )
         if self.precision not in ('float32', 'bfloat16', 'float16'):
             raise ConfigError(f"tiling: precision={self.precision!r}, expected 'float32', 'bfloat16' or 'float16'")
 

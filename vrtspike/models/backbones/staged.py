@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vrtspike.models.layers.checks import check_clip
 from vrtspike.models.layers.padding import pad_to_multiple
 from vrtspike.profiling import stage
+from vrtspike.profiling.parameters import count_parameters
 
 STAGES = 7
 
@@ -85,5 +86,4 @@ class StagedBackbone(nn.Module):
 
 def summary_row(part: str, *modules: nn.Module, **columns: object) -> dict[str, object]:
     """Return a row of a network's summary, with the number of parameters of ``modules`` in the last column."""
-    parameters = sum(parameter.numel() for module in modules for parameter in module.parameters())
-    return {'part': part, **columns, 'parameters': parameters}
+    return {'part': part, **columns, 'parameters': sum(map(count_parameters, modules))}

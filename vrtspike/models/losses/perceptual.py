@@ -120,16 +120,7 @@ def vgg16_features(path: str, count: int) -> nn.Sequential:
 
 
 def vgg16_layers() -> nn.Sequential:
-    """Return VGG16's convolutional part: torchvision's, or the same layers where that optional package is missing."""
-    try:
-        from torchvision.models.vgg import cfgs, make_layers
-    except (ImportError, RuntimeError, AttributeError):  # a torchvision built for another torch fails in various ways
-        return plain_vgg16_layers()
-    return make_layers(cfgs['D'])  # vgg16() would also make the classifier, 124 million parameters
-
-
-def plain_vgg16_layers() -> nn.Sequential:
-    """Return VGG16's convolutional part without torchvision."""
+    """Return VGG16's convolutional part; torchvision, which has it too, is an optional package."""
     layers: list[nn.Module] = []
     before = 3
     for channels in PLAN:
