@@ -33,7 +33,7 @@ def test_their_configs_can_be_read_where_they_are(kind):
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_no_name_of_a_template_is_left_and_paths_are_not_changed(kind):
-    folder = Path(f'/home/new_{kind}/{class_name_of(kind)}/mine')
+    folder = Path(f'/plugins/new_{kind}/{class_name_of(kind)}/mine')
     texts = texts_of(kind, 'mine', class_name_of('mine'), folder, is_home=False)
     assert list(texts) == ['mine.py', 'config.py', 'test_mine.py', 'README.md']
     assert f'python tools/train.py {folder}/config.py' in texts['config.py']

@@ -123,17 +123,35 @@ class Measured(Recorded, frozen=True, kw_only=True):
         return self.interval[1] < 0
 
 
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
+class Change(msgspec.Struct, kw_only=True):
+    """A change of the default: a candidate alone, or a combination.
+
+    Args:
+        kind: The candidate's kind, or the largest change in the combination: exact, then precision, then changes.
+    """
+
+    kind: str
+
+    @property
+    def changes_network(self) -> bool:
+        """Whether it computes another function than the default."""
+        return self.kind == CHANGES
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it computes the same function as the default."""
+        return self.kind == EXACT
+
+
+class Trial(Change, frozen=True, kw_only=True):
     """One candidate alone.
 
     Args:
-        kind: The candidate's kind.
         result: What became of it.
         most: Largest share of the time that it could save: that of its stages.
         difference_db: Its difference in quality; None where that was not measured.
     """
 
-    kind: str
     result: Measured | Failed | Skipped
     most: float | UnsetType = UNSET
     difference_db: Difference | None = None
@@ -149,29 +167,18 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         return self.result.overrides
 
     @property
-    def changes_network(self) -> bool:
-        """Whether it computes another function, whose quality must be known."""
-        return self.kind == CHANGES
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether it computes the same function."""
-        return self.kind == EXACT
-
-    @property
     def saves_time(self) -> bool:
         """Whether it was measured to save time."""
         return isinstance(self.result, Measured) and self.result.saves_time
 
 
-class Step(msgspec.Struct, kw_only=True):
+class Step(Change, kw_only=True):
     """One addition to a combination.
 
     Args:
         added: The name of the trial that was added.
         parts: The names of all trials in the combination, this one last.
         replaces: The names of those that it replaces.
-        kind: The largest change among the parts: exact, then precision, then changes.
         result: What became of the combination.
         interaction: Its time over the time that the savings of the parts multiply to; 1 where they are independent.
         kept: Whether the combination keeps it.
@@ -182,7 +189,6 @@ class Step(msgspec.Struct, kw_only=True):
     added: str
     parts: list[str]
     replaces: list[str]
-    kind: str
     result: Measured | Failed | Pruned
     interaction: float | None = None
     kept: bool = False
@@ -193,16 +199,6 @@ class Step(msgspec.Struct, kw_only=True):
     def difference(self) -> Difference | None:
         """Its difference in quality; None where that was not measured."""
         return None if self.difference_db is UNSET else self.difference_db
-
-    @property
-    def changes_network(self) -> bool:
-        """Whether it computes another function than the default."""
-        return self.kind == CHANGES
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether it computes the same function as the default."""
-        return self.kind == EXACT
 
 
 def flat(item: Trial | Step) -> dict[str, Any]:
