@@ -1,11 +1,13 @@
 """Schedules that follow the length of the run."""
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from vrtspike.config import load_config
 from vrtspike.config.warm_up import resolve_warm_up, warm_up_iterations
 from vrtspike.errors import ConfigError
+from vrtspike.registry import PARAM_SCHEDULERS
 
 WARM_UP = dict(type='LinearLR', by_epoch=False, begin=0, end='warm_up')
 COSINE = dict(type='CosineAnnealingLR', by_epoch=False, begin='warm_up')
@@ -19,10 +21,34 @@ def config(base, write):
 
 @pytest.mark.parametrize(
     ('run_iters', 'limit', 'expected'),
-    [(60_000, 1536, 1536), (620, 40, 40), (500, 20, 20), (24, 40, 2), (3, 40, 1), (1, 40, 0), (50, None, 5)],
+    [
+        (60_000, 1536, 1536),
+        (620, 40, 40),
+        (500, 20, 20),
+        (50, None, 5),
+        (24, 40, 2),
+        (12, 40, 2),
+        (3, 40, 2),
+        (2, 40, 0),
+        (1, 40, 0),
+    ],
 )
 def test_a_tenth_of_the_run_up_to_a_limit(run_iters, limit, expected):
     assert warm_up_iterations(run_iters, 0.1, limit) == expected
+
+
+@pytest.mark.parametrize('run_iters', [1, 2, 3, 4, 12, 24, 600])
+def test_runs_of_any_length_reach_the_full_learning_rate(run_iters):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    schedules = [dict(WARM_UP, start_factor=1e-3), dict(COSINE, eta_min=0.0, end=run_iters)]
+    found = resolved(schedules, run_iters, ratio=0.1, max_iters=40)
+    built = [PARAM_SCHEDULERS.build({**node, 'optimizer': optimizer}) for node in found]
+    rates = []
+    for _ in range(run_iters):
+        rates.append(optimizer.param_groups[0]['lr'])
+        for scheduler in built:
+            scheduler.step()
+    assert max(rates) == pytest.approx(0.5)
 
 
 def resolved(scheduler, iterations=30, **rule):

@@ -88,7 +88,7 @@ def test_a_training_leaves_checkpoints_a_report_and_a_picture_of_every_clip(trai
     assert {path.name for path in work_dir.glob('*.pth')} > {'iter_2.pth', 'iter_4.pth'}
     assert len(list((work_dir / 'pictures').glob('*.png'))) == 2
     assert 'Held-out clips after 4 iterations' in process.stdout
-    assert 'warm-up (LinearLR) in iterations 1 to 1, CosineAnnealingLR in iterations 2 to 4' in process.stdout
+    assert 'warm-up (LinearLR) in iterations 1 to 2, CosineAnnealingLR in iterations 3 to 4' in process.stdout
     for part in ('spynet', 'stage8', 'spike_encoder', 'fusion'):
         assert part in process.stdout
 

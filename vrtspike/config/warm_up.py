@@ -30,11 +30,12 @@ def warm_up_iterations(run_iters: int, ratio: float = 0.1, max_iters: int | None
 
     Args:
         run_iters: Length of the run in iterations.
-        ratio: The warm-up's share of the run, 0-1. Above 0 it is at least one iteration.
+        ratio: The warm-up's share of the run, 0-1. Above 0 it is at least two iterations.
         max_iters: Its limit in iterations; None for no limit.
 
     Returns:
-        At most ``run_iters - 1``, so that the schedule after the warm-up always begins.
+        At most ``run_iters - 1``, so that the schedule after the warm-up always begins. Never 1 but 0: MMEngine's
+        LinearLR reaches the full learning rate in its last iteration, so a single one would stay at the start.
 
     Raises:
         ConfigError: A value is of the wrong kind or out of range.
@@ -43,9 +44,9 @@ def warm_up_iterations(run_iters: int, ratio: float = 0.1, max_iters: int | None
         raise ConfigError(f'{KEY}.ratio: expected a share of the run from 0 to 1, found {ratio!r}')
     if max_iters is not None and (isinstance(max_iters, bool) or not isinstance(max_iters, int) or max_iters < 0):
         raise ConfigError(f'{KEY}.max_iters: expected a number of iterations or None, found {max_iters!r}')
-    share = max(1, round(ratio * run_iters)) if ratio else 0
-    limit = run_iters if max_iters is None else max_iters
-    return max(0, min(share, limit, run_iters - 1))
+    share = max(2, round(ratio * run_iters)) if ratio else 0
+    iterations = min(share, run_iters - 1, *([] if max_iters is None else [max_iters]))
+    return iterations if iterations > 1 else 0
 
 
 def resolve_warm_up(config: Config) -> None:
