@@ -48,6 +48,29 @@ MINIMAL = {
     'optim_wrapper.accumulative_counts': 4,
 }
 
+SMALL = {
+    'train_dataloader.batch_size': 1,
+    'model.backbone.embed_dims': [8] * 7,
+    'model.backbone.depths': [0] * 7,
+    'model.spike_encoder.channels': 8,
+    'model.fusion_stages': [1],
+    'train_dataloader.num_workers': 0,
+    'train_dataloader.persistent_workers': False,
+    'train_dataloader.dataset.clip_len': 3,
+    'train_dataloader.dataset.pipeline.0.size': 16,
+    'val_dataloader.dataset.clip_len': 3,
+    'val_dataloader.dataset.stride': 3,
+    'train_cfg.val_interval': 1000,
+    'default_hooks.checkpoint.interval': 1000,
+    'default_hooks.logger.interval': 1,
+    'log_processor.window_size': 1,
+    'optim_wrapper.accumulative_counts': 3,
+    # Flow is trained after four iterations: a resumed run and one that is not must release it alike.
+    'default_hooks.freeze.iters': 4,
+    **{key: None for key in WITHOUT_REPORTS if key != 'default_hooks.training_report'},
+    'param_scheduler': [dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=5)],
+}
+
 
 @pytest.fixture(scope='session')
 def demo(tmp_path_factory):
@@ -94,3 +117,9 @@ def read_scalars(work_dir):
     records = map(json.loads, newest.read_text().splitlines())
     kept = ('loss', 'lr', 'grad_norm')
     return {record['iter']: {name: record.get(name) for name in kept} for record in records if 'loss' in record}
+
+
+@pytest.fixture(scope='session')
+def small_lite(demo_data):
+    """Overrides of configs/vrt_spike_lite.py: a network that trains an iteration in a moment, batch 1, no reports."""
+    return demo_data | SMALL

@@ -1,6 +1,8 @@
 """One of the processes of test_parallel.py: trains in float64 and float32, stopped and resumed in between.
 
 python parallel_training.py WORK_DIR JSON_OF_OVERRIDES CONFIG LAUNCHER [ITERATION_TO_STOP_IN ...]
+
+The JSON is a list: the overrides from the start to the first stop, from there to the second, and so on.
 """
 
 import json
@@ -70,11 +72,12 @@ class SignalHook(Hook):
 
 
 def main(work_dir, overrides, config, launcher, *stops):
+    phases = json.loads(overrides)
     for name in ('float64', 'float32'):
         torch.set_default_dtype(getattr(torch, name))
         for i, stop in enumerate((*stops, None)):
             changes = {'model.data_preprocessor.type': 'DefaultTypePreprocessor'}
-            resolved = load_config(config, overrides=json.loads(overrides) | changes)
+            resolved = load_config(config, overrides=phases[i % len(phases)] | changes)
             resolved.experiment_name = f'{name}_{i}'
             hooks = [dict(type='LossFileHook'), dict(type='SpoilHook', iteration=13)]
             if stop is not None:

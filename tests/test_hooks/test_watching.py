@@ -28,6 +28,22 @@ def test_tensorboard_gets_scalars_and_the_pictures_of_every_validation(make_runn
     assert [event.step for event in events.Images(picture)] == [2, 4]
 
 
+def test_wandb_gets_the_same_without_a_network(make_runner, tmp_path, monkeypatch):
+    wandb = pytest.importorskip('wandb')
+    monkeypatch.setenv('WANDB_MODE', 'offline')
+    monkeypatch.setenv('WANDB_SILENT', 'true')
+    visualizer = dict(Config.fromfile(CONFIGS / 'wandb.py').visualizer)
+    loop = {'type': 'IterBasedTrainLoop', 'max_iters': 4, 'val_interval': 2}
+    runner = make_runner(hooks=[{'type': 'ClipPicturesHook', 'max_clips': 1}], visualizer=visualizer, train_cfg=loop)
+    runner.train()
+    wandb.finish()  # as at the end of a process
+    (folder,) = (tmp_path / 'run').rglob('offline-run-*')
+    assert len(list(folder.glob('files/media/images/pictures/street*.png'))) == 2
+    (log,) = folder.glob('run-*.wandb')
+    names = (b'vrtspike', b'loss', b'lr', b'psnr')
+    assert [name for name in names if name not in log.read_bytes()] == []
+
+
 def test_local_backends_do_not_pile_up_pictures(make_runner, tmp_path):
     runner = make_runner(1, hooks=[{'type': 'ClipPicturesHook'}])
     runner.train()

@@ -1,5 +1,6 @@
 """Running: training, its loops, and the pretraining of the flow network."""
 
+from vrtspike.engine.fully_sharded import FullyShardedStrategy
 from vrtspike.engine.loops import SkippingIterLoop
 
-__all__ = ['SkippingIterLoop']
+__all__ = ['FullyShardedStrategy', 'SkippingIterLoop']

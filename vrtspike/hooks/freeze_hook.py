@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
+from torch.distributed.fsdp import FSDPModule
 
 from vrtspike.errors import ConfigError, did_you_mean
 from vrtspike.registry import HOOKS
@@ -48,12 +49,24 @@ class FreezeHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Release the parameters after ``iters`` iterations."""
         if self._frozen and self._is_over(runner):
-            self._set_trainable(True)
-            self._frozen = []
+            self._release(unwrap_model(runner.model))
             runner.logger.info(f'{", ".join(self.names)} are trained from here on.')
 
     def _is_over(self, runner: Runner) -> bool:
         return self.iters is not None and runner.iter >= self.iters
+
+    def _release(self, model: nn.Module) -> None:
+        self._set_trainable(True)
+        self._frozen = []
+        # Sharded modules compute with other parameters, which remember that they were frozen.
+        sharded = [module for module in model.modules() if isinstance(module, FSDPModule)]
+        for module in sharded:
+            module.unshard()
+        if sharded:
+            for parameter in parameters_under(self.names, model):
+                parameter.requires_grad_(True)
+        for module in sharded:
+            module.reshard()
 
     def _set_trainable(self, trainable: bool) -> None:
         for parameter in self._frozen:

@@ -89,7 +89,7 @@ class SafeCheckpointHook(CheckpointHook):
             self._gradients = checkpoint.get(GRADIENTS_KEY, {})
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
-        if isinstance(runner, Runner) and is_accumulating(runner.optim_wrapper):
+        if is_accumulating(runner.optim_wrapper):
             self._gradients = accumulated_gradients(runner.model)
         super()._save_checkpoint_with_step(runner, step, meta)
         self._gradients = {}

@@ -6,8 +6,9 @@ import torch
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
-from vrtspike.runtime.distributed import unwrap_model
+from vrtspike.runtime.distributed import gather, shard_like, unwrap_model
 
 
 def is_accumulating(optim_wrapper: OptimWrapper) -> bool:
@@ -25,10 +26,7 @@ def accumulated_gradients(model: nn.Module) -> dict[str, Tensor]:
     for name, parameter in unwrap_model(model).named_parameters():
         if parameter.grad is None:
             continue
-        gradient = parameter.grad.detach().clone()
-        if get_world_size() > 1:
-            all_reduce(gradient, 'mean')
-        found[name] = gradient.cpu()
+        found[name] = averaged(parameter.grad.detach()).cpu()
     return found
 
 
@@ -37,4 +35,15 @@ def restore_gradients(model: nn.Module, gradients: dict[str, Tensor]) -> None:
     parameters = dict(unwrap_model(model).named_parameters())
     for name, gradient in gradients.items():
         parameter = parameters[name]
-        parameter.grad = gradient.to(parameter.device, parameter.dtype, memory_format=torch.preserve_format)
+        gradient = gradient.to(parameter.device, parameter.dtype, memory_format=torch.preserve_format)
+        parameter.grad = shard_like(gradient, parameter)
+
+
+def averaged(gradient: Tensor) -> Tensor:
+    """Return the average over the processes. A sharded gradient is one already."""
+    if isinstance(gradient, DTensor):
+        return gather(gradient)
+    gradient = gradient.clone()
+    if get_world_size() > 1:
+        all_reduce(gradient, 'mean')
+    return gradient

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import torch
 from mmengine.dist import all_reduce, broadcast_object_list, get_world_size, init_dist
 from mmengine.model import is_model_wrapper
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from vrtspike.errors import ConfigError
 
@@ -96,3 +97,15 @@ def any_rank(flag: bool) -> bool:
 def unwrap_model(model: nn.Module) -> nn.Module:
     """Return the network inside a data-parallel wrapper, or the network itself."""
     return model.module if is_model_wrapper(model) else model
+
+
+def gather(tensor: Tensor) -> Tensor:
+    """Return the whole of a tensor that may be sharded. All processes must call this together."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def shard_like(tensor: Tensor, like: Tensor) -> Tensor:
+    """Return a whole tensor sharded as ``like``; as it is if ``like`` is not sharded or has another shape."""
+    if not isinstance(like, DTensor) or tensor.shape != like.shape:
+        return tensor
+    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
