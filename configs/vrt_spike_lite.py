@@ -21,7 +21,6 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     num_workers=0,
-    persistent_workers=False,
     dataset=dict(pipeline=[dict(type='PairedCenterCrop', size=None), _bins, dict(type='PackClip')]),
 )
 optim_wrapper = dict(optimizer=dict(lr=2e-3, betas=(0.9, 0.999)), accumulative_counts=1)

@@ -34,7 +34,7 @@ train_dataloader = dict(
         ]
     ),
 )
-val_dataloader = dict(num_workers=0, persistent_workers=False)
+val_dataloader = dict(num_workers=0)
 optim_wrapper = dict(optimizer=dict(lr=8e-4, betas=(0.9, 0.999)), accumulative_counts=1)
 warm_up = dict(max_iters=40)
 train_cfg = dict(max_iters=620)

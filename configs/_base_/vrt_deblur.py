@@ -7,7 +7,7 @@ _base_ = [
     './runtime.py',
 ]
 data = dict(type='DemoClips', root='data/demo_6_frames', frames=6)
-_bins = dict(type='BinSpikes', representation=dict(type='Voxel', bins=1))  # nothing reads them
+_bins = dict(type='BinSpikes', representation=dict(type='Voxel', bins=1))  # for sources that give spikes all the same
 train_dataloader = dict(
     batch_size=8,
     dataset=dict(

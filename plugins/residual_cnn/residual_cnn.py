@@ -7,8 +7,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vrtspike.errors import require_positive_integers
 from vrtspike.models.layers.blocks import FrameBlock
-from vrtspike.models.layers.checks import require_positive_integers
 from vrtspike.models.layers.padding import pad_to_multiple
 from vrtspike.profiling import stage
 from vrtspike.registry import BACKBONES

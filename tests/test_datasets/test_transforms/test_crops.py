@@ -70,7 +70,7 @@ def test_frames_that_do_not_correspond_to_the_spikes_are_refused():
 
 @pytest.mark.parametrize('size', [0, (4,), (4, -2)])
 def test_bad_sizes_are_refused(size):
-    with pytest.raises(ConfigError, match='a crop got size='):
+    with pytest.raises(ConfigError, match='a crop: size'):
         PairedRandomCrop(size)
 
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from vrtspike.errors import ConfigError, DataError
+from vrtspike.errors import ConfigError, DataError, require_positive_integers
 from vrtspike.registry import REPRESENTATIONS
 
 Array = TypeVar('Array', np.ndarray, torch.Tensor)
@@ -32,7 +32,8 @@ class Voxel:
     """
 
     def __init__(self, bins: int = 32) -> None:
-        self.bins = at_least_one('Voxel', 'bins', bins)
+        require_positive_integers('Voxel', bins=bins)
+        self.bins = bins
 
     def __call__(self, spikes: Array) -> Array:
         """Return the rate in spikes per step, (steps, H, W) of 0 and 1 -> (bins, H, W) float32 in [0, 1]."""
@@ -90,8 +91,8 @@ class TFP:
     """
 
     def __init__(self, bins: int = 1, window: int | None = None) -> None:
-        self.bins = at_least_one('TFP', 'bins', bins)
-        self.window = None if window is None else at_least_one('TFP', 'window', window)
+        require_positive_integers('TFP', bins=bins, **({} if window is None else {'window': window}))
+        self.bins, self.window = bins, window
 
     def __call__(self, spikes: Array) -> Array:
         """Return the rates, (steps, H, W) of 0 and 1 -> (bins, H, W) float32 in [0, 1]."""
@@ -111,7 +112,8 @@ class RawWindow:
     """
 
     def __init__(self, length: int = 41) -> None:
-        self.length = at_least_one('RawWindow', 'length', length)
+        require_positive_integers('RawWindow', length=length)
+        self.length = length
         if length % 2 == 0:
             raise ConfigError(f'RawWindow got length={length}, expected an odd number of steps around the middle one')
 
@@ -165,13 +167,6 @@ def namespace(spikes: Array) -> ModuleType:
 def as_float(spikes: Array) -> Array:
     """Return ``spikes`` as float32, of the same kind."""
     return spikes.float() if isinstance(spikes, torch.Tensor) else spikes.astype(np.float32)
-
-
-def at_least_one(owner: str, name: str, value: int) -> int:
-    """Return an argument that counts something."""
-    if value < 1:
-        raise ConfigError(f'{owner} got {name}={value}, expected at least 1')
-    return value
 
 
 def require_steps(spikes: Array) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from vrtspike.datasets.representations.counts import Array, as_float, at_least_one, instants, namespace, require_steps
-from vrtspike.errors import ConfigError
+from vrtspike.datasets.representations.counts import Array, as_float, instants, namespace, require_steps
+from vrtspike.errors import ConfigError, require_positive_integers
 from vrtspike.registry import REPRESENTATIONS
 
 
@@ -22,7 +22,8 @@ class TFI:
     """
 
     def __init__(self, bins: int = 1) -> None:
-        self.bins = at_least_one('TFI', 'bins', bins)
+        require_positive_integers('TFI', bins=bins)
+        self.bins = bins
 
     def __call__(self, spikes: Array) -> Array:
         """Return the rates, (steps, H, W) of 0 and 1 -> (bins, H, W) float32 in [0, 1]."""
@@ -71,7 +72,8 @@ class TFSTP:
     def __init__(
         self, bins: int = 1, utilisation: float = 0.15, recovery: float = 20.0, facilitation: float = 10.0
     ) -> None:
-        self.bins = at_least_one('TFSTP', 'bins', bins)
+        require_positive_integers('TFSTP', bins=bins)
+        self.bins = bins
         if not (0 < utilisation < 1 and recovery > 0 and facilitation > 0):
             raise ConfigError(
                 f'TFSTP got {utilisation=}, {recovery=}, {facilitation=}, expected 0 < utilisation < 1 and positive '

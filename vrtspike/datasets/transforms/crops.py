@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from vrtspike.datasets.sources.folders import require_pair
 from vrtspike.datasets.sources.sequence import FRAME_KINDS
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import TRANSFORMS
@@ -19,7 +20,7 @@ class PairedRandomCrop:
     """
 
     def __init__(self, size: int | tuple[int, int]) -> None:
-        self.size = as_size(size)
+        self.size = height_width(size)
 
     def __call__(self, results: dict) -> dict:
         """Crop ``blur``, ``sharp`` and raw or binned ``spikes``; draws from ``results['rng']``."""
@@ -37,7 +38,7 @@ class PairedCenterCrop:
     """
 
     def __init__(self, size: int | tuple[int, int] | None = None) -> None:
-        self.size = None if size is None else as_size(size)
+        self.size = None if size is None else height_width(size)
 
     def __call__(self, results: dict) -> dict:
         """Crop ``blur``, ``sharp`` and raw or binned ``spikes``."""
@@ -47,12 +48,11 @@ class PairedCenterCrop:
         return crop(results, top, left, self.size)
 
 
-def as_size(size: int | tuple[int, int]) -> tuple[int, int]:
-    """Return (height, width) of a side or a pair."""
-    pair = (size, size) if isinstance(size, int) else tuple(size)
-    if len(pair) != 2 or min(pair) < 1:
-        raise ConfigError(f'a crop got size={size}, expected a positive side or (height, width)')
-    return pair
+def height_width(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Return the (height, width) of a crop that is given as its side or as a pair."""
+    pair = (size, size) if isinstance(size, int) else size
+    require_pair('a crop', size=pair)
+    return tuple(pair)
 
 
 def rgb_per_spike_pixel(results: dict) -> Fraction:

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.errors import CheckpointError, ConfigError, did_you_mean
-from vrtspike.models.layers.checks import require_positive
+from vrtspike.errors import CheckpointError, ConfigError, did_you_mean, require_positive
 from vrtspike.models.layers.frozen import FrozenModule
 from vrtspike.models.weights import read_weights
 from vrtspike.registry import MODELS
