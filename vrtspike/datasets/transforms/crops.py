@@ -31,10 +31,10 @@ class PairedRandomCrop:
 
 @TRANSFORMS.register_module()
 class PairedCenterCrop:
-    """Crop the centre of the frames, and exactly its part of the spikes.
+    """Crop the centre of the frames, and exactly its part of the spikes; smaller frames stay as they are.
 
     Args:
-        size: Side, or (height, width), in pixels of RGB; None keeps the whole frame.
+        size: Largest side, or (height, width), in pixels of RGB; None keeps the whole frame.
     """
 
     def __init__(self, size: int | tuple[int, int] | None = None) -> None:
@@ -44,8 +44,9 @@ class PairedCenterCrop:
         """Crop ``blur``, ``sharp`` and raw or binned ``spikes``."""
         if self.size is None:
             return results
-        top, left = (cells // 2 for cells in free_cells(results, self.size))
-        return crop(results, top, left, self.size)
+        size = tuple(map(min, self.size, results['blur'].shape[1:3]))
+        top, left = (cells // 2 for cells in free_cells(results, size))
+        return crop(results, top, left, size)
 
 
 def height_width(size: int | tuple[int, int]) -> tuple[int, int]:
