@@ -29,8 +29,10 @@ def test_stems_of_several_folders_are_sorted_and_absent_folders_have_none(tmp_pa
 def test_a_missing_root_and_a_missing_split_name_the_layout(tmp_path):
     with pytest.raises(DataError, match=r'absent does not exist: prepare it as ROOT/x.*DemoClips'):
         folders.require_root(tmp_path / 'absent', 'ROOT/x')
-    with pytest.raises(DataError, match="split 'val' of a data set is laid out as ROOT/x"):
+    with pytest.raises(DataError, match=r"split 'val' of a data set is laid out as ROOT/x\..*without validation, set"):
         folders.require_split(tmp_path / 'val', 'val', 'ROOT/x')
+    with pytest.raises(DataError, match=r"split 'train' of a data set is laid out as ROOT/x\.$"):
+        folders.require_split(tmp_path / 'train', 'train', 'ROOT/x')
     assert folders.require_root(str(tmp_path), 'ROOT/x') == tmp_path
 
 

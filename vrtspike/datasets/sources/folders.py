@@ -30,7 +30,11 @@ def require_root(root: str | os.PathLike, layout: str) -> Path:
 def require_split(folder: Path, split: str, layout: str) -> Path:
     """Return the folder of a split that is there."""
     if not folder.is_dir():
-        raise DataError(f"{folder} is missing: split '{split}' of a data set is laid out as {layout}")
+        without = 'To train without validation, set val_dataloader, val_evaluator and val_cfg to None.'
+        raise DataError(
+            f"{folder} is missing: split '{split}' of a data set is laid out as {layout}."
+            f'{f" {without}" if split == "val" else ""}'
+        )
     return folder
 
 
