@@ -1,4 +1,4 @@
-"""The light student. Spikes are concatenated at full resolution, which learns faster there than cross-attention.
+"""The light student. Spikes are concatenated at full resolution, where that learns faster than cross-attention.
 
 python tools/train.py configs/vrt_spike_lite.py
 """

@@ -1,8 +1,8 @@
-"""What a network sees of the spikes of one exposure.
+"""Representations that count spikes.
 
 Every representation takes spikes (steps, H, W) of 0 and 1, NumPy or torch, and returns (K, H, W) float32 of the same
-kind: rates in spikes per step, which times the threshold are linear intensity. Instants are the centres of K equal
-parts of the exposure, in steps from its start.
+kind: rates in spikes per step. Rate times threshold is linear intensity. Instants are the centres of K equal parts of
+the exposure, in steps from its start.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ Array = TypeVar('Array', np.ndarray, torch.Tensor)
 class Voxel:
     """Spike rate in ``bins`` equal, disjoint bins over the exposure.
 
-    A step that a bin boundary cuts is shared between the two bins by overlap: no bin is empty, and the counts of the
-    bins (rate times steps / bins) sum to the number of spikes.
+    Where a bin boundary cuts a step, each of the two bins gets its share of the step. So no bin is empty, and the
+    counts of the bins (rate times steps / bins) sum to the number of spikes.
 
     Args:
         bins: K, the number of bins.
@@ -42,9 +42,10 @@ class Voxel:
 
 
 def bin_shares(steps: int, bins: int) -> tuple[list[list[tuple[int, int]]], int]:
-    """Return for every bin its steps with their shares, and a bin's length, in the largest unit that divides both.
+    """Return (step, share) of every step in each bin, and the length of a bin.
 
-    Steps and bins measure gcd(steps, bins) units into whole numbers: a step bins / gcd, a bin steps / gcd.
+    Both are in the largest unit in which they are whole numbers: a step is bins / gcd(steps, bins) units long, a bin
+    steps / gcd(steps, bins).
     """
     common = math.gcd(steps, bins)
     step, length = bins // common, steps // common
@@ -83,11 +84,11 @@ def matmul(spikes: torch.Tensor, shares: list[list[tuple[int, int]]], length: in
 
 @REPRESENTATIONS.register_module()
 class TFP:
-    """Texture from playback: the spike rate in a window of steps around each instant, cut at the exposure's ends.
+    """Texture from playback: the spike rate in a window of steps around each instant, within the exposure.
 
     Args:
         bins: K, the number of instants.
-        window: Steps of a window; None takes the whole exposure, which is the same at every instant.
+        window: Steps of a window; None takes the whole exposure at every instant.
     """
 
     def __init__(self, bins: int = 1, window: int | None = None) -> None:
@@ -107,8 +108,8 @@ class RawWindow:
     """The spikes themselves, ``length`` steps around the middle of the exposure.
 
     Args:
-        length: L, the number of steps, odd: the middle one is that of the exposure, or for an even number of steps the
-            one after its middle.
+        length: L, an odd number of steps. Its middle one is the middle step of the exposure, or if that has an even
+            number of steps, the one after its middle.
     """
 
     def __init__(self, length: int = 41) -> None:
@@ -153,7 +154,7 @@ def instants(steps: int, bins: int) -> list[float]:
 
 
 def window_around(instant: float, window: int, steps: int) -> tuple[int, int]:
-    """Return (first, end) of the ``window`` steps nearest to an instant, as far as they lie within the exposure."""
+    """Return (first, end) of those of the ``window`` steps nearest to an instant that lie within the exposure."""
     start = math.ceil(instant - window / 2)
     first = min(max(start, 0), steps - 1)
     return first, max(min(start + window, steps), first + 1)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+SPLITS = ('train', 'val')
 FRAME_KINDS = ('blur', 'sharp')
 SPIKE_SUFFIX = '.dat'
 
