@@ -1,4 +1,4 @@
-"""All optimisations of the guide together: plan B with AMP, and no fusion after stage 1.
+"""All optimisations of the guide: plan B with AMP, and no fusion after stage 1.
 
 python tools/train.py configs/vrt_spike_combined.py
 """

@@ -1,4 +1,4 @@
-"""The light student. Spikes are concatenated at full resolution, which learns faster there than cross-attention.
+"""The light student. Spikes are concatenated at full resolution, where that learns faster than cross-attention.
 
 python tools/train.py configs/vrt_spike_lite.py
 """
@@ -21,7 +21,6 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     num_workers=0,
-    persistent_workers=False,
     dataset=dict(pipeline=[dict(type='PairedCenterCrop', size=None), _bins, dict(type='PackClip')]),
 )
 optim_wrapper = dict(optimizer=dict(lr=2e-3, betas=(0.9, 0.999)), accumulative_counts=1)

@@ -2,8 +2,8 @@
 
     python tools/train.py configs/vrt_spike_tiny.py
 
-In the baseline, attention along time starts as the mean over all frames, and a run of some minutes does not undo that.
-With `time_slope` it starts at the spikes of the frame itself. The flow network stays as it was pretrained.
+In the baseline, attention along time begins as a mean over all frames, which a run of a few minutes does not unlearn.
+With `time_slope` it begins at the spikes of the frame itself. The flow network keeps its pretrained weights.
 """
 
 _base_ = './vrt_spike_amp.py'
@@ -15,7 +15,7 @@ model = dict(
         num_heads=[2] * 8,
         deformable_groups=1,
         drop_path_rate=0.0,
-        flow_precision='autocast',  # the flow network is most of the arithmetic here, and motion is a few pixels
+        flow_precision='autocast',  # the flow network does most of the arithmetic, and motions are small
         use_checkpoint_attn=False,
         use_checkpoint_ffn=False,
     ),
@@ -34,7 +34,7 @@ train_dataloader = dict(
         ]
     ),
 )
-val_dataloader = dict(num_workers=0, persistent_workers=False)
+val_dataloader = dict(num_workers=0)
 optim_wrapper = dict(optimizer=dict(lr=8e-4, betas=(0.9, 0.999)), accumulative_counts=1)
 warm_up = dict(max_iters=40)
 train_cfg = dict(max_iters=620)

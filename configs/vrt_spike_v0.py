@@ -1,4 +1,4 @@
-"""The network that the guide's log was taken from: six groups in stage 8, two of them inside single frames.
+"""The network of the guide's log: six groups in stage 8, two of which attend within single frames.
 
 python tools/train.py configs/vrt_spike_v0.py
 """

@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
+
+# Hypothesis would fail an example that takes longer than 200 ms, as any does on a busy machine.
+settings.register_profile('no_deadline', deadline=None)
+settings.load_profile('no_deadline')
 
 THREADS = 2
 

@@ -1,5 +1,6 @@
 """What the shipped configs build: a deliberate change of a network changes its number here."""
 
+import ast
 import json
 import warnings
 from pathlib import Path
@@ -86,6 +87,24 @@ def test_the_light_network_is_a_small_part_of_the_baseline():
     model = build('vrt_spike_lite')
     assert count(model) == LITE_PARAMETERS
     assert count(model) < 0.04 * count(build('vrt_spike_baseline'))
+
+
+def commands():
+    """Return (config, words after it) for every call of train.py in the docstring of a config."""
+    found = []
+    for path in sorted(CONFIGS.rglob('*.py')):
+        docstring = ast.get_docstring(ast.parse(path.read_text())) or ''
+        lines = docstring.replace('\\\n', ' ').splitlines()
+        calls = [line.split()[2:] for line in lines if line.strip().startswith('python tools/train.py')]
+        found += [(path.relative_to(CONFIGS.parent), words) for words in calls]
+    return found
+
+
+@pytest.mark.parametrize(('path', 'words'), commands(), ids=lambda value: str(value) if isinstance(value, Path) else '')
+def test_the_command_in_a_config_names_it_and_its_options_are_valid(path, words):
+    assert words[0] == str(path)
+    overrides = dict(word.split('=', 1) for word in words[1:] if '=' in word)
+    load_config(CONFIGS.parent / path, overrides=overrides)
 
 
 @pytest.mark.parametrize('cpu_overrides', [False, True])

@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vrtspike import errors
-from vrtspike.errors import VrtSpikeError, did_you_mean
+from vrtspike.errors import ConfigError, VrtSpikeError, did_you_mean, require_positive, require_positive_integers
 
 NAMES = st.lists(st.text(min_size=1, max_size=10), max_size=8)
 
@@ -48,3 +49,20 @@ def test_always_a_clause_that_names_something_known(name, known):
 def test_a_known_name_is_its_own_closest(known, data):
     name = data.draw(st.sampled_from(known))
     assert any(repr(candidate) in did_you_mean(name, known) for candidate in known if candidate.lower() == name.lower())
+
+
+def test_numbers_that_work_pass():
+    require_positive('Part', ratio=0.5, delta=np.float32(1e-3), weight=2)
+    require_positive_integers('Part', heads=4, channels=np.int64(96))
+
+
+@pytest.mark.parametrize('value', [0, -1.5, float('nan'), float('inf'), True, '1e-4', None])
+def test_other_values_are_refused_by_name(value):
+    with pytest.raises(ConfigError, match=r'^Part: ratio=.*expected a number above zero'):
+        require_positive('Part', delta=1.0, ratio=value)
+
+
+@pytest.mark.parametrize('value', [0, -4, 4.0, True, '4'])
+def test_other_counts_are_refused_by_name(value):
+    with pytest.raises(ConfigError, match=r'^Part: heads=.*expected an integer above zero'):
+        require_positive_integers('Part', channels=96, heads=value)

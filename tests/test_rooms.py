@@ -62,6 +62,8 @@ TESTED_BY = {
     'models/layers/attention.py': 'test_models/test_backbones/test_vrt_golden.py',
     'models/layers/blocks.py': 'test_models/test_backbones/test_vrt_golden.py',
     'models/layers/flow.py': 'test_models/test_backbones/test_vrt_golden.py',
+    # Arguments that cannot work, given to whole parts.
+    'models/layers/checks.py': 'test_models/test_backbones/test_vrt_checks.py',
     # Options of VRT that change its speed and nothing else.
     'models/layers/torch_compile.py': 'test_models/test_backbones/test_vrt_speed.py',
     'models/layers/chunking/part.py': 'test_models/test_layers/test_chunking/test_split.py',

@@ -1,4 +1,4 @@
-"""Write a new plugin that works: a module with a part that does little yet, a config, a test that passes, a README.
+"""Write a working plugin: a module with a minimal part, a config, a test that passes and a README.
 
 Kinds: fusion, tsa, spike_encoder, representation, hook.
 
@@ -18,7 +18,7 @@ from vrtspike.cli import run_tool, tool_parser
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('kind', help='what the plugin adds')
-    parser.add_argument('name', help='of the plugin, in snake_case; its class is called the same in CamelCase')
+    parser.add_argument('name', help='name of the plugin in snake_case; its class gets this name in CamelCase')
     parser.add_argument('--into', type=Path, metavar='FOLDER', help='where to write it (default: plugins/)')
     return parser.parse_args()
 

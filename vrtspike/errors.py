@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from numbers import Integral, Real
 
 
 class VrtSpikeError(ValueError):
@@ -59,3 +60,23 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if close:
         return f'; did you mean {" or ".join(repr(lowered[match]) for match in close)}?'
     return f'; known: {", ".join(known)}' if known else '; nothing is known here'
+
+
+def require_positive(owner: str, **numbers: float) -> None:
+    """Raise :class:`ConfigError` unless all ``numbers`` are finite and above zero.
+
+    >>> require_positive('CharbonnierLoss', delta=1e-3)
+    """
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < float('inf'):
+            raise ConfigError(f'{owner}: {name}={value!r}; expected a number above zero')
+
+
+def require_positive_integers(owner: str, **numbers: int) -> None:
+    """Raise :class:`ConfigError` unless all ``numbers`` are integers above zero.
+
+    >>> require_positive_integers('SpikeEncoder3D', bins=32, scales=4)
+    """
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+            raise ConfigError(f'{owner}: {name}={value!r}; expected an integer above zero')

@@ -28,7 +28,6 @@ cpu_overrides = {
     'train_dataloader.dataset.pipeline.0.size': 32,
     'val_dataloader.dataset.pipeline.0.size': 96,
     'val_dataloader.num_workers': 0,
-    'val_dataloader.persistent_workers': False,
     'optim_wrapper.accumulative_counts': 1,
     'train_cfg.max_iters': 12,
     'default_hooks.logger.interval': 1,

@@ -1,5 +1,5 @@
-# Common to the published deblurring networks: six frames, crops of 192, a total batch of 8; flow and offsets are frozen
-# for the first 20k iterations.
+# Common to the published deblurring networks: six frames, crops of 192, batches of 8; flow and offsets are frozen for
+# the first 20,000 iterations.
 _base_ = [
     './models/vrt_deblur.py',
     './datasets/clips.py',
@@ -7,7 +7,7 @@ _base_ = [
     './runtime.py',
 ]
 data = dict(type='DemoClips', root='data/demo_6_frames', frames=6)
-_bins = dict(type='BinSpikes', representation=dict(type='Voxel', bins=1))  # nothing reads them
+_bins = dict(type='BinSpikes', representation=dict(type='Voxel', bins=1))  # for sources that always have spikes
 train_dataloader = dict(
     batch_size=8,
     dataset=dict(

@@ -1,4 +1,4 @@
-"""Gradients of twelve clips in one step: twice the effective batch of the baseline, without more memory.
+"""Gradients of twelve clips in one step: twice the effective batch size of the baseline, in the same memory.
 
 python tools/train.py configs/recipes/accumulation.py
 

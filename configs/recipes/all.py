@@ -22,8 +22,8 @@ model = dict(
 )
 default_hooks = dict(
     crops=dict(
-        type='ProgressiveCropsHook', phases=[dict(crop=128, batch_size=4, iters=40_000), dict(crop=256, batch_size=1)]
+        type='ProgressiveCropsHook', phases=[dict(crop=128, batch_size=4, ratio=2 / 3), dict(crop=256, batch_size=1)]
     ),
     ema=dict(type='EMAHook', momentum=1e-3, interval=6),
 )
-cpu_overrides = {'default_hooks.crops.phases': [dict(crop=16, batch_size=2, iters=6), dict(crop=32, batch_size=1)]}
+cpu_overrides = {'default_hooks.crops.phases': [dict(crop=16, batch_size=2, ratio=0.5), dict(crop=32, batch_size=1)]}

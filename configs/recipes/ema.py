@@ -1,4 +1,4 @@
-"""A moving average of the weights over about a thousand steps, which is validated and saved as the network.
+"""A moving average of the weights over about a thousand steps; it is validated and saved.
 
 python tools/train.py configs/recipes/ema.py
 """

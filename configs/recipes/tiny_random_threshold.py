@@ -1,4 +1,4 @@
-"""Tiny, trained at one to four times the spike threshold of the data, so that it is robust to other thresholds.
+"""The tiny network, trained at one to four times the threshold of the data, for cameras with other thresholds.
 
 python tools/train.py configs/recipes/tiny_random_threshold.py
 python tools/test.py configs/recipes/tiny_random_threshold.py CHECKPOINT --thresholds 1 2 4

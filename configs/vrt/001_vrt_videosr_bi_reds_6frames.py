@@ -3,7 +3,7 @@
 Published on REDS4: 31.60 dB PSNR, 0.8888 SSIM.
 The released weights are under CC BY-NC.
 
-The network alone, for restoring and for --load-from: the data sets here are for deblurring.
+This config has no data and no schedule: it is for restoring and for --load-from.
 """
 
 _base_ = '../_base_/models/vrt_super_resolution.py'

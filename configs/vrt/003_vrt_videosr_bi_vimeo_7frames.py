@@ -3,7 +3,7 @@
 Published on Vimeo-90K-T: 38.20 dB PSNR, 0.9530 SSIM (luma).
 The released weights are under CC BY-NC.
 
-The network alone, for restoring and for --load-from: the data sets here are for deblurring.
+This config has no data and no schedule: it is for restoring and for --load-from.
 """
 
 _base_ = '../_base_/models/vrt_super_resolution.py'

@@ -2,7 +2,7 @@
 
 Published on DAVIS at sigma 10 and 20: 40.82 and 38.15 dB PSNR. The released weights are under CC BY-NC.
 
-The network alone, for restoring and for --load-from: the data sets here are for deblurring.
+This config has no data and no schedule: it is for restoring and for --load-from.
 """
 
 _base_ = '../_base_/models/vrt_deblur.py'

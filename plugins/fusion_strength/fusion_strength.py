@@ -16,12 +16,12 @@ from vrtspike.runtime.distributed import unwrap_model
 
 @HOOKS.register_module()
 class FusionStrengthHook(Hook):
-    """Logs |head(rgb, spike) - rgb| / |rgb| of every fusion head as the scalar ``fusion/<stage>``: 0 ignores spikes.
+    """Logs |head(rgb, spike) - rgb| / |rgb| of every fusion head as ``fusion/<stage>``; at 0, spikes are ignored.
 
-    Norms are over the whole batch. Training is unchanged, and nothing is computed between samples.
+    Norms are over the whole batch. The hook does not change training, and computes nothing between samples.
 
     Args:
-        interval: Iterations between samples; best the interval of the logger.
+        interval: Iterations between samples, preferably the interval of the logger.
 
     Raises:
         ConfigError: Before training, if the model has no fusion heads.

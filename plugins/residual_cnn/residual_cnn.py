@@ -1,4 +1,4 @@
-"""A backbone that learns in a minute on a CPU core, to compare fusion heads in."""
+"""A backbone for comparing fusion heads, which trains in a minute on a CPU core."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vrtspike.errors import require_positive_integers
 from vrtspike.models.layers.blocks import FrameBlock
-from vrtspike.models.layers.checks import require_positive_integers
 from vrtspike.models.layers.padding import pad_to_multiple
 from vrtspike.profiling import stage
 from vrtspike.registry import BACKBONES
@@ -24,7 +24,7 @@ class ResidualCNN(nn.Module):
     Only fusion heads mix frames. Before training it is the identity.
 
     Args:
-        channels: C, of the features.
+        channels: C of the features.
         depths: Number of residual blocks of stages 1, 2, ...
     """
 

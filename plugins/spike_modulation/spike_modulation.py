@@ -17,7 +17,7 @@ class SpikeModulation(nn.Module):
     W1 is 3x3 inside frames. W2 begins at zero, so the head begins as the identity.
 
     Args:
-        channels: C, of both maps.
+        channels: C of both maps.
     """
 
     def __init__(self, channels: int) -> None:

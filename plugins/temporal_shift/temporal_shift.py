@@ -15,11 +15,11 @@ from vrtspike.registry import TSA
 class TemporalShift(nn.Module):
     """x + MLP(LN(shift(x))): some channels come from the frame before, some from the one after (TSM, arXiv 1811.08383).
 
-    Beyond the clip's ends there are zeros. Shifting costs no arithmetic; the MLP mixes what it brought together.
+    Before the first and after the last frame there are zeros. Shifting costs no arithmetic; the MLP mixes the channels.
 
     Args:
-        channels: C, of the map.
-        share: Of the channels, how many come from each side; at most a half.
+        channels: C of the map.
+        share: Share of the channels that comes from each side, at most 0.5.
         mlp_ratio: Hidden channels of the MLP over ``channels``.
     """
 
@@ -37,7 +37,7 @@ class TemporalShift(nn.Module):
         return x + self.mlp(self.shift(x))
 
     def shift(self, x: Tensor) -> Tensor:
-        """Return (B, C, T, h, w) with the first channels from the frame before and the next from the one after."""
+        """Return (B, C, T, h, w) with some channels from the frame before and as many from the one after."""
         before, after, own = x.tensor_split((self.shifted, 2 * self.shifted), dim=1)
         nothing = torch.zeros_like(x[:, : self.shifted, :1])
         before = torch.cat((nothing, before[:, :, :-1]), dim=2)

@@ -1,3 +1,6 @@
+from types import SimpleNamespace
+
+import pytest
 import torch
 from mmengine.logging import MessageHub
 from mmengine.runner import IterBasedTrainLoop
@@ -5,6 +8,7 @@ from torch.utils.data import DataLoader
 
 from vrtspike.datasets.samplers import OrdinalSampler
 from vrtspike.engine import SkippingIterLoop
+from vrtspike.errors import DataError
 
 
 class Ordinals:
@@ -97,3 +101,16 @@ def test_another_loader_goes_on_with_the_next_sample():
     loop.run()
     assert loop.runner.batches == [[0, 1], [2, 3], [4, 5, 6], [7, 8, 9]]
     assert loop.samples_seen == 10
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_a_batch_larger_than_the_data_set_that_is_dropped_is_one_message(split):
+    empty, full = (DataLoader(Ordinals(), batch_size=size, drop_last=True) for size in (4, 3))
+    runner = FakeRunner()
+    runner.val_loop = SimpleNamespace(dataloader=empty if split == 'val' else full)
+    loop = NotingLoop(runner, empty if split == 'train' else full, max_iters=6)
+    message = (
+        rf'^{split}_dataloader: 3 clips on 1 process\(es\) make no batch of batch_size=4 with drop_last=True'
+    )
+    with pytest.raises(DataError, match=message):
+        loop.run()

@@ -3,8 +3,10 @@
 import pytest
 from mmengine.hooks import Hook
 
+from vrtspike.config import load_config
 from vrtspike.errors import ConfigError
 from vrtspike.hooks import ProgressiveCropsHook
+from vrtspike.plugins import configs_folder
 from vrtspike.registry import HOOKS
 
 PHASES = [dict(crop=8, batch_size=3, iters=2), dict(crop=16)]
@@ -54,6 +56,9 @@ def test_phases_follow_each_other_and_a_resumed_run_too(seen, tmp_path):
         [dict(crop=8, iters=0), dict(crop=16)],
         [dict(size=8, iters=2), dict(crop=16)],
         [dict(crop=8, iters=2, batch=3), dict(crop=16)],
+        [dict(crop=8, iters=2, ratio=0.5), dict(crop=16)],
+        [dict(crop=8, ratio=1.0), dict(crop=16)],
+        [dict(crop=8, ratio=0.5), dict(crop=16, ratio=0.5)],
     ],
 )
 def test_phases_that_do_not_follow_each_other_are_refused(phases):
@@ -61,6 +66,32 @@ def test_phases_that_do_not_follow_each_other_are_refused(phases):
         ProgressiveCropsHook(phases)
 
 
+def test_phases_that_leave_nothing_to_the_last_one_are_refused():
+    with pytest.raises(ConfigError, match='the ratios add up to 1 or more'):
+        ProgressiveCropsHook([dict(crop=8, ratio=0.5), dict(crop=16, ratio=0.5), dict(crop=32)])
+
+
+def phases_of(hook, max_iters):
+    return [hook.phase_at(i, max_iters) for i in range(max_iters)]
+
+
 def test_phases_begin_where_the_one_before_ends():
     hook = ProgressiveCropsHook([dict(crop=8, iters=2), dict(crop=16, iters=3), dict(crop=32)])
-    assert [hook.phase_at(i) for i in range(7)] == [0, 0, 1, 1, 1, 2, 2]
+    assert phases_of(hook, 7) == [0, 0, 1, 1, 1, 2, 2]
+
+
+def test_shares_follow_the_length_of_the_run():
+    hook = ProgressiveCropsHook([dict(crop=8, ratio=0.5), dict(crop=16, ratio=0.25), dict(crop=32)])
+    assert phases_of(hook, 8) == [0] * 4 + [1] * 2 + [2] * 2
+    assert phases_of(hook, 3) == [0, 0, 1]
+    assert phases_of(hook, 60_000).count(0) == 30_000
+
+
+@pytest.mark.parametrize('recipe', ['progressive_crops', 'all'])
+@pytest.mark.parametrize('cpu_overrides', [False, True])
+def test_a_shortened_run_of_a_recipe_has_all_its_phases(recipe, cpu_overrides):
+    path = configs_folder() / f'recipes/{recipe}.py'
+    config = load_config(path, overrides={'train_cfg.max_iters': 24}, cpu_overrides=cpu_overrides)
+    assert set(phases_of(HOOKS.build(config.default_hooks.crops), 24)) == {0, 1}
+    whole = load_config(path)
+    assert phases_of(HOOKS.build(whole.default_hooks.crops), whole.train_cfg.max_iters).count(0) == 40_000

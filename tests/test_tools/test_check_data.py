@@ -77,7 +77,7 @@ def test_only_a_thorough_check_reads_every_frame(gopro, tmp_path):
 @pytest.mark.parametrize(
     ('arguments', 'expected'),
     [
-        (['.'], 'shows no layout that is known'),
+        (['.'], 'has no known layout'),
         (['.', '--options', 'type=RGBClips', 'steps=3'], 'steps'),
     ],
 )

@@ -1,7 +1,9 @@
 """Trains from every layout as users do, on miniature data sets: one line of the config selects the data."""
 
+import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,24 +18,22 @@ SMALL = {
     'train_cfg.max_iters': 2,
     'train_dataloader.batch_size': 1,
     'train_dataloader.num_workers': 0,
-    'train_dataloader.persistent_workers': False,
     'train_dataloader.dataset.pipeline.0.size': 16,
     'val_dataloader.dataset.pipeline.0.size': 16,
 }
 
 
 def train(tmp_path, **options):
-    """Train two iterations; return the finished process."""
-    values = [f'{key}={value}' for key, value in {**SMALL, **options}.items()]
-    command = [
-        sys.executable,
-        ROOT / 'tools/train.py',
-        ROOT / 'configs/vrt_spike_tiny.py',
-        '--work-dir',
-        tmp_path / 'run',
-    ]
+    """Train the tiny network for two iterations; return the finished process."""
+    return run(tmp_path, ['configs/vrt_spike_tiny.py', '--cfg-options'], {**SMALL, **options})
+
+
+def run(tmp_path, arguments, options):
+    """Run train.py in the folder of the project with further options; return the finished process."""
+    command = [sys.executable, 'tools/train.py', *arguments, *(f'{key}={value}' for key, value in options.items())]
     return subprocess.run(
-        [*map(str, command), '--cfg-options', *values],
+        [*command, '--work-dir', str(tmp_path / 'run')],
+        cwd=ROOT,
         env=os.environ | {'OMP_NUM_THREADS': '1'},
         capture_output=True,
         text=True,
@@ -88,6 +88,59 @@ def test_every_other_layout(tmp_path, write, options):
     report = report_of(train(tmp_path, **{'data.root': write(tmp_path / 'data')}, **options), tmp_path)
     assert report['iterations'] == 2
     assert ('tfp_psnr_db' in report['validation']['mean']) is (options['data.type'] != 'RGBClips')
+
+
+def without(pattern, write):
+    """Return a function that writes a data set and removes what matches ``pattern``."""
+
+    def write_part(root):
+        write(root)
+        for path in list(root.glob(pattern)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return root
+
+    return write_part
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('write', 'options'),
+    [
+        (without('GOPRO_Large_spike_seq', write_gopro), {'data.type': 'GoProSpike'}),
+        (without('*_spike_*', write_x4k), {'data.type': 'X4KSpike'}),
+        (
+            write_recordings,
+            {'data.type': 'SpikeCVRecording', 'data.steps_per_frame': 40, 'data.train': '[two]', 'data.val': '[one]'},
+        ),
+        (write_rgb, {'data.type': 'ProcessedClips'}),
+    ],
+    ids=['gopro', 'x4k', 'spikecv', 'processed'],
+)
+def test_a_network_without_fusion_trains_on_every_layout_without_spikes(tmp_path, write, options):
+    options = {'data.root': write(tmp_path / 'data'), 'model.fusion': 'None', **options}
+    report = report_of(train(tmp_path, **options), tmp_path)
+    assert report['iterations'] == 2
+    assert report['validation']['mean']['psnr_db'] > 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'name', ['005_vrt_videodeblurring_dvd', '006_vrt_videodeblurring_gopro', '007_vrt_videodeblurring_reds']
+)
+def test_the_command_of_a_published_config_runs_as_written(tmp_path, name):
+    docstring = ast.get_docstring(ast.parse((ROOT / f'configs/vrt/{name}.py').read_text()))
+    command = docstring[docstring.index('python tools/train.py') :].partition('\n\n')[0].replace('\\\n', ' ').split()
+    root = write_rgb(tmp_path / 'data')
+    arguments = [f'data.root={root}' if word.startswith('data.root=') else word for word in command[2:]]
+    small = {
+        'model.backbone.depths': str([1] * 11).replace(' ', ''),
+        'train_cfg.max_iters': 1,
+        'default_hooks.flops': 'None',
+        'default_hooks.network_summary': 'None',
+    }
+    report = report_of(run(tmp_path, arguments, small), tmp_path)
+    assert report['iterations'] == 1
+    assert [clip['clip'] for clip in report['validation']['clips']] == ['val_video/00000']
 
 
 @pytest.mark.slow

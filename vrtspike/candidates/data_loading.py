@@ -16,10 +16,9 @@ def data_workers(setting: Setting) -> Iterator[Candidate]:
     """Yield other numbers of worker processes, at most one for each core."""
     if not setting.trains:
         return
-    fewest = 1 if setting.loader.get('prefetch_factor') else 0  # prefetch_factor is refused without workers
     for workers in WORKERS:
-        if fewest <= workers <= setting.cores and workers != setting.loader.get('num_workers', 0):
-            overrides = {WORKERS_KEY: workers, 'train_dataloader.persistent_workers': workers > 0}
+        if workers <= setting.cores and workers != setting.loader.get('num_workers', 0):
+            overrides = {WORKERS_KEY: workers, 'train_dataloader.persistent_workers': True}
             yield Candidate(f'data_workers_{workers}', EXACT, overrides, 'data')
 
 

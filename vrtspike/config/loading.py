@@ -7,21 +7,21 @@ asked for, the command line.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
+from vrtspike.config import data
 from vrtspike.config.hooks import remove_disabled_hooks
-from vrtspike.config.reading import read_config
+from vrtspike.config.reading import inherited, read_config
 from vrtspike.config.teacher import resolve_teacher
 from vrtspike.config.validation import check_config
 from vrtspike.config.warm_up import resolve_warm_up
 from vrtspike.errors import ConfigError
 from vrtspike.plugins import load_plugins
-
-SPLITS = ('train', 'val', 'test')
 
 
 def load_config(
@@ -33,10 +33,11 @@ def load_config(
 ) -> Config:
     """Return the resolved and checked config of ``path``.
 
-    The top-level ``data`` is copied into every ClipDataset without a ``source``. The plugins that were loaded are
-    listed as ``plugins``. ``'warm_up'`` in a schedule becomes a number of iterations, and hooks that are None are
-    removed. The result has no ``cpu_overrides``, applied or not, so a config dumped from it is never overridden again;
-    the applied ones are recorded as ``applied_cpu_overrides``.
+    The top-level ``data`` is copied into every ClipDataset without a ``source``, and reads no spikes if the network
+    uses none. The plugins that were loaded are listed as ``plugins``. ``'warm_up'`` in a schedule becomes a number of
+    iterations. Hooks that are None are removed, and so are options of data loaders that only worker processes take. The
+    result has no ``cpu_overrides``, applied or not, so a config dumped from it is never overridden again; the applied
+    ones are recorded as ``applied_cpu_overrides``.
 
     Args:
         path: A config file.
@@ -48,17 +49,19 @@ def load_config(
         ConfigError: Lists every problem of the config at once, one per line.
     """
     config = read_config(path)
-    _forget_copies_of_data(config)
+    data.forget_copies(config)
     from_cpu = _take_cpu_overrides(config, path)
     if cpu_overrides and from_cpu:
         _merge(config, from_cpu, f'{path}: cpu_overrides')
         config.applied_cpu_overrides = from_cpu
     overrides = dict(overrides or {})
+    source_in_files = copy.deepcopy(config.get('data'))
     _merge(config, overrides, '--cfg-options')
     _load_plugins_of(config, plugins)
+    data.drop_arguments_of_replaced_source(config, itertools.chain([source_in_files], inherited(path, 'data')))
     resolve_teacher(config, load_config)
     config.setdefault('default_scope', 'vrtspike')
-    _copy_data(config)
+    data.copy_to_datasets(config)
     origins = dict.fromkeys(from_cpu if cpu_overrides else (), 'cpu_overrides')
     origins |= dict.fromkeys(overrides, '--cfg-options')
     problems = check_config(config).problems
@@ -72,6 +75,7 @@ def load_config(
 def _resolve_dependent_values(config: Config) -> list[str]:
     """Write values that follow from others into the config; return why that is impossible, if it is."""
     remove_disabled_hooks(config)
+    data.remove_worker_options(config)
     try:
         resolve_warm_up(config)
     except ConfigError as error:
@@ -136,38 +140,6 @@ def _load_plugins_of(config: Config, plugins: Sequence[str]) -> None:
     loaded = load_plugins([*named, *plugins])
     if loaded:
         config.plugins = list(dict.fromkeys(plugin.reference for plugin in loaded))
-
-
-def _clip_datasets(config: Config) -> Iterator[dict]:
-    """Yield the ClipDataset nodes of the dataloaders, including those inside other data sets."""
-    for split in SPLITS:
-        dataloader = config.get(f'{split}_dataloader')
-        if isinstance(dataloader, dict):
-            yield from _nodes_of_type(dataloader.get('dataset'), 'ClipDataset')
-
-
-def _nodes_of_type(value: Any, name: str) -> Iterator[dict]:
-    if isinstance(value, dict):
-        if str(value.get('type')).rpartition('.')[2] == name:
-            yield value
-        for child in value.values():
-            yield from _nodes_of_type(child, name)
-    elif isinstance(value, (list, tuple)):
-        for child in value:
-            yield from _nodes_of_type(child, name)
-
-
-def _copy_data(config: Config) -> None:
-    if isinstance(config.get('data'), dict):
-        for node in _clip_datasets(config):
-            node.setdefault('source', copy.deepcopy(config.data))
-
-
-def _forget_copies_of_data(config: Config) -> None:
-    """Remove the copies of ``data`` from a dumped config, so that overrides of ``data`` still take effect."""
-    for node in _clip_datasets(config):
-        if 'source' in node and node['source'] == config.get('data'):
-            node.pop('source')
 
 
 def _with_origin(problem: str, origins: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ import ast
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -30,6 +31,16 @@ def read_config(path: str | Path) -> Config:
     for key in [key for key in config if key.startswith('_')]:
         config.pop(key)
     return config
+
+
+def inherited(path: str | Path, key: str) -> Iterator[Any]:
+    """Yield the value of a top-level key in the files that ``path`` inherits from, the nearest first."""
+    path = Path(path).expanduser()
+    bases = _bases(ast.parse(path.read_text(encoding='utf-8'))) if path.suffix == '.py' else []
+    for base in (path.parent / base for base in bases):
+        if base.is_file():
+            yield read_config(base).get(key)
+            yield from inherited(base, key)
 
 
 def _missing(path: Path) -> str:

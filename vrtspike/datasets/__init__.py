@@ -11,8 +11,7 @@ from vrtspike.datasets.simulation.demo import write_demo
 from vrtspike.datasets.simulation.scenes import random_motion_pair
 from vrtspike.datasets.sources.detection import detect_source
 from vrtspike.datasets.sources.gopro_spike import GoProSpike
-from vrtspike.datasets.sources.processed import DemoClips, ProcessedClips
-from vrtspike.datasets.sources.rgb_clips import RGBClips
+from vrtspike.datasets.sources.processed import DemoClips, ProcessedClips, RGBClips
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.datasets.sources.spikecv import SpikeCVRecording
 from vrtspike.datasets.sources.x4k_spike import X4KSpike

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from vrtspike.datasets.sources.folders import stems_in
@@ -23,22 +25,62 @@ MAX_RATIO_NUMERATOR = 64
 def find_problems(source: Any, split: str, sequences: list[Sequence], clip_len: int) -> list[str]:
     """Return one message per problem in the sequences of a split."""
     problems = [] if sequences else [f"split '{split}' has no sequences"]
-    problems += shared_names(source, split, sequences)
+    problems += shared_sequences(source, split, sequences)
     for sequence in sequences:
         problems += sequence_problems(sequence, clip_len)
     # The threshold check reads a frame and its spikes, so everything else must be correct first.
     return problems or threshold_problems(sequences[0])
 
 
-def shared_names(source: Any, split: str, sequences: list[Sequence]) -> list[str]:
-    """Report sequences that are in both splits: validation would score training data."""
+def shared_sequences(source: Any, split: str, sequences: list[Sequence]) -> list[str]:
+    """Report sequences that are in both splits: validation would score training data.
+
+    Splits may number their sequences independently, as REDS does, so equal names are not enough: files are compared.
+    """
     other = 'val' if split == 'train' else 'train'
     try:
-        others = {sequence.name for sequence in source.sequences(other)}
+        others = {sequence.name: sequence for sequence in source.sequences(other)}
     except DataError:  # A data set may have one split only.
         return []
-    shared = sorted(others.intersection(sequence.name for sequence in sequences))
-    return [f"sequence '{name}' is in both train and val: keep it in one of them" for name in shared]
+    return [
+        f"sequence '{sequence.name}' is in both train and val: keep it in one of them"
+        for sequence in sequences
+        if sequence.name in others
+        and have_same_files(sequence, others[sequence.name])
+        and (is_linked(sequence, others[sequence.name]) or is_identified(sequence, sequences))
+    ]
+
+
+def is_linked(sequence: Sequence, other: Sequence) -> bool:
+    """Return whether the frames, or the recordings, of two sequences lie in one folder under two paths."""
+    folders = (probe_path(each, each.stems[0].item()).parent for each in (sequence, other))
+    return os.path.samefile(*folders)
+
+
+def is_identified(sequence: Sequence, sequences: list[Sequence]) -> bool:
+    """Return whether name and frames tell a sequence from others: a number does not if other sequences look alike."""
+    alike = (each is not sequence and have_same_files(each, sequence) for each in sequences)
+    return not (sequence.name.isdigit() and any(alike))
+
+
+def have_same_files(sequence: Sequence, other: Sequence) -> bool:
+    """Return whether the first, middle and last frame that two sequences share have equal files."""
+    stems = np.intersect1d(sequence.stems, other.stems)
+    probes = [stems[i].item() for i in sorted({0, len(stems) // 2, len(stems) - 1})] if len(stems) else []
+    return bool(probes) and all(is_same_file(probe_path(sequence, stem), probe_path(other, stem)) for stem in probes)
+
+
+def probe_path(sequence: Sequence, stem: str) -> Path:
+    """Return the file that is compared: of the blurred frame, else the sharp one, else the spikes."""
+    kind = next(iter(sequence.frame_folders), None)
+    return sequence.spike_path(stem) if kind is None else sequence.image_path(kind, stem)
+
+
+def is_same_file(path: Path, other: Path) -> bool:
+    """Return whether two paths lead to one file or to files of equal content; absent files are equal to none."""
+    if not (path.is_file() and other.is_file()):
+        return False
+    return path.samefile(other) or filecmp.cmp(path, other, shallow=False)
 
 
 def sequence_problems(sequence: Sequence, clip_len: int) -> list[str]:
@@ -71,7 +113,7 @@ def missing_frames(sequence: Sequence) -> list[str]:
     """Report frames missing from a folder, and folders with different numbers of frames."""
     stems = sequence.stems.tolist()
     folders = folders_by_kind(sequence)
-    suffixes = {kind: '.dat' if kind == 'spike' else sequence.image_suffix for kind in folders}
+    suffixes = {kind: sequence.suffix(kind) for kind in folders}
     # A folder may contain unused files, such as the sharp frames that a blurred frame averages.
     present = {kind: stems_in(folder, suffixes[kind]).intersection(stems) for kind, folder in folders.items()}
     problems = [

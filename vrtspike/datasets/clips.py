@@ -7,13 +7,13 @@ Inside the pipeline (NumPy), from :class:`ClipDataset` to its last transform::
 
     blur    (T, H, W, 3) uint8       blurred frames, sRGB-encoded RGB
     sharp   (T, H, W, 3) uint8       the middle instant of each exposure, sRGB-encoded RGB
-    spikes  (T, steps, Hs, Ws) uint8 0 or 1 in time order, the exposure of each frame; first a PackedSpikes, which reads
-                                     the files when it is iterated or passed to np.asarray;
+    spikes  (T, steps, Hs, Ws) uint8 0 or 1 in time order, the exposure of each frame; at first a PackedSpikes, which
+                                     reads the files when it is iterated or passed to np.asarray;
             (T, K, Hs, Ws) float32   after BinSpikes
-    rng     numpy Generator          the only source of randomness, seeded by (seed, ordinal)
+    rng     numpy Generator          the only source of random numbers, seeded by (seed, ordinal)
     meta    dict                     as below
 
-A sample (torch), as PackClip leaves it; ``mmengine.dataset.default_collate`` puts B in front, turns numbers into
+A sample (torch) after PackClip. ``mmengine.dataset.default_collate`` adds a first axis B, and turns numbers into
 tensors and strings into lists::
 
     blur    (T, 3, H, W) uint8
@@ -21,10 +21,10 @@ tensors and strings into lists::
     spikes  (T, K, Hs, Ws) float32   spike rate per bin times the threshold: its mean over K is the TFP estimate of
                                      linear intensity in [0, 1]
     meta    dict                     name (of the sequence), index (of the sample), first_frame (its stem), threshold,
-                                     and with on_bad_sample='skip' skipped (errors of the bad samples
+                                     and, with on_bad_sample='skip', skipped (errors of the bad samples
                                      that this one replaces, usually '')
 
-Sources without spikes leave out ``spikes`` and ``threshold``, those without sharp frames ``sharp``.
+Without spikes there are no ``spikes`` and no ``threshold``; without sharp frames there is no ``sharp``.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ from vrtspike.datasets.io.file_cache import FileCache
 from vrtspike.datasets.io.images import read_images
 from vrtspike.datasets.io.packed_spikes import PackedSpikes, packed_spikes
 from vrtspike.datasets.representations.counts import tfp
-from vrtspike.datasets.sources.sequence import FRAME_KINDS, Sequence
+from vrtspike.datasets.sources.sequence import FRAME_KINDS, SPLITS, Sequence
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import CLIP_SOURCES, DATASETS, TRANSFORMS
 
 SHOWN_PROBLEMS = 50
-# Keeps the choice of substitutes apart from the samples' own randomness.
+# Substitutes are drawn from another random stream than the samples' own numbers.
 SUBSTITUTE_STREAM = 0xBAD
 
 
@@ -71,19 +71,18 @@ class ClipDataset(Dataset):
         stride: Frames from the start of one clip to the start of the next; frames at the end of a sequence that do not
             fill a clip are not used.
         limit: Use the first ``limit`` clips only; None uses all.
-        on_bad_sample: ``'raise'`` ends the run at a sample that cannot be read; ``'skip'``, for training, replaces it
-            by another one, chosen from its seed and ordinal, and records the error in ``meta['skipped']``, which
-            :class:`~vrtspike.hooks.BadSamplesHook` counts, logs and reports.
-        max_bad_samples: The run ends when more samples than these were skipped.
-        cache_dir: Folder on a fast local disk for copies of the files read, for data on a slow disk; None reads
-            the original files.
+        on_bad_sample: ``'raise'`` ends the run at a sample that cannot be read. ``'skip'``, for training, replaces it
+            by another one, which depends on seed and ordinal, and records the error in ``meta['skipped']``;
+            :class:`~vrtspike.hooks.BadSamplesHook` counts, logs and reports these errors.
+        max_bad_samples: The run ends when more samples were skipped.
+        cache_dir: Folder on a fast local disk for copies of files from a slow disk; None reads the original files.
         cache_gib: Maximum size of ``cache_dir`` in GiB, shared by all processes of the machine.
 
     Raises:
         DataError: Files are missing or inconsistent; one message lists all problems.
     """
 
-    # MMEngine hands it to metrics and visualizers, and warns where a data set has none.
+    # MMEngine passes it to metrics and visualizers, and warns if a data set has none.
     metainfo: ClassVar[dict] = {'dataset': 'clips'}
 
     def __init__(
@@ -99,7 +98,7 @@ class ClipDataset(Dataset):
         cache_dir: str | None = None,
         cache_gib: float = 16.0,
     ) -> None:
-        if split not in ('train', 'val'):
+        if split not in SPLITS:
             raise ConfigError(f"ClipDataset got split={split!r}, expected 'train' or 'val'")
         if clip_len < 1 or stride < 1 or (limit is not None and limit < 1):
             raise ConfigError(f'ClipDataset got {clip_len=}, {stride=}, {limit=}, expected at least 1 of each')
@@ -119,7 +118,7 @@ class ClipDataset(Dataset):
         self.sequences = source.sequences(split)
         raise_problems(find_problems(source, split, self.sequences, clip_len))
         clips = [(len(sequence.stems) - clip_len) // stride + 1 for sequence in self.sequences]
-        # One number per sequence, not one entry per clip: a worker process copies next to nothing.
+        # One number per sequence, not one entry per clip: worker processes copy it.
         self.clip_ends = np.cumsum(clips)
         self.length = min(int(self.clip_ends[-1]), limit or int(self.clip_ends[-1]))
         self.pipeline = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
@@ -192,7 +191,7 @@ def too_many(skipped: list[str], limit: int) -> str:
     """Return the error message of a run with too many bad samples."""
     return (
         f'more than max_bad_samples={limit} samples could not be read; the last one is {skipped[-1]}\n'
-        'mend the data (python tools/check_data.py ROOT --thorough lists it), or raise the limit'
+        'correct the data (python tools/check_data.py ROOT --thorough lists the bad files), or raise the limit'
     )
 
 

@@ -9,11 +9,9 @@ from typing import Any
 from vrtspike.datasets.checks import find_problems, image_size
 from vrtspike.datasets.clips import read_frames
 from vrtspike.datasets.io.packed_spikes import packed_spikes
-from vrtspike.datasets.sources.sequence import Sequence
+from vrtspike.datasets.sources.sequence import SPLITS, Sequence
 from vrtspike.datasets.threshold import Suggestion, suggest_threshold
 from vrtspike.errors import DataError
-
-SPLITS = ('train', 'val')
 
 
 @dataclass

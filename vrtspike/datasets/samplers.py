@@ -12,9 +12,9 @@ from vrtspike.datasets.clips import SampleKey
 from vrtspike.errors import DataError
 from vrtspike.registry import DATA_SAMPLERS
 
-#: Key of the message hub, and so of checkpoints: how many samples all processes together have trained on.
+#: Key in the message hub and in checkpoints: how many samples all processes together have trained on.
 SAMPLES_SEEN_KEY = 'samples_seen'
-# Keeps the stream of permutations apart from the samples' own, which (seed, ordinal) seed.
+# Permutations are drawn from another random stream than the samples' own numbers, which (seed, ordinal) seed.
 PERMUTATION_STREAM = 0x5EED
 
 
@@ -63,7 +63,7 @@ class OrdinalSampler(Sampler):
         """Do nothing: epochs follow from ordinals. MMEngine's loops call it."""
 
     def order(self, epoch: int) -> np.ndarray:
-        """Return the clips of one epoch in the order they come."""
+        """Return the clips of one epoch in their order."""
         if not self.shuffle:
             return np.arange(self.clips)
         return np.random.default_rng((self.seed, epoch, PERMUTATION_STREAM)).permutation(self.clips)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import Any
 
 from mmengine.dist import get_world_size
@@ -11,6 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from vrtspike.datasets.samplers import SAMPLES_SEEN_KEY
+from vrtspike.errors import DataError
 from vrtspike.registry import LOOPS
 
 
@@ -24,7 +26,14 @@ class SkippingIterLoop(IterBasedTrainLoop):
     """
 
     def run(self) -> nn.Module:
-        """Train up to ``max_iters``."""
+        """Train up to ``max_iters``.
+
+        Raises:
+            DataError: The training or the validation data make no batch.
+        """
+        require_batches('train_dataloader', self.dataloader)
+        if self.runner.val_loop is not None:
+            require_batches('val_dataloader', self.runner.val_loop.dataloader)
         if self._iter and hasattr(self.dataloader.sampler, 'skip'):
             self.skip_seen()
             self.fast_forward_on_resume = True
@@ -55,3 +64,13 @@ class SkippingIterLoop(IterBasedTrainLoop):
     def samples_seen(self) -> int:
         """How many samples all processes together have trained on."""
         return self.runner.message_hub.get_info(SAMPLES_SEEN_KEY, self._iter * self.samples_per_iteration)
+
+
+def require_batches(name: str, loader: DataLoader) -> None:
+    """Raise :class:`DataError` if a data loader has no batches, which MMEngine would pass over or fail at."""
+    if isinstance(loader.dataset, Sized) and len(loader) == 0:
+        raise DataError(
+            f'{name}: {len(loader.dataset)} clips on {get_world_size()} process(es) make no batch of '
+            f'batch_size={loader.batch_size} with drop_last={loader.drop_last}: lower {name}.batch_size, or set '
+            f'{name}.drop_last=False'
+        )

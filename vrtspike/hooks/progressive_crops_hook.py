@@ -22,8 +22,8 @@ class ProgressiveCropsHook(Hook):
 
     Args:
         phases: One dict per phase with ``crop`` (side, or (height, width)), optionally ``batch_size`` (by default the
-            data loader's), and ``iters``, the length of the phase in iterations. The last phase lasts to the end and
-            has no ``iters``.
+            data loader's), and the length of the phase: ``iters`` in iterations, or ``ratio`` as a share of the run,
+            which a shortened run keeps. The last phase lasts to the end and has no length.
         transform: Index of the crop in the pipeline of ``train_dataloader.dataset``.
 
     Raises:
@@ -35,13 +35,20 @@ class ProgressiveCropsHook(Hook):
 
     def __init__(self, phases: Sequence[dict[str, Any]], transform: int = 0) -> None:
         for i, phase in enumerate(phases):
-            unknown = phase.keys() - {'crop', 'iters', 'batch_size'}
-            lasting = 'iters' in phase
-            if unknown or 'crop' not in phase or lasting != (i < len(phases) - 1) or phase.get('iters', 1) < 1:
+            lengths = [key for key in ('iters', 'ratio') if key in phase]
+            if (
+                phase.keys() - {'crop', 'batch_size', *lengths}
+                or 'crop' not in phase
+                or len(lengths) != (i < len(phases) - 1)
+                or not phase.get('iters', 1) >= 1
+                or not 0 < phase.get('ratio', 0.5) < 1
+            ):
                 raise ConfigError(
-                    f'ProgressiveCropsHook: phases[{i}] is {dict(phase)}; expected crop, optionally batch_size, and '
-                    'iters of at least 1 in every phase but the last'
+                    f'ProgressiveCropsHook: phases[{i}] is {dict(phase)}; expected crop, optionally batch_size, and in '
+                    'every phase but the last either iters of at least 1 or a ratio between 0 and 1'
                 )
+        if sum(phase.get('ratio', 0) for phase in phases) >= 1:
+            raise ConfigError('ProgressiveCropsHook: the ratios add up to 1 or more, and leave no last phase')
         self.phases = [dict(phase) for phase in phases]
         self.transform = transform
         self._phase: int | None = None
@@ -57,17 +64,22 @@ class ProgressiveCropsHook(Hook):
         if runner.iter + 1 < runner.max_iters:
             self._enter(runner, runner.iter + 1)
 
-    def phase_at(self, iteration: int) -> int:
-        """Return the index of the phase of an iteration, counted from 0."""
+    def phase_at(self, iteration: int, max_iters: int) -> int:
+        """Return the index of the phase of an iteration; both counted from 0.
+
+        Args:
+            iteration: The iteration.
+            max_iters: Length of the run in iterations.
+        """
         end = 0
         for i, phase in enumerate(self.phases[:-1]):
-            end += phase['iters']
+            end += phase['iters'] if 'iters' in phase else max(1, round(phase['ratio'] * max_iters))
             if iteration < end:
                 return i
         return len(self.phases) - 1
 
     def _enter(self, runner: Runner, iteration: int) -> None:
-        i = self.phase_at(iteration)
+        i = self.phase_at(iteration, runner.max_iters)
         if i == self._phase:
             return
         self._phase = i

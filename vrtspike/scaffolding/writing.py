@@ -1,4 +1,4 @@
-"""Writes a new plugin that works, from a template: a simple part, its config, a passing test and a README."""
+"""Writes a working plugin from a template: a minimal part, its config, a passing test and a README."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from vrtspike.registry import REGISTRIES
 from vrtspike.runtime.atomic_write import write_text
 
 TEMPLATES = Path(__file__).parent / 'templates'
-"""A plugin for each kind, such as ``new_fusion`` with the class ``NewFusion``, and a README; all work in place."""
+"""A working plugin for each kind, such as ``new_fusion`` with the class ``NewFusion``, and a README."""
 
-HERE = '{{ fileDirname }}'  # MMEngine replaces this by the folder of the config, wherever that is
+HERE = '{{ fileDirname }}'  # MMEngine replaces it by the folder of the config
 
 KINDS = {
     'fusion': 'fusion head',
@@ -24,7 +24,7 @@ KINDS = {
     'representation': 'spike representation',
     'hook': 'hook',
 }
-"""What the part of each kind of plugin is called in sentences."""
+"""What each kind of part is called in sentences."""
 
 
 def write_plugin(kind: str, name: str, into: str | Path | None = None) -> list[Path]:
@@ -49,19 +49,13 @@ def write_plugin(kind: str, name: str, into: str | Path | None = None) -> list[P
     class_name = class_name_of(name)
     refuse_taken(class_name)
     texts = texts_of(kind, name, class_name, folder, is_home=folder.parent == home.resolve())
-    return [write(folder / file, text) for file, text in texts.items()]
+    for file, text in texts.items():
+        write_text(folder / file, text)
+    return [folder / file for file in texts]
 
 
 def texts_of(kind: str, name: str, class_name: str, folder: Path, is_home: bool) -> dict[str, str]:
-    """Return the content of every file, by its name.
-
-    Args:
-        kind: One of :data:`KINDS`.
-        name: The name of the plugin.
-        class_name: The name of its class.
-        folder: The folder that it will be in.
-        is_home: Whether it is found there by its name alone.
-    """
+    """Return the content of every file by file name; ``is_home`` is whether plugins in ``folder`` are found by name."""
     template_name = f'new_{kind}'
     template = TEMPLATES / template_name
     base = configs_folder() / 'vrt_spike_tiny.py'
@@ -99,18 +93,12 @@ def class_name_of(name: str) -> str:
 
 
 def refuse_taken(class_name: str) -> None:
-    """Raise :class:`ConfigError` where a part of that name is registered already."""
+    """Raise :class:`ConfigError` if a part with that name is already registered."""
     owner = next((registry for registry in REGISTRIES if class_name in registry.names()), None)
     if owner is not None:
         raise ConfigError(f"a {owner.name} is called '{class_name}' already; choose another name")
 
 
 def show(path: Path) -> str:
-    """Return a path as a user in this working directory would write it."""
+    """Return a path relative to the working directory if it lies in it."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def write(path: Path, text: str) -> Path:
-    """Write a file and return its path."""
-    write_text(path, text)
-    return path

@@ -1,4 +1,4 @@
-"""Writes miniature data sets in every supported layout, a few frames of a drifting pattern each, for tests."""
+"""Writes small data sets in every supported layout, a few frames of a drifting pattern each, for tests."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class DriftingPattern:
 
     Args:
         size: (height, width) of the frames; spikes have half of it.
-        seed: Of the initial charges of the spike camera.
-        threshold: Of the spike camera.
+        seed: Seed of the spike camera's initial charges.
+        threshold: Threshold of the spike camera.
     """
 
     def __init__(self, size: tuple[int, int], seed: int = 0, threshold: float = 1.0) -> None:
@@ -56,17 +56,19 @@ def write_frames(
     before: int = 0,
     seed: int = 0,
     threshold: float = 1.0,
-) -> None:
-    """Write one video into the folders for ``'blur'``, ``'sharp'`` and, if given, ``'spike'``."""
+) -> np.ndarray:
+    """Write one video into the folders for ``'blur'``, ``'sharp'`` and, if given, ``'spike'``; return its spikes."""
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
-    scene = DriftingPattern(size, seed, threshold)
+    scene, recording = DriftingPattern(size, seed, threshold), []
     for stem in stems:
         blur, sharp, spikes = scene.expose(steps, before)
         write_image(folders['blur'] / f'{stem}.png', blur)
         write_image(folders['sharp'] / f'{stem}.png', sharp)
         if 'spike' in folders:
             write_spike_dat(folders['spike'] / f'{stem}.dat', spikes)
+        recording.append(spikes)
+    return np.concatenate(recording)
 
 
 def write_gopro(root: Path, layout: str = 'gopro', size: tuple[int, int] = (64, 64), frames: int = 6) -> Path:
@@ -106,15 +108,8 @@ def write_recordings(root: Path, size: tuple[int, int] = (64, 64), frames: int =
     """Write two SpikeCV recordings, ``one`` and ``two``, with frames beside them."""
     for name in ('one', 'two'):
         folders = {kind: root / name / kind for kind in ('blur', 'sharp')}
-        for folder in folders.values():
-            folder.mkdir(parents=True)
-        scene, spikes = DriftingPattern(size), []
-        for i in range(frames):
-            blur, sharp, part = scene.expose(steps)
-            write_image(folders['blur'] / f'{i:05d}.png', blur)
-            write_image(folders['sharp'] / f'{i:05d}.png', sharp)
-            spikes.append(part)
-        write_spike_dat(root / name / 'spikes.dat', np.concatenate(spikes))
+        spikes = write_frames(folders, [f'{i:05d}' for i in range(frames)], size, steps)
+        write_spike_dat(root / name / 'spikes.dat', spikes)
     height, width = (length // RGB_PER_SPIKE_PIXEL for length in size)
     config = {'filename': 'one', 'spike_w': width, 'spike_h': height, 'is_labeled': False}
     (root / 'config.yaml').write_text(yaml.safe_dump(config), encoding='utf-8')

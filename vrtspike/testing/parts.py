@@ -1,6 +1,6 @@
-"""One check per registry: every promise of its parts, at a tiny size.
+"""One check per registry, of all that its parts promise, at a tiny size.
 
-Shapes: B = 2 clips, T = 3 frames, maps of odd sizes, so that parts cannot rely on sizes that divide.
+Shapes: B = 2 clips, T = 3 frames, and an odd height, so that parts cannot rely on even sizes.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def check_backbone(config: dict[str, Any], size: tuple[int, int] = (16, 24)) -> 
     """Check a backbone: clip (B, T, C, H, W) -> frames, with ``fuse`` called on the features of every stage.
 
     Args:
-        config: As in a config's ``model.backbone``; arguments that it leaves out are made tiny if VRT has them too.
+        config: As in a config's ``model.backbone``; arguments that it leaves out and that VRT has too are tiny.
         size: (H, W) of the clip.
 
     Raises:

@@ -152,8 +152,8 @@ def test_symmetric_representations_reverse_with_time(seed):
 @pytest.mark.parametrize(
     ('build', 'message'),
     [
-        (lambda: TFI(0), 'TFI got bins=0'),
-        (lambda: TFP(1, window=0), 'TFP got window=0'),
+        (lambda: TFI(0), 'TFI: bins=0'),
+        (lambda: TFP(1, window=0), 'TFP: window=0'),
         (lambda: TFSTP(utilisation=1.0), 'utilisation=1.0'),
         (lambda: RawWindow(4), 'RawWindow got length=4, expected an odd'),
     ],

@@ -33,7 +33,7 @@ def test_a_named_type_wins(tiny_demo):
 
 
 def test_unknown_folders_are_refused(tmp_path):
-    with pytest.raises(DataError, match='shows no layout that is known'):
+    with pytest.raises(DataError, match='has no known layout'):
         detect_source(tmp_path, {})
     with pytest.raises(DataError, match='does not exist'):
         detect_source(tmp_path / 'none', {})

@@ -1,5 +1,3 @@
-import math
-
 import pytest
 
 from vrtspike.datasets.sources import folders
@@ -31,21 +29,11 @@ def test_stems_of_several_folders_are_sorted_and_absent_folders_have_none(tmp_pa
 def test_a_missing_root_and_a_missing_split_name_the_layout(tmp_path):
     with pytest.raises(DataError, match=r'absent does not exist: prepare it as ROOT/x.*DemoClips'):
         folders.require_root(tmp_path / 'absent', 'ROOT/x')
-    with pytest.raises(DataError, match="split 'val' of a data set is laid out as ROOT/x"):
+    with pytest.raises(DataError, match=r"split 'val' of a data set is laid out as ROOT/x\..*without validation, set"):
         folders.require_split(tmp_path / 'val', 'val', 'ROOT/x')
+    with pytest.raises(DataError, match=r"split 'train' of a data set is laid out as ROOT/x\.$"):
+        folders.require_split(tmp_path / 'train', 'train', 'ROOT/x')
     assert folders.require_root(str(tmp_path), 'ROOT/x') == tmp_path
-
-
-@pytest.mark.parametrize('value', [0, -1, math.nan, math.inf, True, '2', None])
-def test_only_finite_positive_numbers_are_taken(value):
-    with pytest.raises(ConfigError, match=r'Source got threshold=.*expected a positive float'):
-        folders.require_positive('Source', 'threshold', value)
-
-
-def test_a_whole_number_is_required_where_the_kind_says_so():
-    assert folders.require_positive('Source', 'steps', 3, int) == 3
-    with pytest.raises(ConfigError, match='expected a positive int'):
-        folders.require_positive('Source', 'steps', 3.5, int)
 
 
 @pytest.mark.parametrize(
@@ -65,8 +53,42 @@ def test_a_number_of_a_config_file_says_where_it_belongs(tmp_path, found, state)
     assert folders.config_number({'n': 4}, 'n', int, tmp_path, 'give n=') == 4
 
 
-@pytest.mark.parametrize('size', [3, (1, 2, 3), 'ab c'])
-def test_a_spike_size_is_a_pair(size):
-    with pytest.raises(ConfigError, match=r'expected \(height, width\)'):
-        folders.as_pair(size, 'Source')
-    assert folders.as_pair([4, 6], 'Source') == (4, 6)
+@pytest.mark.parametrize('size', [3, (1, 2, 3), 'ab', (0, 4), (4.0, 6)])
+def test_a_size_is_a_pair_of_positive_integers(size):
+    with pytest.raises(ConfigError, match=r'^Source: size.*expected (\(height, width\)|an integer above zero)'):
+        folders.require_pair('Source', size=size)
+    folders.require_pair('Source', size=[4, 6])
+
+
+def test_a_link_to_a_sequence_that_is_gone_is_named(tmp_path):
+    touch(tmp_path / 'elsewhere' / 'video')
+    split = touch(tmp_path / 'train')
+    (split / '000').symlink_to(tmp_path / 'elsewhere' / 'video')
+    assert folders.subfolders(split) == [split / '000']
+    (split / '001').symlink_to(tmp_path / 'gone')
+    with pytest.raises(DataError, match=r'001 links to .*gone, which does not exist'):
+        folders.subfolders(split)
+
+
+@pytest.mark.parametrize(
+    ('names', 'suffix'), [(['1.JPG', '2.JPG', 'notes.txt'], '.JPG'), (['1.jpeg', '.2.png'], '.jpeg'), ([], '.png')]
+)
+def test_the_suffix_of_images_is_that_of_the_files(tmp_path, names, suffix):
+    assert folders.image_suffix(touch(tmp_path / 'a', *names)) == suffix
+    assert folders.image_suffix(tmp_path / 'absent') == '.png'
+
+
+def test_images_with_several_suffixes_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r'holds images with the suffixes \.PNG, \.png: expected one'):
+        folders.image_suffix(touch(tmp_path / 'a', '1.png', '2.PNG'))
+
+
+def test_a_sequence_has_every_frame_of_its_folders_under_their_own_suffixes(tmp_path):
+    blur, sharp = touch(tmp_path / 'blur', '1.JPG', '2.JPG'), touch(tmp_path / 'sharp', '2.png', '3.png')
+    spike = touch(tmp_path / 'spike', '4.dat')
+    sequence = folders.sequence_in('x', blur, sharp, spike, threshold=2.0)
+    assert sequence.stems.tolist() == ['1', '2', '3', '4']
+    assert (sequence.image_path('blur', '1').name, sequence.image_path('sharp', '2').name) == ('1.JPG', '2.png')
+    assert folders.sequence_in('x', blur, sharp, spike, named_by=['blur']).stems.tolist() == ['1', '2']
+    without = folders.sequence_in('x', blur, None, threshold=2.0)
+    assert (without.spike, without.threshold, without.stems.tolist()) == (None, None, ['1', '2'])

@@ -107,5 +107,12 @@ def test_missing_folders_are_named(tmp_path):
 
 @pytest.mark.parametrize('options', [{'layout': 'gopros'}, {'threshold': 0}, {'exposure_steps': 1.5}])
 def test_bad_arguments_are_refused(root, options):
-    with pytest.raises(ConfigError, match='GoProSpike got'):
+    with pytest.raises(ConfigError, match=r'GoProSpike( got|:) '):
         GoProSpike(root, **options)
+
+
+def test_without_spikes_their_folder_may_be_absent(copy):
+    shutil.rmtree(copy / 'GOPRO_Large_spike_seq')
+    dataset = ClipDataset(GoProSpike(copy, spikes=False), 'train')
+    assert len(dataset.sequences) == 2
+    assert set(dataset[0]) == {'blur', 'sharp', 'meta', 'rng'}

@@ -1,14 +1,29 @@
 import inspect
+import shutil
 from dataclasses import asdict
 
+import cv2
+import numpy as np
 import pytest
 import yaml
 
+from vrtspike.datasets import (
+    BinSpikes,
+    ClipDataset,
+    DropSpikes,
+    PackClip,
+    PairedCenterCrop,
+    PairedRandomCrop,
+    PairedRandomFlip,
+    RandomThreshold,
+    RGBClips,
+)
 from vrtspike.datasets.simulation.demo import DemoRecipe, write_demo
 from vrtspike.datasets.sources import processed as sources
 from vrtspike.datasets.sources.processed import DemoClips, ProcessedClips
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import CLIP_SOURCES
+from vrtspike.testing.data_sets import write_gopro, write_rgb
 
 
 def edit_config(root, **changes):
@@ -28,14 +43,13 @@ def test_sequences_are_listed_in_order(tiny_demo):
 
 
 def test_arguments_win_over_the_config(tiny_demo):
-    source = ProcessedClips(tiny_demo, spike_size=[8, 32], threshold=2)
-    assert source.spike_size == (8, 32)
-    assert source.threshold == 2.0
+    sequence = ProcessedClips(tiny_demo, spike_size=[8, 32], threshold=2).sequences('val')[0]
+    assert (sequence.spike_size, sequence.threshold) == ((8, 32), 2.0)
 
 
 def test_a_data_set_without_config_needs_both_arguments(tiny_copy):
     (tiny_copy / 'config.yaml').unlink()
-    assert ProcessedClips(tiny_copy, (16, 16), 1.0).file_steps is None
+    assert ProcessedClips(tiny_copy, (16, 16), 1.0).sequences('val')[0].file_steps is None
     with pytest.raises(DataError, match=r"'spike_h' is missing in .*config\.yaml.*spike_size="):
         ProcessedClips(tiny_copy, threshold=1.0)
 
@@ -67,13 +81,22 @@ def test_a_missing_root_says_how_to_prepare_one(tmp_path):
         ProcessedClips(tmp_path / 'none')
 
 
-def test_a_missing_split_is_named(tiny_demo):
-    with pytest.raises(DataError, match=r"test is missing: split 'test'"):
-        ProcessedClips(tiny_demo).sequences('test')
+def test_a_missing_split_is_named_and_may_have_another_name(tiny_copy):
+    (tiny_copy / 'val').rename(tiny_copy / 'test')
+    with pytest.raises(DataError, match=r"val is missing: split 'val'"):
+        ProcessedClips(tiny_copy).sequences('val')
+    assert len(ProcessedClips(tiny_copy, val='test').sequences('val')) == 2
+
+
+def test_without_spikes_neither_their_files_nor_the_config_are_needed(tiny_copy):
+    (tiny_copy / 'config.yaml').unlink()
+    shutil.rmtree(tiny_copy / 'train' / '000_astronaut' / 'spike')
+    dataset = ClipDataset(ProcessedClips(tiny_copy, spikes=False), 'train', clip_len=2)
+    assert set(dataset[0]) == {'blur', 'sharp', 'meta', 'rng'}
 
 
 def test_a_spike_size_that_is_no_pair_is_refused(tiny_demo):
-    with pytest.raises(ConfigError, match='spike_size=16'):
+    with pytest.raises(ConfigError, match=r'ProcessedClips: spike_size=16; expected \(height, width\)'):
         ProcessedClips(tiny_demo, spike_size=16)
 
 
@@ -81,7 +104,7 @@ def test_demo_clips_are_written_when_absent(tmp_path):
     options = {'train_clips': 1, 'val_clips': 1, 'frames': 1, 'size': 16, 'steps_per_frame': 4, 'progress': False}
     source = DemoClips(tmp_path / 'deep' / 'demo', **options)
     assert [sequence.name for sequence in source.sequences('train')] == ['000_astronaut']
-    assert source.file_steps == 4
+    assert source.sequences('train')[0].file_steps == 4
 
 
 def test_only_the_main_process_writes_and_all_meet(monkeypatch, tiny_demo):
@@ -100,4 +123,85 @@ def test_only_the_main_process_writes_and_all_meet(monkeypatch, tiny_demo):
 def test_demo_clips_take_the_recipe_with_its_defaults():
     parameters = inspect.signature(DemoClips).parameters.values()
     options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-    assert options == asdict(DemoRecipe()) | {'progress': True}
+    assert options == asdict(DemoRecipe()) | {'progress': True, 'spikes': True}
+
+
+@pytest.fixture(scope='module')
+def rgb(tmp_path_factory):
+    return write_rgb(tmp_path_factory.mktemp('rgb'))
+
+
+def test_the_whole_pipeline_passes_clips_without_spikes(rgb):
+    pipeline = [PairedRandomCrop(20), PairedRandomFlip(), RandomThreshold(), DropSpikes(), BinSpikes()]
+    dataset = ClipDataset(RGBClips(rgb), 'train', pipeline=[*pipeline, PairedCenterCrop(16), PackClip()])
+    sample = dataset[0]
+    assert set(sample) == {'blur', 'sharp', 'meta'}
+    assert sample['blur'].shape == sample['sharp'].shape == (5, 3, 16, 16)
+    assert sample['meta'] == {'name': 'train_video', 'index': 0, 'first_frame': '00000'}
+
+
+def test_gopro_without_its_spikes(tmp_path):
+    source = RGBClips(write_gopro(tmp_path) / 'GOPRO_Large', val='test', blur='blur_gamma')
+    assert len(ClipDataset(source, 'val')) == 2
+
+
+def test_frames_of_two_sizes_are_named(rgb, tmp_path):
+    copy = shutil.copytree(rgb, tmp_path / 'copy')
+    cv2.imwrite(str(copy / 'train' / 'train_video' / 'sharp' / '00000.png'), np.zeros((32, 64, 3), np.uint8))
+    with pytest.raises(DataError, match=r'blur/00000\.png has 64 x 64, .*sharp/00000\.png has 32 x 64 pixels'):
+        ClipDataset(RGBClips(copy), 'train')
+
+
+def test_missing_frames_and_splits_are_named(rgb, tmp_path):
+    copy = shutil.copytree(rgb, tmp_path / 'copy')
+    (copy / 'train' / 'train_video' / 'sharp' / '00002.png').unlink()
+    with pytest.raises(DataError, match=r'6 in blur, 5 in sharp[\s\S]*00002\.png is missing'):
+        ClipDataset(RGBClips(copy), 'train')
+    with pytest.raises(DataError, match='held_out is missing'):
+        RGBClips(rgb, val='held_out').sequences('val')
+
+
+@pytest.mark.parametrize('suffixes', [('.JPG', '.JPG'), ('.jpeg', '.png'), ('.png', '.PNG')])
+def test_frames_of_any_suffix_are_found(rgb, tmp_path, suffixes):
+    copy = shutil.copytree(rgb, tmp_path / 'copy')
+    for kind, suffix in zip(('blur', 'sharp'), suffixes, strict=True):
+        for path in copy.glob(f'*/*/{kind}/*.png'):
+            cv2.imwrite(str(path.with_suffix('.aside' + suffix)), cv2.imread(str(path)))
+            path.unlink()
+    dataset = ClipDataset(RGBClips(copy), 'train')
+    assert dataset[0]['sharp'].shape == (5, 64, 64, 3)
+
+
+def test_sequences_of_different_lengths(rgb, tmp_path):
+    copy = shutil.copytree(rgb, tmp_path / 'copy')
+    shorter = shutil.copytree(copy / 'train' / 'train_video', copy / 'train' / 'shorter')
+    for path in shorter.glob('*/00005.png'):
+        path.unlink()
+    assert len(ClipDataset(RGBClips(copy), 'train')) == 1 + 2
+    with pytest.raises(DataError, match='shorter has 5 frames, fewer than clip_len=6'):
+        ClipDataset(RGBClips(copy), 'train', clip_len=6)
+
+
+def test_splits_that_number_their_sequences_independently_share_no_frames(rgb, tmp_path):
+    copy = shutil.copytree(rgb, tmp_path / 'copy')
+    (copy / 'train' / 'train_video').rename(copy / 'train' / '000')
+    val = (copy / 'val' / 'val_video').rename(copy / 'val' / '000')
+    for path in val.glob('*/*.png'):
+        cv2.imwrite(str(path), cv2.flip(cv2.imread(str(path)), 1))
+    assert len(ClipDataset(RGBClips(copy), 'train')) == 2
+    shutil.rmtree(val)
+    val.symlink_to(copy / 'train' / '000')
+    with pytest.raises(DataError, match="'000' is in both train and val"):
+        ClipDataset(RGBClips(copy), 'train')
+
+
+def test_equal_frames_of_several_numbered_sequences_do_not_tell_which_one_it_is(rgb, tmp_path):
+    copy = shutil.copytree(rgb, tmp_path / 'copy')
+    video = (copy / 'train' / 'train_video').rename(copy / 'train' / '000')
+    val = (copy / 'val' / 'val_video').rename(copy / 'val' / '000')
+    shutil.copytree(video, copy / 'train' / '001')
+    assert len(ClipDataset(RGBClips(copy), 'train')) == 4
+    shutil.rmtree(val)
+    val.symlink_to(video)
+    with pytest.raises(DataError, match="'000' is in both train and val"):
+        ClipDataset(RGBClips(copy), 'train')

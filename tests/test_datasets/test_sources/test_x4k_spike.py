@@ -70,3 +70,12 @@ def test_bad_arguments_are_refused(root):
         X4KSpike(root, 34)
     with pytest.raises(ConfigError, match='spike_size=16'):
         X4KSpike(root, spike_size=16)
+
+
+def test_without_spikes_their_folders_may_be_absent(tmp_path):
+    root = write_x4k(tmp_path, 33)
+    for folder in root.glob('*_spike_*'):
+        shutil.rmtree(folder)
+    dataset = ClipDataset(X4KSpike(root, spikes=False), 'train', clip_len=3)
+    assert len(dataset) == 8
+    assert set(dataset[0]) == {'blur', 'sharp', 'meta', 'rng'}

@@ -50,10 +50,15 @@ def test_no_size_keeps_the_whole_frame():
     assert PairedCenterCrop()(coordinate_sample())['blur'].shape == (2, 12, 16, 3)
 
 
-@pytest.mark.parametrize('transform', [PairedRandomCrop, PairedCenterCrop])
-def test_a_crop_larger_than_the_frame_names_both(transform):
+def test_a_random_crop_larger_than_the_frame_names_both():
     with pytest.raises(DataError, match=r"14 x 14 does not fit into the 12 x 16 frames of 'seq'"):
-        transform(14)(coordinate_sample())
+        PairedRandomCrop(14)(coordinate_sample())
+
+
+def test_a_centre_crop_larger_than_the_frame_keeps_the_whole_length():
+    cropped = PairedCenterCrop(14)(coordinate_sample())
+    assert_aligned(cropped, (12, 14), 2)
+    assert cropped['blur'][0, 0, 0, :2].tolist() == [0, 0]
 
 
 def test_a_crop_between_spike_pixels_is_refused():
@@ -70,7 +75,7 @@ def test_frames_that_do_not_correspond_to_the_spikes_are_refused():
 
 @pytest.mark.parametrize('size', [0, (4,), (4, -2)])
 def test_bad_sizes_are_refused(size):
-    with pytest.raises(ConfigError, match='a crop got size='):
+    with pytest.raises(ConfigError, match='a crop: size'):
         PairedRandomCrop(size)
 
 

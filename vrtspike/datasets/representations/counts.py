@@ -1,8 +1,8 @@
-"""What a network sees of the spikes of one exposure.
+"""Representations that count spikes.
 
 Every representation takes spikes (steps, H, W) of 0 and 1, NumPy or torch, and returns (K, H, W) float32 of the same
-kind: rates in spikes per step, which times the threshold are linear intensity. Instants are the centres of K equal
-parts of the exposure, in steps from its start.
+kind: rates in spikes per step. Rate times threshold is linear intensity. Instants are the centres of K equal parts of
+the exposure, in steps from its start.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from vrtspike.errors import ConfigError, DataError
+from vrtspike.errors import ConfigError, DataError, require_positive_integers
 from vrtspike.registry import REPRESENTATIONS
 
 Array = TypeVar('Array', np.ndarray, torch.Tensor)
@@ -24,15 +24,16 @@ Array = TypeVar('Array', np.ndarray, torch.Tensor)
 class Voxel:
     """Spike rate in ``bins`` equal, disjoint bins over the exposure.
 
-    A step that a bin boundary cuts is shared between the two bins by overlap: no bin is empty, and the counts of the
-    bins (rate times steps / bins) sum to the number of spikes.
+    Where a bin boundary cuts a step, each of the two bins gets its share of the step. So no bin is empty, and the
+    counts of the bins (rate times steps / bins) sum to the number of spikes.
 
     Args:
         bins: K, the number of bins.
     """
 
     def __init__(self, bins: int = 32) -> None:
-        self.bins = at_least_one('Voxel', 'bins', bins)
+        require_positive_integers('Voxel', bins=bins)
+        self.bins = bins
 
     def __call__(self, spikes: Array) -> Array:
         """Return the rate in spikes per step, (steps, H, W) of 0 and 1 -> (bins, H, W) float32 in [0, 1]."""
@@ -41,9 +42,10 @@ class Voxel:
 
 
 def bin_shares(steps: int, bins: int) -> tuple[list[list[tuple[int, int]]], int]:
-    """Return for every bin its steps with their shares, and a bin's length, in the largest unit that divides both.
+    """Return (step, share) of every step in each bin, and the length of a bin.
 
-    Steps and bins measure gcd(steps, bins) units into whole numbers: a step bins / gcd, a bin steps / gcd.
+    Both are in the largest unit in which they are whole numbers: a step is bins / gcd(steps, bins) units long, a bin
+    steps / gcd(steps, bins).
     """
     common = math.gcd(steps, bins)
     step, length = bins // common, steps // common
@@ -82,16 +84,16 @@ def matmul(spikes: torch.Tensor, shares: list[list[tuple[int, int]]], length: in
 
 @REPRESENTATIONS.register_module()
 class TFP:
-    """Texture from playback: the spike rate in a window of steps around each instant, cut at the exposure's ends.
+    """Texture from playback: the spike rate in a window of steps around each instant, within the exposure.
 
     Args:
         bins: K, the number of instants.
-        window: Steps of a window; None takes the whole exposure, which is the same at every instant.
+        window: Steps of a window; None takes the whole exposure at every instant.
     """
 
     def __init__(self, bins: int = 1, window: int | None = None) -> None:
-        self.bins = at_least_one('TFP', 'bins', bins)
-        self.window = None if window is None else at_least_one('TFP', 'window', window)
+        require_positive_integers('TFP', bins=bins, **({} if window is None else {'window': window}))
+        self.bins, self.window = bins, window
 
     def __call__(self, spikes: Array) -> Array:
         """Return the rates, (steps, H, W) of 0 and 1 -> (bins, H, W) float32 in [0, 1]."""
@@ -106,12 +108,13 @@ class RawWindow:
     """The spikes themselves, ``length`` steps around the middle of the exposure.
 
     Args:
-        length: L, the number of steps, odd: the middle one is that of the exposure, or for an even number of steps the
-            one after its middle.
+        length: L, an odd number of steps. Its middle one is the middle step of the exposure, or if that has an even
+            number of steps, the one after its middle.
     """
 
     def __init__(self, length: int = 41) -> None:
-        self.length = at_least_one('RawWindow', 'length', length)
+        require_positive_integers('RawWindow', length=length)
+        self.length = length
         if length % 2 == 0:
             raise ConfigError(f'RawWindow got length={length}, expected an odd number of steps around the middle one')
 
@@ -151,7 +154,7 @@ def instants(steps: int, bins: int) -> list[float]:
 
 
 def window_around(instant: float, window: int, steps: int) -> tuple[int, int]:
-    """Return (first, end) of the ``window`` steps nearest to an instant, as far as they lie within the exposure."""
+    """Return (first, end) of those of the ``window`` steps nearest to an instant that lie within the exposure."""
     start = math.ceil(instant - window / 2)
     first = min(max(start, 0), steps - 1)
     return first, max(min(start + window, steps), first + 1)
@@ -165,13 +168,6 @@ def namespace(spikes: Array) -> ModuleType:
 def as_float(spikes: Array) -> Array:
     """Return ``spikes`` as float32, of the same kind."""
     return spikes.float() if isinstance(spikes, torch.Tensor) else spikes.astype(np.float32)
-
-
-def at_least_one(owner: str, name: str, value: int) -> int:
-    """Return an argument that counts something."""
-    if value < 1:
-        raise ConfigError(f'{owner} got {name}={value}, expected at least 1')
-    return value
 
 
 def require_steps(spikes: Array) -> int:

@@ -1,11 +1,11 @@
-"""Intensity from the times of single spikes: the interval between two of them, and short-term plasticity."""
+"""Representations that use the times of single spikes: intervals between them, and short-term plasticity."""
 
 from __future__ import annotations
 
 import math
 
-from vrtspike.datasets.representations.counts import Array, as_float, at_least_one, instants, namespace, require_steps
-from vrtspike.errors import ConfigError
+from vrtspike.datasets.representations.counts import Array, as_float, instants, namespace, require_steps
+from vrtspike.errors import ConfigError, require_positive_integers
 from vrtspike.registry import REPRESENTATIONS
 
 
@@ -13,16 +13,17 @@ from vrtspike.registry import REPRESENTATIONS
 class TFI:
     """Texture from intervals: one over the distance between the spikes before and after each instant.
 
-    Step s lies at s + 1/2; a spike at the instant itself counts as before it. Where the exposure has no spike on one
-    side, the interval is taken to end just outside of it, at -1/2 or steps + 1/2, since it is at least that long. A
-    pixel without any spike has rate 0.
+    Step s lies at s + 1/2, and a spike at the instant itself counts as before it. If the exposure has no spike on one
+    side, the interval ends just outside of the exposure, at -1/2 or steps + 1/2: it is at least that long. A pixel
+    without spikes has rate 0.
 
     Args:
         bins: K, the number of instants.
     """
 
     def __init__(self, bins: int = 1) -> None:
-        self.bins = at_least_one('TFI', 'bins', bins)
+        require_positive_integers('TFI', bins=bins)
+        self.bins = bins
 
     def __call__(self, spikes: Array) -> Array:
         """Return the rates, (steps, H, W) of 0 and 1 -> (bins, H, W) float32 in [0, 1]."""
@@ -34,9 +35,9 @@ class TFI:
 
 
 def nearest_spikes(spikes: Array) -> tuple[list[Array], list[Array]]:
-    """Return for 0 to ``steps`` steps gone by the last spike's step among them, and the first one's of the rest.
+    """Return the step of the last spike before, and of the first spike at or after, each of the steps 0 to ``steps``.
 
-    Each is (H, W) of int32; -1 and ``steps`` stand for no spike.
+    Each is (H, W) int32; -1 and ``steps`` mean that there is no spike.
     """
     xp, steps = namespace(spikes), len(spikes)
     last, following = [xp.full_like(spikes[0], -1, dtype=xp.int32)], [xp.full_like(spikes[0], steps, dtype=xp.int32)]
@@ -49,29 +50,30 @@ def nearest_spikes(spikes: Array) -> tuple[list[Array], list[Array]]:
 
 @REPRESENTATIONS.register_module()
 class TFSTP:
-    """Texture from short-term plasticity: the rate that a synapse in its present state would have been driven with.
+    """Texture from short-term plasticity: the spike rate that explains the state of a model synapse.
 
     Zheng et al., *High-speed image reconstruction through short-term plasticity for spiking cameras*, CVPR 2021. Every
-    pixel drives a synapse of Tsodyks and Markram: a spike releases the part u of its resources R, and with D steps
-    since the spike before
+    pixel drives a synapse of Tsodyks and Markram. A spike releases the fraction u of the synapse's resources R. With D
+    steps since the previous spike,
 
         R <- 1 - (1 - R (1 - u)) exp(-D / recovery),    u <- U + u (1 - U) exp(-D / facilitation).
 
-    Spikes at a constant interval D bring R to a steady state, which gives D = recovery ln((1 - R (1 - u)) / (1 - R));
-    the rate is 1 / D. It is read at the last spike before each instant; before a pixel's second spike it is 0. The
-    state remembers about ``recovery`` steps: noise averages out as in a playback, motion blurs less.
+    Spikes at a constant interval D bring R to a steady state. There, D = recovery ln((1 - R (1 - u)) / (1 - R)), and
+    the rate is 1 / D. The rate is read at the last spike before each instant; before a pixel's second spike it is 0.
+    The state depends on about the last ``recovery`` steps: noise averages out as in TFP, with less motion blur.
 
     Args:
         bins: K, the number of instants.
-        utilisation: U, the part of the resources that the first spike releases, in (0, 1).
-        recovery: Time constant of the resources' recovery in steps.
-        facilitation: Time constant in steps with which the increase of u decays.
+        utilisation: U, the fraction of the resources that the first spike releases, in (0, 1).
+        recovery: Time constant of the recovery of R in steps.
+        facilitation: Time constant of the decay of u in steps.
     """
 
     def __init__(
         self, bins: int = 1, utilisation: float = 0.15, recovery: float = 20.0, facilitation: float = 10.0
     ) -> None:
-        self.bins = at_least_one('TFSTP', 'bins', bins)
+        require_positive_integers('TFSTP', bins=bins)
+        self.bins = bins
         if not (0 < utilisation < 1 and recovery > 0 and facilitation > 0):
             raise ConfigError(
                 f'TFSTP got {utilisation=}, {recovery=}, {facilitation=}, expected 0 < utilisation < 1 and positive '
@@ -104,7 +106,7 @@ class TFSTP:
         return rates
 
     def steady_rate(self, resources: Array, release: Array) -> Array:
-        """Return the rate that would keep the resources at their present value, at most one spike per step."""
+        """Return the rate at which the resources stay at their present value, at most one spike per step."""
         xp = namespace(resources)
         missing = 1 - resources
         missing = xp.where(missing > 1e-6, missing, xp.full_like(missing, 1e-6))

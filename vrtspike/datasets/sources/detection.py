@@ -1,4 +1,4 @@
-"""Which layout a folder has, so that a tool can be pointed at a folder alone."""
+"""Recognises the layout of a folder, so that tools need its path only."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from typing import Any
 
 from vrtspike.datasets.sources.folders import read_config
 from vrtspike.datasets.sources.gopro_spike import FRAMES, SPIKES
+from vrtspike.datasets.sources.sequence import SPLITS
 from vrtspike.errors import ConfigError, DataError, did_you_mean
 from vrtspike.registry import CLIP_SOURCES
 
-SPLITS = ('train', 'val')
-
 
 def detect_source(root: Path, options: dict[str, Any]) -> Any:
-    """Return the clip source of a data set, of the type that ``options`` names or else the one its folders show.
+    """Return the clip source of a data set, of the type that ``options`` or else the folders name.
 
     Args:
         root: The data set's folder.
-        options: Arguments of the source; ``type`` among them decides.
+        options: Arguments of the source, optionally with its ``type``.
 
     Raises:
-        DataError: ``root`` is missing or shows no known layout.
+        DataError: ``root`` is missing or has no known layout.
         ConfigError: The source does not take the options.
     """
     if not root.is_dir():
@@ -47,6 +46,6 @@ def detect_type(root: Path) -> str:
     if 'filename' in read_config(root / 'config.yaml'):
         return 'SpikeCVRecording'
     raise DataError(
-        f'{root} shows no layout that is known: expected GOPRO_Large_spike_seq, train_fullRGB, a config.yaml that '
+        f'{root} has no known layout: expected GOPRO_Large_spike_seq, train_fullRGB, a config.yaml that '
         'names a recording, or train/<sequence>/{blur,sharp,spike}; name it, as with --options type=ProcessedClips'
     )

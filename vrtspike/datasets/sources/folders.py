@@ -1,4 +1,4 @@
-"""What lies in the folders of a data set, and the arguments that every layout takes."""
+"""The folders and files of a data set, and the arguments that several layouts take."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from vrtspike.errors import ConfigError, DataError
+from vrtspike.datasets.io.video import IMAGE_SUFFIXES
+from vrtspike.datasets.sources.sequence import FRAME_KINDS, SPIKE_SUFFIX, Sequence
+from vrtspike.errors import ConfigError, DataError, require_positive_integers
 from vrtspike.runtime.yaml_file import read_yaml_mapping
 
 
@@ -27,36 +30,103 @@ def require_root(root: str | os.PathLike, layout: str) -> Path:
 def require_split(folder: Path, split: str, layout: str) -> Path:
     """Return the folder of a split that is there."""
     if not folder.is_dir():
-        raise DataError(f"{folder} is missing: split '{split}' of a data set is laid out as {layout}")
+        without = 'To train without validation, set val_dataloader, val_evaluator and val_cfg to None.'
+        raise DataError(
+            f"{folder} is missing: split '{split}' of a data set is laid out as {layout}."
+            f'{f" {without}" if split == "val" else ""}'
+        )
     return folder
 
 
-def require_positive(owner: str, name: str, value: float, kind: type = float) -> float:
-    """Return an argument that must be a finite positive number, an integer where ``kind`` is int."""
-    number = isinstance(value, (int, kind)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
-    if not number:
-        raise ConfigError(f'{owner} got {name}={value!r}, expected a positive {kind.__name__}')
-    return kind(value)
+def require_pair(owner: str, **pairs: Any) -> None:
+    """Raise :class:`ConfigError` unless all ``pairs`` are two integers above zero, (height, width).
+
+    >>> require_pair('GoProSpike', spike_size=(360, 640))
+    """
+    for name, pair in pairs.items():
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise ConfigError(f'{owner}: {name}={pair!r}; expected (height, width)')
+        require_positive_integers(owner, **{f'{name}[{i}]': length for i, length in enumerate(pair)})
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Return the folders in ``folder``, sorted by name; hidden ones are not part of a data set."""
+    """Return the folders in ``folder``, sorted by name; hidden ones are not part of a data set.
+
+    Raises:
+        DataError: A link leads nowhere: without this error its sequence would be left out silently.
+    """
     with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith('.'))
-    return [folder / name for name in names]
+        visible = [entry for entry in entries if not entry.name.startswith('.')]
+    for entry in visible:
+        if entry.is_symlink() and not os.path.exists(entry.path):
+            raise DataError(f'{entry.path} links to {os.readlink(entry.path)}, which does not exist: correct the link')
+    return [folder / name for name in sorted(entry.name for entry in visible if entry.is_dir())]
 
 
 def stems_in(folder: Path, suffix: str) -> set[str]:
     """Return the stems of the files with ``suffix`` in ``folder``; hidden files are not part of a data set."""
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries]
-    return {name[: -len(suffix)] for name in names if name.endswith(suffix) and not name.startswith('.')}
+    return {name[: -len(suffix)] for name in visible_names(folder) if name.endswith(suffix)}
+
+
+def visible_names(folder: Path) -> list[str]:
+    """Return the names in ``folder`` that are not hidden."""
+    return [name for name in os.listdir(folder) if not name.startswith('.')]
 
 
 def all_stems(folders: Iterable[tuple[Path, str]]) -> np.ndarray:
     """Return the stems that any of the (folder, suffix) pairs has, in order; folders that are absent have none."""
     found = [stems_in(folder, suffix) for folder, suffix in folders if folder.is_dir()]
     return np.array(sorted(set().union(*found)), dtype=np.str_)
+
+
+def image_suffix(folder: Path) -> str:
+    """Return the suffix of the images in ``folder`` in their spelling, such as ``'.JPG'``; ``'.png'`` without images.
+
+    Raises:
+        DataError: There are images with several suffixes.
+    """
+    names = visible_names(folder) if folder.is_dir() else []
+    found = {suffix for name in names if (suffix := os.path.splitext(name)[1]).lower() in IMAGE_SUFFIXES}
+    if len(found) > 1:
+        raise DataError(
+            f'{folder} holds images with the suffixes {", ".join(sorted(found))}: expected one; move the others away'
+        )
+    return found.pop() if found else '.png'
+
+
+def sequence_in(
+    name: str,
+    blur: Path | None,
+    sharp: Path | None,
+    spike: Path | None = None,
+    *,
+    suffix: str | None = None,
+    named_by: Iterable[str] = ('blur', 'sharp', 'spike'),
+    **of_spikes: Any,
+) -> Sequence:
+    """Return a sequence with every frame that any of its folders has.
+
+    Args:
+        name: Name of the sequence.
+        blur: Folder of the blurred frames, or None.
+        sharp: Folder of the sharp frames, or None.
+        spike: Folder of the spike files, the file of a recording, or None.
+        suffix: Suffix of the frames; None takes that of the images in each folder.
+        named_by: The folders whose files name the frames; the others may have more files.
+        of_spikes: The arguments of :class:`Sequence` that describe spikes; unused without ``spike``.
+    """
+    folders = {'blur': blur, 'sharp': sharp, 'spike': spike if 'interval' not in of_spikes else None}
+    suffixes = {kind: suffix or image_suffix(folders[kind]) for kind in FRAME_KINDS if folders[kind] is not None}
+    pairs = [(folders[kind], suffixes.get(kind, SPIKE_SUFFIX)) for kind in named_by if folders[kind] is not None]
+    return Sequence(
+        name,
+        blur,
+        sharp,
+        spike,
+        all_stems(pairs),
+        **{f'{kind}_suffix': each for kind, each in suffixes.items()},
+        **({} if spike is None else of_spikes),
+    )
 
 
 def read_config(path: Path) -> dict:
@@ -73,10 +143,3 @@ def config_number(found: dict, key: str, kind: type, path: Path, instead: str) -
         state = f'is {value!r}' if key in found else 'is missing'
         raise DataError(f"'{key}' {state} in {path}, expected a positive {kind.__name__}: write it there, or {instead}")
     return kind(value)
-
-
-def as_pair(spike_size: tuple[int, int], owner: str) -> tuple[int, int]:
-    """Return a spike size as (height, width)."""
-    if not isinstance(spike_size, (tuple, list)) or len(spike_size) != 2:
-        raise ConfigError(f'{owner} got spike_size={spike_size!r}, expected (height, width)')
-    return tuple(spike_size)

@@ -6,16 +6,9 @@ import os
 import re
 from pathlib import Path
 
-from vrtspike.datasets.sources.folders import (
-    all_stems,
-    as_pair,
-    require_positive,
-    require_root,
-    require_split,
-    subfolders,
-)
+from vrtspike.datasets.sources.folders import require_pair, require_root, require_split, sequence_in, subfolders
 from vrtspike.datasets.sources.sequence import Sequence
-from vrtspike.errors import ConfigError, DataError, did_you_mean
+from vrtspike.errors import ConfigError, DataError, did_you_mean, require_positive, require_positive_integers
 from vrtspike.registry import CLIP_SOURCES
 
 FRAMES, SPIKES = 'GOPRO_Large', 'GOPRO_Large_spike_seq'
@@ -46,6 +39,7 @@ class GoProSpike:
         spike_size: (Hs, Ws) of the spikes in pixels.
         threshold: Firing threshold of the simulated spike camera.
         exposure_steps: Steps of the exposure in the middle of each file.
+        spikes: False reads the frames alone, for networks without fusion; ``GOPRO_Large_spike_seq`` may be absent.
 
     Raises:
         DataError: The folders are missing, both layouts are there, or clips have other names.
@@ -59,21 +53,26 @@ class GoProSpike:
         spike_size: tuple[int, int] = (360, 640),
         threshold: float = 1.0,
         exposure_steps: int = 56,
+        spikes: bool = True,
     ) -> None:
         if layout not in (None, *LAYOUTS):
             raise ConfigError(f'GoProSpike got layout={layout!r}{did_you_mean(str(layout), LAYOUTS)}')
         self.root = require_root(root, f'{" or ".join(LAYOUTS.values())}, with {SPIKE_LAYOUT}')
         self.layout = layout or detect_layout(self.root / FRAMES)
         self.blur = blur
-        self.spike_size = as_pair(spike_size, 'GoProSpike')
-        self.threshold = require_positive('GoProSpike', 'threshold', threshold)
-        self.exposure_steps = require_positive('GoProSpike', 'exposure_steps', exposure_steps, int)
+        require_pair('GoProSpike', spike_size=spike_size)
+        require_positive('GoProSpike', threshold=threshold)
+        require_positive_integers('GoProSpike', exposure_steps=exposure_steps)
+        self.spike_size, self.threshold, self.exposure_steps = tuple(spike_size), threshold, exposure_steps
+        self.spikes = spikes
 
     def sequences(self, split: str) -> list[Sequence]:
         """Return the sequences of ``'train'`` or ``'val'``, sorted by name: every clip with frames or spikes."""
         name, spikes = ON_DISK[split], self.root / SPIKES / ON_DISK[split]
         frames = self.root / FRAMES / (name if self.layout == 'gopro' else f'{name}_GT_blurred')
         require_split(frames, split, LAYOUTS[self.layout])
+        if not self.spikes:
+            return [sequence_in(clip.name, *self.frame_folders(clip)) for clip in subfolders(frames)]
         require_split(spikes, split, SPIKE_LAYOUT)
         clips = sorted({folder.name for parent in (frames, spikes) for folder in subfolders(parent)})
         if odd := [clip for clip in clips if steps_of(clip) is None]:
@@ -81,27 +80,25 @@ class GoProSpike:
                 f'{frames} and {spikes} hold {", ".join(odd)}: expected clips named like GOPR0372_07_00, whose middle '
                 f'number tells the steps of a spike file; move other folders away'
             )
-        return [self.sequence(clip, frames, spikes) for clip in clips]
+        return [
+            sequence_in(
+                clip,
+                *self.frame_folders(frames / clip),
+                spikes / clip / 'spike',
+                spike_size=self.spike_size,
+                threshold=self.threshold,
+                start=(steps_of(clip) - self.exposure_steps) // 2,
+                steps=self.exposure_steps,
+                file_steps=steps_of(clip),
+            )
+            for clip in clips
+        ]
 
-    def sequence(self, clip: str, frames: Path, spikes: Path) -> Sequence:
-        """Return a clip with every frame that is blurred, sharp or has spikes."""
+    def frame_folders(self, clip: Path) -> tuple[Path, Path]:
+        """Return the folders of a clip's blurred and sharp frames."""
         if self.layout == 'gopro':
-            blur, sharp = frames / clip / self.blur, frames / clip / 'sharp'
-        else:
-            blur, sharp = frames / clip, frames.with_name(frames.name.removesuffix('_blurred')) / clip
-        spike, file_steps = spikes / clip / 'spike', steps_of(clip)
-        return Sequence(
-            clip,
-            blur,
-            sharp,
-            spike,
-            stems=all_stems([(blur, '.png'), (sharp, '.png'), (spike, '.dat')]),
-            spike_size=self.spike_size,
-            threshold=self.threshold,
-            start=(file_steps - self.exposure_steps) // 2,
-            steps=self.exposure_steps,
-            file_steps=file_steps,
-        )
+            return clip / self.blur, clip / 'sharp'
+        return clip, clip.parent.with_name(clip.parent.name.removesuffix('_blurred')) / clip.name
 
 
 def steps_of(clip: str) -> int | None:

@@ -1,25 +1,25 @@
-"""Clips in the processed layout: a user's own, and the demo's."""
+"""Data sets with a folder for each sequence: frames alone, frames with spikes, and the demo."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from mmengine.dist import barrier, is_main_process
 
 from vrtspike.datasets.simulation.demo import write_demo
 from vrtspike.datasets.sources.folders import (
-    all_stems,
-    as_pair,
     config_number,
     read_config,
+    require_pair,
     require_root,
     require_split,
+    sequence_in,
     subfolders,
 )
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.registry import CLIP_SOURCES
 
+FRAMES_LAYOUT = 'ROOT/{train,val}/<sequence>/{blur,sharp}/<frame>.png'
 LAYOUT = (
     'ROOT/{train,val}/<sequence>/{blur,sharp,spike}/<frame>.{png,png,dat} with ROOT/config.yaml naming '
     'spike_h, spike_w and threshold'
@@ -27,7 +27,57 @@ LAYOUT = (
 
 
 @CLIP_SOURCES.register_module()
-class ProcessedClips:
+class RGBClips:
+    """RGB alone, for networks without fusion (``model.fusion=None``).
+
+    GoPro itself is ``dict(type='RGBClips', root='GOPRO_Large', val='test')``, its gamma-corrected frames with
+    ``blur='blur_gamma'``.
+
+    Args:
+        root: The folder ROOT.
+        train: Folder of the training sequences.
+        val: Folder of the validation sequences.
+        blur: Folder of a sequence's blurred frames.
+        sharp: Folder of a sequence's sharp frames.
+        image_suffix: Suffix of the frames' files; None takes that of the images in each folder.
+
+    Raises:
+        DataError: ROOT or a split is missing.
+    """
+
+    layout = FRAMES_LAYOUT
+
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        train: str = 'train',
+        val: str = 'val',
+        blur: str = 'blur',
+        sharp: str = 'sharp',
+        image_suffix: str | None = None,
+    ) -> None:
+        self.root = require_root(root, self.layout)
+        self.splits = {'train': train, 'val': val}
+        self.blur, self.sharp, self.image_suffix = blur, sharp, image_suffix
+        self.spike, self.of_spikes = None, {}
+
+    def sequences(self, split: str) -> list[Sequence]:
+        """Return the sequences of ``'train'`` or ``'val'``, sorted by name."""
+        return [
+            sequence_in(
+                folder.name,
+                folder / self.blur,
+                folder / self.sharp,
+                None if self.spike is None else folder / self.spike,
+                suffix=self.image_suffix,
+                **self.of_spikes,
+            )
+            for folder in subfolders(require_split(self.root / self.splits[split], split, self.layout))
+        ]
+
+
+@CLIP_SOURCES.register_module()
+class ProcessedClips(RGBClips):
     """The processed layout: ``ROOT/{train,val}/<sequence>/{blur,sharp,spike}/<frame>.{png,png,dat}``.
 
     ``ROOT/config.yaml`` holds ``spike_h``, ``spike_w`` and ``threshold``, and may hold ``steps_per_frame``.
@@ -36,24 +86,32 @@ class ProcessedClips:
         root: The folder ROOT.
         spike_size: (Hs, Ws) of the spikes in pixels, in place of that in ``config.yaml``.
         threshold: Firing threshold of the spike camera, in place of that in ``config.yaml``.
-        image_suffix: Suffix of the frames' files.
+        spikes: False reads the frames alone and needs neither spikes nor ``config.yaml``. Configs of networks without
+            fusion set it.
+        **frames: The other arguments of :class:`RGBClips`.
 
     Raises:
         DataError: ROOT is missing, or size or threshold are neither given nor in ``config.yaml``.
     """
+
+    layout = LAYOUT
 
     def __init__(
         self,
         root: str | os.PathLike,
         spike_size: tuple[int, int] | None = None,
         threshold: float | None = None,
-        image_suffix: str = '.png',
+        spikes: bool = True,
+        **frames: str | None,
     ) -> None:
-        self.root = require_root(root, LAYOUT)
+        super().__init__(root, **frames)
+        if not spikes:
+            return
         config = self.root / 'config.yaml'
         found = read_config(config)
         if spike_size is not None:
-            found['spike_h'], found['spike_w'] = as_pair(spike_size, 'ProcessedClips')
+            require_pair('ProcessedClips', spike_size=spike_size)
+            found['spike_h'], found['spike_w'] = spike_size
         if threshold is not None:
             found['threshold'] = threshold
 
@@ -62,28 +120,12 @@ class ProcessedClips:
                 found, key, kind, config, 'give spike_size=(height, width) and threshold= to ProcessedClips'
             )
 
-        self.spike_size = (number('spike_h', int), number('spike_w', int))
-        self.threshold = number('threshold', float)
-        self.file_steps = number('steps_per_frame', int) if 'steps_per_frame' in found else None
-        self.image_suffix = image_suffix
-
-    def sequences(self, split: str) -> list[Sequence]:
-        """Return the sequences of ``'train'`` or ``'val'``, sorted by name."""
-        folder = require_split(self.root / split, split, LAYOUT)
-        return [self.sequence(each) for each in subfolders(folder)]
-
-    def sequence(self, folder: Path) -> Sequence:
-        """Return the sequence in ``folder``, with every frame that any of its three folders has."""
-        suffixes = {'blur': self.image_suffix, 'sharp': self.image_suffix, 'spike': '.dat'}
-        return Sequence(
-            folder.name,
-            *(folder / kind for kind in suffixes),
-            stems=all_stems((folder / kind, suffix) for kind, suffix in suffixes.items()),
-            spike_size=self.spike_size,
-            threshold=self.threshold,
-            file_steps=self.file_steps,
-            image_suffix=self.image_suffix,
-        )
+        self.spike = 'spike'
+        self.of_spikes = {
+            'spike_size': (number('spike_h', int), number('spike_w', int)),
+            'threshold': number('threshold', float),
+            'file_steps': number('steps_per_frame', int) if 'steps_per_frame' in found else None,
+        }
 
 
 @CLIP_SOURCES.register_module()
@@ -95,6 +137,7 @@ class DemoClips(ProcessedClips):
     Args:
         root: Where the clips lie; the other arguments are those of
             :func:`vrtspike.datasets.simulation.demo.write_demo`.
+        spikes: As of :class:`ProcessedClips`.
     """
 
     def __init__(
@@ -109,6 +152,7 @@ class DemoClips(ProcessedClips):
         steps_per_frame: int = 64,
         threshold: float = 1.0,
         progress: bool = True,
+        spikes: bool = True,
     ) -> None:
         recipe = {'seed': seed, 'train_clips': train_clips, 'val_clips': val_clips, 'frames': frames, 'size': size}
         recipe.update(steps_per_frame=steps_per_frame, threshold=threshold)
@@ -117,4 +161,4 @@ class DemoClips(ProcessedClips):
                 write_demo(root, **recipe, progress=progress)
         finally:  # Others must not wait for a process that failed; they then find the demo missing.
             barrier()
-        super().__init__(root)
+        super().__init__(root, spikes=spikes)

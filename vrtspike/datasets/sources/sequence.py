@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+SPLITS = ('train', 'val')
 FRAME_KINDS = ('blur', 'sharp')
+SPIKE_SUFFIX = '.dat'
 
 
 class SpikeWindow(NamedTuple):
@@ -24,7 +26,7 @@ class Sequence:
     """One video: its frames have the same stems in every folder.
 
     Args:
-        name: Unique in the data set, over all its splits.
+        name: Unique within its split.
         blur: Folder of the blurred frames; None plays the exposure's spikes back in their place.
         sharp: Folder of the sharp frames; None where there are none.
         spike: Folder of the spike files, one `.dat` per frame, or with ``interval`` the one file of the whole
@@ -35,11 +37,12 @@ class Sequence:
             without spikes.
         start: First step of the (first) exposure within a spike file.
         steps: Steps of the exposure; None for all that follow.
-        file_steps: Steps that each file holds; None where it is not known beforehand.
-        image_suffix: Suffix of the frames' files.
+        file_steps: Steps in each file; None if unknown.
+        blur_suffix: Suffix of the blurred frames' files.
+        sharp_suffix: Suffix of the sharp frames' files.
         interval: Steps from the start of one exposure to the next one's in a recording; None where every frame has a
             file of its own.
-        stored_width: Columns that the files hold, where those after ``spike_size`` are dropped.
+        stored_width: Columns of the spikes in the files; those from the width of ``spike_size`` on are dropped.
     """
 
     name: str
@@ -52,7 +55,8 @@ class Sequence:
     start: int = 0
     steps: int | None = None
     file_steps: int | None = None
-    image_suffix: str = '.png'
+    blur_suffix: str = '.png'
+    sharp_suffix: str = '.png'
     interval: int | None = None
     stored_width: int | None = None
 
@@ -67,13 +71,17 @@ class Sequence:
         """The folders of frames that the sequence has, by kind."""
         return {kind: folder for kind in FRAME_KINDS if (folder := getattr(self, kind)) is not None}
 
+    def suffix(self, kind: str) -> str:
+        """Return the suffix of ``'blur'``, ``'sharp'`` or ``'spike'`` files."""
+        return SPIKE_SUFFIX if kind == 'spike' else getattr(self, f'{kind}_suffix')
+
     def image_path(self, kind: str, stem: str) -> Path:
         """Return the path of a ``'blur'`` or ``'sharp'`` frame."""
-        return getattr(self, kind) / f'{stem}{self.image_suffix}'
+        return getattr(self, kind) / f'{stem}{self.suffix(kind)}'
 
     def spike_path(self, stem: str) -> Path:
         """Return the path of a frame's spike file."""
-        return self.spike if self.interval else self.spike / f'{stem}.dat'
+        return self.spike if self.interval else self.spike / f'{stem}{SPIKE_SUFFIX}'
 
     def window(self, position: int) -> SpikeWindow:
         """Return where the spikes of the frame at ``position`` lie."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence as Names
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from vrtspike.datasets.sources.folders import all_stems, config_number, read_config, require_positive, require_root
+from vrtspike.datasets.sources.folders import config_number, read_config, require_root, sequence_in
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.datasets.spike_dat import count_spike_steps
-from vrtspike.errors import ConfigError, DataError
+from vrtspike.errors import ConfigError, DataError, require_positive, require_positive_integers
 from vrtspike.registry import CLIP_SOURCES
 
 LAYOUT = 'ROOT/config.yaml naming filename, spike_w and spike_h, with ROOT/<name>.dat or ROOT/<name>/*.dat'
@@ -68,10 +69,10 @@ class SpikeCVRecording:
         if val is None:
             val = () if train else [str(found.get('filename', ''))]
         self.names = {'train': list(train), 'val': list(val)}
-        self.steps = require_positive('SpikeCVRecording', 'steps_per_frame', steps_per_frame, int)
-        interval = self.steps if interval is None else interval
-        self.interval = require_positive('SpikeCVRecording', 'interval', interval, int)
-        self.threshold = require_positive('SpikeCVRecording', 'threshold', threshold)
+        interval = steps_per_frame if interval is None else interval
+        require_positive_integers('SpikeCVRecording', steps_per_frame=steps_per_frame, interval=interval)
+        require_positive('SpikeCVRecording', threshold=threshold)
+        self.steps, self.interval, self.threshold = steps_per_frame, interval, threshold
         if first_step < 0:
             raise ConfigError(f'SpikeCVRecording got {first_step=}, expected 0 or more')
         self.first_step = first_step
@@ -85,18 +86,11 @@ class SpikeCVRecording:
         """Return one recording with its frames, or with as many exposures as it holds where it has none."""
         recording = find_recording(self.root, name)
         blur, sharp = (None if kind is None else self.root / name / kind for kind in (self.blur, self.sharp))
-        folders = [folder for folder in (blur, sharp) if folder is not None]
-        stems = all_stems((folder, '.png') for folder in folders)
-        if not folders:
-            steps = count_spike_steps(recording, self.spike_size[0], self.stored_width)
-            count = max((steps - self.first_step - self.steps) // self.interval + 1, 0)
-            stems = np.array([f'{i:06d}' for i in range(count)], dtype=np.str_)
-        return Sequence(
+        sequence = sequence_in(
             name,
             blur,
             sharp,
             recording,
-            stems=stems,
             spike_size=self.spike_size,
             threshold=self.threshold,
             start=self.first_step,
@@ -104,6 +98,11 @@ class SpikeCVRecording:
             interval=self.interval,
             stored_width=self.stored_width,
         )
+        if sequence.frame_folders:
+            return sequence
+        steps = count_spike_steps(recording, self.spike_size[0], self.stored_width)
+        count = max((steps - self.first_step - self.steps) // self.interval + 1, 0)
+        return replace(sequence, stems=np.array([f'{i:06d}' for i in range(count)], dtype=np.str_))
 
 
 def find_recording(root: Path, name: str) -> Path:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from vrtspike.datasets.sources import folders
+from vrtspike.datasets.sources.folders import require_pair, require_root, require_split, sequence_in, subfolders
 from vrtspike.datasets.sources.sequence import Sequence
-from vrtspike.errors import ConfigError, DataError
+from vrtspike.errors import ConfigError, DataError, require_positive
 from vrtspike.registry import CLIP_SOURCES
 
 STEPS = (33, 65)
@@ -32,6 +32,7 @@ class X4KSpike:
         steps: 33 or 65, which of the blurred versions to read.
         threshold: Firing threshold of the simulated spike camera.
         spike_size: (Hs, Ws) of the spikes in pixels; None takes half the size of each split's first blurred frame.
+        spikes: False reads the frames alone, for networks without fusion; the folders of spikes may be absent.
 
     Raises:
         DataError: The folders are missing.
@@ -43,42 +44,39 @@ class X4KSpike:
         steps: int = 33,
         threshold: float = 1.0,
         spike_size: tuple[int, int] | None = None,
+        spikes: bool = True,
     ) -> None:
         if steps not in STEPS:
             raise ConfigError(f'X4KSpike got steps={steps!r}, expected {STEPS[0]} or {STEPS[1]}')
-        self.root = folders.require_root(root, LAYOUT)
-        self.steps = steps
-        self.threshold = folders.require_positive('X4KSpike', 'threshold', threshold)
-        self.spike_size = None if spike_size is None else folders.as_pair(spike_size, 'X4KSpike')
+        require_positive('X4KSpike', threshold=threshold)
+        if spike_size is not None:
+            require_pair('X4KSpike', spike_size=spike_size)
+        self.root = require_root(root, LAYOUT)
+        self.steps, self.threshold, self.spike_size, self.spikes = steps, threshold, spike_size, spikes
 
     def sequences(self, split: str) -> list[Sequence]:
         """Return the sequences of ``'train'`` or ``'val'``, sorted by name: all with blurred frames or spikes."""
-        blur, sharp, spike = (
-            folders.require_split(self.root / f'{split}_{kind}', split, LAYOUT)
-            for kind in (f'blurry_{self.steps}', 'fullRGB', f'spike_2xds_{self.steps}')
-        )
-        names = sorted(
-            {
-                f'{clip.name}/{sequence.name}'
-                for parent in (blur, spike)
-                for clip in folders.subfolders(parent)
-                for sequence in folders.subfolders(clip)
-            }
-        )
-        stems = {name: folders.all_stems([(blur / name, '.png'), (spike / name, '.dat')]) for name in names}
-        size = self.spike_size or half_size_of_first(blur)
+        kinds = [f'blurry_{self.steps}', 'fullRGB', *([f'spike_2xds_{self.steps}'] if self.spikes else [])]
+        blur, sharp, *spike = (require_split(self.root / f'{split}_{kind}', split, LAYOUT) for kind in kinds)
+        names = {
+            f'{clip.name}/{sequence.name}'
+            for parent in (blur, *spike)
+            for clip in subfolders(parent)
+            for sequence in subfolders(clip)
+        }
+        of_spikes = {'threshold': self.threshold, 'file_steps': self.steps}
+        if self.spikes:
+            of_spikes['spike_size'] = tuple(self.spike_size or half_size_of_first(blur))
         return [
-            Sequence(
+            sequence_in(
                 name,
                 blur / name,
                 sharp / name,
-                spike / name,
-                stems=stems[name],
-                spike_size=size,
-                threshold=self.threshold,
-                file_steps=self.steps,
+                *(folder / name for folder in spike),
+                named_by=('blur', 'spike'),  # there are sharp frames between them
+                **of_spikes,
             )
-            for name in names
+            for name in sorted(names)
         ]
 
 

@@ -1,4 +1,4 @@
-"""Transforms of a clip; all randomness comes from the sample's own generator, ``results['rng']``."""
+"""Transforms of a clip. All random numbers come from the sample's own generator, ``results['rng']``."""
 
 from vrtspike.datasets.transforms.crops import PairedCenterCrop, PairedRandomCrop
 from vrtspike.datasets.transforms.flips import PairedRandomFlip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from vrtspike.datasets.sources.folders import require_pair
 from vrtspike.datasets.sources.sequence import FRAME_KINDS
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import TRANSFORMS
@@ -11,15 +12,15 @@ from vrtspike.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class PairedRandomCrop:
-    """Crop a random part of the frames, and exactly its part of the spikes.
+    """Crop frames and spikes to the same random part of the scene.
 
     Args:
-        size: Side, or (height, width), in pixels of RGB; where RGB has a / b times as many pixels a side
-            as the spikes, a multiple of a.
+        size: Side, or (height, width), in RGB pixels. If the frames are a / b times as large as the spikes along each
+            side, a multiple of a.
     """
 
     def __init__(self, size: int | tuple[int, int]) -> None:
-        self.size = as_size(size)
+        self.size = height_width(size)
 
     def __call__(self, results: dict) -> dict:
         """Crop ``blur``, ``sharp`` and raw or binned ``spikes``; draws from ``results['rng']``."""
@@ -30,33 +31,34 @@ class PairedRandomCrop:
 
 @TRANSFORMS.register_module()
 class PairedCenterCrop:
-    """Crop the centre of the frames, and exactly its part of the spikes.
+    """Crop frames and spikes to the same centre of the scene.
 
     Args:
-        size: Side, or (height, width), in pixels of RGB; None keeps the whole frame.
+        size: Largest side, or (height, width), in RGB pixels; smaller frames keep their length. None keeps the whole
+            frame.
     """
 
     def __init__(self, size: int | tuple[int, int] | None = None) -> None:
-        self.size = None if size is None else as_size(size)
+        self.size = None if size is None else height_width(size)
 
     def __call__(self, results: dict) -> dict:
         """Crop ``blur``, ``sharp`` and raw or binned ``spikes``."""
         if self.size is None:
             return results
-        top, left = (cells // 2 for cells in free_cells(results, self.size))
-        return crop(results, top, left, self.size)
+        size = tuple(map(min, self.size, results['blur'].shape[1:3]))
+        top, left = (cells // 2 for cells in free_cells(results, size))
+        return crop(results, top, left, size)
 
 
-def as_size(size: int | tuple[int, int]) -> tuple[int, int]:
-    """Return (height, width) of a side or a pair."""
-    pair = (size, size) if isinstance(size, int) else tuple(size)
-    if len(pair) != 2 or min(pair) < 1:
-        raise ConfigError(f'a crop got size={size}, expected a positive side or (height, width)')
-    return pair
+def height_width(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Return the (height, width) of a crop that is given as its side or as a pair."""
+    pair = (size, size) if isinstance(size, int) else size
+    require_pair('a crop', size=pair)
+    return tuple(pair)
 
 
 def rgb_per_spike_pixel(results: dict) -> Fraction:
-    """Return how many RGB pixels lie along one spike pixel; 1 where the sample has no spikes."""
+    """Return the RGB pixels along one side of a spike pixel; 1 for a sample without spikes."""
     if 'spikes' not in results:
         return Fraction(1)
     height, width = results['blur'].shape[1:3]
@@ -73,8 +75,8 @@ def rgb_per_spike_pixel(results: dict) -> Fraction:
 def free_cells(results: dict, size: tuple[int, int]) -> tuple[int, int]:
     """Return by how many cells the frame exceeds a crop of ``size`` RGB pixels, vertically and horizontally.
 
-    A cell is the smallest square that both grids fill with whole pixels: of the ratio's numerator of RGB pixels a side,
-    and of its denominator of spike pixels.
+    A cell is the smallest square of whole RGB pixels and whole spike pixels: at a ratio of a / b, its side is a RGB
+    pixels and b spike pixels.
     """
     height, width = results['blur'].shape[1:3]
     cell = rgb_per_spike_pixel(results).numerator
@@ -85,14 +87,14 @@ def free_cells(results: dict, size: tuple[int, int]) -> tuple[int, int]:
         )
     if size[0] % cell or size[1] % cell:
         raise ConfigError(
-            f'a crop of {size[0]} x {size[1]} has no spike crop of whole pixels: expected multiples of {cell}, since '
-            f'RGB has {rgb_per_spike_pixel(results)} times as many pixels as the spikes in {describe(results)}'
+            f'a crop of {size[0]} x {size[1]} has no spike crop of whole pixels: expected multiples of {cell}, because '
+            f'frames are {rgb_per_spike_pixel(results)} times as large as spikes in {describe(results)}'
         )
     return (height - size[0]) // cell, (width - size[1]) // cell
 
 
 def crop(results: dict, top: int, left: int, size: tuple[int, int]) -> dict:
-    """Crop ``size`` RGB pixels from the cell (top, left) on."""
+    """Crop ``size`` RGB pixels, beginning at the cell (top, left)."""
     ratio = rgb_per_spike_pixel(results)
     starts = [cell * ratio.numerator for cell in (top, left)]
     rgb = [slice(start, start + length) for start, length in zip(starts, size, strict=True)]

@@ -12,15 +12,14 @@ from vrtspike.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class PairedRandomFlip:
-    """Reflect frames and spikes alike, each reflection with its own probability.
+    """Reflect frames and spikes together, each reflection with its own probability.
 
-    Reversing time reverses the frames and the steps (or bins) of spikes inside every frame, since an exposure runs
-    backwards too.
+    Reversing time reverses the order of the frames, and that of the steps (or bins) inside every exposure.
 
     Args:
         horizontal: Probability of swapping left and right.
         vertical: Probability of swapping top and bottom.
-        transpose: Probability of swapping rows and columns; frames must be square for it.
+        transpose: Probability of swapping rows and columns; above 0, frames must be square.
         time: Probability of reversing time.
     """
 
@@ -49,7 +48,13 @@ class PairedRandomFlip:
 
 
 def flip(array: np.ndarray, chosen: set[str], rows: int) -> np.ndarray:
-    """Return an array reflected whose axes before ``rows`` are all in time, followed by rows and columns."""
+    """Return a reflected array.
+
+    Args:
+        array: Axes of time, then rows, columns and others.
+        chosen: Names of the reflections.
+        rows: Index of the axis of rows.
+    """
     axes = {'time': tuple(range(rows)), 'vertical': (rows,), 'horizontal': (rows + 1,)}
     reversed_axes = [axis for name in axes if name in chosen for axis in axes[name]]
     array = np.flip(array, reversed_axes)

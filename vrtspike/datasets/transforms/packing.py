@@ -1,4 +1,4 @@
-"""From the pipeline's arrays to the sample that is collated."""
+"""Turns the pipeline's arrays into a sample that can be collated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PackClip:
     """Turn the arrays of the pipeline into the tensors of a sample; :mod:`vrtspike.datasets.clips` lists both."""
 
     def __call__(self, results: dict) -> dict:
-        """Return ``meta`` and what there is of ``blur``, ``sharp`` and ``spikes``; frames become (T, 3, H, W)."""
+        """Return ``meta`` and those of ``blur``, ``sharp`` and ``spikes`` that exist; frames become (T, 3, H, W)."""
         packed = {kind: as_tensor(results[kind].transpose(0, 3, 1, 2)) for kind in FRAME_KINDS if kind in results}
         if 'spikes' in results:
             packed['spikes'] = as_tensor(require_binned(results['spikes']))
@@ -23,7 +23,7 @@ class PackClip:
 
 
 def require_binned(spikes: np.ndarray) -> np.ndarray:
-    """Return spikes that a representation has made float32; raw ones are a mistake in the pipeline."""
+    """Return ``spikes``; raise ConfigError if they are raw, because the pipeline has no representation."""
     if spikes.dtype != np.float32:
         raise ConfigError(
             f"PackClip got raw spikes ({spikes.dtype}), expected float32: put dict(type='BinSpikes') before it in the "
@@ -33,5 +33,5 @@ def require_binned(spikes: np.ndarray) -> np.ndarray:
 
 
 def as_tensor(array: np.ndarray) -> torch.Tensor:
-    """Return a contiguous tensor; flips leave arrays with negative strides, which torch does not take."""
+    """Return a tensor of a contiguous copy: torch refuses the negative strides that flips leave."""
     return torch.from_numpy(np.ascontiguousarray(array))

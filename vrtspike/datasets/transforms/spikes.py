@@ -1,4 +1,4 @@
-"""From raw spikes to what the network sees of them."""
+"""Turns raw spikes into the input of the network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vrtspike.registry import REPRESENTATIONS, TRANSFORMS
 
 @TRANSFORMS.register_module()
 class BinSpikes:
-    """Replace the raw spikes by their representation times the threshold, so that intensity does not depend on it.
+    """Replace raw spikes by their representation times the threshold: intensity that does not depend on the threshold.
 
     Args:
         representation: A registered representation or its config, (steps, Hs, Ws) -> (K, Hs, Ws) rates.
@@ -35,9 +35,9 @@ class BinSpikes:
 
 @TRANSFORMS.register_module()
 class DropSpikes:
-    """Set all spikes to zero: the ablation that shows what a network gains from its spike input.
+    """Set all spikes to zero, for an ablation: what does a network gain from its spikes?
 
-    It belongs into the training and the validation pipeline both, before or after :class:`BinSpikes`.
+    Put it into the training and the validation pipeline, before or after :class:`BinSpikes`.
     """
 
     def __call__(self, results: dict) -> dict:
@@ -49,20 +49,19 @@ class DropSpikes:
 
 @TRANSFORMS.register_module()
 class RandomThreshold:
-    """Make the spikes those of a camera with a higher threshold, and say so in the sample's meta.
+    """Turn the spikes into those of a camera with a threshold ``factor`` times as high: fewer spikes, same light.
 
-    Every spike is one threshold's worth of light. A camera whose threshold is ``factor`` times as high fires when that
-    much has come together, from a random charge on: it sees the same light in fewer spikes. The sample's threshold
-    grows by the factor, so that :class:`BinSpikes`, which comes after, keeps the intensity. Networks that saw one
-    threshold only lose many dB at another.
+    Each spike adds its light to a charge, which begins at a random value; the new camera fires when the charge reaches
+    the new threshold. ``meta['threshold']`` is multiplied by the factor, so that :class:`BinSpikes` afterwards keeps
+    the intensity. A network trained at one threshold loses many dB at another.
 
     Args:
-        factors: Least and greatest factor, at least 1; drawn log-uniformly for each sample.
+        factors: Smallest and largest factor, at least 1. Each sample draws one log-uniformly.
     """
 
     def __init__(self, factors: tuple[float, float] = (1.0, 4.0)) -> None:
         if len(factors) != 2 or not 1 <= factors[0] <= factors[1]:
-            raise ConfigError(f'RandomThreshold got factors={factors}, expected 1 <= least <= greatest')
+            raise ConfigError(f'RandomThreshold got factors={factors}, expected 1 <= smallest <= largest')
         self.factors = tuple(factors)
 
     def __call__(self, results: dict) -> dict:
@@ -78,7 +77,7 @@ class RandomThreshold:
 
 
 def with_threshold(spikes: np.ndarray, factor: float, rng: np.random.Generator) -> np.ndarray:
-    """Return what a camera of ``factor`` times the threshold fires at the light of ``spikes`` (steps, H, W)."""
+    """Return the spikes (steps, H, W) of a camera whose threshold is ``factor`` times that of ``spikes``."""
     charge = rng.random(spikes.shape[1:], dtype=np.float32) * np.float32(factor)
     thinned = np.empty_like(spikes)
     for step, spike in enumerate(spikes):

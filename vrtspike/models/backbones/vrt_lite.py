@@ -12,11 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.errors import ConfigError
+from vrtspike.errors import ConfigError, require_positive_integers
 from vrtspike.models.backbones.staged import RESHAPES, SCALES, STAGES, Fuse, StagedBackbone, summary_row
 from vrtspike.models.layers.alignment import warp_frames
 from vrtspike.models.layers.blocks import FrameBlock
-from vrtspike.models.layers.checks import require_positive_integers
 from vrtspike.models.layers.conv import FrameConv
 from vrtspike.models.layers.flow import SharedPyramidFlow, clip_flows
 from vrtspike.models.layers.padding import pad_frames

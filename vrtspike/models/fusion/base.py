@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vrtspike.models.layers.checks import check_maps, require_positive_integers
+from vrtspike.errors import require_positive_integers
+from vrtspike.models.layers.checks import check_maps
 
 
 class FusionHead(nn.Module):

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vrtspike.errors import require_positive, require_positive_integers
 from vrtspike.models.fusion.base import FusionHead
-from vrtspike.models.layers.checks import check_heads, require_positive, require_positive_integers
+from vrtspike.models.layers.checks import check_heads
 from vrtspike.models.layers.conv import FrameConv
 from vrtspike.models.layers.maps import ChannelNorm, zeroed
 from vrtspike.models.layers.mlp import feed_forward

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vrtspike.errors import ConfigError
+from vrtspike.errors import ConfigError, require_positive_integers
 from vrtspike.models.fusion.base import FusionHead
-from vrtspike.models.layers.checks import require_positive_integers
 from vrtspike.models.layers.conv import FrameConv
 from vrtspike.models.layers.maps import from_frames, to_frames, zeroed
 from vrtspike.ops import deform_conv2d

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from vrtspike.errors import CheckpointError
 from vrtspike.models.layers.alignment import warp
+from vrtspike.models.layers.maps import register_imagenet_statistics
 from vrtspike.models.layers.padding import next_multiple, pad_to_multiple
 from vrtspike.models.weights import load_exact, read_weights
 
@@ -47,8 +48,7 @@ class SpyNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.basic_module = nn.ModuleList(FlowLevel() for _ in range(LEVELS))
-        self.register_buffer('mean', torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
-        self.register_buffer('std', torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
+        register_imagenet_statistics(self)
 
     def forward(self, reference: Tensor, neighbour: Tensor) -> list[Tensor]:
         """Return the flow between RGB frames (N, 3, H, W) in [0, 1].
@@ -84,8 +84,7 @@ class SharedPyramidFlow(nn.Module):
     def __init__(self, weights: str | Path | None = None) -> None:
         super().__init__()
         self.level = FlowLevel()
-        self.register_buffer('mean', torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
+        register_imagenet_statistics(self, persistent=False)
         load_level(self.level, weights or PRETRAINED_LEVEL)
 
     def forward(self, reference: Tensor, neighbour: Tensor) -> list[Tensor]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.models.layers.checks import require_positive_integers
+from vrtspike.errors import require_positive_integers
 from vrtspike.models.layers.chunking.part import ChunkedPart
 from vrtspike.models.layers.maps import from_tokens, to_tokens
 

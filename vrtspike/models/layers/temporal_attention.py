@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.errors import ConfigError
-from vrtspike.models.layers.checks import check_heads, require_positive, require_positive_integers
+from vrtspike.errors import ConfigError, require_positive, require_positive_integers
+from vrtspike.models.layers.checks import check_heads
 from vrtspike.models.layers.chunking.part import ChunkedPart
 
 MAX_DISTANCE = 16

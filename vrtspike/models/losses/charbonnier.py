@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vrtspike.errors import ConfigError
-from vrtspike.models.layers.checks import require_positive
+from vrtspike.errors import ConfigError, require_positive
 from vrtspike.registry import MODELS
 
 

@@ -8,15 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.errors import CheckpointError, ConfigError, did_you_mean
-from vrtspike.models.layers.checks import require_positive
+from vrtspike.errors import CheckpointError, ConfigError, did_you_mean, require_positive
 from vrtspike.models.layers.frozen import FrozenModule
+from vrtspike.models.layers.maps import register_imagenet_statistics
 from vrtspike.models.weights import read_weights
 from vrtspike.registry import MODELS
 
 #: Channels of VGG16's convolutions; 0 is a pooling layer.
 PLAN = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @MODELS.register_module()
@@ -46,8 +45,7 @@ class PerceptualLoss(nn.Module):
                 raise ConfigError(f'PerceptualLoss: VGG16 has no layer {name!r}{did_you_mean(name, positions)}')
         self.positions = tuple(positions[name] for name in layers)
         self.vgg = FrozenModule(vgg16_features(weights, max(self.positions) + 1))
-        self.register_buffer('mean', torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+        register_imagenet_statistics(self, persistent=False)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the scalar loss of two clips (B, T, 3, H, W) in [0, 1]."""

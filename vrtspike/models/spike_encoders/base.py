@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vrtspike.errors import ConfigError
-from vrtspike.models.layers.checks import require_positive_integers
+from vrtspike.errors import ConfigError, require_positive_integers
 
 
 class PyramidEncoder(nn.Module):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from vrtspike.errors import ConfigError
+from vrtspike.errors import ConfigError, require_positive, require_positive_integers
 from vrtspike.models.layers.blocks import ConvBlock
-from vrtspike.models.layers.checks import check_maps, require_positive, require_positive_integers
+from vrtspike.models.layers.checks import check_maps
 from vrtspike.registry import TSA
 
 

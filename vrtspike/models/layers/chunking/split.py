@@ -14,8 +14,7 @@ from math import isqrt, sqrt
 import torch
 from torch import Tensor
 
-from vrtspike.errors import ConfigError, did_you_mean
-from vrtspike.models.layers.checks import require_positive_integers
+from vrtspike.errors import ConfigError, did_you_mean, require_positive_integers
 
 MAX_SEQUENCES = 65_535
 """The most sequences in one attention call: PyTorch's fused kernels fail at a batch of 65,536 or more."""

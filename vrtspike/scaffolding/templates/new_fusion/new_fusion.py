@@ -13,7 +13,7 @@ class NewFusion(nn.Module):
     """Add projected spike features: rgb + W spike. W begins at zero, so the head begins as the identity.
 
     Args:
-        channels: C, of both maps.
+        channels: C of both maps.
     """
 
     def __init__(self, channels: int) -> None:

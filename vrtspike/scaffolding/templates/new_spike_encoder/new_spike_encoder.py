@@ -11,11 +11,11 @@ from vrtspike.registry import SPIKE_ENCODERS
 
 @SPIKE_ENCODERS.register_module()
 class NewSpikeEncoder(nn.Module):
-    """Convolve every frame's bins, and pool the result to further scales.
+    """Convolve the bins of every frame, and pool the result to the other scales.
 
     Args:
         bins: K, temporal bins of a voxel.
-        channels: C, of every map.
+        channels: C of every map.
         scales: Number of maps.
     """
 

@@ -13,7 +13,7 @@ class NewTsa(nn.Module):
     """Mix neighbouring frames at every pixel: x + W * x, a depthwise convolution over 3 frames.
 
     Args:
-        channels: C, of the map.
+        channels: C of the map.
     """
 
     def __init__(self, channels: int) -> None:
