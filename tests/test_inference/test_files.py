@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from vrtspike.datasets import write_spike_dat
+from vrtspike.datasets.io.video import open_frames
 from vrtspike.errors import DataError
 from vrtspike.inference import Tiling, files
 from vrtspike.inference.files import open_clip, restore_files
 from vrtspike.inference.loading import load_restorer
 from vrtspike.inference.outputs import FrameFolder
-from vrtspike.inference.sources import open_frames
 from vrtspike.runtime.atomic_write import write_png
 
 TILING = Tiling((3, 0, 0), (1, 0, 0))

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vrtspike.inference.sources import VideoFile
+from vrtspike.datasets.io.video import VideoFile
 
 CONFIG = Path(__file__).parents[2] / 'configs/vrt_spike_tiny.py'
 

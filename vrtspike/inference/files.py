@@ -15,11 +15,11 @@ from rich.progress import MofNCompleteColumn, Progress, ProgressColumn, Task, Ti
 from rich.text import Text
 from torch import nn
 
-from vrtspike.errors import DataError
+from vrtspike.datasets.io.video import ImageFolder, VideoFile, open_frames
 from vrtspike.inference.loading import file_sha256
-from vrtspike.inference.outputs import FrameFolder, record_inputs, video_code, write_video
+from vrtspike.inference.outputs import DEFAULT_FPS, FrameFolder, frame_folder, record_inputs, video_of_frames
 from vrtspike.inference.restoring import Read, check_sizes, fit_tiling, input_pipeline, restored_frames
-from vrtspike.inference.sources import ImageFolder, SpikeFiles, VideoFile, open_frames
+from vrtspike.inference.spike_files import SpikeFiles
 from vrtspike.metrics import playback_frames
 from vrtspike.models.tiling import Tiling
 from vrtspike.reporting.clip_strip import clip_strip
@@ -57,7 +57,7 @@ def open_clip(
     Args:
         blur: Video file or folder of images.
         spike: Folder of spike files, or one file.
-        spike_size: (Hs, Ws), or None as for :class:`~vrtspike.inference.sources.SpikeFiles`.
+        spike_size: (Hs, Ws), or None as for :class:`~vrtspike.inference.spike_files.SpikeFiles`.
         threshold: Firing threshold, or None as for SpikeFiles.
 
     Raises:
@@ -88,7 +88,7 @@ def restore_files(
         model: The restorer of ``checkpoint``.
         config: Its config.
         clip: From :func:`open_clip`.
-        out: A folder, or a file with a suffix of :data:`~vrtspike.inference.outputs.VIDEO_CODES`. Until all frames of a
+        out: A folder, or a file with a suffix of :data:`~vrtspike.datasets.io.video.VIDEO_CODES`. Until all frames of a
             video are restored, they are in a hidden folder beside it.
         checkpoint: Path of the weights.
         tiling: How the clip is divided into tiles.
@@ -100,9 +100,7 @@ def restore_files(
         The folder or file that was written.
     """
     out = Path(out)
-    if out.is_file():
-        raise DataError(f'{out} exists: delete it, or choose another --out')
-    folder = out.with_name(f'.{out.name}.frames') if video_code(out) else out
+    folder = frame_folder(out)
     prepare = input_pipeline(config)
 
     def read(start: int, stop: int) -> dict[str, Any]:
@@ -120,8 +118,8 @@ def restore_files(
             target.write(done, shown)
             done += len(images)
             bar.advance(task, len(images))
-    if video_code(out):
-        write_video(out, target, fps or clip.frames.fps)
+    if folder != out:
+        video_of_frames(out, target, fps or clip.frames.fps or DEFAULT_FPS)
     return out
 
 
