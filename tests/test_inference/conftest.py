@@ -77,5 +77,6 @@ def published(network, tmp_path_factory):
     folder = tmp_path_factory.mktemp('published')
     torch.save({'params': network.backbone.state_dict()}, folder / 'net.pth')
     model = {name: MODEL[name] for name in ('type', 'backbone')}
-    (folder / 'rgb.py').write_text(Config({**CONFIG, 'model': model, 'data': {'type': 'DemoClips'}}).pretty_text, encoding='utf-8')
+    config = Config({**CONFIG, 'model': model, 'data': {'type': 'DemoClips'}})
+    (folder / 'rgb.py').write_text(config.pretty_text, encoding='utf-8')
     return folder / 'net.pth', folder / 'rgb.py'
