@@ -54,7 +54,7 @@ def test_a_checkpoint_to_start_from_is_read_once(monkeypatch):
     Path('run').mkdir()
     config = Config(dict(work_dir='run'))
     loaded = set_start(config, None, 'weights.pth', trust=False)
-    runner = SimpleNamespace(model=torch.nn.Linear(2, 1), work_dir='run', logger=logging.getLogger())
+    runner = SimpleNamespace(model=torch.nn.Linear(2, 1), work_dir='run', logger=logging.getLogger(), cfg={})
     start_from_weights(runner, config.load_from, False, loaded)
     assert reads == [Path('weights.pth')]
     assert not loaded

@@ -150,6 +150,69 @@ class TestLoading:
             load_exact(model, tiny(window_size=[3, 4, 4]).state_dict())
 
 
+class TestWrappedNames:
+    """Names as programs save them that hold the network as a part of something else."""
+
+    @pytest.fixture
+    def source(self):
+        return SpikeRestorer(backbone=tiny())
+
+    @pytest.mark.parametrize(
+        'wrapped',
+        [
+            lambda name: f'generator.{name}',
+            lambda name: f'model.netG.{name}',
+            lambda name: f'generator.{name.removeprefix("backbone.")}',
+            lambda name: name.replace('backbone.', 'backbone._orig_mod.', 1),
+            lambda name: name.replace('backbone.', 'backbone.module.', 1),
+            lambda name: name.replace('stage1.', 'stage1._checkpoint_wrapped_module.', 1),
+        ],
+    )
+    def test_a_wrapped_network_is_loaded_whole(self, source, wrapped):
+        weights = {wrapped(name): tensor for name, tensor in source.state_dict().items()}
+        for model in (SpikeRestorer(backbone=tiny()), tiny()):
+            load_exact(model, weights)
+            torch.testing.assert_close(getattr(model, 'backbone', model).state_dict(), source.backbone.state_dict())
+            assert load_matching(model, weights).fresh == []
+
+    def test_other_networks_of_the_training_are_left_out_and_averages_are_taken(self, source):
+        weights = {f'generator_ema.{name}': tensor for name, tensor in source.state_dict().items()}
+        weights |= {f'generator.{name}': tensor + 1 for name, tensor in source.state_dict().items()}
+        weights |= {'discriminator.conv.weight': torch.zeros(3), 'step_counter': torch.tensor(7)}
+        model = SpikeRestorer(backbone=tiny())
+        load_exact(model, weights)
+        torch.testing.assert_close(model.state_dict(), source.state_dict())
+
+    def test_a_compiled_backbone_takes_plain_weights(self, source):
+        model = SpikeRestorer(backbone=torch.compile(tiny(), backend='eager'))
+        load_exact(model, source.state_dict())
+        torch.testing.assert_close(model.backbone._orig_mod.state_dict(), source.backbone.state_dict())
+
+    def test_parts_that_have_the_name_of_a_wrapper_are_kept(self):
+        source, model = (torch.nn.ModuleDict({'module': torch.nn.Linear(2, 3)}) for _ in range(2))
+        load_exact(model, source.state_dict())
+        torch.testing.assert_close(model.state_dict(), source.state_dict())
+
+    def test_the_spike_side_is_not_dropped_from_a_backbone(self, source):
+        weights = {**source.state_dict(), 'spike_encoder.conv.weight': torch.zeros(1)}
+        with pytest.raises(CheckpointError, match=r'1 not in the network \(spike_encoder\.conv\.weight\)'):
+            load_exact(tiny(), weights)
+
+
+def test_a_load_that_leaves_most_of_the_network_random_is_refused_unless_it_is_asked_for():
+    source, model = tiny().state_dict(), tiny()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    flow = {name: tensor for name, tensor in source.items() if name.startswith('stage1.')}
+    weights = {**flow, 'renamed.stage2.weight': torch.zeros(1)}
+    message = r'only \d+% of the weights .*renamed\.stage2\.weight.*set partial_load=True'
+    with pytest.raises(CheckpointError, match=message):
+        load_matching(model, weights)
+    torch.testing.assert_close(model.state_dict(), before)
+    report = load_matching(model, weights, partial=True)
+    assert report.loaded == list(flow)
+    assert report.unused == ['renamed.stage2.weight']
+
+
 def test_parts():
     assert [part_of('backbone.stage3.linear1.weight'), part_of('spike_encoder.x.y'), part_of('stage3.linear1')] == [
         'backbone.stage3',

@@ -166,6 +166,10 @@ def test_nothing_is_downloaded(address, mmengine_loaders):
 WEIGHTS = {'a.weight': torch.ones(1), 'b.bias': torch.zeros(2)}
 
 
+def named(prefix):
+    return {prefix + name: tensor for name, tensor in WEIGHTS.items()}
+
+
 @pytest.mark.parametrize(
     'checkpoint',
     [
@@ -173,16 +177,31 @@ WEIGHTS = {'a.weight': torch.ones(1), 'b.bias': torch.zeros(2)}
         {'params': WEIGHTS},
         {'params': {'old': torch.ones(3)}, 'params_ema': WEIGHTS},
         {'state_dict': WEIGHTS, 'meta': {'iter': 1}, 'optimizer': {}},
-        {'params': {f'module.{name}': value for name, value in WEIGHTS.items()}},
+        {'params': named('module.')},
+        {'state_dict': named('_orig_mod.')},
+        {'state_dict': named('module._orig_mod.')},
+        {'state_dict': named('_orig_mod.module.module.')},
+        named('_fsdp_wrapped_module.'),
+        {'a.weight': WEIGHTS['a.weight'], 'b._orig_mod.bias': WEIGHTS['b.bias']},
+        {'netG': WEIGHTS},
+        {'model_state_dict': WEIGHTS, 'epoch': 3, 'loss': torch.ones(1)},
+        {'model': {'state_dict': {'params': named('module.')}}, 'optimizer': {'state': {0: {'step': torch.ones(1)}}}},
+        {'model': {'old': torch.ones(3)}, 'ema': {'state_dict': {**named('module.'), 'n_averaged': torch.tensor(9)}}},
+        {'ema': {'decay': 0.99}, 'net_g': WEIGHTS, 'net_d': {'other': torch.ones(1)}},
     ],
-    ids=['bare', 'params', 'params_ema', 'state_dict', 'module'],
 )
 def test_unwraps_weights(checkpoint):
     assert unwrap_state_dict(checkpoint) == WEIGHTS
 
 
 @pytest.mark.parametrize(
-    ('checkpoint', 'found'), [({'meta': {}, 'iter': 3}, 'meta, iter'), ({}, 'empty dict'), ({'params': [1]}, 'a list')]
+    ('checkpoint', 'found'),
+    [
+        ({'meta': {}, 'iter': 3}, r'meta \(dict\), iter \(int\)'),
+        ({}, 'an empty dict'),
+        ({'params': [1]}, r'params \(list\)'),
+        ({'optimizer': {'state': {0: {'step': torch.ones(1)}}}}, r'optimizer \(dict\)'),
+    ],
 )
 def test_what_holds_no_weights_is_refused(checkpoint, found):
     with pytest.raises(CheckpointError, match=found):

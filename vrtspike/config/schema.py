@@ -35,7 +35,7 @@ RUNNER_READS = (
 )
 """Top-level keys that MMEngine's Runner reads from the config, besides its arguments."""
 
-OUR_KEYS = ('data', 'plugins', 'auto_fit', 'cpu_overrides', 'applied_cpu_overrides', 'warm_up')
+OUR_KEYS = ('data', 'plugins', 'auto_fit', 'cpu_overrides', 'applied_cpu_overrides', 'warm_up', 'partial_load')
 """Top-level keys of this project."""
 
 PARAMWISE_KEYS = (

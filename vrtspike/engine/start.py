@@ -59,7 +59,7 @@ def start_from_weights(runner: Runner, path: str, trust: bool, loaded: LoadedWei
     """
     model = unwrap_model(runner.model)
     weights = loaded.pop(path, None) or read_weights(path, trust)
-    report = load_matching(model, weights)
+    report = load_matching(model, weights, partial=runner.cfg.get('partial_load', False))
     runner._has_loaded = True
     names_file = Path(runner.work_dir, LOADED_NAMES)
     runner.logger.info(f'Weights of {path}\n{report_table(report)}\n\nNames: {names_file}')

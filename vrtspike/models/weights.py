@@ -6,7 +6,8 @@ Names are those of state dicts.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -15,12 +16,20 @@ from torch.nn import functional as F
 
 from vrtspike.errors import CheckpointError
 from vrtspike.ops.window_attention.windows import Window
-from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict
+from vrtspike.runtime.checkpoint_files import WRAPPERS, load_checkpoint_file, plain_name, unwrap_state_dict
 
 BACKBONE = 'backbone.'
 """Prefix, in a restorer, of the names of its backbone; published checkpoints hold backbones."""
 
 SHOWN_NAMES = 5
+MAX_PREFIX_PARTS = 4
+"""How deep a network may be inside other modules, as in ``model.generator.backbone.stage1``."""
+
+EVERY_WRAPPER = WRAPPERS | {'module'}
+"""Also of data-parallel wrappers around single parts; in names of a network's own parts it makes no difference."""
+
+PARTIAL = 0.5
+"""Share of a network's weights below which a load is called partial."""
 
 BIAS_TABLE = 'relative_position_bias_table'
 INDEX = 'relative_position_index'
@@ -49,8 +58,7 @@ class LoadReport:
         lists = vars(self)
         parts = dict.fromkeys(part_of(name) for names in lists.values() for name in names)
         return {
-            part: {key: sum(part_of(name) == part for name in names) for key, names in lists.items()}
-            for part in parts
+            part: {key: sum(part_of(name) == part for name in names) for key, names in lists.items()} for part in parts
         }
 
 
@@ -97,7 +105,7 @@ def load_exact(model: nn.Module, weights: Mapping[str, Tensor], source: str = 't
     model.load_state_dict(sources)
 
 
-def load_matching(model: nn.Module, weights: Mapping[str, Tensor]) -> LoadReport:
+def load_matching(model: nn.Module, weights: Mapping[str, Tensor], *, partial: bool = False) -> LoadReport:
     """Load what fits of the weights of another network, in place.
 
     The weights may be those of a whole restorer or of its backbone alone, and so may ``model``. Relative position
@@ -107,9 +115,10 @@ def load_matching(model: nn.Module, weights: Mapping[str, Tensor]) -> LoadReport
     Args:
         model: A restorer or a backbone.
         weights: Tensors by name, from :func:`read_weights`.
+        partial: Also load weights that fill less than half of the network.
 
     Raises:
-        CheckpointError: Nothing in ``weights`` fits; ``model`` is then unchanged.
+        CheckpointError: Nothing in ``weights`` fits, or too little; ``model`` is then unchanged.
     """
     targets = model.state_dict()
     sources = renamed(weights, targets)
@@ -132,21 +141,44 @@ def load_matching(model: nn.Module, weights: Mapping[str, Tensor]) -> LoadReport
             f'nothing in the checkpoint fits the network: it holds {_examples(weights)}; the network has '
             f'{_examples(targets)}'
         )
+    sizes = {name: target.numel() for name, target in targets.items() if not name.endswith(COMPUTED)}
+    share = sum(size for name, size in sizes.items() if name in chosen) / sum(sizes.values())
+    if share < PARTIAL and not partial:
+        raise CheckpointError(
+            f'only {share:.0%} of the weights of the network are in the checkpoint ({len(chosen)} of {len(targets)} '
+            f'tensors). Missing: {_first(report.fresh)}. Others in the checkpoint: {_first(report.unused) or "none"}. '
+            'If the rest shall start from random values, set partial_load=True (--cfg-options partial_load=True)'
+        )
     model.load_state_dict(targets | chosen)
     return report
 
 
 def renamed(weights: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Return the weights under the names of the network.
+    """Return weights under the names of the network that most of them match.
 
-    The prefix of a restorer's backbone is added or removed if more names match then.
+    Prefixes are removed: those of programs that hold the network as a part, such as ``generator.``, together with the
+    other parts; and that of a restorer's backbone, which is added where it is missing. Of several parts that match
+    equally well, averaged weights (``generator_ema.``) are taken.
     """
-    candidates = [
-        weights,
-        {BACKBONE + name: tensor for name, tensor in weights.items()},
-        {name.removeprefix(BACKBONE): tensor for name, tensor in weights.items()},
-    ]
-    return max(candidates, key=lambda candidate: len(candidate.keys() & targets.keys()))
+    plain = {plain_name(name, EVERY_WRAPPER): name for name in targets}
+    weights = {plain_name(name, EVERY_WRAPPER): tensor for name, tensor in weights.items()}
+    prefix, missing = wrapping_of(weights, plain)
+    outer = prefix.removesuffix(BACKBONE)
+    found = {name.removeprefix(outer): tensor for name, tensor in weights.items() if name.startswith(outer)}
+    if prefix != outer:
+        found = {name.removeprefix(BACKBONE): tensor for name, tensor in found.items()}
+    return {plain.get(missing + name, missing + name): tensor for name, tensor in found.items()}
+
+
+def wrapping_of(names: Iterable[str], targets: Container[str]) -> tuple[str, str]:
+    """Return what must be removed from the beginning of ``names``, and then added, to match most of ``targets``."""
+    matches: Counter[tuple[str, str]] = Counter()
+    for name in names:
+        parts = name.split('.')
+        for count in range(min(len(parts), MAX_PREFIX_PARTS + 1)):
+            prefix = ''.join(f'{part}.' for part in parts[:count])
+            matches.update((prefix, added) for added in ('', BACKBONE) if added + name[len(prefix) :] in targets)
+    return max(matches, key=lambda way: (matches[way], 'ema' in way[0], -len(way[0])), default=('', ''))
 
 
 def adapt(model: nn.Module, name: str, target: Tensor, sources: Mapping[str, Tensor]) -> Tensor | None:

@@ -23,8 +23,29 @@ from vrtspike.runtime.device import MIB
 
 #: Name of the file backend that a checkpoint hook's ``backend_args=dict(backend=...)`` selects.
 ATOMIC_BACKEND = 'written_aside'
-#: Keys of the weights in published checkpoints, the best set first.
-WEIGHT_KEYS = ('params_ema', 'params', 'state_dict')
+#: Keys under which programs save weights, alone or nested; averaged weights come first, as the best set.
+WEIGHT_KEYS = (
+    'params_ema',
+    'model_ema',
+    'state_dict_ema',
+    'ema',
+    'params',
+    'state_dict',
+    'model_state_dict',
+    'model',
+    'netG',
+    'net_g',
+    'generator',
+    'network',
+    'net',
+    'module',
+    'weights',
+)
+#: Parts of names that come from wrappers: of torch.compile, FSDP and activation checkpointing.
+WRAPPERS = frozenset(('_orig_mod', '_fsdp_wrapped_module', '_checkpoint_wrapped_module'))
+#: What data-parallel and averaging wrappers put before all names.
+DATA_PARALLEL = 'module.'
+SHOWN_KEYS = 5
 
 DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError)
 """Errors of Python's reader for an archive with altered bytes."""
@@ -132,26 +153,50 @@ def use_safe_checkpoints(trust: bool = False) -> None:
 def unwrap_state_dict(checkpoint: Mapping) -> dict[str, torch.Tensor]:
     """Return the weights in a checkpoint by their names in the network.
 
-    They are in ``params_ema``, ``params`` or ``state_dict``, the first of these that exists, or at the top level. The
-    prefix ``module.`` of data-parallel wrappers is removed.
+    They are at the top level or under :data:`WEIGHT_KEYS`, nested in any way. What ``torch.compile``, data-parallel and
+    averaging wrappers add to names is removed.
 
     Raises:
         CheckpointError: If there is no dict of tensors.
     """
-    weights = next((checkpoint[key] for key in WEIGHT_KEYS if key in checkpoint), checkpoint)
-    if not isinstance(weights, Mapping) or not weights:
-        raise CheckpointError(f'expected a dict of weights in the checkpoint, found {_summary(weights)}')
-    others = [str(name) for name, value in weights.items() if not isinstance(value, torch.Tensor)]
-    if others:
+    weights = _find_weights(checkpoint)
+    if weights is None:
+        found = [f'{key} ({type(value).__name__})' for key, value in checkpoint.items() if not _is_tensor(value)]
         raise CheckpointError(
-            f'expected tensors under {", ".join(WEIGHT_KEYS)} or at the top of the checkpoint, '
-            f'found other values: {", ".join(others[:5])}'
+            f'the checkpoint holds no weights, but {", ".join(found[:SHOWN_KEYS]) or "an empty dict"}: expected '
+            f'tensors by name, alone or under {", ".join(WEIGHT_KEYS)}'
         )
-    return {name.removeprefix('module.'): tensor for name, tensor in weights.items()}
+    return _without_wrappers(weights)
 
 
-def _summary(value: Any) -> str:
-    return f'an empty {type(value).__name__}' if isinstance(value, Mapping) else f'a {type(value).__name__}'
+def _find_weights(value: Any, depth: int = 6) -> Mapping[str, torch.Tensor] | None:
+    if not isinstance(value, Mapping) or not value or not depth:
+        return None
+    if all(isinstance(name, str) and _is_tensor(each) for name, each in value.items()):
+        return value
+    found = (_find_weights(value[key], depth - 1) for key in WEIGHT_KEYS if key in value)
+    return next((weights for weights in found if weights is not None), None)
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, torch.Tensor)
+
+
+def _without_wrappers(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return weights with plain names, and without the counters that averaged models have beside the network."""
+    weights = {plain_name(name): tensor for name, tensor in weights.items()}
+    named = [name for name, tensor in weights.items() if tensor.ndim]
+    while named and all(name.startswith(DATA_PARALLEL) for name in named):
+        weights = {
+            name.removeprefix(DATA_PARALLEL): each for name, each in weights.items() if name.startswith(DATA_PARALLEL)
+        }
+        named = [name for name, tensor in weights.items() if tensor.ndim]
+    return weights
+
+
+def plain_name(name: str, wrappers: frozenset[str] = WRAPPERS) -> str:
+    """Return the name of a tensor without the parts that wrappers add."""
+    return '.'.join(part for part in name.split('.') if part not in wrappers)
 
 
 class AtomicBackend(LocalBackend):
