@@ -1,7 +1,7 @@
 """Restore a video with a trained network.
 
-Frames and spikes are checked before work starts and read as they are needed, so that the length does not matter. A run
-that was interrupted goes on when it is started again.
+Frames and spikes are checked first and read when they are needed, so the memory does not depend on the length. An
+interrupted run continues when the same command is started again.
 
 Examples:
     python tools/restore.py configs/vrt_spike_tiny.py work_dirs/vrt_spike_tiny/iter_700.pth \\
@@ -9,11 +9,15 @@ Examples:
     python tools/restore.py CONFIG CHECKPOINT --blur clip.mp4 --spike clip.dat --spike-size 360 640 --threshold 1 \\
         --tile auto --precision bfloat16 --out restored.mp4
     python tools/restore.py CONFIG CHECKPOINT --blur frames --spike spikes --out compared --side-by-side
+    python tools/restore.py configs/vrt/006_vrt_videodeblurring_gopro.py 006_VRT_videodeblurring_GoPro.pth \\
+        --blur clip.mp4 --out restored.mp4
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+from pathlib import Path
 
 from vrtspike.cli import (
     add_config_arguments,
@@ -23,6 +27,7 @@ from vrtspike.cli import (
     tiling_arguments,
     tool_parser,
 )
+from vrtspike.errors import ConfigError
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,7 +36,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help="the network's weights")
     parser.add_argument('--blur', required=True, metavar='PATH', help='a video file, or a folder of images')
     parser.add_argument(
-        '--spike', required=True, metavar='PATH', help='a folder with one .dat file per frame, or one .dat for all'
+        '--spike',
+        metavar='PATH',
+        help='a folder with one .dat file per frame, or one .dat for all; needless if the network uses no spikes',
     )
     parser.add_argument('--out', required=True, metavar='PATH', help='a folder for PNGs, or a .mp4, .mkv, .mov or .avi')
     parser.add_argument(
@@ -53,8 +60,12 @@ def main() -> None:
     from vrtspike.config import load_config
     from vrtspike.inference.files import open_clip, restore_files
     from vrtspike.inference.loading import load_restorer
+    from vrtspike.inference.outputs import frame_folder
     from vrtspike.inference.restoring import tiling_of
 
+    frame_folder(Path(args.out))  # refuses an impossible name before the network is built
+    if args.fps is not None and not 0 < args.fps < math.inf:
+        raise ConfigError(f'--fps got {args.fps}, expected a positive number of frames per second')
     clip = open_clip(args.blur, args.spike, args.spike_size and tuple(args.spike_size), args.threshold)
     config = load_config(**config_arguments(args))
     tiling = tiling_of(config, **tiling_arguments(args))

@@ -52,7 +52,7 @@ def main() -> None:
 
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from vrtspike.datasets.io.video import video_info
+    from vrtspike.datasets.io.video import open_frames
     from vrtspike.datasets.simulation.from_video import (
         SimulationSettings,
         default_frames_per_exposure,
@@ -62,7 +62,7 @@ def main() -> None:
     given = {field.name: getattr(args, field.name) for field in fields(SimulationSettings)}
     given = {name: value for name, value in given.items() if value is not None}
     if 'frames_per_exposure' not in given:
-        given['frames_per_exposure'] = default_frames_per_exposure(video_info(args.video))
+        given['frames_per_exposure'] = default_frames_per_exposure(open_frames(args.video).fps)
     settings = SimulationSettings(**given)
     name = args.name or (args.video.resolve().name if args.video.is_dir() else args.video.stem)
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())

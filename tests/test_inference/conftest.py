@@ -69,3 +69,13 @@ def make_clip(frames=5, size=(24, 32), steps=8, seed=0):
 @pytest.fixture
 def clip():
     return make_clip()
+
+
+@pytest.fixture(scope='session')
+def published(network, tmp_path_factory):
+    """A file in the layout of published weights, and a config of its network, which uses no spikes."""
+    folder = tmp_path_factory.mktemp('published')
+    torch.save({'params': network.backbone.state_dict()}, folder / 'net.pth')
+    model = {name: MODEL[name] for name in ('type', 'backbone')}
+    (folder / 'rgb.py').write_text(Config({**CONFIG, 'model': model, 'data': {'type': 'DemoClips'}}).pretty_text, encoding='utf-8')
+    return folder / 'net.pth', folder / 'rgb.py'

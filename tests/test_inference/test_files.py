@@ -5,13 +5,14 @@ import cv2
 import numpy as np
 import pytest
 
+from vrtspike.config import load_config
 from vrtspike.datasets import write_spike_dat
+from vrtspike.datasets.io.video import open_frames
 from vrtspike.errors import DataError
 from vrtspike.inference import Tiling, files
 from vrtspike.inference.files import open_clip, restore_files
 from vrtspike.inference.loading import load_restorer
 from vrtspike.inference.outputs import FrameFolder
-from vrtspike.inference.sources import open_frames
 from vrtspike.runtime.atomic_write import write_png
 
 TILING = Tiling((3, 0, 0), (1, 0, 0))
@@ -98,6 +99,41 @@ def test_the_strip_shows_the_blurred_frame_first(loaded, on_disk, checkpoint, tm
     assert [name for name, _ in seen[0]] == ['blurred', 'TFP', 'restored']
     for i, image in enumerate(read(out).values()):
         assert np.array_equal(image[..., ::-1], on_disk.frames.read(i, i + 1)[0])
+
+
+def test_a_clip_without_spikes(published, on_disk, tmp_path, monkeypatch):
+    panels = []
+    monkeypatch.setattr(files, 'clip_strip', lambda row: panels.append([name for name, _ in row]) or row[0][1])
+    checkpoint, config = published
+    clip = open_clip(tmp_path / 'blur', None)
+    model, config = load_restorer(checkpoint, load_config(config), device='cpu')
+    arguments = dict(checkpoint=checkpoint, tiling=TILING, side_by_side=True)
+    for _ in range(2):  # the second run has nothing left to do
+        images = read(restore_files(model, config, clip, tmp_path / 'out', **arguments))
+    assert len(images) == 5
+    assert panels == [['blurred', 'restored']] * 5
+
+
+def test_a_clip_without_spikes_is_refused_by_a_network_that_fuses_them(loaded, on_disk, checkpoint, tmp_path):
+    clip = open_clip(tmp_path / 'blur', None)
+    with pytest.raises(DataError, match=r'fuses spikes, and the clip has none: name them, as in --spike'):
+        restore_files(*loaded, clip, tmp_path / 'out', checkpoint=checkpoint, tiling=TILING)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_video_that_could_not_be_written_is_completed_by_the_same_command(loaded, on_disk, checkpoint, tmp_path):
+    arguments = dict(checkpoint=checkpoint, tiling=TILING)
+    with pytest.raises(DataError, match='the same command, with another --fps if need be, writes the video'):
+        restore_files(*loaded, on_disk, tmp_path / 'out.mp4', **arguments, fps=1e6)
+    frames = tmp_path / '.out.mp4.frames'
+    times = {path: path.stat().st_mtime_ns for path in frames.glob('*.png')}
+    assert len(times) == 5
+    (frames / '004.png').write_bytes(b'half')
+    with pytest.raises(DataError, match=r'004\.png is missing or damaged'):
+        restore_files(*loaded, on_disk, tmp_path / 'out.mp4', **arguments)
+    (frames / '004.png').unlink()
+    assert len(open_frames(restore_files(*loaded, on_disk, tmp_path / 'out.mp4', **arguments))) == 5
+    assert not frames.exists()
 
 
 def test_sizes_that_do_not_belong_together_are_refused(on_disk, tmp_path):

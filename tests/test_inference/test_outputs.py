@@ -1,12 +1,14 @@
 """A folder of restored frames: a run resumes into its own folder and into no other."""
 
+import resource
+
 import cv2
 import msgspec
 import numpy as np
 import pytest
 
 from vrtspike.errors import DataError
-from vrtspike.inference.outputs import FrameFolder, record_inputs, video_code
+from vrtspike.inference.outputs import FrameFolder, frame_folder, record_inputs, video_of_frames
 
 
 class Inputs(msgspec.Struct):
@@ -40,5 +42,30 @@ def test_frames_are_rgb_and_counted_to_the_first_missing_one(tmp_path):
     assert cv2.imread(str(folder.path('b')))[0, 0].tolist() == [0, 0, 255]  # OpenCV reads BGR
 
 
-def test_the_suffix_decides_about_the_codec(tmp_path):
-    assert [video_code(tmp_path / name) for name in ('a.MP4', 'a.avi', 'a')] == ['mp4v', 'MJPG', None]
+def test_the_suffix_decides_between_a_video_and_a_folder(tmp_path):
+    assert frame_folder(tmp_path / 'a.MP4') == tmp_path / '.a.MP4.frames'
+    for name in ('a', 'run.v2', 'gain_0.5', 'of.2024'):
+        assert frame_folder(tmp_path / name) == tmp_path / name
+
+
+@pytest.mark.parametrize('name', ['a.webm', 'a.gif', 'a.m4v', 'a.WMV', 'a.3gp', 'a.png', 'a.mpeg'])
+def test_names_of_other_files_are_refused_unless_they_are_folders(tmp_path, name):
+    with pytest.raises(DataError, match=r'expected a video \(\.mp4, \.mkv, \.mov, \.avi\) or a folder'):
+        frame_folder(tmp_path / name)
+    (tmp_path / name).mkdir()
+    assert frame_folder(tmp_path / name) == tmp_path / name
+
+
+def test_frames_are_kept_until_the_video_is_whole(tmp_path):
+    folder = FrameFolder(tmp_path / 'frames', ['a', 'b'])
+    folder.write(0, np.zeros((2, 16, 24, 3), np.uint8))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(DataError, match=r'not written whole.*the same command, .* writes the video'):
+            video_of_frames(tmp_path / 'a.avi', folder, 25)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert folder.done() == 2
+    video_of_frames(tmp_path / 'a.avi', folder, 25)
+    assert [path.name for path in tmp_path.iterdir()] == ['a.avi']

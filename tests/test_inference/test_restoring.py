@@ -39,9 +39,30 @@ def test_clips_are_cut_in_time_as_in_training(checkpoint, clip):
     assert np.array_equal(cut, same)
 
 
+def test_published_weights_restore_without_spikes(published, network, clip):
+    checkpoint, config = published
+    frames = clip[0][:2]
+    restored = vrtspike.restore(frames, None, checkpoint, config=config, tiling=Tiling(), device='cpu')
+    with torch.no_grad():
+        expected = to_uint8_frames(network.backbone(torch.from_numpy(frames).permute(0, 3, 1, 2)[None] / 255)[0])
+    assert np.abs(restored.astype(int) - expected).max() <= 1
+
+
+def test_a_network_that_fuses_spikes_asks_for_them(checkpoint, clip):
+    with pytest.raises(DataError, match='fuses spikes, and the clip has none'):
+        vrtspike.restore(clip[0], None, checkpoint)
+
+
+def one_spike_of_255(frames, spikes):
+    spikes = spikes.copy()
+    spikes[-1, 0, 0, 0] = 255
+    return frames, spikes
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
+        (one_spike_of_255, 'up to 255, expected 0 and 1'),
         (lambda f, s: (f.astype(np.float32), s), 'float32'),
         (lambda f, s: (f[..., :1], s), r'\(T, H, W, 3\)'),
         (lambda f, s: (f, s[:3]), r'expected \(5, steps, Hs, Ws\)'),

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vrtspike.inference.sources import VideoFile
+from vrtspike.datasets.io.video import VideoFile
 
 CONFIG = Path(__file__).parents[2] / 'configs/vrt_spike_tiny.py'
 
@@ -76,3 +76,18 @@ def test_wrong_spikes_are_explained_before_work_starts(tiny_run, error_of, tmp_p
     process = restore(tiny_run, '--blur', clip_of(tiny_run) / 'blur', *arguments, '--out', 'out', cwd=tmp_path)
     assert message in error_of(process)
     assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--out', 'out.webm'], 'expected a video (.mp4, .mkv, .mov, .avi) or a folder'),
+        (['--out', 'out.mp4', '--fps', '0'], '--fps got 0.0, expected a positive number'),
+        (['--out', 'out.mp4', '--fps', 'nan'], '--fps got nan, expected a positive number'),
+        (['--out', 'out'], 'this network fuses spikes, and the clip has none'),
+    ],
+)
+def test_outputs_that_cannot_be_are_refused(tiny_run, error_of, tmp_path, arguments, message):
+    process = restore(tiny_run, '--blur', clip_of(tiny_run) / 'blur', *arguments, cwd=tmp_path)
+    assert message in error_of(process)
+    assert list(tmp_path.iterdir()) == []

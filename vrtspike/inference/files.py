@@ -15,11 +15,11 @@ from rich.progress import MofNCompleteColumn, Progress, ProgressColumn, Task, Ti
 from rich.text import Text
 from torch import nn
 
-from vrtspike.errors import DataError
+from vrtspike.datasets.io.video import ImageFolder, VideoFile, open_frames
 from vrtspike.inference.loading import file_sha256
-from vrtspike.inference.outputs import FrameFolder, record_inputs, video_code, write_video
-from vrtspike.inference.restoring import Read, check_sizes, fit_tiling, input_pipeline, restored_frames
-from vrtspike.inference.sources import ImageFolder, SpikeFiles, VideoFile, open_frames
+from vrtspike.inference.outputs import DEFAULT_FPS, FrameFolder, frame_folder, record_inputs, video_of_frames
+from vrtspike.inference.restoring import Read, check_sizes, fit_tiling, input_pipeline, require_spikes, restored_frames
+from vrtspike.inference.spike_files import SpikeFiles
 from vrtspike.metrics import playback_frames
 from vrtspike.models.tiling import Tiling
 from vrtspike.reporting.clip_strip import clip_strip
@@ -33,37 +33,42 @@ class ClipFiles:
 
     Args:
         frames: The blurred frames.
-        spikes: Their spikes.
+        spikes: Their spikes; None for networks that use none.
     """
 
     frames: ImageFolder | VideoFile
-    spikes: SpikeFiles
+    spikes: SpikeFiles | None
 
     def sample(self, start: int, stop: int) -> dict[str, Any]:
         """Return frames ``start`` to ``stop`` as input of a data set's pipeline."""
-        name = str(self.frames.path)
-        meta = {'name': name, 'index': 0, 'first_frame': self.frames.names[start], 'threshold': self.spikes.threshold}
-        return {'blur': self.frames.read(start, stop), 'spikes': self.spikes.read(start, stop), 'meta': meta}
+        meta = {'name': str(self.frames.path), 'index': 0, 'first_frame': self.frames.names[start]}
+        sample = {'blur': self.frames.read(start, stop), 'meta': meta}
+        if self.spikes is not None:
+            meta['threshold'] = self.spikes.threshold
+            sample['spikes'] = self.spikes.read(start, stop)
+        return sample
 
 
 def open_clip(
     blur: str | os.PathLike,
-    spike: str | os.PathLike,
+    spike: str | os.PathLike | None,
     spike_size: tuple[int, int] | None = None,
     threshold: float | None = None,
 ) -> ClipFiles:
-    """Check a video file or folder of images and its spikes, and return the clip.
+    """Check a video file or folder of images and its spikes, if any, and return the clip.
 
     Args:
         blur: Video file or folder of images.
-        spike: Folder of spike files, or one file.
-        spike_size: (Hs, Ws), or None as for :class:`~vrtspike.inference.sources.SpikeFiles`.
+        spike: Folder of spike files, or one file; None for networks that use no spikes.
+        spike_size: (Hs, Ws), or None as for :class:`~vrtspike.inference.spike_files.SpikeFiles`.
         threshold: Firing threshold, or None as for SpikeFiles.
 
     Raises:
         DataError: Something is missing or does not match.
     """
     frames = open_frames(blur)
+    if spike is None:
+        return ClipFiles(frames, None)
     names = frames.names if isinstance(frames, ImageFolder) else None
     spikes = SpikeFiles(spike, len(frames), names, spike_size, threshold)
     check_sizes(frames.size, spikes.size)
@@ -88,7 +93,7 @@ def restore_files(
         model: The restorer of ``checkpoint``.
         config: Its config.
         clip: From :func:`open_clip`.
-        out: A folder, or a file with a suffix of :data:`~vrtspike.inference.outputs.VIDEO_CODES`. Until all frames of a
+        out: A folder, or a file with a suffix of :data:`~vrtspike.datasets.io.video.VIDEO_CODES`. Until all frames of a
             video are restored, they are in a hidden folder beside it.
         checkpoint: Path of the weights.
         tiling: How the clip is divided into tiles.
@@ -98,11 +103,13 @@ def restore_files(
 
     Returns:
         The folder or file that was written.
+
+    Raises:
+        DataError: The network needs spikes and the clip has none, or the output cannot be written.
     """
+    require_spikes(model, clip.spikes is not None)
     out = Path(out)
-    if out.is_file():
-        raise DataError(f'{out} exists: delete it, or choose another --out')
-    folder = out.with_name(f'.{out.name}.frames') if video_code(out) else out
+    folder = frame_folder(out)
     prepare = input_pipeline(config)
 
     def read(start: int, stop: int) -> dict[str, Any]:
@@ -120,8 +127,8 @@ def restore_files(
             target.write(done, shown)
             done += len(images)
             bar.advance(task, len(images))
-    if video_code(out):
-        write_video(out, target, fps or clip.frames.fps)
+    if folder != out:
+        video_of_frames(out, target, fps or clip.frames.fps or DEFAULT_FPS)
     return out
 
 
@@ -138,37 +145,39 @@ class RestoreInputs(msgspec.Struct, frozen=True, kw_only=True):
 
     checkpoint_sha256: str
     blur: str
-    spike: str
+    spike: str | None
     frames: int
     frame_size: tuple[int, int]
-    spike_size: tuple[int, int]
-    threshold: float
+    spike_size: tuple[int, int] | None
+    threshold: float | None
     side_by_side: bool
     tiling: Tiling
 
 
 def restore_inputs(clip: ClipFiles, checkpoint: str | os.PathLike, tiling: Tiling, side_by_side: bool) -> RestoreInputs:
     """Return what a restored clip depends on."""
+    spikes = clip.spikes
     return RestoreInputs(
         checkpoint_sha256=file_sha256(checkpoint),
         blur=str(clip.frames.path.resolve()),
-        spike=str(clip.spikes.path.resolve()),
+        spike=spikes and str(spikes.path.resolve()),
         frames=len(clip.frames),
         frame_size=clip.frames.size,
-        spike_size=clip.spikes.size,
-        threshold=clip.spikes.threshold,
+        spike_size=spikes and spikes.size,
+        threshold=spikes and spikes.threshold,
         side_by_side=side_by_side,
         tiling=tiling,
     )
 
 
 def strips(clip: ClipFiles, read: Read, first: int, restored: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return each restored frame side by side with the blurred input and TFP."""
-    batch = read(first, first + len(restored))
+    """Return each restored frame side by side with the blurred input and, where there are spikes, TFP."""
     blurred = clip.frames.read(first, first + len(restored))
-    played = playback_frames(batch['spikes'][0], blurred.shape[1:3])
-    names = ('blurred', 'TFP', 'restored')
-    return [clip_strip(list(zip(names, images, strict=True))) for images in zip(blurred, played, restored, strict=True)]
+    rows = {'blurred': blurred, 'TFP': None, 'restored': restored}
+    if clip.spikes is not None:
+        rows['TFP'] = playback_frames(read(first, first + len(restored))['spikes'][0], blurred.shape[1:3])
+    rows = {name: images for name, images in rows.items() if images is not None}
+    return [clip_strip(list(zip(rows, images, strict=True))) for images in zip(*rows.values(), strict=True)]
 
 
 class Rate(ProgressColumn):

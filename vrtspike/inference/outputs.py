@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import msgspec
 import numpy as np
 
+from vrtspike.datasets.io.images import read_image
+from vrtspike.datasets.io.video import VIDEO_CODES, write_video
 from vrtspike.errors import DataError
-from vrtspike.runtime.atomic_write import atomic_write, write_png, write_text
+from vrtspike.runtime.atomic_write import write_png, write_text
 
-VIDEO_CODES = {'.mp4': 'mp4v', '.mkv': 'mp4v', '.mov': 'mp4v', '.avi': 'MJPG'}
 DEFAULT_FPS = 25.0
+#: Endings of names that are those of files rather than versions, such as v2, or numbers.
+FILE_SUFFIX = re.compile(r'\.(?!v\d)\w*[a-z]\w*', re.IGNORECASE)
 
 
 def record_inputs(folder: Path, inputs: msgspec.Struct, name: str) -> None:
@@ -70,27 +73,35 @@ class FrameFolder:
             write_png(self.path(name), image)
 
 
-def video_code(path: Path) -> str | None:
-    """Return the four-character code of the codec for a video file, or None if ``path`` is a folder."""
-    return VIDEO_CODES.get(path.suffix.lower())
-
-
-def write_video(path: Path, folder: FrameFolder, fps: float | None) -> None:
-    """Encode the frames of a folder as a video, atomically, and remove the folder.
+def frame_folder(out: Path) -> Path:
+    """Return the folder of the restored frames of an output: itself, or a hidden folder beside a video.
 
     Raises:
-        DataError: OpenCV was built without the codec.
+        DataError: ``out`` exists as a file, or it has the suffix of another kind of file.
     """
-    height, width = cv2.imread(str(folder.path(folder.names[0]))).shape[:2]
-    with atomic_write(path) as aside:
-        code = cv2.VideoWriter_fourcc(*video_code(path))
-        writer = cv2.VideoWriter(str(aside), code, fps or DEFAULT_FPS, (width, height))
-        if not writer.isOpened():
-            raise DataError(
-                f'OpenCV cannot write {path.suffix} videos here; the frames are in {folder.folder}: choose a folder or '
-                '.avi as --out'
-            )
-        for name in folder.names:
-            writer.write(cv2.imread(str(folder.path(name))))
-        writer.release()
+    if out.is_file():
+        raise DataError(f'{out} exists: delete it, or choose another --out')
+    if out.suffix.lower() in VIDEO_CODES:
+        return out.with_name(f'.{out.name}.frames')
+    if FILE_SUFFIX.fullmatch(out.suffix) and not out.is_dir():
+        raise DataError(
+            f'--out {out} has the suffix {out.suffix}: expected a video ({", ".join(VIDEO_CODES)}) or a folder, which '
+            'must exist if its name looks like that of a file'
+        )
+    return out
+
+
+def video_of_frames(path: Path, folder: FrameFolder, fps: float) -> None:
+    """Encode the frames of a folder as a video, and remove the folder once the video has them all.
+
+    Raises:
+        DataError: The video cannot be written; the folder is unchanged.
+    """
+    try:
+        write_video(path, (read_image(folder.path(name)) for name in folder.names), fps)
+    except (DataError, OSError) as error:
+        raise DataError(
+            f'{error}. The restored frames are in {folder.folder}: the same command, with another --fps if need be, '
+            'writes the video from them'
+        ) from error
     shutil.rmtree(folder.folder)

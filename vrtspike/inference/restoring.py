@@ -34,7 +34,7 @@ Read = Callable[[int, int], dict[str, Any]]
 @torch.inference_mode()
 def restore(
     frames: np.ndarray,
-    spikes: np.ndarray,
+    spikes: np.ndarray | None,
     checkpoint: str | os.PathLike,
     *,
     config: str | os.PathLike | None = None,
@@ -48,8 +48,9 @@ def restore(
     Args:
         frames: Blurred frames (T, H, W, 3) uint8, sRGB-encoded RGB.
         spikes: The spikes of each frame's exposure (T, steps, Hs, Ws), 0 or 1; the same field of view as the frames.
-        checkpoint: A checkpoint of our training; it contains the config of its network.
-        config: A config file to use instead of the one in the checkpoint.
+            None for networks that use no spikes.
+        checkpoint: A checkpoint of our training, which contains the config of its network, or published weights.
+        config: A config file to use instead of the one in the checkpoint; published weights need one.
         threshold: Firing threshold of the spike camera, in units of full linear intensity times one step.
         tiling: How the clip is divided into tiles; None takes tiles as long as the clips of the training, and as large
             as the frames.
@@ -69,24 +70,34 @@ def restore(
 
         config = load_config(config, plugins=list(plugins))
     model, config = load_restorer(checkpoint, config, plugins=plugins, device=device)
+    require_spikes(model, spikes is not None)
     prepare = input_pipeline(config)
 
     def read(start: int, stop: int) -> dict[str, Any]:
         meta = {'name': 'clip', 'index': 0, 'first_frame': str(start), 'threshold': threshold}
-        return prepare({'blur': frames[start:stop], 'spikes': spikes[start:stop], 'meta': meta})
+        given = {} if spikes is None else {'spikes': spikes[start:stop]}
+        return prepare({'blur': frames[start:stop], **given, 'meta': meta})
 
     return np.concatenate(list(restored_frames(model, read, len(frames), tiling or tiling_of(config))))
 
 
-def check_clip(frames: np.ndarray, spikes: np.ndarray) -> None:
+def require_spikes(model: nn.Module, given: bool) -> None:
+    """Raise :class:`DataError` if a network fuses spikes and there are none."""
+    if model.uses_spikes and not given:
+        raise DataError('this network fuses spikes, and the clip has none: name them, as in --spike')
+
+
+def check_clip(frames: np.ndarray, spikes: np.ndarray | None) -> None:
     """Raise :class:`DataError` if frames and spikes do not match."""
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
         raise DataError(f'frames are {frames.dtype} {frames.shape}, expected uint8 (T, H, W, 3) in RGB order')
+    if spikes is None:
+        return
     if spikes.ndim != 4 or len(spikes) != len(frames) or not spikes.shape[1]:
         raise DataError(
             f'spikes have the shape {spikes.shape}, expected ({len(frames)}, steps, Hs, Ws), as many frames'
         )
-    if spikes.dtype not in (np.uint8, bool) or spikes[:1].max(initial=0) > 1:
+    if spikes.dtype not in (np.uint8, bool) or spikes.max(initial=0) > 1:
         raise DataError(f'spikes are {spikes.dtype} up to {spikes.max()}, expected 0 and 1 as uint8')
     check_sizes(frames.shape[1:3], spikes.shape[2:])
 
@@ -153,12 +164,13 @@ def input_pipeline(config: Config) -> Callable[[dict], dict]:
     pipeline = validation_dataset(config).get('pipeline') or [{'type': 'BinSpikes'}]
     built = [TRANSFORMS.build(step) for step in pipeline]
     steps = [step for step in built if not isinstance(step, (PairedCenterCrop, PairedRandomCrop, PackClip))]
-    if not any(isinstance(step, BinSpikes) for step in steps):
-        raise ConfigError(
-            'the validation pipeline of the config has no BinSpikes, so the representation of its spikes is unknown'
-        )
+    represented = any(isinstance(step, BinSpikes) for step in steps)
 
     def prepare(sample: dict) -> dict:
+        if 'spikes' in sample and not represented:
+            raise ConfigError(
+                'the validation pipeline of the config has no BinSpikes, so the representation of its spikes is unknown'
+            )
         sample = {'rng': np.random.default_rng(0), **sample}
         for step in steps:
             sample = step(sample)

@@ -13,10 +13,11 @@ from vrtspike.datasets.clips import read_frames
 from vrtspike.datasets.color import encode_srgb
 from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.io.packed_spikes import packed_spikes
+from vrtspike.datasets.io.video import write_video
 from vrtspike.datasets.representations.counts import tfp
 from vrtspike.datasets.representations.intensity import TFI
 from vrtspike.datasets.sources.sequence import Sequence
-from vrtspike.errors import ConfigError, DataError
+from vrtspike.errors import ConfigError
 from vrtspike.reporting.clip_strip import clip_strip
 from vrtspike.runtime.atomic_write import atomic_write
 
@@ -95,17 +96,18 @@ def write_strips(path: Path, strips: Iterable[np.ndarray], fps: float = 8.0) -> 
 
     Raises:
         ConfigError: The suffix is another one.
-        DataError: OpenCV cannot write the video.
+        DataError: The video cannot be written.
     """
     require_suffix(path)
+    if path.suffix == '.mp4':
+        write_video(path, strips, fps)
+        return
     with atomic_write(path) as aside:
         if path.suffix in SHEET_SUFFIXES:
             write_image(aside, np.concatenate(list(strips)))
-        elif path.suffix == '.gif':
+        else:
             first, *others = (Image.fromarray(strip) for strip in strips)
             first.save(aside, save_all=True, append_images=others, duration=round(1000 / fps), loop=0)
-        else:
-            _write_mp4(aside, strips, fps)
 
 
 def require_suffix(path: Path) -> None:
@@ -113,16 +115,3 @@ def require_suffix(path: Path) -> None:
     known = SHEET_SUFFIXES + VIDEO_SUFFIXES
     if path.suffix not in known:
         raise ConfigError(f'{path} has no suffix of a picture: expected one of {", ".join(known)}')
-
-
-def _write_mp4(path: Path, strips: Iterable[np.ndarray], fps: float) -> None:
-    """Write a video. Its height and width are cut to even numbers, which the codec needs."""
-    writer = None
-    for strip in strips:
-        height, width = (length // 2 * 2 for length in strip.shape[:2])
-        if writer is None:
-            writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), fps, (width, height))
-            if not writer.isOpened():
-                raise DataError(f'{path} could not be written: this OpenCV has no mp4v encoder; write a .gif instead')
-        writer.write(cv2.cvtColor(strip[:height, :width], cv2.COLOR_RGB2BGR))
-    writer.release()

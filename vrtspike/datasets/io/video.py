@@ -1,180 +1,240 @@
-"""Read videos (any file that OpenCV reads, or a folder of frames) as light at arbitrary times."""
+"""Reads videos (any file that OpenCV decodes, or a folder of images) and writes them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from PIL import Image
 
-from vrtspike.datasets.color import decode_srgb
-from vrtspike.datasets.io.images import read_image
-from vrtspike.errors import ConfigError, DataError, did_you_mean
+from vrtspike.datasets.io.images import read_images
+from vrtspike.errors import DataError
+from vrtspike.runtime.atomic_write import atomic_write
 
-INTERPOLATIONS = ('flow', 'linear', 'none')
-LIGHTS = ('linear', 'encoded')
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
+#: Four-character codes of the codecs of the videos that :func:`write_video` writes, by suffix.
+VIDEO_CODES = {'.mp4': 'mp4v', '.mkv': 'mp4v', '.mov': 'mp4v', '.avi': 'MJPG'}
+SHOWN = 5
 
 
-class VideoInfo(NamedTuple):
-    """Properties of a video.
+def open_frames(path: str | os.PathLike) -> ImageFolder | VideoFile:
+    """Return the frames in a folder of images or in a video file."""
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f'{path} does not exist: name a video file, or the folder of its frames')
+    return ImageFolder(path) if path.is_dir() else VideoFile(path)
+
+
+class ImageFolder:
+    """The images of a folder, in the order of their names.
 
     Args:
-        size: (height, width) in pixels.
-        frames: Number of frames in the header; sometimes off by a few.
-        fps: Frames per second; None for a folder of frames.
-    """
-
-    size: tuple[int, int]
-    frames: int
-    fps: float | None
-
-
-def video_info(path: Path) -> VideoInfo:
-    """Return the size, the length and the rate of a video file or a folder of frames.
+        path: The folder.
 
     Raises:
-        DataError: The video is missing or cannot be read.
+        DataError: It has no images, damaged images, or images of several sizes.
     """
-    if path.is_dir():
-        paths = frame_paths(path)
-        return VideoInfo(read_image(paths[0]).shape[:2], len(paths), None)
-    video = open_video(path)
-    height, width, frames = (
-        int(video.get(key)) for key in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_COUNT)
-    )
-    return VideoInfo((height, width), frames, video.get(cv2.CAP_PROP_FPS) or None)
+
+    fps: float | None = None
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        self.path = Path(path)
+        self.files = sorted(file for file in self.path.iterdir() if is_image(file))
+        if not self.files:
+            raise DataError(f'{path} holds no images ({", ".join(IMAGE_SUFFIXES)}): name the folder of the frames')
+        sizes = {file: image_size(file) for file in self.files}
+        self.size = sizes[self.files[0]]
+        different = [f'{file.name} has {size[0]} x {size[1]}' for file, size in sizes.items() if size != self.size]
+        if different:
+            raise DataError(
+                f'the frames of {path} must have one size: {self.files[0].name} has {self.size[0]} x {self.size[1]} '
+                f'pixels, {first_few(different)}'
+            )
+        self.names = [file.stem for file in self.files]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return frames (T, H, W, 3) uint8 RGB."""
+        return read_images(self.files[start:stop])
 
 
-def video_frames(path: Path, start: int = 0) -> Iterator[np.ndarray]:
-    """Yield the frames from number ``start`` on, each (H, W, 3) uint8 RGB."""
-    if path.is_dir():
-        yield from (read_image(each) for each in frame_paths(path)[start:])
-        return
-    video = open_video(path)
-    try:
-        # Seeking is exact in few formats, so skipped frames are decoded and dropped.
-        while all(video.grab() for _ in range(start)):
-            start = 0
-            found, frame = video.read()
-            if not found:
-                return
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-    finally:
-        video.release()
+class VideoFile:
+    """The frames of a video, decoded in order and turned upright.
 
-
-def frame_paths(folder: Path) -> list[Path]:
-    """Return the images in a folder in the order of their names."""
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    if not paths:
-        raise DataError(f'{folder} holds no frames: expected images ({", ".join(IMAGE_SUFFIXES)})')
-    return paths
-
-
-def open_video(path: Path) -> cv2.VideoCapture:
-    """Return an open video file."""
-    if not path.is_file():
-        raise DataError(f'{path} does not exist: expected a video file or a folder of frames')
-    video = cv2.VideoCapture(str(path))
-    if not video.isOpened() or not video.get(cv2.CAP_PROP_FRAME_WIDTH):
-        raise DataError(
-            f'{path} cannot be read as a video: convert it to one that OpenCV reads, or to a folder of frames'
-        )
-    return video
-
-
-class Frame(NamedTuple):
-    """A frame (H, W, 3): its uint8 values and the light they stand for, float32 in [0, 1]."""
-
-    encoded: np.ndarray
-    light: np.ndarray
-
-
-class LightStream:
-    """Light of a video at increasing times; at most two frames are kept in memory.
-
-    Times are in frames: frame i shows the instant i + 1/2, and holds or leads over to the next one. Before the first
-    and after the last instant the light stands still.
+    The whole video is decoded once at construction, because containers often state a wrong number or rate of frames.
 
     Args:
-        frames: The frames from number ``start`` on, (H, W, 3) uint8.
-        start: Number of the first of them.
-        interpolation: Between two frames, ``'flow'`` moves both along the optical flow and blends them, ``'linear'``
-            blends them where they are, ``'none'`` holds the frame.
-        light: ``'linear'`` takes frames as sRGB, ``'encoded'`` takes their values for light as they are.
+        path: The file.
+
+    Raises:
+        DataError: OpenCV cannot decode it.
     """
 
-    def __init__(self, frames: Iterator[np.ndarray], start: int, interpolation: str, light: str) -> None:
-        if interpolation not in INTERPOLATIONS:
-            raise ConfigError(f'{interpolation=} is unknown{did_you_mean(interpolation, INTERPOLATIONS)}')
-        if light not in LIGHTS:
-            raise ConfigError(f'{light=} is unknown{did_you_mean(light, LIGHTS)}')
-        self.frames = frames
-        self.interpolation = interpolation
-        levels = np.arange(256, dtype=np.float32) / 255
-        self.levels = decode_srgb(levels) if light == 'linear' else levels
-        self.number = start
-        self.current, self.following = self.load(), self.load()
-        self.flows: tuple[np.ndarray, np.ndarray] | None = None
+    def __init__(self, path: str | os.PathLike) -> None:
+        self.path = Path(path)
+        contents = video_contents(self.path)
+        if contents is None:
+            raise DataError(f'{path} is no video that OpenCV can open: convert it, or give a folder of images')
+        if not contents.frames:
+            raise DataError(f'{path} holds no frames that OpenCV can decode: convert it, or give a folder of images')
+        if contents.missing:
+            warnings.warn(
+                f'the header of {path} states {contents.frames + contents.missing} frames, but {contents.frames} can '
+                'be decoded: if the file was cut off, copy it again',
+                stacklevel=3,
+            )
+        self.fps, self.size, self._length = contents.fps, contents.size, contents.frames
+        self.names = [f'{i:06d}' for i in range(self._length)]
+        self._rewind()
 
-    def load(self) -> Frame | None:
-        """Return the next frame, None after the last one."""
-        encoded = next(self.frames, None)
-        return None if encoded is None else Frame(encoded, self.levels[encoded])
+    def __len__(self) -> int:
+        return self._length
 
-    def at(self, time: float) -> np.ndarray:
-        """Return the light (H, W, 3) float32 in [0, 1] at ``time``, which must not decrease between calls."""
-        time = time if self.interpolation == 'none' else time - 0.5
-        while self.following is not None and time >= self.number + 1:
-            self.advance()
-        fraction = time - self.number
-        if self.interpolation == 'none' or self.following is None or fraction <= 0:
-            return self.current.light
-        if self.interpolation == 'flow':
-            return self.flow_blend(np.float32(fraction))
-        return self.current.light + np.float32(fraction) * (self.following.light - self.current.light)
+    def _rewind(self) -> None:
+        self._capture = cv2.VideoCapture(str(self.path))
+        self._first, self._frames = 0, []
 
-    def has(self, number: int) -> bool:
-        """Whether the video has frame ``number``, which is no later than the one after the current."""
-        return self.current is not None and number <= self.number + (self.following is not None)
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return frames (T, H, W, 3) uint8 RGB.
 
-    def reach(self, number: int) -> bool:
-        """Advance to frame ``number``; return whether the video has it."""
-        while self.following is not None and self.number < number:
-            self.advance()
-        return self.has(number)
-
-    def advance(self) -> None:
-        """Advance by one frame."""
-        self.current, self.following = self.following, self.load()
-        self.number += 1
-        self.flows = None
-
-    def flow_blend(self, fraction: np.float32) -> np.ndarray:
-        """Return both frames moved to the instant between them, each weighed by its nearness."""
-        if self.flows is None:
-            self.flows = flows_between(self.current.encoded, self.following.encoded)
-        forward, backward = self.flows
-        rest = 1 - fraction
-        # Flow is known at the frames, not at the instant between: the motion through it is taken to be straight.
-        to_current = fraction * (fraction * backward - rest * forward)
-        to_following = rest * (rest * forward - fraction * backward)
-        return rest * warped(self.current.light, to_current) + fraction * warped(self.following.light, to_following)
+        Seeking is exact in few formats, so skipped frames are decoded. The latest frames are cached; to read earlier
+        ones, the video is decoded again from its beginning.
+        """
+        if start < self._first:
+            self._rewind()
+        while self._first + len(self._frames) < stop:
+            if not self._capture.grab():
+                raise DataError(f'{self.path} ends before frame {stop}, although it had {self._length}: copy it again')
+            if self._first + len(self._frames) < start:
+                self._first, self._frames = self._first + len(self._frames) + 1, []
+                continue
+            found, frame = self._capture.retrieve()
+            if not found or frame.shape[:2] != self.size:
+                what = f'has {frame.shape[0]} x {frame.shape[1]} pixels, not {self.size}' if found else 'is damaged'
+                raise DataError(f'{self.path}: frame {self._first + len(self._frames)} {what}: convert the video again')
+            self._frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+        self._frames = self._frames[start - self._first :]
+        self._first = start
+        return np.stack(self._frames[: stop - start])
 
 
-def flows_between(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the optical flow from one frame to the other and back, each (H, W, 2) float32 in pixels."""
-    gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (one, other)]
-    estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return estimator.calc(*gray, None), estimator.calc(*gray[::-1], None)
+class VideoContents(NamedTuple):
+    """What the decoded frames of a video are.
+
+    Args:
+        frames: Their number.
+        missing: How many more frames the header states, if the time stamps end too early as well.
+        fps: Mean frames per second; None if neither the header nor the time stamps of the frames tell.
+        size: (height, width) in pixels.
+    """
+
+    frames: int
+    missing: int
+    fps: float | None
+    size: tuple[int, int]
 
 
-def warped(image: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """Return the image sampled at every pixel plus its flow, its border repeated."""
-    rows, columns = np.indices(flow.shape[:2], dtype=np.float32)
-    return cv2.remap(
-        image, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+def video_contents(path: Path) -> VideoContents | None:
+    """Decode a video file and return what its frames are, or None if OpenCV cannot open it."""
+    video = cv2.VideoCapture(str(path))
+    if not video.isOpened():
+        return None
+    stated_fps, stated_frames = video.get(cv2.CAP_PROP_FPS), video.get(cv2.CAP_PROP_FRAME_COUNT)
+    times_ms, size = [], (0, 0)
+    while video.grab():
+        times_ms.append(video.get(cv2.CAP_PROP_POS_MSEC))
+        if len(times_ms) == 1:
+            size = video.retrieve()[1].shape[:2]
+    video.release()
+    frames, seconds = len(times_ms), (max(times_ms) - min(times_ms)) / 1e3 if times_ms else 0.0
+    # For a variable rate, OpenCV computes the number of frames from the duration and the highest rate.
+    too_short = seconds * stated_fps < 0.9 * stated_frames - 1
+    missing = int(stated_frames) - frames if too_short and frames < 0.9 * stated_frames else 0
+    return VideoContents(frames, missing, mean_rate(stated_fps, frames, seconds), size)
+
+
+def mean_rate(stated_fps: float, frames: int, seconds: float) -> float | None:
+    """Return the rate of a video in frames per second: the stated one unless the time stamps contradict it.
+
+    Args:
+        stated_fps: From the header; 0 or absurd in some containers, the highest rate in videos of variable rate.
+        frames: Number of frames.
+        seconds: From the first to the last frame, by their time stamps; 0 if these are unknown.
+    """
+    if not seconds > 0:
+        return stated_fps if 0 < stated_fps < float('inf') else None
+    # Containers round time stamps to milliseconds.
+    agrees = stated_fps > 0 and abs((frames - 1) / stated_fps - seconds) <= 0.02 * seconds + 0.002
+    return stated_fps if agrees else (frames - 1) / seconds
+
+
+def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
+    """Write a video atomically, and decode it once to see that all frames are there.
+
+    OpenCV's encoders drop the last row or column of frames with odd sides, so it is repeated first; .avi files of a
+    whole rate keep odd sides, because OpenCV has a writer of its own for them.
+
+    Args:
+        path: A file with a suffix of :data:`VIDEO_CODES`.
+        frames: Frames of one size, (H, W, 3) uint8 RGB.
+        fps: Frames per second.
+
+    Raises:
+        DataError: OpenCV cannot write such a video, or not all of it was written.
+    """
+    suffix = path.suffix.lower()
+    writer, count, size = None, 0, (0, 0)
+    with atomic_write(path) as aside:
+        for frame in frames:
+            odd = np.array(frame.shape[:2]) % 2
+            keeps_odd = suffix == '.avi' and odd.any() and fps == round(fps)
+            if odd.any() and not keeps_odd:
+                frame = cv2.copyMakeBorder(frame, 0, int(odd[0]), 0, int(odd[1]), cv2.BORDER_REPLICATE)
+            if writer is None:
+                size, code = frame.shape[:2], cv2.VideoWriter_fourcc(*VIDEO_CODES[suffix])
+                backend = cv2.CAP_OPENCV_MJPEG if keeps_odd else cv2.CAP_ANY
+                writer = cv2.VideoWriter(str(aside), backend, code, fps, size[::-1])
+                if not writer.isOpened():
+                    raise DataError(
+                        f'OpenCV cannot write {path} with {fps:g} frames per second: choose another rate or suffix '
+                        f'({", ".join(VIDEO_CODES)}), or write images'
+                    )
+            if frame.shape[:2] != size:
+                raise DataError(f'{path}: frame {count} has {frame.shape[:2]} pixels, those before it {size}')
+            writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+            count += 1
+        if writer is None:
+            raise DataError(f'{path}: there are no frames to write')
+        writer.release()
+        written = video_contents(aside)
+        if written is None or (written.frames, written.size) != (count, size):
+            found = f'{written.frames} of its {count} frames' if written else 'nothing that can be read'
+            raise DataError(
+                f'{path} was not written whole: the file holds {found}. The disk may be full'
+            )
+
+
+def is_image(path: Path) -> bool:
+    """Return whether a file is a visible image."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return (height, width) of an image from its header."""
+    try:
+        with Image.open(path) as image:
+            return image.size[::-1]
+    except OSError as error:
+        raise DataError(f'{path} is damaged or no image: write it again, or remove it') from error
+
+
+def first_few(texts: list[str]) -> str:
+    """Return the first few of ``texts`` in a line, and how many more there are."""
+    return ', '.join(texts[:SHOWN]) + (f' and {len(texts) - SHOWN} more' if len(texts) > SHOWN else '')

@@ -18,9 +18,10 @@ import numpy as np
 
 from vrtspike.datasets.color import encode_srgb, luminance
 from vrtspike.datasets.io.images import write_image
-from vrtspike.datasets.io.video import LightStream, VideoInfo, video_frames, video_info
+from vrtspike.datasets.io.video import ImageFolder, VideoFile, open_frames
 from vrtspike.datasets.simulation.camera import IntegrateAndFire
 from vrtspike.datasets.simulation.joining import METADATA, join_data_set, require_free, require_same, write_yaml
+from vrtspike.datasets.simulation.light_stream import LightStream
 from vrtspike.datasets.spike_dat import bytes_per_step, write_spike_dat
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.runtime.atomic_write import atomic_write
@@ -39,7 +40,7 @@ class SimulationSettings:
     Args:
         frames_per_exposure: Frames of the video that one exposure covers.
         steps_per_frame: Steps of the spike camera in one exposure.
-        interpolation: Light between frames, see :class:`~vrtspike.datasets.io.video.LightStream`.
+        interpolation: Light between frames, see :class:`~vrtspike.datasets.simulation.light_stream.LightStream`.
         light: How pixel values are light, likewise.
         threshold: Charge at which a pixel fires, in units of full intensity times one step.
         rgb_per_spike_pixel: RGB pixels along one spike pixel.
@@ -66,11 +67,13 @@ class SimulationSettings:
                 raise ConfigError(f'a simulation got {name}={getattr(self, name)}, expected at least 1')
 
 
-def default_frames_per_exposure(info: VideoInfo) -> int:
+def default_frames_per_exposure(fps: float | None) -> int:
     """Return how many frames make an exposure of about 1/30 s."""
-    if info.fps is None:
-        raise ConfigError('a folder of frames has no frame rate: say how many frames an exposure covers')
-    return max(round(info.fps / OUTPUT_FPS), 1)
+    if fps is None:
+        raise ConfigError(
+            'the frame rate is unknown, as that of a folder of frames: say how many frames an exposure covers'
+        )
+    return max(round(fps / OUTPUT_FPS), 1)
 
 
 def simulate_sequence(
@@ -94,8 +97,8 @@ def simulate_sequence(
     Raises:
         DataError: The video cannot be read or is too short, or ``root`` holds incompatible data.
     """
-    info = video_info(video)
-    size = fitted_size(info.size, settings.rgb_per_spike_pixel)
+    frames = open_frames(video)
+    size = fitted_size(frames.size, settings.rgb_per_spike_pixel)
     metadata = {'video': video.resolve().name, 'size': list(size), 'split': split, **asdict(settings)}
     folder = root / split / name
     require_free(root, split, name)
@@ -112,7 +115,7 @@ def simulate_sequence(
         for kind in KINDS:
             (growing / kind).mkdir(parents=True, exist_ok=True)
         write_yaml(growing / METADATA, metadata)
-    exposures = write_exposures(video, growing, size, settings, info.frames, progress)
+    exposures = write_exposures(frames, growing, size, settings, progress)
     if not exposures:
         raise DataError(
             f'{video} has fewer than the {settings.frames_per_exposure} frames of one exposure: choose fewer, or a '
@@ -124,11 +127,10 @@ def simulate_sequence(
 
 
 def write_exposures(
-    video: Path,
+    frames: ImageFolder | VideoFile,
     folder: Path,
     size: tuple[int, int],
     settings: SimulationSettings,
-    frames: int,
     progress: Callable[[int, int], None],
 ) -> int:
     """Write the exposures that are not there yet, one after the other; return how many the video has."""
@@ -137,9 +139,9 @@ def write_exposures(
     exposure = load_state(folder / STATE, camera)
     # One frame earlier, since the light before a frame's own instant comes from the one before.
     first = max(exposure * covered - 1, 0)
-    cropped = (centre_crop(frame, size) for frame in video_frames(video, first))
+    cropped = (centre_crop(frames.read(i, i + 1)[0], size) for i in range(first, len(frames)))
     stream = LightStream(cropped, first, settings.interpolation, settings.light)
-    progress(exposure, frames // covered)
+    progress(exposure, len(frames) // covered)
     while stream.has(exposure * covered):
         camera.rng = np.random.default_rng((settings.seed, exposure))
         blur, sharp, spikes = expose(stream, camera, exposure, settings)
@@ -151,8 +153,7 @@ def write_exposures(
         exposure += 1
         if exposure % SAVE_EVERY == 0:
             save_state(folder / STATE, camera, exposure)
-        progress(exposure, frames // covered)
-    require_whole(video, stream.number + 1, frames)
+        progress(exposure, len(frames) // covered)
     return exposure
 
 
@@ -228,11 +229,6 @@ def fitted_size(size: tuple[int, int], ratio: int) -> tuple[int, int]:
 
 def centre_crop(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return the middle of a frame."""
-    if frame.shape[0] < size[0] or frame.shape[1] < size[1]:
-        raise DataError(
-            f'a frame has {frame.shape[0]} x {frame.shape[1]} pixels, the first one had at least '
-            f'{size[0]} x {size[1]}: the frames of a video must have one size'
-        )
     top, left = ((have - want) // 2 for have, want in zip(frame.shape[:2], size, strict=True))
     return np.ascontiguousarray(frame[top : top + size[0], left : left + size[1]])
 
@@ -241,9 +237,3 @@ def to_uint8(light: np.ndarray, kind: str) -> np.ndarray:
     """Return light (H, W, 3) as the image that a camera would have made of it."""
     encoded = encode_srgb(light) if kind == 'linear' else np.clip(light, 0, 1)
     return np.rint(encoded * 255).astype(np.uint8)
-
-
-def require_whole(video: Path, read: int, announced: int) -> None:
-    """Refuse a video that breaks off long before its announced end: the file is damaged."""
-    if read < 0.9 * announced:
-        raise DataError(f'{video} breaks off after {read} of {announced} frames: copy or convert it again')

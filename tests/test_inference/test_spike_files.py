@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from vrtspike.datasets import write_spike_dat
+from vrtspike.errors import DataError
+from vrtspike.inference.spike_files import SpikeFiles
+
+
+def spikes(count=5, steps=4):
+    return np.random.default_rng(0).integers(0, 2, (count, steps, 8, 12), dtype=np.uint8)
+
+
+@pytest.fixture
+def spike_folder(tmp_path):
+    (tmp_path / 'spike').mkdir()
+    for i, each in enumerate(spikes()):
+        write_spike_dat(tmp_path / 'spike' / f'{i:03d}.dat', each)
+    return tmp_path / 'spike'
+
+
+KNOWN = dict(size=(8, 12), threshold=1.0)
+
+
+def test_a_spike_file_per_frame(spike_folder):
+    files = SpikeFiles(spike_folder, 5, [f'{i:03d}' for i in range(5)], **KNOWN)
+    assert np.array_equal(files.read(1, 3), spikes()[1:3])
+
+
+def test_one_spike_file_for_all_frames(tmp_path):
+    write_spike_dat(tmp_path / 'all.dat', spikes().reshape(20, 8, 12))
+    files = SpikeFiles(tmp_path / 'all.dat', 5, **KNOWN)
+    assert np.array_equal(files.read(1, 3), spikes()[1:3])
+    with pytest.raises(DataError, match='20 steps, which 6 frames cannot share equally'):
+        SpikeFiles(tmp_path / 'all.dat', 6, **KNOWN)
+
+
+def test_size_and_threshold_come_from_the_config_near(spike_folder):
+    with pytest.raises(DataError, match='--spike-size HEIGHT WIDTH and --threshold'):
+        SpikeFiles(spike_folder, 5)
+    (spike_folder.parent / 'config.yaml').write_text('{spike_h: 8, spike_w: 12, threshold: 2.0}')
+    files = SpikeFiles(spike_folder, 5)
+    assert (files.size, files.threshold) == ((8, 12), 2.0)
+    assert SpikeFiles(spike_folder, 5, threshold=3.0).threshold == 3.0
+
+
+def test_spikes_that_do_not_fit_are_explained(spike_folder, tmp_path):
+    with pytest.raises(DataError, match='does not exist'):
+        SpikeFiles(tmp_path / 'absent', 5, **KNOWN)
+    with pytest.raises(DataError, match=r'no spikes for 1 of 2 frames: 999; expected a file NAME\.dat'):
+        SpikeFiles(spike_folder, 2, ['000', '999'], **KNOWN)
+    with pytest.raises(DataError, match='5 spike files, but there are 7 frames'):
+        SpikeFiles(spike_folder, 7, **KNOWN)
+    with pytest.raises(DataError, match='expected a multiple of'):
+        SpikeFiles(spike_folder, 5, size=(16, 40), threshold=1.0)
+    write_spike_dat(spike_folder / '002.dat', spikes(1, 6)[0])
+    with pytest.raises(DataError, match=r'000\.dat has 4, 002\.dat has 6'):
+        SpikeFiles(spike_folder, 5, **KNOWN)
