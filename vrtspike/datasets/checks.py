@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from vrtspike.datasets.sources.folders import stems_in
+from vrtspike.datasets.io.images import image_size
+from vrtspike.datasets.io.listing import stems_in
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.datasets.spike_dat import bytes_per_step, steps_in_bytes
 from vrtspike.datasets.threshold import threshold_problems
@@ -202,16 +202,6 @@ def image_size_problems(sequence: Sequence) -> list[str]:
         found = ', '.join(f'{path} has {height} x {width}' for path, (height, width) in sizes.items())
         problems.append(f'{found} pixels: both must have one size')
     return problems
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """Return an image's (height, width) from its header."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-    except OSError as error:
-        raise DataError(f'{path} is damaged: expected an image; write it again') from error
-    return height, width
 
 
 def ratio_problems(path: Path, size: tuple[int, int], sequence: Sequence) -> list[str]:
