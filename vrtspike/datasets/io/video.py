@@ -213,9 +213,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
         written = video_contents(aside)
         if written is None or (written.frames, written.size) != (count, size):
             found = f'{written.frames} of its {count} frames' if written else 'nothing that can be read'
-            raise DataError(
-                f'{path} was not written whole: the file holds {found}. The disk may be full'
-            )
+            raise DataError(f'{path} was not written whole: the file holds {found}. The disk may be full')
 
 
 def first_few(texts: list[str]) -> str:

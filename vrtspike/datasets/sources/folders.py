@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from vrtspike.datasets.io.listing import IMAGE_SUFFIXES, common_suffix, is_hidden, stems_in, time_order
-from vrtspike.datasets.sources.sequence import FRAME_KINDS, SPIKE_SUFFIX, Sequence
+from vrtspike.datasets.io.spike_formats import SPIKE_SUFFIXES
+from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.errors import ConfigError, DataError, require_positive_integers
 from vrtspike.runtime.yaml_file import read_yaml_mapping
 
@@ -87,12 +88,14 @@ def sequence_in(
         of_spikes: The arguments of :class:`Sequence` that describe spikes; unused without ``spike``.
     """
     folders = {'blur': blur, 'sharp': sharp, 'spike': spike if 'interval' not in of_spikes else None}
+    folders = {kind: folder for kind, folder in folders.items() if folder is not None}
     suffixes = {
-        kind: suffix or common_suffix(folders[kind], IMAGE_SUFFIXES) or '.png'
-        for kind in FRAME_KINDS
-        if folders[kind] is not None
+        kind: common_suffix(folder, SPIKE_SUFFIXES) or '.dat'
+        if kind == 'spike'
+        else suffix or common_suffix(folder, IMAGE_SUFFIXES) or '.png'
+        for kind, folder in folders.items()
     }
-    pairs = [(folders[kind], suffixes.get(kind, SPIKE_SUFFIX)) for kind in named_by if folders[kind] is not None]
+    pairs = [(folders[kind], suffixes[kind]) for kind in named_by if kind in folders]
     return Sequence(
         name,
         blur,
