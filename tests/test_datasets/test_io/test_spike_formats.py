@@ -124,7 +124,7 @@ def test_pickled_objects_are_not_loaded(tmp_path):
     np.savez(tmp_path / 'x.npz', spk=objects)
     (tmp_path / 'y.npy').write_bytes(pickle.dumps(payload))
     for name in ('x.npy', 'x.npz', 'y.npy'):
-        with pytest.raises(DataError, match='is damaged, or no|holds nothing, expected one array'):
+        with pytest.raises(DataError, match=r'is damaged, or no|holds nothing, expected one array'):
             spike_array_size(tmp_path / name)
     np.savez(tmp_path / 'x.npz', texts=objects, spk=SPIKES)
     np.testing.assert_array_equal(read_spikes(tmp_path / 'x.npz', HEIGHT, WIDTH), SPIKES)
