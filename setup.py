@@ -36,7 +36,15 @@ REQUIRES = [
     'psutil>=5.9',
 ]
 EXTRAS = {
-    'test': ['pytest>=8', 'pytest-xdist>=3', 'hypothesis>=6', 'jsonschema>=4', 'packaging>=23', 'setuptools>=68'],
+    'test': [
+        'pytest>=8',
+        'pytest-xdist>=3',
+        'hypothesis>=6',
+        'jsonschema>=4',
+        'packaging>=23',
+        'setuptools>=68',
+        'h5py>=3.11',
+    ],
     'dev': ['ruff>=0.9'],
     'tensorboard': ['tensorboard>=2.16'],
     'wandb': ['wandb>=0.17'],

@@ -22,6 +22,7 @@ pytest_plugins = ['made_up_logs']  # what the tests of analysis, records and rep
 
 def pytest_addoption(parser):
     parser.addoption('--slow', action='store_true', help='also run the tests marked slow')
+    parser.addoption('--fuzz-seconds', type=float, default=0, help='CPU time for the damaged files of each reader')
 
 
 def pytest_configure(config):
@@ -44,3 +45,9 @@ def pytest_collection_modifyitems(config, items):
         for marker, reason in reasons.items():
             if marker in item.keywords:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope='session')
+def fuzz_seconds(request):
+    """CPU time that ``fuzzing.fuzz`` spends on each reader; 0 for a few hundred files."""
+    return request.config.getoption('--fuzz-seconds')

@@ -38,11 +38,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--spike',
         metavar='PATH',
-        help='a folder with one .dat file per frame, or one .dat for all; needless if the network uses no spikes',
+        help='a folder with one spike file per frame, or one for all (.dat, .npy, .npz, .mat, .h5); needless if the '
+        'network uses no spikes',
     )
     parser.add_argument('--out', required=True, metavar='PATH', help='a folder for PNGs, or a .mp4, .mkv, .mov or .avi')
     parser.add_argument(
         '--spike-size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help='of the spikes (default: config.yaml near)'
+    )
+    parser.add_argument(
+        '--keep-columns', type=int, metavar='N', help='400 of 416, if the sensor wrote its head into the last 16'
     )
     parser.add_argument('--threshold', type=float, help='of the spike camera (default: config.yaml near the spikes)')
     parser.add_argument('--side-by-side', action='store_true', help='blurred, TFP and restored beside each other')
@@ -66,7 +70,8 @@ def main() -> None:
     frame_folder(Path(args.out))  # refuses an impossible name before the network is built
     if args.fps is not None and not 0 < args.fps < math.inf:
         raise ConfigError(f'--fps got {args.fps}, expected a positive number of frames per second')
-    clip = open_clip(args.blur, args.spike, args.spike_size and tuple(args.spike_size), args.threshold)
+    size = args.spike_size and tuple(args.spike_size)
+    clip = open_clip(args.blur, args.spike, size, args.threshold, args.keep_columns)
     config = load_config(**config_arguments(args))
     tiling = tiling_of(config, **tiling_arguments(args))
     model, config = load_restorer(args.checkpoint, config, device=args.device, trust=args.trust_checkpoint)

@@ -1,8 +1,8 @@
 """Show a clip before training on it: blurred, sharp, and the spikes as TFP, as TFI and as a raster.
 
 CLIP is the folder of a data set (--sequence chooses a video), the folder of one video in the processed layout, or a
-.dat file with its --size. TFP is the spike rate over the exposure, TFI the inverse of the interval between spikes.
-Writes a contact sheet with one row per frame, or a video.
+spike file: .npy, .npz, .mat, or .dat with its --size. TFP is the spike rate over the exposure, TFI the inverse of the
+interval between spikes. Writes a contact sheet with one row per frame, or a video.
 
 Examples:
     python tools/view.py data/demo --out demo.png
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    parser.add_argument('clip', type=Path, help='a data set, a video of one, or a .dat file')
+    parser.add_argument('clip', type=Path, help='a data set, a video of one, or a spike file')
     parser.add_argument('--out', type=Path, required=True, help='a .png or .jpg sheet, or a .mp4 or .gif')
     parser.add_argument('--sequence', metavar='NAME', help='video of the data set (default: its first)')
     parser.add_argument('--split', choices=['train', 'val'], help='(default: train, or the one that is there)')
@@ -35,9 +35,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--first', type=int, default=0, help='index of the first frame (default: 0)')
     parser.add_argument('--frames', type=int, help='how many frames (default: 5 on a sheet, all in a video)')
     parser.add_argument('--fps', type=float, default=8.0, help='frames per second of a video (default: 8)')
-    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help='size of the spikes in a .dat file')
-    parser.add_argument('--steps-per-frame', type=int, default=56, help='spikes per frame of a .dat file (default: 56)')
-    parser.add_argument('--threshold', type=float, default=1.0, help="threshold of a .dat file's camera (default: 1)")
+    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help='size of the spikes in a spike file')
+    parser.add_argument('--steps-per-frame', type=int, default=56, help='steps per frame of a spike file (default: 56)')
+    parser.add_argument('--threshold', type=float, default=1.0, help="threshold of a spike file's camera (default: 1)")
+    parser.add_argument('--keep-columns', type=int, metavar='N', help='of a spike file, 400 of 416 without the head')
     return parser.parse_args()
 
 
@@ -64,7 +65,7 @@ def find_sequence(args: argparse.Namespace) -> Sequence:
     from vrtspike.datasets import detect_source
 
     if args.clip.is_file():
-        return sequence_of_dat_file(args)
+        return sequence_of_spike_file(args)
     root, name, split = args.clip, args.sequence, args.split
     if (root / 'blur').is_dir() and root.parent.name in ('train', 'val'):
         root, name, split = root.parents[1], root.name, root.parent.name
@@ -92,15 +93,20 @@ def list_sequences(source: object, split: str | None) -> list[Sequence]:
     return found
 
 
-def sequence_of_dat_file(args: argparse.Namespace) -> Sequence:
-    """Return a `.dat` file as a video whose exposures follow each other without a gap."""
+def sequence_of_spike_file(args: argparse.Namespace) -> Sequence:
+    """Return a spike file as a video whose exposures follow each other without a gap."""
     import numpy as np
 
-    from vrtspike.datasets import Sequence, count_spike_steps
+    from vrtspike.datasets import Sequence
+    from vrtspike.datasets.io.spike_formats import count_steps, spike_array_size
 
-    if args.size is None:
+    size = args.size or spike_array_size(args.clip)
+    if size is None:
         raise ConfigError(f'{args.clip} does not know its size: give --size HEIGHT WIDTH')
-    steps = count_spike_steps(args.clip, *args.size)
+    height, width = size
+    if args.keep_columns is not None and not 1 <= args.keep_columns <= width:
+        raise ConfigError(f'--keep-columns got {args.keep_columns}, expected 1 to {width}')
+    steps = count_steps(args.clip, height, width)
     length = min(args.steps_per_frame, steps)
     return Sequence(
         args.clip.stem,
@@ -108,7 +114,8 @@ def sequence_of_dat_file(args: argparse.Namespace) -> Sequence:
         None,
         args.clip,
         stems=np.array([f'{i:06d}' for i in range(steps // length)]),
-        spike_size=tuple(args.size),
+        spike_size=(height, args.keep_columns or width),
+        stored_width=width,
         threshold=args.threshold,
         steps=length,
         interval=length,

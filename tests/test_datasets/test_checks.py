@@ -67,7 +67,7 @@ def test_an_undefined_sensor_size_is_reported_once_per_sequence(tiny_demo):
 def test_a_damaged_first_frame_is_named(tiny_copy):
     path = tiny_copy / 'train' / '000_astronaut' / 'blur' / '00000.png'
     path.write_bytes(b'no image')
-    assert problems(tiny_copy) == [f'{path} is damaged: expected an image; write it again']
+    assert problems(tiny_copy) == [f'{path} is damaged, or not an image of 8 or 16 bits per channel: write it again']
 
 
 def test_frames_that_are_no_multiple_of_the_spikes_are_named(tiny_copy):

@@ -38,4 +38,4 @@ def test_every_damaged_frame_is_named_at_its_position(tiny_copy):
     sequence.image_path('sharp', '00002').write_bytes(b'half an image')
     found = list(damaged_frames(sequence))
     assert [position for position, problem in enumerate(found) if problem] == [2]
-    assert '00002.png is missing or damaged' in found[2]
+    assert '00002.png is damaged' in found[2]

@@ -147,7 +147,7 @@ def test_a_part_of_the_sensor_is_that_part_of_the_whole(path, spikes, data):
 @pytest.mark.parametrize('part', [{'rows': (0, 9)}, {'rows': (-1, 3)}, {'columns': (3, 3)}, {'columns': (5, 4)}])
 def test_parts_beyond_the_sensor_are_refused(tmp_path, part):
     write_spike_dat(tmp_path / 'x.dat', np.zeros((4, 8, 8), np.uint8))
-    with pytest.raises(DataError, match=r'has 8 (rows|columns)'):
+    with pytest.raises(DataError, match=r'holds 8 (rows|columns)'):
         read_spike_dat(tmp_path / 'x.dat', 8, 8, **part)
 
 

@@ -67,6 +67,7 @@ def one_spike_of_255(frames, spikes):
         (lambda f, s: (f[..., :1], s), r'\(T, H, W, 3\)'),
         (lambda f, s: (f, s[:3]), r'expected \(5, steps, Hs, Ws\)'),
         (lambda f, s: (f, s * 2), 'up to 2, expected 0 and 1'),
+        (lambda f, s: (f, np.concatenate([s[:1] * 0, s[1:] * 255])), 'up to 255, expected 0 and 1'),
         (lambda f, s: (f, s[..., :9]), 'aspect ratios differ'),
     ],
 )

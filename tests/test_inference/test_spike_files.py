@@ -34,6 +34,29 @@ def test_one_spike_file_for_all_frames(tmp_path):
         SpikeFiles(tmp_path / 'all.dat', 6, **KNOWN)
 
 
+@pytest.mark.parametrize('suffix', ['.npy', '.npz'])
+def test_arrays_know_their_size(tmp_path, suffix):
+    save = np.save if suffix == '.npy' else np.savez
+    save(tmp_path / f'all{suffix}', spikes().reshape(20, 8, 12))
+    files = SpikeFiles(tmp_path / f'all{suffix}', 5, threshold=1.0)
+    assert files.size == (8, 12)
+    assert np.array_equal(files.read(1, 3), spikes()[1:3])
+    (tmp_path / 'folder').mkdir()
+    for i, each in enumerate(spikes()):
+        save(tmp_path / 'folder' / f'{i + 6}{suffix}', each)  # 10 comes after 9
+    assert np.array_equal(SpikeFiles(tmp_path / 'folder', 5, threshold=1.0).read(0, 5), spikes())
+
+
+def test_the_head_of_a_sensor_is_dropped(spike_folder, tmp_path):
+    write_spike_dat(tmp_path / 'all.dat', spikes().reshape(20, 8, 12))
+    for path in (spike_folder, tmp_path / 'all.dat'):
+        files = SpikeFiles(path, 5, **KNOWN, keep_columns=9)
+        assert files.size == (8, 9)
+        assert np.array_equal(files.read(1, 3), spikes()[1:3, ..., :9])
+    with pytest.raises(DataError, match='keep_columns=13, expected 1 to the 12 columns'):
+        SpikeFiles(spike_folder, 5, **KNOWN, keep_columns=13)
+
+
 def test_size_and_threshold_come_from_the_config_near(spike_folder):
     with pytest.raises(DataError, match='--spike-size HEIGHT WIDTH and --threshold'):
         SpikeFiles(spike_folder, 5)

@@ -77,6 +77,16 @@ def test_wrong_input_is_one_message(demo, tmp_path, monkeypatch, arguments, expe
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_array_knows_its_size_and_loses_its_head(tmp_path):
+    np.savez(tmp_path / 'bare.npz', spk=np.random.default_rng(0).integers(0, 2, (30, 15, 26)).astype(np.uint8))
+    arguments = ['--steps-per-frame', 10, '--keep-columns', 25, '--out', tmp_path / 'bare.png']
+    process = run(tmp_path / 'bare.npz', *arguments)
+    assert process.returncode == 0, process.stderr
+    assert '3 frames of bare' in process.stdout
+    process = run(tmp_path / 'bare.npz', *arguments, '--keep-columns', 27)
+    assert '--keep-columns got 27, expected 1 to 26' in process.stderr
+
+
 def test_a_bare_file_needs_its_size(tmp_path):
     (tmp_path / 'x.dat').write_bytes(bytes(8))
     assert 'give --size HEIGHT WIDTH' in run(tmp_path / 'x.dat', '--out', tmp_path / 'x.png').stderr

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from vrtspike.datasets.sources.folders import stems_in
+from vrtspike.datasets.io.images import image_size
+from vrtspike.datasets.io.listing import stems_in
+from vrtspike.datasets.io.spike_formats import count_steps, is_array_file
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.datasets.spike_dat import bytes_per_step, steps_in_bytes
 from vrtspike.datasets.threshold import threshold_problems
@@ -132,14 +133,17 @@ def missing_frames(sequence: Sequence) -> list[str]:
 def spike_file_problems(sequence: Sequence) -> list[str]:
     """Report spike files with a length that does not match the sensor size or the other files."""
     height, width = sequence.stored_size
+    is_array = is_array_file(sequence.spike_path('name'))
     try:
-        bytes_per_step(height, width)
+        if not is_array:
+            bytes_per_step(height, width)
     except DataError as error:
         return [f'{sequence.name}: {error}']
     problems, steps = [], {}
     for path, length in spike_file_lengths(sequence):
         try:
-            steps[path] = steps_in_bytes(path, length, height, width)
+            # The length of a raw file, which the folder's listing tells, is enough.
+            steps[path] = count_steps(path, height, width) if is_array else steps_in_bytes(path, length, height, width)
         except DataError as error:
             problems.append(str(error))
     return problems + uneven_steps(sequence, steps)
@@ -172,7 +176,7 @@ def recording_problems(sequence: Sequence) -> list[str]:
     try:
         if not sequence.spike.is_file():
             return [f'{sequence.spike} is missing: expected the spikes of the recording']
-        steps = steps_in_bytes(sequence.spike, sequence.spike.stat().st_size, *sequence.stored_size)
+        steps = count_steps(sequence.spike, *sequence.stored_size)
     except DataError as error:
         return [str(error)]
     end = sequence.start + max(len(sequence.stems) - 1, 0) * sequence.interval + sequence.steps
@@ -202,16 +206,6 @@ def image_size_problems(sequence: Sequence) -> list[str]:
         found = ', '.join(f'{path} has {height} x {width}' for path, (height, width) in sizes.items())
         problems.append(f'{found} pixels: both must have one size')
     return problems
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """Return an image's (height, width) from its header."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-    except OSError as error:
-        raise DataError(f'{path} is damaged: expected an image; write it again') from error
-    return height, width
 
 
 def ratio_problems(path: Path, size: tuple[int, int], sequence: Sequence) -> list[str]:

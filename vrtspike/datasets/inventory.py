@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from vrtspike.datasets.checks import find_problems, image_size
+from vrtspike.datasets.checks import find_problems
 from vrtspike.datasets.clips import read_frames
+from vrtspike.datasets.io.images import image_size
 from vrtspike.datasets.io.packed_spikes import packed_spikes
 from vrtspike.datasets.sources.sequence import SPLITS, Sequence
 from vrtspike.datasets.threshold import Suggestion, suggest_threshold

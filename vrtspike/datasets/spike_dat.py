@@ -14,6 +14,14 @@ import numpy as np
 
 from vrtspike.errors import DataError
 
+#: First bytes of the formats in which arrays of spikes come, with what they are and their suffix.
+OTHER_FORMATS = {
+    b'\x93NUMPY': ('a NumPy array', '.npy'),
+    b'PK\x03\x04': ('a ZIP archive', '.npz'),
+    b'MATLAB ': ('a MATLAB file', '.mat'),
+    b'\x89HDF\r\n\x1a\n': ('an HDF5 file', '.h5'),
+}
+
 
 def read_spike_dat(
     path: str | os.PathLike,
@@ -50,12 +58,10 @@ def read_spike_dat(
             f'{path} holds {total} steps of {height} x {width} spikes, expected {expected_steps}: '
             'correct the sensor size or the number of steps, or write the file again'
         )
-    steps = total - start if steps is None else steps
-    if start < 0 or steps < 1 or start + steps > total:
-        raise DataError(f'{path} holds {total} steps; steps {start} to {start + steps} do not lie within it')
+    start, end = part_of((start, total if steps is None else start + steps), total, 'steps', path)
     top, bottom = part_of(rows, height, 'rows', path)
     left, right = part_of(columns, width, 'columns', path)
-    size = bytes_per_step(height, width)
+    steps, size = end - start, bytes_per_step(height, width)
     try:
         packed = np.memmap(path, np.uint8, 'r', offset=start * size, shape=(steps, size))
     except OSError as error:
@@ -74,10 +80,10 @@ def read_spike_dat(
 
 
 def part_of(part: tuple[int, int] | None, length: int, name: str, path: str | os.PathLike) -> tuple[int, int]:
-    """Return (start, end) of a part of ``length`` rows or columns; None is all of them."""
+    """Return (start, end) of a part of ``length`` steps, rows or columns; None is all of them."""
     start, end = (0, length) if part is None else part
     if not 0 <= start < end <= length:
-        raise DataError(f'{path} has {length} {name}; {name} {start} to {end} do not lie within it')
+        raise DataError(f'{path} holds {length} {name}; {name} {start} to {end} do not lie within it')
     return start, end
 
 
@@ -107,7 +113,23 @@ def count_spike_steps(path: str | os.PathLike, height: int, width: int) -> int:
     bytes_per_step(height, width)
     if not os.path.isfile(path):
         raise DataError(f'{path} is missing: a spike file of {height} x {width} pixels was expected there')
+    require_raw(path)
     return steps_in_bytes(path, os.path.getsize(path), height, width)
+
+
+def require_raw(path: str | os.PathLike) -> None:
+    """Raise a DataError if the first bytes of a file are those of another format."""
+    try:
+        with open(path, 'rb') as file:
+            start = file.read(16)
+    except OSError as error:
+        raise DataError(f'{path} cannot be read: {error.strerror or error}') from error
+    for signature, (what, suffix) in OTHER_FORMATS.items():
+        if start.startswith(signature):
+            raise DataError(
+                f'{path} is {what}, expected raw spike bits: let its name end in {suffix}, or write its array with '
+                'vrtspike.datasets.spike_dat.write_spike_dat'
+            )
 
 
 def steps_in_bytes(path: str | os.PathLike, length: int, height: int, width: int) -> int:
@@ -128,6 +150,6 @@ def bytes_per_step(height: int, width: int) -> int:
     if height < 1 or width < 1 or height * width % 8:
         raise DataError(
             f'a spike file of {height} x {width} pixels is undefined: height * width must be a positive multiple '
-            'of 8; crop or pad the spikes'
+            'of 8; crop or pad the spikes, or keep them as an array in .npy'
         )
     return height * width // 8

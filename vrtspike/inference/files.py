@@ -54,6 +54,7 @@ def open_clip(
     spike: str | os.PathLike | None,
     spike_size: tuple[int, int] | None = None,
     threshold: float | None = None,
+    keep_columns: int | None = None,
 ) -> ClipFiles:
     """Check a video file or folder of images and its spikes, if any, and return the clip.
 
@@ -62,6 +63,7 @@ def open_clip(
         spike: Folder of spike files, or one file; None for networks that use no spikes.
         spike_size: (Hs, Ws), or None as for :class:`~vrtspike.inference.spike_files.SpikeFiles`.
         threshold: Firing threshold, or None as for SpikeFiles.
+        keep_columns: Columns of the spikes to keep, or None for all.
 
     Raises:
         DataError: Something is missing or does not match.
@@ -70,7 +72,7 @@ def open_clip(
     if spike is None:
         return ClipFiles(frames, None)
     names = frames.names if isinstance(frames, ImageFolder) else None
-    spikes = SpikeFiles(spike, len(frames), names, spike_size, threshold)
+    spikes = SpikeFiles(spike, len(frames), names, spike_size, threshold, keep_columns)
     check_sizes(frames.size, spikes.size)
     return ClipFiles(frames, spikes)
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from vrtspike.datasets.io.listing import files_in_time_order
+from vrtspike.datasets.io.spike_formats import SPIKE_SUFFIXES, count_steps, read_spikes, spike_array_size
 from vrtspike.datasets.io.video import first_few
 from vrtspike.datasets.sources.folders import read_config
-from vrtspike.datasets.spike_dat import count_spike_steps, read_spike_dat
 from vrtspike.errors import DataError
 
 #: Number of folders that are searched for a config.yaml, upwards from <root>/<split>/<sequence>/spike.
@@ -18,14 +19,18 @@ CONFIG_FOLDERS = 4
 
 
 class SpikeFiles:
-    """The spikes of a clip: one ``.dat`` file per frame in a folder, or one file for the whole clip.
+    """The spikes of a clip: one file per frame in a folder, or one file for the whole clip.
+
+    Files are raw bits or arrays, see :mod:`vrtspike.datasets.io.spike_formats`.
 
     Args:
         path: The folder, or the file; its steps are divided equally among the frames.
         frames: Number of frames.
         names: Names of the frames, in order; None if they have none, as in a video.
-        size: (Hs, Ws) of the spikes; None takes ``spike_h`` and ``spike_w`` from the nearest ``config.yaml``.
+        size: (Hs, Ws) of the spikes; None takes ``spike_h`` and ``spike_w`` from the nearest ``config.yaml``, or the
+            size of an array.
         threshold: Firing threshold; None takes it from ``config.yaml``.
+        keep_columns: Columns to keep, 400 of 416 where the sensor wrote its head into the last 16; None keeps all.
 
     Raises:
         DataError: Files are missing or differ in length, or the size or the threshold is unknown.
@@ -38,21 +43,27 @@ class SpikeFiles:
         names: Sequence[str] | None = None,
         size: tuple[int, int] | None = None,
         threshold: float | None = None,
+        keep_columns: int | None = None,
     ) -> None:
         self.path = Path(path)
         if not self.path.exists():
-            raise DataError(f'{path} does not exist: name the folder of the .dat files, or one .dat file')
+            raise DataError(f'{path} does not exist: name the folder of the spike files, or one spike file')
+        self.files = self._files_in_folder(frames, names) if self.path.is_dir() else [self.path] * frames
         known = nearest_spike_config(self.path)
-        self.size = size or (known.get('spike_h'), known.get('spike_w'))
+        size = size or (known.get('spike_h'), known.get('spike_w'))
+        self.stored_size = (spike_array_size(self.files[0]) or size) if None in size else size
         self.threshold = known.get('threshold') if threshold is None else threshold
-        if None in self.size or not self.threshold:
+        if None in self.stored_size or not self.threshold:
             raise DataError(
                 f'the size and the threshold of the spikes in {path} are not known, since spike files hold neither and '
                 'there is no config.yaml near them with spike_h, spike_w and threshold: give --spike-size HEIGHT WIDTH '
                 'and --threshold'
             )
-        self.files = self._files_in_folder(frames, names) if self.path.is_dir() else [self.path] * frames
-        steps = {file: count_spike_steps(file, *self.size) for file in dict.fromkeys(self.files)}
+        height, width = self.stored_size
+        if keep_columns is not None and not 1 <= keep_columns <= width:
+            raise DataError(f'{path}: got {keep_columns=}, expected 1 to the {width} columns of the spikes')
+        self.size = (height, keep_columns or width)
+        steps = {file: count_steps(file, *self.stored_size) for file in dict.fromkeys(self.files)}
         self.steps = next(iter(steps.values()))
         different = [f'{file.name} has {n}' for file, n in steps.items() if n != self.steps]
         if different:
@@ -69,13 +80,13 @@ class SpikeFiles:
                 )
 
     def _files_in_folder(self, frames: int, names: Sequence[str] | None) -> list[Path]:
-        files = sorted(self.path.glob('*.dat'))
+        files = files_in_time_order(self.path, SPIKE_SUFFIXES)
         by_name = {file.stem: file for file in files}
         missing = [name for name in names or () if name not in by_name]
         if missing:
             raise DataError(
                 f'{self.path} has no spikes for {len(missing)} of {frames} frames: {first_few(missing)}; expected a '
-                'file NAME.dat for each frame NAME'
+                'file NAME.dat (or .npy, .npz, .mat) for each frame NAME'
             )
         if names is not None:
             return [by_name[name] for name in names]
@@ -87,9 +98,11 @@ class SpikeFiles:
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return spikes (T, steps, Hs, Ws) uint8."""
+        columns = (0, self.size[1])
         if self.path.is_dir():
-            return np.stack([read_spike_dat(file, *self.size) for file in self.files[start:stop]])
-        spikes = read_spike_dat(self.path, *self.size, start=start * self.steps, steps=(stop - start) * self.steps)
+            return np.stack([read_spikes(file, *self.stored_size, columns=columns) for file in self.files[start:stop]])
+        window = {'start': start * self.steps, 'steps': (stop - start) * self.steps, 'columns': columns}
+        spikes = read_spikes(self.path, *self.stored_size, **window)
         return spikes.reshape(stop - start, self.steps, *self.size)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vrtspike.datasets.clips import read_images
+from vrtspike.datasets.io.images import read_images
 from vrtspike.metrics.restoration import file_stem, finite_psnr
 from vrtspike.records.evaluation import EvaluationResults, SequenceScores, at_first_threshold
 from vrtspike.reporting.evaluation_tables import cost_table, scores_table, stages_table

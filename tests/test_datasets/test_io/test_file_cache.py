@@ -1,3 +1,4 @@
+import errno
 import json
 import multiprocessing
 import os
@@ -79,6 +80,17 @@ def test_a_copy_that_fails_leaves_no_trace(tmp_path, monkeypatch):
     assert store.local(path) == path
     assert copies(tmp_path / 'fast') == []
     assert json.loads((tmp_path / 'fast' / 'ledger.json').read_text())['bytes'] == 0
+
+
+def test_a_full_disk_of_the_cache_stops_nothing(tmp_path, monkeypatch):
+    store, path = FileCache(tmp_path / 'cache', 1), tmp_path / 'x'
+    path.write_bytes(b'content')
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(FileCache, 'claim', full)
+    assert store.local(path) == path
 
 
 def test_a_lost_ledger_is_counted_again(tmp_path):

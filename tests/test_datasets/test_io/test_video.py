@@ -59,7 +59,7 @@ def test_frames_that_cannot_be_read_are_explained(folder, tmp_path):
     with pytest.raises(DataError, match='no video that OpenCV can open'):
         open_frames(tmp_path / 'clip.mp4')
     (tmp_path / 'empty').mkdir()
-    with pytest.raises(DataError, match='holds no images'):
+    with pytest.raises(DataError, match='holds no files with one of the suffixes'):
         ImageFolder(tmp_path / 'empty')
     write_png(folder / '003.png', np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(DataError, match=r'000\.png has 16 x 24 pixels, 003\.png has 8 x 8'):

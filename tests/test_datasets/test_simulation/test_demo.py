@@ -73,9 +73,21 @@ def test_the_same_demo_is_kept(tiny_copy):
     assert before == {path: path.stat().st_mtime_ns for path in tiny_copy.rglob('*')}
 
 
-def test_a_demo_with_other_parameters_is_refused(tiny_demo):
-    with pytest.raises(DataError, match=r'other parameters \(seed: found 0, expected 7.*\): delete it'):
-        write_demo(tiny_demo, **TINY, seed=7)
+def test_a_demo_with_other_parameters_gets_its_own_folder(tiny_copy):
+    before = contents(tiny_copy)
+    others = [write_demo(tiny_copy, **TINY, seed=seed) for seed in (7, 8)]
+    assert len({tiny_copy, *others}) == 3
+    assert all(other.parent == tiny_copy.parent and other.name.startswith('copy_') for other in others)
+    assert contents(tiny_copy) == before
+    assert yaml.safe_load((others[0] / 'config.yaml').read_text())['generator']['seed'] == 7
+    assert write_demo(tiny_copy, **TINY, seed=7) == others[0]
+
+
+def test_a_folder_of_another_demo_is_not_overwritten(tiny_copy):
+    other = write_demo(tiny_copy, **TINY, seed=7)
+    (other / 'config.yaml').write_text('generator: {seed: 8}')
+    with pytest.raises(DataError, match='holds the demo clips of another recipe'):
+        write_demo(tiny_copy, **TINY, seed=7)
 
 
 def test_foreign_folders_and_files_are_left_alone(tmp_path):

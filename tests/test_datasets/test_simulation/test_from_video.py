@@ -65,8 +65,8 @@ def test_the_sharp_frame_is_the_middle_of_the_exposure(video, tmp_path):
 
 
 @pytest.mark.parametrize('options', [{}, {'interpolation': 'flow', 'noise': 0.01, 'dead_time': 2, 'reset': 'zero'}])
-@pytest.mark.parametrize('stop', [3, 11])
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(video, tmp_path, monkeypatch, options, stop):
+@pytest.mark.parametrize(('stop', 'damaged', 'begin'), [(3, False, 0), (11, False, 8), (11, True, 0)])
+def test_a_stopped_run_resumes_with_the_same_result(video, tmp_path, monkeypatch, options, stop, damaged, begin):
     settings = replace(SETTINGS, **options)
     whole = simulate_sequence(video, tmp_path / 'whole', 'train', 'a', settings)
     expose = video_simulation.expose
@@ -81,10 +81,12 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(video, tmp_path, monkeypatc
         simulate_sequence(video, tmp_path / 'parts', 'train', 'a', settings)
     assert not (tmp_path / 'parts' / 'train' / 'a').exists()
     assert ProcessedClips(tmp_path / 'parts').sequences('train') == []
+    if damaged:
+        (tmp_path / 'parts' / 'train' / '.a.growing' / 'state.npz').write_bytes(b'PK')
     begun = []
     monkeypatch.setattr(video_simulation, 'expose', lambda *args: begun.append(args[2]) or expose(*args))
     parts = simulate_sequence(video, tmp_path / 'parts', 'train', 'a', settings)
-    assert begun[0] == stop // 8 * 8
+    assert begun[0] == begin
     assert contents(parts) == contents(whole)
 
 

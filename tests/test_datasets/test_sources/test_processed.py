@@ -107,16 +107,26 @@ def test_demo_clips_are_written_when_absent(tmp_path):
     assert source.sequences('train')[0].file_steps == 4
 
 
+def test_every_process_finds_the_folder_of_a_demo_with_other_parameters(monkeypatch, tiny_copy):
+    recipe = {'train_clips': 1, 'val_clips': 1, 'frames': 1, 'size': 16, 'steps_per_frame': 4, 'progress': False}
+    written = DemoClips(tiny_copy, **recipe)
+    assert written.root != tiny_copy
+    assert written.sequences('train')[0].file_steps == 4
+    monkeypatch.setattr(sources, 'is_main_process', lambda: False)
+    assert DemoClips(tiny_copy, **recipe).root == written.root
+
+
 def test_only_the_main_process_writes_and_all_meet(monkeypatch, tiny_demo):
     met = []
     monkeypatch.setattr(sources, 'barrier', lambda: met.append(True))
     monkeypatch.setattr(sources, 'is_main_process', lambda: False)
     monkeypatch.setattr(sources, 'write_demo', lambda *_, **__: pytest.fail('a second process wrote'))
-    DemoClips(tiny_demo)
+    recipe = {'train_clips': 2, 'val_clips': 2, 'frames': 4, 'size': 32, 'steps_per_frame': 16}
+    assert DemoClips(tiny_demo, **recipe).root == tiny_demo
     monkeypatch.setattr(sources, 'is_main_process', lambda: True)
     monkeypatch.setattr(sources, 'write_demo', write_demo)
-    with pytest.raises(DataError, match='other parameters'):
-        DemoClips(tiny_demo)
+    with pytest.raises(DataError, match='holds something else than demo clips'):
+        DemoClips(tiny_demo / 'train', **recipe)
     assert met == [True, True]
 
 

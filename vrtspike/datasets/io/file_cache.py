@@ -54,7 +54,9 @@ class FileCache:
         with contextlib.suppress(OSError):
             os.utime(entry)  # fails if there is no copy, and marks it as in use
             return entry
-        return self.keep(path, entry, status.st_size) or path
+        with contextlib.suppress(OSError):  # such as a full disk; nothing is lost without a copy
+            return self.keep(path, entry, status.st_size) or path
+        return path
 
     def keep(self, path: Path, entry: Path, size: int) -> Path | None:
         """Copy ``path`` to ``entry``; return None if it does not fit or another process is copying it."""

@@ -1,14 +1,68 @@
-"""Frames of a data set as files: 8-bit RGB images."""
+"""Frames as image files: their size, and their pixels as 8-bit RGB.
+
+Every reader of frames comes here, so that a check, a training and a restoration give the same answer. Images of 8 or 16
+bits are read, grey or in colour, turned upright as their EXIF orientation says. What has no such answer is refused.
+"""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from vrtspike.errors import DataError
+
+#: A frame of 16K video. A header that claims more is refused before memory is allocated.
+MAX_PIXELS = 15360 * 8640
+#: Brightest value of 12-bit data: a 16-bit image below it has values that were not scaled to 16 bits.
+UNSCALED = 4095
+EXIF_ORIENTATION = 0x0112
+JPEG_START = b'\xff\xd8'
+
+
+class ImageHeader(NamedTuple):
+    """What the header of an image says: (height, width) of the upright image, and the EXIF orientation, 1 to 8."""
+
+    size: tuple[int, int]
+    orientation: int
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return (height, width) of an upright image from its header."""
+    try:
+        with open(path, 'rb') as file:
+            return read_header(path, file).size
+    except OSError as error:
+        raise DataError(f'{path} cannot be read: {error.strerror or error}') from error
+
+
+def read_header(path: Path, file: BinaryIO) -> ImageHeader:
+    """Return the header of the image in ``file``; raise DataError if it shows that the image cannot be read."""
+    try:
+        with Image.open(file) as image:
+            (width, height), kind, pages = image.size, image.format, getattr(image, 'n_frames', 1)
+            # Without an EXIF chunk before its pixels, Pillow would decode a whole PNG in search of one after them.
+            has_exif = kind != 'PNG' or 'exif' in image.info
+            orientation = image.getexif().get(EXIF_ORIENTATION, 1) if has_exif else 1
+    except Exception as error:  # Pillow raises errors of many types for damaged files
+        raise DataError(damaged(path)) from error
+    if width * height > MAX_PIXELS:
+        raise DataError(
+            f'{path} has {height} x {width} pixels in its header, expected at most {MAX_PIXELS} pixels: it is damaged, '
+            'or too large for a frame'
+        )
+    if pages > 1 and kind != 'MPO':  # the first image of an MPO is the photograph, the others are its previews
+        raise DataError(f'{path} holds {pages} images, expected one: write one file per frame')
+    if orientation not in range(1, 9):
+        orientation = 1  # as viewers treat values that the standard does not define
+    if kind == 'TIFF' and orientation != 1:
+        raise DataError(f'{path} is a TIFF with the orientation {orientation}, which is not supported: save it upright')
+    return ImageHeader((width, height) if orientation > 4 else (height, width), orientation)
 
 
 def read_images(paths: list[Path], local: Callable[[Path], Path] = Path) -> np.ndarray:
@@ -24,15 +78,101 @@ def read_images(paths: list[Path], local: Callable[[Path], Path] = Path) -> np.n
 
 
 def read_image(path: Path, local: Callable[[Path], Path] = Path) -> np.ndarray:
-    """Return an image as (H, W, 3) uint8 RGB."""
-    for candidate in dict.fromkeys((local(path), path)):  # if the copy is damaged, read the original
-        image = cv2.imread(str(candidate), cv2.IMREAD_COLOR) if candidate.is_file() else None
-        if image is not None:
-            return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    raise DataError(f'{path} is missing or damaged, expected an 8-bit RGB image: write it again')
+    """Return an image as (H, W, 3) uint8 RGB, upright.
+
+    Args:
+        path: The file.
+        local: Maps the path to that of a copy to read; a damaged copy is ignored.
+
+    Raises:
+        DataError: The image is missing, damaged or cut off, has several pages, transparent pixels or other values than
+            8 or 16 bits, or 16 bits that are not scaled.
+    """
+    copy = local(path)
+    if copy != path:
+        try:
+            return decode_image(copy)
+        except DataError:
+            pass  # the original may be whole
+    return decode_image(path)
+
+
+def decode_image(path: Path) -> np.ndarray:
+    """Return the image in a file; see :func:`read_image`."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f'{path} cannot be read ({error.strerror or error}): expected an image') from error
+    header = read_header(path, io.BytesIO(data))
+    if data.startswith(JPEG_START) and not has_jpeg_end(data):
+        raise DataError(damaged(path))
+    try:
+        # Decoded from memory, a JPEG that is cut off is an error; from a file, OpenCV fills the rest with gray.
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise DataError(damaged(path)) from error
+    if image is None:
+        raise DataError(damaged(path))
+    image = upright(eight_bit(image, path), header.orientation)
+    if image.ndim == 2:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    if image.shape[2] == 4:
+        if image[..., 3].min() < 255:
+            raise DataError(f'{path} has transparent pixels, expected an opaque image: save it without transparency')
+        return cv2.cvtColor(image, cv2.COLOR_BGRA2RGB)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def has_jpeg_end(data: bytes) -> bool:
+    """Return whether an end marker follows the segments before a JPEG's first scan; scans contain none.
+
+    A decoder takes the zeros of a file that was copied in part for pixels, and an embedded preview has an end of its
+    own.
+    """
+    place = len(JPEG_START)
+    while data[place : place + 1] == b'\xff' and data[place + 1 : place + 2] != b'\xda':
+        is_padding = data[place + 1 : place + 2] == b'\xff'
+        place += 1 if is_padding else 2 + int.from_bytes(data[place + 2 : place + 4], 'big')
+    return data.find(b'\xff\xd9', place) >= 0
+
+
+def damaged(path: Path) -> str:
+    """Return the error message about an image that cannot be decoded."""
+    return f'{path} is damaged, or not an image of 8 or 16 bits per channel: write it again'
+
+
+def eight_bit(image: np.ndarray, path: Path) -> np.ndarray:
+    """Return an image with its 16-bit values scaled to 8 bits; raise DataError for other types and unscaled values."""
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype != np.uint16:
+        raise DataError(f'{path} holds {image.dtype} values, expected 8 or 16 bits per channel: convert it to 8 bits')
+    colours = image if image.ndim == 2 else image[..., :3]
+    brightest = int(colours.max())
+    if 0 < brightest <= UNSCALED and (colours % 257).any():  # dark frames that were 8-bit are multiples of 257
+        raise DataError(
+            f'{path} has 16 bits per channel, but no value above {brightest}, as if {brightest.bit_length()}-bit '
+            'values had not been scaled: scale white to 65535, or convert it to 8 bits'
+        )
+    return ((image.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+
+
+def upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Return an image turned and mirrored as its EXIF orientation says."""
+    if orientation > 4:
+        image = image.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
     """Write (H, W, 3) uint8 RGB in the format of the path's suffix."""
-    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
-        raise DataError(f'{path} could not be written: check the free space and the rights of its folder')
+    encoded, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    assert encoded
+    try:
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        raise DataError(f'{path} could not be written: {error.strerror or error}') from error

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from vrtspike.datasets.io.spike_formats import count_steps, read_spikes
 from vrtspike.datasets.sources.sequence import Sequence, SpikeWindow
-from vrtspike.datasets.spike_dat import count_spike_steps, read_spike_dat
 from vrtspike.errors import DataError
 
 
@@ -83,8 +83,8 @@ class PackedSpikes:
         copy = self.local(path)
         if copy != path:
             with contextlib.suppress(DataError):  # if the copy is damaged, read the original
-                return read_spike_dat(copy, *self.stored_size, **window)
-        return read_spike_dat(path, *self.stored_size, **window)
+                return read_spikes(copy, *self.stored_size, **window)
+        return read_spikes(path, *self.stored_size, **window)
 
 
 def packed_spikes(sequence: Sequence, positions: range, local: Callable[[Path], Path] = Path) -> PackedSpikes:
@@ -98,7 +98,7 @@ def with_steps(window: SpikeWindow, stored_size: tuple[int, int]) -> SpikeWindow
     """Return the window with its number of steps; None becomes the rest of the file."""
     if window.steps is not None:
         return window
-    return window._replace(steps=count_spike_steps(window.path, *stored_size) - window.start)
+    return window._replace(steps=count_steps(window.path, *stored_size) - window.start)
 
 
 def is_crop(key: Any) -> bool:

@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
 
-from vrtspike.datasets.io.images import read_images
+from vrtspike.datasets.io.images import image_size, read_images
+from vrtspike.datasets.io.listing import files_in_time_order
 from vrtspike.errors import DataError
 from vrtspike.runtime.atomic_write import atomic_write
 
-IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 #: Four-character codes of the codecs of the videos that :func:`write_video` writes, by suffix.
 VIDEO_CODES = {'.mp4': 'mp4v', '.mkv': 'mp4v', '.mov': 'mp4v', '.avi': 'MJPG'}
 SHOWN = 5
@@ -31,7 +30,7 @@ def open_frames(path: str | os.PathLike) -> ImageFolder | VideoFile:
 
 
 class ImageFolder:
-    """The images of a folder, in the order of their names.
+    """The images of a folder, in time order.
 
     Args:
         path: The folder.
@@ -44,9 +43,7 @@ class ImageFolder:
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
-        self.files = sorted(file for file in self.path.iterdir() if is_image(file))
-        if not self.files:
-            raise DataError(f'{path} holds no images ({", ".join(IMAGE_SUFFIXES)}): name the folder of the frames')
+        self.files = files_in_time_order(self.path)
         sizes = {file: image_size(file) for file in self.files}
         self.size = sizes[self.files[0]]
         different = [f'{file.name} has {size[0]} x {size[1]}' for file, size in sizes.items() if size != self.size]
@@ -216,23 +213,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
         written = video_contents(aside)
         if written is None or (written.frames, written.size) != (count, size):
             found = f'{written.frames} of its {count} frames' if written else 'nothing that can be read'
-            raise DataError(
-                f'{path} was not written whole: the file holds {found}. The disk may be full'
-            )
-
-
-def is_image(path: Path) -> bool:
-    """Return whether a file is a visible image."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """Return (height, width) of an image from its header."""
-    try:
-        with Image.open(path) as image:
-            return image.size[::-1]
-    except OSError as error:
-        raise DataError(f'{path} is damaged or no image: write it again, or remove it') from error
+            raise DataError(f'{path} was not written whole: the file holds {found}. The disk may be full')
 
 
 def first_few(texts: list[str]) -> str:

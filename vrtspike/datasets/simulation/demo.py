@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import uuid
@@ -82,9 +83,9 @@ class DemoRecipe:
 
 
 def write_demo(root: str | os.PathLike, *, progress: bool = True, **recipe: int | float) -> Path:
-    """Write the demo clips to ``root``, or keep existing ones.
+    """Write the demo clips, or keep existing ones; return their folder, as :func:`demo_folder` names it.
 
-    They are written beside ``root`` and moved there when complete.
+    They are written to a hidden folder, which is renamed when it is complete.
 
     Args:
         root: The folder of the data set.
@@ -92,50 +93,44 @@ def write_demo(root: str | os.PathLike, *, progress: bool = True, **recipe: int 
         recipe: Arguments of :class:`DemoRecipe`.
 
     Raises:
-        DataError: ``root`` holds something else, or a demo made with other parameters.
+        DataError: ``root`` holds something else than demo clips.
     """
     recipe = DemoRecipe(**recipe)
     root = Path(root)
-    if is_demo(root, recipe):
-        return root
+    folder = demo_folder(root, recipe)
+    if folder.exists() and any(folder.iterdir()):
+        return folder
     aside = root.with_name(f'.{root.name}.{uuid.uuid4().hex[:12]}')
     try:
         write_clips(aside, recipe, progress)
-        move_into_place(aside, root, recipe)
+        try:
+            os.replace(aside, folder)
+        except OSError:  # another process was faster
+            folder = demo_folder(root, recipe)
+            if not folder.exists():
+                os.replace(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return root
+    return folder
 
 
-def is_demo(root: Path, recipe: DemoRecipe) -> bool:
-    """Return whether ``root`` holds this demo; raise DataError if it holds anything else."""
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        return False
-    found = read_config(root / 'config.yaml').get('generator')
+def demo_folder(root: Path, recipe: DemoRecipe) -> Path:
+    """Return the folder for a demo: ``root``, or a folder beside it if ``root`` holds a demo of another recipe.
+
+    Raises:
+        DataError: The folder holds something else than demo clips.
+    """
     wanted = recipe.config()['generator']
-    if found == wanted:
-        return True
-    what = 'holds something else than demo clips' if not isinstance(found, dict) else differences(found, wanted)
-    raise DataError(f'{root} {what}: delete it, or choose another root for the demo clips')
-
-
-def differences(found: dict, wanted: dict) -> str:
-    """Return a message with the parameters in which two demos differ."""
-    keys = [key for key in {**wanted, **found} if found.get(key) != wanted.get(key)]
-    return (
-        'was made with other parameters ('
-        + ', '.join(f'{key}: found {found.get(key)}, expected {wanted.get(key)}' for key in keys)
-        + ')'
-    )
-
-
-def move_into_place(aside: Path, root: Path, recipe: DemoRecipe) -> None:
-    """Rename a complete demo; where another process was faster, its equal demo stays."""
-    try:
-        os.replace(aside, root)
-    except OSError:
-        if not is_demo(root, recipe):
-            raise
+    own = root.with_name(f'{root.name}_{hashlib.sha256(repr(wanted).encode()).hexdigest()[:8]}')
+    for folder in (root, own):
+        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+            return folder
+        found = read_config(folder / 'config.yaml').get('generator')
+        if found == wanted:
+            return folder
+        if not isinstance(found, dict):
+            raise DataError(f'{folder} holds something else than demo clips: choose another root for them')
+    raise DataError(f'{own} holds the demo clips of another recipe: choose another root')
 
 
 def write_clips(root: Path, recipe: DemoRecipe, progress: bool) -> None:

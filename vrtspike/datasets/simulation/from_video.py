@@ -9,6 +9,7 @@ that an interrupted run can be resumed with identical results.
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -197,13 +198,14 @@ def new_camera(size: tuple[int, int], settings: SimulationSettings) -> Integrate
 
 def load_state(path: Path, camera: IntegrateAndFire) -> int:
     """Put the camera into the state that was saved, if any; return how many exposures are done."""
-    if not path.is_file():
-        return 0
-    with np.load(path) as state:
-        camera.charge = state['charge']
-        if camera.waiting is not None:
-            camera.waiting = state['waiting']
-        return int(state['exposure'])
+    try:
+        with np.load(path, allow_pickle=False) as state:
+            exposure, charge = int(state['exposure']), state['charge']
+            waiting = None if camera.waiting is None else state['waiting']
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return 0  # absent or damaged: all exposures are simulated again, with the same result
+    camera.charge, camera.waiting = charge, waiting
+    return exposure
 
 
 def save_state(path: Path, camera: IntegrateAndFire, exposure: int) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from vrtspike.datasets.io.video import IMAGE_SUFFIXES
-from vrtspike.datasets.sources.sequence import FRAME_KINDS, SPIKE_SUFFIX, Sequence
+from vrtspike.datasets.io.listing import IMAGE_SUFFIXES, common_suffix, is_hidden, stems_in, time_order
+from vrtspike.datasets.io.spike_formats import SPIKE_SUFFIXES
+from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.errors import ConfigError, DataError, require_positive_integers
 from vrtspike.runtime.yaml_file import read_yaml_mapping
 
@@ -56,42 +57,17 @@ def subfolders(folder: Path) -> list[Path]:
         DataError: A link leads nowhere: without this error its sequence would be left out silently.
     """
     with os.scandir(folder) as entries:
-        visible = [entry for entry in entries if not entry.name.startswith('.')]
+        visible = [entry for entry in entries if not is_hidden(entry.name)]
     for entry in visible:
         if entry.is_symlink() and not os.path.exists(entry.path):
             raise DataError(f'{entry.path} links to {os.readlink(entry.path)}, which does not exist: correct the link')
     return [folder / name for name in sorted(entry.name for entry in visible if entry.is_dir())]
 
 
-def stems_in(folder: Path, suffix: str) -> set[str]:
-    """Return the stems of the files with ``suffix`` in ``folder``; hidden files are not part of a data set."""
-    return {name[: -len(suffix)] for name in visible_names(folder) if name.endswith(suffix)}
-
-
-def visible_names(folder: Path) -> list[str]:
-    """Return the names in ``folder`` that are not hidden."""
-    return [name for name in os.listdir(folder) if not name.startswith('.')]
-
-
 def all_stems(folders: Iterable[tuple[Path, str]]) -> np.ndarray:
-    """Return the stems that any of the (folder, suffix) pairs has, in order; folders that are absent have none."""
+    """Return the stems that any of the (folder, suffix) pairs has, in time order; folders that are absent have none."""
     found = [stems_in(folder, suffix) for folder, suffix in folders if folder.is_dir()]
-    return np.array(sorted(set().union(*found)), dtype=np.str_)
-
-
-def image_suffix(folder: Path) -> str:
-    """Return the suffix of the images in ``folder`` in their spelling, such as ``'.JPG'``; ``'.png'`` without images.
-
-    Raises:
-        DataError: There are images with several suffixes.
-    """
-    names = visible_names(folder) if folder.is_dir() else []
-    found = {suffix for name in names if (suffix := os.path.splitext(name)[1]).lower() in IMAGE_SUFFIXES}
-    if len(found) > 1:
-        raise DataError(
-            f'{folder} holds images with the suffixes {", ".join(sorted(found))}: expected one; move the others away'
-        )
-    return found.pop() if found else '.png'
+    return np.array(time_order(set().union(*found)), dtype=np.str_)
 
 
 def sequence_in(
@@ -116,8 +92,14 @@ def sequence_in(
         of_spikes: The arguments of :class:`Sequence` that describe spikes; unused without ``spike``.
     """
     folders = {'blur': blur, 'sharp': sharp, 'spike': spike if 'interval' not in of_spikes else None}
-    suffixes = {kind: suffix or image_suffix(folders[kind]) for kind in FRAME_KINDS if folders[kind] is not None}
-    pairs = [(folders[kind], suffixes.get(kind, SPIKE_SUFFIX)) for kind in named_by if folders[kind] is not None]
+    folders = {kind: folder for kind, folder in folders.items() if folder is not None}
+    suffixes = {
+        kind: common_suffix(folder, SPIKE_SUFFIXES) or '.dat'
+        if kind == 'spike'
+        else suffix or common_suffix(folder, IMAGE_SUFFIXES) or '.png'
+        for kind, folder in folders.items()
+    }
+    pairs = [(folders[kind], suffixes[kind]) for kind in named_by if kind in folders]
     return Sequence(
         name,
         blur,

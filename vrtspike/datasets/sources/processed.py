@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from mmengine.dist import barrier, is_main_process
+from mmengine.logging import print_log
 
-from vrtspike.datasets.simulation.demo import write_demo
+from vrtspike.datasets.simulation.demo import DemoRecipe, demo_folder, write_demo
 from vrtspike.datasets.sources.folders import (
     config_number,
     read_config,
@@ -135,8 +137,8 @@ class DemoClips(ProcessedClips):
     In distributed training the first process writes and the others wait.
 
     Args:
-        root: Where the clips lie; the other arguments are those of
-            :func:`vrtspike.datasets.simulation.demo.write_demo`.
+        root: Folder of the clips. If it holds demo clips with other arguments, a folder beside it is used. The other
+            arguments are those of :func:`vrtspike.datasets.simulation.demo.write_demo`.
         spikes: As of :class:`ProcessedClips`.
     """
 
@@ -161,4 +163,7 @@ class DemoClips(ProcessedClips):
                 write_demo(root, **recipe, progress=progress)
         finally:  # Others must not wait for a process that failed; they then find the demo missing.
             barrier()
-        super().__init__(root, spikes=spikes)
+        folder = demo_folder(Path(root), DemoRecipe(**recipe))
+        if folder != Path(root):
+            print_log(f'{root} holds demo clips with other parameters: using {folder}', 'current')
+        super().__init__(folder, spikes=spikes)

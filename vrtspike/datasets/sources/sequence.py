@@ -10,7 +10,6 @@ import numpy as np
 
 SPLITS = ('train', 'val')
 FRAME_KINDS = ('blur', 'sharp')
-SPIKE_SUFFIX = '.dat'
 
 
 class SpikeWindow(NamedTuple):
@@ -29,7 +28,7 @@ class Sequence:
         name: Unique within its split.
         blur: Folder of the blurred frames; None plays the exposure's spikes back in their place.
         sharp: Folder of the sharp frames; None where there are none.
-        spike: Folder of the spike files, one `.dat` per frame, or with ``interval`` the one file of the whole
+        spike: Folder of the spike files, one per frame, or with ``interval`` the one file of the whole
             recording; None where there are no spikes.
         stems: File names without suffix, in time order; an array, which worker processes copy in one piece.
         spike_size: (Hs, Ws) of the spikes in pixels; None without spikes.
@@ -40,6 +39,7 @@ class Sequence:
         file_steps: Steps in each file; None if unknown.
         blur_suffix: Suffix of the blurred frames' files.
         sharp_suffix: Suffix of the sharp frames' files.
+        spike_suffix: Suffix of the spike files, see :mod:`vrtspike.datasets.io.spike_formats`.
         interval: Steps from the start of one exposure to the next one's in a recording; None where every frame has a
             file of its own.
         stored_width: Columns of the spikes in the files; those from the width of ``spike_size`` on are dropped.
@@ -57,6 +57,7 @@ class Sequence:
     file_steps: int | None = None
     blur_suffix: str = '.png'
     sharp_suffix: str = '.png'
+    spike_suffix: str = '.dat'
     interval: int | None = None
     stored_width: int | None = None
 
@@ -73,7 +74,7 @@ class Sequence:
 
     def suffix(self, kind: str) -> str:
         """Return the suffix of ``'blur'``, ``'sharp'`` or ``'spike'`` files."""
-        return SPIKE_SUFFIX if kind == 'spike' else getattr(self, f'{kind}_suffix')
+        return getattr(self, f'{kind}_suffix')
 
     def image_path(self, kind: str, stem: str) -> Path:
         """Return the path of a ``'blur'`` or ``'sharp'`` frame."""
@@ -81,7 +82,7 @@ class Sequence:
 
     def spike_path(self, stem: str) -> Path:
         """Return the path of a frame's spike file."""
-        return self.spike if self.interval else self.spike / f'{stem}{SPIKE_SUFFIX}'
+        return self.spike if self.interval else self.spike / f'{stem}{self.spike_suffix}'
 
     def window(self, position: int) -> SpikeWindow:
         """Return where the spikes of the frame at ``position`` lie."""

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from vrtspike.datasets.io.listing import is_hidden
+from vrtspike.datasets.io.spike_formats import SPIKE_SUFFIXES, count_steps
 from vrtspike.datasets.sources.folders import config_number, read_config, require_root, sequence_in
 from vrtspike.datasets.sources.sequence import Sequence
-from vrtspike.datasets.spike_dat import count_spike_steps
 from vrtspike.errors import ConfigError, DataError, require_positive, require_positive_integers
 from vrtspike.registry import CLIP_SOURCES
 
@@ -22,7 +23,8 @@ LAYOUT = 'ROOT/config.yaml naming filename, spike_w and spike_h, with ROOT/<name
 class SpikeCVRecording:
     """Recordings in which exposures follow each other, frame i over ``steps_per_frame`` steps from i of them on.
 
-    A recording called NAME is ``ROOT/NAME.dat``, or the one `.dat` file in ``ROOT/NAME/``. The frames of its RGB camera
+    A recording called NAME is ``ROOT/NAME.dat``, or the one spike file in ``ROOT/NAME/``; arrays such as ``.npz`` are
+    read too. The frames of its RGB camera
     lie in ``ROOT/NAME/blur`` and ``ROOT/NAME/sharp``, in time order.
 
     Args:
@@ -100,16 +102,18 @@ class SpikeCVRecording:
         )
         if sequence.frame_folders:
             return sequence
-        steps = count_spike_steps(recording, self.spike_size[0], self.stored_width)
+        steps = count_steps(recording, self.spike_size[0], self.stored_width)
         count = max((steps - self.first_step - self.steps) // self.interval + 1, 0)
         return replace(sequence, stems=np.array([f'{i:06d}' for i in range(count)], dtype=np.str_))
 
 
 def find_recording(root: Path, name: str) -> Path:
-    """Return the `.dat` file of a recording."""
-    name = name.removesuffix('.dat')
-    candidates = [root / f'{name}.dat', *sorted((root / name).glob('*.dat'))] if name else []
-    there = [path for path in candidates if path.is_file()]
+    """Return the spike file of a recording."""
+    stem, suffix = os.path.splitext(name)
+    name = stem if suffix in SPIKE_SUFFIXES else name
+    beside = [root / f'{name}{suffix}' for suffix in SPIKE_SUFFIXES] if name else []
+    inside = [path for path in sorted((root / name).glob('*')) if path.suffix in SPIKE_SUFFIXES] if name else []
+    there = [path for path in (*beside, *inside) if path.is_file() and not is_hidden(path.name)]
     if len(there) == 1:
         return there[0]
     found = ', '.join(path.name for path in there) or 'none'

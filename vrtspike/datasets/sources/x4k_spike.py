@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from PIL import Image
-
+from vrtspike.datasets.io.images import image_size
+from vrtspike.datasets.io.listing import IMAGE_SUFFIXES, is_hidden
 from vrtspike.datasets.sources.folders import require_pair, require_root, require_split, sequence_in, subfolders
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.errors import ConfigError, DataError, require_positive
@@ -82,7 +82,8 @@ class X4KSpike:
 
 def half_size_of_first(blur: Path) -> tuple[int, int]:
     """Return half the (height, width) of the first frame in a split's folder of blurred frames."""
-    path = next(blur.glob('*/*/*.png'), None)
+    found = (path for path in blur.glob('*/*/*') if path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path.name))
+    path = next(found, None)
     if path is None:
         raise DataError(f'{blur} holds no frames: expected {LAYOUT}')
     return half_size(path)
@@ -91,11 +92,9 @@ def half_size_of_first(blur: Path) -> tuple[int, int]:
 def half_size(path: os.PathLike) -> tuple[int, int]:
     """Return half the (height, width) of an image."""
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-    except OSError as error:
+        height, width = image_size(path)
+    except DataError as error:
         raise DataError(
-            f'{path} is missing or damaged, and with it the size of the spikes is unknown: write it again, or give '
-            'spike_size=(height, width) to X4KSpike'
+            f'the size of the spikes is unknown, because {error}; or give spike_size=(height, width) to X4KSpike'
         ) from error
     return height // RGB_PER_SPIKE_PIXEL, width // RGB_PER_SPIKE_PIXEL
