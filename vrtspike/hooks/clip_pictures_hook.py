@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.dist import master_only
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.visualization import LocalVisBackend
 
+from vrtspike.hooks.observing import ObservingHook
 from vrtspike.metrics import clip_name, file_stem, luma, playback_frames, psnr, to_uint8_frames
 from vrtspike.registry import HOOKS
 from vrtspike.reporting.clip_strip import clip_strip
@@ -18,7 +18,7 @@ from vrtspike.runtime.atomic_write import write_png
 
 
 @HOOKS.register_module()
-class ClipPicturesHook(Hook):
+class ClipPicturesHook(ObservingHook):
     """Writes one picture per validation clip: its middle frame as blurred input, TFP, restored frame and target.
 
     The pictures are in the run's folder as ``pictures/<sequence>_<first frame>.png``. Each validation replaces them.
@@ -28,6 +28,8 @@ class ClipPicturesHook(Hook):
     Args:
         max_clips: Number of clips that get a picture, counted from the first; None for all, 0 for none.
     """
+
+    gives = 'pictures of validation clips'
 
     def __init__(self, max_clips: int | None = None) -> None:
         self.max_clips = max_clips

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
+
+from vrtspike.hooks.observing import ObservingHook
 
 
 class IterationClock:
@@ -92,8 +93,8 @@ def iteration_clock(runner: Runner) -> IterationClock:
     return vars(runner).setdefault('iteration_clock', IterationClock())
 
 
-class TimedHook(Hook):
-    """Base class of hooks that read the runner's :class:`IterationClock`. Each of them reports the events to it.
+class TimedHook(ObservingHook):
+    """Base class of observing hooks that read the runner's :class:`IterationClock` and report the events to it.
 
     A subclass that overrides one of these methods calls the base method first.
     """

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vrtspike.datasets.samplers import SAMPLES_SEEN_KEY
 from vrtspike.errors import TrainingError
+from vrtspike.hooks.observing import describe
 from vrtspike.optim import StepListener, subscribe, unsubscribe
 from vrtspike.registry import HOOKS
 from vrtspike.runtime.distributed import any_rank
@@ -119,8 +120,11 @@ class NonFiniteHook(Hook, StepListener):
             'samples': list(sample_identities(runner, batch)),
         }
         path = Path(runner.work_dir, FILE if rank == 0 else f'{Path(FILE).stem}_rank{rank}.jsonl')
-        with path.open('a', encoding='utf-8') as file:
-            file.write(json.dumps(record) + '\n')
+        try:
+            with path.open('a', encoding='utf-8') as file:
+                file.write(json.dumps(record) + '\n')
+        except OSError as error:
+            runner.logger.warning(f'{path} cannot be written ({describe(error)}). Its line would be: {record}')
 
     def _count(self, runner: Runner) -> None:
         skipped = runner.message_hub.get_info(SKIPPED_KEY) + 1
@@ -178,7 +182,5 @@ def advice(wrapper: OptimWrapper) -> str:
             'init_scale (say 1024), or a longer warm-up (warm_up.max_iters)'
         )
     start = 'Look at the samples first: python tools/check_data.py finds damaged ones. Then try '
-    rest = (
-        'a longer warm-up (warm_up.max_iters), a lower learning rate, or a smaller optim_wrapper.clip_grad.max_norm'
-    )
+    rest = 'a longer warm-up (warm_up.max_iters), a lower learning rate, or a smaller optim_wrapper.clip_grad.max_norm'
     return f'{start}{"float32 (without --amp), " if dtype == torch.bfloat16 else ""}{rest}'

@@ -31,7 +31,8 @@ class SafeCheckpointHook(CheckpointHook):
         save_best: Validation scalars such as ``'psnr'``; for each, the best checkpoint is kept.
         rule: ``'greater'`` or ``'less'``; known for psnr and ssim.
         save_begin: First iteration that may be saved.
-        out_dir: Folder in which the run's folder of checkpoints is made; the work folder by default.
+        out_dir: Folder in which a folder of the run's name is made for its checkpoints; by default the work folder.
+        filename_tmpl: Names of checkpoints, with ``{}`` for the iteration or epoch; ``iter_{}.pth`` by default.
         published_keys: Keys kept in a copy for publication, written after training.
     """
 
@@ -47,6 +48,7 @@ class SafeCheckpointHook(CheckpointHook):
         rule: str | list[str] | None = None,
         save_begin: int = 0,
         out_dir: str | None = None,
+        filename_tmpl: str | None = None,
         published_keys: str | list[str] | None = None,
     ) -> None:
         super().__init__(
@@ -58,6 +60,7 @@ class SafeCheckpointHook(CheckpointHook):
             rule=rule,
             save_begin=save_begin,
             out_dir=out_dir,
+            filename_tmpl=filename_tmpl,
             published_keys=published_keys,
             backend_args={'backend': ATOMIC_BACKEND},
         )
@@ -72,11 +75,6 @@ class SafeCheckpointHook(CheckpointHook):
             restore_gradients(runner.model, self._gradients)
             runner.logger.info('The gradients accumulated before the checkpoint were restored.')
             self._gradients = {}
-
-    def save_now(self, runner: Runner) -> str:
-        """Save a checkpoint after this iteration, outside of the interval, and return its path."""
-        self._save_checkpoint(runner)
-        return self.last_ckpt
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the accumulated gradients."""

@@ -16,10 +16,11 @@ from torch import Tensor
 from vrtspike.errors import ConfigError
 from vrtspike.hooks.flops_hook import FlopsHook
 from vrtspike.hooks.iteration_clock import TimedHook, iteration_clock
+from vrtspike.hooks.observing import describe
 from vrtspike.optim import StepListener, subscribe, unsubscribe
 from vrtspike.profiling.rates import device_rates
 from vrtspike.profiling.sampler import StageSampler
-from vrtspike.records.stage_costs import FILE_NAME, RunLine, Sample, SampleLine
+from vrtspike.records.stage_costs import FILE_NAME, Rates, RunLine, Sample, SampleLine
 from vrtspike.records.writer import line_of, sample_line
 from vrtspike.registry import HOOKS
 from vrtspike.reporting.cost_tables import CostMedians, cost_medians, measured_costs_table
@@ -49,6 +50,8 @@ class StageCostHook(TimedHook, StepListener):
         summary_samples: The table at the end shows medians of this many latest samples.
     """
 
+    gives = f'stage costs in {FILE_NAME}'
+    unguarded = ('after_train',)
     # After every other hook: their work at the end of an iteration belongs to the iteration.
     priority = 'LOWEST'
 
@@ -60,6 +63,7 @@ class StageCostHook(TimedHook, StepListener):
         self.roofline = roofline
         self.samples: deque[Sample] = deque(maxlen=summary_samples)
         self.run_record: RunLine | None = None
+        self._stack = ExitStack()
         self._sampler: StageSampler | None = None
         """None outside of trainings."""
 
@@ -67,7 +71,6 @@ class StageCostHook(TimedHook, StepListener):
         """Open the file and listen to the optimizer wrapper and the parameters."""
         super().before_train(runner)
         rank, processes = get_rank(), get_world_size()
-        self._stack = ExitStack()
         path = Path(runner.work_dir, FILE_NAME if rank == 0 else f'stage_costs_rank{rank}.jsonl')
         self._file: IO[str] = self._stack.enter_context(path.open('a', buffering=1, encoding='utf-8'))
         after_backward = 'communication' if processes > 1 else 'other'
@@ -115,14 +118,21 @@ class StageCostHook(TimedHook, StepListener):
 
     def after_train(self, runner: Runner) -> None:
         """Write the remaining samples, log the table and stop listening."""
+        self.observe(runner, self._write_remaining, runner)
+        self.observe(runner, self.close)
+        ranks = all_gather_object(cost_medians(self.samples))
+        if get_rank() == 0:
+            self.observe(runner, self._log_summary, runner, ranks)
+
+    def close(self) -> None:
+        """Close the file and stop listening."""
+        self._sampler = None
+        self._stack.close()
+
+    def _write_remaining(self, runner: Runner) -> None:
         self._sampler.abandon()
         for sample in self._sampler.wait():
             self._write(runner, sample)
-        self._stack.close()
-        self._sampler = None
-        ranks = all_gather_object(cost_medians(self.samples))
-        if get_rank() == 0:
-            runner.logger.info(f'\n{self._summary(runner, ranks)}')
 
     def _start_if_due(self, runner: Runner) -> None:
         since_warmup = iteration_clock(runner).iterations - self.warmup
@@ -146,8 +156,7 @@ class StageCostHook(TimedHook, StepListener):
         model = unwrap_model(runner.model)
         device = next(model.parameters()).device
         dtype = getattr(runner.optim_wrapper, 'cast_dtype', torch.float32)
-        flops = next((hook for hook in runner.hooks if isinstance(hook, FlopsHook)), None)
-        rates = device_rates(device, dtype) if self.roofline else None
+        flops = next((hook for hook in runner.hooks if isinstance(hook, FlopsHook) and hook.costs), None)
         return RunLine(
             version=1,
             time=datetime.datetime.now().astimezone().isoformat(timespec='seconds'),
@@ -162,10 +171,21 @@ class StageCostHook(TimedHook, StepListener):
             clip_shape=flops and list(flops.clip_shape),
             costs=flops and flops.costs.counted(),
             uncounted_ops=dict(flops.costs.unknown) if flops else {},
-            rates=rates,
+            rates=self._rates(runner, device, dtype) if self.roofline else None,
             notes=self._notes(runner),
             **describe_environment(device),
         )
+
+    def _rates(self, runner: Runner, device: torch.device, dtype: torch.dtype) -> Rates | None:
+        """Return the device's rates, or None if they cannot be measured."""
+        try:
+            return device_rates(device, dtype)
+        except Exception as error:
+            runner.logger.warning(
+                f'The rates of {device} could not be measured ({describe(error)}): this run lacks the comparison with '
+                'the roofline.'
+            )
+            return None
 
     def _notes(self, runner: Runner) -> list[str]:
         """Return what limits the measurements of this run."""
@@ -174,13 +194,14 @@ class StageCostHook(TimedHook, StepListener):
             notes.append('the network is compiled as one: its stages cannot be told apart, and their time is in other')
         return notes
 
-    def _summary(self, runner: Runner, ranks: list[CostMedians]) -> str:
-        if not self.samples:
-            return (
-                f'StageCostHook took no sample: the training had {iteration_clock(runner).iterations} iterations, of '
-                f'which the first {self.warmup} are warm-up; lower warmup or interval'
-            )
-        return measured_costs_table(self.samples, self.run_record, ranks).text()
+    def _log_summary(self, runner: Runner, ranks: list[CostMedians]) -> None:
+        if self.samples:
+            runner.logger.info('\n' + measured_costs_table(self.samples, self.run_record, ranks).text())
+            return
+        runner.logger.info(
+            f'StageCostHook took no sample: the training had {iteration_clock(runner).iterations} iterations, of '
+            f'which the first {self.warmup} are warm-up; lower warmup or interval'
+        )
 
 
 def batch_size(batch: Any) -> tuple[int, int]:

@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
 
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 
 from vrtspike.errors import ConfigError, TrainingStopped
-from vrtspike.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from vrtspike.registry import HOOKS
 from vrtspike.runtime.distributed import any_rank
 
@@ -67,7 +66,7 @@ class StopSignalHook(Hook):
         self._restore_handlers()
         raise TrainingStopped(
             f'{self.received or "a signal to another process"} stopped the training after iteration {runner.iter + 1}; '
-            f'{save_checkpoint(runner)}: continue with --resume'
+            f'{save_checkpoint(runner)}'
         )
 
     def after_train(self, runner: Runner) -> None:
@@ -103,6 +102,7 @@ def delay_signals_in_worker(init: Callable[[int], None] | None, signals: Sequenc
 def save_checkpoint(runner: Runner) -> str:
     """Save a checkpoint after this iteration and return a text that says where."""
     for hook in runner.hooks:
-        if isinstance(hook, SafeCheckpointHook):
-            return f'saved as {hook.save_now(runner)}'
-    return 'nothing was saved, since the config has no SafeCheckpointHook'
+        if isinstance(hook, CheckpointHook):
+            hook._save_checkpoint(runner)
+            return f'saved as {hook.last_ckpt}: continue with --resume'
+    return 'nothing was saved, because the config has no checkpoint hook'

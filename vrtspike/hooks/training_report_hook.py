@@ -29,6 +29,7 @@ JSON_NAMES = {
     'ssim': 'ssim',
     'tfp/psnr': 'tfp_psnr_db',
 }
+FILE = 'report.json'
 HEADINGS = ('blurred dB', 'restored dB', 'gain dB', 'blurred SSIM', 'restored SSIM', 'TFP dB')
 
 
@@ -50,6 +51,7 @@ class TrainingReportHook(TimedHook):
         max_clips: Maximum number of clips in the logged table; the file has all of them.
     """
 
+    gives = FILE
     # First of the hooks on both sides of an iteration, so that logging and saving are not part of its time, and the
     # memory is read before the logger resets the peak.
     priority = 'VERY_HIGH'
@@ -78,8 +80,11 @@ class TrainingReportHook(TimedHook):
     @master_only
     def after_train(self, runner: Runner) -> None:
         """Log the report and write the file."""
+        path = Path(runner.work_dir, FILE)
+        if not iteration_clock(runner).iterations and path.is_file():
+            runner.logger.info(f'No iteration was trained: {path} stays as the training that ended wrote it.')
+            return
         report = self.report(runner)
-        path = Path(runner.work_dir, 'report.json')
         write_text(path, json.dumps(report, indent=2, allow_nan=False) + '\n')
         runner.logger.info(f'\n{report_text(report, self.max_clips)}\n\nWritten to {path}')
 
