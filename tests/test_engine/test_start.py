@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from vrtspike.engine import start
 from vrtspike.engine.run_folder import AUTO, LATEST
 from vrtspike.engine.start import set_start, start_from_weights
 from vrtspike.errors import CheckpointError
@@ -15,7 +16,9 @@ from vrtspike.errors import CheckpointError
 
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    """What a checkpoint has to contain is tested with resuming."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(start, 'check_resumable', lambda *arguments: None)
 
 
 def checkpoint(path, **content):
@@ -65,6 +68,14 @@ def test_a_checkpoint_to_resume():
     config = Config(dict(work_dir='run'))
     set_start(config, str(checkpoint('run/iter_3.pth')), None, trust=False)
     assert (config.load_from, config.resume) == ('run/iter_3.pth', True)
+
+
+def test_a_folder_to_resume():
+    checkpoint('run/iter_3.pth')
+    checkpoint('run/iter_4.pth')
+    config = Config(dict(work_dir='elsewhere'))
+    set_start(config, 'run', None, trust=False)
+    assert (config.load_from, config.resume) == ('run/iter_4.pth', True)
 
 
 def test_the_latest_is_found_without_the_file_that_names_it():

@@ -14,6 +14,13 @@ from vrtspike.datasets.samplers import SAMPLES_SEEN_KEY
 from vrtspike.registry import LOOPS
 
 
+class SkippedIterator(_InfiniteDataloaderIterator):
+    """Batches of a loader whose sampler has skipped, by samples, what MMEngine would skip by iterations."""
+
+    def skip_iter(self, num_iters: int) -> None:
+        """Do nothing."""
+
+
 @LOOPS.register_module()
 class SkippingIterLoop(IterBasedTrainLoop):
     """MMEngine's iteration-based loop with a sampler that skips what a resumed run has already seen.
@@ -27,7 +34,8 @@ class SkippingIterLoop(IterBasedTrainLoop):
         """Train up to ``max_iters``."""
         if self._iter and hasattr(self.dataloader.sampler, 'skip'):
             self.skip_seen()
-            self.fast_forward_on_resume = True
+            self.dataloader_iterator = SkippedIterator(self.dataloader)
+            self.fast_forward_on_resume = False  # MMEngine would warn of data that are trained on again
         return super().run()
 
     def run_iter(self, data_batch: Any) -> None:
@@ -40,7 +48,7 @@ class SkippingIterLoop(IterBasedTrainLoop):
         dataloader.worker_init_fn = self.dataloader.worker_init_fn
         self.dataloader = dataloader
         self.skip_seen()
-        self.dataloader_iterator = _InfiniteDataloaderIterator(dataloader)
+        self.dataloader_iterator = SkippedIterator(dataloader)
 
     def skip_seen(self) -> None:
         """Let the sampler skip what was trained on; each process skips an equal share."""
