@@ -41,8 +41,13 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--amp', action='store_true', help='train under automatic mixed precision')
     parser.add_argument('--no-cpu-overrides', action='store_true', help='train in full, even without a GPU')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
-    # torch.distributed.launch passes this; torchrun and SLURM say it in the environment.
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm'],
+        default='none',
+        help='what started the processes: torchrun, srun',
+    )
+    # torch.distributed.launch passes this; torchrun and SLURM set it in the environment.
     parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +31,8 @@ NEEDED = {
 PROGRESS = {'last_step', '_global_step', '_last_value', 'base_values', 'best', 'num_bad_epochs', 'cooldown_counter'}
 """Attributes of a schedule that change while it runs, or follow from the optimizer's settings."""
 
-VERSION_DEPENDENT = {
-    'foreach',
-    'fused',
-    'capturable',
-    'differentiable',
-    'maximize',
-    'amsgrad',
-    'decoupled_weight_decay',
-}
-"""Settings of an optimizer that only some versions of torch have, and that do not tell optimizers apart."""
+TELLING = {'alpha', 'betas', 'dampening', 'etas', 'lambd', 'lr_decay', 'momentum', 'rho'}
+"""Settings that tell the optimizers of torch apart."""
 
 
 def check_resumable(path: Path, checkpoint: dict[str, Any], config: Config, new_schedule: bool = False) -> None:
@@ -137,12 +129,8 @@ class ResumeHook(Hook):
                 'continue with it'
             )
         changes = [
-            *_changes('optimizer', map(_constant, map(_numbers, saved_groups)), map(_constant, self._settings)),
-            *(
-                change
-                for name, saved, state in zip(names, saved_schedules, self._schedules, strict=True)
-                for change in _changes(name, [_constant(saved)], [_constant(state)])
-            ),
+            *_changes(['optimizer'] * len(groups), map(_numbers, saved_groups), self._settings),
+            *_changes(names, saved_schedules, self._schedules),
         ]
         if changes:
             lines = '\n'.join(dict.fromkeys(f'  {change}' for change in changes))
@@ -172,22 +160,15 @@ class ResumeHook(Hook):
 
 
 def _check_optimizer(groups: list[dict[str, Any]], saved: list[dict[str, Any]]) -> None:
-    kinds = [
-        {name for name in each[0] if not name.startswith('initial_')} - VERSION_DEPENDENT if each else set()
-        for each in (groups, saved)
-    ]
+    kinds = [sorted(each[0].keys() & TELLING) for each in (groups, saved)]
     sizes = [[len(group['params']) for group in each] for each in (groups, saved)]
-    if kinds[0] != kinds[1]:
-        only = [', '.join(sorted(one - other)) or 'no others' for one, other in (kinds, kinds[::-1])]
-        found = f'the optimizer of the config has the settings {only[0]}, that of the checkpoint {only[1]}'
-    elif sizes[0] != sizes[1]:
-        found = f'the parameter groups of the config hold {sizes[0]} tensors, those of the checkpoint {sizes[1]}'
-    else:
-        return
-    raise CheckpointError(
-        f'the checkpoint was written with another optimizer: {found}. Restore optim_wrapper.optimizer and '
-        'paramwise_cfg, or start a new training from the weights with --load-from'
-    )
+    for what, (ours, theirs) in (('settings', kinds), ('tensors in its parameter groups', sizes)):
+        if ours != theirs:
+            raise CheckpointError(
+                f'the checkpoint was written with another optimizer: it has the {what} {theirs}, the one of the config '
+                f'{ours}. Restore optim_wrapper.optimizer and paramwise_cfg, or start a new training from the weights '
+                'with --load-from'
+            )
 
 
 def _numbers(group: dict[str, Any]) -> dict[str, Any]:
@@ -210,8 +191,9 @@ def _constant(state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _changes(owner: str, saved: Iterator[dict] | list[dict], states: Iterator[dict] | list[dict]) -> Iterator[str]:
-    for old, new in zip(saved, states, strict=True):
+def _changes(owners: Iterable[str], saved: Iterable[dict], states: Iterable[dict]) -> Iterator[str]:
+    """Yield how each state of the config differs from that of the checkpoint."""
+    for owner, old, new in zip(owners, map(_constant, saved), map(_constant, states), strict=True):
         for name, value in new.items():
             if name in old and old[name] != value:
                 yield f'{owner}.{name}: {old[name]} in the checkpoint, {value} in the config'

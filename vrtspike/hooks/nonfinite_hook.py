@@ -1,4 +1,4 @@
-"""Keeps NaN and infinity away from the weights, on all processes alike."""
+"""Keeps NaN and infinity out of the weights."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ FILE = 'nonfinite.jsonl'
 class NonFiniteHook(Hook, StepListener):
     """Skips optimizer steps whose loss or gradient is NaN or infinite, and ends the run if there are too many of them.
 
-    Processes decide together: if the loss of one of them is not finite, all skip the whole step, with the gradients
-    accumulated for it. Under float16 the loss scaler handles overflowing gradients itself. Skipped steps are counted in
-    the log as ``skipped_steps``. Each process writes one line per step to ``nonfinite.jsonl``, all but the first to
-    ``nonfinite_rank1.jsonl`` and so on: ``iteration``, ``loss``, ``what`` and the ``samples`` it had read. To make a
-    sample again, pass ``SampleKey(index, ordinal, seed)`` to
+    Processes decide together: if the loss of one is not finite, all skip the step and drop the gradients accumulated
+    for it. Under float16 the loss scaler handles overflowing gradients itself. The log counts skipped steps as
+    ``skipped_steps``. Each process writes a line per non-finite iteration to ``nonfinite.jsonl`` (process 1 to
+    ``nonfinite_rank1.jsonl``, and so on): ``iteration``, ``loss``, ``what`` and the ``samples`` of its batch. To
+    reproduce a sample, pass ``SampleKey(index, ordinal, seed)`` to
     :meth:`~vrtspike.datasets.clips.ClipDataset.__getitem__`.
 
     Args:
@@ -66,7 +66,7 @@ class NonFiniteHook(Hook, StepListener):
         unsubscribe(self._wrapper, self)
 
     def before_update(self, loss: Tensor) -> None:
-        """Look at the loss, on all processes together."""
+        """Check the loss, on all processes together."""
         self.loss = float(loss.detach())
         if any_rank(not math.isfinite(self.loss)):
             self.nonfinite = 'loss'
@@ -82,13 +82,13 @@ class NonFiniteHook(Hook, StepListener):
         return self.nonfinite is None
 
     def after_step(self, taken: bool) -> None:
-        """Remember whether the step was taken until the end of the iteration."""
+        """Remember whether the step was taken."""
         self._stepped, self._skipped = taken, self.nonfinite is not None
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Write down what was found in this iteration, and end the run if a limit is reached.
+        """Record a non-finite iteration, and end the run if a limit is reached.
 
         Raises:
             TrainingError: With advice.
@@ -103,7 +103,7 @@ class NonFiniteHook(Hook, StepListener):
         self._stepped = self._skipped = False
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Save the state between two steps."""
+        """Add the state between two steps."""
         checkpoint['nonfinite'] = {'row': self.row, 'spoilt': self.nonfinite}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -158,7 +158,7 @@ def gradients_finite(wrapper: OptimWrapper) -> bool:
 
 
 def sample_identities(runner: Runner, batch: dict | None) -> Iterator[dict[str, Any]]:
-    """Yield for each sample of a batch what is needed to make it again, if the batch and the sampler know."""
+    """Yield for each sample of a batch what identifies it, as far as the batch and the sampler know."""
     meta = (batch or {}).get('meta') or {}
     loop, sampler = runner.train_loop, runner.train_dataloader.sampler
     names = list(meta.get('name', ()))

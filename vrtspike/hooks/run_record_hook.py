@@ -1,4 +1,4 @@
-"""Records in the run's folder how and with what each training was started."""
+"""Records in the run's folder how each training was started: command, data, versions, device."""
 
 from __future__ import annotations
 

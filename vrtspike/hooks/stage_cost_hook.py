@@ -32,13 +32,13 @@ from vrtspike.runtime.environment import describe_environment
 class StageCostHook(TimedHook, StepListener):
     """Writes what every stage of sampled iterations costs to ``stage_costs.jsonl`` in the run's folder.
 
-    The time of an iteration is counted from the end of the previous one. It is divided among the stages that the
-    network marks, each with the phases forward, recompute (under activation checkpointing) and backward, and ``data``
-    (waiting for the batch and moving it to the device), ``loss``, ``optimizer``, ``communication`` (waiting for the
-    gradients of other processes) and ``other``. Nothing is counted twice. On a GPU the times are the GPU's own, taken
-    from events that are read after they have passed, so no iteration waits for them. Every process writes its own file;
-    all but the first have their rank in the name. ``vrtspike/records/stage_costs.schema.json`` describes the records,
-    and ``tools/analyze_logs.py`` reads them. The visualizer gets the milliseconds as ``stage_ms/<stage>``.
+    The time of an iteration begins at the end of the previous one. It is divided, without overlap, among the stages
+    that the network marks (each with the phases forward, recompute under activation checkpointing, and backward),
+    ``data`` (waiting for the batch and moving it to the device), ``loss``, ``optimizer``, ``communication`` (waiting
+    for the gradients of other processes) and ``other``. On a GPU the times come from the GPU's own events, which are
+    read later, so that no iteration waits for them. Every process writes its own file; all but the first have their
+    rank in the name. ``vrtspike/records/stage_costs.schema.json`` describes the records, and ``tools/analyze_logs.py``
+    reads them. The visualizer gets the milliseconds as ``stage_ms/<stage>``.
 
     Without this hook nothing is measured and the markers do nothing.
 
@@ -52,7 +52,7 @@ class StageCostHook(TimedHook, StepListener):
 
     gives = f'stage costs in {FILE_NAME}'
     unguarded = ('after_train',)
-    # After every other hook: their work at the end of an iteration belongs to the iteration.
+    # Last of the hooks: what they do at the end of an iteration is part of its time.
     priority = 'LOWEST'
 
     def __init__(self, interval: int = 10, warmup: int = 5, roofline: bool = True, summary_samples: int = 500) -> None:
@@ -79,11 +79,11 @@ class StageCostHook(TimedHook, StepListener):
         self._stack.callback(unsubscribe, runner.optim_wrapper, self)
 
     def after_backward(self) -> None:
-        """Tell the sampler that the optimizer's part begins."""
+        """Tell the sampler that the optimizer begins."""
         self._sampler.backward_over()
 
     def after_update(self) -> None:
-        """Tell the sampler that the optimizer's part has ended."""
+        """Tell the sampler that the optimizer has ended."""
         self._sampler.optimizer_over()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
@@ -205,7 +205,7 @@ class StageCostHook(TimedHook, StepListener):
 
 
 def batch_size(batch: Any) -> tuple[int, int]:
-    """Return how many clips and frames a batch holds; in a batch of images every image is a clip of one frame."""
+    """Return the numbers of clips and frames in a batch; an image is a clip of one frame."""
     blur = batch.get('blur') if isinstance(batch, dict) else None
     if isinstance(blur, Tensor) and blur.ndim == 5:
         return blur.shape[0], blur.shape[0] * blur.shape[1]

@@ -23,11 +23,11 @@ class StopSignalHook(Hook):
     """Ends the run after the iteration in which any process received a signal, with a checkpoint.
 
     The run exits with status 75 (``vrtspike.errors.TrainingStopped``), and ``--resume`` continues exactly there. A
-    second signal ends the process at once, as it would without this hook.
+    second signal ends the process at once.
 
     Args:
-        signals: Names of signals. SIGTERM is what schedulers send before they kill. SIGUSR1 is what SLURM sends if it
-            is asked for an early warning (``--signal=USR1@120``).
+        signals: Names of signals. Schedulers send SIGTERM before they kill a job. SLURM sends SIGUSR1 earlier if it is
+            asked to (``--signal=USR1@120``).
 
     Raises:
         ConfigError: A signal is unknown on this system.
@@ -45,7 +45,7 @@ class StopSignalHook(Hook):
         self._former_handlers: dict[int, object] = {}
 
     def before_train(self, runner: Runner) -> None:
-        """Install the handlers, and let workers outlive a signal for a while: schedulers signal all processes."""
+        """Install the handlers, and let data workers outlive a signal for a while: schedulers signal all processes."""
         if threading.current_thread() is threading.main_thread():  # Python allows no other thread to do it
             self._former_handlers = {each: signal.signal(each, self._handle) for each in self.signals}
         for loop in (runner.train_loop, runner.val_loop):
@@ -86,12 +86,7 @@ class StopSignalHook(Hook):
 def delay_signals_in_worker(init: Callable[[int], None] | None, signals: Sequence[int], worker: int) -> None:
     """Initialise a worker of a data loader so that a signal ends it only after :data:`GRACE_S`.
 
-    The training needs its workers until it has saved.
-
-    Args:
-        init: The loader's own ``worker_init_fn``.
-        signals: Numbers of the signals.
-        worker: Index of the worker.
+    The training needs its workers until it has saved. ``init`` is the loader's own ``worker_init_fn``.
     """
     for number in signals:
         signal.signal(number, lambda *_: signal.setitimer(signal.ITIMER_REAL, GRACE_S))  # SIGALRM ends a process
