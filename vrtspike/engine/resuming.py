@@ -109,16 +109,16 @@ class ResumeHook(Hook):
         """
         if GRADIENTS_KEY in checkpoint:  # MMEngine would warn that they are lost
             runner.logger.addFilter(lambda record: '_accumulative_counts' not in record.getMessage())
-        if isinstance(runner.optim_wrapper, OptimWrapperDict) or not isinstance(runner, Runner):
+        if isinstance(runner.optim_wrapper, OptimWrapperDict):
             if self.new_schedule:
-                raise ConfigError("--new-schedule needs MMEngine's plain Runner and a single optimizer")
+                raise ConfigError('--new-schedule works with one optimizer only')
             return
         groups, saved_groups = runner.optim_wrapper.param_groups, checkpoint['optimizer']['param_groups']
         _check_optimizer(groups, saved_groups)
         self._settings = [_numbers(group) for group in groups]
         self._schedules = [copy.deepcopy(schedule.state_dict()) for schedule in runner.param_schedulers or []]
         if self.new_schedule:
-            checkpoint.pop('param_schedulers', None)
+            checkpoint['param_schedulers'] = copy.deepcopy(self._schedules)
             return
         saved_schedules = checkpoint.get('param_schedulers', [])
         names = [type(schedule).__name__ for schedule in runner.param_schedulers or []]

@@ -63,7 +63,9 @@ def train(
         resume = config.get('load_from') or AUTO
     if new_schedule and not resume:
         raise ConfigError('--new-schedule says how a training is resumed: give --resume too')
+    check_length(config)
     check_schedules(config)
+    check_amp(config)
     allocate_tensors_with_malloc()
     use_safe_checkpoints(trust=trust_checkpoint)
     config.launcher = launcher
@@ -148,6 +150,21 @@ def shut_down_workers(runner: Runner) -> None:
                     iterator._shutdown_workers()
 
 
+def check_length(config: Config) -> None:
+    """Check that the training has iterations, and validates after some of them.
+
+    Raises:
+        ConfigError: A number of ``train_cfg`` is below 1.
+    """
+    for name in ('max_iters', 'max_epochs', 'val_interval'):
+        number = (config.get('train_cfg') or {}).get(name, 1)
+        if isinstance(number, (int, float)) and number < 1:
+            hint = '; to leave validation out, set val_cfg, val_dataloader and val_evaluator to None'
+            raise ConfigError(
+                f'train_cfg.{name} is {number}, expected 1 or more{hint if name == "val_interval" else ""}'
+            )
+
+
 def check_schedules(config: Config) -> None:
     """Check that every schedule begins within the run.
 
@@ -211,6 +228,20 @@ def log_settings(runner: Runner) -> None:
 def wants_cpu_overrides(refused: bool) -> bool:
     """Return whether a config's ``cpu_overrides`` are applied: without a GPU, unless refused."""
     return not refused and not torch.cuda.is_available()
+
+
+def check_amp(config: Config) -> None:
+    """Check that the optimizer wrapper can train on this machine.
+
+    Raises:
+        ConfigError: It is one of MMEngine's for GPUs, and there is no GPU.
+    """
+    kind = (config.get('optim_wrapper') or {}).get('type')
+    if kind in ('AmpOptimWrapper', 'ApexOptimWrapper') and not torch.cuda.is_available():
+        raise ConfigError(
+            f"optim_wrapper.type='{kind}' needs a GPU, and there is none: write type='DeviceAmpOptimWrapper', which "
+            'trains in mixed precision on every device (--amp)'
+        )
 
 
 def with_amp(config: Config) -> None:
