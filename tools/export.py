@@ -21,7 +21,7 @@ from vrtspike.cli import add_config_arguments, config_arguments, run_tool, tool_
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
     add_config_arguments(parser)
-    parser.add_argument('checkpoint', help='weights of a restorer, or published weights')
+    parser.add_argument('checkpoint', help="weights of a restorer, or published weights")
     parser.add_argument('--shape', nargs=3, type=int, metavar=('T', 'H', 'W'), required=True, help='size of a clip')
     parser.add_argument('--spike-size', nargs=2, type=int, metavar=('HS', 'WS'), help='default: half of H and W')
     parser.add_argument('--out', type=Path, required=True, help='file to write, .pt2 or .onnx')

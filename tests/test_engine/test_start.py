@@ -86,6 +86,12 @@ def test_the_latest_is_found_without_the_file_that_names_it():
     assert (config.load_from, config.resume) == ('run/iter_12.pth', True)
 
 
+def test_only_the_best_weights_to_start_from():
+    checkpoint('run/best_psnr_iter_4.pth')
+    with pytest.raises(CheckpointError, match=r'start from the weights of run/best_psnr_iter_4\.pth with --load-from'):
+        set_start(Config(dict(work_dir='run')), LATEST, None, trust=False)
+
+
 def test_nothing_to_resume():
     with pytest.raises(CheckpointError, match='no checkpoint in run to resume'):
         set_start(Config(dict(work_dir='run')), LATEST, None, trust=False)

@@ -63,7 +63,13 @@ def find_checkpoint(config: Config, resume: str, trust: bool) -> tuple[Path, dic
         return folder, load_checkpoint_file(folder, trust=trust)
     found = newest_whole_checkpoint(folder, config, trust)
     if found is None and resume != AUTO:
-        raise CheckpointError(f'there is no checkpoint in {folder} to resume: start without --resume, or name one')
+        best = next(folder.glob('best_*.pth'), None)
+        advice = (
+            f'start from the weights of {best} with --load-from and another --work-dir'
+            if best
+            else 'start without --resume'
+        )
+        raise CheckpointError(f'there is no checkpoint in {folder} to resume: {advice}, or name one')
     return found
 
 

@@ -151,17 +151,18 @@ def shut_down_workers(runner: Runner) -> None:
 
 
 def check_length(config: Config) -> None:
-    """Check that the training has iterations, and validates after some of them.
+    """Check that the training has iterations, validates after some of them, and takes optimizer steps.
 
     Raises:
-        ConfigError: A number of ``train_cfg`` is below 1.
+        ConfigError: A number is below 1.
     """
-    for name in ('max_iters', 'max_epochs', 'val_interval'):
-        number = (config.get('train_cfg') or {}).get(name, 1)
+    names = {'train_cfg': ('max_iters', 'max_epochs', 'val_interval'), 'optim_wrapper': ('accumulative_counts',)}
+    for section, name in ((section, name) for section in names for name in names[section]):
+        number = (config.get(section) or {}).get(name, 1)
         if isinstance(number, (int, float)) and number < 1:
             hint = '; to leave validation out, set val_cfg, val_dataloader and val_evaluator to None'
             raise ConfigError(
-                f'train_cfg.{name} is {number}, expected 1 or more{hint if name == "val_interval" else ""}'
+                f'{section}.{name} is {number}, expected 1 or more{hint if name == "val_interval" else ""}'
             )
 
 

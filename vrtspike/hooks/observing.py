@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger, print_log
 from mmengine.runner import Runner
-from mmengine.visualization import Visualizer
+from mmengine.visualization import BaseVisBackend, Visualizer
 
 BACKEND_METHODS = ('add_config', 'add_graph', 'add_image', 'add_scalar', 'add_scalars', 'close')
 
@@ -69,49 +69,51 @@ def _guarded(event: Callable[..., None]) -> Callable[..., None]:
 
 
 def guard_backends(visualizer: Visualizer) -> None:
-    """Turn errors of a visualizer's backends, such as TensorBoard, into one warning per backend."""
+    """Turn errors of a visualizer's backends, such as TensorBoard, into one warning per backend.
+
+    A backend that could not start is not used again: W&B would wait for its server in every iteration.
+    """
     for backend in visualizer._vis_backends.values():
-        warned: list[str] = []
+        guard = _BackendGuard(backend)
         for name in BACKEND_METHODS:
             if hasattr(backend, name) and name not in vars(backend):
-                setattr(backend, name, _warning_once(getattr(backend, name), type(backend).__name__, warned))
+                setattr(backend, name, functools.partial(guard.call, getattr(backend, name)))
 
 
-def _warning_once(method: Callable[..., Any], owner: str, warned: list[str]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def call(*args: Any, **kwargs: Any) -> Any:
+class _BackendGuard:
+    def __init__(self, backend: BaseVisBackend) -> None:
+        self.backend = backend
+        self.failed = self.switched_off = False
+
+    def call(self, method: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        if self.switched_off:
+            return
         try:
-            return method(*args, **kwargs)
+            method(*args, **kwargs)
         except Exception as error:
-            if not warned:
-                warned.append(owner)
+            started = getattr(self.backend, '_env_initialized', True)
+            self.switched_off = not isinstance(error, OSError) or not started
+            if not self.failed:
                 print_log(
-                    f'{owner} failed ({describe(error)}): it lacks scalars or pictures of this run. The training '
-                    'continues.',
+                    f'{type(self.backend).__name__} failed ({describe(error)}): it lacks scalars or pictures of this '
+                    'run. The training continues.',
                     'current',
                     logging.WARNING,
                 )
-            return None
-
-    return call
+            self.failed = True
 
 
 def guard_log_files(logger: MMLogger) -> None:
     """Report a log file that cannot be written once on stderr, and not with a traceback for every line."""
     for handler in logger.handlers:
         if isinstance(handler, logging.FileHandler):
-            handler.handleError = _once_on_stderr(f'warning: {handler.baseFilename} cannot be written')
+            handler.handleError = functools.partial(_warn_once, handler)
 
 
-def _once_on_stderr(message: str) -> Callable[[logging.LogRecord], None]:
-    told: list[str] = []
-
-    def handle(record: logging.LogRecord) -> None:
-        if not told:
-            told.append(message)
-            print(f'{message}: {sys.exc_info()[1]}. The training continues.', file=sys.stderr)
-
-    return handle
+def _warn_once(handler: logging.FileHandler, record: logging.LogRecord) -> None:
+    handler.handleError = lambda record: None
+    error = sys.exc_info()[1]
+    print(f'warning: {handler.baseFilename} cannot be written: {error}. The training continues.', file=sys.stderr)
 
 
 def describe(error: Exception) -> str:
