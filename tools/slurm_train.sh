@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train under SLURM; the job saves when its time runs out, queues itself again, and goes on.
+# Train under SLURM; when its time runs out, the job saves a checkpoint, queues itself again, and resumes.
 #
 #     sbatch --nodes 2 --ntasks-per-node 8 --gres gpu:8 --cpus-per-task 6 --time 24:00:00 \
 #         tools/slurm_train.sh configs/vrt_spike_baseline.py --work-dir /shared/runs/baseline --amp
@@ -19,7 +19,7 @@ shift
 MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 export MASTER_ADDR MASTER_PORT="${MASTER_PORT:-29500}"
 status=0
-# sbatch runs a copy of this script: the tool is found from the folder where the job was handed in.
+# sbatch runs a copy of this script, so the tool is looked up in the folder where the job was submitted.
 srun --kill-on-bad-exit=0 "${PYTHON:-python}" "${SLURM_SUBMIT_DIR:-.}/tools/train.py" "$config" \
     --launcher slurm --resume auto "$@" || status=$?
 if [[ $status -eq 75 ]]; then # stopped by a signal, with a checkpoint

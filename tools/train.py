@@ -7,6 +7,7 @@ Examples:
     python tools/train.py configs/vrt_spike_tiny.py --work-dir work_dirs/tiny
     python tools/train.py configs/vrt_spike_baseline.py --cfg-options data.type=ProcessedClips data.root=/path/to/clips
     python tools/train.py configs/vrt_spike_baseline.py --amp --resume
+    python tools/train.py configs/vrt_spike_baseline.py --resume --new-schedule --cfg-options train_cfg.max_iters=90000
     torchrun --nproc-per-node 2 tools/train.py configs/vrt_spike_baseline.py --launcher pytorch
 """
 
@@ -26,8 +27,13 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='latest',
         metavar='PATH',
-        help="go on from a checkpoint, or without PATH from the run's newest that is whole; "
-        "'auto' also starts where there is none",
+        help="resume from a checkpoint or run folder, or without PATH from the run's newest intact checkpoint; "
+        "'auto' starts a new run if there is none",
+    )
+    parser.add_argument(
+        '--new-schedule',
+        action='store_true',
+        help='with --resume: use the learning rate and schedule of the config, not those of the checkpoint',
     )
     parser.add_argument('--load-from', metavar='PATH', help='start from the weights of a checkpoint')
     parser.add_argument(
@@ -35,8 +41,13 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--amp', action='store_true', help='train under automatic mixed precision')
     parser.add_argument('--no-cpu-overrides', action='store_true', help='train in full, even without a GPU')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
-    # torch.distributed.launch passes this; torchrun and SLURM say it in the environment.
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm'],
+        default='none',
+        help='what started the processes: torchrun, srun',
+    )
+    # torch.distributed.launch passes this; torchrun and SLURM set it in the environment.
     parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -56,6 +67,7 @@ def main() -> None:
         load_from=args.load_from,
         trust_checkpoint=args.trust_checkpoint,
         launcher=args.launcher,
+        new_schedule=args.new_schedule,
     )
 
 

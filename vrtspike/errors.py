@@ -33,6 +33,10 @@ class DamagedCheckpointError(CheckpointError):
     """A checkpoint is cut off or its bytes were altered; an earlier one may be whole."""
 
 
+class FolderInUseError(VrtSpikeError):
+    """Another training is writing to the run folder."""
+
+
 class TrainingStopped(VrtSpikeError):
     """A training was asked to stop and has saved a checkpoint; the same command with ``--resume`` continues it."""
 

@@ -57,7 +57,7 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     contract=Contract('a model -> the optimizer wrapper with its parameter groups', attributes=('__call__',)))
 PARAM_SCHEDULERS = Registry('parameter scheduler', parent=mmengine.PARAM_SCHEDULERS, locations=['vrtspike.optim'],
                             contract=Contract('an mmengine parameter scheduler', attributes=('step',)))
-VISUALIZERS = Registry('visualizer', parent=mmengine.VISUALIZERS, locations=['vrtspike.reporting'],
+VISUALIZERS = Registry('visualizer', parent=mmengine.VISUALIZERS, locations=['vrtspike.engine'],
                        contract=Contract('an mmengine Visualizer', attributes=('add_image', 'add_scalars')))
 VISBACKENDS = Registry('visualizer backend', parent=mmengine.VISBACKENDS, locations=['vrtspike.reporting'],
                        contract=Contract('an mmengine BaseVisBackend', attributes=('add_image', 'add_scalars')))

@@ -36,5 +36,5 @@ def test_a_file_that_is_missing_or_wrong_is_named(tmp_path):
     teacher, path = tmp_path / 'wrong.py', tmp_path / 'student.py'
     teacher.write_text('mode = 1')
     path.write_text(f"model = dict(type='Student', teacher={str(teacher)!r})")
-    with pytest.raises(ConfigError, match=r"wrong\.py: 2 problems\n.*mode: no such top-level key"):
+    with pytest.raises(ConfigError, match=r'wrong\.py: 2 problems\n.*mode: no such top-level key'):
         load_config(path)

@@ -100,8 +100,9 @@ def minimal_config(demo_data):
 def run_minimal(minimal_config):
     """Return a function that trains the minimal config in a folder."""
 
-    def run(work_dir, resume=None, load_from=None, **changes):
-        return train(minimal_config(**changes), work_dir=str(work_dir), resume=resume, load_from=load_from)
+    def run(work_dir, start=None, load_from=None, new_schedule=False, **changes):
+        config = minimal_config(**changes)
+        return train(config, work_dir=str(work_dir), resume=start, load_from=load_from, new_schedule=new_schedule)
 
     return run
 

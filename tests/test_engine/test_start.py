@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from vrtspike.engine import start
 from vrtspike.engine.run_folder import AUTO, LATEST
 from vrtspike.engine.start import set_start, start_from_weights
 from vrtspike.errors import CheckpointError
@@ -15,7 +16,9 @@ from vrtspike.errors import CheckpointError
 
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    """What a checkpoint has to contain is tested with resuming."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(start, 'check_resumable', lambda *arguments: None)
 
 
 def checkpoint(path, **content):
@@ -67,12 +70,26 @@ def test_a_checkpoint_to_resume():
     assert (config.load_from, config.resume) == ('run/iter_3.pth', True)
 
 
+def test_a_folder_to_resume():
+    checkpoint('run/iter_3.pth')
+    checkpoint('run/iter_4.pth')
+    config = Config(dict(work_dir='elsewhere'))
+    set_start(config, 'run', None, trust=False)
+    assert (config.load_from, config.resume) == ('run/iter_4.pth', True)
+
+
 def test_the_latest_is_found_without_the_file_that_names_it():
     checkpoint('run/iter_3.pth')
     checkpoint('run/iter_12.pth')
     config = Config(dict(work_dir='run'))
     set_start(config, LATEST, None, trust=False)
     assert (config.load_from, config.resume) == ('run/iter_12.pth', True)
+
+
+def test_only_the_best_weights_to_start_from():
+    checkpoint('run/best_psnr_iter_4.pth')
+    with pytest.raises(CheckpointError, match=r'start from the weights of run/best_psnr_iter_4\.pth with --load-from'):
+        set_start(Config(dict(work_dir='run')), LATEST, None, trust=False)
 
 
 def test_nothing_to_resume():

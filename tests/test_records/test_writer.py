@@ -10,6 +10,7 @@ from vrtspike.records.writer import line_of, sample_line
 
 SCHEMA = json.loads(files('vrtspike.records').joinpath('stage_costs.schema.json').read_text(encoding='utf-8'))
 
+
 def sample_record(sample: Sample, order: tuple[str, ...] = ()) -> dict:
     """Return the record of a sample as it is written."""
     return json.loads(line_of(sample_line(sample, order)))

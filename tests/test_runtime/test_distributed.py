@@ -4,7 +4,15 @@ from torch import nn
 
 from vrtspike.errors import ConfigError
 from vrtspike.runtime import distributed
-from vrtspike.runtime.distributed import any_rank, broadcast, process_group, set_variables_from_slurm, unwrap_model
+from vrtspike.runtime.distributed import (
+    any_rank,
+    broadcast,
+    check_variables,
+    from_main_process,
+    process_group,
+    set_variables_from_slurm,
+    unwrap_model,
+)
 
 
 def test_slurm_names_become_those_of_torch():
@@ -21,6 +29,45 @@ def test_a_launcher_without_its_environment_is_one_error(monkeypatch):
         process_group('pytorch'),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ('variable', 'message'),
+    [
+        ('WORLD_SIZE', 'torchrun started 2 processes .*Add --launcher pytorch'),
+        ('SLURM_STEP_NUM_TASKS', 'srun started 2 processes .*Add --launcher slurm'),
+    ],
+)
+def test_several_processes_without_a_launcher_are_refused(monkeypatch, variable, message):
+    monkeypatch.setenv(variable, '2')
+    with pytest.raises(ConfigError, match=message), process_group('none'):
+        pass
+    monkeypatch.setenv(variable, '1')
+    with process_group('none'):
+        pass
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    environment = dict.fromkeys(('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'), '0') | {'LOCAL_WORLD_SIZE': '4'}
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
+    with pytest.raises(ConfigError, match=r'4 processes on a machine with 2 GPUs.*--nproc-per-node 2'):
+        check_variables('pytorch', environment)
+    check_variables('pytorch', environment | {'LOCAL_WORLD_SIZE': '2'})
+
+
+def test_an_error_of_the_main_process_is_that_of_all(monkeypatch):
+    def refuse():
+        raise ConfigError('refused')
+
+    assert from_main_process(lambda: 5) == 5
+    with pytest.raises(ConfigError, match='refused'):
+        from_main_process(refuse)
+    # Another process calls nothing and gets what the main process sends.
+    monkeypatch.setattr(distributed, 'is_main_process', lambda: False)
+    monkeypatch.setattr(distributed, 'broadcast', lambda value: (None, ConfigError('from the main process')))
+    with pytest.raises(ConfigError, match='from the main process'):
+        from_main_process(refuse)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='with a GPU, MMEngine joins the processes')

@@ -1,1 +1,1 @@
-"""Timing of training steps and loader steps, saved activations, functions timed in turn."""
+"""Timing of training steps and loader steps, saved activations, interleaved timing."""

@@ -62,7 +62,7 @@ def compare_configs(
         shape: (B, T, H, W) of the clips.
         rounds: Number of timed steps of each config.
         device: Where to measure.
-        memory: Whether to also measure the peak memory of one step, in a process of its own.
+        memory: Whether to also measure the peak memory of one step, in a new process.
         stages: Whether to also time the stages and parts of every step.
     """
     before = load_average()

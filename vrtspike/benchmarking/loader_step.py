@@ -1,4 +1,4 @@
-"""Times training steps together with their data loader: what the number of data workers saves."""
+"""Times training steps with their data loader, to compare numbers of data workers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LoaderStep:
 
     Args:
         step: Runs on a batch.
-        loader: Endless and without persistent workers, which would read ahead while another side is timed.
+        loader: Endless, without persistent workers: those would read ahead while another side is timed.
         device: Where the step computes.
     """
 
@@ -49,7 +49,7 @@ class LoaderStep:
 
 
 def loader_step(config: Any, shape: Shape, device: torch.device) -> LoaderStep:
-    """Return the training step of a config on batches of its own training data."""
+    """Return the training step of a config on batches of its training data."""
     return LoaderStep(training_step(config, shape, device), training_loader(config), device)
 
 

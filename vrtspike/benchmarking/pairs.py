@@ -1,7 +1,6 @@
-"""Compares the times of several functions on a machine whose speed drifts.
+"""Interleaved timing: compares functions on a machine whose speed drifts.
 
-The functions take turns, in an order that changes from round to round, so all of them meet the same conditions.
-Compared are the ratios within a round.
+In every round each function runs once, in an order that changes from round to round. Times are compared within a round.
 """
 
 from __future__ import annotations
@@ -70,5 +69,5 @@ def spread(times: list[float]) -> dict[str, float]:
 
 
 def load_average() -> float | None:
-    """Return the mean number of runnable processes in the last minute, None if the system does not tell."""
+    """Return the mean number of runnable processes in the last minute, or None if the system has no such number."""
     return os.getloadavg()[0] if hasattr(os, 'getloadavg') else None

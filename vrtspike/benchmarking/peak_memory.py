@@ -1,4 +1,4 @@
-"""Measures the peak memory of a training step in a process of its own."""
+"""Measures the peak memory of a training step in a new process."""
 
 from __future__ import annotations
 

@@ -2,5 +2,6 @@
 
 from vrtspike.engine.fully_sharded import FullyShardedStrategy
 from vrtspike.engine.loops import SkippingIterLoop
+from vrtspike.engine.visualizer import Visualizer
 
-__all__ = ['FullyShardedStrategy', 'SkippingIterLoop']
+__all__ = ['FullyShardedStrategy', 'SkippingIterLoop', 'Visualizer']

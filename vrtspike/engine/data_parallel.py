@@ -9,7 +9,7 @@ from vrtspike.config.hooks import hooks_of
 
 
 def configure_data_parallel(config: Config) -> None:
-    """Let MMEngine's data-parallel wrapper work without GPUs, and with parameters that are frozen for a while."""
+    """Let MMEngine's data-parallel wrapper work without GPUs and with temporarily frozen parameters."""
     if config.get('runner_type') == 'FlexibleRunner':
         return
     wrapper = dict(config.get('model_wrapper_cfg') or {})

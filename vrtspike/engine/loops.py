@@ -16,13 +16,19 @@ from vrtspike.errors import DataError
 from vrtspike.registry import LOOPS
 
 
+class SkippedIterator(_InfiniteDataloaderIterator):
+    """The batches of a loader whose sampler has already skipped the samples that were seen."""
+
+    def skip_iter(self, num_iters: int) -> None:
+        """Do nothing. MMEngine would skip a number of batches."""
+
+
 @LOOPS.register_module()
 class SkippingIterLoop(IterBasedTrainLoop):
-    """MMEngine's iteration-based loop with a sampler that skips what a resumed run has already seen.
+    """MMEngine's iteration-based loop, resumed at the next sample and not at the next batch.
 
-    MMEngine itself reads every batch up to there and throws it away. The number of samples is counted and not derived
-    from the iteration, so that the batch size and the number of processes may change in between. Arguments are those of
-    ``IterBasedTrainLoop``.
+    The checkpoint counts samples, and the sampler skips those without reading them. The batch size and the number of
+    processes may therefore change when a run is resumed. Arguments are those of ``IterBasedTrainLoop``.
     """
 
     def run(self) -> nn.Module:
@@ -36,7 +42,8 @@ class SkippingIterLoop(IterBasedTrainLoop):
             require_batches('val_dataloader', self.runner.val_loop.dataloader)
         if self._iter and hasattr(self.dataloader.sampler, 'skip'):
             self.skip_seen()
-            self.fast_forward_on_resume = True
+            self.dataloader_iterator = SkippedIterator(self.dataloader)
+            self.fast_forward_on_resume = False  # MMEngine would warn of data that are trained on again
         return super().run()
 
     def run_iter(self, data_batch: Any) -> None:
@@ -49,10 +56,10 @@ class SkippingIterLoop(IterBasedTrainLoop):
         dataloader.worker_init_fn = self.dataloader.worker_init_fn
         self.dataloader = dataloader
         self.skip_seen()
-        self.dataloader_iterator = _InfiniteDataloaderIterator(dataloader)
+        self.dataloader_iterator = SkippedIterator(dataloader)
 
     def skip_seen(self) -> None:
-        """Let the sampler skip what was trained on; each process skips an equal share."""
+        """Let the sampler skip the samples seen so far; each process skips an equal share."""
         self.dataloader.sampler.skip(self.samples_seen // get_world_size())
 
     @property

@@ -23,7 +23,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def smaller_candidates(config: Config) -> Iterator[Candidate]:
-    """Yield the candidates that need less memory, in the order of their cost. Each builds on the ones before it."""
+    """Yield the candidates that need less memory, the cheapest first. Each includes those before it."""
     parameters = inspect.signature(BACKBONES.get(config.model.backbone.type)).parameters
     defaults = {name: parameter.default for name, parameter in parameters.items()}
     setting = Setting(config=config.to_dict(), backbone_defaults=defaults)
@@ -75,5 +75,5 @@ def estimate(config: Config) -> dict[str, float] | str:
         if model.uses_spikes:
             spikes = (*start, model.spike_encoder.bins, height // 2, width // 2)
         return saved_activations_mib(model, (*start, 3, height, width), spikes)
-    except Exception as error:  # an error here must not hide the one that is reported
+    except Exception as error:  # must not replace the error that is being reported
         return f'{type(error).__name__}: {error}'

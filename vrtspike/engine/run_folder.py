@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+from mmengine.config import Config
 from mmengine.logging import print_log
 
-from vrtspike.errors import CheckpointError, DamagedCheckpointError
+from vrtspike.config.hooks import hooks_of
+from vrtspike.engine.folder_lock import locked
+from vrtspike.errors import CheckpointError, DamagedCheckpointError, FolderInUseError
 from vrtspike.runtime.checkpoint_files import load_checkpoint_file
 
 LATEST = 'latest'
@@ -16,76 +23,143 @@ LATEST = 'latest'
 AUTO = 'auto'
 """Value of ``resume``: the newest checkpoint of the run, or none if there is none yet."""
 
+TEMPLATES = ('iter_{}.pth', 'epoch_{}.pth')
+"""Names of MMEngine's checkpoints."""
+FOLDERS = 1000
 
-def choose_work_dir(config_file: str, requested: str | None, resume: str | None) -> Path:
-    """Return the folder of a run. Checkpoints of another run are never overwritten.
+
+def claim_work_dir(config: Config, requested: str | None, resume: str | None, stack: ExitStack) -> Path:
+    """Return the folder of a run, and keep other trainings out of it until ``stack`` is closed.
+
+    Checkpoints of another run are never overwritten. Without ``requested``, a new run takes the first folder of
+    ``work_dirs/NAME``, ``work_dirs/NAME_2``, ... that has no checkpoints and is not in use.
 
     Args:
-        config_file: Path of the config; its name becomes the name of the folder.
+        config: Its file's name becomes the name of the folder.
         requested: Folder that the user asked for, or None.
-        resume: A checkpoint, :data:`LATEST`, :data:`AUTO` or None.
+        resume: A checkpoint, a folder of checkpoints, :data:`LATEST`, :data:`AUTO` or None.
+        stack: Holds the locks.
 
     Raises:
         CheckpointError: The requested folder has checkpoints, and the run does not resume.
+        FolderInUseError: Another training is using the folder.
     """
+    if requested and not resume and has_checkpoints(Path(requested), config):
+        raise CheckpointError(
+            f'{requested} holds checkpoints of an earlier run: continue with --resume, or give another --work-dir'
+        )
+    *free, last = _possible_folders(config, requested, resume)
+    for folder in free:
+        try:
+            return _claim(folder, config, stack)
+        except FolderInUseError:
+            continue
+    return _claim(last, config, stack)
+
+
+def _claim(folder: Path, config: Config, stack: ExitStack) -> Path:
+    for place in checkpoint_folders(folder, config):
+        stack.enter_context(locked(place))
+    return folder
+
+
+def _possible_folders(config: Config, requested: str | None, resume: str | None) -> list[Path]:
     if requested:
-        if not resume and has_checkpoints(Path(requested)):
-            raise CheckpointError(
-                f'{requested} holds checkpoints of an earlier run: continue with --resume, or give another --work-dir'
-            )
-        return Path(requested)
-    name = Path(config_file).stem
-    folders = [Path('work_dirs', name), *(Path('work_dirs', f'{name}_{i}') for i in range(2, 1000))]
-    used = [folder for folder in folders if has_checkpoints(folder)]
-    if resume in (LATEST, AUTO) and used:
-        return used[-1]
+        return [Path(requested)]
     if resume not in (None, LATEST, AUTO):
-        return Path(resume).parent
-    return next(folder for folder in folders if not has_checkpoints(folder))
+        return [Path(resume) if Path(resume).is_dir() else Path(resume).parent]
+    name = Path(config.filename).stem
+    folders = [Path('work_dirs', name), *(Path('work_dirs', f'{name}_{i}') for i in range(2, FOLDERS))]
+    used = [folder for folder in folders if has_checkpoints(folder, config)]
+    if resume and used:
+        return used[-1:]
+    return [folder for folder in folders if folder not in used]
 
 
-def has_checkpoints(folder: Path) -> bool:
-    """Return whether a run has saved checkpoints in ``folder``."""
-    return newest_checkpoint(folder) is not None
+def has_checkpoints(folder: Path, config: Mapping[str, Any] | None = None) -> bool:
+    """Return whether a run has saved checkpoints, the best ones included."""
+    places = checkpoint_folders(folder, config or {})
+    return bool(checkpoints_in(folder, config)) or any(path for place in places for path in place.glob('best_*.pth'))
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the checkpoint with the most iterations in ``folder``, damaged or not, or None if there is none."""
-    return next(iter(checkpoints_in(folder)), None)
+def newest_checkpoint(folder: Path, config: Mapping[str, Any] | None = None) -> Path | None:
+    """Return the checkpoint of a run with the most iterations, damaged or not, or None if there is none."""
+    return next(iter(checkpoints_in(folder, config)), None)
 
 
-def checkpoints_in(folder: Path) -> list[Path]:
-    """Return the checkpoints in ``folder``, newest first.
+def checkpoints_in(folder: Path, config: Mapping[str, Any] | None = None) -> list[Path]:
+    """Return the checkpoints of a run that can be resumed, newest first.
 
-    MMEngine reads the name of the last one from a file, and silently starts from scratch if that file is missing.
+    They are found by MMEngine's names and those of the config's checkpoint hook, in the run's folder and in the hook's
+    ``out_dir``. Otherwise the file that MMEngine's ``last_checkpoint`` names counts. It alone is not enough: it may be
+    missing, and MMEngine then starts from scratch.
+
+    Args:
+        folder: The run's folder.
+        config: Its config; None if only MMEngine's own names in this folder count.
     """
+    config = config or {}
+    templates = dict.fromkeys([*(hook['filename_tmpl'] for hook in _naming_hooks(config)), *TEMPLATES])
+    series = [_numbered(*pair) for pair in itertools.product(checkpoint_folders(folder, config), templates)]
+    series = sorted(filter(None, series), key=lambda paths: paths[0].stat().st_mtime_ns, reverse=True)
+    return list(dict.fromkeys(itertools.chain(*series))) or _last_checkpoint(folder)
+
+
+def checkpoint_folders(folder: Path, config: Mapping[str, Any]) -> list[Path]:
+    """Return the folders that a run writes: its own, and a separate one for checkpoints if the config has one."""
+    apart = [hook['out_dir'] for hook in _checkpoint_hooks(config) if hook.get('out_dir')]
+    return list(dict.fromkeys([folder, *(Path(place, folder.resolve().name) for place in apart)]))
+
+
+def _checkpoint_hooks(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    return (hook for hook in hooks_of(config).values() if str(hook.get('type')).endswith('CheckpointHook'))
+
+
+def _naming_hooks(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    return (hook for hook in _checkpoint_hooks(config) if hook.get('filename_tmpl'))
+
+
+def _numbered(folder: Path, template: str) -> list[Path]:
+    """Return the files in ``folder`` whose names follow ``template``, those with the highest numbers first."""
+    before, _, after = re.sub(r'\{[^}]*\}', '\0', template).partition('\0')
+    pattern = re.compile(f'{re.escape(before)}([0-9]+){re.escape(after)}')
     paths = folder.iterdir() if folder.is_dir() else ()
-    numbered = {int(match.group(1)): path for path in paths if (match := re.fullmatch(r'iter_(\d+)\.pth', path.name))}
-    return [numbered[iteration] for iteration in sorted(numbered, reverse=True)]
+    numbered = [(int(match.group(1)), path) for path in paths if (match := pattern.fullmatch(path.name))]
+    return [path for _, path in sorted(numbered, reverse=True)]
 
 
-def newest_whole_checkpoint(folder: Path, trust: bool = False) -> Path | None:
-    """Return the newest checkpoint in ``folder`` that is not damaged, or None if there are no checkpoints.
+def _last_checkpoint(folder: Path) -> list[Path]:
+    """Return the checkpoint that ``last_checkpoint`` names, if it exists, also if the run's folder was moved since."""
+    try:
+        named = Path((folder / 'last_checkpoint').read_text(encoding='utf-8').strip())
+    except (OSError, UnicodeDecodeError):
+        return []
+    return [path for path in (folder / named.name, named) if path.is_file()][:1]
+
+
+def newest_whole_checkpoint(
+    folder: Path, config: Mapping[str, Any] | None = None, trust: bool = False
+) -> tuple[Path, dict[str, Any]] | None:
+    """Return the newest checkpoint of a run that is not damaged and its contents, or None if there are no checkpoints.
 
     Raises:
         DamagedCheckpointError: Every checkpoint is damaged.
         CheckpointError: The newest undamaged one needs code, and ``trust`` is not set.
     """
     damaged = None
-    for path in checkpoints_in(folder):
+    for path in checkpoints_in(folder, config):
         try:
-            load_checkpoint_file(path, trust=trust)
+            return path, load_checkpoint_file(path, trust=trust)
         except DamagedCheckpointError as error:
             print_log(f'Skipped: {error}', 'current', level=logging.WARNING)
             damaged = error
-        else:
-            return path
     if damaged:
         raise damaged
     return None
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the half-written files that a killed run left in ``folder``."""
-    for path in folder.glob('.*.partial.*'):
-        path.unlink(missing_ok=True)
+def remove_leftovers(folder: Path, config: Mapping[str, Any] | None = None) -> None:
+    """Remove the half-written files that a killed run left in its folders."""
+    for place in checkpoint_folders(folder, config or {}):
+        for path in place.glob('.*.partial.*'):
+            path.unlink(missing_ok=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from vrtspike.engine.run_folder import AUTO, LATEST, newest_checkpoint, newest_whole_checkpoint
+from vrtspike.engine.resuming import check_resumable
+from vrtspike.engine.run_folder import AUTO, LATEST, newest_whole_checkpoint
 from vrtspike.errors import CheckpointError
 from vrtspike.models.weights import LoadReport, load_matching, read_weights
 from vrtspike.reporting.table import Table
@@ -25,31 +27,50 @@ LoadedWeights = dict[str, dict[str, torch.Tensor]]
 """Weights that were read before training, by path. They are removed when they are used, to free their memory."""
 
 
-def set_start(config: Config, resume: str | None, load_from: str | None, trust: bool) -> LoadedWeights:
-    """Set ``load_from`` and ``resume`` of the config, after a check that the checkpoint can be read.
+def set_start(
+    config: Config, resume: str | None, load_from: str | None, trust: bool, new_schedule: bool = False
+) -> LoadedWeights:
+    """Set ``load_from`` and ``resume`` of the config, after a check that the training can start there.
 
     Returns:
         The weights of ``load_from``, so that they are read only once.
     """
-    loaded: LoadedWeights = {}
-    folder = Path(config.work_dir)
-    if resume == AUTO:
-        resume = LATEST if newest_checkpoint(folder) else None
-    path = load_from or resume
-    if path == LATEST:
-        path = newest_whole_checkpoint(folder, trust)
-        if path is None:
-            raise CheckpointError(
-                f'there is no checkpoint in {config.work_dir} to resume: start without --resume, or name one'
-            )
-    elif load_from:
-        loaded[str(path)] = read_weights(path, trust)
-    elif path:
-        load_checkpoint_file(path, trust=trust)
-    if path:
-        config.load_from = str(path)
-    config.resume = bool(resume)
-    return loaded
+    config.resume = False
+    if load_from:
+        config.load_from = str(load_from)
+        return {config.load_from: read_weights(load_from, trust)}
+    found = find_checkpoint(config, resume, trust) if resume else None
+    if found:
+        path, checkpoint = found
+        check_resumable(path, checkpoint, config, new_schedule)
+        config.load_from, config.resume = str(path), True
+    return {}
+
+
+def find_checkpoint(config: Config, resume: str, trust: bool) -> tuple[Path, dict[str, Any]] | None:
+    """Return the checkpoint to resume and its contents, or None if there is none yet and ``resume`` is :data:`AUTO`.
+
+    Args:
+        config: The run's; ``work_dir`` is set.
+        resume: A file, a run folder, :data:`LATEST` or :data:`AUTO`.
+        trust: Unpickle checkpoints that contain code.
+
+    Raises:
+        CheckpointError: There is no such checkpoint.
+    """
+    folder = Path(config.work_dir if resume in (LATEST, AUTO) else resume).expanduser()
+    if resume not in (LATEST, AUTO) and not folder.is_dir():
+        return folder, load_checkpoint_file(folder, trust=trust)
+    found = newest_whole_checkpoint(folder, config, trust)
+    if found is None and resume != AUTO:
+        best = next(folder.glob('best_*.pth'), None)
+        advice = (
+            f'start from the weights of {best} with --load-from and another --work-dir'
+            if best
+            else 'start without --resume'
+        )
+        raise CheckpointError(f'there is no checkpoint in {folder} to resume: {advice}, or name one')
+    return found
 
 
 def start_from_weights(runner: Runner, path: str, trust: bool, loaded: LoadedWeights) -> None:
@@ -64,7 +85,10 @@ def start_from_weights(runner: Runner, path: str, trust: bool, loaded: LoadedWei
     names_file = Path(runner.work_dir, LOADED_NAMES)
     runner.logger.info(f'Weights of {path}\n{report_table(report)}\n\nNames: {names_file}')
     if is_main_process():
-        write_text(names_file, json.dumps(vars(report), indent=2))
+        try:
+            write_text(names_file, json.dumps(vars(report), indent=2))
+        except OSError as error:
+            runner.logger.warning(f'{names_file} cannot be written ({error.strerror}). The training continues.')
 
 
 def report_table(report: LoadReport) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import torch
@@ -17,13 +17,15 @@ from mmengine.runner import Runner
 from vrtspike.config.hooks import set_default_hook
 from vrtspike.engine.data_parallel import configure_data_parallel
 from vrtspike.engine.out_of_memory import is_out_of_memory, out_of_memory_report, smaller_candidates
-from vrtspike.engine.run_folder import choose_work_dir, newest_whole_checkpoint, remove_leftovers
+from vrtspike.engine.resuming import ResumeHook
+from vrtspike.engine.run_folder import AUTO, claim_work_dir, newest_whole_checkpoint, remove_leftovers
 from vrtspike.engine.start import LoadedWeights, set_start, start_from_weights
 from vrtspike.engine.training_errors import explained_errors
 from vrtspike.errors import ConfigError, TrainingError
+from vrtspike.hooks.observing import guard_backends, guard_log_files
 from vrtspike.native.allocator import allocate_tensors_with_malloc
 from vrtspike.runtime.checkpoint_files import use_safe_checkpoints
-from vrtspike.runtime.distributed import broadcast, process_group
+from vrtspike.runtime.distributed import from_main_process, process_group
 
 
 def train(
@@ -34,34 +36,44 @@ def train(
     load_from: str | None = None,
     trust_checkpoint: bool = False,
     launcher: str = 'none',
+    new_schedule: bool = False,
 ) -> Runner:
     """Train as a resolved config describes, and return the Runner.
 
     Args:
         config: From :func:`vrtspike.config.load_config`.
         work_dir: Folder of the run; None takes the config's, or a new one under ``work_dirs/``.
-        resume: A checkpoint to resume, or a value that :mod:`~vrtspike.engine.run_folder` names.
+        resume: A checkpoint or run folder to resume, or a value that :mod:`~vrtspike.engine.run_folder` names. None
+            takes the config's ``resume``, which as in MMEngine means ``load_from`` or the newest checkpoint, if any.
         load_from: A checkpoint with initial weights, which may be another network's. Weights that fit are loaded.
         trust_checkpoint: Unpickle checkpoints that contain code.
         launcher: 'none', 'pytorch' or 'slurm'.
+        new_schedule: Resume with the optimizer's settings and schedules of the config, not with the checkpoint's.
 
     Raises:
-        CheckpointError: A checkpoint is missing or unsafe, or the run's folder has checkpoints already.
+        CheckpointError: A checkpoint is missing or unsafe or cannot be resumed, or the run's folder has checkpoints.
+        FolderInUseError: Another training is using the run's folder.
         TrainingError: Non-finite numbers, too little memory, a full disk or a dead worker ended the training.
         TrainingStopped: A signal ended the training after it saved a checkpoint.
         ConfigError: Both ``resume`` and ``load_from`` are given, or a schedule begins after the last iteration.
     """
     if resume and load_from:
         raise ConfigError('--resume continues a run and --load-from starts one: give one of them')
+    if not load_from and not resume and config.get('resume'):
+        resume = config.get('load_from') or AUTO
+    if new_schedule and not resume:
+        raise ConfigError('--new-schedule says how a training is resumed: give --resume too')
+    check_length(config)
     check_schedules(config)
+    check_amp(config)
     allocate_tensors_with_malloc()
     use_safe_checkpoints(trust=trust_checkpoint)
     config.launcher = launcher
-    with process_group(launcher, (config.get('env_cfg') or {}).get('dist_cfg')):
+    with ExitStack() as stack:
+        stack.enter_context(process_group(launcher, (config.get('env_cfg') or {}).get('dist_cfg')))
         requested = work_dir or config.get('work_dir')
-        folder = choose_work_dir(config.filename, requested, resume) if is_main_process() else ''
-        config.work_dir = broadcast(str(folder))
-        loaded = set_start(config, resume, load_from, trust_checkpoint)
+        config.work_dir = from_main_process(lambda: str(claim_work_dir(config, requested, resume, stack)))
+        loaded = set_start(config, resume, load_from, trust_checkpoint, new_schedule)
         add_bad_samples_hook(config)
         if launcher != 'none':
             configure_data_parallel(config)
@@ -71,10 +83,10 @@ def train(
                 'processes with it'
             )
         with explained_errors(config.work_dir):
-            return run_with_auto_fit(config, trust_checkpoint, loaded)
+            return run_with_auto_fit(config, trust_checkpoint, loaded, new_schedule)
 
 
-def run_with_auto_fit(config: Config, trust: bool, loaded: LoadedWeights) -> Runner:
+def run_with_auto_fit(config: Config, trust: bool, loaded: LoadedWeights, new_schedule: bool) -> Runner:
     """Train. If memory runs out and ``auto_fit`` is set, apply the next candidate that needs less and try again.
 
     Raises:
@@ -83,7 +95,7 @@ def run_with_auto_fit(config: Config, trust: bool, loaded: LoadedWeights) -> Run
     """
     while True:
         try:
-            return run(config, trust, loaded)
+            return run(config, trust, loaded, new_schedule)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -91,7 +103,7 @@ def run_with_auto_fit(config: Config, trust: bool, loaded: LoadedWeights) -> Run
             candidate = next(smaller_candidates(config), None) if config.get('auto_fit') else None
             if candidate is None:
                 raise TrainingError(report) from error
-            saved = newest_whole_checkpoint(Path(config.work_dir))
+            saved = newest_whole_checkpoint(Path(config.work_dir), config)
             if saved and not candidate.resumable:
                 raise TrainingError(
                     f'{report}\nThe batch size cannot change between checkpoints: start a new run with '
@@ -105,15 +117,19 @@ def run_with_auto_fit(config: Config, trust: bool, loaded: LoadedWeights) -> Run
         config.merge_from_dict(candidate.overrides)
         config.experiment_name = f'{Path(config.work_dir).name}_{candidate.name}'
         if saved:
-            config.load_from, config.resume = str(saved), True
+            config.load_from, config.resume = str(saved[0]), True
 
 
-def run(config: Config, trust: bool, loaded: LoadedWeights | None = None) -> Runner:
+def run(config: Config, trust: bool, loaded: LoadedWeights | None = None, new_schedule: bool = False) -> Runner:
     """Train once, from the checkpoint that the config names."""
     if is_main_process():
-        remove_leftovers(Path(config.work_dir))
+        remove_leftovers(Path(config.work_dir), config)
     runner = RUNNERS.get(config.get('runner_type', 'Runner')).from_cfg(config)
+    guard_log_files(runner.logger)
+    guard_backends(runner.visualizer)
     log_settings(runner)
+    if config.resume:
+        runner.register_hook(ResumeHook(new_schedule))
     if config.get('load_from') and not config.resume:
         start_from_weights(runner, config.load_from, trust, loaded or {})
     try:
@@ -132,6 +148,22 @@ def shut_down_workers(runner: Runner) -> None:
             if hasattr(iterator, '_shutdown_workers'):
                 with suppress(RuntimeError):  # a worker is already dead, and that has been reported
                     iterator._shutdown_workers()
+
+
+def check_length(config: Config) -> None:
+    """Check that the training has iterations, validates after some of them, and takes optimizer steps.
+
+    Raises:
+        ConfigError: A number is below 1.
+    """
+    names = {'train_cfg': ('max_iters', 'max_epochs', 'val_interval'), 'optim_wrapper': ('accumulative_counts',)}
+    for section, name in ((section, name) for section in names for name in names[section]):
+        number = (config.get(section) or {}).get(name, 1)
+        if isinstance(number, (int, float)) and number < 1:
+            hint = '; to leave validation out, set val_cfg, val_dataloader and val_evaluator to None'
+            raise ConfigError(
+                f'{section}.{name} is {number}, expected 1 or more{hint if name == "val_interval" else ""}'
+            )
 
 
 def check_schedules(config: Config) -> None:
@@ -197,6 +229,20 @@ def log_settings(runner: Runner) -> None:
 def wants_cpu_overrides(refused: bool) -> bool:
     """Return whether a config's ``cpu_overrides`` are applied: without a GPU, unless refused."""
     return not refused and not torch.cuda.is_available()
+
+
+def check_amp(config: Config) -> None:
+    """Check that the optimizer wrapper can train on this machine.
+
+    Raises:
+        ConfigError: It is one of MMEngine's for GPUs, and there is no GPU.
+    """
+    kind = (config.get('optim_wrapper') or {}).get('type')
+    if kind in ('AmpOptimWrapper', 'ApexOptimWrapper') and not torch.cuda.is_available():
+        raise ConfigError(
+            f"optim_wrapper.type='{kind}' needs a GPU, and there is none: write type='DeviceAmpOptimWrapper', which "
+            'trains in mixed precision on every device (--amp)'
+        )
 
 
 def with_amp(config: Config) -> None:

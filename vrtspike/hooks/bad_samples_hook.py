@@ -18,10 +18,9 @@ SHOWN = 20
 class BadSamplesHook(Hook):
     """Reports the samples that a training data set with ``on_bad_sample='skip'`` skipped.
 
-    Training adds this hook by itself. Each skipped sample is a warning in the log, and the last line of the run counts
-    and names all of them. If there are more than the data set's ``max_bad_samples``, the run ends with an error. With
-    several processes the limit applies to each process, and the counts are added at the end. A resumed run counts from
-    zero.
+    Training adds this hook automatically. Each skipped sample is a warning in the log, and the last line of the run
+    counts and names all of them. More than the data set's ``max_bad_samples`` end the run with an error. The limit
+    applies to each process; the last line adds their counts. A resumed run counts from zero.
     """
 
     def __init__(self) -> None:

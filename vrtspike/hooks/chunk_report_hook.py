@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from mmengine.dist import master_only
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from vrtspike.hooks.observing import ObservingHook
 from vrtspike.models.layers.chunking.idle_options import idle_options
 from vrtspike.models.layers.chunking.part import ChunkedPart, ChunkUse
 from vrtspike.registry import HOOKS
@@ -16,12 +16,14 @@ from vrtspike.reporting.table import Table
 
 
 @HOOKS.register_module()
-class ChunkReportHook(Hook):
+class ChunkReportHook(ObservingHook):
     """Logs, after the first iteration of training and of validation, into how many chunks each part divided its map.
 
     Lines below the table name every option that was set but has no effect at this size, such as a larger
     ``max_batch_tokens`` when ``chunk_size`` decides. Models without chunks log nothing.
     """
+
+    gives = 'the table of chunks'
 
     def __init__(self) -> None:
         self._logged: set[str] = set()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.dist import master_only
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.visualization import LocalVisBackend
 
+from vrtspike.hooks.observing import ObservingHook
 from vrtspike.metrics import clip_name, file_stem, luma, playback_frames, psnr, to_uint8_frames
 from vrtspike.registry import HOOKS
 from vrtspike.reporting.clip_strip import clip_strip
@@ -18,16 +18,18 @@ from vrtspike.runtime.atomic_write import write_png
 
 
 @HOOKS.register_module()
-class ClipPicturesHook(Hook):
+class ClipPicturesHook(ObservingHook):
     """Writes one picture per validation clip: its middle frame as blurred input, TFP, restored frame and target.
 
     The pictures are in the run's folder as ``pictures/<sequence>_<first frame>.png``. Each validation replaces them.
-    With several processes only the clips of the first one get pictures. TensorBoard and similar backends, if the config
-    has them, receive the pictures of every validation, so that one can watch the clips improve.
+    With several processes only the clips of the main process get pictures. TensorBoard and similar backends receive the
+    pictures of every validation.
 
     Args:
         max_clips: Number of clips that get a picture, counted from the first; None for all, 0 for none.
     """
+
+    gives = 'pictures of validation clips'
 
     def __init__(self, max_clips: int | None = None) -> None:
         self.max_clips = max_clips
@@ -68,10 +70,8 @@ def show(runner: Runner, name: str, image: np.ndarray) -> None:
 def clip_panels(batch: dict, i: int, sample: dict) -> list[tuple[str, np.ndarray]]:
     """Return captions and images of the middle frame of a batch's ``i``-th clip. Missing inputs are left out.
 
-    Args:
-        batch: The batch as the data loader collates it: ``blur`` (B, T, 3, H, W), optionally ``spikes`` and ``sharp``.
-        i: Index of the clip in the batch.
-        sample: The model's output for it: ``restored`` (T, 3, H, W) in [0, 1].
+    ``batch`` has ``blur`` (B, T, 3, H, W) and optionally ``spikes`` and ``sharp``; ``sample`` is the model's output for
+    the clip, with ``restored`` (T, 3, H, W) in [0, 1].
     """
     middle = slice(len(sample['restored']) // 2, len(sample['restored']) // 2 + 1)
     blur, restored = (to_uint8_frames(frames[middle])[0] for frames in (batch['blur'][i], sample['restored']))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from vrtspike.hooks.observing import ObservingHook
 from vrtspike.profiling.flops import Costs, count_costs
 from vrtspike.registry import HOOKS
 from vrtspike.reporting.cost_tables import counted_costs_table
@@ -13,13 +13,14 @@ from vrtspike.runtime.distributed import unwrap_model
 
 
 @HOOKS.register_module()
-class FlopsHook(Hook):
+class FlopsHook(ObservingHook):
     """Counts multiply-accumulates, activations, bytes and parameters for one clip of the first batch, and logs them.
 
     The network runs once on the meta device, which takes seconds and no memory. :class:`StageCostHook` reports the
     counts next to its times.
     """
 
+    gives = 'counted multiply-accumulates'
     priority = 'HIGH'  # before the hook of stage costs reads the counts
 
     def __init__(self) -> None:

@@ -96,7 +96,7 @@ def parameters_under(names: Sequence[str], model: nn.Module) -> list[nn.Paramete
 
 
 def check_allows_unused(model: nn.Module) -> None:
-    """Raise :class:`ConfigError` if a distributed ``model`` would wait for the gradients of frozen parameters."""
+    """Raise :class:`ConfigError` if a distributed ``model`` would wait for gradients of frozen parameters."""
     if is_model_wrapper(model) and not getattr(model, 'find_unused_parameters', True):
         raise ConfigError(
             'parameters that are frozen for a while need find_unused_parameters=True on several processes; '

@@ -1,21 +1,22 @@
-"""The one measurement of iteration time in a training, which all hooks read."""
+"""Measures iteration times once for all hooks of a training."""
 
 from __future__ import annotations
 
 import time
 
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
+
+from vrtspike.hooks.observing import ObservingHook
 
 
 class IterationClock:
     """Measures on the host when the iterations and validations of a training begin and end.
 
-    It does not wait for a GPU. MMEngine reads the loss at the end of each iteration, which waits, so host and GPU end
-    an iteration together. The GPU's own times within an iteration come from the stage sampler.
+    It does not wait for a GPU. MMEngine reads the loss at the end of each iteration and waits for it, so host and GPU
+    end an iteration together. The GPU's own times within an iteration come from the stage sampler.
 
-    Several hooks report the same moment. An iteration begins and ends with the first report of it. A validation begins
-    with the first report and ends with the last.
+    Several hooks report the same event. For the beginning and end of an iteration and the beginning of a validation the
+    first report counts, for the end of a validation the last.
     """
 
     def __init__(self) -> None:
@@ -26,12 +27,12 @@ class IterationClock:
         self.iteration_ms: list[float] = []
         """From the arrival of the batch to the end of the iteration: forward pass, backward pass and step."""
         self.data_ms: list[float] = []
-        """From the end of an iteration to the arrival of the next batch. The first iteration has no value, nor has the
-        first one after a validation."""
+        """From the end of an iteration to the arrival of the next batch. The first iteration and the first one after a
+        validation have no value."""
         self.ended_s: list[float] = []
         """When each iteration ended, in seconds, on a clock that stops during validations."""
         self.validations_s: list[float] = []
-        """How long each validation took, in seconds."""
+        """Duration of each validation in seconds."""
         self._began: float | None = None
         self._ended: float | None = None
         self._validation_began: float | None = None
@@ -92,8 +93,8 @@ def iteration_clock(runner: Runner) -> IterationClock:
     return vars(runner).setdefault('iteration_clock', IterationClock())
 
 
-class TimedHook(Hook):
-    """Base class of hooks that read the runner's :class:`IterationClock`. Each of them reports the events to it.
+class TimedHook(ObservingHook):
+    """Base class of observing hooks that read the runner's :class:`IterationClock` and report the events to it.
 
     A subclass that overrides one of these methods calls the base method first.
     """

@@ -17,8 +17,8 @@ from vrtspike.registry import HOOKS
 class IterationSeedHook(Hook):
     """Seeds the generators of Python, NumPy and torch before every iteration by (seed, iteration, rank).
 
-    Stochastic depth, dropout and other random layers then do not depend on earlier iterations, on validations or on
-    workers. A checkpoint needs no generator states to resume exactly.
+    Stochastic depth, dropout and other random layers then do not depend on earlier iterations, validations or workers,
+    and a checkpoint needs no generator states to resume exactly.
     """
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:

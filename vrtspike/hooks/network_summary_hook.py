@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from mmengine.dist import master_only
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from vrtspike.hooks.observing import ObservingHook
 from vrtspike.ops import OPERATORS
 from vrtspike.profiling.parameters import count_parameters
 from vrtspike.registry import HOOKS
@@ -15,13 +15,15 @@ from vrtspike.runtime.distributed import unwrap_model
 
 
 @HOOKS.register_module()
-class NetworkSummaryHook(Hook):
+class NetworkSummaryHook(ObservingHook):
     """Logs a table of the network's parts with their parameters.
 
     A model may describe its parts with ``summary_rows()``, a list of dicts of columns: ``part`` first, then for example
     ``blocks``, ``window``, ``channels``, and ``parameters`` (a number), which is shown last. For other models the table
     has one row per child. After the first iteration the hook logs which backend of every operator was chosen, and why.
     """
+
+    gives = 'the table of parameters and the choices of backends'
 
     def __init__(self) -> None:
         self.choices_logged = False

@@ -1,4 +1,4 @@
-"""Keeps NaN and infinity away from the weights, on all processes alike."""
+"""Keeps NaN and infinity out of the weights."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vrtspike.datasets.samplers import SAMPLES_SEEN_KEY
 from vrtspike.errors import TrainingError
+from vrtspike.hooks.observing import describe
 from vrtspike.optim import StepListener, subscribe, unsubscribe
 from vrtspike.registry import HOOKS
 from vrtspike.runtime.distributed import any_rank
@@ -30,11 +31,11 @@ FILE = 'nonfinite.jsonl'
 class NonFiniteHook(Hook, StepListener):
     """Skips optimizer steps whose loss or gradient is NaN or infinite, and ends the run if there are too many of them.
 
-    Processes decide together: if the loss of one of them is not finite, all skip the whole step, with the gradients
-    accumulated for it. Under float16 the loss scaler handles overflowing gradients itself. Skipped steps are counted in
-    the log as ``skipped_steps``. Each process writes one line per step to ``nonfinite.jsonl``, all but the first to
-    ``nonfinite_rank1.jsonl`` and so on: ``iteration``, ``loss``, ``what`` and the ``samples`` it had read. To make a
-    sample again, pass ``SampleKey(index, ordinal, seed)`` to
+    Processes decide together: if the loss of one is not finite, all skip the step and drop the gradients accumulated
+    for it. Under float16 the loss scaler handles overflowing gradients itself. The log counts skipped steps as
+    ``skipped_steps``. Each process writes a line per non-finite iteration to ``nonfinite.jsonl`` (process 1 to
+    ``nonfinite_rank1.jsonl``, and so on): ``iteration``, ``loss``, ``what`` and the ``samples`` of its batch. To
+    reproduce a sample, pass ``SampleKey(index, ordinal, seed)`` to
     :meth:`~vrtspike.datasets.clips.ClipDataset.__getitem__`.
 
     Args:
@@ -65,7 +66,7 @@ class NonFiniteHook(Hook, StepListener):
         unsubscribe(self._wrapper, self)
 
     def before_update(self, loss: Tensor) -> None:
-        """Look at the loss, on all processes together."""
+        """Check the loss, on all processes together."""
         self.loss = float(loss.detach())
         if any_rank(not math.isfinite(self.loss)):
             self.nonfinite = 'loss'
@@ -81,13 +82,13 @@ class NonFiniteHook(Hook, StepListener):
         return self.nonfinite is None
 
     def after_step(self, taken: bool) -> None:
-        """Remember whether the step was taken until the end of the iteration."""
+        """Remember whether the step was taken."""
         self._stepped, self._skipped = taken, self.nonfinite is not None
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Write down what was found in this iteration, and end the run if a limit is reached.
+        """Record a non-finite iteration, and end the run if a limit is reached.
 
         Raises:
             TrainingError: With advice.
@@ -102,7 +103,7 @@ class NonFiniteHook(Hook, StepListener):
         self._stepped = self._skipped = False
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Save the state between two steps."""
+        """Add the state between two steps."""
         checkpoint['nonfinite'] = {'row': self.row, 'spoilt': self.nonfinite}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -119,8 +120,11 @@ class NonFiniteHook(Hook, StepListener):
             'samples': list(sample_identities(runner, batch)),
         }
         path = Path(runner.work_dir, FILE if rank == 0 else f'{Path(FILE).stem}_rank{rank}.jsonl')
-        with path.open('a', encoding='utf-8') as file:
-            file.write(json.dumps(record) + '\n')
+        try:
+            with path.open('a', encoding='utf-8') as file:
+                file.write(json.dumps(record) + '\n')
+        except OSError as error:
+            runner.logger.warning(f'{path} cannot be written ({describe(error)}). Its line would be: {record}')
 
     def _count(self, runner: Runner) -> None:
         skipped = runner.message_hub.get_info(SKIPPED_KEY) + 1
@@ -154,7 +158,7 @@ def gradients_finite(wrapper: OptimWrapper) -> bool:
 
 
 def sample_identities(runner: Runner, batch: dict | None) -> Iterator[dict[str, Any]]:
-    """Yield for each sample of a batch what is needed to make it again, if the batch and the sampler know."""
+    """Yield for each sample of a batch what identifies it, as far as the batch and the sampler know."""
     meta = (batch or {}).get('meta') or {}
     loop, sampler = runner.train_loop, runner.train_dataloader.sampler
     names = list(meta.get('name', ()))
@@ -178,7 +182,5 @@ def advice(wrapper: OptimWrapper) -> str:
             'init_scale (say 1024), or a longer warm-up (warm_up.max_iters)'
         )
     start = 'Look at the samples first: python tools/check_data.py finds damaged ones. Then try '
-    rest = (
-        'a longer warm-up (warm_up.max_iters), a lower learning rate, or a smaller optim_wrapper.clip_grad.max_norm'
-    )
+    rest = 'a longer warm-up (warm_up.max_iters), a lower learning rate, or a smaller optim_wrapper.clip_grad.max_norm'
     return f'{start}{"float32 (without --amp), " if dtype == torch.bfloat16 else ""}{rest}'

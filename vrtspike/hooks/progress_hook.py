@@ -25,6 +25,7 @@ class ProgressHook(TimedHook):
         warmup: Number of first iterations after a start that are left out of the pace.
     """
 
+    gives = 'the progress line and the time left'
     priority = 'LOWEST'
 
     def __init__(self, warmup: int = 5) -> None:

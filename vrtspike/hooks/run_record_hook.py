@@ -1,4 +1,4 @@
-"""Records in the run's folder how and with what each training was started."""
+"""Records in the run's folder how each training was started: command, data, versions, device."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dist import get_world_size, master_only
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from vrtspike.hooks.observing import ObservingHook
 from vrtspike.registry import HOOKS
 from vrtspike.runtime.atomic_write import write_text
 from vrtspike.runtime.distributed import unwrap_model
@@ -24,7 +24,7 @@ FILE = 'run.json'
 
 
 @HOOKS.register_module()
-class RunRecordHook(Hook):
+class RunRecordHook(ObservingHook):
     """Adds one entry to ``run.json`` in the run's folder every time the training is started or resumed.
 
     The file contains ``starts``, a list of: ``time``, ``command``, ``folder`` (the current one), ``host``,
@@ -32,6 +32,8 @@ class RunRecordHook(Hook):
     ``effective_batch`` (clips per optimizer step), ``data`` (for ``train`` and ``val``: ``clips``, ``sequences``,
     ``names`` of the first 20), ``versions``, ``device``, ``commit``.
     """
+
+    gives = f'this start in {FILE}'
 
     @master_only
     def before_train(self, runner: Runner) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
@@ -24,43 +25,21 @@ class SafeCheckpointHook(CheckpointHook):
     between two optimizer steps contains the gradients accumulated so far, and a resumed run continues with them.
 
     Args:
-        interval: Iterations (or epochs) between checkpoints.
+        interval: Iterations (or epochs) between checkpoints; -1 for none but the last.
         by_epoch: Count epochs instead of iterations.
-        max_keep_ckpts: Number of checkpoints to keep; -1 for all.
-        save_last: Also save after the last iteration.
-        save_best: Validation scalars such as ``'psnr'``; for each, the best checkpoint is kept.
-        rule: ``'greater'`` or ``'less'``; known for psnr and ssim.
-        save_begin: First iteration that may be saved.
-        out_dir: Folder in which the run's folder of checkpoints is made; the work folder by default.
-        published_keys: Keys kept in a copy for publication, written after training.
+        settings: Further arguments of MMEngine's ``CheckpointHook``, such as ``max_keep_ckpts``, ``save_best``,
+            ``out_dir`` (a folder in which a folder of the run's name is made) and ``filename_tmpl``.
+
+    Raises:
+        TypeError: ``CheckpointHook`` has no such argument.
     """
 
     _default_greater_keys = (*CheckpointHook._default_greater_keys, 'psnr', 'ssim')
 
-    def __init__(
-        self,
-        interval: int = -1,
-        by_epoch: bool = False,
-        max_keep_ckpts: int = -1,
-        save_last: bool = True,
-        save_best: str | list[str] | None = None,
-        rule: str | list[str] | None = None,
-        save_begin: int = 0,
-        out_dir: str | None = None,
-        published_keys: str | list[str] | None = None,
-    ) -> None:
-        super().__init__(
-            interval=interval,
-            by_epoch=by_epoch,
-            max_keep_ckpts=max_keep_ckpts,
-            save_last=save_last,
-            save_best=save_best,
-            rule=rule,
-            save_begin=save_begin,
-            out_dir=out_dir,
-            published_keys=published_keys,
-            backend_args={'backend': ATOMIC_BACKEND},
-        )
+    def __init__(self, interval: int = -1, by_epoch: bool = False, **settings: Any) -> None:
+        super().__init__(interval=interval, by_epoch=by_epoch, backend_args={'backend': ATOMIC_BACKEND}, **settings)
+        if self.args:
+            raise TypeError(f'SafeCheckpointHook has no argument {", ".join(self.args)}')
         self._gradients: dict[str, Tensor] = {}
         """Accumulated gradients of all processes, for the checkpoint that the main process writes or has read."""
 
@@ -72,11 +51,6 @@ class SafeCheckpointHook(CheckpointHook):
             restore_gradients(runner.model, self._gradients)
             runner.logger.info('The gradients accumulated before the checkpoint were restored.')
             self._gradients = {}
-
-    def save_now(self, runner: Runner) -> str:
-        """Save a checkpoint after this iteration, outside of the interval, and return its path."""
-        self._save_checkpoint(runner)
-        return self.last_ckpt
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the accumulated gradients."""

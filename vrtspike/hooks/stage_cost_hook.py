@@ -16,10 +16,11 @@ from torch import Tensor
 from vrtspike.errors import ConfigError
 from vrtspike.hooks.flops_hook import FlopsHook
 from vrtspike.hooks.iteration_clock import TimedHook, iteration_clock
+from vrtspike.hooks.observing import describe
 from vrtspike.optim import StepListener, subscribe, unsubscribe
 from vrtspike.profiling.rates import device_rates
 from vrtspike.profiling.sampler import StageSampler
-from vrtspike.records.stage_costs import FILE_NAME, RunLine, Sample, SampleLine
+from vrtspike.records.stage_costs import FILE_NAME, Rates, RunLine, Sample, SampleLine
 from vrtspike.records.writer import line_of, sample_line
 from vrtspike.registry import HOOKS
 from vrtspike.reporting.cost_tables import CostMedians, cost_medians, measured_costs_table
@@ -31,13 +32,13 @@ from vrtspike.runtime.environment import describe_environment
 class StageCostHook(TimedHook, StepListener):
     """Writes what every stage of sampled iterations costs to ``stage_costs.jsonl`` in the run's folder.
 
-    The time of an iteration is counted from the end of the previous one. It is divided among the stages that the
-    network marks, each with the phases forward, recompute (under activation checkpointing) and backward, and ``data``
-    (waiting for the batch and moving it to the device), ``loss``, ``optimizer``, ``communication`` (waiting for the
-    gradients of other processes) and ``other``. Nothing is counted twice. On a GPU the times are the GPU's own, taken
-    from events that are read after they have passed, so no iteration waits for them. Every process writes its own file;
-    all but the first have their rank in the name. ``vrtspike/records/stage_costs.schema.json`` describes the records,
-    and ``tools/analyze_logs.py`` reads them. The visualizer gets the milliseconds as ``stage_ms/<stage>``.
+    The time of an iteration begins at the end of the previous one. It is divided, without overlap, among the stages
+    that the network marks (each with the phases forward, recompute under activation checkpointing, and backward),
+    ``data`` (waiting for the batch and moving it to the device), ``loss``, ``optimizer``, ``communication`` (waiting
+    for the gradients of other processes) and ``other``. On a GPU the times come from the GPU's own events, which are
+    read later, so that no iteration waits for them. Every process writes its own file; all but the first have their
+    rank in the name. ``vrtspike/records/stage_costs.schema.json`` describes the records, and ``tools/analyze_logs.py``
+    reads them. The visualizer gets the milliseconds as ``stage_ms/<stage>``.
 
     Without this hook nothing is measured and the markers do nothing.
 
@@ -49,7 +50,9 @@ class StageCostHook(TimedHook, StepListener):
         summary_samples: The table at the end shows medians of this many latest samples.
     """
 
-    # After every other hook: their work at the end of an iteration belongs to the iteration.
+    gives = f'stage costs in {FILE_NAME}'
+    unguarded = ('after_train',)
+    # Last of the hooks: what they do at the end of an iteration is part of its time.
     priority = 'LOWEST'
 
     def __init__(self, interval: int = 10, warmup: int = 5, roofline: bool = True, summary_samples: int = 500) -> None:
@@ -60,6 +63,7 @@ class StageCostHook(TimedHook, StepListener):
         self.roofline = roofline
         self.samples: deque[Sample] = deque(maxlen=summary_samples)
         self.run_record: RunLine | None = None
+        self._stack = ExitStack()
         self._sampler: StageSampler | None = None
         """None outside of trainings."""
 
@@ -67,7 +71,6 @@ class StageCostHook(TimedHook, StepListener):
         """Open the file and listen to the optimizer wrapper and the parameters."""
         super().before_train(runner)
         rank, processes = get_rank(), get_world_size()
-        self._stack = ExitStack()
         path = Path(runner.work_dir, FILE_NAME if rank == 0 else f'stage_costs_rank{rank}.jsonl')
         self._file: IO[str] = self._stack.enter_context(path.open('a', buffering=1, encoding='utf-8'))
         after_backward = 'communication' if processes > 1 else 'other'
@@ -76,11 +79,11 @@ class StageCostHook(TimedHook, StepListener):
         self._stack.callback(unsubscribe, runner.optim_wrapper, self)
 
     def after_backward(self) -> None:
-        """Tell the sampler that the optimizer's part begins."""
+        """Tell the sampler that the optimizer begins."""
         self._sampler.backward_over()
 
     def after_update(self) -> None:
-        """Tell the sampler that the optimizer's part has ended."""
+        """Tell the sampler that the optimizer has ended."""
         self._sampler.optimizer_over()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
@@ -115,14 +118,21 @@ class StageCostHook(TimedHook, StepListener):
 
     def after_train(self, runner: Runner) -> None:
         """Write the remaining samples, log the table and stop listening."""
+        self.observe(runner, self._write_remaining, runner)
+        self.observe(runner, self.close)
+        ranks = all_gather_object(cost_medians(self.samples))
+        if get_rank() == 0:
+            self.observe(runner, self._log_summary, runner, ranks)
+
+    def close(self) -> None:
+        """Close the file and stop listening."""
+        self._sampler = None
+        self._stack.close()
+
+    def _write_remaining(self, runner: Runner) -> None:
         self._sampler.abandon()
         for sample in self._sampler.wait():
             self._write(runner, sample)
-        self._stack.close()
-        self._sampler = None
-        ranks = all_gather_object(cost_medians(self.samples))
-        if get_rank() == 0:
-            runner.logger.info(f'\n{self._summary(runner, ranks)}')
 
     def _start_if_due(self, runner: Runner) -> None:
         since_warmup = iteration_clock(runner).iterations - self.warmup
@@ -146,8 +156,7 @@ class StageCostHook(TimedHook, StepListener):
         model = unwrap_model(runner.model)
         device = next(model.parameters()).device
         dtype = getattr(runner.optim_wrapper, 'cast_dtype', torch.float32)
-        flops = next((hook for hook in runner.hooks if isinstance(hook, FlopsHook)), None)
-        rates = device_rates(device, dtype) if self.roofline else None
+        flops = next((hook for hook in runner.hooks if isinstance(hook, FlopsHook) and hook.costs), None)
         return RunLine(
             version=1,
             time=datetime.datetime.now().astimezone().isoformat(timespec='seconds'),
@@ -162,10 +171,21 @@ class StageCostHook(TimedHook, StepListener):
             clip_shape=flops and list(flops.clip_shape),
             costs=flops and flops.costs.counted(),
             uncounted_ops=dict(flops.costs.unknown) if flops else {},
-            rates=rates,
+            rates=self._rates(runner, device, dtype) if self.roofline else None,
             notes=self._notes(runner),
             **describe_environment(device),
         )
+
+    def _rates(self, runner: Runner, device: torch.device, dtype: torch.dtype) -> Rates | None:
+        """Return the device's rates, or None if they cannot be measured."""
+        try:
+            return device_rates(device, dtype)
+        except Exception as error:
+            runner.logger.warning(
+                f'The rates of {device} could not be measured ({describe(error)}): this run lacks the comparison with '
+                'the roofline.'
+            )
+            return None
 
     def _notes(self, runner: Runner) -> list[str]:
         """Return what limits the measurements of this run."""
@@ -174,17 +194,18 @@ class StageCostHook(TimedHook, StepListener):
             notes.append('the network is compiled as one: its stages cannot be told apart, and their time is in other')
         return notes
 
-    def _summary(self, runner: Runner, ranks: list[CostMedians]) -> str:
-        if not self.samples:
-            return (
-                f'StageCostHook took no sample: the training had {iteration_clock(runner).iterations} iterations, of '
-                f'which the first {self.warmup} are warm-up; lower warmup or interval'
-            )
-        return measured_costs_table(self.samples, self.run_record, ranks).text()
+    def _log_summary(self, runner: Runner, ranks: list[CostMedians]) -> None:
+        if self.samples:
+            runner.logger.info('\n' + measured_costs_table(self.samples, self.run_record, ranks).text())
+            return
+        runner.logger.info(
+            f'StageCostHook took no sample: the training had {iteration_clock(runner).iterations} iterations, of '
+            f'which the first {self.warmup} are warm-up; lower warmup or interval'
+        )
 
 
 def batch_size(batch: Any) -> tuple[int, int]:
-    """Return how many clips and frames a batch holds; in a batch of images every image is a clip of one frame."""
+    """Return the numbers of clips and frames in a batch; an image is a clip of one frame."""
     blur = batch.get('blur') if isinstance(batch, dict) else None
     if isinstance(blur, Tensor) and blur.ndim == 5:
         return blur.shape[0], blur.shape[0] * blur.shape[1]

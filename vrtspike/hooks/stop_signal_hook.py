@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
 
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 
 from vrtspike.errors import ConfigError, TrainingStopped
-from vrtspike.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from vrtspike.registry import HOOKS
 from vrtspike.runtime.distributed import any_rank
 
@@ -24,11 +23,11 @@ class StopSignalHook(Hook):
     """Ends the run after the iteration in which any process received a signal, with a checkpoint.
 
     The run exits with status 75 (``vrtspike.errors.TrainingStopped``), and ``--resume`` continues exactly there. A
-    second signal ends the process at once, as it would without this hook.
+    second signal ends the process at once.
 
     Args:
-        signals: Names of signals. SIGTERM is what schedulers send before they kill. SIGUSR1 is what SLURM sends if it
-            is asked for an early warning (``--signal=USR1@120``).
+        signals: Names of signals. Schedulers send SIGTERM before they kill a job. SLURM sends SIGUSR1 earlier if it is
+            asked to (``--signal=USR1@120``).
 
     Raises:
         ConfigError: A signal is unknown on this system.
@@ -46,7 +45,7 @@ class StopSignalHook(Hook):
         self._former_handlers: dict[int, object] = {}
 
     def before_train(self, runner: Runner) -> None:
-        """Install the handlers, and let workers outlive a signal for a while: schedulers signal all processes."""
+        """Install the handlers, and let data workers outlive a signal for a while: schedulers signal all processes."""
         if threading.current_thread() is threading.main_thread():  # Python allows no other thread to do it
             self._former_handlers = {each: signal.signal(each, self._handle) for each in self.signals}
         for loop in (runner.train_loop, runner.val_loop):
@@ -67,7 +66,7 @@ class StopSignalHook(Hook):
         self._restore_handlers()
         raise TrainingStopped(
             f'{self.received or "a signal to another process"} stopped the training after iteration {runner.iter + 1}; '
-            f'{save_checkpoint(runner)}: continue with --resume'
+            f'{save_checkpoint(runner)}'
         )
 
     def after_train(self, runner: Runner) -> None:
@@ -87,12 +86,7 @@ class StopSignalHook(Hook):
 def delay_signals_in_worker(init: Callable[[int], None] | None, signals: Sequence[int], worker: int) -> None:
     """Initialise a worker of a data loader so that a signal ends it only after :data:`GRACE_S`.
 
-    The training needs its workers until it has saved.
-
-    Args:
-        init: The loader's own ``worker_init_fn``.
-        signals: Numbers of the signals.
-        worker: Index of the worker.
+    The training needs its workers until it has saved. ``init`` is the loader's own ``worker_init_fn``.
     """
     for number in signals:
         signal.signal(number, lambda *_: signal.setitimer(signal.ITIMER_REAL, GRACE_S))  # SIGALRM ends a process
@@ -103,6 +97,7 @@ def delay_signals_in_worker(init: Callable[[int], None] | None, signals: Sequenc
 def save_checkpoint(runner: Runner) -> str:
     """Save a checkpoint after this iteration and return a text that says where."""
     for hook in runner.hooks:
-        if isinstance(hook, SafeCheckpointHook):
-            return f'saved as {hook.save_now(runner)}'
-    return 'nothing was saved, since the config has no SafeCheckpointHook'
+        if isinstance(hook, CheckpointHook):
+            hook._save_checkpoint(runner)
+            return f'saved as {hook.last_ckpt}: continue with --resume'
+    return 'nothing was saved, because the config has no checkpoint hook'

@@ -29,6 +29,7 @@ JSON_NAMES = {
     'ssim': 'ssim',
     'tfp/psnr': 'tfp_psnr_db',
 }
+FILE = 'report.json'
 HEADINGS = ('blurred dB', 'restored dB', 'gain dB', 'blurred SSIM', 'restored SSIM', 'TFP dB')
 
 
@@ -41,17 +42,18 @@ class TrainingReportHook(TimedHook):
     logging), ``peak_memory_mib`` (allocated on the GPU, or resident in the main process), ``parameters``,
     ``validation`` (``iteration``, ``mean`` and ``clips`` with ``blur_psnr_db``, ``psnr_db``, ``gain_db``,
     ``blur_ssim``, ``ssim`` and, if there are spikes, ``tfp_psnr_db``), ``skipped_samples`` (that could not be read),
-    ``versions``, ``device``, ``commit``. Values that were not measured are null.
+    ``versions``, ``device``, ``commit``. Values that were not measured are null. A resumed training that has no
+    iteration left keeps the earlier file.
 
     Args:
-        note: A line printed with the report: what the numbers can be used for. ``{iterations}`` stands for the number
-            of iterations.
+        note: A line printed with the report, about what its numbers mean. ``{iterations}`` becomes their number.
         warmup: Number of first iterations left out of the medians.
         max_clips: Maximum number of clips in the logged table; the file has all of them.
     """
 
-    # First of the hooks on both sides of an iteration, so that logging and saving are not part of its time, and the
-    # memory is read before the logger resets the peak.
+    gives = FILE
+    # First of the hooks, before and after an iteration: its time excludes logging and saving, and the memory is read
+    # before the logger resets the peak.
     priority = 'VERY_HIGH'
 
     def __init__(self, note: str = '', warmup: int = 1, max_clips: int = 20) -> None:
@@ -78,8 +80,11 @@ class TrainingReportHook(TimedHook):
     @master_only
     def after_train(self, runner: Runner) -> None:
         """Log the report and write the file."""
+        path = Path(runner.work_dir, FILE)
+        if not iteration_clock(runner).iterations and path.is_file():
+            runner.logger.info(f'No iteration was trained: {path} stays as the training that ended wrote it.')
+            return
         report = self.report(runner)
-        path = Path(runner.work_dir, 'report.json')
         write_text(path, json.dumps(report, indent=2, allow_nan=False) + '\n')
         runner.logger.info(f'\n{report_text(report, self.max_clips)}\n\nWritten to {path}')
 

@@ -90,6 +90,16 @@ def load_exact(model: nn.Module, weights: Mapping[str, Tensor], source: str = 't
     """
     targets = model.state_dict()
     sources = renamed(weights, targets)
+    check_fit(sources, targets, source)
+    model.load_state_dict(sources)
+
+
+def check_fit(sources: Mapping[str, Tensor], targets: Mapping[str, Tensor], source: str) -> None:
+    """Check that weights have the names and shapes of a network's.
+
+    Raises:
+        CheckpointError: Weights are missing, left over or of another shape.
+    """
     shapes = [name for name in sources if name in targets and sources[name].shape != targets[name].shape]
     problems = {
         'missing': [name for name in targets if name not in sources],
@@ -102,7 +112,6 @@ def load_exact(model: nn.Module, weights: Mapping[str, Tensor], source: str = 't
             f'{source} does not fit the network: of its weights {"; ".join(found)}. Use the config that it was trained '
             'with'
         )
-    model.load_state_dict(sources)
 
 
 def load_matching(model: nn.Module, weights: Mapping[str, Tensor], *, partial: bool = False) -> LoadReport:

@@ -127,7 +127,7 @@ def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
 
 
 def scaler_arguments(loss_scale: str | float | dict) -> dict:
-    """Return ``torch.amp.GradScaler``'s arguments for a ``loss_scale`` as the wrapper takes it."""
+    """Return the arguments of ``torch.amp.GradScaler`` for a ``loss_scale`` of the wrapper."""
     if isinstance(loss_scale, dict):
         for name in loss_scale.keys() - set(SCALER_ARGUMENTS):
             raise ConfigError(f'optim_wrapper.loss_scale has no {name!r}{did_you_mean(name, SCALER_ARGUMENTS)}')

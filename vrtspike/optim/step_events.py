@@ -1,9 +1,8 @@
 """The events of an optimizer step: several hooks may listen to one optimizer wrapper, and stop listening in any order.
 
-A config may name MMEngine's ``OptimWrapper``, ``AmpOptimWrapper`` or ``ApexOptimWrapper``, our
-``DeviceAmpOptimWrapper`` or a class of its own, and MMEngine's schedulers count steps by a ``step`` of their own on the
-instance. The events therefore stand around the methods of the instance, and :class:`StepEvents` is the only code that
-changes them: it is there from the first subscription to the last, and leaves the instance as it was.
+A config may name any class of optimizer wrapper, and MMEngine's schedulers replace the ``step`` of the instance to
+count steps. :class:`StepEvents` therefore wraps the methods of the instance while there are subscriptions, and then
+restores them.
 """
 
 from __future__ import annotations
@@ -49,7 +48,8 @@ class StepListener:
 class StepEvents:
     """Calls the listeners of an optimizer wrapper around its methods.
 
-    Every listener is asked whether to proceed, even after one has refused, because an answer may need all processes.
+    Every listener is asked whether to proceed, even after another has refused, because its answer may need a collective
+    operation.
 
     Args:
         wrapper: Its methods are replaced until :meth:`remove`.

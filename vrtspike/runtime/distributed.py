@@ -5,17 +5,17 @@ from __future__ import annotations
 import datetime
 import os
 import subprocess
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
-from mmengine.dist import all_reduce, broadcast_object_list, get_world_size, init_dist
+from mmengine.dist import all_reduce, broadcast_object_list, get_world_size, init_dist, is_main_process
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from vrtspike.errors import ConfigError
+from vrtspike.errors import ConfigError, VrtSpikeError
 
 T = TypeVar('T')
 
@@ -30,14 +30,20 @@ def process_group(launcher: str, settings: dict[str, Any] | None = None) -> Iter
         launcher: 'none', 'pytorch' (torchrun) or 'slurm' (srun).
         settings: The config's ``env_cfg.dist_cfg``; without a GPU the backend is always gloo.
     """
+    if launcher == 'none':
+        refuse_processes_without_launcher(os.environ)
     if launcher == 'none' or torch.distributed.is_initialized():
         yield
         return
     settings = dict(settings or {})
+    if launcher == 'slurm':
+        set_variables_from_slurm(os.environ)
+    check_variables(launcher, os.environ)
     if torch.cuda.is_available():
         init_dist(launcher, **settings)
     else:
-        join_with_gloo(launcher, settings.get('timeout', 1800))
+        timeout = datetime.timedelta(seconds=settings.get('timeout', 1800))
+        torch.distributed.init_process_group('gloo', timeout=timeout)  # MMEngine's own launchers need a GPU
     try:
         yield
         torch.distributed.barrier()  # the first to finish must not close the connections of the others
@@ -45,25 +51,42 @@ def process_group(launcher: str, settings: dict[str, Any] | None = None) -> Iter
         torch.distributed.destroy_process_group()
 
 
-def join_with_gloo(launcher: str, timeout: float) -> None:
-    """Initialise gloo. MMEngine's own launchers need a GPU.
-
-    Args:
-        launcher: 'pytorch' or 'slurm'.
-        timeout: Seconds that one process waits for the others.
+def refuse_processes_without_launcher(environment: Mapping[str, str]) -> None:
+    """Refuse to run without a launcher in one of several processes: each would do all the work, in the same folder.
 
     Raises:
-        ConfigError: The environment lacks the variables that a launcher sets.
+        ConfigError: torchrun or srun has started several processes.
     """
-    if launcher == 'slurm':
-        set_variables_from_slurm(os.environ)
-    missing = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT') if name not in os.environ]
+    for variable, starter, launcher in (
+        ('WORLD_SIZE', 'torchrun', 'pytorch'),
+        ('SLURM_STEP_NUM_TASKS', 'srun', 'slurm'),
+    ):
+        count = environment.get(variable, '1')
+        if count.isdigit() and int(count) > 1 and not torch.distributed.is_initialized():
+            raise ConfigError(
+                f'{starter} started {count} processes ({variable}={count}), but --launcher is none: each would run by '
+                f'itself and write to the same folder. Add --launcher {launcher}, or start one process'
+            )
+
+
+def check_variables(launcher: str, environment: Mapping[str, str]) -> None:
+    """Check that a launcher has set what the processes need to find each other.
+
+    Raises:
+        ConfigError: A variable is missing, or this machine has fewer GPUs than processes of torchrun.
+    """
+    missing = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT') if name not in environment]
     if missing:
         raise ConfigError(
             f'--launcher {launcher} found no {", ".join(missing)} in the environment: start with torchrun '
             '(tools/dist_train.sh) or srun (tools/slurm_train.sh), or leave --launcher out'
         )
-    torch.distributed.init_process_group('gloo', timeout=datetime.timedelta(seconds=timeout))
+    processes, gpus = int(environment.get('LOCAL_WORLD_SIZE', 1)), torch.cuda.device_count()
+    if launcher == 'pytorch' and torch.cuda.is_available() and processes > gpus:
+        raise ConfigError(
+            f'torchrun started {processes} processes on a machine with {gpus} GPUs: start one process per GPU '
+            f'(--nproc-per-node {gpus})'
+        )
 
 
 def set_variables_from_slurm(environment: MutableMapping[str, str]) -> None:
@@ -83,6 +106,20 @@ def broadcast(value: T) -> T:
     values = [value]
     broadcast_object_list(values)
     return values[0]
+
+
+def from_main_process(function: Callable[[], T]) -> T:
+    """Call a function on the main process and return its result, or raise its error, on every process."""
+    outcome: tuple[T | None, Exception | None] = None, None
+    if is_main_process():
+        try:
+            outcome = function(), None
+        except (VrtSpikeError, OSError) as error:
+            outcome = None, error
+    result, error = broadcast(outcome)
+    if error is not None:
+        raise error
+    return result
 
 
 def any_rank(flag: bool) -> bool:

@@ -5,9 +5,7 @@ import pytest
 from vrtspike.errors import ConfigError
 from vrtspike.models.backbones.vrt_checks import check_groups, check_sizes, warping_problems
 
-GOOD = dict(
-    embed_dims=[8] * 8, num_heads=[2] * 8, deformable_groups=4, pa_frames=2, upscale=1, window_size=(2, 4, 4)
-)
+GOOD = dict(embed_dims=[8] * 8, num_heads=[2] * 8, deformable_groups=4, pa_frames=2, upscale=1, window_size=(2, 4, 4))
 
 
 def test_arguments_that_work_pass():
