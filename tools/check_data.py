@@ -1,7 +1,7 @@
-"""Check a data set and show what it holds: sizes, counts, pairs, lengths, thresholds, and a picture of its videos.
+"""Check a data set and show its contents: sizes, counts, lengths, thresholds, and thumbnails of its videos.
 
-The layout is detected unless --options names it; --options also gives the arguments of its clip source. If training
-would refuse the data, everything that is wrong is listed and the exit status is 1.
+The layout is detected unless --options names it; --options also gives the arguments of its clip source. All problems
+for which training would refuse the data are listed, and the exit status is then 1.
 
 Examples:
     python tools/check_data.py data/demo
@@ -52,7 +52,7 @@ def main() -> None:
     if any(split.suggestion for split in splits):
         print(
             "\n'suggested' is the threshold at which the first video's spikes are as bright as its blurred frames, "
-            'once for linear light and once for sRGB values taken as light.'
+            'for linear light and for sRGB values used as light.'
         )
     if args.thumbnails:
         write_thumbnails(args.thumbnails, splits, args.max_videos)
@@ -85,7 +85,7 @@ def sizes(found: object) -> str | None:
 
 
 def read_everything(splits: list[SplitInventory]) -> None:
-    """Decode every frame of the splits without problems so far, and add a problem for each one that cannot be read."""
+    """Decode every frame of the splits without problems; add a problem for each that cannot be read."""
     from rich.progress import Progress
 
     from vrtspike.datasets.inventory import damaged_frames

@@ -1,7 +1,7 @@
-"""Make training data of an ordinary video: blurred frames, sharp frames and simulated spikes, in the processed layout.
+"""Make training data from a video: blurred frames, sharp frames and simulated spikes, in the processed layout.
 
-A run that was stopped goes on where it was when it is called again in the same way. Several videos of one size make
-one data set: call it for each, with the same --out.
+If a run was interrupted, run the same command again to resume it. For a data set of several videos of one size, run it
+for each video with the same --out.
 
 Examples:
     python tools/simulate_spikes.py street.mp4 --out data/mine
@@ -22,15 +22,15 @@ from vrtspike.cli import run_tool, tool_parser
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('video', type=Path, help='a video that OpenCV reads, or a folder of frames')
-    parser.add_argument('--out', type=Path, required=True, metavar='ROOT', help='the data set, made where absent')
+    parser.add_argument('--out', type=Path, required=True, metavar='ROOT', help='the data set, created if absent')
     parser.add_argument('--split', choices=['train', 'val'], default='train')
-    parser.add_argument('--name', help="of the sequence (default: the video's name)")
+    parser.add_argument('--name', help="name of the sequence (default: the video's name)")
     parser.add_argument(
         '--frames-per-exposure', type=int, help='frames that one exposure covers (default: those of 1/30 s)'
     )
     parser.add_argument('--steps-per-frame', type=int, help='spike-camera steps in one exposure (default: 56)')
     parser.add_argument(
-        '--interpolation', choices=['flow', 'linear', 'none'], help='light between two frames (default: flow)'
+        '--interpolation', choices=['flow', 'linear', 'none'], help='of the light between two frames (default: flow)'
     )
     parser.add_argument(
         '--light', choices=['linear', 'encoded'], help='decode sRGB, or take values as light (default: linear)'
@@ -38,11 +38,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--threshold', type=float, help='charge at which a pixel fires (default: 1)')
     parser.add_argument('--ratio', dest='rgb_per_spike_pixel', type=int, help='RGB per spike pixel (default: 2)')
     parser.add_argument(
-        '--reset', choices=['subtract', 'zero', 'modulo'], help='what a spike leaves of the charge (default: subtract)'
+        '--reset', choices=['subtract', 'zero', 'modulo'], help='the charge after a spike (default: subtract)'
     )
     parser.add_argument('--noise', type=float, help='false spikes per pixel and step (default: 0)')
     parser.add_argument('--dead-time', type=int, help='steps for which a pixel is blind after a spike (default: 0)')
-    parser.add_argument('--seed', type=int, help='of initial charges and noise (default: 0)')
+    parser.add_argument('--seed', type=int, help='seed of initial charges and noise (default: 0)')
     return parser.parse_args()
 
 

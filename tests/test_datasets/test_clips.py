@@ -191,7 +191,7 @@ def test_only_what_a_crop_keeps_is_read(tiny_demo, monkeypatch):
         return read_spike_dat(path, *size, rows=rows, columns=columns, **window)
 
     dataset = build(tiny_demo, pipeline=PIPELINE)
-    monkeypatch.setattr('vrtspike.datasets.io.packed_spikes.read_spike_dat', read)
+    monkeypatch.setattr('vrtspike.datasets.io.packed_spikes.read_spikes', read)
     dataset[0]
     assert parts == [(8, 8)] * 3
 

@@ -37,7 +37,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from vrtspike.datasets.checks import find_problems
-from vrtspike.datasets.color import encode_srgb
+from vrtspike.datasets.color import encode_srgb_uint8
 from vrtspike.datasets.io.file_cache import FileCache
 from vrtspike.datasets.io.images import read_images
 from vrtspike.datasets.io.packed_spikes import PackedSpikes, packed_spikes
@@ -213,5 +213,5 @@ def read_frames(sequence: Sequence, positions: range, local: Callable[[Path], Pa
 
 def playback(spikes: PackedSpikes, threshold: float) -> np.ndarray:
     """Return the exposures played back as frames, (T, Hs, Ws, 3) uint8 gray, sRGB-encoded."""
-    gray = np.stack([encode_srgb(tfp(exposure, threshold)) for exposure in spikes])
-    return np.rint(gray * 255).astype(np.uint8)[..., None].repeat(3, axis=-1)
+    gray = np.stack([encode_srgb_uint8(tfp(exposure, threshold)) for exposure in spikes])
+    return gray[..., None].repeat(3, axis=-1)

@@ -16,6 +16,11 @@ def encode_srgb(linear: np.ndarray) -> np.ndarray:
     return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055).astype(np.float32)
 
 
+def encode_srgb_uint8(linear: np.ndarray) -> np.ndarray:
+    """Return linear light in [0, 1] as 8-bit sRGB values."""
+    return np.rint(encode_srgb(linear) * 255).astype(np.uint8)
+
+
 def luminance(linear: np.ndarray) -> np.ndarray:
     """Return the grey intensity (..., H, W) of linear RGB (..., H, W, 3), with the weights of Rec. 709."""
     return linear @ np.array([0.2126, 0.7152, 0.0722], np.float32)

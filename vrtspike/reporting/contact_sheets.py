@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from vrtspike.datasets.clips import read_frames
-from vrtspike.datasets.color import encode_srgb
+from vrtspike.datasets.color import encode_srgb_uint8
 from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.io.packed_spikes import packed_spikes
 from vrtspike.datasets.io.video import write_video
@@ -50,19 +50,14 @@ def _spike_panels(spikes: np.ndarray, threshold: float, size: tuple[int, int]) -
     height, width = size
     middle = spikes.shape[1] // 2
     pictures = {
-        'TFP': _to_gray(tfp(spikes, threshold)),
-        'TFI': _to_gray(_INTERVALS(spikes)[0] * threshold),
+        'TFP': encode_srgb_uint8(tfp(spikes, threshold)),
+        'TFI': encode_srgb_uint8(_INTERVALS(spikes)[0] * threshold),
         f'row {middle}, {len(spikes)} steps': spikes[:, middle] * np.uint8(255),
     }
     return [
         (caption, cv2.resize(picture, (width, height), interpolation=cv2.INTER_NEAREST))
         for caption, picture in pictures.items()
     ]
-
-
-def _to_gray(intensity: np.ndarray) -> np.ndarray:
-    """Return linear intensity in [0, 1] as an sRGB-encoded uint8 image."""
-    return np.rint(encode_srgb(intensity) * 255).astype(np.uint8)
 
 
 def _shrunk(image: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from vrtspike.datasets.color import encode_srgb, luminance
+from vrtspike.datasets.color import encode_srgb_uint8, luminance
 from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.simulation.camera import IntegrateAndFire
 from vrtspike.datasets.spike_dat import write_spike_dat
@@ -44,8 +44,7 @@ class DriftingPattern:
         blur = np.mean(lights[before : before + steps], axis=0)
         sharp = self.light(self.time + 0.5)
         self.time += 1
-        blur, sharp = (np.rint(encode_srgb(light) * 255).astype(np.uint8) for light in (blur, sharp))
-        return blur, sharp, self.camera.run(np.stack(small))
+        return encode_srgb_uint8(blur), encode_srgb_uint8(sharp), self.camera.run(np.stack(small))
 
 
 def write_frames(

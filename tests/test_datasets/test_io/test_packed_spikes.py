@@ -31,7 +31,7 @@ def test_it_looks_like_the_array_it_stands_for(clip):
 @pytest.mark.parametrize(('rows', 'columns'), [((1, 5), (3, 12)), ((0, 8), (8, 16)), ((2, None), (None, 5))])
 def test_a_crop_reads_nothing_until_it_is_used(clip, monkeypatch, rows, columns):
     spikes, packed = clip
-    monkeypatch.setattr('vrtspike.datasets.io.packed_spikes.read_spike_dat', lambda *_, **__: pytest.fail('it read'))
+    monkeypatch.setattr('vrtspike.datasets.io.packed_spikes.read_spikes', lambda *_, **__: pytest.fail('it read'))
     cropped = packed[..., slice(*rows), slice(*columns)]
     assert isinstance(cropped, PackedSpikes)
     assert cropped.shape == spikes[..., slice(*rows), slice(*columns)].shape

@@ -100,9 +100,9 @@ def test_a_whole_sequence_is_kept(video, tmp_path, monkeypatch):
 
 def test_other_settings_are_refused(video, tmp_path):
     simulate_sequence(video, tmp_path, 'train', 'a', SETTINGS)
-    with pytest.raises(DataError, match=r'a was simulated otherwise \(noise: found 0\.0, expected 0\.1\)'):
+    with pytest.raises(DataError, match=r'a was simulated with other settings \(noise: found 0\.0, expected 0\.1\)'):
         simulate_sequence(video, tmp_path, 'train', 'a', replace(SETTINGS, noise=0.1))
-    with pytest.raises(DataError, match=r'config\.yaml is of a data set .*threshold: it has 1\.0, this video 2\.0'):
+    with pytest.raises(DataError, match=r'does not fit .*config\.yaml \(threshold: found 1\.0, expected 2\.0\)'):
         simulate_sequence(video, tmp_path, 'train', 'c', replace(SETTINGS, threshold=2.0))
 
 

@@ -34,6 +34,6 @@ def test_the_first_sequence_writes_the_config_and_the_others_must_fit(tmp_path):
     join_data_set(tmp_path, {'spike_h': 4, 'threshold': 1.0})
     assert yaml.safe_load((tmp_path / 'config.yaml').read_text()) == {'spike_h': 4, 'threshold': 1.0}
     join_data_set(tmp_path, {'spike_h': 4, 'threshold': 1.0})
-    with pytest.raises(DataError, match='spike_h: it has 4, this video 8'):
+    with pytest.raises(DataError, match='spike_h: found 4, expected 8'):
         join_data_set(tmp_path, {'spike_h': 8, 'threshold': 1.0})
     assert yaml.safe_load((tmp_path / 'config.yaml').read_text())['spike_h'] == 4

@@ -14,18 +14,18 @@ from pathlib import Path
 from vrtspike.errors import ConfigError
 
 GIB = 2**30
-# Entries that nobody read for so long make room for others: those of the running data sets stay, since in a shuffled
-# epoch every file is as likely to be next as any other, and evicting one for another would only copy more.
+# Only copies that were not read for so long are deleted to make room. To replace copies in use would only cost time:
+# in a shuffled epoch every file is equally likely to be next.
 UNUSED_AFTER_S = 6 * 3600
-# A full cache is not searched for unused entries at every miss.
+# Least time between two searches of a full cache for unused copies.
 RECOUNT_EVERY_S = 60
 
 
 class FileCache:
     """A folder with copies of files; :meth:`local` returns the path of the copy, or the original path.
 
-    Files are kept as they lie on disk: a spike stays one bit. Any number of processes may use the folder at once; the
-    limit applies to their sum. The folder outlives them: delete it to free its space.
+    Files are copied unchanged: a spike stays one bit. Any number of processes may share the folder and its limit. The
+    folder remains when they end; delete it to free its space.
 
     Args:
         folder: Folder of the copies, on a fast local disk or in ``/dev/shm``.
@@ -41,7 +41,7 @@ class FileCache:
         self.folder = Path(folder)
         self.limit = int(limit_gib * GIB)
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self.ledger():  # fails here where locks do not work, not in a worker
+        with self.ledger():  # if this system cannot lock files, fail here and not in a worker
             pass
 
     def local(self, path: Path) -> Path:
@@ -80,7 +80,7 @@ class FileCache:
         return None
 
     def claim(self, ledger: dict, partial: Path, size: int) -> bool:
-        """Claim the space for one copy: the file is made at once in its full size, so that recounts see it."""
+        """Reserve the space of one copy: a file of its full size is created, which recounts include."""
         if ledger['bytes'] + size > self.limit and time.time() - ledger['recounted'] > RECOUNT_EVERY_S:
             ledger.update(bytes=self.recount(), recounted=time.time())
         if ledger['bytes'] + size > self.limit:
@@ -119,7 +119,7 @@ class FileCache:
             path = self.folder / 'ledger.json'
             try:
                 ledger = json.loads(path.read_text())
-            except (OSError, ValueError):  # the first user, or one that was killed while writing
+            except (OSError, ValueError):  # absent, or cut off by a killed process
                 ledger = {'bytes': self.recount(), 'recounted': time.time()}
             yield ledger
             path.write_text(json.dumps(ledger))

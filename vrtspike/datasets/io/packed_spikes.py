@@ -95,7 +95,7 @@ def packed_spikes(sequence: Sequence, positions: range, local: Callable[[Path], 
 
 
 def with_steps(window: SpikeWindow, stored_size: tuple[int, int]) -> SpikeWindow:
-    """Return the window with its number of steps; None becomes the rest of the file."""
+    """Return the window with its number of steps; None means the rest of the file."""
     if window.steps is not None:
         return window
     return window._replace(steps=count_steps(window.path, *stored_size) - window.start)
@@ -112,6 +112,6 @@ def is_crop(key: Any) -> bool:
 
 
 def absolute_range(part: tuple[int, int], inner: slice) -> tuple[int, int]:
-    """Return ``inner``, counted from the start of ``part``, in the coordinates of ``part``."""
+    """Return the slice ``inner`` of ``part`` (start, end) as (start, end)."""
     start, end, _ = inner.indices(part[1] - part[0])
     return part[0] + start, part[0] + max(start, end)

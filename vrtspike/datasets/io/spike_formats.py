@@ -66,27 +66,26 @@ def count_steps(path: Path, height: int, width: int) -> int:
     )
 
 
-def read_spikes(
-    path: Path,
-    height: int,
-    width: int,
-    *,
-    start: int = 0,
-    steps: int | None = None,
-    rows: tuple[int, int] | None = None,
-    columns: tuple[int, int] | None = None,
-) -> np.ndarray:
-    """Return spikes (steps, rows, columns) uint8; arguments as for :func:`vrtspike.datasets.spike_dat.read_spike_dat`.
+def read_spikes(path: Path, height: int, width: int, **window: Any) -> np.ndarray:
+    """Return spikes (steps, rows, columns) uint8 of 0 and 1.
+
+    Args:
+        path: A spike file.
+        height: Rows of the sensor.
+        width: Columns of the sensor.
+        window: ``start``, ``steps``, ``rows`` and ``columns`` of
+            :func:`~vrtspike.datasets.spike_dat.read_spike_dat`; by default everything is read.
 
     Raises:
         DataError: The file is missing, damaged, holds something else, or ends before the window does.
     """
     if not is_array_file(path):
-        return read_spike_dat(path, height, width, start=start, steps=steps, rows=rows, columns=columns)
+        return read_spike_dat(path, height, width, **window)
     bits = packed_array(path, (height, width)).bits
+    start, steps = window.get('start', 0), window.get('steps')
     start, end = part_of((start, len(bits) if steps is None else start + steps), len(bits), 'steps', path)
-    top, bottom = part_of(rows, height, 'rows', path)
-    left, right = part_of(columns, width, 'columns', path)
+    top, bottom = part_of(window.get('rows'), height, 'rows', path)
+    left, right = part_of(window.get('columns'), width, 'columns', path)
     part = bits[start:end, top:bottom, left // 8 : -(-right // 8)]
     return np.ascontiguousarray(np.unpackbits(part, axis=2)[..., left % 8 :][..., : right - left])
 

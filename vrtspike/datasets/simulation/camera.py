@@ -10,20 +10,20 @@ RESETS = ('subtract', 'zero', 'modulo')
 
 
 class IntegrateAndFire:
-    """Integrate-and-fire pixels that keep their charge from one block of steps to the next.
+    """Integrate-and-fire pixels; their charges persist between calls.
 
-    Each step adds the intensity to the charge; where the charge reaches the threshold the pixel fires, once at most,
-    and is reset. With ``'subtract'`` and ``'modulo'`` the mean rate is intensity / threshold. Charges start uniform in
-    [0, threshold), since a camera runs long before the exposure begins.
+    Each step adds the intensity to the charge. A pixel whose charge reaches the threshold fires once and is reset. With
+    ``'subtract'`` and ``'modulo'`` the mean rate is intensity / threshold. Initial charges are uniform in
+    [0, threshold), because a camera has been running long before the exposure begins.
 
     Args:
         height: Rows of the sensor.
         width: Columns of the sensor.
         threshold: Charge at which a pixel fires; at least 1, or bright pixels saturate.
         rng: Source of the initial charges and of the noise.
-        reset: What a spike leaves of the charge: ``'subtract'`` takes one threshold away and keeps the rest, however
-            much; ``'modulo'`` keeps what exceeds whole thresholds; ``'zero'`` keeps nothing, so that rates are lower.
-        noise: Probability of a false spike per pixel and step, in a step without a true one; charges do not change.
+        reset: The charge after a spike: ``'subtract'`` subtracts one threshold, ``'modulo'`` keeps the remainder after
+            whole thresholds, ``'zero'`` keeps nothing, which lowers the rates.
+        noise: Probability of a false spike per pixel and step without a true spike; it does not change the charge.
         dead_time: Steps after a spike in which a pixel neither integrates nor fires.
     """
 
@@ -47,7 +47,7 @@ class IntegrateAndFire:
         self.reset, self.noise, self.dead_time = reset, noise, dead_time
         self.rng = rng
         self.charge = rng.random((height, width), dtype=np.float32) * self.threshold
-        # Steps that a pixel still waits; without a dead time nothing is kept.
+        # Steps until each pixel may fire again.
         self.waiting = np.zeros((height, width), np.int32) if dead_time else None
 
     def step(self, intensity: np.ndarray) -> np.ndarray:

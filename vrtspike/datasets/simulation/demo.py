@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from vrtspike.datasets.color import encode_srgb, luminance
+from vrtspike.datasets.color import encode_srgb_uint8, luminance
 from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.simulation.camera import IntegrateAndFire
 from vrtspike.datasets.simulation.photographs import TRAIN_PHOTOGRAPHS, VAL_PHOTOGRAPHS
@@ -23,11 +23,11 @@ from vrtspike.datasets.sources.folders import read_config
 from vrtspike.datasets.spike_dat import bytes_per_step, write_spike_dat
 from vrtspike.errors import ConfigError, DataError
 
-# Counts changes of what the generator writes for one seed, so that an older demo is not taken for a current one.
+# Increased with every change of the clips that one recipe gives: a demo of an older version is then another demo.
 GENERATOR_VERSION = 1
 RGB_PER_SPIKE_PIXEL = 2
 PHOTOGRAPHS = {'train': TRAIN_PHOTOGRAPHS, 'val': VAL_PHOTOGRAPHS}
-# Mean speed of a layer during one exposure as a part of the image's side. Training covers more than validation needs.
+# Mean speed of a layer, in image sides per exposure. Training covers a wider range than validation.
 SPEEDS = {'train': (0.02, 0.1), 'val': (0.035, 0.07)}
 LEAST = {'seed': 0, 'train_clips': 0, 'val_clips': 0, 'frames': 1, 'size': 16, 'steps_per_frame': 1, 'threshold': 1.0}
 
@@ -164,13 +164,13 @@ def write_clip(root: Path, recipe: DemoRecipe, split: str, index: int) -> None:
         (folder / kind).mkdir(parents=True)
     for frame in range(recipe.frames):
         blur, sharp, spikes = expose(scene, camera, frame, recipe.steps_per_frame)
-        write_png(folder / 'blur' / f'{frame:05d}.png', blur)
-        write_png(folder / 'sharp' / f'{frame:05d}.png', sharp)
+        write_image(folder / 'blur' / f'{frame:05d}.png', encode_srgb_uint8(blur))
+        write_image(folder / 'sharp' / f'{frame:05d}.png', encode_srgb_uint8(sharp))
         write_spike_dat(folder / 'spike' / f'{frame:05d}.dat', spikes)
 
 
 def expose(scene: Scene, camera: IntegrateAndFire, frame: int, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what both cameras record of one exposure: mean and middle image, linear (H, W, 3), and the spikes."""
+    """Return the mean and the middle image of one exposure, linear (H, W, 3), and its spikes."""
     size = camera.charge.shape[::-1]
     total = np.zeros((*scene.size, 3), np.float32)
     spikes = np.empty((steps, *camera.charge.shape), np.uint8)
@@ -179,8 +179,3 @@ def expose(scene: Scene, camera: IntegrateAndFire, frame: int, steps: int) -> tu
         total += instant
         spikes[step] = camera.step(luminance(cv2.resize(instant, size, interpolation=cv2.INTER_AREA)))
     return total / steps, scene.render(frame + 0.5), spikes
-
-
-def write_png(path: Path, linear: np.ndarray) -> None:
-    """Write linear RGB (H, W, 3) as an 8-bit sRGB image."""
-    write_image(path, np.round(encode_srgb(linear) * 255).astype(np.uint8))

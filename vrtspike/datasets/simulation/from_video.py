@@ -1,4 +1,4 @@
-"""From a video to a sequence of the processed layout: blurred frames, sharp frames, spikes.
+"""Makes a sequence of the processed layout from a video: blurred frames, sharp frames, spikes.
 
 Exposures follow each other without a gap; each covers some frames of the video and is divided into the steps of the
 spike camera. Its blurred frame is the mean of the light at all its steps, its sharp frame the light in its middle. A
@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vrtspike.datasets.color import encode_srgb, luminance
+from vrtspike.datasets.color import encode_srgb_uint8, luminance
 from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.io.video import ImageFolder, VideoFile, open_frames
 from vrtspike.datasets.simulation.camera import IntegrateAndFire
@@ -36,19 +36,19 @@ OUTPUT_FPS = 30
 
 @dataclass(frozen=True)
 class SimulationSettings:
-    """What decides the content of a simulated sequence, besides its video.
+    """Settings that, with the video, determine a simulated sequence.
 
     Args:
         frames_per_exposure: Frames of the video that one exposure covers.
         steps_per_frame: Steps of the spike camera in one exposure.
         interpolation: Light between frames, see :class:`~vrtspike.datasets.simulation.light_stream.LightStream`.
-        light: How pixel values are light, likewise.
+        light: How pixel values become light, likewise.
         threshold: Charge at which a pixel fires, in units of full intensity times one step.
         rgb_per_spike_pixel: RGB pixels along one spike pixel.
-        reset: What a spike leaves of the charge, see :class:`~vrtspike.datasets.simulation.camera.IntegrateAndFire`.
+        reset: The charge after a spike, see :class:`~vrtspike.datasets.simulation.camera.IntegrateAndFire`.
         noise: Probability of a false spike per pixel and step.
-        dead_time: Steps after a spike in which a pixel is blind.
-        seed: Of the initial charges and the noise.
+        dead_time: Steps after a spike in which a pixel neither integrates nor fires.
+        seed: Seed of the initial charges and the noise.
     """
 
     frames_per_exposure: int
@@ -91,7 +91,7 @@ def simulate_sequence(
         video: A video file or a folder of frames.
         root: A data set in the processed layout; made where it is absent.
         split: ``'train'`` or ``'val'``.
-        name: Of the sequence, which no other one of the data set has.
+        name: Name of the new sequence.
         settings: Settings of the camera and the exposure.
         progress: Called with the exposures done and their expected total.
 
@@ -107,7 +107,7 @@ def simulate_sequence(
         require_same(folder, metadata)
         return folder
     if folder.exists():
-        raise DataError(f'{folder} exists and was not simulated: choose another --name, or move it away')
+        raise DataError(f'{folder} exists and was not simulated: choose another --name')
     join_data_set(root, data_set_config(size, settings))
     growing = folder.with_name(f'.{name}.growing')
     if (growing / METADATA).is_file():
@@ -134,11 +134,11 @@ def write_exposures(
     settings: SimulationSettings,
     progress: Callable[[int, int], None],
 ) -> int:
-    """Write the exposures that are not there yet, one after the other; return how many the video has."""
+    """Write the exposures that are missing, in order; return how many the video has."""
     covered = settings.frames_per_exposure
     camera = new_camera(size, settings)
     exposure = load_state(folder / STATE, camera)
-    # One frame earlier, since the light before a frame's own instant comes from the one before.
+    # Before the instant of a frame, light is interpolated from the frame before it.
     first = max(exposure * covered - 1, 0)
     cropped = (centre_crop(frames.read(i, i + 1)[0], size) for i in range(first, len(frames)))
     stream = LightStream(cropped, first, settings.interpolation, settings.light)
@@ -161,7 +161,7 @@ def write_exposures(
 def expose(
     stream: LightStream, camera: IntegrateAndFire, exposure: int, settings: SimulationSettings
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what both cameras record of one exposure: mean and middle light (H, W, 3), and the spikes."""
+    """Return the mean and the middle light (H, W, 3) of one exposure, and its spikes."""
     steps, start = settings.steps_per_frame, exposure * settings.frames_per_exposure
     size = camera.charge.shape[::-1]
     total, sharp, light, seen = np.float32(0), None, None, None
@@ -170,7 +170,7 @@ def expose(
         if 2 * step >= steps - 1 and sharp is None:
             sharp = stream.at(start + settings.frames_per_exposure / 2)
         instant = stream.at(start + (step + 0.5) * settings.frames_per_exposure / steps)
-        if instant is not light:  # a frame that is held is looked at once
+        if instant is not light:  # the light between two frames may be constant
             light, seen = instant, luminance(cv2.resize(instant, size, interpolation=cv2.INTER_AREA))
         total = total + instant
         spikes[step] = camera.step(seen)
@@ -178,7 +178,7 @@ def expose(
 
 
 def data_set_config(size: tuple[int, int], settings: SimulationSettings) -> dict:
-    """Return the ``config.yaml`` of a data set that a sequence of frames of ``size`` fits into."""
+    """Return the ``config.yaml`` of a data set with frames of ``size``."""
     height, width = (length // settings.rgb_per_spike_pixel for length in size)
     return {
         'spike_w': width,
@@ -189,7 +189,7 @@ def data_set_config(size: tuple[int, int], settings: SimulationSettings) -> dict
 
 
 def new_camera(size: tuple[int, int], settings: SimulationSettings) -> IntegrateAndFire:
-    """Return the spike camera for frames of ``size``, as it is before the first exposure."""
+    """Return the spike camera for frames of ``size`` before the first exposure."""
     height, width = (length // settings.rgb_per_spike_pixel for length in size)
     rng = np.random.default_rng(settings.seed)
     options = {'reset': settings.reset, 'noise': settings.noise, 'dead_time': settings.dead_time}
@@ -197,7 +197,7 @@ def new_camera(size: tuple[int, int], settings: SimulationSettings) -> Integrate
 
 
 def load_state(path: Path, camera: IntegrateAndFire) -> int:
-    """Put the camera into the state that was saved, if any; return how many exposures are done."""
+    """Restore the saved state of the camera, if any; return how many exposures are done."""
     try:
         with np.load(path, allow_pickle=False) as state:
             exposure, charge = int(state['exposure']), state['charge']
@@ -236,6 +236,5 @@ def centre_crop(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def to_uint8(light: np.ndarray, kind: str) -> np.ndarray:
-    """Return light (H, W, 3) as the image that a camera would have made of it."""
-    encoded = encode_srgb(light) if kind == 'linear' else np.clip(light, 0, 1)
-    return np.rint(encoded * 255).astype(np.uint8)
+    """Return light (H, W, 3) as 8-bit pixel values."""
+    return encode_srgb_uint8(light) if kind == 'linear' else np.rint(np.clip(light, 0, 1) * 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""New sequences for a data set in the processed layout: where one may go, and whether it fits what is there."""
+"""Checks that a simulated sequence may join a data set in the processed layout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ METADATA = 'simulation.yaml'
 
 
 def require_free(root: Path, split: str, name: str) -> None:
-    """Raise if the name is hidden, is not a single folder name, or is taken in the other split."""
+    """Raise if the name is hidden, no single folder name, or taken in the other split."""
     if split not in ('train', 'val'):
         raise ConfigError(f"a simulated sequence got split={split!r}, expected 'train' or 'val'")
     if not name or Path(name).name != name or name.startswith('.'):
@@ -28,14 +28,8 @@ def require_free(root: Path, split: str, name: str) -> None:
 
 def require_same(folder: Path, metadata: dict) -> None:
     """Raise if the sequence was simulated with other settings."""
-    found = read_config(folder / METADATA)
-    differences = [
-        f'{key}: found {found.get(key)}, expected {value}' for key, value in metadata.items() if found.get(key) != value
-    ]
-    if differences:
-        raise DataError(
-            f'{folder} was simulated otherwise ({"; ".join(differences)}): delete it, or choose another --name'
-        )
+    if different := differences(read_config(folder / METADATA), metadata):
+        raise DataError(f'{folder} was simulated with other settings ({different}): choose another --name')
 
 
 def join_data_set(root: Path, wanted: dict) -> None:
@@ -43,20 +37,19 @@ def join_data_set(root: Path, wanted: dict) -> None:
     path = root / 'config.yaml'
     if not path.exists():
         write_yaml(path, wanted)
-        return
-    found = read_config(path)
-    differences = [
-        f'{key}: it has {found.get(key)}, this video {value}'
-        for key, value in wanted.items()
-        if found.get(key) != value
-    ]
-    if differences:
+    elif different := differences(read_config(path), wanted):
         raise DataError(
-            f'{path} is of a data set that this video does not fit into ({"; ".join(differences)}): change the '
-            'options, or choose another --out'
+            f'this video does not fit the data set of {path} ({different}): change the options, or choose another --out'
         )
 
 
+def differences(found: dict, wanted: dict) -> str:
+    """Return the keys of ``wanted`` with other values in ``found``, as text."""
+    return '; '.join(
+        f'{key}: found {found.get(key)}, expected {value}' for key, value in wanted.items() if found.get(key) != value
+    )
+
+
 def write_yaml(path: Path, content: dict) -> None:
-    """Write a YAML file, aside first."""
+    """Write a YAML file atomically."""
     write_text(path, yaml.safe_dump(content, sort_keys=False))

@@ -16,7 +16,7 @@ LIGHTS = ('linear', 'encoded')
 
 
 class Frame(NamedTuple):
-    """A frame (H, W, 3): its uint8 values and the light they stand for, float32 in [0, 1]."""
+    """A frame (H, W, 3): its uint8 values and its light, float32 in [0, 1]."""
 
     encoded: np.ndarray
     light: np.ndarray
@@ -25,15 +25,15 @@ class Frame(NamedTuple):
 class LightStream:
     """Light of a video at increasing times; at most two frames are kept in memory.
 
-    Times are in frames: frame i shows the instant i + 1/2, and holds or leads over to the next one. Before the first
-    and after the last instant the light stands still.
+    Times are in frames: frame i shows the instant i + 1/2. Light between two instants is interpolated; before the first
+    and after the last one it is constant.
 
     Args:
         frames: The frames from number ``start`` on, (H, W, 3) uint8.
         start: Number of the first of them.
         interpolation: Between two frames, ``'flow'`` moves both along the optical flow and blends them, ``'linear'``
-            blends them where they are, ``'none'`` holds the frame.
-        light: ``'linear'`` takes frames as sRGB, ``'encoded'`` takes their values for light as they are.
+            blends them where they are, ``'none'`` repeats the first.
+        light: ``'linear'`` decodes frames from sRGB, ``'encoded'`` uses their values as light.
     """
 
     def __init__(self, frames: Iterator[np.ndarray], start: int, interpolation: str, light: str) -> None:

@@ -1,4 +1,4 @@
-"""The photographs that ship inside scikit-image's wheel, as linear light."""
+"""The photographs in scikit-image's wheel as linear light."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import functools
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from vrtspike.datasets.color import decode_srgb
+from vrtspike.datasets.io.images import read_image
 from vrtspike.errors import DataError
 
-# Photographs of one scene stay on one side: the two motorcycles are a stereo pair.
+# Photographs of one scene are in one split: the two motorcycles are a stereo pair.
 TRAIN_PHOTOGRAPHS = (
     'astronaut.png',
     'motorcycle_left.png',
@@ -37,13 +37,11 @@ def load_photograph(name: str) -> np.ndarray:
 
     path = Path(skimage.__file__).parent / 'data' / name
     try:
-        with Image.open(path) as image:
-            encoded = np.asarray(image.convert('RGB'), np.float32) / 255
-    except OSError as error:
+        linear = decode_srgb(read_image(path).astype(np.float32) / 255)
+    except DataError as error:
         raise DataError(
-            f'{path} is missing or damaged; it ships inside the wheel of scikit-image: install it again '
+            f'{error}; it is part of scikit-image: install that again '
             '(pip install --force-reinstall --no-deps scikit-image)'
         ) from error
-    linear = decode_srgb(encoded)
     linear.flags.writeable = False
     return linear

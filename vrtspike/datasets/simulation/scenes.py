@@ -17,9 +17,9 @@ import numpy as np
 from vrtspike.datasets.color import encode_srgb
 from vrtspike.datasets.simulation.photographs import TRAIN_PHOTOGRAPHS, load_photograph
 
-# Textures are kept finer than the image: bilinear sampling of them is then as sharp as cubic, at a fifth of its cost.
+# Textures have more pixels than the image: bilinear sampling is then as sharp as cubic, at a fifth of its cost.
 OVERSAMPLING = 2
-# Shake of a hand-held camera over one exposure: from a slow sway to a little over half a swing.
+# Shake of a hand-held camera.
 SHAKE_CYCLES_PER_FRAME = (0.05, 0.6)
 WAVES = 3
 
@@ -65,8 +65,8 @@ class Layer:
 
     Args:
         texture: (h, w, 4) float32, linear RGB premultiplied by the opacity in the fourth channel, oversampled.
-        anchor: Where the texture's centre lies in the image while the trajectory is at rest.
-        trajectory: Its motion about that place.
+        anchor: Position of the texture's centre in the image where the trajectory is zero.
+        trajectory: Its motion about that position.
     """
 
     texture: np.ndarray
@@ -99,7 +99,7 @@ class Layer:
             region += drawn
 
     def sample(self, matrix: np.ndarray, box: tuple[int, int, int, int], border: int) -> np.ndarray:
-        """Return what ``matrix`` (from texture to image) brings into ``box`` (left, top, right, bottom)."""
+        """Return the part of the image in ``box`` (left, top, right, bottom); ``matrix`` maps texture to image."""
         left, top, right, bottom = box
         shifted = matrix - [[0, 0, left], [0, 0, top]]
         inverse = cv2.invertAffineTransform(shifted)
@@ -107,7 +107,7 @@ class Layer:
         return cv2.warpAffine(self.texture, inverse, (right - left, bottom - top), flags=flags, borderMode=border)
 
     def box(self, matrix: np.ndarray, size: tuple[int, ...]) -> tuple[int, int, int, int]:
-        """Return (left, top, right, bottom) of what the texture can touch in an image of ``size`` (H, W, ...)."""
+        """Return a box (left, top, right, bottom) around the texture in an image of ``size`` (H, W, ...)."""
         (cos, minus_sin, x), (sin, _, y) = matrix.tolist()
         half_y, half_x = self.texture.shape[0] / 2, self.texture.shape[1] / 2
         centre_x, centre_y = x + cos * half_x + minus_sin * half_y, y + sin * half_x + cos * half_y
@@ -152,7 +152,7 @@ class Scene:
         return seen
 
     def flow(self, start: float, end: float) -> np.ndarray:
-        """Return where the surface seen at each pixel at ``start`` has gone at ``end``, (2, H, W) float32, x then y."""
+        """Return the motion from ``start`` to ``end`` of the surface at each pixel, (2, H, W) float32, x then y."""
         points = np.indices(self.size)[::-1].reshape(2, -1)
 
         def moved(layer: Layer) -> np.ndarray:
@@ -182,9 +182,9 @@ def random_scene(
         photographs: Names as :mod:`vrtspike.datasets.simulation.photographs` lists them.
         size: (H, W) of the rendered image.
         duration: Frames over which the motion has the drawn speed.
-        speeds: Least and greatest mean speed, in pixels per frame; drawn log-uniformly for each layer.
-        objects: Least and greatest number of objects.
-        varied: Draw colours and tones too; otherwise photographs keep their own.
+        speeds: Lowest and highest mean speed, in pixels per frame; drawn log-uniformly for each layer.
+        objects: Lowest and highest number of objects.
+        varied: Vary the colours and tones of the photographs.
     """
     side = max(size)
     extent = (round(size[0] + 0.75 * side), round(size[1] + 0.75 * side))
@@ -205,9 +205,10 @@ def random_scene(
 def random_texture(
     rng: np.random.Generator, photograph: str, extent: tuple[int, int], side: int, varied: bool
 ) -> np.ndarray:
-    """Return a random piece of a photograph in linear light, ``OVERSAMPLING`` times ``extent`` (h, w) large at most.
+    """Return a random crop of a photograph in linear light, at most ``OVERSAMPLING`` times ``extent`` (h, w).
 
-    The whole photograph's shorter side spans 1.2 to 3 times ``side`` pixels of the image, if that does not enlarge it.
+    The shorter side of the whole photograph spans 1.2 to 3 times ``side`` pixels of the image, or fewer, because
+    photographs are not enlarged.
     """
     photo = load_photograph(photograph)
     short = min(photo.shape[:2])
@@ -215,12 +216,12 @@ def random_texture(
     height, width = (min(length, round(wanted / scale)) for length, wanted in zip(photo.shape[:2], extent, strict=True))
     top = rng.integers(photo.shape[0] - height + 1)
     left = rng.integers(photo.shape[1] - width + 1)
-    piece = photo[top : top + height, left : left + width]
-    piece = cv2.resize(piece, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
-    piece = piece[:, ::-1] if rng.random() < 0.5 else piece
-    piece = vary_tone(rng, piece) if varied else piece
-    fine = (piece.shape[1] * OVERSAMPLING, piece.shape[0] * OVERSAMPLING)
-    return np.clip(cv2.resize(piece, fine, interpolation=cv2.INTER_CUBIC), 0, 1)
+    crop = photo[top : top + height, left : left + width]
+    crop = cv2.resize(crop, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+    crop = crop[:, ::-1] if rng.random() < 0.5 else crop
+    crop = vary_tone(rng, crop) if varied else crop
+    fine = (crop.shape[1] * OVERSAMPLING, crop.shape[0] * OVERSAMPLING)
+    return np.clip(cv2.resize(crop, fine, interpolation=cv2.INTER_CUBIC), 0, 1)
 
 
 def vary_tone(rng: np.random.Generator, linear: np.ndarray) -> np.ndarray:
@@ -260,13 +261,13 @@ def random_motion_pair(
     Args:
         rng: Source of every choice.
         size: Side, or (H, W), in pixels.
-        max_speed: Greatest mean speed of a layer, in pixels per frame; the least is a thirtieth of it.
-        exposure: Part of the interval over which each frame is blurred around its instant; 0 gives sharp frames.
+        max_speed: Highest mean speed of a layer, in pixels per frame; the lowest is a thirtieth of it.
+        exposure: Exposure time of each frame, as a fraction of the interval; 0 gives sharp frames.
 
     Returns:
         frame0, frame1 and flow01: sRGB-encoded RGB (3, H, W) float32 in [0, 1], twice, and (2, H, W) float32, x then
-        y, in pixels. Sampling frame1 at ``p + flow01(p)`` gives frame0, except where the surface is hidden in frame1
-        or has left it: there the flow is still the surface's own motion.
+        y, in pixels. Sampling frame1 at ``p + flow01(p)`` gives frame0, except where the surface is hidden or outside
+        frame1; the flow is its motion there too.
     """
     height, width = (size, size) if isinstance(size, int) else size
     photographs = rng.permutation(TRAIN_PHOTOGRAPHS).tolist()
