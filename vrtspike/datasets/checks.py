@@ -86,13 +86,13 @@ def is_same_file(path: Path, other: Path) -> bool:
 
 def sequence_problems(sequence: Sequence, clip_len: int) -> list[str]:
     """Return one message per problem in a sequence."""
-    absent = [
-        f'{folder} is missing: expected a folder'
-        for folder in folders_by_kind(sequence).values()
-        if not folder.is_dir()
-    ]
+    folders = folders_by_kind(sequence)
+    absent = [f'{folder} is missing: expected a folder' for folder in folders.values() if not folder.is_dir()]
     if absent:
         return absent
+    if folders and not len(sequence.stems):
+        files = ', '.join(f'{folder}/*{sequence.suffix(kind)}' for kind, folder in folders.items())
+        return [f'{sequence.name} has no frames: expected {files}']
     problems = missing_frames(sequence)
     if len(sequence.stems) < clip_len:
         problems.append(
