@@ -31,6 +31,9 @@ def test_another_source_drops_the_arguments_of_the_one_before(tmp_path):
     grandchild = tmp_path / 'grandchild.py'
     grandchild.write_text("_base_ = './child.py'\n")
     assert source_of(load_config(grandchild)) == source_of(load_config(child))
+    in_yaml = tmp_path / 'child.yaml'
+    in_yaml.write_text(f'_base_: {GOPRO}\ndata: {{type: RGBClips, root: /data, blur: input}}\n')
+    assert source_of(load_config(in_yaml)) == source_of(load_config(child))
 
 
 def test_arguments_that_are_given_together_with_the_source_are_checked():

@@ -59,7 +59,7 @@ def is_linked(sequence: Sequence, other: Sequence) -> bool:
 
 
 def is_identified(sequence: Sequence, sequences: list[Sequence]) -> bool:
-    """Return whether name and frames tell a sequence from others: a number does not if other sequences look alike."""
+    """Return whether a sequence is known by its name or its frames, unlike numbered sequences with equal frames."""
     alike = (each is not sequence and have_same_files(each, sequence) for each in sequences)
     return not (sequence.name.isdigit() and any(alike))
 
