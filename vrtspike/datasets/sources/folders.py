@@ -19,7 +19,7 @@ from vrtspike.runtime.yaml_file import read_yaml_mapping
 
 def require_root(root: str | os.PathLike, layout: str) -> Path:
     """Return the folder of a data set; raise DataError if it is missing."""
-    root = Path(root)
+    root = Path(root).expanduser()
     if not root.is_dir():
         raise DataError(
             f'the data set {root} does not exist: prepare it as {layout}, '

@@ -162,12 +162,13 @@ class DemoClips(ProcessedClips):
     ) -> None:
         recipe = {'seed': seed, 'train_clips': train_clips, 'val_clips': val_clips, 'frames': frames, 'size': size}
         recipe.update(steps_per_frame=steps_per_frame, threshold=threshold)
+        root = Path(root).expanduser()
         try:
             if is_main_process():
                 write_demo(root, **recipe, progress=progress)
         finally:  # Others must not wait for a process that failed; they then find the demo missing.
             barrier()
-        folder = demo_folder(Path(root), DemoRecipe(**recipe))
-        if folder != Path(root):
+        folder = demo_folder(root, DemoRecipe(**recipe))
+        if folder != root:
             print_log(f'{root} holds demo clips with other parameters: using {folder}', 'current')
         super().__init__(folder, spikes=spikes)
