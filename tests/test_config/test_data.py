@@ -2,7 +2,7 @@
 
 import pytest
 
-from vrtspike.config import load_config
+from vrtspike.config import load_config, read_config
 from vrtspike.errors import ConfigError
 from vrtspike.plugins import configs_folder
 
@@ -31,6 +31,9 @@ def test_another_source_drops_the_arguments_of_the_one_before(tmp_path):
     grandchild = tmp_path / 'grandchild.py'
     grandchild.write_text("_base_ = './child.py'\n")
     assert source_of(load_config(grandchild)) == source_of(load_config(child))
+    in_yaml = tmp_path / 'child.yaml'
+    in_yaml.write_text(f'_base_: {GOPRO}\ndata: {{type: RGBClips, root: /data, blur: input}}\n')
+    assert source_of(load_config(in_yaml)) == source_of(load_config(child))
 
 
 def test_arguments_that_are_given_together_with_the_source_are_checked():
@@ -60,7 +63,11 @@ def test_a_student_without_fusion_reads_spikes_for_its_teacher():
     assert 'spikes' not in source_of(load_config(distillation, overrides={'model.fusion': None}))
 
 
-@pytest.mark.parametrize('path', sorted(configs_folder().glob('*.py')), ids=lambda path: path.stem)
+SHIPPED = [*configs_folder().glob('*.py'), *configs_folder().glob('[!_]*/*.py')]
+WITH_DATA = [path for path in sorted(SHIPPED) if 'train_dataloader' in read_config(path)]
+
+
+@pytest.mark.parametrize('path', WITH_DATA, ids=lambda path: path.stem)
 def test_a_data_loader_without_workers_has_no_options_for_them(path):
     loaders = ('train_dataloader', 'val_dataloader')
     overrides = {f'{name}.num_workers': 0 for name in loaders} | {'train_dataloader.prefetch_factor': 4}

@@ -36,8 +36,7 @@ def read_config(path: str | Path) -> Config:
 def inherited(path: str | Path, key: str) -> Iterator[Any]:
     """Yield the value of a top-level key in the files that ``path`` inherits from, the nearest first."""
     path = Path(path).expanduser()
-    bases = _bases(ast.parse(path.read_text(encoding='utf-8'))) if path.suffix == '.py' else []
-    for base in (path.parent / base for base in bases):
+    for base in (path.parent / base for base in Config._get_base_files(str(path))):
         if base.is_file():
             yield read_config(base).get(key)
             yield from inherited(base, key)

@@ -1,4 +1,4 @@
-"""Spike files, their simulation and representation, and the data sets of clips."""
+"""Spike files, their simulation and representation, and data sets of clips; the import registers all parts."""
 
 from vrtspike.datasets.clips import ClipDataset, SampleKey
 from vrtspike.datasets.io.file_cache import FileCache
@@ -8,7 +8,6 @@ from vrtspike.datasets.representations.intensity import TFI, TFSTP
 from vrtspike.datasets.samplers import OrdinalSampler
 from vrtspike.datasets.simulation.camera import IntegrateAndFire
 from vrtspike.datasets.simulation.demo import write_demo
-from vrtspike.datasets.simulation.scenes import random_motion_pair
 from vrtspike.datasets.sources.detection import detect_source
 from vrtspike.datasets.sources.gopro_spike import GoProSpike
 from vrtspike.datasets.sources.processed import DemoClips, ProcessedClips, RGBClips
@@ -25,38 +24,3 @@ from vrtspike.datasets.transforms import (
     PairedRandomFlip,
     RandomThreshold,
 )
-
-__all__ = [
-    'TFI',
-    'TFP',
-    'TFSTP',
-    'BinSpikes',
-    'ClipDataset',
-    'DemoClips',
-    'DropSpikes',
-    'FileCache',
-    'GoProSpike',
-    'IntegrateAndFire',
-    'OrdinalSampler',
-    'PackClip',
-    'PackedSpikes',
-    'PairedCenterCrop',
-    'PairedRandomCrop',
-    'PairedRandomFlip',
-    'ProcessedClips',
-    'RGBClips',
-    'RandomThreshold',
-    'RawWindow',
-    'SampleKey',
-    'Sequence',
-    'SpikeCVRecording',
-    'Voxel',
-    'X4KSpike',
-    'count_spike_steps',
-    'detect_source',
-    'random_motion_pair',
-    'read_spike_dat',
-    'tfp',
-    'write_demo',
-    'write_spike_dat',
-]

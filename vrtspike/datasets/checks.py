@@ -59,7 +59,7 @@ def is_linked(sequence: Sequence, other: Sequence) -> bool:
 
 
 def is_identified(sequence: Sequence, sequences: list[Sequence]) -> bool:
-    """Return whether name and frames tell a sequence from others: a number does not if other sequences look alike."""
+    """Return whether a sequence is known by its name or its frames, unlike numbered sequences with equal frames."""
     alike = (each is not sequence and have_same_files(each, sequence) for each in sequences)
     return not (sequence.name.isdigit() and any(alike))
 
@@ -86,13 +86,13 @@ def is_same_file(path: Path, other: Path) -> bool:
 
 def sequence_problems(sequence: Sequence, clip_len: int) -> list[str]:
     """Return one message per problem in a sequence."""
-    absent = [
-        f'{folder} is missing: expected a folder'
-        for folder in folders_by_kind(sequence).values()
-        if not folder.is_dir()
-    ]
+    folders = folders_by_kind(sequence)
+    absent = [f'{folder} is missing: expected a folder' for folder in folders.values() if not folder.is_dir()]
     if absent:
         return absent
+    if folders and not len(sequence.stems):
+        files = ', '.join(f'{folder}/*{sequence.suffix(kind)}' for kind, folder in folders.items())
+        return [f'{sequence.name} has no frames: expected {files}']
     problems = missing_frames(sequence)
     if len(sequence.stems) < clip_len:
         problems.append(

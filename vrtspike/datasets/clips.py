@@ -127,7 +127,7 @@ class ClipDataset(Dataset):
         return self.length
 
     def __getitem__(self, key: SampleKey | int) -> dict:
-        """Return the sample of ``key``; a plain index stands for SampleKey(index, ordinal=index, seed=0)."""
+        """Return the sample of ``key``; a plain index means SampleKey(index, ordinal=index, seed=0)."""
         index, ordinal, seed = key if isinstance(key, SampleKey) else SampleKey(int(key), int(key), 0)
         if self.on_bad_sample == 'raise':
             return self.sample(SampleKey(index, ordinal, seed))

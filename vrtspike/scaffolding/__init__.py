@@ -1,5 +1,3 @@
 """Writes new plugins from the templates in ``templates/``."""
 
 from vrtspike.scaffolding.writing import KINDS, write_plugin
-
-__all__ = ['KINDS', 'write_plugin']

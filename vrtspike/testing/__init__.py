@@ -15,15 +15,3 @@ from vrtspike.testing.parts import (
     check_tsa,
 )
 from vrtspike.testing.sweep import pairwise, tiny_arguments, tiny_restorer
-
-__all__ = [
-    'check_backbone',
-    'check_fusion_head',
-    'check_hook',
-    'check_representation',
-    'check_spike_encoder',
-    'check_tsa',
-    'pairwise',
-    'tiny_arguments',
-    'tiny_restorer',
-]

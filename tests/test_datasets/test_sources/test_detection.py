@@ -4,7 +4,7 @@ import pytest
 
 from vrtspike.datasets import detect_source
 from vrtspike.datasets.sources.detection import detect_type
-from vrtspike.errors import DataError, RegistryError
+from vrtspike.errors import ConfigError, DataError, RegistryError
 from vrtspike.testing.data_sets import write_gopro, write_recordings, write_rgb, write_x4k
 
 WRITERS = {
@@ -30,6 +30,13 @@ def test_the_processed_layout_is_told_by_its_spikes(tiny_demo):
 
 def test_a_named_type_wins(tiny_demo):
     assert type(detect_source(tiny_demo, {'type': 'RGBClips'})).__name__ == 'RGBClips'
+
+
+def test_options_of_the_layout_are_taken_and_others_refused(tiny_demo):
+    options = {'image_suffix': '.png', 'val': 'train'}
+    assert detect_source(tiny_demo, options).sequences('val')[0].name == '000_astronaut'
+    with pytest.raises(ConfigError, match="ProcessedClips takes no 'image_sufix'; did you mean 'image_suffix'"):
+        detect_source(tiny_demo, {'image_sufix': '.png'})
 
 
 def test_unknown_folders_are_refused(tmp_path):

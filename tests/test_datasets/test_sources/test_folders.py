@@ -34,6 +34,12 @@ def test_a_missing_root_and_a_missing_split_name_the_layout(tmp_path):
     assert folders.require_root(str(tmp_path), 'ROOT/x') == tmp_path
 
 
+def test_the_home_folder_of_a_root_in_a_config_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    touch(tmp_path / 'clips')
+    assert folders.require_root('~/clips', 'ROOT/x') == tmp_path / 'clips'
+
+
 @pytest.mark.parametrize(
     ('text', 'message'), [('a: [', 'is not valid YAML'), ('- 1', 'holds list, expected keys such as spike_h')]
 )

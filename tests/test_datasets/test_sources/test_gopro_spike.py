@@ -91,7 +91,7 @@ def test_clips_without_a_telling_name_are_named(copy):
 def test_two_layouts_at_once_must_be_told_apart(tmp_path):
     write_gopro(tmp_path, 'gopro')
     write_gopro(tmp_path, 'svrt')
-    with pytest.raises(DataError, match="holds both layouts: name one with layout=: 'gopro'"):
+    with pytest.raises(DataError, match="holds both layouts; name one with layout=: 'gopro'"):
         GoProSpike(tmp_path)
     assert GoProSpike(tmp_path, layout='svrt').sequences('val')[0].blur.parent.name == 'test_GT_blurred'
 

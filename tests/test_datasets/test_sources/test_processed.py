@@ -215,3 +215,8 @@ def test_equal_frames_of_several_numbered_sequences_do_not_tell_which_one_it_is(
     val.symlink_to(video)
     with pytest.raises(DataError, match="'000' is in both train and val"):
         ClipDataset(RGBClips(copy), 'train')
+
+
+def test_a_sequence_without_frames_names_the_files_that_were_expected(rgb):
+    with pytest.raises(DataError, match=r'train_video has no frames: expected .*blur/\*\.JPG, .*sharp/\*\.JPG$'):
+        ClipDataset(RGBClips(rgb, image_suffix='.JPG'), 'train')

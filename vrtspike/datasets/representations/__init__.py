@@ -2,5 +2,3 @@
 
 from vrtspike.datasets.representations.counts import TFP, RawWindow, Voxel, tfp
 from vrtspike.datasets.representations.intensity import TFI, TFSTP
-
-__all__ = ['TFI', 'TFP', 'TFSTP', 'RawWindow', 'Voxel', 'tfp']

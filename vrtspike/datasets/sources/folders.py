@@ -1,4 +1,4 @@
-"""The folders and files of a data set, and the arguments that several layouts take."""
+"""The folders and files of a data set, and arguments that several layouts share."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from vrtspike.runtime.yaml_file import read_yaml_mapping
 
 
 def require_root(root: str | os.PathLike, layout: str) -> Path:
-    """Return the folder of a data set that is there."""
-    root = Path(root)
+    """Return the folder of a data set; raise DataError if it is missing."""
+    root = Path(root).expanduser()
     if not root.is_dir():
         raise DataError(
             f'the data set {root} does not exist: prepare it as {layout}, '
@@ -29,7 +29,7 @@ def require_root(root: str | os.PathLike, layout: str) -> Path:
 
 
 def require_split(folder: Path, split: str, layout: str) -> Path:
-    """Return the folder of a split that is there."""
+    """Return the folder of a split; raise DataError if it is missing."""
     if not folder.is_dir():
         without = 'To train without validation, set val_dataloader, val_evaluator and val_cfg to None.'
         raise DataError(
@@ -54,7 +54,7 @@ def subfolders(folder: Path) -> list[Path]:
     """Return the folders in ``folder``, sorted by name; hidden ones are not part of a data set.
 
     Raises:
-        DataError: A link leads nowhere: without this error its sequence would be left out silently.
+        DataError: A link is broken, so a sequence would be missing.
     """
     with os.scandir(folder) as entries:
         visible = [entry for entry in entries if not is_hidden(entry.name)]
@@ -65,7 +65,7 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def all_stems(folders: Iterable[tuple[Path, str]]) -> np.ndarray:
-    """Return the stems that any of the (folder, suffix) pairs has, in time order; folders that are absent have none."""
+    """Return the stems of all (folder, suffix) pairs in time order; a missing folder has none."""
     found = [stems_in(folder, suffix) for folder, suffix in folders if folder.is_dir()]
     return np.array(time_order(set().union(*found)), dtype=np.str_)
 
@@ -112,14 +112,14 @@ def sequence_in(
 
 
 def read_config(path: Path) -> dict:
-    """Return the contents of ``config.yaml``; empty where there is none."""
+    """Return the contents of ``config.yaml``; empty if it is missing."""
     if not path.is_file():
         return {}
     return read_yaml_mapping(path, 'keys such as spike_h, spike_w and threshold', DataError)
 
 
 def config_number(found: dict, key: str, kind: type, path: Path, instead: str) -> int | float:
-    """Return a positive number of a ``config.yaml``; ``instead`` says how else to give it."""
+    """Return a positive number of a ``config.yaml``; ``instead`` is another way to give it, for the error message."""
     value = found.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, kind)) or not (value > 0 and math.isfinite(value)):
         state = f'is {value!r}' if key in found else 'is missing'

@@ -1,4 +1,4 @@
-"""GoPro-Spike: GoPro's blurred and sharp frames with simulated spikes, in both layouts that are in use."""
+"""GoPro-Spike: GoPro's blurred and sharp frames with simulated spikes, in two layouts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from vrtspike.errors import ConfigError, DataError, did_you_mean, require_positi
 from vrtspike.registry import CLIP_SOURCES
 
 FRAMES, SPIKES = 'GOPRO_Large', 'GOPRO_Large_spike_seq'
-#: On disk the held-out split is called test.
+#: Names of the splits on disk.
 ON_DISK = {'train': 'train', 'val': 'test'}
-#: Steps of the spike camera between two instants that GoPro's camera recorded.
+#: Steps of the spike camera between two instants of GoPro's camera.
 STEPS_PER_INSTANT = 8
 LAYOUTS = {
     'gopro': 'ROOT/GOPRO_Large/{train,test}/<clip>/{blur_gamma,sharp}/<frame>.png',
@@ -27,22 +27,21 @@ SPIKE_LAYOUT = 'ROOT/GOPRO_Large_spike_seq/{train,test}/<clip>/spike/<frame>.dat
 class GoProSpike:
     """GoPro-Spike: 22 training and 11 test clips of 1280 x 720 pixels, with spikes of 640 x 360.
 
-    The middle number N of a clip's name, as in GOPR0372_07_00, tells how many instants its blurred frames average; a
-    spike file holds 8 N steps, of which the centre ones are the exposure. ``'val'`` is the data set's test split.
+    The middle number N of a clip's name, as in GOPR0372_07_00, is the number of instants that a blurred frame averages.
+    A spike file has 8 N steps, with the exposure in their middle. ``'val'`` is the data set's test split.
 
     Args:
         root: The folder that holds ``GOPRO_Large`` and ``GOPRO_Large_spike_seq``.
-        layout: ``'gopro'``, frames as GoPro came, or ``'svrt'``, folders ``train_GT`` and ``train_GT_blurred``; None
-            takes the one that is there.
-        blur: Folder of a clip's blurred frames in the ``'gopro'`` layout; the spikes were simulated with the light of
-            ``blur_gamma``.
+        layout: ``'gopro'`` for GoPro's own folders, ``'svrt'`` for ``train_GT`` and ``train_GT_blurred``; None detects
+            it.
+        blur: Folder of a clip's blurred frames in the ``'gopro'`` layout; the spikes fit ``blur_gamma``.
         spike_size: (Hs, Ws) of the spikes in pixels.
         threshold: Firing threshold of the simulated spike camera.
         exposure_steps: Steps of the exposure in the middle of each file.
         spikes: False reads the frames alone, for networks without fusion; ``GOPRO_Large_spike_seq`` may be absent.
 
     Raises:
-        DataError: The folders are missing, both layouts are there, or clips have other names.
+        DataError: Folders are missing, both layouts exist, or clips have other names.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class GoProSpike:
         if odd := [clip for clip in clips if steps_of(clip) is None]:
             raise DataError(
                 f'{frames} and {spikes} hold {", ".join(odd)}: expected clips named like GOPR0372_07_00, whose middle '
-                f'number tells the steps of a spike file; move other folders away'
+                'number gives the steps of a spike file; move other folders away'
             )
         return [
             sequence_in(
@@ -102,13 +101,13 @@ class GoProSpike:
 
 
 def steps_of(clip: str) -> int | None:
-    """Return the steps in a spike file of ``clip``, which its name tells; None where it tells nothing."""
+    """Return the steps in a spike file of ``clip`` according to its name; None for names of another form."""
     match = re.fullmatch(r'[^_]+_(\d+)_\d+', clip)
     return STEPS_PER_INSTANT * int(match[1]) if match and int(match[1]) else None
 
 
 def detect_layout(frames: Path) -> str:
-    """Return which of the layouts of frames is there."""
+    """Return the layout of the folder of frames."""
     found = {
         'gopro': any((frames / split).is_dir() for split in ON_DISK.values()),
         'svrt': any((frames / f'{split}_GT').is_dir() for split in ON_DISK.values()),
@@ -116,5 +115,5 @@ def detect_layout(frames: Path) -> str:
     there = [layout for layout, is_there in found.items() if is_there]
     if len(there) == 1:
         return there[0]
-    state = 'holds both layouts: name one with layout=:' if there else 'holds no frames: expected them as'
+    state = 'holds both layouts; name one with layout=:' if there else 'holds no frames: expected them as'
     raise DataError(f'{frames} {state} {", or ".join(f"{key!r}, {value}" for key, value in LAYOUTS.items())}')

@@ -88,12 +88,12 @@ class ProcessedClips(RGBClips):
         root: The folder ROOT.
         spike_size: (Hs, Ws) of the spikes in pixels, in place of that in ``config.yaml``.
         threshold: Firing threshold of the spike camera, in place of that in ``config.yaml``.
+        image_suffix: As of :class:`RGBClips`, and so are ``train``, ``val``, ``blur`` and ``sharp``.
         spikes: False reads the frames alone and needs neither spikes nor ``config.yaml``. Configs of networks without
             fusion set it.
-        **frames: The other arguments of :class:`RGBClips`.
 
     Raises:
-        DataError: ROOT is missing, or size or threshold are neither given nor in ``config.yaml``.
+        DataError: ROOT is missing, or the size or the threshold is neither given nor in ``config.yaml``.
     """
 
     layout = LAYOUT
@@ -103,10 +103,14 @@ class ProcessedClips(RGBClips):
         root: str | os.PathLike,
         spike_size: tuple[int, int] | None = None,
         threshold: float | None = None,
+        image_suffix: str | None = None,
         spikes: bool = True,
-        **frames: str | None,
+        train: str = 'train',
+        val: str = 'val',
+        blur: str = 'blur',
+        sharp: str = 'sharp',
     ) -> None:
-        super().__init__(root, **frames)
+        super().__init__(root, train, val, blur, sharp, image_suffix)
         if not spikes:
             return
         config = self.root / 'config.yaml'
@@ -158,12 +162,13 @@ class DemoClips(ProcessedClips):
     ) -> None:
         recipe = {'seed': seed, 'train_clips': train_clips, 'val_clips': val_clips, 'frames': frames, 'size': size}
         recipe.update(steps_per_frame=steps_per_frame, threshold=threshold)
+        root = Path(root).expanduser()
         try:
             if is_main_process():
                 write_demo(root, **recipe, progress=progress)
         finally:  # Others must not wait for a process that failed; they then find the demo missing.
             barrier()
-        folder = demo_folder(Path(root), DemoRecipe(**recipe))
-        if folder != Path(root):
+        folder = demo_folder(root, DemoRecipe(**recipe))
+        if folder != root:
             print_log(f'{root} holds demo clips with other parameters: using {folder}', 'current')
         super().__init__(folder, spikes=spikes)

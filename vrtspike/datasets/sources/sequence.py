@@ -1,4 +1,4 @@
-"""Where one video of a data set lies on disk."""
+"""The files of one video of a data set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FRAME_KINDS = ('blur', 'sharp')
 
 
 class SpikeWindow(NamedTuple):
-    """The steps of one exposure: ``steps`` of ``path`` from ``start`` on; all that follow where ``steps`` is None."""
+    """The steps of one exposure: ``steps`` of ``path`` from ``start`` on; all that follow if ``steps`` is None."""
 
     path: Path
     start: int
@@ -26,22 +26,21 @@ class Sequence:
 
     Args:
         name: Unique within its split.
-        blur: Folder of the blurred frames; None plays the exposure's spikes back in their place.
-        sharp: Folder of the sharp frames; None where there are none.
-        spike: Folder of the spike files, one per frame, or with ``interval`` the one file of the whole
-            recording; None where there are no spikes.
-        stems: File names without suffix, in time order; an array, which worker processes copy in one piece.
+        blur: Folder of the blurred frames; None uses TFP of the spikes instead.
+        sharp: Folder of the sharp frames; None without them.
+        spike: Folder of the spike files, one per frame, or with ``interval`` the file of the whole recording; None
+            without spikes.
+        stems: File names without suffix, in time order; an array, because worker processes copy it.
         spike_size: (Hs, Ws) of the spikes in pixels; None without spikes.
         threshold: Firing threshold of the spike camera, in units of full linear intensity times one step; None
             without spikes.
         start: First step of the (first) exposure within a spike file.
-        steps: Steps of the exposure; None for all that follow.
+        steps: Steps of the exposure; None for all after ``start``.
         file_steps: Steps in each file; None if unknown.
         blur_suffix: Suffix of the blurred frames' files.
         sharp_suffix: Suffix of the sharp frames' files.
         spike_suffix: Suffix of the spike files, see :mod:`vrtspike.datasets.io.spike_formats`.
-        interval: Steps from the start of one exposure to the next one's in a recording; None where every frame has a
-            file of its own.
+        interval: Steps between the starts of two exposures in a recording; None if every frame has its own file.
         stored_width: Columns of the spikes in the files; those from the width of ``spike_size`` on are dropped.
     """
 
@@ -63,7 +62,7 @@ class Sequence:
 
     @property
     def stored_size(self) -> tuple[int, int]:
-        """(height, width) of the spikes as they lie in the files."""
+        """(height, width) of the spikes in the files."""
         height, width = self.spike_size
         return height, self.stored_width or width
 
@@ -85,6 +84,6 @@ class Sequence:
         return self.spike if self.interval else self.spike / f'{stem}{self.spike_suffix}'
 
     def window(self, position: int) -> SpikeWindow:
-        """Return where the spikes of the frame at ``position`` lie."""
+        """Return the steps of the frame at ``position``."""
         start = self.start + position * (self.interval or 0)
         return SpikeWindow(self.spike_path(self.stems[position].item()), start, self.steps)

@@ -1,4 +1,4 @@
-"""Recordings of a spike camera as SpikeCV keeps them: one `.dat` file of any length, and a `config.yaml`."""
+"""Recordings in the layout of SpikeCV: one spike file of any length and a `config.yaml`."""
 
 from __future__ import annotations
 
@@ -21,27 +21,26 @@ LAYOUT = 'ROOT/config.yaml naming filename, spike_w and spike_h, with ROOT/<name
 
 @CLIP_SOURCES.register_module()
 class SpikeCVRecording:
-    """Recordings in which exposures follow each other, frame i over ``steps_per_frame`` steps from i of them on.
+    """Recordings in which frame i is exposed for ``steps_per_frame`` steps from ``first_step + i * interval`` on.
 
     A recording called NAME is ``ROOT/NAME.dat``, or the one spike file in ``ROOT/NAME/``; arrays such as ``.npz`` are
-    read too. The frames of its RGB camera
-    lie in ``ROOT/NAME/blur`` and ``ROOT/NAME/sharp``, in time order.
+    read too. The frames of its RGB camera are in ``ROOT/NAME/blur`` and ``ROOT/NAME/sharp``.
 
     Args:
         root: The folder ROOT.
         steps_per_frame: Steps of one exposure.
         train: Names of the recordings to train on.
-        val: Names of the recordings to validate on; None takes the one that ``config.yaml`` calls ``filename``, unless
-            ``train`` names any.
-        threshold: Firing threshold of the camera, in units of the light that makes a full white times one step.
-        first_step: Where the first frame's exposure begins.
-        interval: Steps from one exposure's start to the next one's; None for exposures without a gap.
-        blur: Folder of the blurred frames; None plays the exposures back in their place, as gray images.
-        sharp: Folder of the sharp frames; None where there are none, as for looking or restoring.
-        keep_columns: Columns to keep, 400 of 416 where the sensor wrote its head into the last 16.
+        val: Names of the recordings to validate on; None takes the ``filename`` in ``config.yaml`` unless there are
+            names in ``train``.
+        threshold: Firing threshold of the camera, in units of full intensity times one step.
+        first_step: First step of the first exposure.
+        interval: Steps between the starts of two exposures; None for exposures without a gap.
+        blur: Folder of the blurred frames; None uses TFP of the exposures instead, as gray images.
+        sharp: Folder of the sharp frames; None without them, for viewing or restoring.
+        keep_columns: Columns to keep: 400 of 416 if the sensor writes a header into the last 16.
 
     Raises:
-        DataError: ROOT or a recording is missing, or ``config.yaml`` does not tell the size.
+        DataError: ROOT or a recording is missing, or ``config.yaml`` has no size.
     """
 
     def __init__(

@@ -22,14 +22,14 @@ LAYOUT = (
 
 @CLIP_SOURCES.register_module()
 class X4KSpike:
-    """X4K-Spike: every blurred frame is the mean of 33 or 65 sharp ones, its spikes have as many steps.
+    """X4K-Spike: each blurred frame is the mean of 33 or 65 sharp frames, and its spikes have as many steps.
 
-    A sequence's name is ``<clip>/<sequence>``. Its frames are the blurred ones; of the sharp frames those with the same
-    name are used. Spikes have half the size of the frames, 384 x 384 in training and 256 x 256 in validation.
+    A sequence's name is ``<clip>/<sequence>``. Each blurred frame is paired with the sharp frame of the same name.
+    Spikes have half the size of the frames, 384 x 384 in training and 256 x 256 in validation.
 
     Args:
         root: The folder ROOT.
-        steps: 33 or 65, which of the blurred versions to read.
+        steps: 33 or 65, the version of the data.
         threshold: Firing threshold of the simulated spike camera.
         spike_size: (Hs, Ws) of the spikes in pixels; None takes half the size of each split's first blurred frame.
         spikes: False reads the frames alone, for networks without fusion; the folders of spikes may be absent.
@@ -86,11 +86,6 @@ def half_size_of_first(blur: Path) -> tuple[int, int]:
     path = next(found, None)
     if path is None:
         raise DataError(f'{blur} holds no frames: expected {LAYOUT}')
-    return half_size(path)
-
-
-def half_size(path: os.PathLike) -> tuple[int, int]:
-    """Return half the (height, width) of an image."""
     try:
         height, width = image_size(path)
     except DataError as error:

@@ -4,13 +4,3 @@ from vrtspike.datasets.transforms.crops import PairedCenterCrop, PairedRandomCro
 from vrtspike.datasets.transforms.flips import PairedRandomFlip
 from vrtspike.datasets.transforms.packing import PackClip
 from vrtspike.datasets.transforms.spikes import BinSpikes, DropSpikes, RandomThreshold
-
-__all__ = [
-    'BinSpikes',
-    'DropSpikes',
-    'PackClip',
-    'PairedCenterCrop',
-    'PairedRandomCrop',
-    'PairedRandomFlip',
-    'RandomThreshold',
-]
