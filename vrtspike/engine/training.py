@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import warnings
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -131,10 +132,13 @@ def run(config: Config, trust: bool, loaded: LoadedWeights | None = None, new_sc
         runner.register_hook(ResumeHook(new_schedule))
     if config.get('load_from') and not config.resume:
         start_from_weights(runner, config.load_from, trust, loaded or {})
-    try:
-        runner.train()
-    finally:
-        shut_down_workers(runner)
+    with warnings.catch_warnings():
+        # While gradients accumulate, schedules advance without a step of the optimizer, and MMEngine warns of it.
+        warnings.filterwarnings('ignore', 'Detected call of `scheduler.step')
+        try:
+            runner.train()
+        finally:
+            shut_down_workers(runner)
     return runner
 
 
