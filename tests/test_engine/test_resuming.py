@@ -1,11 +1,14 @@
 """What a checkpoint needs to be resumed, and which schedule then counts."""
 
+import json
 import shutil
 
 import pytest
 import torch
 
+from vrtspike.config import load_config
 from vrtspike.engine.run_folder import AUTO, LATEST
+from vrtspike.engine.training import train
 from vrtspike.errors import CheckpointError, ConfigError
 from vrtspike.runtime.checkpoint_files import load_checkpoint_file
 
@@ -147,6 +150,22 @@ def test_a_training_that_has_ended_keeps_its_report(run_minimal, first, tmp_path
     assert (tmp_path / 'report.json').read_text() == '{"iterations": 6}'
     (log,) = tmp_path.glob('*/*.log')
     assert 'Nothing is left to train: the checkpoint is at iteration 6, the last one.' in log.read_text()
+
+
+def test_a_config_saved_by_an_earlier_version_resumes_the_same(minimal_config, first, tmp_path, logged):
+    """Earlier versions kept the shipped hooks in ``custom_hooks``, without names."""
+    stage_cost = dict(type='StageCostHook', interval=1, warmup=1, roofline=False)
+    config = minimal_config(**{'default_hooks.flops': dict(type='FlopsHook'), 'default_hooks.stage_cost': stage_cost})
+    unnamed = [name for name in config.default_hooks if name not in ('checkpoint', 'logger')]
+    config.custom_hooks = [config.default_hooks.pop(name) for name in unnamed]
+    config.dump(tmp_path / 'old.py')
+    shutil.copy(first / 'iter_4.pth', tmp_path)
+    old = load_config(tmp_path / 'old.py')
+    train(old, work_dir=str(tmp_path), resume=LATEST)
+    assert logged(tmp_path) == {i: logged(first)[i] for i in (5, 6)}
+    run, sample = map(json.loads, (tmp_path / 'stage_costs.jsonl').read_text().splitlines())
+    assert (run['kind'], sample['iteration']) == ('run', 6)
+    assert run['costs'] is not None
 
 
 def test_mmengines_way_to_resume_in_a_config(run_minimal, first, tmp_path, logged):

@@ -3,10 +3,14 @@ import os
 
 import pytest
 import torch
+from mmengine.optim import build_optim_wrapper
+from mmengine.optim.optimizer import amp_optimizer_wrapper
+from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from vrtspike.engine.training_errors import explain, explained_errors
-from vrtspike.errors import DataError, TrainingError
+from vrtspike.errors import ConfigError, DataError, TrainingError
+from vrtspike.registry import HOOKS
 
 
 def explained(error):
@@ -33,6 +37,31 @@ def test_a_lost_process():
 )
 def test_other_errors_pass(error):
     assert explained(error) is error
+
+
+@pytest.mark.parametrize(
+    ('build', 'message'),
+    [
+        (
+            lambda: HOOKS.build(dict(type='LoggerHook', interval=0)),
+            'LoggerHook cannot be built from the config: interval',
+        ),
+        (
+            lambda: HOOKS.build(dict(type='SafeCheckpointHook', save_best='own')),
+            'SafeCheckpointHook .*Cannot infer the rule',
+        ),
+        (lambda: build_optim_wrapper(torch.nn.Linear(1, 1), GPU_ONLY), 'AmpOptimWrapper cannot be built'),
+        (lambda: Runner.build_dataloader(LOADER), 'a data loader cannot be built from the config: .*num_workers'),
+    ],
+)
+def test_what_a_constructor_refuses_is_a_mistake_in_the_config(monkeypatch, build, message):
+    monkeypatch.setattr(amp_optimizer_wrapper, 'is_cuda_available', lambda: False)
+    with pytest.raises(ConfigError, match=message), explained_errors('runs/a'):
+        build()
+
+
+GPU_ONLY = dict(type='AmpOptimWrapper', optimizer=dict(type='SGD', lr=1.0))
+LOADER = dict(dataset=[1, 2], batch_size=1, sampler=dict(type='DefaultSampler'), num_workers=0, persistent_workers=True)
 
 
 class Dies(torch.utils.data.Dataset):

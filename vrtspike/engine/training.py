@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import warnings
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -65,7 +66,6 @@ def train(
         raise ConfigError('--new-schedule says how a training is resumed: give --resume too')
     check_length(config)
     check_schedules(config)
-    check_amp(config)
     allocate_tensors_with_malloc()
     use_safe_checkpoints(trust=trust_checkpoint)
     config.launcher = launcher
@@ -132,10 +132,13 @@ def run(config: Config, trust: bool, loaded: LoadedWeights | None = None, new_sc
         runner.register_hook(ResumeHook(new_schedule))
     if config.get('load_from') and not config.resume:
         start_from_weights(runner, config.load_from, trust, loaded or {})
-    try:
-        runner.train()
-    finally:
-        shut_down_workers(runner)
+    with warnings.catch_warnings():
+        # While gradients accumulate, schedules advance without a step of the optimizer, and MMEngine warns of it.
+        warnings.filterwarnings('ignore', 'Detected call of `scheduler.step')
+        try:
+            runner.train()
+        finally:
+            shut_down_workers(runner)
     return runner
 
 
@@ -151,18 +154,17 @@ def shut_down_workers(runner: Runner) -> None:
 
 
 def check_length(config: Config) -> None:
-    """Check that the training has iterations, validates after some of them, and takes optimizer steps.
+    """Check that the training has iterations, and validates after some of them.
 
     Raises:
-        ConfigError: A number is below 1.
+        ConfigError: A number of ``train_cfg`` is below 1.
     """
-    names = {'train_cfg': ('max_iters', 'max_epochs', 'val_interval'), 'optim_wrapper': ('accumulative_counts',)}
-    for section, name in ((section, name) for section in names for name in names[section]):
-        number = (config.get(section) or {}).get(name, 1)
+    for name in ('max_iters', 'max_epochs', 'val_interval'):
+        number = (config.get('train_cfg') or {}).get(name, 1)
         if isinstance(number, (int, float)) and number < 1:
             hint = '; to leave validation out, set val_cfg, val_dataloader and val_evaluator to None'
             raise ConfigError(
-                f'{section}.{name} is {number}, expected 1 or more{hint if name == "val_interval" else ""}'
+                f'train_cfg.{name} is {number}, expected 1 or more{hint if name == "val_interval" else ""}'
             )
 
 
@@ -229,20 +231,6 @@ def log_settings(runner: Runner) -> None:
 def wants_cpu_overrides(refused: bool) -> bool:
     """Return whether a config's ``cpu_overrides`` are applied: without a GPU, unless refused."""
     return not refused and not torch.cuda.is_available()
-
-
-def check_amp(config: Config) -> None:
-    """Check that the optimizer wrapper can train on this machine.
-
-    Raises:
-        ConfigError: It is one of MMEngine's for GPUs, and there is no GPU.
-    """
-    kind = (config.get('optim_wrapper') or {}).get('type')
-    if kind in ('AmpOptimWrapper', 'ApexOptimWrapper') and not torch.cuda.is_available():
-        raise ConfigError(
-            f"optim_wrapper.type='{kind}' needs a GPU, and there is none: write type='DeviceAmpOptimWrapper', which "
-            'trains in mixed precision on every device (--amp)'
-        )
 
 
 def with_amp(config: Config) -> None:

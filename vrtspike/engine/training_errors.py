@@ -1,4 +1,4 @@
-"""Turns errors of the machine that end a training into one message: what happened and what to do."""
+"""Turns errors that end a training into one message: what happened and what to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from vrtspike.errors import TrainingError, VrtSpikeError
+from vrtspike.errors import ConfigError, TrainingError, VrtSpikeError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 PEER_LOST = ('Connection closed by peer', 'Connection reset by peer', 'Connection was likely closed')
@@ -16,16 +16,34 @@ PEER_LOST = ('Connection closed by peer', 'Connection reset by peer', 'Connectio
 
 @contextmanager
 def explained_errors(work_dir: str) -> Iterator[None]:
-    """Turn a full disk, a dead worker and a lost process into a :class:`TrainingError`. Other errors pass unchanged."""
+    """Turn errors of the machine into a :class:`TrainingError`, and those of a constructor into a :class:`ConfigError`.
+
+    Errors of the machine are a full disk, a dead worker and a lost process. Other errors pass unchanged.
+    """
     try:
         yield
     except VrtSpikeError:
         raise
     except Exception as error:
+        part = part_being_built(error)
+        if part is not None:
+            raise ConfigError(f'{part} cannot be built from the config: {error}') from error
         explanation = explain(error, work_dir)
         if explanation is None:
             raise
         raise TrainingError(explanation) from error
+
+
+def part_being_built(error: Exception) -> str | None:
+    """Return what refused its arguments when MMEngine built it from the config, or None if nothing did."""
+    part = None
+    if isinstance(error, (ValueError, TypeError, AssertionError)):
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_name == 'build_from_cfg':
+                part = str(frame.f_locals['cfg'].get('type'))
+            elif frame.f_code.co_name == 'build_dataloader':
+                part = 'a data loader'
+    return part
 
 
 def explain(error: Exception, work_dir: str) -> str | None:
