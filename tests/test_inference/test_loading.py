@@ -49,6 +49,24 @@ def test_a_config_of_another_network_is_checked(checkpoint, tmp_path):
         load_restorer(resaved(checkpoint, tmp_path, meta={'cfg': "model = dict(type='SpikeRestorer', backbon=1)"}))
 
 
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ('depths=[1000000000] * 8', 'no list of plain values'),
+        ('depths=[1000000000]', 'carries a config with the number 1000000000, but has'),
+        ('embed_dims=[9000, 9000, 9000, 9000, 9000, 9000, 9000, 9000]', 'does not fit the network'),
+    ],
+)
+def test_a_config_of_an_absurd_network_takes_no_memory(checkpoint, tmp_path, change, message):
+    """The second network would have 30 billion weights."""
+    text = torch.load(checkpoint, weights_only=True)['meta']['cfg']
+    key = change.partition('=')[0]
+    start = text.index(f'{key}=[')
+    text = text[:start] + change + text[text.index(']', start) + 1 :]
+    with pytest.raises(CheckpointError, match=message):
+        load_restorer(resaved(checkpoint, tmp_path, meta={'cfg': text}))
+
+
 def test_what_mmengine_dumps_is_read_back():
     values = dict(a=[1, -2.5, None, True], b=dict(c=(3, 'x'), d={'1': 2, 'e.f': 1e-7}), g="it's")
     assert read_assignments(Config(values).pretty_text, 'x') == Config(values).to_dict()

@@ -1,9 +1,11 @@
+import contextlib
 import json
+import os
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vrtspike.config import load_config
@@ -211,6 +213,27 @@ def test_a_load_that_leaves_most_of_the_network_random_is_refused_unless_it_is_a
     report = load_matching(model, weights, partial=True)
     assert report.loaded == list(flow)
     assert report.unused == ['renamed.stage2.weight']
+
+
+MODEL = tiny()
+NAMES = list(MODEL.state_dict())
+
+
+@settings(max_examples=int(os.environ.get('VRTSPIKE_FUZZ_EXAMPLES', 20)), deadline=None)
+@given(st.data())
+def test_any_weights_are_loaded_or_refused(data):
+    weights = dict(MODEL.state_dict())
+    for _ in range(data.draw(st.integers(1, 4))):
+        name = data.draw(st.sampled_from(NAMES) | st.sampled_from([n for n in NAMES if 'relative' in n]))
+        name = data.draw(st.sampled_from(['', 'x.', 'module.', 'backbone.'])) + name
+        shape = data.draw(
+            st.lists(st.integers(0, 70), max_size=3) | st.just(list(weights.get(name, torch.ones(1)).shape))
+        )
+        dtype = data.draw(st.sampled_from([torch.float32, torch.int64, torch.float16, torch.bool]))
+        weights[name] = torch.ones(shape).to(dtype)
+    for load in (load_exact, load_matching):
+        with contextlib.suppress(CheckpointError):
+            load(MODEL, weights)
 
 
 def test_parts():

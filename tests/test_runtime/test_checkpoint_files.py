@@ -1,10 +1,19 @@
+import contextlib
+import io
+import os
 import pickle
 import resource
+import tempfile
+import warnings
+import zipfile
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mmengine.fileio import get_file_backend
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader, save_checkpoint
@@ -18,6 +27,7 @@ from vrtspike.runtime.checkpoint_files import (
     unwrap_state_dict,
     use_safe_checkpoints,
 )
+from vrtspike.runtime.device import MIB
 
 
 class RunsWhenLoaded:
@@ -161,6 +171,154 @@ def test_nothing_is_downloaded(address, mmengine_loaders):
     use_safe_checkpoints()
     with pytest.raises(CheckpointError, match='not a local file; download it'):
         CheckpointLoader.load_checkpoint(address)
+
+
+def zipped(path, change, compression=zipfile.ZIP_STORED):
+    """Write the checkpoint again with its records changed by ``change(name, content)``."""
+    with zipfile.ZipFile(path) as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, 'w', compression) as archive:
+        for name, content in records.items():
+            archive.writestr(name, change(name, content))
+    return path
+
+
+@pytest.fixture
+def four_weights(tmp_path):
+    torch.save({'w': torch.arange(4.0)}, tmp_path / 'a.pth')
+    return tmp_path / 'a.pth'
+
+
+def test_compressed_records_are_refused_unread(four_weights):
+    """100 MiB of zeros in 100 KiB."""
+    zipped(four_weights, lambda name, content: bytes(100 * MIB) if 'data/0' in name else content, zipfile.ZIP_DEFLATED)
+    assert four_weights.stat().st_size < MIB
+    with pytest.raises(CheckpointError, match='its records are compressed'):
+        load_checkpoint_file(four_weights)
+
+
+def test_records_longer_than_the_file_are_refused(four_weights):
+    content = bytearray(four_weights.read_bytes())
+    for signature, place in ((b'PK\1\2', 24), (b'PK\3\4', 22)):  # the directory's and the record's own header
+        at = content.find(signature)
+        content[at + place : at + place + 4] = (2**31).to_bytes(4, 'little')
+    four_weights.write_bytes(content)
+    with pytest.raises(CheckpointError, match='its records state 2147'):
+        load_checkpoint_file(four_weights)
+
+
+@pytest.mark.parametrize('zip_format', [True, False])
+def test_more_numbers_than_the_file_has_are_refused(tmp_path, zip_format):
+    """The pickle's numbers of elements of the storage and of the tensor, 4 each, become 2 billion."""
+    path = tmp_path / 'a.pth'
+    torch.save({'w': torch.arange(4.0)}, path, _use_new_zipfile_serialization=zip_format)
+
+    def claim(name, content):
+        if name.endswith('data.pkl'):
+            assert content.count(b'K\4') == 2
+            content = content.replace(b'K\4', b'J' + (2_000_000_000).to_bytes(4, 'little'))
+        return content
+
+    if zip_format:
+        zipped(path, claim)
+    else:
+        path.write_bytes(path.read_bytes().replace(b'K\4', b'J' + (2_000_000_000).to_bytes(4, 'little')))
+    with pytest.raises(CheckpointError, match='cut off, damaged or no PyTorch checkpoint'):
+        load_checkpoint_file(path)
+
+
+def test_a_view_that_repeats_a_few_bytes_is_refused(tmp_path):
+    torch.save({'w': torch.ones(1).expand(10**12)}, tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match=r'it states a tensor of the shape \(1000000000000,\)'):
+        load_checkpoint_file(tmp_path / 'a.pth')
+    torch.save({'w': torch.ones(1).expand(64)}, tmp_path / 'b.pth')
+    assert load_checkpoint_file(tmp_path / 'b.pth')['w'].sum() == 64
+
+
+class Calls:
+    """Pickled as a call."""
+
+    def __init__(self, *call):
+        self.call = call
+
+    def __reduce__(self):
+        function, *arguments = self.call
+        return function, tuple(arguments)
+
+
+@pytest.mark.parametrize('zip_format', [True, False])
+@pytest.mark.parametrize(
+    'value',
+    [
+        Calls(bytearray, 10**12),
+        Calls(np.zeros(1).__reduce__()[0], np.ndarray, (10**12,), b'b'),
+        Calls(np.ndarray, 10**12),
+        Calls(np.dtype, 'O'),
+        Calls(np.dtype, [('a', 'f8')]),
+        Calls(np.float64(0).__reduce__()[0], np.dtype('S1000000000')),
+    ],
+)
+def test_calls_that_fill_the_memory_are_refused(tmp_path, value, zip_format):
+    torch.save({'w': value}, tmp_path / 'a.pth', _use_new_zipfile_serialization=zip_format)
+    with pytest.raises(CheckpointError):
+        load_checkpoint_file(tmp_path / 'a.pth')
+
+
+@pytest.mark.parametrize('make', [torch.Tensor.to_sparse, lambda tensor: tensor.to('meta')])
+def test_weights_without_values_are_refused(make):
+    with pytest.raises(CheckpointError, match=r'expected dense weights, found .*: b'):
+        unwrap_state_dict({'params': {'a': torch.ones(3), 'b': make(torch.ones(3))}})
+
+
+def test_a_checkpoint_that_contains_itself_holds_no_weights():
+    checkpoint = {'meta': {}}
+    checkpoint |= dict.fromkeys(('params', 'state_dict', 'model', 'ema', 'net'), checkpoint)
+    with pytest.raises(CheckpointError, match='holds no weights'):
+        unwrap_state_dict(checkpoint)
+
+
+def seeds():
+    """Return the bytes of small checkpoints in both formats, as we and MMEngine write them."""
+    history = HistoryBuffer([1.0, 2.0], [1, 1])
+    meta = {'iter': 3, 'cfg': "model = dict(type='VRT')", 'rate': np.float64(0.5), 'history': history}
+    checkpoint = {'state_dict': OrderedDict({'a.weight': torch.ones(2, 3), 'b': torch.arange(2)}), 'meta': meta}
+    for zip_format in (True, False):
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer, _use_new_zipfile_serialization=zip_format)
+        yield buffer.getvalue()
+
+
+SEEDS = list(seeds())
+EXAMPLES = int(os.environ.get('VRTSPIKE_FUZZ_EXAMPLES', 100))
+
+
+def altered(content, data):
+    """Return the bytes with a few of them replaced, by what pickles are made of more often than not."""
+    content = bytearray(content)
+    for _ in range(data.draw(st.integers(1, 8))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        new = data.draw(
+            st.sampled_from([b'R', b'b', b'Q', b'.', b'(', b't', b'0', b'\x81', b'K\xff']) | st.binary(max_size=4)
+        )
+        content[at : at + len(new)] = new
+    return bytes(content)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.data())
+def test_altered_bytes_end_in_weights_or_in_one_error(data):
+    """In zip archives, the pickle's checksum is made right again, so that the pickle is read."""
+    content = data.draw(st.sampled_from(SEEDS))
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # torch's, about pickle protocols
+        path = Path(folder, 'a.pth')
+        path.write_bytes(content)
+        if content.startswith(b'PK') and data.draw(st.booleans()):
+            zipped(path, lambda name, record: altered(record, data) if name.endswith('.pkl') else record)
+        else:
+            path.write_bytes(altered(content, data))
+        with contextlib.suppress(CheckpointError):
+            unwrap_state_dict(load_checkpoint_file(path))
 
 
 WEIGHTS = {'a.weight': torch.ones(1), 'b.bias': torch.zeros(2)}

@@ -5,17 +5,19 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from torch import nn
+from torch import Tensor, nn
 
 from vrtspike.config import check_config
 from vrtspike.errors import CheckpointError, ConfigError
-from vrtspike.models.weights import load_exact
+from vrtspike.models.weights import check_fit, load_exact, renamed
 from vrtspike.native.allocator import allocate_tensors_with_malloc
 from vrtspike.plugins import load_plugins
 from vrtspike.registry import MODELS
@@ -47,11 +49,13 @@ def load_restorer(
     """
     allocate_tensors_with_malloc()
     loaded = load_checkpoint_file(checkpoint, trust)
-    if config is None:
-        config = config_in_checkpoint(loaded, checkpoint, plugins)
+    weights, source = unwrap_state_dict(loaded), f'checkpoint {checkpoint}'
     with DefaultScope.overwrite_default_scope('vrtspike'):
+        if config is None:
+            config = config_in_checkpoint(loaded, checkpoint, plugins)
+            require_same_sizes(config, weights, source)
         model = MODELS.build(config.model)
-    load_exact(model, unwrap_state_dict(loaded), f'checkpoint {checkpoint}')
+    load_exact(model, weights, source)
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     return model.to(device).eval(), config
 
@@ -73,6 +77,33 @@ def config_in_checkpoint(checkpoint: dict, path: str | os.PathLike, plugins: tup
     if problems:
         raise ConfigError('\n  '.join([f'the config that checkpoint {path} carries does not hold together', *problems]))
     return Config(values)
+
+
+def require_same_sizes(config: Config, weights: Mapping[str, Tensor], source: str) -> None:
+    """Check that the network of a checkpoint's own config has the weights of the checkpoint, before it takes memory.
+
+    Raises:
+        CheckpointError: It has others, or the config has numbers that are too large for such a network.
+    """
+    largest, size = max(whole_numbers(config.model), default=0), sum(tensor.numel() for tensor in weights.values())
+    if largest > size:
+        raise CheckpointError(
+            f'{source} carries a config with the number {largest}, but has {size} weights: give the config file'
+        )
+    with torch.device('meta'), warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # parts that come with weights cannot load them into a network without values
+        model = MODELS.build(config.model)
+    targets = model.state_dict()
+    check_fit(renamed(weights, targets), targets, source)
+
+
+def whole_numbers(node: Any) -> Iterator[int]:
+    """Yield the whole numbers in a node of a config."""
+    if isinstance(node, int):
+        yield node
+    elif isinstance(node, (dict, list, tuple)):
+        for value in node.values() if isinstance(node, dict) else node:
+            yield from whole_numbers(value)
 
 
 def read_assignments(text: str, path: str | os.PathLike) -> dict[str, Any]:

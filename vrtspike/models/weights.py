@@ -5,6 +5,7 @@ Names are those of state dicts.
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
@@ -201,7 +202,12 @@ def adapt(model: nn.Module, name: str, target: Tensor, sources: Mapping[str, Ten
     index = sources.get(f'{owner}.{INDEX}')
     if last != BIAS_TABLE or source.shape[1] != target.shape[1] or index is None:
         return None
-    return resample_bias_table(source, window_of(index), model.get_submodule(owner).window)
+    if index.ndim != 2 or not len(index):
+        return None
+    window = window_of(index)
+    if math.prod(2 * length - 1 for length in window) != len(source):
+        return None  # the index is not that of the table
+    return resample_bias_table(source, window, model.get_submodule(owner).window)
 
 
 def resample_bias_table(table: Tensor, window: Window, new_window: Window) -> Tensor:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import pickle
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,9 +46,12 @@ WRAPPERS = frozenset(('_orig_mod', '_fsdp_wrapped_module', '_checkpoint_wrapped_
 #: What data-parallel and averaging wrappers put before all names.
 DATA_PARALLEL = 'module.'
 SHOWN_KEYS = 5
+MAX_NESTING = 50
 
-DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError)
-"""Errors of Python's reader for an archive with altered bytes."""
+ARRAY = 'numpy.ndarray'
+"""Stands for the class in a pickle, where only :func:`_empty_array` takes it."""
+PLAIN_KINDS = 'biufcSU'
+"""Kinds of NumPy types without references and fields."""
 
 
 def load_checkpoint_file(path: str | os.PathLike, trust: bool = False, map_location: Any = 'cpu') -> dict:
@@ -68,29 +71,56 @@ def load_checkpoint_file(path: str | os.PathLike, trust: bool = False, map_locat
     if not path.is_file():
         raise CheckpointError(f'checkpoint {path} does not exist or is not a file; check the path')
     try:
-        _verify_checksums(path)
+        _verify_archive(path)
         checkpoint = _torch_load(path, trust, map_location)
-    except (AttributeError, ImportError) as error:
-        raise CheckpointError(f'checkpoint {path} needs code that is not installed here: {error}') from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError, *DAMAGED_ZIP) as error:
+        _verify_sizes(checkpoint, path.stat().st_size)
+    except Exception as error:  # a damaged or malicious file can make the readers of zip and pickle fail in any way
+        if trust and isinstance(error, (AttributeError, ImportError)):
+            raise CheckpointError(f'checkpoint {path} needs code that is not installed here: {error}') from error
         raise _loading_error(path, error) from error
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights')
     return checkpoint
 
 
-def _verify_checksums(path: Path) -> None:
-    """Raise if the checksum of a record is wrong. torch does not check it."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise zipfile.BadZipFile(f'the checksum of {damaged} is wrong')
+def _verify_archive(path: Path) -> None:
+    """Raise if a zip archive has records that are longer than the file or whose checksum is wrong.
+
+    torch checks neither. It writes records uncompressed, so only a made-up file can become larger in memory.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        records = archive.infolist()
+        if any(record.compress_type != zipfile.ZIP_STORED for record in records):
+            raise zipfile.BadZipFile('its records are compressed, which torch.save never does')
+        stated = sum(record.file_size for record in records)
+        if stated > path.stat().st_size:
+            raise zipfile.BadZipFile(f'its records state {stated} bytes')
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f'the checksum of {damaged} is wrong')
+
+
+def _verify_sizes(checkpoint: Any, file_size: int) -> None:
+    """Raise if a tensor is larger than the file: views with strides of 0 repeat a few bytes any number of times."""
+    pending, seen = [checkpoint], set()
+    while pending:
+        value = pending.pop()
+        if isinstance(value, torch.Tensor):
+            if value.numel() * value.element_size() > file_size:
+                raise ValueError(f'it states a tensor of the shape {tuple(value.shape)}')
+        elif isinstance(value, (Mapping, list, tuple)) and id(value) not in seen:
+            seen.add(id(value))
+            pending.extend(value.values() if isinstance(value, Mapping) else value)
 
 
 def _torch_load(path: Path, trust: bool, map_location: Any) -> Any:
     if trust:
         return torch.load(path, map_location=map_location, weights_only=False)
+    with open(path, 'rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content.find(b'\nbytearray\n') >= 0:  # torch allows it, although bytearray(10**12) fills the memory
+            raise pickle.UnpicklingError('GLOBAL builtins.bytearray')
     with torch.serialization.safe_globals(harmless_globals()):
         return torch.load(path, map_location=map_location, weights_only=True)
 
@@ -110,26 +140,48 @@ def _loading_error(path: Path, error: Exception) -> CheckpointError:
     )
 
 
-def harmless_globals() -> list[tuple[Callable, str]]:
-    """Return what the pickles of MMEngine's own checkpoints contain besides tensors: classes and functions, by name."""
+def harmless_globals() -> list[tuple[Any, str]]:
+    """Return what the pickles of MMEngine's own checkpoints contain besides tensors: classes and functions, by name.
+
+    The functions stand in for those of NumPy and Python, and take only what those checkpoints give them.
+    """
     found = [
         # numpy 1 and numpy 2 have these two under different names.
-        (np.zeros(1).__reduce__()[0], 'numpy.core.multiarray._reconstruct'),
-        (np.zeros(1).__reduce__()[0], 'numpy._core.multiarray._reconstruct'),
-        (np.float64(0).__reduce__()[0], 'numpy.core.multiarray.scalar'),
-        (np.float64(0).__reduce__()[0], 'numpy._core.multiarray.scalar'),
-        (np.ndarray, 'numpy.ndarray'),
-        (np.dtype, 'numpy.dtype'),
+        (_empty_array, 'numpy.core.multiarray._reconstruct'),
+        (_empty_array, 'numpy._core.multiarray._reconstruct'),
+        (_scalar, 'numpy.core.multiarray.scalar'),
+        (_scalar, 'numpy._core.multiarray.scalar'),
+        (_plain_dtype, 'numpy.dtype'),
+        (ARRAY, 'numpy.ndarray'),
         (HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
-        # A history is pickled with its statistics as attributes. This getattr allows those alone.
+        # A history is pickled with its statistics as attributes.
         (_history_statistic, 'builtins.getattr'),
     ]
-    kinds = {type(np.dtype(code)) for code in np.typecodes['All'] if code != 'O'}
-    return found + [(kind, f'numpy.dtypes.{kind.__name__}') for kind in kinds]
+    # Objects of these classes get their state, but a pickle cannot name and so not call them: names end at a new line.
+    kinds = [np.ndarray, *{type(np.dtype(code)) for code in np.typecodes['All'] if np.dtype(code).kind in PLAIN_KINDS}]
+    return found + [(kind, f'{kind.__name__}\n') for kind in kinds]
+
+
+def _empty_array(kind: Any, shape: Any, code: Any) -> np.ndarray:
+    if (kind, shape, code) != (ARRAY, (0,), b'b'):
+        raise pickle.UnpicklingError(f'an array is made from {shape!r} and {code!r}')
+    return np.zeros(0, np.int8)
+
+
+def _plain_dtype(code: Any, *rest: Any) -> np.dtype:
+    if not isinstance(code, str) or np.dtype(code).kind not in PLAIN_KINDS:
+        raise pickle.UnpicklingError(f'{code!r} is no type of plain numbers or text')
+    return np.dtype(code)
+
+
+def _scalar(dtype: Any, content: Any = None) -> Any:
+    if not isinstance(dtype, np.dtype) or not isinstance(content, bytes) or len(content) != dtype.itemsize:
+        raise pickle.UnpicklingError(f'a number of the type {dtype!r} is made from other bytes')
+    return np.frombuffer(content, dtype)[0]
 
 
 def _history_statistic(owner: Any, name: str) -> Callable:
-    """Do what ``getattr`` does, but only for the statistics of a log history."""
+    """Do what ``getattr`` does, for the statistics of a log history."""
     if owner is HistoryBuffer and name in ('min', 'max', 'mean', 'current'):
         return getattr(HistoryBuffer, name)
     raise pickle.UnpicklingError(f'GLOBAL builtins.getattr was asked for {name!r} of {owner!r}')
@@ -159,22 +211,26 @@ def unwrap_state_dict(checkpoint: Mapping) -> dict[str, torch.Tensor]:
     Raises:
         CheckpointError: If there is no dict of tensors.
     """
-    weights = _find_weights(checkpoint)
+    weights = _find_weights(checkpoint, set())
     if weights is None:
         found = [f'{key} ({type(value).__name__})' for key, value in checkpoint.items() if not _is_tensor(value)]
         raise CheckpointError(
             f'the checkpoint holds no weights, but {", ".join(found[:SHOWN_KEYS]) or "an empty dict"}: expected '
             f'tensors by name, alone or under {", ".join(WEIGHT_KEYS)}'
         )
+    unusual = [name for name, tensor in weights.items() if tensor.layout != torch.strided or tensor.is_meta]
+    if unusual:
+        raise CheckpointError(f'expected dense weights, found sparse tensors or such without values: {unusual[0]}')
     return _without_wrappers(weights)
 
 
-def _find_weights(value: Any, depth: int = 6) -> Mapping[str, torch.Tensor] | None:
-    if not isinstance(value, Mapping) or not value or not depth:
+def _find_weights(value: Any, seen: set[int]) -> Mapping[str, torch.Tensor] | None:
+    if not isinstance(value, Mapping) or not value or id(value) in seen or len(seen) == MAX_NESTING:
         return None
+    seen.add(id(value))
     if all(isinstance(name, str) and _is_tensor(each) for name, each in value.items()):
         return value
-    found = (_find_weights(value[key], depth - 1) for key in WEIGHT_KEYS if key in value)
+    found = (_find_weights(value[key], seen) for key in WEIGHT_KEYS if key in value)
     return next((weights for weights in found if weights is not None), None)
 
 
