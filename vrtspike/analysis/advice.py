@@ -108,8 +108,7 @@ def not_finite(report: Report) -> Iterator[Finding]:
         yield Finding(
             kind='not_finite',
             title='The loss was not finite',
-            evidence=f'{stability.losses_not_finite} times, first at iteration '
-            f'{stability.first_not_finite_iteration}',
+            evidence=f'{stability.losses_not_finite} times, first at iteration {stability.first_not_finite_iteration}',
             advice='Compute in bfloat16, which has the range of float32. Clip gradients harder, and warm up longer or '
             'at a lower rate.',
             config=[
@@ -219,8 +218,7 @@ def costly_stages(report: Report) -> Iterator[Finding]:
             advice, config = f'{general["amp"].note} {advice}', [*lines_of([general['amp']]), *config]
         yield Finding(
             kind='stage',
-            title=f'{entry.stage} takes {entry.share:.0%} of the {what_was_timed(report)}'
-            f'{unsynchronised(report)}',
+            title=f'{entry.stage} takes {entry.share:.0%} of the {what_was_timed(report)}{unsynchronised(report)}',
             evidence=evidence_of(entry, roof),
             advice=advice,
             config=config,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ from vrtspike.analysis.statistics.stage_shares import (
     stage_costs,
 )
 from vrtspike.analysis.statistics.throughput import RankTimes, Throughput, rank_times, throughput
+from vrtspike.errors import LogError
 
 
 class BatchSize(msgspec.Struct, frozen=True):
@@ -78,7 +80,11 @@ class Report(msgspec.Struct, kw_only=True):
 
 
 def build_report(log: RunLog) -> Report:
-    """Analyse a run."""
+    """Analyse a run.
+
+    Raises:
+        LogError: The log has neither times of iterations nor scalars of a training or validation.
+    """
     costs = log.costs() if log.cost_format else SampleTable()
     report = Report(
         name=log.name,
@@ -102,8 +108,22 @@ def build_report(log: RunLog) -> Report:
         sources=log.sources,
         warnings=caveats(log, costs),
     )
+    if not report.samples and not report.curves:
+        raise LogError(
+            f'{log.name}: records were read, but no time of an iteration, no loss and no validation. Found: '
+            f'{", ".join(sorted(log.series)[:20]) or "no numbers"}. plot_curve --keys shows any of these'
+        )
     report.findings = advice.findings(report)
+    _require_finite(report)
     return report
+
+
+def _require_finite(report: Report) -> None:
+    """Raise a :class:`LogError` if the numbers of a log were too large or too small to compute with."""
+    try:
+        json.dumps(msgspec.to_builtins(report), allow_nan=False)
+    except ValueError as error:
+        raise LogError(f'{report.name}: its numbers are too large or too small to compute with: {error}') from error
 
 
 def _described(log: RunLog) -> RunDescription | None:

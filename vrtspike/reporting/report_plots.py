@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -14,6 +15,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from vrtspike.analysis.facts import what_was_timed
 from vrtspike.analysis.report import Report
+from vrtspike.analysis.statistics.curves import Curve
 from vrtspike.analysis.statistics.roofline import RooflinePoint
 from vrtspike.analysis.statistics.stage_shares import Bottleneck
 from vrtspike.reporting.figures import INK, drawing, figure_svg, save_figure
@@ -33,7 +35,8 @@ PSNR_LINES = {
     'psnr_y': ('PSNR of Y', '-s'),
 }
 PICTURE_WIDTH, PANEL_HEIGHT = 13.0, 4.6
-PAGE_PANEL = (7.2, 4.6)
+PAGE_PANEL = (6.2, 4.5)
+MOST_LOSSES = 6
 
 
 class Panel(NamedTuple):
@@ -60,7 +63,6 @@ def draw_stage_bars(ax: Axes, report: Report) -> None:
     ax.invert_yaxis()
     ax.set_xlim(0, max(ends) * 1.28)
     ax.set_xlabel(f'mean ms of one {what_was_timed(report)}; share with its 95 % interval')
-    ax.legend(loc='lower right')
 
 
 def draw_iteration_times(ax: Axes, report: Report) -> None:
@@ -75,22 +77,29 @@ def draw_iteration_times(ax: Axes, report: Report) -> None:
         ax.set_yscale('log')
     else:
         ax.margins(y=0.3)
-    ax.legend(loc='best')
 
 
 def draw_loss(ax: Axes, report: Report) -> None:
-    """Draw the loss and, if there are enough points, its running median."""
-    steps, values = report.curves['loss'].iterations, report.curves['loss'].values
-    ax.plot(steps, values, color=SKY, linewidth=0.8, label='loss')
+    """Draw the loss and, if there are enough points, its running median; without a total loss, all of its parts."""
+    curves = {'loss': report.curves['loss']} if 'loss' in report.curves else losses_of(report)
+    for name, curve in curves.items():
+        colour = {'color': SKY, 'linewidth': 0.8} if len(curves) == 1 else {'linewidth': 1.2}
+        ax.plot(curve.iterations, curve.values, label=name, **colour)
+    values = [value for curve in curves.values() for value in curve.values]
     reach = len(values) // 40  # to both sides: the median is over a twentieth of the curve
-    if reach > 1:
+    if len(curves) == 1 and reach > 1:
         smooth = [median(values[max(i - reach, 0) : i + reach + 1]) for i in range(len(values))]
-        ax.plot(steps, smooth, color=BLUE, linewidth=1.6, label=f'median of {2 * reach + 1}')
+        ax.plot(curve.iterations, smooth, color=BLUE, linewidth=1.6, label=f'median of {2 * reach + 1}')
     if min(values) > 0 and max(values) > 10 * min(values):
         ax.set_yscale('log')
     ax.set_xlabel('iteration')
     ax.set_ylabel('loss')
-    ax.legend(loc='upper right')
+
+
+def losses_of(report: Report) -> dict[str, Curve]:
+    """Return the curves of the first MOST_LOSSES losses."""
+    named = {name: curve for name, curve in report.curves.items() if 'loss' in name and name not in report.validation}
+    return dict(itertools.islice(named.items(), MOST_LOSSES))
 
 
 def draw_quality(ax: Axes, report: Report) -> None:
@@ -101,13 +110,13 @@ def draw_quality(ax: Axes, report: Report) -> None:
             ax.plot(curves[name].iterations, curves[name].values, line, color=BLUE, markersize=3, label=label)
     ax.set_ylabel('dB', color=BLUE)
     ax.set_xlabel('iteration')
-    lines = ax.get_lines()
     ssim = curves.get('ssim') or curves.get('ssim_y')
     if ssim:
         right = ax.twinx()
-        lines = [*lines, *right.plot(ssim.iterations, ssim.values, '-^', color=RED, markersize=3, label='SSIM')]
+        right.plot(ssim.iterations, ssim.values, '-^', color=RED, markersize=3)
         right.set_ylabel('SSIM', color=RED)
-    _legend_above(ax, handles=lines)
+        right.spines['right'].set_visible(True)
+        ax.plot([], [], '-^', color=RED, markersize=3, label='SSIM')
 
 
 def draw_memory(ax: Axes, report: Report) -> None:
@@ -120,7 +129,6 @@ def draw_memory(ax: Axes, report: Report) -> None:
     ax.invert_yaxis()
     ax.set_xlabel('MiB')
     ax.set_xlim(0, 1.05 * max(peaks))
-    _legend_above(ax)
 
 
 def draw_roofline(ax: Axes, report: Report) -> None:
@@ -142,7 +150,7 @@ def draw_roofline(ax: Axes, report: Report) -> None:
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter('{x:g}')
         axis.set_minor_formatter(NullFormatter())
-    ax.legend(loc='best')
+    ax.margins(0.08)
 
 
 def _draw_roof(ax: Axes, points: list[RooflinePoint]) -> None:
@@ -156,9 +164,10 @@ def _draw_roof(ax: Axes, points: list[RooflinePoint]) -> None:
     ax.plot([low, ridge, high], [low * gb_per_s, gmacs_per_s, gmacs_per_s], color=INK, linewidth=1.4)
 
 
-def _legend_above(ax: Axes, **options: object) -> None:
-    """Put the legend above the plot, where it hides nothing, on the right of the title."""
-    ax.legend(loc='lower right', bbox_to_anchor=(1.0, 0.99), ncols=3, **options)
+def draw_panel(panel: Panel, ax: Axes, report: Report) -> None:
+    """Draw a panel, with the legend above it, where it hides nothing, on the right of the title."""
+    panel.draw(ax, report)
+    ax.legend(loc='lower right', bbox_to_anchor=(1.0, 0.99), ncols=3)
 
 
 def _annotate(ax: Axes, text: str, xy: tuple, offset: tuple[float, float], size: int, **options: str) -> None:
@@ -168,7 +177,7 @@ def _annotate(ax: Axes, text: str, xy: tuple, offset: tuple[float, float], size:
 PANELS = (
     Panel('Where the time goes', lambda r: bool(r.phase_shares and r.bottlenecks), draw_stage_bars),
     Panel('Time of iterations', lambda r: 'iteration_ms' in r.curves, draw_iteration_times),
-    Panel('Training loss', lambda r: 'loss' in r.curves, draw_loss),
+    Panel('Training loss', lambda r: bool(losses_of(r)), draw_loss),
     Panel('Validation', lambda r: 'psnr' in r.curves or 'psnr_y' in r.curves, draw_quality),
     Panel('Memory', lambda r: any(cost.memory_mib is not None for cost in r.stages.values()), draw_memory),
     Panel('Big or inefficient', lambda r: any(p.macs_per_byte for p in r.roofline.values()), draw_roofline),
@@ -192,7 +201,7 @@ def save_picture(report: Report, path: str | Path) -> None:
         grid = figure.add_gridspec(rows, 2)
         for i, panel in enumerate(panels):
             ax = figure.add_subplot(grid[0, :] if odd and i == 0 else grid[divmod(i + odd, 2)])
-            panel.draw(ax, report)
+            draw_panel(panel, ax, report)
             ax.set_title(panel.title)
         save_figure(figure, path)
 
@@ -201,7 +210,7 @@ def panel_svg(panel: Panel, report: Report) -> Markup:
     """Return one panel as an SVG element."""
     with drawing():
         figure = Figure(figsize=PAGE_PANEL, layout='constrained')
-        panel.draw(figure.add_subplot(), report)
+        draw_panel(panel, figure.add_subplot(), report)
         return figure_svg(figure)
 
 

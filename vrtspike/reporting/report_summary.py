@@ -42,8 +42,9 @@ def _run_lines(report: Report) -> list[Line]:
         return []
     device = run.device or {}
     known = [value for value in (run.config, run.precision) if value]
-    where = f'{run.world_size} x {device.get("name", device.get("type", "?"))}'
-    return [('run', ', '.join([*known, where]))]
+    where = device.get('name') or device.get('type')
+    processes = f'{run.world_size} x {where}' if where else f'{run.world_size} processes'
+    return [('run', ', '.join([*known, processes]))]
 
 
 def _time_lines(report: Report) -> list[Line]:
@@ -114,3 +115,8 @@ def steadiness(found: Stability, has_loss: bool) -> str:
     elif has_loss:
         texts.append('all losses finite')
     return '; '.join(texts) or 'too few samples to tell'
+
+
+def no_findings(report: Report) -> str:
+    """Return what a report without findings says in their place."""
+    return 'Nothing stands out.' if report.samples else 'Without times of iterations, costs cannot be judged.'

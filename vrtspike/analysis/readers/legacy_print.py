@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from vrtspike.analysis.logs import RunLog, Source
+from vrtspike.analysis.logs import RunLog, RunRecords, Source, Start
 from vrtspike.analysis.readers.legacy_names import DETAILS, FORWARD, ROOTS, row_of
 from vrtspike.analysis.statistics.samples import RowBuffer
 
@@ -33,7 +33,8 @@ class PrintReader:
 
     def __init__(self, source: Source, log: RunLog) -> None:
         self.source, self.log = source, log
-        self.rows = RowBuffer(log.table(FORMAT))
+        self.records = RunRecords(FORMAT, starts=[Start(source.path)])
+        self.rows = RowBuffer(self.records.table)
         self._begin()
 
     def feed(self, line: str) -> bool:
@@ -65,6 +66,7 @@ class PrintReader:
             self.source.damage(self.source.lines)
         self.finish()
         self.rows.flush()
+        self.log.add(self.records)
 
     def _begin(self) -> None:
         self.forward_ms: float | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from vrtspike.analysis.logs import RunLog, Source
+from vrtspike.analysis.logs import RunLog, RunRecords, Source, Start
 from vrtspike.analysis.readers.legacy_names import FORWARD, row_of, stage_of
 from vrtspike.analysis.statistics.samples import RowBuffer
 
@@ -24,7 +24,8 @@ class TimingReader:
 
     def __init__(self, source: Source, log: RunLog) -> None:
         self.source, self.log = source, log
-        self.rows = RowBuffer(log.table(FORMAT))
+        self.records = RunRecords(FORMAT, starts=[Start(source.path)])
+        self.rows = RowBuffer(self.records.table)
         self.step: int | None = None
         self.root = ''
         self.times: dict[str, tuple[float, float]] = {}
@@ -64,6 +65,7 @@ class TimingReader:
         """Add the rest at the end of the file."""
         self.finish()
         self.rows.flush()
+        self.log.add(self.records)
 
     def _enter(self, entry: re.Match) -> None:
         name = entry['name']
@@ -76,6 +78,7 @@ class TimingReader:
     def _add(self) -> None:
         forward_ms, forward_avg = self.times.pop(FORWARD)
         last = {stage_of(name): ms for name, (ms, _) in self.times.items()}
+        self.records.starts[0].reach(self.step)
         self.rows.append({'iteration': self.step, **row_of(forward_ms, *nested(last))})
         self.log.averages = {stage_of(name): avg for name, (_, avg) in self.times.items()}
         self.log.averages['forward'] = forward_avg

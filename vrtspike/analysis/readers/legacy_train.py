@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from vrtspike.analysis.logs import RunLog, Source
+from vrtspike.analysis.logs import RunLog, RunRecords, Source, Start
 from vrtspike.analysis.statistics.samples import RowBuffer
 
 FORMAT = 'legacy_train'
@@ -23,7 +23,8 @@ class TrainReader:
 
     def __init__(self, source: Source, log: RunLog) -> None:
         self.source, self.log = source, log
-        self.rows = RowBuffer(log.table(FORMAT))
+        self.records = RunRecords(FORMAT, starts=[Start(source.path)])
+        self.rows = RowBuffer(self.records.table)
         self.step = 0
 
     def feed(self, line: str) -> bool:
@@ -41,22 +42,26 @@ class TrainReader:
     def close(self) -> None:
         """Add the rest at the end of the file."""
         self.rows.flush()
+        self.log.add(self.records)
 
     def _step(self, found: re.Match, values: dict[str, float], line: str) -> bool:
         if 'loss' not in values:
             return False
         self.step = int(found['step'])
+        self.records.starts[0].reach(self.step)
         for name, value in values.items():
             if name.endswith('_mem'):
                 name, value = 'memory_mib', value * 1024
-            self.log.scalar('data_ms' if name == 'data_time' else name, self.step, value)
+            self.records.scalar('data_ms' if name == 'data_time' else name, self.step, value)
         if rate := RATE.search(line):
-            self.log.scalar('samples_per_s', self.step, float(rate['value']))
+            self.records.scalar('samples_per_s', self.step, float(rate['value']))
         return True
 
     def _validation(self, found: re.Match, values: dict[str, float], line: str) -> bool:
         for name, value in values.items():
-            self.log.scalar(NAMES.get(name, name), int(found['step']), value)
+            name = NAMES.get(name, name)
+            self.records.validated.add(name)
+            self.records.scalar(name, int(found['step']), value)
         return True
 
     def _epoch(self, found: re.Match, values: dict[str, float], line: str) -> bool:

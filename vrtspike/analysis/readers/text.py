@@ -24,6 +24,13 @@ def read(lines: Iterable[bytes], source: Source, log: RunLog) -> None:
         taken = next((name for name, reader in readers.items() if text and reader.feed(text)), None)
         if taken:
             found.add(taken)
-    for reader in readers.values():
-        reader.close()
     source.formats = [name for name in READERS if name in found]
+    for name in source.formats:
+        readers[name].close()
+
+
+def has_records(lines: Iterable[bytes]) -> bool:
+    """Whether any line is of one of these formats."""
+    readers = [reader(Source(''), RunLog('')) for reader in READERS.values()]
+    texts = (line.decode('utf-8', errors='replace').rstrip() for line in lines)
+    return any(reader.feed(text) for text in texts for reader in readers)
