@@ -42,12 +42,9 @@ class PlainRatio(msgspec.Struct, frozen=True):
     ratio: float | None
 
 
-class GmacRatio(msgspec.Struct, frozen=True):
+class GmacRatio(PlainRatio, frozen=True):
     """GMAC of both runs. There is no ratio if operators without a count make either a lower bound."""
 
-    first: float | None
-    second: float | None
-    ratio: float | None
     uncounted_ops: list[str]
 
 

@@ -31,12 +31,14 @@ BAR = 0.72
 LOG_SCALE_FROM = 3.0
 PSNR_LINES = {
     'psnr': ('PSNR', '-o'),
-    'blur/psnr': ('PSNR of the blurred input', '--'),
+    'blur/psnr': ('PSNR of the blurred input', '--o'),
     'psnr_y': ('PSNR of Y', '-s'),
 }
 PICTURE_WIDTH, PANEL_HEIGHT = 13.0, 4.6
 PAGE_PANEL = (6.2, 4.5)
 MOST_LOSSES = 6
+#: Room of a stage's name in the roofline plot, in pixels.
+LABEL_WIDTH, LABEL_HEIGHT = 80, 12
 
 
 class Panel(NamedTuple):
@@ -66,7 +68,7 @@ def draw_stage_bars(ax: Axes, report: Report) -> None:
 
 
 def draw_iteration_times(ax: Axes, report: Report) -> None:
-    """Draw the time of each iteration, with the median and the range of nine in ten."""
+    """Draw the time of each iteration, with the median and the range from the 5th to the 95th percentile."""
     curve, times = report.curves['iteration_ms'], report.iteration_ms
     ax.plot(curve.iterations, curve.values, '.', markersize=3, color=BLUE, alpha=0.6)
     ax.axhline(times.median, color=RED, linewidth=1.2, label=f'median {times.median:.1f} ms')
@@ -74,7 +76,7 @@ def draw_iteration_times(ax: Axes, report: Report) -> None:
     ax.set_ylabel(f'ms per {what_was_timed(report)}')
     ax.set_xlabel('iteration')
     if max(curve.values) > LOG_SCALE_FROM * times.median > 0:
-        ax.set_yscale('log')
+        _use_log_scale(ax, 'y')
     else:
         ax.margins(y=0.3)
 
@@ -91,7 +93,7 @@ def draw_loss(ax: Axes, report: Report) -> None:
         smooth = [median(values[max(i - reach, 0) : i + reach + 1]) for i in range(len(values))]
         ax.plot(curve.iterations, smooth, color=BLUE, linewidth=1.6, label=f'median of {2 * reach + 1}')
     if min(values) > 0 and max(values) > 10 * min(values):
-        ax.set_yscale('log')
+        _use_log_scale(ax, 'y')
     ax.set_xlabel('iteration')
     ax.set_ylabel('loss')
 
@@ -132,28 +134,44 @@ def draw_memory(ax: Axes, report: Report) -> None:
 
 
 def draw_roofline(ax: Axes, report: Report) -> None:
-    """Draw the stages' rates over their arithmetic intensity, below the device's roof; bottlenecks have their names."""
+    """Draw the rates of the stages over their arithmetic intensity, below the roofline; name the bottlenecks."""
     points = {name: point for name, point in report.roofline.items() if point.macs_per_byte}
-    _draw_roof(ax, list(points.values()))
-    named = {entry.stage for entry in report.bottlenecks if entry.level}
-    for name, point in points.items():
+    _draw_roofline(ax, list(points.values()))
+    for point in points.values():
         ax.plot(point.macs_per_byte, point.gmacs_per_s, 'o', color=VERDICT_COLOURS[point.verdict], markersize=5)
-        if name in named:
-            _annotate(ax, name, (point.macs_per_byte, point.gmacs_per_s), offset=(4, 3), size=7)
     for verdict, colour in VERDICT_COLOURS.items():
         ax.plot([], [], 'o', color=colour, label=verdict)
-    ax.set_xscale('log')
-    ax.set_yscale('log')
+    _use_log_scale(ax, 'x')
+    _use_log_scale(ax, 'y')
     ax.set_xlabel('GMAC per GB read and written')
     ax.set_ylabel('GMAC/s, forward')
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter('{x:g}')
-        axis.set_minor_formatter(NullFormatter())
     ax.margins(0.08)
+    named = [entry.stage for entry in report.bottlenecks if entry.level and entry.stage in points]
+    _annotate_points(ax, {name: (points[name].macs_per_byte, points[name].gmacs_per_s) for name in named})
 
 
-def _draw_roof(ax: Axes, points: list[RooflinePoint]) -> None:
+def _use_log_scale(ax: Axes, axis: str) -> None:
+    """Use a logarithmic scale with plain numbers at 1, 2 and 5."""
+    ax.set(**{f'{axis}scale': 'log'})
+    scale = getattr(ax, f'{axis}axis')
+    scale.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    scale.set_major_formatter('{x:g}')
+    scale.set_minor_formatter(NullFormatter())
+
+
+def _annotate_points(ax: Axes, points: dict[str, tuple[float, float]]) -> None:
+    """Write the names of points beside them, from the bottom up, each above those it would cover."""
+    taken: list[tuple[float, float]] = []
+    for name, point in sorted(points.items(), key=lambda each: each[1][1]):
+        x, y = ax.transData.transform(point)
+        top = y
+        while any(abs(x - other_x) < LABEL_WIDTH and abs(top - other_y) < LABEL_HEIGHT for other_x, other_y in taken):
+            top += 1
+        taken.append((x, top))
+        _annotate(ax, name, point, offset=(5, 2 + (top - y) * 72 / ax.figure.dpi), size=7)
+
+
+def _draw_roofline(ax: Axes, points: list[RooflinePoint]) -> None:
     """Draw the highest rate of the device at every arithmetic intensity."""
     point = points[0]  # the device's rates follow from any of them
     gmacs_per_s = point.gmacs / point.compute_ms * 1e3

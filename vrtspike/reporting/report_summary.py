@@ -32,7 +32,7 @@ def summary(report: Report) -> list[Line]:
         *_time_lines(report),
         *_memory_lines(report),
         *_training_lines(report),
-        ('steadiness', steadiness(report.stability, has_loss='loss' in report.curves)),
+        ('stability', stability_text(report.stability, has_loss='loss' in report.curves)),
     ]
 
 
@@ -51,7 +51,7 @@ def _time_lines(report: Report) -> list[Line]:
     lines = []
     ms, timed = report.iteration_ms, what_was_timed(report)
     if ms:
-        spread = f'{number(ms.p5)} to {number(ms.p95)} for nine in ten'
+        spread = f'5th to 95th percentile {number(ms.p5)} to {number(ms.p95)}'
         lines.append((timed, f'{number(ms.median)} ms median, {number(ms.mean)} mean, {spread}'))
     lines += _throughput_lines(report)
     if report.phase_shares and timed == 'iteration':
@@ -97,7 +97,7 @@ def _training_lines(report: Report) -> list[Line]:
     return lines
 
 
-def steadiness(found: Stability, has_loss: bool) -> str:
+def stability_text(found: Stability, has_loss: bool) -> str:
     """Return warm-up, drift, outliers and non-finite losses in one line."""
     texts = []
     if found.warmup_samples:
@@ -105,7 +105,9 @@ def steadiness(found: Stability, has_loss: bool) -> str:
     if found.drift:
         low, high = found.drift.interval
         noise = ', which is noise' if found.drift.noise else ''
-        texts.append(f'second half x{found.drift.ratio:.3f} the first (95 %: {low:.3f} to {high:.3f}){noise}')
+        texts.append(
+            f'second half takes {found.drift.ratio:.3f} times the first (95 %: {low:.3f} to {high:.3f}){noise}'
+        )
     if found.outliers:
         texts.append(f'{found.outliers.count} outliers above {number(found.outliers.above_ms)} ms')
     if found.autocorrelation is not None:

@@ -65,9 +65,9 @@ def show_findings(console: Console, report: Report) -> None:
 
 
 def show_warnings(console: Console, warnings: list[str]) -> None:
-    """Print what limits the meaning of the numbers."""
+    """Print what limits the numbers."""
     if warnings:
-        console.print('\n[bold]What these numbers can and cannot mean[/bold]')
+        console.print('\n[bold]Limits of these numbers[/bold]')
     for warning in warnings:
         console.print(_hanging('-', escape(warning)))
 
