@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 
-from vrtspike.analysis.logs import RunLog, RunRecords, Source, Start
-from vrtspike.analysis.statistics.samples import RowBuffer
-
-FORMAT = 'legacy_train'
+from vrtspike.analysis.readers.line_reader import LineReader
 
 NUMBER = r'[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)'
 STEP = re.compile(r'(?:^|\s)step (?P<step>\d+)/\d+ \|')
@@ -18,14 +15,11 @@ RATE = re.compile(rf'(?P<value>{NUMBER}) samples/s')
 NAMES = {'PSNR_RGB': 'psnr', 'SSIM_Y': 'ssim_y', 'PSNR_Y': 'psnr_y', 'LPIPS': 'lpips'}
 
 
-class TrainReader:
+class TrainReader(LineReader):
     """Takes lines one by one and adds their values to the log."""
 
-    def __init__(self, source: Source, log: RunLog) -> None:
-        self.source, self.log = source, log
-        self.records = RunRecords(FORMAT, starts=[Start(source.path)])
-        self.rows = RowBuffer(self.records.table)
-        self.step = 0
+    kind = 'legacy_train'
+    step = 0
 
     def feed(self, line: str) -> bool:
         """Take ``line`` if it is of this format, and return whether it is."""
@@ -39,16 +33,11 @@ class TrainReader:
                 return True
         return False
 
-    def close(self) -> None:
-        """Add the rest at the end of the file."""
-        self.rows.flush()
-        self.log.add(self.records)
-
     def _step(self, found: re.Match, values: dict[str, float], line: str) -> bool:
         if 'loss' not in values:
             return False
         self.step = int(found['step'])
-        self.records.starts[0].reach(self.step)
+        self.start.reach(self.step)
         for name, value in values.items():
             if name.endswith('_mem'):
                 name, value = 'memory_mib', value * 1024

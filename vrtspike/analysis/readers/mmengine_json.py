@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from vrtspike.analysis.logs import RunLog, RunRecords, Source, Start
+from vrtspike.analysis.logs import RunLog, Source
+from vrtspike.analysis.readers.line_reader import LineReader
 from vrtspike.analysis.statistics.curves import is_rate
-from vrtspike.analysis.statistics.samples import RowBuffer
 
 FORMAT = 'mmengine'
 STEPS = ('step', 'iter')
@@ -52,13 +52,11 @@ def read(lines: Iterable[bytes], source: Source, log: RunLog) -> None:
     reader.close()
 
 
-class JsonReader:
+class JsonReader(LineReader):
     """Takes lines one by one. If the iterations begin again, so does another start of the training."""
 
-    def __init__(self, source: Source, log: RunLog) -> None:
-        self.source, self.log = source, log
-        self._epochs_before = self._epoch = self._iteration = 0
-        self._begin()
+    kind = FORMAT
+    _epochs_before = _epoch = _iteration = 0
 
     def feed(self, line: bytes) -> None:
         """Take a line."""
@@ -72,15 +70,6 @@ class JsonReader:
         elif not isinstance(record, dict) or is_record(record):  # other dicts, as in line 1 of older logs, say what ran
             self.source.damage(self.source.lines)
 
-    def close(self) -> None:
-        """Add what was read to the log."""
-        self.rows.flush()
-        self.log.add(self.records)
-
-    def _begin(self) -> None:
-        self.records = RunRecords(FORMAT, starts=[Start(self.source.path)])
-        self.rows = RowBuffer(self.records.table)
-
     def _add(self, record: dict[str, Any]) -> None:
         """Add a record.
 
@@ -90,16 +79,14 @@ class JsonReader:
         training = is_training(record)
         if training:
             iteration = self._iteration_of(record)
-            start = self.records.starts[0]
-            if start.last is not None and iteration <= start.first and iteration < start.last:
+            if self.start.last is not None and iteration <= self.start.first and iteration < self.start.last:
                 self.close()
-                self._begin()
-            self.records.starts[0].reach(iteration)
+                self.begin()
+            self.start.reach(iteration)
             if _is_number(record.get('time')):
                 self.rows.append(_costs(record, iteration))
         else:
-            trained = self.records.starts[0].last
-            iteration = trained if trained is not None else _step_of(record) or 0
+            iteration = self.start.last if self.start.last is not None else _step_of(record) or 0
         validation = not training and ('time' in record or record.get('mode') == 'val')
         for name, value in scalars_of(record).items():
             known = self.records.series.get(name)

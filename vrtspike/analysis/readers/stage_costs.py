@@ -11,10 +11,9 @@ import msgspec
 import numpy as np
 
 from vrtspike.analysis.logs import RunLog, RunRecords, Source, Start
-from vrtspike.analysis.statistics.samples import absent
 from vrtspike.errors import LogError
 from vrtspike.records.reader import decode_record
-from vrtspike.records.stage_costs import PHASE_KEYS, SampleLine, StageTimes
+from vrtspike.records.stage_costs import PHASE_KEYS, SampleLine, StageTimes, Times
 
 FORMAT = 'vrtspike'
 BATCH_VALUES = 1 << 19
@@ -26,79 +25,84 @@ HEAD = ('iteration', 'iteration_ms', 'clips', 'frames', 'loss', 'memory_mib', 'l
 STAGE_KEYS = StageTimes.__struct_fields__
 TOTAL = 'total_ms'
 
-Layout = tuple[tuple[str, ...], tuple[str, ...]]
-"""Names of the stages and of the parts of a sample."""
+NO_TIMES = StageTimes(), Times()
+"""What a sample has of a stage and of a part that it lacks."""
 
 _values = msgspec.structs.astuple
 
 
 class Batch:
-    """Consecutive samples of one rank: an array for each layout, because some stages come and go."""
+    """Consecutive samples of one rank in one array.
 
-    def __init__(self) -> None:
+    Args:
+        stages: Names of the stages of all samples; a sample may lack some.
+        parts: Names of the parts.
+    """
+
+    def __init__(self, stages: Iterable[str] = (), parts: Iterable[str] = ()) -> None:
+        self.layout = tuple(stages), tuple(parts)
         self.samples = 0
-        self._arrays: dict[Layout, tuple[array, list[int]]] = {}
-        self._latest: Layout | None = None
-
-    def append(self, sample: SampleLine) -> None:
-        """Add a sample. None means not measured."""
-        layout = tuple(sample.stages), tuple(sample.parts)
-        if layout != self._latest:
-            self._latest = layout
-            self._values, self._numbers = self._arrays.setdefault(layout, (array('d'), []))
-        row = _row(sample)
-        try:
-            self._values.fromlist(row)
-        except TypeError:
-            self._values.fromlist([math.nan if value is None else value for value in row])
-        self._numbers.append(self.samples)
-        self.samples += 1
+        self._values = array('d')
 
     @property
     def full(self) -> bool:
         """Whether the batch should be added to a table."""
-        return sum(len(values) for values, _ in self._arrays.values()) >= BATCH_VALUES
+        return len(self._values) >= BATCH_VALUES
 
-    def rows(self) -> tuple[tuple[str, ...], np.ndarray]:
-        """Return the names of all columns, and the samples as rows in their order."""
-        tables = {
-            layout: (names_of(layout), with_totals(layout, values)) for layout, (values, _) in self._arrays.items()
-        }
-        if len(tables) == 1:
-            return next(iter(tables.values()))
-        places = {name: None for names, _ in tables.values() for name in names}
-        places = {name: i for i, name in enumerate(places)}
-        merged = np.tile(absent(places), (self.samples, 1))
-        for layout, (names, rows) in tables.items():
-            merged[np.ix_(self._arrays[layout][1], [places[name] for name in names])] = rows
-        return tuple(places), merged
+    def append(self, sample: SampleLine) -> bool:
+        """Add a sample, and return False if it has other stages or parts than this batch."""
+        times = sample.stages, sample.parts
+        if (tuple(sample.stages), tuple(sample.parts)) != self.layout:
+            if any(each.keys() - set(names) for each, names in zip(times, self.layout, strict=True)):
+                return False
+            times = [
+                {name: each.get(name, empty) for name in names}
+                for each, names, empty in zip(times, self.layout, NO_TIMES, strict=True)
+            ]
+        row = _head(sample)
+        for each in times:
+            for phases in each.values():
+                row += _values(phases)
+        try:
+            self._values.fromlist(row)
+        except TypeError:  # None means not measured
+            self._values.fromlist([math.nan if value is None else value for value in row])
+        self.samples += 1
+        return True
 
+    def with_new_names(self, sample: SampleLine) -> Batch:
+        """Return an empty batch that a sample fits into, too."""
+        return Batch(
+            *(
+                dict.fromkeys([*names, *new])
+                for names, new in zip(self.layout, (sample.stages, sample.parts), strict=True)
+            )
+        )
 
-def names_of(layout: Layout) -> tuple[str, ...]:
-    """Return the names of the columns of :func:`with_totals`."""
-    stages, parts = layout
-    return (
-        *HEAD,
-        *(f'stages/{name}/{column}' for name in stages for column in (*STAGE_KEYS, TOTAL)),
-        *(f'parts/{name}/{column}' for name in parts for column in (*PHASE_KEYS, TOTAL)),
-    )
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the columns of :meth:`rows`."""
+        stages, parts = self.layout
+        return (
+            *HEAD,
+            *(f'stages/{name}/{column}' for name in stages for column in (*STAGE_KEYS, TOTAL)),
+            *(f'parts/{name}/{column}' for name in parts for column in (*PHASE_KEYS, TOTAL)),
+        )
 
-
-def with_totals(layout: Layout, numbers: array) -> np.ndarray:
-    """Return samples as rows. Every stage and part gets the total of its phases as one more column."""
-    begin = start = len(HEAD)
-    ends = [len(HEAD) + len(layout[0]) * len(STAGE_KEYS) + len(layout[1]) * len(PHASE_KEYS)]
-    values = np.frombuffer(numbers).reshape(-1, *ends)
-    rows = np.empty((len(values), ends[0] + sum(map(len, layout))))
-    rows[:, :start] = values[:, :begin]
-    for names, width in zip(layout, (len(STAGE_KEYS), len(PHASE_KEYS)), strict=True):
-        end, stop = begin + len(names) * width, start + len(names) * (width + 1)
-        measured = values[:, begin:end].reshape(len(values), len(names), width)
-        filled = rows[:, start:stop].reshape(len(values), len(names), width + 1)  # a view
-        filled[:, :, :width] = measured
-        filled[:, :, width] = sum(measured[:, :, i] for i in range(len(PHASE_KEYS)))
-        begin, start = end, stop
-    return rows
+    def rows(self) -> np.ndarray:
+        """Return the samples as rows. Every stage and part gets the total of its phases as one more column."""
+        values = np.frombuffer(self._values).reshape(self.samples, -1)
+        rows = np.empty((self.samples, len(self.names)))
+        begin = start = len(HEAD)
+        rows[:, :start] = values[:, :begin]
+        for names, width in zip(self.layout, (len(STAGE_KEYS), len(PHASE_KEYS)), strict=True):
+            end, stop = begin + len(names) * width, start + len(names) * (width + 1)
+            measured = values[:, begin:end].reshape(self.samples, len(names), width)
+            filled = rows[:, start:stop].reshape(self.samples, len(names), width + 1)  # a view
+            filled[:, :, :width] = measured
+            filled[:, :, width] = sum(measured[:, :, i] for i in range(len(PHASE_KEYS)))
+            begin, start = end, stop
+        return rows
 
 
 @dataclass
@@ -113,6 +117,9 @@ class Chunk:
     damaged: int = 0
     first_damaged: int | None = None
     """Number of the line in the chunk, from 1."""
+
+
+EMPTY = Batch()
 
 
 class ChunkReader:
@@ -145,13 +152,12 @@ class ChunkReader:
         return chunk
 
     def _add(self, sample: SampleLine) -> None:
-        batch = self._batches.get(sample.rank)
-        if batch is None:
-            batch = self._batches[sample.rank] = Batch()
-        batch.append(sample)
-        self.chunk.records += 1
-        if batch.samples % 64 == 0 and batch.full:
+        batch = self._batches.setdefault(sample.rank, EMPTY)
+        if batch is EMPTY or batch.full or not batch.append(sample):
             self._flush(sample.rank)
+            batch = self._batches[sample.rank] = batch.with_new_names(sample)
+            batch.append(sample)
+        self.chunk.records += 1
 
     def _begin(self, rank: int, start: Start) -> RunRecords:
         records = self._latest[rank] = RunRecords(FORMAT, rank, [start])
@@ -160,14 +166,13 @@ class ChunkReader:
 
     def _flush(self, rank: int) -> None:
         """Add the batch of a rank to its records."""
-        batch = self._batches.pop(rank, None)
-        if batch is None:
-            return
-        records = self._latest.get(rank) or self._begin(rank, Start())
-        names, rows = batch.rows()
-        for iteration in rows[:, 0].astype(int).tolist():
-            records.starts[0].reach(iteration)
-        records.table.add(names, rows)
+        batch = self._batches.pop(rank, EMPTY)
+        if batch.samples:
+            records = self._latest.get(rank) or self._begin(rank, Start())
+            rows = batch.rows()
+            for iteration in rows[:, 0].astype(int).tolist():
+                records.starts[0].reach(iteration)
+            records.table.add(batch.names, rows)
 
 
 def read_lines(lines: Iterable[bytes]) -> Chunk:
@@ -188,15 +193,11 @@ def add(chunk: Chunk, source: Source, log: RunLog) -> None:
         log.add(records, begins or not continues)
 
 
-def _row(sample: SampleLine) -> list[float | None]:
+def _head(sample: SampleLine) -> list[float | None]:
+    """Return the values of HEAD."""
     loss, not_finite_at = sample.loss, math.nan
     if loss is None:
         not_finite_at = sample.iteration
     elif loss is msgspec.UNSET:
         loss = None
-    row = [sample.iteration, sample.iteration_ms, sample.clips, sample.frames, loss, sample.memory_mib, not_finite_at]
-    for times in sample.stages.values():
-        row += _values(times)
-    for times in sample.parts.values():
-        row += _values(times)
-    return row
+    return [sample.iteration, sample.iteration_ms, sample.clips, sample.frames, loss, sample.memory_mib, not_finite_at]

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vrtspike.analysis.logs import RunLog, Source
-from vrtspike.analysis.readers import legacy_print, legacy_timing, legacy_train
+from vrtspike.analysis.readers.legacy_print import PrintReader
+from vrtspike.analysis.readers.legacy_timing import TimingReader
+from vrtspike.analysis.readers.legacy_train import TrainReader
 
-READERS = {
-    legacy_timing.FORMAT: legacy_timing.TimingReader,
-    legacy_print.FORMAT: legacy_print.PrintReader,
-    legacy_train.FORMAT: legacy_train.TrainReader,
-}
+READERS = {reader.kind: reader for reader in (TimingReader, PrintReader, TrainReader)}
 
 
 def read(lines: Iterable[bytes], source: Source, log: RunLog) -> None:
