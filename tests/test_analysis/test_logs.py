@@ -29,6 +29,13 @@ def test_a_start_from_scratch_replaces_the_one_before(made_up, tmp_path):
     assert any('started from scratch 2 times' in text and '20240100' in text for text in report.warnings)
 
 
+def test_starts_are_counted_once_for_all_formats(made_up, tmp_path):
+    lines = [made_up.run_line(), *made_up.sample_lines(20)]
+    made_up.write(tmp_path / 'stage_costs.jsonl', [*lines, *lines])
+    report = report_of(tmp_path, made_up, scalars(10, 990), scalars(10, 990))
+    assert any('started from scratch 2 times' in text for text in report.warnings)
+
+
 def test_a_resumed_start_continues_and_replaces_what_it_trained_again(made_up, tmp_path):
     report = report_of(tmp_path, made_up, scalars(10, 1230, level=5.0), scalars(1010, 2000))
     assert report.samples == 123 + 100

@@ -57,11 +57,12 @@ def caveats(log: RunLog, costs: SampleTable) -> list[str]:
 def _starts(log: RunLog) -> Iterator[str]:
     """Tell starts apart: those that were left out, those that were resumed, and files of two trainings at once."""
     if log.left_out:
-        texts = dict.fromkeys(f'{_iterations(start)} of {start.source}' for start in log.left_out)
+        left_out = log.left_out.values()
+        texts = dict.fromkeys(f'{_iterations(start)} of {start.source}' for starts in left_out for start in starts)
         latest = {f'{starts[0].source} from iteration {starts[0].first}': None for starts in log.starts.values()}
         yield (
-            f'The training was started from scratch {len(texts) + 1} times; this report is about the last start '
-            f'({", ".join(latest)}). Left out: {"; ".join(texts)}.'
+            f'The training was started from scratch {1 + max(map(len, left_out))} times; this report is about the last '
+            f'start ({", ".join(latest)}). Left out: {"; ".join(texts)}.'
         )
     for starts in log.starts.values():
         for before, start in itertools.pairwise(starts):

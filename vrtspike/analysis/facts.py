@@ -1,4 +1,4 @@
-"""Questions to a report that findings, tables and plots share."""
+"""Facts about a report that findings, tables and plots use."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from vrtspike.analysis.statistics.trace import Trace
 from vrtspike.records.stage_costs import RunLine
 
 FORMATS = ('vrtspike', 'legacy_timing', 'legacy_print', 'mmengine', 'legacy_train')
-"""Those that tell most about stages come first. If a run has several formats, its costs are read from the first."""
+"""The formats with most detail about stages come first. If a run has several, its costs are read from the first."""
 
 LEGACY = ('legacy_timing', 'legacy_print', 'legacy_train')
 FORWARD_ONLY = ('legacy_timing', 'legacy_print')
@@ -251,6 +251,10 @@ class RunRecords:
         self.validated |= later.validated
 
 
+Key = tuple[str, int]
+"""Format and rank."""
+
+
 class RunLog:
     """Everything read from the logs of one run.
 
@@ -266,9 +270,9 @@ class RunLog:
         self.sources: list[Source] = []
         self.averages: dict[str, float] = {}
         """Milliseconds by stage, and under 'forward', that the last step of a legacy timing file gives as means."""
-        self.left_out: list[Start] = []
-        self._records: dict[tuple[str, int], RunRecords] = {}
-        self._open: dict[tuple[str, int], RunRecords] = {}
+        self.left_out: dict[Key, list[Start]] = {}
+        self._records: dict[Key, RunRecords] = {}
+        self._open: dict[Key, RunRecords] = {}
 
     def add(self, records: RunRecords, begins: bool = True) -> None:
         """Add records of a new start, or more records of the latest one of their format and rank."""
@@ -287,13 +291,13 @@ class RunLog:
         for kind, rank in list(self._records):
             # Files of the ranks of an earlier start that had more processes stay in the folder.
             if kind == 'vrtspike' and rank >= (processes or math.inf) != self._world_size((kind, rank)):
-                self.left_out += self._records.pop((kind, rank)).starts
+                self._leave_out((kind, rank))
 
-    def _world_size(self, key: tuple[str, int]) -> int | None:
+    def _world_size(self, key: Key) -> int | None:
         description = self._records[key].starts[-1].description if key in self._records else None
         return description and description.world_size
 
-    def _seal(self, key: tuple[str, int]) -> None:
+    def _seal(self, key: Key) -> None:
         latest = self._open.pop(key, None)
         if latest is None:
             return
@@ -302,13 +306,16 @@ class RunLog:
         if earlier is None:
             self._records[key] = latest
         elif latest.starts[0].is_from_scratch(earlier.starts[-1]):
-            self.left_out += earlier.starts
+            self._leave_out(key)
             self._records[key] = latest
         else:
             earlier.resume(latest)
 
+    def _leave_out(self, key: Key) -> None:
+        self.left_out.setdefault(key, []).extend(self._records.pop(key).starts)
+
     @property
-    def starts(self) -> dict[tuple[str, int], list[Start]]:
+    def starts(self) -> dict[Key, list[Start]]:
         """Return the starts of the run by format and rank."""
         return {key: records.starts for key, records in self._records.items()}
 

@@ -29,14 +29,14 @@ from vrtspike.errors import LogError
 
 
 class BatchSize(msgspec.Struct, frozen=True):
-    """Mean clips and frames of a batch; None if the log does not tell."""
+    """Mean clips and frames of a batch; None if unknown."""
 
     clips: float | None
     frames: float | None
 
 
 class RunDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """What the latest run lines say; None for what they do not say."""
+    """The latest value of every field of the run lines; None if no line has it."""
 
     config: str | None
     world_size: int | None
@@ -52,7 +52,7 @@ class RunDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """Everything that the analysis finds out about a run. The fields are the keys of its JSON."""
+    """The result of an analysis. The fields are the keys of its JSON."""
 
     name: str
     samples: int

@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -23,10 +24,10 @@ def run(make_run, made_up):
 
 def test_folder_of_a_run(run):
     """MMEngine writes the same lines twice; they are read once."""
-    names = [path.name for path in find_logs(str(run))]
-    assert names == ['stage_costs.jsonl', 'scalars.json']
     log = read_logs([run])
+    assert [Path(source.path).name for source in log.sources] == ['stage_costs.jsonl', 'scalars.json']
     assert log.cost_format == 'vrtspike'
+    assert len(read_logs([run / '20260101_000000/vis_data']).sources) == 1
     assert len(log.series['psnr'].points()[0]) == 4
 
 

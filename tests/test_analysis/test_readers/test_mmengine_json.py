@@ -79,7 +79,7 @@ def test_iterations_of_mmcv_1_go_on_after_an_epoch(write_scalars):
     ]
     log = read_logs([write_scalars(lines)])
     assert log.costs().column('iteration').tolist() == [50, 100, 150, 200, 250, 300]
-    assert log.left_out == []
+    assert log.left_out == {}
 
 
 def test_several_optimizers_and_data_sets_of_mmagic(write_scalars):

@@ -58,11 +58,8 @@ def logs_of_run(folder: Path) -> list[Path]:
 def _recorded(folder: Path) -> list[Path]:
     """Return our records and MMEngine's in a run's folder, the starts in the order of their time stamps."""
     logs = sorted(folder.glob('stage_costs*.jsonl'))
-    # MMEngine writes the same lines twice, to scalars.json and to <timestamp>.json.
     for vis_data in sorted({folder / 'vis_data', *folder.glob('*/vis_data')}):
-        jsons = sorted(vis_data.glob('*.json'))
-        scalars = vis_data / 'scalars.json'
-        logs += [scalars] if scalars in jsons else jsons
+        logs += sorted(vis_data.glob('*.json'))
     return logs
 
 

@@ -36,7 +36,7 @@ class PrintReader(LineReader):
         self._forget()
 
     def feed(self, line: str) -> bool:
-        """Take ``line`` if it is of this format, and return whether it is."""
+        """Read a line, and return False if it is not of this format."""
         if (summary := SUMMARY.search(line)) and self.forward_ms is not None:
             self.roots[ROOTS[summary['name']]] = float(summary['ms'])
             return True

@@ -29,7 +29,7 @@ class TimingReader(LineReader):
         self.times: dict[str, tuple[float, float]] = {}
 
     def feed(self, line: str) -> bool:
-        """Take ``line`` if it is of this format, and return whether it is."""
+        """Read a line, and return False if it is not of this format."""
         if step := STEP.match(line):
             self.finish()
             self.step, self.root, self.times = int(step[1]), '', {}

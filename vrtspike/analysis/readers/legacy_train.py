@@ -22,7 +22,7 @@ class TrainReader(LineReader):
     step = 0
 
     def feed(self, line: str) -> bool:
-        """Take ``line`` if it is of this format, and return whether it is."""
+        """Read a line, and return False if it is not of this format."""
         for pattern, take in ((STEP, self._step), (VALIDATION, self._validation), (EPOCH, self._epoch)):
             if found := pattern.search(line):
                 values = {pair['key']: float(pair['value']) for pair in PAIR.finditer(line)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -38,7 +38,7 @@ def read_logs(logs: Sequence[str | Path], name: str | None = None) -> RunLog:
     Raises:
         LogError: A log does not exist, or no record can be read in any of them.
     """
-    paths = list(dict.fromkeys(path.resolve() for log in logs for path in find_logs(str(log))))
+    paths = _without_copies(path.resolve() for log in logs for path in find_logs(str(log)))
     log = RunLog(name or str(logs[0]))
     with _progress(sum(path.stat().st_size for path in paths)) as advance:
         for path in paths:
@@ -47,6 +47,15 @@ def read_logs(logs: Sequence[str | Path], name: str | None = None) -> RunLog:
     if not any(source.records for source in log.sources):
         raise LogError(_nothing_to_read(log, paths))
     return log
+
+
+def _without_copies(paths: Iterable[Path]) -> list[Path]:
+    """Return paths once each; MMEngine writes the same lines to scalars.json and to <timestamp>.json."""
+    unique = list(dict.fromkeys(paths))
+    scalars = {path.parent for path in unique if path.name == 'scalars.json'}
+    return [
+        path for path in unique if path.name == 'scalars.json' or path.suffix != '.json' or path.parent not in scalars
+    ]
 
 
 def _read(path: Path, log: RunLog, advance: Advance) -> None:

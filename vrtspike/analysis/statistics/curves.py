@@ -1,4 +1,4 @@
-"""Curves of a run: one number per iteration, by its name on the command line and in the report."""
+"""Curves of a run: one value per iteration, named as on the command line and in the report."""
 
 from __future__ import annotations
 

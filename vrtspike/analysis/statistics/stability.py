@@ -50,7 +50,7 @@ class Outliers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stability(msgspec.Struct, frozen=True, kw_only=True):
-    """How steady a run was; None marks what could not be found out."""
+    """How steady a run was; None where the log is too short."""
 
     warmup_samples: int | None = None
     drift: Drift | None = None
