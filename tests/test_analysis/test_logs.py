@@ -44,6 +44,15 @@ def test_a_resumed_start_continues_and_replaces_what_it_trained_again(made_up, t
     assert any('resumed at iteration 1010 after the one before had reached 1230' in text for text in report.warnings)
 
 
+def test_curves_of_costs_show_the_later_start_too(made_up, tmp_path):
+    samples = list(made_up.sample_lines(40))
+    lines = [made_up.run_line(), *samples[:30], made_up.run_line(), *(line | {'loss': 7.0} for line in samples[20:])]
+    report = build_report(read_logs([made_up.write(tmp_path / 'stage_costs.jsonl', lines)]))
+    assert report.samples == 50
+    assert report.curves['loss'].iterations[:20] == list(range(3, 23))
+    assert set(report.curves['loss'].values[21:]) == {7.0}
+
+
 def test_the_interval_may_change_between_starts(made_up, tmp_path):
     report = report_of(tmp_path, made_up, scalars(10, 100), scalars(50, 1000)[::5])
     assert report.samples == 20

@@ -158,7 +158,6 @@ class Start(msgspec.Struct):
         last: Last one.
         gap: Iterations between the first two records.
         backwards: How many records do not have a higher iteration than the one before them.
-        samples: Number of records with costs.
         clips: Mean clips of a batch, None if not known.
     """
 
@@ -168,7 +167,6 @@ class Start(msgspec.Struct):
     last: int | None = None
     gap: int | None = None
     backwards: int = 0
-    samples: int = 0
     clips: float | None = None
 
     def reach(self, iteration: int) -> None:
@@ -239,11 +237,6 @@ class RunRecords:
                 series.cut(later.starts[0].first)
         self._append(later)
 
-    def seal(self) -> None:
-        """Note what only the whole table of a start tells."""
-        self.starts[-1].samples = self.table.rows
-        self.starts[-1].clips = self.table.mean('clips')
-
     def _append(self, later: RunRecords) -> None:
         self.table.merge(later.table)
         for name, series in later.series.items():
@@ -301,7 +294,7 @@ class RunLog:
         latest = self._open.pop(key, None)
         if latest is None:
             return
-        latest.seal()
+        latest.starts[-1].clips = latest.table.mean('clips')
         earlier = self._records.get(key)
         if earlier is None:
             self._records[key] = latest

@@ -129,8 +129,9 @@ def _of_costs(log: RunLog, column: str) -> Points:
     values = costs.column(column)
     numbered = costs.number('iteration') > 0
     iterations = costs.column('iteration') if numbered else np.arange(1, len(values) + 1) * costs.trace.stride
-    finite = np.isfinite(values) & np.isfinite(iterations)
-    return iterations[finite], values[finite]
+    latest = iterations <= np.fmin.accumulate(iterations[::-1])[::-1]  # not trained again by a resumed start
+    shown = np.isfinite(values) & latest
+    return iterations[shown], values[shown]
 
 
 def report_curves(log: RunLog) -> dict[str, Curve]:
