@@ -6,8 +6,8 @@ memory counts once for each).
 
 Examples:
     python benchmarks/analyze_logs.py
-    python benchmarks/analyze_logs.py --records 10000 --without-parts
-    python benchmarks/analyze_logs.py --without-parts --json benchmarks/records/analysis/million_samples.json
+    python benchmarks/analyze_logs.py --records 10000
+    python benchmarks/analyze_logs.py --json benchmarks/records/analysis/million_samples.json
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ DISTINCT = 512
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--records', type=int, default=1_000_000, help='samples in the log (%(default)s)')
-    parser.add_argument('--without-parts', action='store_true', help='record stages only')
     parser.add_argument('--json', type=Path, metavar='F', help='write the record there too')
     parser.add_argument('--log', type=Path, help='write the log here and keep it; use it if it is there')
     return parser.parse_args()
@@ -60,19 +59,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         log = args.log or Path(folder, 'stage_costs.jsonl')
         if not log.exists():
-            write_log(log, args.records, () if args.without_parts else PARTS)
+            write_log(log, args.records)
         record = {**measure(log), **describe_environment('cpu')}
     print(json.dumps(record, indent=2))
     if args.json:
         write_record(args.json, record)
 
 
-def write_log(path: Path, records: int, parts: tuple[str, ...]) -> None:
+def write_log(path: Path, records: int) -> None:
     """Write a log of ``records`` samples."""
     rng = random.Random(0)
     process = {'rank': 0, 'world_size': 1}
     run = {'kind': 'run', 'version': 1, **process, 'stages': STAGES, 'device': {}, 'versions': {}, 'commit': None}
-    samples = [json.dumps(sample(rng, parts), separators=(',', ':')).split('"@"') for _ in range(DISTINCT)]
+    samples = [json.dumps(sample(rng), separators=(',', ':')).split('"@"') for _ in range(DISTINCT)]
     with open(path, 'w', encoding='utf-8') as file:
         file.write(json.dumps(run) + '\n')
         for i in range(records):
@@ -80,12 +79,12 @@ def write_log(path: Path, records: int, parts: tuple[str, ...]) -> None:
             file.write(f'{before}{i + 1}{after}\n')
 
 
-def sample(rng: random.Random, parts: tuple[str, ...]) -> dict:
+def sample(rng: random.Random) -> dict:
     """Return a sample whose iteration is '@'."""
     stages = {name: phases(rng, memory=True) for name in STAGES}
     whole = sum(value for each in stages.values() for key, value in each.items() if key.endswith('_ms'))
     batch = {'iteration_ms': whole, 'clips': 1, 'frames': 5, 'loss': rng.random(), 'memory_mib': 20000.0}
-    divided = {'stages': stages, 'parts': {name: phases(rng, memory=False) for name in parts}}
+    divided = {'stages': stages, 'parts': {name: phases(rng, memory=False) for name in PARTS}}
     return {'kind': 'sample', 'iteration': '@', 'rank': 0, **batch, **divided}
 
 

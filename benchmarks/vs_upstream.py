@@ -27,6 +27,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 from record_file import write_record
 
 from vrtspike.cli import run_tool, tool_parser
@@ -189,7 +190,7 @@ def timed_row(published: Callable, row: str, size: int, args, device) -> dict:
         times: dict[str, list[float]] = {name: [] for name in calls}
         for name in orders(tuple(calls), args.rounds):
             times[name].append(calls[name]())
-    return {
+    row_of = {
         'times_ms': times,
         'medians_ms': {name: spread(found) for name, found in times.items()},
         'speedups': {
@@ -198,6 +199,7 @@ def timed_row(published: Callable, row: str, size: int, args, device) -> dict:
         },
         'agreement': agreement,
     }
+    return msgspec.to_builtins(row_of)
 
 
 class Side:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ settings.register_profile('no_deadline', deadline=None)
 settings.load_profile('no_deadline')
 
 THREADS = 2
+BROWSERS = ('chromium', 'chromium-browser', 'google-chrome')
 
 sys.path.append(str(Path(__file__).parent))
 pytest_plugins = ['made_up_logs']  # what the tests of analysis, records and reports share
@@ -39,7 +41,7 @@ def pytest_collection_modifyitems(config, items):
         reasons['slow'] = 'slow: run with --slow'
     if not torch.cuda.is_available():
         reasons['gpu'] = 'needs a CUDA device'
-    if not any(map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))):
+    if not any(map(shutil.which, BROWSERS)):
         reasons['browser'] = 'needs chromium: apt-get install chromium'
     for item in items:
         for marker, reason in reasons.items():
@@ -51,3 +53,19 @@ def pytest_collection_modifyitems(config, items):
 def fuzz_seconds(request):
     """CPU time that ``fuzzing.fuzz`` spends on each reader; 0 for a few hundred files."""
     return request.config.getoption('--fuzz-seconds')
+
+
+@pytest.fixture
+def browse(tmp_path):
+    """Shows a page in a headless browser: ``browse(path, '--dump-dom')``. The page must not log to the console."""
+
+    def browse(page: Path, *options: str) -> str:
+        browser = next(filter(None, map(shutil.which, BROWSERS)))
+        command = [browser, '--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage']
+        command += [f'--user-data-dir={tmp_path / "profile"}', '--enable-logging=stderr', '--virtual-time-budget=5000']
+        done = subprocess.run([*command, *options, page.as_uri()], capture_output=True, text=True, timeout=240)
+        assert [line for line in done.stderr.splitlines() if ':CONSOLE' in line] == []
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout
+
+    return browse

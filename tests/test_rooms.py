@@ -32,7 +32,7 @@ TESTED_BY = {
     # Readers and statistics of logs: golden analyses of whole logs.
     'analysis/caveats.py': 'test_analysis/test_report.py',
     'analysis/facts.py': 'test_analysis/test_advice.py',
-    'analysis/logs.py': 'test_analysis/test_readers/test_stage_costs.py',
+    'analysis/readers/line_reader.py': 'test_analysis/test_readers/test_legacy.py',
     'analysis/readers/legacy_*.py': 'test_analysis/test_readers/test_legacy.py',
     'analysis/readers/text.py': 'test_analysis/test_readers/test_legacy.py',
     'analysis/readers/reading.py': 'test_analysis/test_readers/test_files.py',

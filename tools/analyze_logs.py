@@ -205,7 +205,7 @@ def add_json_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def write_json(value: Any, path: str | None) -> None:
-    """Write a value as JSON. A number that is not finite would be an error of ours, so it raises."""
+    """Write a value as JSON, in which all numbers are finite."""
     if path is None:
         return
     import msgspec

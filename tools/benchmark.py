@@ -88,8 +88,8 @@ def as_table(rows: list[ConfigRow], shape: list[int]) -> str:
         (
             row.config,
             f'{row.gmacs:.1f}',
-            f'{row.step_ms["median"]:.0f}',
-            f'{row.step_ms["iqr_share"]:.0%}',
+            f'{row.step_ms.median:.0f}',
+            f'{row.step_ms.iqr_share:.0%}',
             f'{row.expected_saving_share:+.0%}',
             f'{row.saving_share:+.0%}',
             None if row.peak_memory_mib is None else f'{row.peak_memory_mib:.0f}',

@@ -98,7 +98,7 @@ def shorten_report(text: str) -> str:
     kept = lines[: max(ranked[:EXCERPT_STAGES], default=0) + 1] + ['  ...'] * (len(ranked) > EXCERPT_STAGES) + ['']
     if 'Findings' in lines:
         first = lines.index('Findings')
-        ends = (f'{EXCERPT_FINDINGS + 1}. ', 'What')
+        ends = (f'{EXCERPT_FINDINGS + 1}. ', 'Limits')
         kept += lines[first : next((i for i in range(first, len(lines)) if lines[i].startswith(ends)), None)]
     return '\n'.join(kept).rstrip()
 

@@ -101,5 +101,5 @@ def test_unsynchronised_times_are_not_compared_with_ours(data, make_run):
 def test_a_log_without_times(tmp_path, make_run):
     path = tmp_path / 'train.log'
     path.write_text('step 1/9 | loss=0.5 lr=1e-4\n')
-    with pytest.raises(LogError, match=r'train.log \(legacy_train\) holds no times'):
+    with pytest.raises(LogError, match=r'train.log \(legacy_train\) has no times'):
         compared(path, make_run('a', samples=20))

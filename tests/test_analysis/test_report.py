@@ -8,6 +8,7 @@ import pytest
 from vrtspike.analysis import build_report, compare, read_logs, run_checks
 from vrtspike.analysis.statistics.curves import Quality
 from vrtspike.analysis.statistics.peak_memory import PeakMemory
+from vrtspike.errors import LogError
 from vrtspike.reporting.report_plots import save_picture
 from vrtspike.reporting.run_page import run_page
 from vrtspike.reporting.terminal import show_report
@@ -119,10 +120,21 @@ class TestWarnings:
         assert report.bottlenecks[0].share_interval is None
         assert any('Too few samples' in text for text in report.warnings)
 
-    def test_pooled_runs_that_differ(self, make_run):
-        folders = [make_run('a', samples=20), make_run('b', samples=20, run={'precision': 'bfloat16'})]
-        warnings = build_report(read_logs(folders)).warnings
-        assert any('disagree about precision (float32 and bfloat16)' in text for text in warnings)
+    def test_resumed_run_with_another_precision(self, made_up, tmp_path):
+        samples = list(made_up.sample_lines(40))
+        lines = [made_up.run_line(), *samples[:20], made_up.run_line(precision='bfloat16'), *samples[20:]]
+        report = build_report(read_logs([made_up.write(tmp_path / 'stage_costs.jsonl', lines)]))
+        assert report.samples == 40
+        assert any('disagree about precision (float32 and bfloat16)' in text for text in report.warnings)
+
+    def test_the_loss_of_other_projects_may_have_parts_only(self, made_up, tmp_path):
+        lines = [
+            {'lr': 1e-4, 'loss_pix': 1 / i, 'loss_gan': 0.1, 'time': 0.5, 'iter': i, 'step': i} for i in range(1, 40)
+        ]
+        report = build_report(read_logs([made_up.write(tmp_path / 'scalars.json', lines)]))
+        assert report.convergence is None
+        assert {'loss_pix', 'loss_gan'} < set(report.curves)
+        assert any('No total loss was logged' in text for text in report.warnings)
 
     def test_stages_that_do_not_sum_to_the_iteration(self, made_up, tmp_path):
         lines = [made_up.run_line(), *made_up.sample_lines(20)]
@@ -141,6 +153,19 @@ class TestWarnings:
         monkeypatch.setattr('vrtspike.analysis.statistics.trace.CAPACITY', 64)
         report = build_report(read_logs([make_run('run', samples=200)]))
         assert any('sketch' in text and 'of 200 samples' in text for text in report.warnings)
+
+
+def test_a_log_without_anything_to_report_is_refused_by_what_it_has(made_up, tmp_path):
+    log = read_logs([made_up.write(tmp_path / 'scalars.json', [{'hue': 1.0, 'step': 1}, {'hue': 2.0, 'step': 2}])])
+    with pytest.raises(LogError, match=r'no loss and no validation\. Found: hue'):
+        build_report(log)
+
+
+def test_numbers_that_cannot_be_computed_with_are_refused(made_up, tmp_path):
+    rates = {'gmacs_per_s': 1e-307, 'gib_per_s': 1e-307}
+    log = read_logs([made_up.write(tmp_path / 'a.jsonl', [made_up.run_line(rates=rates), *made_up.sample_lines(20)])])
+    with pytest.raises(LogError, match='too large or too small'):
+        build_report(log)
 
 
 class TestLegacy:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vrtspike.benchmarking.pairs import interleaved_ms, orders, paired_ratio, spread
+from vrtspike.benchmarking.pairs import PairedRatio, Spread, interleaved_ms, orders, paired_ratio, spread
 
 
 def test_every_round_begins_one_further():
@@ -26,10 +26,10 @@ def test_calls_are_interleaved_and_timed(monkeypatch):
 
 
 def test_ratios_are_those_within_a_round():
-    assert paired_ratio([2.0, 40.0, 6.0], [1.0, 10.0, 2.0]) == {'median': 3.0, 'min': 2.0, 'max': 4.0}
+    assert paired_ratio([2.0, 40.0, 6.0], [1.0, 10.0, 2.0]) == PairedRatio(median=3.0, min=2.0, max=4.0)
     with pytest.raises(ValueError, match='zip'):
         paired_ratio([1.0], [1.0, 2.0])
 
 
 def test_spread_of_one_time_is_zero():
-    assert spread([3.0]) == {'median': 3.0, 'iqr_share': 0.0}
+    assert spread([3.0]) == Spread(median=3.0, iqr_share=0.0)

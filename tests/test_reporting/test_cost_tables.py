@@ -63,8 +63,8 @@ def test_rates_are_shown_where_operations_were_counted(samples):
     # Two clips of 0.5 GMAC in 10 ms are 200 GFLOP/s, of 400 that the device can do.
     costs = {'stage1': CountedCost(gmacs=0.5, mib=1.0)}
     table = measured_costs_table(samples, run(costs=costs, rates=Rates(gmacs_per_s=200.0, gib_per_s=1000.0)))
-    assert [column.heading for column in table.columns[-4:]] == ['GMAC', 'GFLOP/s', 'of roofline', 'bound by']
-    assert table.rows[0][-4:] == ('1.00', '200', '50%', 'compute')
+    assert [column.heading for column in table.columns[-4:]] == ['GMAC', 'GFLOP/s', 'of roofline', 'limit']
+    assert table.rows[0][-4:] == ('1.00', '200', '50%', 'compute-bound')
     assert table.rows[1][-4:] == ('', '', '', '')
     table = measured_costs_table(samples, run(costs=costs))
     assert table.rows[0][-2:] == ('1.00', '200')

@@ -1,5 +1,10 @@
+import html
+import json
 import re
 from html.parser import HTMLParser
+
+import cv2
+import pytest
 
 from vrtspike.analysis import build_report, read_logs
 from vrtspike.reporting.pages import save_page
@@ -55,6 +60,29 @@ def test_what_comes_from_the_log_is_escaped(made_up, tmp_path):
     for evil in ('<script>', '<b>stage', '<i>note', '<u>name'):
         assert evil not in text
     assert '&lt;script&gt;' in text
+
+
+@pytest.mark.browser
+def test_page_in_a_browser(report, tmp_path, browse):
+    """Every plot leaves ink in its place of the screenshot, and no table is wider than the page."""
+    probe = """<script>addEventListener('load', () => {
+        const boxes = [...document.querySelectorAll('figure svg')].map(each => each.getBoundingClientRect());
+        document.body.dataset.boxes = JSON.stringify(boxes);
+        document.body.dataset.width = document.documentElement.scrollWidth;
+    });</script></body>"""
+    page = tmp_path / 'report.html'
+    page.write_text(run_page(report).replace('</body>', probe), encoding='utf-8')
+    window = '--window-size=1200,3200'
+    shown = browse(page, window, '--dump-dom')
+    browse(page, window, '--hide-scrollbars', f'--screenshot={tmp_path / "page.png"}')
+    image = cv2.imread(str(tmp_path / 'page.png'))
+    boxes = json.loads(html.unescape(re.search('data-boxes="([^"]*)"', shown)[1]))
+    assert len(boxes) == 6
+    for box in boxes:
+        left, top, right, bottom = (int(box[side]) for side in ('left', 'top', 'right', 'bottom'))
+        assert right <= image.shape[1]
+        assert (image[top:bottom, left:right] < 200).any(axis=2).mean() > 0.005
+    assert int(re.search(r'data-width="(\d+)"', shown)[1]) <= 1200
 
 
 def test_legacy_page(data):

@@ -52,7 +52,7 @@ def test_a_comparison_is_printed_with_its_caveats(comparison, capsys):
     show_comparison(comparison)
     text = capsys.readouterr().out
     assert 'a against b' in text
-    assert 'What these numbers can and cannot mean' in text
+    assert 'Limits of these numbers' in text
 
 
 def test_checks_are_one_line_each(capsys):

@@ -1,8 +1,8 @@
 """Findings: what stands out in a report, what to try, and the config lines that do it.
 
-A config with one of a finding's lines below ``_base_ = './vrt_spike_baseline.py'`` is valid. Lists are replaced as a
-whole, so adapt them to your own config. The advice comes from the catalogue of candidates. A finding says only what a
-change can save at most, which is what its stage costs; measure what it does save (``compare``).
+The lines of a finding make a valid config below ``_base_ = './vrt_spike_baseline.py'``. Lists replace those of the
+parent as a whole, so adapt them to your own config. The advice comes from the catalogue of candidates. A change cannot
+save more than its stage costs, which a finding states; measure what it does save with ``compare``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vrtspike.analysis.facts import by_mean, computes_in_half, mib, share_of, unsynchronised, what_was_timed
+from vrtspike.analysis.facts import by_mean, mib, share_of, unsynchronised, uses_lower_precision, what_was_timed
 from vrtspike.candidates import Candidate, Purpose, Setting, catalogue
 from vrtspike.candidates.baseline import BASELINE
 from vrtspike.candidates.rendering import config_lines
@@ -63,7 +63,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def findings(report: Report) -> list[Finding]:
-    """Return all findings: what endangers the result first, then by what can be saved."""
+    """Return all findings: problems of the result first, then the largest possible saving."""
     found = [finding for rule in RULES for finding in rule(report)]
     return sorted(found, key=lambda finding: -math.inf if finding.saves_at_most is None else -finding.saves_at_most)
 
@@ -108,8 +108,7 @@ def not_finite(report: Report) -> Iterator[Finding]:
         yield Finding(
             kind='not_finite',
             title='The loss was not finite',
-            evidence=f'{stability.losses_not_finite} times, first at iteration '
-            f'{stability.first_not_finite_iteration}',
+            evidence=f'{stability.losses_not_finite} times, first at iteration {stability.first_not_finite_iteration}',
             advice='Compute in bfloat16, which has the range of float32. Clip gradients harder, and warm up longer or '
             'at a lower rate.',
             config=[
@@ -125,7 +124,7 @@ def not_converging(report: Report) -> Iterator[Finding]:
     if loss and loss.trend != 'falling':
         yield Finding(
             kind='loss',
-            title='The loss rises' if loss.trend == 'rising' else 'The loss does not surely fall',
+            title='The loss rises' if loss.trend == 'rising' else 'The loss does not fall significantly',
             evidence=f'median {loss.start:.4g} in the first tenth, {loss.end:.4g} in the last quarter, '
             f'lower in {loss.lower:.0%} of pairs',
             advice='Train longer before judging; then try another learning rate.',
@@ -139,7 +138,7 @@ def not_converging(report: Report) -> Iterator[Finding]:
                 kind='gain',
                 title='Restored frames are worse than the blurred ones',
                 evidence=f'PSNR {quality["psnr"].last:.2f} dB, of the input {quality["blur/psnr"].last:.2f} dB',
-                advice='Look at the pictures of the run, check the data, and begin at a lower learning rate.',
+                advice='Look at the images that the run saved, check the data, and start with a lower learning rate.',
                 config=['optim_wrapper = dict(optimizer=dict(lr=5e-5))'],
             )
 
@@ -149,7 +148,7 @@ def not_synchronised(report: Report) -> Iterator[Finding]:
     if unsynchronised(report):
         yield Finding(
             kind='measure',
-            title='These times rank nothing yet',
+            title='These times cannot rank stages',
             evidence='they come from the host clock and cover the forward pass alone',
             advice='Measure before changing anything: train some iterations here and analyse the run.',
             config=[
@@ -213,14 +212,13 @@ def costly_stages(report: Report) -> Iterator[Finding]:
             advice += ' (The lists are those of the baseline: adapt yours in the same way.)'
         roof = report.roofline.get(entry.stage)
         if roof and roof.verdict == 'inefficient':
-            advice = f'Its kernels wait more than they work: larger batches and compilation first. {advice}'
+            advice = f'Its kernels leave most of the device idle: try larger batches and compilation first. {advice}'
             config = [*lines_of([general['larger_batch'], general['compile']]), *config]
-        if not computes_in_half(report):
+        if not uses_lower_precision(report):
             advice, config = f'{general["amp"].note} {advice}', [*lines_of([general['amp']]), *config]
         yield Finding(
             kind='stage',
-            title=f'{entry.stage} takes {entry.share:.0%} of the {what_was_timed(report)}'
-            f'{unsynchronised(report)}',
+            title=f'{entry.stage} takes {entry.share:.0%} of the {what_was_timed(report)}{unsynchronised(report)}',
             evidence=evidence_of(entry, roof),
             advice=advice,
             config=config,
@@ -235,8 +233,8 @@ def evidence_of(entry: Bottleneck, roof: RooflinePoint | None) -> str:
         text += ' (95 %: {:.1%} to {:.1%})'.format(*entry.share_interval)
     if roof:
         text += (
-            f'; {roof.gmacs:.1f} GMAC forward, {roof.efficiency:.0%} of what the device can do, '
-            f'bound by {roof.bound}: {VERDICTS[roof.verdict]}'
+            f'; {roof.gmacs:.1f} GMAC forward, {roof.efficiency:.0%} of the roofline, {roof.bound}-bound: '
+            f'{VERDICTS[roof.verdict]}'
         )
     return text
 
@@ -258,14 +256,14 @@ def optimizer_and_communication(report: Report) -> Iterator[Finding]:
 
 
 def unattributed(report: Report) -> Iterator[Finding]:
-    """Find time that belongs to no stage: hooks, logging, the host."""
+    """Find time outside all stages: hooks, logging, the host."""
     share = share_of(report, 'other')
     if share >= OTHER_SHARE and what_was_timed(report) == 'iteration':
         known = candidates_for(report)
         detail = ': hooks, logging, saving, Python between stages'
         advice = f'{known["rarer_hooks"].note} With larger batches the host matters less.'
         cheaper = [known['rarer_hooks'], known['larger_batch']]
-        yield costly('other', 'Much time belongs to no stage', share, cheaper, detail, advice)
+        yield costly('other', 'Much time is spent outside the stages', share, cheaper, detail, advice)
 
 
 def unsteady(report: Report) -> Iterator[Finding]:
@@ -277,8 +275,8 @@ def unsteady(report: Report) -> Iterator[Finding]:
             title='Iterations become slower',
             evidence=f'the second half takes {drift.ratio:.3f} times the first (95 %: {drift.interval[0]:.3f} '
             f'to {drift.interval[1]:.3f})',
-            advice='Look at the clock rate and temperature of the device, at memory that grows, and at who else '
-            'computes there. A fixed algorithm search rules out one cause.',
+            advice='Check the clock rate and temperature of the device, growing memory and other jobs on it. '
+            'Switching off the search for algorithms rules out one cause.',
             config=['env_cfg = dict(cudnn_benchmark=False)'],
             saves_at_most=1 - 1 / drift.ratio,
         )
@@ -290,8 +288,8 @@ def unsteady(report: Report) -> Iterator[Finding]:
             title='Single iterations are far slower than the rest',
             evidence=f'{outliers.count} samples ({outliers.fraction:.1%}) above {outliers.above_ms:.0f} ms; '
             f'iterations {worst}',
-            advice='See what happens at these iterations. Batches that come late need more of them ahead; saving and '
-            'validating need longer intervals.',
+            advice='Find out what happens at these iterations. If batches come late, load more of them ahead. If the '
+            'run saves or validates, do it less often.',
             config=[
                 'train_dataloader = dict(num_workers=8, prefetch_factor=4)',
                 'default_hooks = dict(checkpoint=dict(interval=2000))',
@@ -308,8 +306,8 @@ def skewed_ranks(report: Report) -> Iterator[Finding]:
             kind='ranks',
             title=f'Rank {ranks.slowest} keeps the others waiting',
             evidence=f'its own work takes {ranks.slowest_to_others:.2f} times that of the others',
-            advice='Look at what else runs on its device and at its data loading. With more accumulation the others '
-            'wait less often.',
+            advice='Check its data loading and other jobs on its device. With more accumulation, the ranks exchange '
+            'gradients less often.',
             config=lines_of([candidates_for(report)['more_accumulation']]),
             saves_at_most=1 - 1 / ranks.slowest_to_others,
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
-from vrtspike.analysis.logs import FORWARD_ONLY, LEGACY, NO_STAGES, RunLog
+from vrtspike.analysis.logs import FORWARD_ONLY, LEGACY, NO_STAGES, RunLog, Start
+from vrtspike.analysis.statistics import curves
 from vrtspike.analysis.statistics.resampling import FEWEST_BLOCKS
 from vrtspike.analysis.statistics.samples import SampleTable
 from vrtspike.records.stage_costs import PHASE_KEYS
@@ -48,7 +50,44 @@ OF_FORMAT = {
 
 def caveats(log: RunLog, costs: SampleTable) -> list[str]:
     """Return every caveat as a sentence or two."""
-    return [*_damage(log), *_formats(log), *_descriptions(log), *_samples(log, costs), *_coverage(log, costs)]
+    rules = (_starts(log), _damage(log), _formats(log), _descriptions(log), _samples(log, costs), _coverage(log, costs))
+    return [text for rule in rules for text in rule]
+
+
+def _starts(log: RunLog) -> Iterator[str]:
+    """Tell starts apart: those that were left out, those that were resumed, and files of two trainings at once."""
+    if log.left_out:
+        left_out = log.left_out.values()
+        texts = dict.fromkeys(f'{_iterations(start)} of {start.source}' for starts in left_out for start in starts)
+        latest = {f'{starts[0].source} from iteration {starts[0].first}': None for starts in log.starts.values()}
+        yield (
+            f'The training was started from scratch {1 + max(map(len, left_out))} times; this report is about the last '
+            f'start ({", ".join(latest)}). Left out: {"; ".join(texts)}.'
+        )
+    for starts in log.starts.values():
+        for before, start in itertools.pairwise(starts):
+            if None not in (before.last, start.first) and start.first <= before.last:
+                yield (
+                    f'{start.source}: a start resumed at iteration {start.first} after the one before had reached '
+                    f'{before.last}: costs count the iterations in between twice, curves show the later start.'
+                )
+        clips = list(dict.fromkeys(f'{start.clips:.3g}' for start in starts if start.clips))
+        if len(clips) > 1:
+            yield (
+                f'The starts of this run differ in their clips per iteration ({" and ".join(clips)}): times of '
+                'iterations are pooled anyway. Compare times per clip.'
+            )
+        for start in starts:
+            if start.backwards:
+                yield (
+                    f'{start.source}: in {start.backwards} records the iteration repeats or goes back. Two trainings '
+                    'wrote to this file, or files were joined: their records are pooled.'
+                )
+
+
+def _iterations(start: Start) -> str:
+    """Return which iterations a start has records of."""
+    return 'records without iterations' if start.first is None else f'iterations {start.first} to {start.last}'
 
 
 def _damage(log: RunLog) -> Iterator[str]:
@@ -64,7 +103,11 @@ def _damage(log: RunLog) -> Iterator[str]:
 def _formats(log: RunLog) -> Iterator[str]:
     kind = log.cost_format
     yield from OF_FORMAT.get(kind or (log.formats or [''])[0], ())
-    others = {name for (name, _), table in log.tables.items() if table.rows and name in FORWARD_ONLY} - {kind}
+    if kind and not {'loss', *LEGACY} & {*curves.names(log), kind}:
+        yield 'No total loss was logged, so this report does not judge whether the loss falls.'
+    if not kind:
+        yield 'No times of iterations were logged, so this report says nothing about where time goes.'
+    others = {name for name in log.cost_formats if name in FORWARD_ONLY} - {kind}
     if others:
         yield f'Costs come from the {kind} records alone; those of {", ".join(sorted(others))} are left out.'
 

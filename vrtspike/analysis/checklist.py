@@ -22,7 +22,7 @@ class Check:
 
     Args:
         name: What was checked.
-        passed: Whether it passed; None if the logs do not tell, which does not count as passed.
+        passed: Whether it passed; None if it was not measured, which counts as not passed.
         numbers: The evidence.
     """
 
@@ -53,9 +53,10 @@ def run_checks(
 
 
 Outcome = tuple[bool | None, str]
+Limits = dict[str, float]
 
 
-def loss_converges(run: RunLog, baseline: RunLog, limits: dict[str, float]) -> Outcome:
+def loss_converges(run: RunLog, baseline: RunLog, limits: Limits) -> Outcome:
     """Check that the loss was always finite and is significantly lower at the end than at the start."""
     losses = non_finite_losses(run)
     if losses.number:
@@ -67,7 +68,7 @@ def loss_converges(run: RunLog, baseline: RunLog, limits: dict[str, float]) -> O
     return found.trend == 'falling', f'{text} (lower in {found.lower:.0%} of pairs)'
 
 
-def quality_kept(run: RunLog, baseline: RunLog, limits: dict[str, float]) -> Outcome:
+def quality_kept(run: RunLog, baseline: RunLog, limits: Limits) -> Outcome:
     """Check that PSNR and SSIM of the last validation are within the limits below the baseline's."""
     mine, theirs = curves.quality(run), curves.quality(baseline)
     passed, texts = [], []
@@ -82,7 +83,7 @@ def quality_kept(run: RunLog, baseline: RunLog, limits: dict[str, float]) -> Out
     return all(passed), '; '.join(texts)
 
 
-def memory_is_lower(run: RunLog, baseline: RunLog, limits: dict[str, float]) -> Outcome:
+def memory_is_lower(run: RunLog, baseline: RunLog, limits: Limits) -> Outcome:
     """Check that the peak memory is lower."""
     mine, theirs = (peak_memory(log, log.costs()).peak_mib for log in (run, baseline))
     if mine is None or theirs is None:
@@ -90,8 +91,8 @@ def memory_is_lower(run: RunLog, baseline: RunLog, limits: dict[str, float]) -> 
     return mine < theirs, f'{mine:,.0f} MiB, baseline {theirs:,.0f} MiB ({mine / theirs - 1:+.1%})'
 
 
-def throughput_is_higher(run: RunLog, baseline: RunLog, limits: dict[str, float]) -> Outcome:
-    """Check that a clip takes significantly less time, or an iteration if the logs do not tell the number of clips."""
+def throughput_is_higher(run: RunLog, baseline: RunLog, limits: Limits) -> Outcome:
+    """Check that a clip takes significantly less time, or an iteration if a log has no number of clips."""
     if run.cost_format is None or baseline.cost_format is None:
         return None, 'not measured: no times of iterations in both logs'
     check_comparable(baseline, run)
@@ -104,7 +105,7 @@ def throughput_is_higher(run: RunLog, baseline: RunLog, limits: dict[str, float]
     return _certainly_faster(found, text)
 
 
-def bottleneck_is_relieved(run: RunLog, baseline: RunLog, limits: dict[str, float]) -> Outcome:
+def bottleneck_is_relieved(run: RunLog, baseline: RunLog, limits: Limits) -> Outcome:
     """Check that the baseline's costliest stage takes significantly less time per clip."""
     ranking = [entry.stage for entry in bottlenecks(baseline, baseline.costs()) if entry.stage in run.stages()]
     if len(baseline.stages()) < 2 or not ranking:

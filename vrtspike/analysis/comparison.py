@@ -42,12 +42,9 @@ class PlainRatio(msgspec.Struct, frozen=True):
     ratio: float | None
 
 
-class GmacRatio(msgspec.Struct, frozen=True):
+class GmacRatio(PlainRatio, frozen=True):
     """GMAC of both runs. There is no ratio if operators without a count make either a lower bound."""
 
-    first: float | None
-    second: float | None
-    ratio: float | None
     uncounted_ops: list[str]
 
 
@@ -109,7 +106,7 @@ def check_comparable(first: RunLog, second: RunLog) -> None:
     """Raise :class:`LogError` if the times of two logs are not of the same kind."""
     for log in (first, second):
         if log.cost_format is None:
-            raise LogError(f'{log.name} ({", ".join(log.formats)}) holds no times of iterations to compare')
+            raise LogError(f'{log.name} ({", ".join(log.formats)}) has no times of iterations to compare')
     formats = {log.cost_format for log in (first, second)}
     if formats & set(FORWARD_ONLY) and len(formats) > 1:
         raise LogError(
@@ -137,7 +134,7 @@ def ratios(first: RunLog, second: RunLog, columns: list[str], per_clip: bool) ->
     """Return the ratios by column.
 
     Medians are compared. If a median is 0 (an optimizer that steps every sixth iteration), means are. The intervals of
-    several columns hold jointly with 95 % confidence, so that of many unchanged stages none is called changed.
+    several columns hold jointly with 95 % confidence, so no unchanged stage is reported as changed.
     """
     if not columns:
         return {}
@@ -228,9 +225,11 @@ def comparison_warnings(first: RunLog, second: RunLog) -> list[str]:
             found.append(f'The runs differ in {key}: {values[0]} and {values[1]}.')
     formats = [log.cost_format for log in (first, second)]
     if formats[0] in FORWARD_ONLY:
-        found.append('Both logs hold unsynchronised times of the forward pass: a verdict is about these, not the work.')
+        found.append(
+            'Both logs have unsynchronised times of the forward pass: a verdict is about these, not about the work.'
+        )
     elif formats[0] != formats[1]:
-        found.append(f'{formats[0]} and {formats[1]}: one of them holds means over windows of iterations.')
+        found.append(f'{formats[0]} and {formats[1]}: one of them has means over windows of iterations.')
     uncounted = gmac_ratio(first, second).uncounted_ops
     if uncounted:
         found.append(f'GMAC are not compared: no rule counts {", ".join(uncounted)}.')

@@ -1,4 +1,4 @@
-"""Questions to a report that findings, tables and plots share."""
+"""Facts about a report that findings, tables and plots use."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def by_mean(report: Report, phase_key: str) -> list[str]:
     return sorted((name for name in times if times[name]), key=lambda name: times[name].mean, reverse=True)
 
 
-def computes_in_half(report: Report) -> bool:
-    """Whether a run computes in 16 bits already, or its precision is not known."""
+def uses_lower_precision(report: Report) -> bool:
+    """Whether a run uses lower precision already, or its precision is not known."""
     return report.run is None or report.run.precision != 'float32'
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -24,17 +25,18 @@ from vrtspike.analysis.statistics.stage_shares import (
     stage_costs,
 )
 from vrtspike.analysis.statistics.throughput import RankTimes, Throughput, rank_times, throughput
+from vrtspike.errors import LogError
 
 
 class BatchSize(msgspec.Struct, frozen=True):
-    """Mean clips and frames of a batch; None if the log does not tell."""
+    """Mean clips and frames of a batch; None if unknown."""
 
     clips: float | None
     frames: float | None
 
 
 class RunDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """What the latest run lines say; None for what they do not say."""
+    """The latest value of every field of the run lines; None if no line has it."""
 
     config: str | None
     world_size: int | None
@@ -50,7 +52,7 @@ class RunDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """Everything that the analysis finds out about a run. The fields are the keys of its JSON."""
+    """The result of an analysis. The fields are the keys of its JSON."""
 
     name: str
     samples: int
@@ -78,7 +80,11 @@ class Report(msgspec.Struct, kw_only=True):
 
 
 def build_report(log: RunLog) -> Report:
-    """Analyse a run."""
+    """Analyse a run.
+
+    Raises:
+        LogError: The log has neither times of iterations nor scalars of a training or validation.
+    """
     costs = log.costs() if log.cost_format else SampleTable()
     report = Report(
         name=log.name,
@@ -102,8 +108,22 @@ def build_report(log: RunLog) -> Report:
         sources=log.sources,
         warnings=caveats(log, costs),
     )
+    if not report.samples and not report.curves:
+        raise LogError(
+            f'{log.name}: records were read, but no time of an iteration, no loss and no validation. Found: '
+            f'{", ".join(sorted(log.series)[:20]) or "no numbers"}. plot_curve --keys shows any of these'
+        )
     report.findings = advice.findings(report)
+    _require_finite(report)
     return report
+
+
+def _require_finite(report: Report) -> None:
+    """Raise a :class:`LogError` if the numbers of a log were too large or too small to compute with."""
+    try:
+        json.dumps(msgspec.to_builtins(report), allow_nan=False)
+    except ValueError as error:
+        raise LogError(f'{report.name}: its numbers are too large or too small to compute with: {error}') from error
 
 
 def _described(log: RunLog) -> RunDescription | None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import torch
 
-from vrtspike.benchmarking.pairs import interleaved_ms, load_average, paired_ratio, spread
+from vrtspike.benchmarking.pairs import Spread, interleaved_ms, load_average, paired_ratio, spread
 from vrtspike.benchmarking.peak_memory import memory_in_new_process
 from vrtspike.benchmarking.restorer_costs import count_restorer
 from vrtspike.benchmarking.training_step import Shape, TrainingStep, build, training_step
@@ -34,8 +34,7 @@ class ConfigRow(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Of one clip's forward pass."""
     expected_saving_share: float
     """Fraction of the baseline's arithmetic that is saved."""
-    step_ms: dict[str, float]
-    """Median, and distance of the quartiles over the median."""
+    step_ms: Spread
     times_ms: list[float]
     saving_share: float
     """Fraction of the baseline's time that is saved, from the median of the ratios within the rounds."""
@@ -79,7 +78,7 @@ def compare_configs(
             expected_saving_share=1 - gmacs[name] / gmacs[first],
             step_ms=spread(times[name]),
             times_ms=times[name],
-            saving_share=1 - 1 / paired_ratio(times[first], times[name])['median'],
+            saving_share=1 - 1 / paired_ratio(times[first], times[name]).median,
             peak_memory_mib=memory_in_new_process(config, shape, device) if memory else None,
             load_average=[],
         )

@@ -9,6 +9,7 @@ import os
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 
+import msgspec
 import torch
 
 from vrtspike.runtime.device import call_seconds
@@ -45,27 +46,39 @@ def orders(names: tuple[str, ...], rounds: int) -> Iterator[str]:
         yield from (*names[first:], *names[:first])
 
 
-def paired_ratio(slow: list[float], fast: list[float]) -> dict[str, float]:
-    """Return the median, the smallest and the largest of the ratios within the rounds.
+class PairedRatio(msgspec.Struct, frozen=True):
+    """The ratios within the rounds."""
+
+    median: float
+    min: float
+    max: float
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """The median, and the distance of the quartiles relative to it."""
+
+    median: float
+    iqr_share: float
+
+
+def paired_ratio(slow: list[float], fast: list[float]) -> PairedRatio:
+    """Return the ratios within the rounds.
 
     >>> paired_ratio([4.0, 6.0, 9.0], [2.0, 2.0, 3.0])
-    {'median': 3.0, 'min': 2.0, 'max': 3.0}
+    PairedRatio(median=3.0, min=2.0, max=3.0)
     """
     ratios = [left / right for left, right in zip(slow, fast, strict=True)]
-    return {'median': statistics.median(ratios), 'min': min(ratios), 'max': max(ratios)}
+    return PairedRatio(statistics.median(ratios), min(ratios), max(ratios))
 
 
-def spread(times: list[float]) -> dict[str, float]:
-    """Return the median, and the distance of the quartiles relative to it.
+def spread(times: list[float]) -> Spread:
+    """Return median and spread of times; one time has no spread.
 
     >>> spread([1.0, 2.0, 3.0])
-    {'median': 2.0, 'iqr_share': 1.0}
+    Spread(median=2.0, iqr_share=1.0)
     """
-    median = statistics.median(times)
-    if len(times) < 2:
-        return {'median': median, 'iqr_share': 0.0}
-    low, _, high = statistics.quantiles(times, n=4)
-    return {'median': median, 'iqr_share': (high - low) / median}
+    low, median, high = statistics.quantiles(times, n=4) if len(times) > 1 else times * 3
+    return Spread(median, (high - low) / median)
 
 
 def load_average() -> float | None:

@@ -82,7 +82,7 @@ class EvaluationResults(msgspec.Struct, frozen=True, kw_only=True):
         mean_of_frames: Mean over all frames.
         clips: One row for each clip: ``clip``, how many ``frames``, and the means over them.
         worst_frames: The frames that gained least, the worst first.
-        thresholds: One entry for each threshold of the test; the first is the one that all other results are for.
+        thresholds: One entry for each threshold of the test. All other results are for the first.
         cost: What restoring cost.
         training: The ``report.json`` that the training left beside the checkpoint, or None.
         training_stages: What the stages cost in that training; empty where that was not measured.

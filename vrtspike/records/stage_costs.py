@@ -20,8 +20,13 @@ PHASES = ('forward', 'recompute', 'backward')
 PHASE_KEYS = tuple(f'{phase}_ms' for phase in PHASES)
 """Keys of the phases' milliseconds in records and reports."""
 
-Natural = Annotated[int, msgspec.Meta(ge=0)]
-Amount = Annotated[float, msgspec.Meta(ge=0)]
+# The limits keep sums finite. No run reaches them: 1e12 ms are 31 years, and 1e12 MiB are an exabyte.
+Natural = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Amount = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+Loss = Annotated[float, msgspec.Meta(ge=-1e38, le=1e38)]
+
+MOST_NAMES = 1024
+"""Most stages, and most parts, of a sample."""
 
 
 class Owner(NamedTuple):
@@ -44,8 +49,9 @@ class Times(msgspec.Struct, gc=False, omit_defaults=True):
 class StageTimes(Times, gc=False, omit_defaults=True):
     """Times and memory of a stage. Without a GPU its memory is not known, which NaN stands for."""
 
-    peak_mib: float | None = math.nan
-    allocated_mib: float | None = math.nan
+    peak_mib: Amount | None = math.nan
+    allocated_mib: Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)] | None = math.nan
+    """Negative if the stage freed more than it allocated."""
 
 
 class SampleLine(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True, tag_field='kind', tag='sample'):
@@ -56,31 +62,31 @@ class SampleLine(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True, tag
     iteration_ms: Amount
     clips: Natural
     frames: Natural
-    loss: float | msgspec.UnsetType | None = msgspec.UNSET
+    loss: Loss | msgspec.UnsetType | None = msgspec.UNSET
     """None if it was not finite."""
-    memory_mib: float | None = math.nan
-    stages: dict[str, StageTimes]
-    parts: dict[str, Times] = {}
+    memory_mib: Amount | None = math.nan
+    stages: Annotated[dict[str, StageTimes], msgspec.Meta(max_length=MOST_NAMES)]
+    parts: Annotated[dict[str, Times], msgspec.Meta(max_length=MOST_NAMES)] = {}
     """By ``<stage>/<part>``; their times are also in the times of the stages."""
 
 
 class CountedCost(msgspec.Struct, frozen=True, kw_only=True):
     """What a stage computes in the forward pass of one clip."""
 
-    gmacs: float = 0.0
+    gmacs: Amount = 0.0
     parameters: int = 0
-    activations_m: float = 0.0
+    activations_m: Amount = 0.0
     """Millions of values."""
-    mib: float = 0.0
+    mib: Amount = 0.0
     """Read and written by all operators, one by one, at four bytes per value."""
 
 
 class Rates(msgspec.Struct, frozen=True):
     """The best rates that a device reached."""
 
-    gmacs_per_s: float
+    gmacs_per_s: Amount
     """Of the product of two large square matrices."""
-    gib_per_s: float
+    gib_per_s: Amount
     """Bytes read and written by a large copy."""
 
 

@@ -1,1 +1,1 @@
-"""What people look at: tables, plots, strips of images, and HTML pages."""
+"""Tables, plots, strips of images and HTML pages."""

@@ -99,7 +99,7 @@ def _time_cells(medians: CostMedians, stage: str) -> list[str]:
 def _rate_columns(run: RunLine) -> list[str]:
     if not run.costs:
         return []
-    return ['GMAC', 'GFLOP/s', *(['of roofline', 'bound by'] if run.rates else [])]
+    return ['GMAC', 'GFLOP/s', *(['of roofline', 'limit'] if run.rates else [])]
 
 
 def _rate_cells(forward_ms: float, stage: str, clips: float, run: RunLine) -> list[str]:
@@ -111,7 +111,7 @@ def _rate_cells(forward_ms: float, stage: str, clips: float, run: RunLine) -> li
     cells = [f'{work.gmacs:.2f}', f'{2 * work.gmacs / forward_ms * 1e3:,.0f}']
     if run.rates:
         least = least_time(work, run.rates)
-        cells += [f'{least.ms / forward_ms:.0%}', least.bound]
+        cells += [f'{least.ms / forward_ms:.0%}', f'{least.bound}-bound']
     return cells
 
 

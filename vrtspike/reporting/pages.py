@@ -40,5 +40,5 @@ def render(template: str, **context: object) -> str:
 
 
 def save_page(path: str | Path, html: str) -> None:
-    """Write a page; a reader never sees half of it."""
+    """Write a page atomically."""
     write_text(path, html)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -14,6 +15,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from vrtspike.analysis.facts import what_was_timed
 from vrtspike.analysis.report import Report
+from vrtspike.analysis.statistics.curves import Curve
 from vrtspike.analysis.statistics.roofline import RooflinePoint
 from vrtspike.analysis.statistics.stage_shares import Bottleneck
 from vrtspike.reporting.figures import INK, drawing, figure_svg, save_figure
@@ -29,11 +31,14 @@ BAR = 0.72
 LOG_SCALE_FROM = 3.0
 PSNR_LINES = {
     'psnr': ('PSNR', '-o'),
-    'blur/psnr': ('PSNR of the blurred input', '--'),
+    'blur/psnr': ('PSNR of the blurred input', '--o'),
     'psnr_y': ('PSNR of Y', '-s'),
 }
 PICTURE_WIDTH, PANEL_HEIGHT = 13.0, 4.6
-PAGE_PANEL = (7.2, 4.6)
+PAGE_PANEL = (6.2, 4.5)
+MOST_LOSSES = 6
+#: Room of a stage's name in the roofline plot, in pixels.
+LABEL_WIDTH, LABEL_HEIGHT = 80, 12
 
 
 class Panel(NamedTuple):
@@ -60,11 +65,10 @@ def draw_stage_bars(ax: Axes, report: Report) -> None:
     ax.invert_yaxis()
     ax.set_xlim(0, max(ends) * 1.28)
     ax.set_xlabel(f'mean ms of one {what_was_timed(report)}; share with its 95 % interval')
-    ax.legend(loc='lower right')
 
 
 def draw_iteration_times(ax: Axes, report: Report) -> None:
-    """Draw the time of each iteration, with the median and the range of nine in ten."""
+    """Draw the time of each iteration, with the median and the range from the 5th to the 95th percentile."""
     curve, times = report.curves['iteration_ms'], report.iteration_ms
     ax.plot(curve.iterations, curve.values, '.', markersize=3, color=BLUE, alpha=0.6)
     ax.axhline(times.median, color=RED, linewidth=1.2, label=f'median {times.median:.1f} ms')
@@ -72,25 +76,32 @@ def draw_iteration_times(ax: Axes, report: Report) -> None:
     ax.set_ylabel(f'ms per {what_was_timed(report)}')
     ax.set_xlabel('iteration')
     if max(curve.values) > LOG_SCALE_FROM * times.median > 0:
-        ax.set_yscale('log')
+        _use_log_scale(ax, 'y')
     else:
         ax.margins(y=0.3)
-    ax.legend(loc='best')
 
 
 def draw_loss(ax: Axes, report: Report) -> None:
-    """Draw the loss and, if there are enough points, its running median."""
-    steps, values = report.curves['loss'].iterations, report.curves['loss'].values
-    ax.plot(steps, values, color=SKY, linewidth=0.8, label='loss')
+    """Draw the loss and, if there are enough points, its running median; without a total loss, all of its parts."""
+    curves = {'loss': report.curves['loss']} if 'loss' in report.curves else losses_of(report)
+    for name, curve in curves.items():
+        colour = {'color': SKY, 'linewidth': 0.8} if len(curves) == 1 else {'linewidth': 1.2}
+        ax.plot(curve.iterations, curve.values, label=name, **colour)
+    values = [value for curve in curves.values() for value in curve.values]
     reach = len(values) // 40  # to both sides: the median is over a twentieth of the curve
-    if reach > 1:
+    if len(curves) == 1 and reach > 1:
         smooth = [median(values[max(i - reach, 0) : i + reach + 1]) for i in range(len(values))]
-        ax.plot(steps, smooth, color=BLUE, linewidth=1.6, label=f'median of {2 * reach + 1}')
+        ax.plot(curve.iterations, smooth, color=BLUE, linewidth=1.6, label=f'median of {2 * reach + 1}')
     if min(values) > 0 and max(values) > 10 * min(values):
-        ax.set_yscale('log')
+        _use_log_scale(ax, 'y')
     ax.set_xlabel('iteration')
     ax.set_ylabel('loss')
-    ax.legend(loc='upper right')
+
+
+def losses_of(report: Report) -> dict[str, Curve]:
+    """Return the curves of the first MOST_LOSSES losses."""
+    named = {name: curve for name, curve in report.curves.items() if 'loss' in name and name not in report.validation}
+    return dict(itertools.islice(named.items(), MOST_LOSSES))
 
 
 def draw_quality(ax: Axes, report: Report) -> None:
@@ -101,13 +112,13 @@ def draw_quality(ax: Axes, report: Report) -> None:
             ax.plot(curves[name].iterations, curves[name].values, line, color=BLUE, markersize=3, label=label)
     ax.set_ylabel('dB', color=BLUE)
     ax.set_xlabel('iteration')
-    lines = ax.get_lines()
     ssim = curves.get('ssim') or curves.get('ssim_y')
     if ssim:
         right = ax.twinx()
-        lines = [*lines, *right.plot(ssim.iterations, ssim.values, '-^', color=RED, markersize=3, label='SSIM')]
+        right.plot(ssim.iterations, ssim.values, '-^', color=RED, markersize=3)
         right.set_ylabel('SSIM', color=RED)
-    _legend_above(ax, handles=lines)
+        right.spines['right'].set_visible(True)
+        ax.plot([], [], '-^', color=RED, markersize=3, label='SSIM')
 
 
 def draw_memory(ax: Axes, report: Report) -> None:
@@ -120,32 +131,47 @@ def draw_memory(ax: Axes, report: Report) -> None:
     ax.invert_yaxis()
     ax.set_xlabel('MiB')
     ax.set_xlim(0, 1.05 * max(peaks))
-    _legend_above(ax)
 
 
 def draw_roofline(ax: Axes, report: Report) -> None:
-    """Draw the stages' rates over their arithmetic intensity, below the device's roof; bottlenecks have their names."""
+    """Draw the rates of the stages over their arithmetic intensity, below the roofline; name the bottlenecks."""
     points = {name: point for name, point in report.roofline.items() if point.macs_per_byte}
-    _draw_roof(ax, list(points.values()))
-    named = {entry.stage for entry in report.bottlenecks if entry.level}
-    for name, point in points.items():
+    _draw_roofline(ax, list(points.values()))
+    for point in points.values():
         ax.plot(point.macs_per_byte, point.gmacs_per_s, 'o', color=VERDICT_COLOURS[point.verdict], markersize=5)
-        if name in named:
-            _annotate(ax, name, (point.macs_per_byte, point.gmacs_per_s), offset=(4, 3), size=7)
     for verdict, colour in VERDICT_COLOURS.items():
         ax.plot([], [], 'o', color=colour, label=verdict)
-    ax.set_xscale('log')
-    ax.set_yscale('log')
+    _use_log_scale(ax, 'x')
+    _use_log_scale(ax, 'y')
     ax.set_xlabel('GMAC per GB read and written')
     ax.set_ylabel('GMAC/s, forward')
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter('{x:g}')
-        axis.set_minor_formatter(NullFormatter())
-    ax.legend(loc='best')
+    ax.margins(0.08)
+    named = [entry.stage for entry in report.bottlenecks if entry.level and entry.stage in points]
+    _annotate_points(ax, {name: (points[name].macs_per_byte, points[name].gmacs_per_s) for name in named})
 
 
-def _draw_roof(ax: Axes, points: list[RooflinePoint]) -> None:
+def _use_log_scale(ax: Axes, axis: str) -> None:
+    """Use a logarithmic scale with plain numbers at 1, 2 and 5."""
+    ax.set(**{f'{axis}scale': 'log'})
+    scale = getattr(ax, f'{axis}axis')
+    scale.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    scale.set_major_formatter('{x:g}')
+    scale.set_minor_formatter(NullFormatter())
+
+
+def _annotate_points(ax: Axes, points: dict[str, tuple[float, float]]) -> None:
+    """Write the names of points beside them, from the bottom up, each above those it would cover."""
+    taken: list[tuple[float, float]] = []
+    for name, point in sorted(points.items(), key=lambda each: each[1][1]):
+        x, y = ax.transData.transform(point)
+        top = y
+        while any(abs(x - other_x) < LABEL_WIDTH and abs(top - other_y) < LABEL_HEIGHT for other_x, other_y in taken):
+            top += 1
+        taken.append((x, top))
+        _annotate(ax, name, point, offset=(5, 2 + (top - y) * 72 / ax.figure.dpi), size=7)
+
+
+def _draw_roofline(ax: Axes, points: list[RooflinePoint]) -> None:
     """Draw the highest rate of the device at every arithmetic intensity."""
     point = points[0]  # the device's rates follow from any of them
     gmacs_per_s = point.gmacs / point.compute_ms * 1e3
@@ -156,9 +182,10 @@ def _draw_roof(ax: Axes, points: list[RooflinePoint]) -> None:
     ax.plot([low, ridge, high], [low * gb_per_s, gmacs_per_s, gmacs_per_s], color=INK, linewidth=1.4)
 
 
-def _legend_above(ax: Axes, **options: object) -> None:
-    """Put the legend above the plot, where it hides nothing, on the right of the title."""
-    ax.legend(loc='lower right', bbox_to_anchor=(1.0, 0.99), ncols=3, **options)
+def draw_panel(panel: Panel, ax: Axes, report: Report) -> None:
+    """Draw a panel, with the legend above it, where it hides nothing, on the right of the title."""
+    panel.draw(ax, report)
+    ax.legend(loc='lower right', bbox_to_anchor=(1.0, 0.99), ncols=3)
 
 
 def _annotate(ax: Axes, text: str, xy: tuple, offset: tuple[float, float], size: int, **options: str) -> None:
@@ -168,7 +195,7 @@ def _annotate(ax: Axes, text: str, xy: tuple, offset: tuple[float, float], size:
 PANELS = (
     Panel('Where the time goes', lambda r: bool(r.phase_shares and r.bottlenecks), draw_stage_bars),
     Panel('Time of iterations', lambda r: 'iteration_ms' in r.curves, draw_iteration_times),
-    Panel('Training loss', lambda r: 'loss' in r.curves, draw_loss),
+    Panel('Training loss', lambda r: bool(losses_of(r)), draw_loss),
     Panel('Validation', lambda r: 'psnr' in r.curves or 'psnr_y' in r.curves, draw_quality),
     Panel('Memory', lambda r: any(cost.memory_mib is not None for cost in r.stages.values()), draw_memory),
     Panel('Big or inefficient', lambda r: any(p.macs_per_byte for p in r.roofline.values()), draw_roofline),
@@ -192,7 +219,7 @@ def save_picture(report: Report, path: str | Path) -> None:
         grid = figure.add_gridspec(rows, 2)
         for i, panel in enumerate(panels):
             ax = figure.add_subplot(grid[0, :] if odd and i == 0 else grid[divmod(i + odd, 2)])
-            panel.draw(ax, report)
+            draw_panel(panel, ax, report)
             ax.set_title(panel.title)
         save_figure(figure, path)
 
@@ -201,7 +228,7 @@ def panel_svg(panel: Panel, report: Report) -> Markup:
     """Return one panel as an SVG element."""
     with drawing():
         figure = Figure(figsize=PAGE_PANEL, layout='constrained')
-        panel.draw(figure.add_subplot(), report)
+        draw_panel(panel, figure.add_subplot(), report)
         return figure_svg(figure)
 
 

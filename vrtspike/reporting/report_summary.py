@@ -32,7 +32,7 @@ def summary(report: Report) -> list[Line]:
         *_time_lines(report),
         *_memory_lines(report),
         *_training_lines(report),
-        ('steadiness', steadiness(report.stability, has_loss='loss' in report.curves)),
+        ('stability', stability_text(report.stability, has_loss='loss' in report.curves)),
     ]
 
 
@@ -42,15 +42,16 @@ def _run_lines(report: Report) -> list[Line]:
         return []
     device = run.device or {}
     known = [value for value in (run.config, run.precision) if value]
-    where = f'{run.world_size} x {device.get("name", device.get("type", "?"))}'
-    return [('run', ', '.join([*known, where]))]
+    where = device.get('name') or device.get('type')
+    processes = f'{run.world_size} x {where}' if where else f'{run.world_size} processes'
+    return [('run', ', '.join([*known, processes]))]
 
 
 def _time_lines(report: Report) -> list[Line]:
     lines = []
     ms, timed = report.iteration_ms, what_was_timed(report)
     if ms:
-        spread = f'{number(ms.p5)} to {number(ms.p95)} for nine in ten'
+        spread = f'5th to 95th percentile {number(ms.p5)} to {number(ms.p95)}'
         lines.append((timed, f'{number(ms.median)} ms median, {number(ms.mean)} mean, {spread}'))
     lines += _throughput_lines(report)
     if report.phase_shares and timed == 'iteration':
@@ -96,7 +97,7 @@ def _training_lines(report: Report) -> list[Line]:
     return lines
 
 
-def steadiness(found: Stability, has_loss: bool) -> str:
+def stability_text(found: Stability, has_loss: bool) -> str:
     """Return warm-up, drift, outliers and non-finite losses in one line."""
     texts = []
     if found.warmup_samples:
@@ -104,7 +105,9 @@ def steadiness(found: Stability, has_loss: bool) -> str:
     if found.drift:
         low, high = found.drift.interval
         noise = ', which is noise' if found.drift.noise else ''
-        texts.append(f'second half x{found.drift.ratio:.3f} the first (95 %: {low:.3f} to {high:.3f}){noise}')
+        texts.append(
+            f'second half takes {found.drift.ratio:.3f} times the first (95 %: {low:.3f} to {high:.3f}){noise}'
+        )
     if found.outliers:
         texts.append(f'{found.outliers.count} outliers above {number(found.outliers.above_ms)} ms')
     if found.autocorrelation is not None:
@@ -114,3 +117,8 @@ def steadiness(found: Stability, has_loss: bool) -> str:
     elif has_loss:
         texts.append('all losses finite')
     return '; '.join(texts) or 'too few samples to tell'
+
+
+def no_findings(report: Report) -> str:
+    """Return what a report without findings says in their place."""
+    return 'Nothing stands out.' if report.samples else 'Without times of iterations, costs cannot be judged.'

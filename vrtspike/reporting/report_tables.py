@@ -37,7 +37,7 @@ def bottleneck_table(report: Report) -> Table:
     ]
     return Table(
         title='Bottlenecks',
-        columns=['stage', f'share of the {what_was_timed(report)}', '95 % interval', 'sure of its rank', 'level'],
+        columns=['stage', f'share of the {what_was_timed(report)}', '95 % interval', 'confidence in rank', 'level'],
         rows=rows,
         levels=[entry.level or '' for entry in report.bottlenecks],
     )
@@ -87,13 +87,13 @@ def roofline_table(report: Report) -> Table:
             number(point.gmacs),
             number(point.mib),
             number(point.gmacs_per_s),
-            point.bound,
+            f'{point.bound}-bound',
             f'{point.efficiency:.0%}',
             point.verdict,
         )
         for name, point in report.roofline.items()
     ]
-    columns = ['stage', 'GMAC', 'MiB moved', 'GMAC/s', 'bound by', 'of the roof', 'verdict']
+    columns = ['stage', 'GMAC', 'MiB moved', 'GMAC/s', 'limit', 'of roofline', 'verdict']
     return Table(title='Big or inefficient (forward pass)', columns=columns, rows=rows)
 
 

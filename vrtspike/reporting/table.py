@@ -30,7 +30,7 @@ class Column(msgspec.Struct, frozen=True):
 
     Args:
         heading: Printed above the column.
-        align: Where the cells stand: ``'left'`` for text, ``'right'`` for numbers.
+        align: Of the cells: ``'left'`` for text, ``'right'`` for numbers.
     """
 
     heading: str

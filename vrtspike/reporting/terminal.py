@@ -9,12 +9,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from vrtspike.analysis.advice import Finding
 from vrtspike.analysis.checklist import TITLES, Check
 from vrtspike.analysis.comparison import Comparison, Ratio
 from vrtspike.analysis.report import Report
 from vrtspike.reporting.formatting import number
-from vrtspike.reporting.report_summary import summary
+from vrtspike.reporting.report_summary import no_findings, summary
 from vrtspike.reporting.report_tables import report_tables
 from vrtspike.reporting.table import Table
 
@@ -49,14 +48,14 @@ def show_report(report: Report, console: Console | None = None) -> None:
         console.print(table.rich(MAX_ROWS))
         if len(table.rows) > MAX_ROWS:
             console.print(f'  [dim]and {len(table.rows) - MAX_ROWS} more: see --html or --json[/dim]')
-    show_findings(console, report.findings)
+    show_findings(console, report)
     show_warnings(console, report.warnings)
 
 
-def show_findings(console: Console, findings: list[Finding]) -> None:
+def show_findings(console: Console, report: Report) -> None:
     """Print what stands out and what to try."""
-    console.print('\n[bold]Findings[/bold]' if findings else '\nNothing stands out.')
-    for i, finding in enumerate(findings, start=1):
+    console.print('\n[bold]Findings[/bold]' if report.findings else f'\n{no_findings(report)}')
+    for i, finding in enumerate(report.findings, start=1):
         saving = finding.saves_at_most
         limit = '' if saving is None else f' [dim]It can save {saving:.0%} at most.[/dim]'
         console.print(_hanging(f'{i}.', f'[bold]{escape(finding.title)}[/bold]: {escape(finding.evidence)}'))
@@ -66,9 +65,9 @@ def show_findings(console: Console, findings: list[Finding]) -> None:
 
 
 def show_warnings(console: Console, warnings: list[str]) -> None:
-    """Print what limits the meaning of the numbers."""
+    """Print what limits the numbers."""
     if warnings:
-        console.print('\n[bold]What these numbers can and cannot mean[/bold]')
+        console.print('\n[bold]Limits of these numbers[/bold]')
     for warning in warnings:
         console.print(_hanging('-', escape(warning)))
 

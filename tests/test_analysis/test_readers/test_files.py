@@ -1,11 +1,13 @@
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from vrtspike.analysis.readers import read_logs
 from vrtspike.analysis.readers.files import find_logs, kind_of
 from vrtspike.errors import LogError
+from vrtspike.records.reader import read_line
 
 
 @pytest.fixture
@@ -22,10 +24,10 @@ def run(make_run, made_up):
 
 def test_folder_of_a_run(run):
     """MMEngine writes the same lines twice; they are read once."""
-    names = [path.name for path in find_logs(str(run))]
-    assert names == ['stage_costs.jsonl', 'scalars.json']
     log = read_logs([run])
+    assert [Path(source.path).name for source in log.sources] == ['stage_costs.jsonl', 'scalars.json']
     assert log.cost_format == 'vrtspike'
+    assert len(read_logs([run / '20260101_000000/vis_data']).sources) == 1
     assert len(log.series['psnr'].points()[0]) == 4
 
 
@@ -84,3 +86,16 @@ def test_one_clear_error(log, message, run, tmp_path):
 def test_files_without_a_record_are_reported_beside_others(run, tmp_path):
     log = read_logs([run, run / 'report.json'])
     assert [source.records > 0 for source in log.sources] == [True, True, False]
+
+
+def test_a_folder_of_runs_names_them(run, tmp_path):
+    with pytest.raises(LogError, match=r'is no run but holds 1: give one of them \(run\)'):
+        read_logs([tmp_path])
+
+
+def test_a_line_without_end_does_not_fill_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr('vrtspike.records.reader.MAX_LINE', 10)
+    path = tmp_path / 'a.jsonl'
+    path.write_bytes(b'x' * 35 + b'\nshort\n' + b'y' * 10)
+    with open(path, 'rb') as file:
+        assert list(iter(lambda: read_line(file), b'')) == [b'x' * 10, b'short\n', b'y' * 10]

@@ -109,7 +109,7 @@ class TestTrain:
         log = read_logs([data / 'legacy_train.log'])
         assert log.formats == ['legacy_train']
         assert log.costs().column('iteration_ms').tolist() == [6000, 6100, 6200]
-        last = {name: series.last for name, series in log.series.items()}
+        last = {name: series.summary.last for name, series in log.series.items()}
         assert last['loss'] == (30, 0.015)
         assert last['lr'] == (30, 1e-4)
         assert last['memory_mib'] == (30, 1.2 * 1024)
@@ -123,7 +123,7 @@ class TestTrain:
         path.write_text('step 1/9 | loss=nan charb=nan lr=1.00e-04 | 0.5 samples/s\nstep 2/9 | lo\n'
                         'step 3/9 | loss=0.5 lr=1.00e-04\n')  # fmt: skip
         log = read_logs([path])
-        assert (log.series['loss'].not_finite, log.series['loss'].first_not_finite) == (1, 1)
+        assert (log.series['loss'].summary.not_finite, log.series['loss'].summary.first_not_finite) == (1, 1)
         assert (log.sources[0].records, log.sources[0].damaged) == (2, 1)
 
 
@@ -134,7 +134,7 @@ def test_one_file_may_mix_them(data, tmp_path):
     log = read_logs([path])
     assert log.sources[0].formats == ['legacy_print', 'legacy_train']
     assert log.cost_format == 'legacy_print'
-    assert log.series['psnr'].last[1] == 29.0
+    assert log.series['psnr'].summary.last[1] == 29.0
 
 
 def test_rest_is_never_negative():

@@ -4,12 +4,15 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import vrtspike
-from vrtspike.analysis.logs import RunLog, Source
+from vrtspike.analysis.logs import Source
 from vrtspike.analysis.readers import read_logs, reading
 from vrtspike.analysis.readers.reading import lines_beginning_in
 from vrtspike.analysis.readers.stage_costs import read_lines
+from vrtspike.errors import LogError
 from vrtspike.records.stage_costs import PHASE_KEYS
 
 SCHEMA = json.loads(Path(vrtspike.__file__).with_name('records').joinpath('stage_costs.schema.json').read_text())
@@ -48,6 +51,10 @@ DAMAGE = {
     'text for a time': '{"kind":"sample","iteration":7,"rank":0,"iteration_ms":"1","clips":1,"frames":5,"stages":{}}',
     'another kind': '{"kind":"simple","iteration":7}',
     'no JSON object': '[1, 2]',
+    'deeply nested': '{"kind":"sample","x":' + '[' * 100_000,
+    'huge integer': '{"kind":"sample","iteration":%s,"rank":0,"iteration_ms":1,"clips":1,"frames":5,"stages":{}}'
+    % ('9' * 99),
+    'huge time': '{"kind":"sample","iteration":7,"rank":0,"iteration_ms":1e300,"clips":1,"frames":5,"stages":{}}',
 }
 
 
@@ -68,7 +75,7 @@ def test_null_where_memory_or_loss_was_not_known(made_up):
     lines[0]['stages']['stage1']['peak_mib'] = None
     lines[1]['memory_mib'] = None
     lines[2]['loss'] = None
-    table = read_lines(json.dumps(line).encode() for line in lines).tables[0]
+    table = read_lines(json.dumps(line).encode() for line in lines).pieces[0][0].table
     assert table.number('stages/stage1/peak_mib') == 2
     assert table.number('memory_mib') == 2
     assert table.number('loss') == 2
@@ -79,7 +86,7 @@ def test_stages_that_come_and_go(made_up):
     lines = list(made_up.sample_lines(6))
     for line in lines[::2]:
         line['stages']['communication'] = {'forward_ms': 6.0}
-    table = read_lines(json.dumps(line).encode() for line in lines).tables[0]
+    table = read_lines(json.dumps(line).encode() for line in lines).pieces[0][0].table
     assert table.rows == 6
     assert sorted(table.column('stages/communication/total_ms')) == [0, 0, 0, 6, 6, 6]
 
@@ -124,4 +131,19 @@ def test_a_source_counts_its_lines():
     source.damage(3)
     source.damage(5)
     assert (source.damaged, source.first_damaged) == (2, 3)
-    assert RunLog('a').cost_format is None
+
+
+def test_a_log_of_more_stages_than_any_network_has(made_up, monkeypatch):
+    monkeypatch.setattr('vrtspike.analysis.statistics.samples.MOST_COLUMNS', 50)
+    with pytest.raises(LogError, match='more than 50 quantities'):
+        read_lines(json.dumps(line).encode() for line in made_up.sample_lines(3))
+
+
+@given(
+    st.lists(st.one_of(st.binary(max_size=60), st.sampled_from(sorted(DAMAGE.values())).map(str.encode)), max_size=6)
+)
+@settings(max_examples=60, deadline=None)
+def test_any_bytes_are_damage(lines):
+    chunk = read_lines(lines)
+    assert (chunk.records, chunk.lines) == (0, len(lines))
+    assert chunk.damaged <= len(lines)

@@ -50,5 +50,5 @@ def test_epochs(tmp_path):
 def test_no_times(tmp_path):
     path = tmp_path / 'train.log'
     path.write_text('step 1/9 | loss=0.5 lr=1e-4\n')
-    with pytest.raises(LogError, match='holds no times'):
+    with pytest.raises(LogError, match='has no times'):
         segments_of(read_logs([path]))

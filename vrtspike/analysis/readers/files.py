@@ -6,10 +6,11 @@ import glob
 from pathlib import Path
 
 from vrtspike.analysis.readers import mmengine_json, text
+from vrtspike.analysis.readers.foreign import HEAD_BYTES, hint_about
 from vrtspike.analysis.readers.mmengine_json import decode
 from vrtspike.errors import LogError, did_you_mean
+from vrtspike.records.reader import read_line
 
-HEAD_BYTES = 1 << 16
 TEXT = 'text'
 EXPECTED = (
     "expected our stage_costs.jsonl, MMEngine's scalars.json, a timing file, print log or training log of the older "
@@ -40,17 +41,25 @@ def find_logs(log: str) -> list[Path]:
 
 def logs_of_run(folder: Path) -> list[Path]:
     """Return the logs in a run's folder: ours and MMEngine's, or if there are none, all files that can be read."""
+    logs = _recorded(folder)
+    files = [path for pattern in ('*.jsonl', '*.json', '*.log', '*.txt') for path in sorted(folder.glob(pattern))]
+    logs = logs or [path for path in files if kind_of(path) is not None]
+    if logs:
+        return logs
+    runs = [each.name for each in sorted(folder.iterdir()) if each.is_dir() and _recorded(each)]
+    if runs:
+        raise LogError(f"'{folder}' is no run but holds {len(runs)}: give one of them ({', '.join(runs[:10])})")
+    known = [
+        f'; {path.name}: {hint}' for path in sorted(folder.iterdir()) if path.is_file() and (hint := hint_about(path))
+    ]
+    raise LogError(f"'{folder}' holds no log that can be read: {EXPECTED}{''.join(known[:5])}")
+
+
+def _recorded(folder: Path) -> list[Path]:
+    """Return our records and MMEngine's in a run's folder, the starts in the order of their time stamps."""
     logs = sorted(folder.glob('stage_costs*.jsonl'))
-    # MMEngine writes the same lines twice, to scalars.json and to <timestamp>.json.
     for vis_data in sorted({folder / 'vis_data', *folder.glob('*/vis_data')}):
-        jsons = sorted(vis_data.glob('*.json'))
-        scalars = vis_data / 'scalars.json'
-        logs += [scalars] if scalars in jsons else jsons
-    if not logs:
-        files = [path for pattern in ('*.jsonl', '*.json', '*.log', '*.txt') for path in sorted(folder.glob(pattern))]
-        logs = [path for path in files if kind_of(path) is not None]
-    if not logs:
-        raise LogError(f"'{folder}' holds no log that can be read: {EXPECTED}")
+        logs += sorted(vis_data.glob('*.json'))
     return logs
 
 
@@ -62,7 +71,8 @@ def kind_of(path: Path) -> str | None:
     for kind in ('vrtspike', 'mmengine'):
         if kind in kinds:
             return kind
-    return TEXT if _has_legacy_lines(path) else None
+    with open(path, 'rb') as file:
+        return TEXT if text.has_records(iter(lambda: read_line(file), b'')) else None
 
 
 def _kind_of_line(line: bytes) -> str | None:
@@ -75,17 +85,3 @@ def _kind_of_line(line: bytes) -> str | None:
     if isinstance(record, dict) and record.get('kind') in ('run', 'sample'):
         return 'vrtspike'
     return 'mmengine' if mmengine_json.is_record(record) else None
-
-
-def _has_legacy_lines(path: Path) -> bool:
-    """Whether any line of a text file is of a legacy format."""
-    from vrtspike.analysis.logs import RunLog, Source
-
-    source = Source(str(path))
-    readers = [reader(source, RunLog('')) for reader in text.READERS.values()]
-    with open(path, 'rb') as file:
-        for line in file:
-            decoded = line.decode('utf-8', errors='replace').rstrip()
-            if any(reader.feed(decoded) for reader in readers):
-                return True
-    return False

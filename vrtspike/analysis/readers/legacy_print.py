@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import re
 
-from vrtspike.analysis.logs import RunLog, Source
 from vrtspike.analysis.readers.legacy_names import DETAILS, FORWARD, ROOTS, row_of
-from vrtspike.analysis.statistics.samples import RowBuffer
-
-FORMAT = 'legacy_print'
+from vrtspike.analysis.readers.line_reader import LineReader
 
 MS = r'(?P<ms>\d+(?:\.\d+)?)ms'
 MODULES = {'SpikeEncoder3D': 'spike_encoder', 'SpikeTemporalSelfAttention': 'tsa'}
@@ -24,20 +21,22 @@ SUMMARY = re.compile(rf'-\s+(?P<name>{"|".join(map(re.escape, ROOTS))})\s*:\s*{M
 TAGS = ('[SpikeEncoder3D]', '[SpikeTemporalSelfAttention]', '[VRT]', '[VRT融合]', '[主模型]')
 
 
-class PrintReader:
+class PrintReader(LineReader):
     """Takes lines one by one and adds each finished forward pass to the log.
 
     A forward pass consists of the lines of its parts, the line of its total and the summary of its roots. Parts that
     are printed once per scale are summed.
     """
 
-    def __init__(self, source: Source, log: RunLog) -> None:
-        self.source, self.log = source, log
-        self.rows = RowBuffer(log.table(FORMAT))
-        self._begin()
+    kind = 'legacy_print'
+
+    def begin(self) -> None:
+        """Begin with nothing read of a forward pass."""
+        super().begin()
+        self._forget()
 
     def feed(self, line: str) -> bool:
-        """Take ``line`` if it is of this format, and return whether it is."""
+        """Read a line, and return False if it is not of this format."""
         if (summary := SUMMARY.search(line)) and self.forward_ms is not None:
             self.roots[ROOTS[summary['name']]] = float(summary['ms'])
             return True
@@ -57,16 +56,16 @@ class PrintReader:
         if self.forward_ms is not None:
             self.rows.append(row_of(self.forward_ms, self.roots, self.stages, self.parts))
             self.source.records += 1
-        self._begin()
+        self._forget()
 
     def close(self) -> None:
         """Add the rest at the end of the file."""
         if self.forward_ms is None and (self.stages or self.parts):
             self.source.damage(self.source.lines)
         self.finish()
-        self.rows.flush()
+        super().close()
 
-    def _begin(self) -> None:
+    def _forget(self) -> None:
         self.forward_ms: float | None = None
         self.roots: dict[str, float] = {}
         self.stages: dict[str, float] = {}

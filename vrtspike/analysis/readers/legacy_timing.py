@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import re
 
-from vrtspike.analysis.logs import RunLog, Source
 from vrtspike.analysis.readers.legacy_names import FORWARD, row_of, stage_of
-from vrtspike.analysis.statistics.samples import RowBuffer
-
-FORMAT = 'legacy_timing'
+from vrtspike.analysis.readers.line_reader import LineReader
 
 STEP = re.compile(r'\s*Step (\d+)\s*$')
 ENTRY = re.compile(
@@ -19,18 +16,20 @@ TOTAL = re.compile(r'Total-*\s*:\s*[\d.]+ms\s*$')
 BEGINS_LIKE_ENTRY = re.compile(r'(\s*-\s+)?\S.*\s:\s*[\d.]')
 
 
-class TimingReader:
+class TimingReader(LineReader):
     """Takes lines one by one and adds each finished step to the log."""
 
-    def __init__(self, source: Source, log: RunLog) -> None:
-        self.source, self.log = source, log
-        self.rows = RowBuffer(log.table(FORMAT))
+    kind = 'legacy_timing'
+
+    def begin(self) -> None:
+        """Begin before the first step."""
+        super().begin()
         self.step: int | None = None
         self.root = ''
         self.times: dict[str, tuple[float, float]] = {}
 
     def feed(self, line: str) -> bool:
-        """Take ``line`` if it is of this format, and return whether it is."""
+        """Read a line, and return False if it is not of this format."""
         if step := STEP.match(line):
             self.finish()
             self.step, self.root, self.times = int(step[1]), '', {}
@@ -63,7 +62,7 @@ class TimingReader:
     def close(self) -> None:
         """Add the rest at the end of the file."""
         self.finish()
-        self.rows.flush()
+        super().close()
 
     def _enter(self, entry: re.Match) -> None:
         name = entry['name']
@@ -76,6 +75,7 @@ class TimingReader:
     def _add(self) -> None:
         forward_ms, forward_avg = self.times.pop(FORWARD)
         last = {stage_of(name): ms for name, (ms, _) in self.times.items()}
+        self.start.reach(self.step)
         self.rows.append({'iteration': self.step, **row_of(forward_ms, *nested(last))})
         self.log.averages = {stage_of(name): avg for name, (_, avg) in self.times.items()}
         self.log.averages['forward'] = forward_avg

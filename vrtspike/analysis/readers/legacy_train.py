@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 
-from vrtspike.analysis.logs import RunLog, Source
-from vrtspike.analysis.statistics.samples import RowBuffer
-
-FORMAT = 'legacy_train'
+from vrtspike.analysis.readers.line_reader import LineReader
 
 NUMBER = r'[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)'
 STEP = re.compile(r'(?:^|\s)step (?P<step>\d+)/\d+ \|')
@@ -18,16 +15,14 @@ RATE = re.compile(rf'(?P<value>{NUMBER}) samples/s')
 NAMES = {'PSNR_RGB': 'psnr', 'SSIM_Y': 'ssim_y', 'PSNR_Y': 'psnr_y', 'LPIPS': 'lpips'}
 
 
-class TrainReader:
+class TrainReader(LineReader):
     """Takes lines one by one and adds their values to the log."""
 
-    def __init__(self, source: Source, log: RunLog) -> None:
-        self.source, self.log = source, log
-        self.rows = RowBuffer(log.table(FORMAT))
-        self.step = 0
+    kind = 'legacy_train'
+    step = 0
 
     def feed(self, line: str) -> bool:
-        """Take ``line`` if it is of this format, and return whether it is."""
+        """Read a line, and return False if it is not of this format."""
         for pattern, take in ((STEP, self._step), (VALIDATION, self._validation), (EPOCH, self._epoch)):
             if found := pattern.search(line):
                 values = {pair['key']: float(pair['value']) for pair in PAIR.finditer(line)}
@@ -38,25 +33,24 @@ class TrainReader:
                 return True
         return False
 
-    def close(self) -> None:
-        """Add the rest at the end of the file."""
-        self.rows.flush()
-
     def _step(self, found: re.Match, values: dict[str, float], line: str) -> bool:
         if 'loss' not in values:
             return False
         self.step = int(found['step'])
+        self.start.reach(self.step)
         for name, value in values.items():
             if name.endswith('_mem'):
                 name, value = 'memory_mib', value * 1024
-            self.log.scalar('data_ms' if name == 'data_time' else name, self.step, value)
+            self.records.scalar('data_ms' if name == 'data_time' else name, self.step, value)
         if rate := RATE.search(line):
-            self.log.scalar('samples_per_s', self.step, float(rate['value']))
+            self.records.scalar('samples_per_s', self.step, float(rate['value']))
         return True
 
     def _validation(self, found: re.Match, values: dict[str, float], line: str) -> bool:
         for name, value in values.items():
-            self.log.scalar(NAMES.get(name, name), int(found['step']), value)
+            name = NAMES.get(name, name)
+            self.records.validated.add(name)
+            self.records.scalar(name, int(found['step']), value)
         return True
 
     def _epoch(self, found: re.Match, values: dict[str, float], line: str) -> bool:

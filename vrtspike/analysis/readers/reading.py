@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
@@ -12,9 +13,11 @@ from pathlib import Path
 from vrtspike.analysis.logs import RunLog, Source
 from vrtspike.analysis.readers import mmengine_json, stage_costs, text
 from vrtspike.analysis.readers.files import EXPECTED, TEXT, find_logs, kind_of
+from vrtspike.analysis.readers.foreign import hint_about
 from vrtspike.errors import LogError
+from vrtspike.records.reader import read_line
 
-CHUNK_BYTES = 1 << 26
+CHUNK_BYTES = 1 << 27
 """Size of the chunks in which our own logs are read. Several chunks are read by several processes."""
 
 SHOW_PROGRESS_FROM = 1 << 25
@@ -35,14 +38,24 @@ def read_logs(logs: Sequence[str | Path], name: str | None = None) -> RunLog:
     Raises:
         LogError: A log does not exist, or no record can be read in any of them.
     """
-    paths = list(dict.fromkeys(path.resolve() for log in logs for path in find_logs(str(log))))
+    paths = _without_copies(path.resolve() for log in logs for path in find_logs(str(log)))
     log = RunLog(name or str(logs[0]))
     with _progress(sum(path.stat().st_size for path in paths)) as advance:
         for path in paths:
             _read(path, log, advance)
+    log.seal()
     if not any(source.records for source in log.sources):
-        raise LogError(_nothing_to_read(log))
+        raise LogError(_nothing_to_read(log, paths))
     return log
+
+
+def _without_copies(paths: Iterable[Path]) -> list[Path]:
+    """Return paths once each; MMEngine writes the same lines to scalars.json and to <timestamp>.json."""
+    unique = list(dict.fromkeys(paths))
+    scalars = {path.parent for path in unique if path.name == 'scalars.json'}
+    return [
+        path for path in unique if path.name == 'scalars.json' or path.suffix != '.json' or path.parent not in scalars
+    ]
 
 
 def _read(path: Path, log: RunLog, advance: Advance) -> None:
@@ -67,9 +80,13 @@ def _read_stage_costs(path: Path, source: Source, log: RunLog, advance: Advance)
         return
     workers = min(len(chunks), len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())
     with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool:
-        for (_, start, stop), chunk in zip(chunks, pool.map(read_chunk, chunks), strict=True):
-            stage_costs.add(chunk, source, log)
-            advance(stop - start)
+        waiting: deque[Future[stage_costs.Chunk]] = deque()
+        for _, start, stop in [*chunks, *[(path, 0, 0)] * workers]:
+            if stop:
+                waiting.append(pool.submit(read_chunk, (str(path), start, stop)))
+            if waiting and (len(waiting) > workers or not stop):  # results that wait for their turn need memory
+                stage_costs.add(waiting.popleft().result(), source, log)
+                advance(CHUNK_BYTES)
 
 
 def read_chunk(chunk: tuple[str, int, int]) -> stage_costs.Chunk:
@@ -81,19 +98,17 @@ def read_chunk(chunk: tuple[str, int, int]) -> stage_costs.Chunk:
 def lines_beginning_in(path: str | Path, start: int, stop: int) -> Iterator[bytes]:
     """Yield the lines of a file that begin in the bytes [start, stop): every line begins in exactly one range."""
     with open(path, 'rb', buffering=1 << 20) as file:
-        position = start
         if start:
             file.seek(start - 1)
-            position += len(file.readline()) - 1
-        while position < stop and (line := file.readline()):
-            position += len(line)
+            read_line(file)
+        while file.tell() < stop and (line := read_line(file)):
             yield line
 
 
 def _lines(path: Path, advance: Advance) -> Iterator[bytes]:
     with open(path, 'rb', buffering=1 << 20) as file:
         unreported = 0
-        for line in file:
+        while line := read_line(file):
             unreported += len(line)
             if unreported > 1 << 20:
                 advance(unreported)
@@ -124,22 +139,12 @@ def _shown(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def _nothing_to_read(log: RunLog) -> str:
+def _nothing_to_read(log: RunLog, paths: list[Path]) -> str:
+    """Return the message about files without any record, with what they are if that is known."""
     names = ', '.join(f"'{source.path}'" for source in log.sources[:5])
     if len(log.sources) > 5:
         names += f' and {len(log.sources) - 5} more'
     damaged = sum(source.damaged for source in log.sources)
-    hint = f'; {damaged} damaged lines' if damaged else ''
-    if any(_is_mmengine_text(source.path) for source in log.sources):
-        hint += ". MMEngine's text log is for people: give the folder of its run, whose vis_data/scalars.json is read"
-    return f'{names}: no record can be read{hint}; {EXPECTED}'
-
-
-def _is_mmengine_text(path: str) -> bool:
-    with open(path, 'rb') as file:
-        return any(b' - mmengine - ' in line for line in _first(file, 200))
-
-
-def _first(lines: Iterable[bytes], number: int) -> Iterator[bytes]:
-    for line, _ in zip(lines, range(number), strict=False):
-        yield line
+    lines = f'; {damaged} damaged lines' if damaged else ''
+    hints = dict.fromkeys(map(hint_about, paths[:5]))
+    return f'{names}: no record can be read{lines}; {EXPECTED}{"".join(f". {hint}" for hint in hints if hint)}'

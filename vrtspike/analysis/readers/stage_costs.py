@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
-from vrtspike.analysis.logs import RunLog, Source
-from vrtspike.analysis.statistics.samples import SampleTable
+from vrtspike.analysis.logs import RunLog, RunRecords, Source, Start
 from vrtspike.errors import LogError
 from vrtspike.records.reader import decode_record
-from vrtspike.records.stage_costs import PHASE_KEYS, RunLine, SampleLine, StageTimes
+from vrtspike.records.stage_costs import PHASE_KEYS, SampleLine, StageTimes, Times
 
 FORMAT = 'vrtspike'
-BATCH = 1024
+BATCH_VALUES = 1 << 19
+"""Numbers that are added to a table at once."""
 
 HEAD = ('iteration', 'iteration_ms', 'clips', 'frames', 'loss', 'memory_mib', 'loss_not_finite_at')
 """Columns of a sample before those of its stages. The last one is the iteration if its loss was null."""
@@ -25,33 +25,64 @@ HEAD = ('iteration', 'iteration_ms', 'clips', 'frames', 'loss', 'memory_mib', 'l
 STAGE_KEYS = StageTimes.__struct_fields__
 TOTAL = 'total_ms'
 
+NO_TIMES = StageTimes(), Times()
+"""What a sample has of a stage and of a part that it lacks."""
+
 _values = msgspec.structs.astuple
 
 
 class Batch:
-    """Consecutive samples of one rank with the same stages and parts, in one array.
+    """Consecutive samples of one rank in one array.
 
     Args:
-        layout: Rank, names of stages, names of parts.
+        stages: Names of the stages of all samples; a sample may lack some.
+        parts: Names of the parts.
     """
 
-    def __init__(self, layout: tuple[int, tuple[str, ...], tuple[str, ...]]) -> None:
-        self.layout = layout
-        self.values = array('d')
+    def __init__(self, stages: Iterable[str] = (), parts: Iterable[str] = ()) -> None:
+        self.layout = tuple(stages), tuple(parts)
         self.samples = 0
+        self._values = array('d')
 
-    def append(self, row: list[float | None]) -> None:
-        """Add a sample. None means not measured."""
+    @property
+    def full(self) -> bool:
+        """Whether the batch should be added to a table."""
+        return len(self._values) >= BATCH_VALUES
+
+    def append(self, sample: SampleLine) -> bool:
+        """Add a sample, and return False if it has other stages or parts than this batch."""
+        times = sample.stages, sample.parts
+        if (tuple(sample.stages), tuple(sample.parts)) != self.layout:
+            if any(each.keys() - set(names) for each, names in zip(times, self.layout, strict=True)):
+                return False
+            times = [
+                {name: each.get(name, empty) for name in names}
+                for each, names, empty in zip(times, self.layout, NO_TIMES, strict=True)
+            ]
+        row = _head(sample)
+        for each in times:
+            for phases in each.values():
+                row += _values(phases)
         try:
-            self.values.fromlist(row)
-        except TypeError:
-            self.values.fromlist([math.nan if value is None else value for value in row])
+            self._values.fromlist(row)
+        except TypeError:  # None means not measured
+            self._values.fromlist([math.nan if value is None else value for value in row])
         self.samples += 1
+        return True
+
+    def with_new_names(self, sample: SampleLine) -> Batch:
+        """Return an empty batch that a sample fits into, too."""
+        return Batch(
+            *(
+                dict.fromkeys([*names, *new])
+                for names, new in zip(self.layout, (sample.stages, sample.parts), strict=True)
+            )
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
         """Return the names of the columns of :meth:`rows`."""
-        _, stages, parts = self.layout
+        stages, parts = self.layout
         return (
             *HEAD,
             *(f'stages/{name}/{column}' for name in stages for column in (*STAGE_KEYS, TOTAL)),
@@ -60,88 +91,113 @@ class Batch:
 
     def rows(self) -> np.ndarray:
         """Return the samples as rows. Every stage and part gets the total of its phases as one more column."""
-        values = np.frombuffer(self.values).reshape(self.samples, -1)
-        end = len(HEAD) + len(self.layout[1]) * len(STAGE_KEYS)
-        stages = _with_totals(values[:, len(HEAD) : end], len(STAGE_KEYS))
-        return np.hstack([values[:, : len(HEAD)], stages, _with_totals(values[:, end:], len(PHASE_KEYS))])
+        values = np.frombuffer(self._values).reshape(self.samples, -1)
+        rows = np.empty((self.samples, len(self.names)))
+        begin = start = len(HEAD)
+        rows[:, :start] = values[:, :begin]
+        for names, width in zip(self.layout, (len(STAGE_KEYS), len(PHASE_KEYS)), strict=True):
+            end, stop = begin + len(names) * width, start + len(names) * (width + 1)
+            measured = values[:, begin:end].reshape(self.samples, len(names), width)
+            filled = rows[:, start:stop].reshape(self.samples, len(names), width + 1)  # a view
+            filled[:, :, :width] = measured
+            filled[:, :, width] = sum(measured[:, :, i] for i in range(len(PHASE_KEYS)))
+            begin, start = end, stop
+        return rows
 
 
 @dataclass
 class Chunk:
     """The records of a chunk of a file."""
 
-    tables: dict[int, SampleTable] = field(default_factory=dict)
-    """Samples by rank."""
-    descriptions: list[RunLine] = field(default_factory=list)
+    pieces: list[tuple[RunRecords, bool]] = field(default_factory=list)
+    """Records of one start, and whether they begin it: otherwise they continue the latest start of their rank."""
+    records: int = 0
+    """Number of samples."""
     lines: int = 0
     damaged: int = 0
     first_damaged: int | None = None
     """Number of the line in the chunk, from 1."""
 
-    @property
-    def records(self) -> int:
-        """Return the number of samples."""
-        return sum(table.rows for table in self.tables.values())
+
+EMPTY = Batch()
+
+
+class ChunkReader:
+    """Collects records line by line."""
+
+    def __init__(self) -> None:
+        self.chunk = Chunk()
+        self._batches: dict[int, Batch] = {}
+        self._latest: dict[int, RunRecords] = {}
+
+    def read(self, lines: Iterable[bytes]) -> Chunk:
+        """Return the records of ``lines``; damaged lines are counted and left out."""
+        chunk = self.chunk
+        for line in lines:
+            chunk.lines += 1
+            try:
+                record = decode_record(line)
+            except LogError:
+                chunk.damaged += 1
+                if chunk.first_damaged is None:
+                    chunk.first_damaged = chunk.lines
+                continue
+            if isinstance(record, SampleLine):
+                self._add(record)
+            elif record is not None:
+                self._flush(record.rank)
+                self._begin(record.rank, Start(description=record))
+        for rank in list(self._batches):
+            self._flush(rank)
+        return chunk
+
+    def _add(self, sample: SampleLine) -> None:
+        batch = self._batches.setdefault(sample.rank, EMPTY)
+        if batch is EMPTY or batch.full or not batch.append(sample):
+            self._flush(sample.rank)
+            batch = self._batches[sample.rank] = batch.with_new_names(sample)
+            batch.append(sample)
+        self.chunk.records += 1
+
+    def _begin(self, rank: int, start: Start) -> RunRecords:
+        records = self._latest[rank] = RunRecords(FORMAT, rank, [start])
+        self.chunk.pieces.append((records, start.description is not None))
+        return records
+
+    def _flush(self, rank: int) -> None:
+        """Add the batch of a rank to its records."""
+        batch = self._batches.pop(rank, EMPTY)
+        if batch.samples:
+            records = self._latest.get(rank) or self._begin(rank, Start())
+            rows = batch.rows()
+            for iteration in rows[:, 0].astype(int).tolist():
+                records.starts[0].reach(iteration)
+            records.table.add(batch.names, rows)
 
 
 def read_lines(lines: Iterable[bytes]) -> Chunk:
-    """Collect the records of ``lines``; damaged lines are counted and left out."""
-    chunk, batch = Chunk(), Batch((0, (), ()))
-    for line in lines:
-        chunk.lines += 1
-        try:
-            record = decode_record(line)
-        except LogError:
-            chunk.damaged += 1
-            if chunk.first_damaged is None:
-                chunk.first_damaged = chunk.lines
-            continue
-        if isinstance(record, SampleLine):
-            layout = (record.rank, tuple(record.stages), tuple(record.parts))
-            if layout != batch.layout or batch.samples >= BATCH:
-                _flush(batch, chunk)
-                batch = Batch(layout)
-            batch.append(_row(record))
-        elif record is not None:
-            chunk.descriptions.append(record)
-    _flush(batch, chunk)
-    return chunk
+    """Return the records of ``lines``; damaged lines are counted and left out."""
+    return ChunkReader().read(lines)
 
 
 def add(chunk: Chunk, source: Source, log: RunLog) -> None:
     """Add a chunk of ``source`` to the log, after the chunks before it."""
     if chunk.first_damaged is not None and source.first_damaged is None:
         source.first_damaged = source.lines + chunk.first_damaged
+    continues = source.lines > 0
     source.lines += chunk.lines
     source.damaged += chunk.damaged
     source.records += chunk.records
-    log.descriptions += chunk.descriptions
-    for rank, table in chunk.tables.items():
-        log.table(FORMAT, rank).merge(table)
+    for records, begins in chunk.pieces:
+        records.starts[0].source = source.path
+        log.add(records, begins or not continues)
 
 
-def _row(sample: SampleLine) -> list[float | None]:
+def _head(sample: SampleLine) -> list[float | None]:
+    """Return the values of HEAD."""
     loss, not_finite_at = sample.loss, math.nan
     if loss is None:
         not_finite_at = sample.iteration
     elif loss is msgspec.UNSET:
         loss = None
-    head = (sample.iteration, sample.iteration_ms, sample.clips, sample.frames, loss, sample.memory_mib, not_finite_at)
-    row = list(head)
-    for times in sample.stages.values():
-        row += _values(times)
-    for times in sample.parts.values():
-        row += _values(times)
-    return row
-
-
-def _with_totals(values: np.ndarray, width: int) -> np.ndarray:
-    """Append the sum of its times to each group of ``width`` columns, which begins with its times."""
-    groups = values.reshape(len(values), -1, width)
-    totals = groups[:, :, : len(PHASE_KEYS)].sum(axis=2, keepdims=True)
-    return np.concatenate([groups, totals], axis=2).reshape(len(values), -1)
-
-
-def _flush(batch: Batch, chunk: Chunk) -> None:
-    if batch.samples:
-        chunk.tables.setdefault(batch.layout[0], SampleTable()).add(batch.names, batch.rows())
+    return [sample.iteration, sample.iteration_ms, sample.clips, sample.frames, loss, sample.memory_mib, not_finite_at]

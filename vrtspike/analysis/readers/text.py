@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vrtspike.analysis.logs import RunLog, Source
-from vrtspike.analysis.readers import legacy_print, legacy_timing, legacy_train
+from vrtspike.analysis.readers.legacy_print import PrintReader
+from vrtspike.analysis.readers.legacy_timing import TimingReader
+from vrtspike.analysis.readers.legacy_train import TrainReader
 
-READERS = {
-    legacy_timing.FORMAT: legacy_timing.TimingReader,
-    legacy_print.FORMAT: legacy_print.PrintReader,
-    legacy_train.FORMAT: legacy_train.TrainReader,
-}
+READERS = {reader.kind: reader for reader in (TimingReader, PrintReader, TrainReader)}
 
 
 def read(lines: Iterable[bytes], source: Source, log: RunLog) -> None:
@@ -24,6 +22,13 @@ def read(lines: Iterable[bytes], source: Source, log: RunLog) -> None:
         taken = next((name for name, reader in readers.items() if text and reader.feed(text)), None)
         if taken:
             found.add(taken)
-    for reader in readers.values():
-        reader.close()
     source.formats = [name for name in READERS if name in found]
+    for name in source.formats:
+        readers[name].close()
+
+
+def has_records(lines: Iterable[bytes]) -> bool:
+    """Whether any line is of one of these formats."""
+    readers = [reader(Source(''), RunLog('')) for reader in READERS.values()]
+    texts = (line.decode('utf-8', errors='replace').rstrip() for line in lines)
+    return any(reader.feed(text) for text in texts for reader in readers)

@@ -1,19 +1,24 @@
-"""Curves of a run: one number per iteration, by its name on the command line and in the report."""
+"""Curves of a run: one value per iteration, named as on the command line and in the report."""
 
 from __future__ import annotations
 
 import math
+import re
 
 import msgspec
 import numpy as np
 
-from vrtspike.analysis.logs import RunLog
+from vrtspike.analysis.logs import RunLog, Series
 from vrtspike.errors import LogError, did_you_mean
 
 QUALITY = ('psnr', 'ssim', 'blur/psnr', 'blur/ssim', 'tfp/psnr', 'psnr_y', 'ssim_y', 'lpips')
-"""Names of the scalars of a validation."""
+"""Names of the scalars of our validations."""
 
+LOWER_IS_BETTER = ('lpips', 'niqe', 'mae', 'mse', 'rmse', 'loss')
 IN_REPORT = ('loss', 'lr', 'iteration_ms', 'data_ms', 'memory_mib', *QUALITY)
+MOST_IN_REPORT = 40
+"""Most curves of a report, so that a log of hundreds of scalars gives a page that can be read."""
+
 REPORT_POINTS = 400
 FEWEST_LOSSES = 16
 CERTAIN = 1.96
@@ -61,7 +66,8 @@ def curve(log: RunLog, name: str) -> Points:
     Raises:
         LogError: The log has no such curve.
     """
-    found = [log.series[name].points()] if name in log.series else []
+    series = scalars(log).get(name) or log.series.get(name)
+    found = [series.points()] if series else []
     columns = cost_columns(log)
     if name in columns:
         found.append(_of_costs(log, columns[name]))
@@ -72,7 +78,38 @@ def curve(log: RunLog, name: str) -> Points:
 
 def names(log: RunLog) -> list[str]:
     """Return the names of all curves."""
-    return [*log.series, *(name for name in cost_columns(log) if name not in log.series)]
+    return list(dict.fromkeys([*scalars(log), *cost_columns(log)]))
+
+
+def scalars(log: RunLog) -> dict[str, Series]:
+    """Return the scalars of a log by our names, as far as they have one.
+
+    Other projects write ``REDS4/PSNR``, ``generator.lr`` or ``loss_pix``. Such a scalar gets our name if it is the only
+    one that could have it: among several data sets, optimizers or losses, all keep their own.
+    """
+    series = log.series
+    others: dict[str, list[str]] = {}
+    for name in series:
+        ours = _our_name(name, name in log.validated)
+        if ours and ours not in series:
+            others.setdefault(ours, []).append(name)
+    ours_of = {names[0]: ours for ours, names in others.items() if len(names) == 1}
+    return {ours_of.get(name, name): each for name, each in series.items()}
+
+
+def _our_name(name: str, validated: bool) -> str | None:
+    """Return what we would call a scalar of another project, None if it has no name here."""
+    if validated:
+        metric = name.rpartition('/')[2].lower()
+        return metric if metric in QUALITY else None
+    if is_rate(name):
+        return 'lr'
+    return 'loss' if re.search(r'(^|[._/])(loss|l_pix)', name) else None
+
+
+def is_rate(name: str) -> bool:
+    """Whether a scalar is a learning rate: 'lr', 'base_lr', 'generator.lr' or 'lr.generator'."""
+    return re.search(r'(^|[._/])lr($|\.)', name) is not None
 
 
 def cost_columns(log: RunLog) -> dict[str, str]:
@@ -92,19 +129,20 @@ def _of_costs(log: RunLog, column: str) -> Points:
     values = costs.column(column)
     numbered = costs.number('iteration') > 0
     iterations = costs.column('iteration') if numbered else np.arange(1, len(values) + 1) * costs.trace.stride
-    finite = np.isfinite(values) & np.isfinite(iterations)
-    return iterations[finite], values[finite]
+    latest = iterations <= np.fmin.accumulate(iterations[::-1])[::-1]  # not trained again by a resumed start
+    shown = np.isfinite(values) & latest
+    return iterations[shown], values[shown]
 
 
 def report_curves(log: RunLog) -> dict[str, Curve]:
     """Return the curves of the report, each with at most REPORT_POINTS points."""
-    known = set(names(log))
+    known = scalars(log)
+    shown = [name for name in known if name in quality(log) or _our_name(name, validated=False)]
     found = {}
-    for name in IN_REPORT:
-        if name in known:
-            iterations, values = thinned(curve(log, name))
-            if len(values):
-                found[name] = Curve(iterations.tolist(), values.tolist())
+    for name in list(dict.fromkeys([*(name for name in IN_REPORT if name in names(log)), *shown]))[:MOST_IN_REPORT]:
+        iterations, values = thinned(curve(log, name))
+        if len(values):
+            found[name] = Curve(iterations.tolist(), values.tolist())
     return found
 
 
@@ -145,12 +183,16 @@ def lower_share(values: np.ndarray, others: np.ndarray) -> float:
 
 
 def quality(log: RunLog) -> dict[str, Quality]:
-    """Return the last and the best value of every scalar of the validation."""
+    """Return the last and the best value of every scalar of the validation, ours first."""
+    known = scalars(log)
+    validated = {id(log.series[name]) for name in log.validated}
+    others = [name for name, series in known.items() if id(series) in validated and name not in QUALITY]
     found = {}
-    for name in QUALITY:
-        series = log.series.get(name)
-        if series is not None and series.last:
-            last_iteration, last = series.last
-            iteration, best = series.lowest if name == 'lpips' else series.highest
+    for name in (*(name for name in QUALITY if name in known), *others):
+        summary = known[name].summary
+        if summary.last:
+            metric = name.rpartition('/')[2].lower()
+            iteration, best = summary.lowest if metric in LOWER_IS_BETTER else summary.highest
+            last_iteration, last = summary.last
             found[name] = Quality(last=last, last_iteration=last_iteration, best=best, best_iteration=iteration)
     return found

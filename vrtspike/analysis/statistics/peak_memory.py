@@ -19,7 +19,7 @@ def peak_memory(log: RunLog, costs: SampleTable) -> PeakMemory:
     """Return the peak memory of a process, and the stage with the highest peak."""
     peak = costs.highest('memory_mib')
     if peak is None and 'memory_mib' in log.series:
-        peak = (log.series['memory_mib'].highest or (None, None))[1]
+        peak = (log.series['memory_mib'].summary.highest or (None, None))[1]
     peaks = {name: costs.highest(f'stages/{name}/peak_mib') for name in log.stages()}
     peaks = {name: mib for name, mib in peaks.items() if mib is not None}
     return PeakMemory(peak, max(peaks, key=peaks.get) if peaks else None)

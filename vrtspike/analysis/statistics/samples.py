@@ -12,6 +12,10 @@ import numpy as np
 
 from vrtspike.analysis.statistics.sketch import QuantileSketch
 from vrtspike.analysis.statistics.trace import Trace
+from vrtspike.errors import LogError
+
+MOST_COLUMNS = 4096
+"""More columns than this cannot come from one network, and would need too much memory."""
 
 WORST = 5
 """How many of the slowest iterations are kept with their numbers."""
@@ -53,8 +57,9 @@ class SampleTable:
         """Add ``rows`` (N, len(names)), NaN where a quantity was not measured."""
         rows = self._arranged(names, rows)
         self.rows += len(rows)
-        self.present += np.count_nonzero(~np.isnan(rows), axis=0)
-        self.sums += np.nansum(rows, axis=0)
+        missing = np.isnan(rows)
+        self.present += len(rows) - np.count_nonzero(missing, axis=0)
+        self.sums += np.where(missing, 0, rows).sum(axis=0)
         self.lows = np.fmin(self.lows, np.fmin.reduce(rows))
         self.highs = np.fmax(self.highs, np.fmax.reduce(rows))
         self.sketch.add(rows)
@@ -135,7 +140,7 @@ class SampleTable:
         self._grow(names)
         if names == self.names:
             return rows
-        arranged = np.tile(_absent(self.names), (len(rows), 1))
+        arranged = np.tile(absent(self.names), (len(rows), 1))
         arranged[:, [self.names.index(name) for name in names]] = rows
         return arranged
 
@@ -144,15 +149,20 @@ class SampleTable:
         fresh = tuple(name for name in names if name not in known)
         if not fresh:
             return
-        absent = _absent(fresh)
-        zeros = np.where(np.isnan(absent), 0, self.rows)
-        extreme = absent if self.rows else np.full(len(fresh), math.nan)
+        if len(known) + len(fresh) > MOST_COLUMNS:
+            raise LogError(
+                f'the log names more than {MOST_COLUMNS} quantities of stages and parts, which no network has: it is '
+                'damaged, or files of several networks were joined'
+            )
+        values = absent(fresh)
+        zeros = np.where(np.isnan(values), 0, self.rows)
+        extreme = values if self.rows else np.full(len(fresh), math.nan)
         self.names += fresh
         self.present = np.concatenate([self.present, zeros])
         self.sums = np.concatenate([self.sums, np.zeros(len(fresh))])
         self.lows, self.highs = np.concatenate([self.lows, extreme]), np.concatenate([self.highs, extreme])
         self.sketch.grow(len(fresh), zeros)
-        self.trace.grow(absent)
+        self.trace.grow(values)
 
     def _reordered(self, names: tuple[str, ...]) -> SampleTable:
         """Return this table with its columns in the order of ``names``, which include all of them."""
@@ -188,24 +198,23 @@ class RowBuffer:
 
     def __init__(self, table: SampleTable, size: int = 512) -> None:
         self.table, self.size = table, size
-        self.names: tuple[str, ...] = ()
-        self.rows: list[list[float]] = []
+        self.rows: list[dict[str, float]] = []
 
     def append(self, row: dict[str, float]) -> None:
         """Add one row."""
-        names = tuple(row)
-        if names != self.names or len(self.rows) >= self.size:
+        self.rows.append(row)
+        if len(self.rows) >= self.size:
             self.flush()
-            self.names = names
-        self.rows.append(list(row.values()))
 
     def flush(self) -> None:
         """Add the collected rows to the table."""
         if self.rows:
-            self.table.add(self.names, np.array(self.rows, dtype=float))
+            names = tuple(dict.fromkeys(name for row in self.rows for name in row))
+            values = list(zip(names, absent(names).tolist(), strict=True))
+            self.table.add(names, np.array([[row.get(name, value) for name, value in values] for row in self.rows]))
             self.rows = []
 
 
-def _absent(names: Iterable[str]) -> np.ndarray:
+def absent(names: Iterable[str]) -> np.ndarray:
     """Return the value of a missing quantity, by column."""
     return np.array([0.0 if '/' in name and name.endswith('_ms') else math.nan for name in names])

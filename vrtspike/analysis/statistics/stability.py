@@ -50,7 +50,7 @@ class Outliers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stability(msgspec.Struct, frozen=True, kw_only=True):
-    """How steady a run was; None marks what could not be found out."""
+    """How steady a run was; None where the log is too short."""
 
     warmup_samples: int | None = None
     drift: Drift | None = None
@@ -125,6 +125,6 @@ def non_finite_losses(log: RunLog) -> NonFiniteLosses:
         numbers.append(table.number('loss_not_finite_at'))
         firsts.append(table.lowest('loss_not_finite_at'))
     if loss := log.series.get('loss'):
-        numbers.append(loss.not_finite)
-        firsts.append(loss.first_not_finite)
+        numbers.append(loss.summary.not_finite)
+        firsts.append(loss.summary.first_not_finite)
     return NonFiniteLosses(max(numbers), min((int(first) for first in firsts if first is not None), default=None))

@@ -11,7 +11,7 @@ from vrtspike.analysis.statistics.samples import SampleTable
 
 
 class Throughput(msgspec.Struct, frozen=True, kw_only=True):
-    """Rates over all ranks together; None if the log does not tell."""
+    """Rates over all ranks together; None if unknown."""
 
     iterations_per_s: float | None = None
     clips_per_s: float | None = None
@@ -31,8 +31,8 @@ class RankTimes(msgspec.Struct, frozen=True):
 def throughput(log: RunLog, costs: SampleTable) -> Throughput:
     """Return iterations, clips and frames per second over all ranks together.
 
-    Only our own records say how many clips an iteration had. The training log of the older code has
-    ``samples_per_s``, which is taken as clips.
+    Only our own records have the clips of an iteration. The ``samples_per_s`` of the older code's training log count
+    as clips.
     """
     whole = costs.total('iteration_ms')
     rates: dict[str, float] = {}

@@ -38,7 +38,7 @@ def train_time_text(log: RunLog, include_outliers: bool = False) -> str:
 def segments_of(log: RunLog) -> tuple[str, dict[str, np.ndarray]]:
     """Return the kind of segment, and the seconds of the iterations by segment, thinned if the log is long."""
     if log.cost_format is None:
-        raise LogError(f'{log.name} holds no times of iterations')
+        raise LogError(f'{log.name} has no times of iterations')
     costs = log.costs()
     seconds = costs.column('iteration_ms') / 1e3
     if costs.number('epoch'):
