@@ -50,7 +50,6 @@ TESTED_BY = {
     'hooks/progressive_crops_hook.py': 'test_engine/test_progressive_crops.py',
     # A whole test of a checkpoint, by the command.
     'inference/evaluation.py': 'test_tools/test_test.py',
-    'metrics/lpips.py': 'test_metrics/test_scores.py',
     # Sweeps over the registries, with the values of each part.
     'models/fusion/*.py': 'test_models/test_fusion/test_fusion_heads.py',
     'models/spike_encoders/*.py': 'test_models/test_spike_encoders/test_spike_encoders.py',
@@ -72,6 +71,8 @@ TESTED_BY = {
     # Every backend is compared with the reference of its operator.
     'ops/deform_conv/*.py': 'test_ops/test_deform_conv.py',
     'ops/window_attention/*.py': 'test_ops/test_window_attention/test_window_attention.py',
+    # Read by the loss and the metric that are networks trained on ImageNet.
+    'runtime/imagenet.py': 'test_models/test_losses/test_perceptual.py',
     # Structs; their reader and their writer are tested.
     'records/stage_costs.py': 'test_records/test_reader.py',
     # Texts of one command.

@@ -35,7 +35,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--spike-ratio',
-        type=float,
+        type=positive_ratio,
         default=2.0,
         metavar='R',
         help='height and width of the frames relative to those of the spikes (default: 2)',
@@ -46,35 +46,35 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from vrtspike.benchmarking.restorer_costs import count_restorer
+    from vrtspike.benchmarking.restorer_costs import count_config
     from vrtspike.config import load_config
-    from vrtspike.registry import MODELS
     from vrtspike.reporting.cost_tables import counted_costs_table
 
-    model = MODELS.build(load_config(**config_arguments(args)).model)
-    costs = count_restorer(model, tuple(args.shape), args.spike_ratio)
+    costs = count_config(load_config(**config_arguments(args)).model, tuple(args.shape), args.spike_ratio)
     if args.json:
-        write_json(args.json, as_json(costs, args.shape))
+        write_json(args.json, as_json(costs))
     if args.json != '-':
-        print(counted_costs_table(costs, tuple(args.shape)).text())
+        print(counted_costs_table(costs).text())
 
 
-def as_json(costs: Costs, shape: list[int]) -> dict:
+def as_json(costs: Costs) -> dict:
     """Return the counts as ``--json`` gives them.
 
-    Keys: ``shape`` (T, H, W); ``total_gmacs``; ``parameters``; ``stages``, by name ``gmacs``, ``parameters``,
-    ``activations_m`` (millions of values) and ``mib`` (read and written); ``uncounted_ops``, calls of operators without
-    a rule, which make the sums lower bounds; ``elementwise_ops``, calls of operators without multiply-accumulates.
+    Keys: ``shape`` (T, H, W) of the clip that was counted; ``total_gmacs``; ``parameters``; ``stages``, by name
+    ``gmacs``, ``parameters``, ``activations_m`` (millions of values) and ``mib`` (read and written); ``uncounted_ops``,
+    calls of operators without a rule, which make the sums lower bounds; ``elementwise_ops``, calls of operators without
+    multiply-accumulates; ``note``, if the network could not be counted as asked for.
     """
     import msgspec
 
     return {
-        'shape': list(shape),
+        'shape': list(costs.clip_shape),
         'total_gmacs': costs.total.macs / 1e9,
         'parameters': costs.total.parameters,
         'stages': msgspec.to_builtins(costs.counted()),
         'uncounted_ops': dict(costs.unknown),
         'elementwise_ops': dict(costs.elementwise),
+        **({'note': costs.note} if costs.note else {}),
     }
 
 
@@ -92,6 +92,13 @@ def positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f'{value} is not positive')
+    return value
+
+
+def positive_ratio(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float('inf'):
+        raise argparse.ArgumentTypeError(f'{text} is not a positive number')
     return value
 
 

@@ -1,6 +1,8 @@
 import logging
+import re
 from types import SimpleNamespace
 
+import pytest
 import torch
 
 from vrtspike.benchmarking.restorer_costs import count_restorer
@@ -33,9 +35,46 @@ def test_the_network_is_counted_once_at_the_first_batchs_padded_size(caplog):
     with caplog.at_level(logging.INFO):
         for i in range(2):
             hook.before_train_iter(runner, i, batch)
-    assert hook.clip_shape == (3, 16, 16)
+    assert hook.costs.clip_shape == (3, 16, 16)
     assert hook.costs.stages == count_restorer(model, (3, 16, 16)).stages
     (message,) = caplog.messages
     assert 'One clip of 3 frames of 16 x 16 pixels, forward' in message
     assert 'without multiply-accumulates: ' in message
     assert 'NOT COUNTED' not in message
+
+
+class Reads(torch.nn.Linear):
+    """A network whose code needs values."""
+
+    def data_preprocessor(self, batch):
+        return batch
+
+    def forward(self, blur):
+        return super().forward(blur) * blur.sum().item()
+
+
+@pytest.mark.parametrize(
+    ('batch', 'found'),
+    [
+        ({'blur': torch.zeros(2, 3, 3, 8, 8)}, None),
+        ({'blur': torch.zeros(2, 3, 3, 8, 7)}, 'CannotCount: Reads: RuntimeError: .*'),
+        ({'image': torch.zeros(1)}, "KeyError: 'blur'"),
+        ([torch.zeros(1)], 'AttributeError: .*'),
+    ],
+)
+def test_a_count_that_fails_does_not_end_a_training(batch, found, caplog):
+    runner = SimpleNamespace(model=Reads(8, 8), logger=logging.getLogger('vrtspike.test'))
+    hook = FlopsHook()
+    with caplog.at_level(logging.INFO):
+        for i in range(2):
+            hook.before_train_iter(runner, i, batch)
+    (message,) = caplog.messages
+    if found is None:
+        assert 'NOTE: the network needs values (Reads: RuntimeError: ' in message
+        assert hook.costs.total.macs == 3 * 3 * 8 * 8 * 8
+    else:
+        expected = (
+            rf'FlopsHook failed \({found}\): this run lacks counted multiply-accumulates\. The training continues\.'
+        )
+        assert re.fullmatch(expected, message)
+        assert hook.costs is None

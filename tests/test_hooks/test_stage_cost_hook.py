@@ -128,8 +128,8 @@ def test_accumulation_and_mixed_precision(make_runner):
 def test_costs_stand_beside_the_times(make_runner, log_of, monkeypatch):
     from vrtspike.hooks import flops_hook
 
-    costs = Costs(stages={'flow': StageCost(2_000_000_000, 10, 2**20, 16), 'other': StageCost()})
-    monkeypatch.setattr(flops_hook, 'count_costs', lambda model, **inputs: costs)
+    stages = {'flow': StageCost(2_000_000_000, 10, 2**20, 16), 'other': StageCost()}
+    monkeypatch.setattr(flops_hook, 'count_clip', lambda *_: Costs(stages, clip_shape=(3, 16, 16)))
     runner = marked(make_runner, iters=3, hooks=[HOOK, {'type': 'FlopsHook'}])
     runner.model.data_preprocessor.forward = lambda data, training=False: data
     runner.train()

@@ -81,7 +81,7 @@ def test_the_slowest_rank_is_the_one_that_computes_longest(samples):
 
 def test_counted_costs_end_with_their_sum_and_what_was_not_counted():
     stages = {'flow': StageCost(macs=3 * 10**9, bytes=2**20), 'stage1': StageCost(macs=10**9, parameters=1234)}
-    table = counted_costs_table(Costs(stages, unknown=Counter({'aten::new': 2}), elementwise=Counter()), (5, 64, 64))
+    table = counted_costs_table(Costs(stages, unknown=Counter({'aten::new': 2}), clip_shape=(5, 64, 64)))
     assert table.title == 'One clip of 5 frames of 64 x 64 pixels, forward (1 GMAC = 2 GFLOP)'
     assert table.rows[0] == ('flow', '3.000', '75.0%', '0.0', '1', '0')
     assert table.footer == ('total', '4.000', '100.0%', '0.0', '1', '1,234')

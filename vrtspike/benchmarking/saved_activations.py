@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vrtspike.ops.backends import use_backends
 from vrtspike.ops.counting import COUNTED_BACKENDS
-from vrtspike.profiling.flops import meta_copy
+from vrtspike.profiling.flops import copy_to
 from vrtspike.profiling.stages import innermost, listening
 from vrtspike.runtime.device import MIB
 
@@ -46,7 +46,7 @@ def saved_activations_mib(
         spike_shape: (B, T, K, Hs, Ws) of the spikes, if the network takes any.
     """
     trained = [parameter.requires_grad for parameter in model.parameters()]
-    model = meta_copy(model).train()
+    model = copy_to('meta', model).train()
     for parameter, requires_grad in zip(model.parameters(), trained, strict=True):
         parameter.requires_grad_(requires_grad)
     tensors = {'blur': torch.empty(shape, device='meta'), 'sharp': torch.empty(shape, device='meta')}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
+from vrtspike.benchmarking.restorer_costs import count_clip
 from vrtspike.hooks.observing import ObservingHook
-from vrtspike.profiling.flops import Costs, count_costs
+from vrtspike.profiling.flops import Costs
 from vrtspike.registry import HOOKS
 from vrtspike.reporting.cost_tables import counted_costs_table
 from vrtspike.runtime.distributed import unwrap_model
@@ -16,8 +19,8 @@ from vrtspike.runtime.distributed import unwrap_model
 class FlopsHook(ObservingHook):
     """Counts multiply-accumulates, activations, bytes and parameters for one clip of the first batch, and logs them.
 
-    The network runs once on the meta device, which takes seconds and no memory. :class:`StageCostHook` reports the
-    counts next to its times.
+    The network runs once on the meta device, which takes seconds and no memory, or on the CPU for a small clip if its
+    code needs values. :class:`StageCostHook` reports the counts next to its times.
     """
 
     gives = 'counted multiply-accumulates'
@@ -25,17 +28,18 @@ class FlopsHook(ObservingHook):
 
     def __init__(self) -> None:
         self.costs: Costs | None = None
-        self.clip_shape: tuple[int, int, int] | None = None
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Count, before the first iteration."""
         if self.costs is not None:
             return
-        model = unwrap_model(runner.model)
-        blur, spikes = data_batch['blur'][:1], data_batch.get('spikes')
-        inputs = model.data_preprocessor({'blur': blur} | ({} if spikes is None else {'spikes': spikes[:1]}))
-        inputs = {name: inputs[name] for name in ('blur', 'spikes') if name in inputs}
-        self.costs = count_costs(model, **inputs)
-        self.clip_shape = (inputs['blur'].shape[1], *inputs['blur'].shape[3:])
+        self.costs = count_batch(unwrap_model(runner.model), data_batch)
         if is_main_process():
-            runner.logger.info('\n' + counted_costs_table(self.costs, self.clip_shape).text())
+            runner.logger.info('\n' + counted_costs_table(self.costs).text())
+
+
+def count_batch(model: Any, batch: dict) -> Costs:
+    """Count one forward pass for the first clip of a batch, padded as the network gets it."""
+    inputs = {name: batch[name][:1] for name in ('blur', 'spikes') if batch.get(name) is not None}
+    inputs = model.data_preprocessor(inputs)
+    return count_clip(model, inputs['blur'], inputs.get('spikes'))

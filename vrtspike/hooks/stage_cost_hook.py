@@ -156,7 +156,11 @@ class StageCostHook(TimedHook, StepListener):
         model = unwrap_model(runner.model)
         device = next(model.parameters()).device
         dtype = getattr(runner.optim_wrapper, 'cast_dtype', torch.float32)
-        flops = next((hook for hook in runner.hooks if isinstance(hook, FlopsHook) and hook.costs), None)
+        notes = self._notes(runner)
+        counted = next((hook.costs for hook in runner.hooks if isinstance(hook, FlopsHook)), None)
+        if counted and counted.note:  # another clip than the one that is timed
+            notes.append(f'no rates: {counted.note}')
+            counted = None
         return RunLine(
             version=1,
             time=datetime.datetime.now().astimezone().isoformat(timespec='seconds'),
@@ -168,11 +172,11 @@ class StageCostHook(TimedHook, StepListener):
             interval=self.interval,
             accumulative_counts=getattr(runner.optim_wrapper, '_accumulative_counts', 1),
             precision=str(dtype).removeprefix('torch.'),
-            clip_shape=flops and list(flops.clip_shape),
-            costs=flops and flops.costs.counted(),
-            uncounted_ops=dict(flops.costs.unknown) if flops else {},
+            clip_shape=counted and list(counted.clip_shape),
+            costs=counted and counted.counted(),
+            uncounted_ops=dict(counted.unknown) if counted else {},
             rates=self._rates(runner, device, dtype) if self.roofline else None,
-            notes=self._notes(runner),
+            notes=notes,
             **describe_environment(device),
         )
 

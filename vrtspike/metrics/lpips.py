@@ -1,52 +1,103 @@
-"""LPIPS, a perceptual distance of images. It needs the package ``lpips`` and a file with its backbone's weights."""
+"""LPIPS, a perceptual distance of images (Zhang et al., arXiv 1801.03924).
+
+It needs two files of weights. Those of the linear layers come with the package ``lpips``. Nothing else of the package
+is used, because it cannot be imported without torchvision. The user names the file of AlexNet, trained on ImageNet.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from vrtspike.errors import CheckpointError, ConfigError
 from vrtspike.metrics.scores import Perceptual
 from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict
+from vrtspike.runtime.imagenet import load_features, register_imagenet_statistics
+
+CHANNELS = (64, 192, 384, 256, 256)
+"""Of AlexNet's five activations."""
 
 
 def load_lpips(weights: str | os.PathLike, device: torch.device | str = 'cpu') -> Perceptual:
-    """Return LPIPS with AlexNet: a function of two (H, W, 3) uint8 RGB images. Smaller is better.
-
-    `Zhang et al. 2018 <https://arxiv.org/abs/1801.03924>`_. The package brings the weights of the linear layers.
-    Nothing is downloaded.
+    """Return LPIPS with AlexNet, version 0.1: a function of two (H, W, 3) uint8 RGB images. Smaller is better.
 
     Args:
         weights: File with the state dict of torchvision's AlexNet, trained on ImageNet, such as
-            ``alexnet-owt-7be5be79.pth``.
+            ``alexnet-owt-7be5be79.pth``. Nothing is downloaded.
         device: Where the distance is computed.
 
     Raises:
         ConfigError: The package is not installed.
-        CheckpointError: The file holds other weights.
+        CheckpointError: A file holds other weights.
     """
-    try:
-        import lpips
-    except ImportError as error:
-        raise ConfigError('LPIPS needs the package lpips, which is not installed: pip install lpips') from error
-    network = lpips.LPIPS(net='alex', pnet_rand=True, verbose=False).eval().to(device)
-    load_backbone(network.net, unwrap_state_dict(load_checkpoint_file(weights)), weights)
+    alexnet = alexnet_features()
+    factors = package_factors()
+    load_features(alexnet, unwrap_state_dict(load_checkpoint_file(weights)), weights, 'AlexNet')
+    network = LPIPS(alexnet, factors).to(device)
 
     @torch.inference_mode()
     def distance(image: np.ndarray, reference: np.ndarray) -> float:
-        pair = (torch.from_numpy(each).to(device).permute(2, 0, 1)[None] / 127.5 - 1 for each in (image, reference))
+        pair = (torch.from_numpy(each).to(device).permute(2, 0, 1)[None] / 255 for each in (image, reference))
         return float(network(*pair))
 
     return distance
 
 
-def load_backbone(backbone: torch.nn.Module, weights: dict[str, torch.Tensor], path: str | os.PathLike) -> None:
-    """Load torchvision's ``features.<i>`` into the backbone of ``lpips``, which has them as ``slice<n>.<i>``."""
-    state = backbone.state_dict()
-    names = {name: f'features.{name.partition(".")[2]}' for name in state}
-    wrong = [name for key, name in names.items() if name not in weights or weights[name].shape != state[key].shape]
-    if wrong:
-        raise CheckpointError(f"{path} does not hold torchvision's AlexNet: {wrong[0]} is missing or of another shape")
-    backbone.load_state_dict({key: weights[name] for key, name in names.items()})
+def package_factors() -> list[Tensor]:
+    """Return the weights of the linear layers (1, C, 1, 1), from the file in the package ``lpips``."""
+    package = importlib.util.find_spec('lpips')
+    if package is None:
+        raise ConfigError(
+            'LPIPS needs the package lpips, which is not installed: pip install lpips (pip install --no-deps lpips '
+            'leaves out torchvision, which is not used here)'
+        )
+    path = Path(package.submodule_search_locations[0], 'weights', 'v0.1', 'alex.pth')
+    found = load_checkpoint_file(path)
+    factors = [found.get(f'lin{i}.model.1.weight') for i in range(len(CHANNELS))]
+    if [None if each is None else each.shape for each in factors] != [(1, count, 1, 1) for count in CHANNELS]:
+        raise CheckpointError(f'{path} does not hold the linear layers of LPIPS; install lpips 0.1.4 again')
+    return factors
+
+
+class LPIPS(nn.Module):
+    """The distance of two images: of the normalised activations of a network, weighted by channel.
+
+    Args:
+        features: The network's layers; every ReLU is an activation that counts.
+        factors: By activation, the weights (1, C, 1, 1) of its channels.
+    """
+
+    def __init__(self, features: nn.Sequential, factors: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.features = features.eval()
+        self.factors = nn.ParameterList(nn.Parameter(each, requires_grad=False) for each in factors)
+        register_imagenet_statistics(self)
+
+    def forward(self, image: Tensor, reference: Tensor) -> Tensor:
+        """Return the distances (N,) of RGB images (N, 3, H, W) in [0, 1]."""
+        x = (torch.cat((image, reference)) - self.mean) / self.std
+        distances, factors = 0, iter(self.factors)
+        for layer in self.features:
+            x = layer(x)
+            if isinstance(layer, nn.ReLU):
+                one, other = (x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10)).chunk(2)
+                distances = distances + ((one - other).square() * next(factors)).sum(1).mean((1, 2))
+        return distances
+
+
+def alexnet_features() -> nn.Sequential:
+    """Return AlexNet's convolutional part (arXiv 1404.5997) without its last pooling, numbered as by torchvision."""
+    one, two, three, four, five = CHANNELS
+    return nn.Sequential(
+        *(nn.Conv2d(3, one, 11, stride=4, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)),
+        *(nn.Conv2d(one, two, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)),
+        *(nn.Conv2d(two, three, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(three, four, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(four, five, 3, padding=1), nn.ReLU()),
+    )

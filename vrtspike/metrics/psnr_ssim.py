@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from skimage.metrics import structural_similarity
 
 from vrtspike.errors import DataError
 
@@ -38,6 +37,8 @@ def ssim(image: np.ndarray, reference: np.ndarray) -> float:
     Raises:
         DataError: The images differ in shape, are not uint8 or are smaller than the window.
     """
+    from skimage.metrics import structural_similarity  # slow to import, with scipy
+
     _check_pair(image, reference)
     if min(image.shape[:2]) < SSIM_WINDOW:
         height, width = image.shape[:2]

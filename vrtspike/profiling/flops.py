@@ -1,10 +1,13 @@
 """Counts multiply-accumulates, activations, bytes and parameters of a network by stage.
 
-The network runs on the meta device, where tensors have shapes but no values, so any size takes seconds. Every operator
-is counted by fvcore's rules (one fused multiply-add is one MAC) for the stage whose marker is open. Where fvcore's rule
-does not fit an operator's arguments, the formula of ``torch.utils.flop_counter`` counts. This counter is our own
-because fvcore's ``FlopCountAnalysis`` needs ``torch.jit.trace``, which cannot trace meta tensors and is deprecated, and
-torch's ``FlopCounterMode`` counts neither interpolation nor attention on a CPU. Tests compare all three.
+The network runs on the meta device, where tensors have shapes but no values, so any size takes seconds and no memory.
+Every operator is counted by fvcore's rules (one fused multiply-add is one MAC) for the stage whose marker is open. This
+counter is our own because fvcore's ``FlopCountAnalysis`` needs ``torch.jit.trace``, which cannot trace meta tensors and
+is deprecated, and torch's ``FlopCounterMode`` counts neither interpolation nor attention on a CPU. Tests compare all
+three.
+
+A network whose code reads values, by ``Tensor.item()`` for example, cannot run on the meta device:
+:func:`count_costs` raises :class:`CannotCount`, and :func:`count_with_values` counts a real forward pass on the CPU.
 
 Registered operators (see :mod:`vrtspike.profiling.fused_operators`) count as one operator each: what they keep in
 registers is no memory traffic. Activations include the scores of attention, as in fvcore.
@@ -13,18 +16,21 @@ registers is no memory traffic. Activations include the scores of attention, as 
 from __future__ import annotations
 
 import copy
+import math
+import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import torch
 from fvcore.nn import jit_handles
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import baddbmm_flop, conv_flop_count, sdpa_flop_count
+from torch.utils._pytree import tree_map_only
 
-from vrtspike.errors import ConfigError
+from vrtspike.errors import VrtSpikeError
 from vrtspike.profiling.fused_operators import fused_operators
 from vrtspike.profiling.stages import innermost, listening
 from vrtspike.records.stage_costs import CountedCost
@@ -60,6 +66,10 @@ class Costs:
     """Calls of operators without multiply-accumulates, such as elementwise operators, reductions and copies."""
     unknown: Counter[str] = field(default_factory=Counter)
     """Calls of operators without a rule. If there are any, the counts are lower bounds."""
+    clip_shape: tuple[int, int, int] | None = None
+    """(T, H, W) of the clip, where it was one."""
+    note: str | None = None
+    """What limits the counts, for readers."""
 
     @property
     def total(self) -> StageCost:
@@ -78,29 +88,69 @@ class Costs:
             for name, cost in self.stages.items()
         }
 
-    def require_complete(self, what: str) -> None:
-        """Raise :class:`ConfigError` if an operator was not counted, because ``what`` would then mislead."""
-        if self.unknown:
-            found = ', '.join(f'{name} ({calls} calls)' for name, calls in self.unknown.most_common())
-            raise ConfigError(
-                f'{what}: no rule counts {found}; write one into vrtspike.profiling.flops.MAC_RULES, or compare times'
-            )
+
+class CannotCount(VrtSpikeError):
+    """A network cannot run for counting. The message names the module and the reason."""
 
 
 def count_costs(model: nn.Module, *inputs: Tensor, **named: Tensor) -> Costs:
-    """Count one forward pass of ``model`` in eval mode.
+    """Count one forward pass of ``model`` in eval mode, on the meta device.
 
     Args:
         model: Any network that marks its stages. It is not changed.
         *inputs: Positional arguments. Only shape and dtype of tensors matter, so they may be on the meta device.
         **named: Keyword arguments.
+
+    Raises:
+        CannotCount: The network cannot be copied, or its code needs values.
     """
-    counter = _Counter(meta_copy(model))
-    arguments = [_as_meta(value) for value in inputs]
-    named = {name: _as_meta(value) for name, value in named.items()}
-    with torch.no_grad(), fused_operators(counter.run_as_one), listening(counter), counter:
-        counter.model(*arguments, **named)
+    return _count('meta', model, inputs, named)
+
+
+def count_with_values(model: nn.Module, *inputs: Tensor, **named: Tensor) -> Costs:
+    """Count like :func:`count_costs`, but by a real forward pass on the CPU, on zeros in place of meta tensors."""
+    with torch.random.fork_rng(devices=[]):  # counting must not change the random numbers of a training
+        return _count('cpu', model, inputs, named)
+
+
+def _count(device: str, model: nn.Module, inputs: tuple, named: dict[str, Any]) -> Costs:
+    inputs, named = tree_map_only(Tensor, lambda tensor: _moved(tensor, device), (inputs, named))
+    try:
+        counter = _Counter(copy_to(device, model))
+        with torch.no_grad(), fused_operators(counter.run_as_one), listening(counter), counter:
+            counter.model(*inputs, **named)
+    except VrtSpikeError:
+        raise
+    except Exception as error:  # any code of a plugin may have run
+        raise CannotCount(f'{_innermost_module(model, error)}: {_first_line(error)}') from error
     return counter.finish()
+
+
+def copy_to(device: str, model: nn.Module) -> nn.Module:
+    """Return a copy of a network on ``device``, in eval mode and without gradients."""
+    memo = {id(p): nn.Parameter(_moved(p.detach(), device), requires_grad=False) for p in model.parameters()}
+    memo |= {id(b): _moved(b, device) for b in model.buffers()}
+    return copy.deepcopy(model, memo).eval()
+
+
+def _moved(tensor: Tensor, device: str) -> Tensor:
+    if tensor.is_meta and device != 'meta':
+        return torch.zeros_like(tensor, device=device)
+    return tensor.to(device, copy=device != 'meta')
+
+
+def _innermost_module(model: nn.Module, error: Exception) -> str:
+    """Return the name and the class of the innermost module that was running when ``error`` was raised."""
+    innermost = model
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if isinstance(frame.f_locals.get('self'), nn.Module):
+            innermost = frame.f_locals['self']
+    names = [name for name, module in model.named_modules() if type(module) is type(innermost)]
+    return f'{type(innermost).__name__} ({names[0]})' if names and names[0] else type(innermost).__name__
+
+
+def _first_line(error: Exception) -> str:
+    return f'{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}'
 
 
 class _Counter(TorchDispatchMode):
@@ -113,7 +163,8 @@ class _Counter(TorchDispatchMode):
         self.open: list[str] = []
         self.fused = False
         """Whether a registered operator is running, inside of which nothing goes through memory."""
-        self.unused = {p.untyped_storage()._cdata: p.numel() for p in model.parameters()}
+        self.results = _Results()
+        self.unused = {_storage(p): p.numel() for p in model.parameters()}
         """Sizes of the parameters that no stage has used so far, by their storage, which views share."""
 
     def forward_begins(self, name: str) -> None:
@@ -131,20 +182,27 @@ class _Counter(TorchDispatchMode):
         return out
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        self.count(func, [*args, *(kwargs or {}).values()], out)
+        kwargs = kwargs or {}
+        tensors = list(_tensors([args, *kwargs.values()]))
+        if any(t.is_meta for t in tensors):  # the meta device takes what the network puts on another device
+            if not all(t.is_meta for t in tensors):
+                args, kwargs = tree_map_only(Tensor, lambda t: t.to('meta') if t.ndim else t, (args, kwargs))
+            if kwargs.get('device') is not None:
+                kwargs['device'] = torch.device('meta')
+        out = self.results.run(func, args, kwargs)
+        self.count(func, [*args, *kwargs.values()], out)
         return out
 
     def count(self, func: Any, arguments: list, out: Any) -> None:
         """Add one call to the open stage and part."""
-        cost = StageCost(parameters=sum(self.unused.pop(t.untyped_storage()._cdata, 0) for t in _tensors(arguments)))
+        cost = StageCost(parameters=sum(self.unused.pop(_storage(t), 0) for t in _tensors(arguments)))
         if not _is_view(func):
             name = func._schema.name
             outputs = list(_tensors([out]))
             cost.bytes = 0 if self.fused else _bytes_of([*arguments, *outputs])
-            if name in MAC_RULES:
-                macs = MAC_RULES[name]([_Value(a) for a in arguments], [_Value(t) for t in outputs])
-                cost.macs = int(sum(macs.values()) if isinstance(macs, Counter) else macs)
+            macs = _macs(name, arguments, outputs)
+            if macs is not None:
+                cost.macs = macs
                 cost.activations = outputs[0].numel() if name in PRODUCTS else 0
             elif name in WITHOUT_MACS or torch.Tag.pointwise in func.tags:
                 self.costs.elementwise[name] += 1
@@ -165,6 +223,77 @@ class _Counter(TorchDispatchMode):
         stages = self.costs.stages
         stages['other'] = stages.pop('other', StageCost()) + StageCost(parameters=sum(self.unused.values()))
         return self.costs
+
+
+class _Results:
+    """Runs operators, and repeats what they returned for meta tensors of the same shapes.
+
+    On the meta device many operators are slow Python code, and networks call them hundreds of times with equal shapes.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[Hashable, Callable[[tuple], Any]] = {}
+
+    def run(self, func: Any, args: tuple, kwargs: dict) -> Any:
+        """Return the result of an operator."""
+        key = None if _is_view(func) else _signature((func, *args, *kwargs.items()))
+        if key in self.known:
+            return self.known[key](args)
+        out = func(*args, **kwargs)
+        repeat = _repeated(func, key[1:2], args, out) if key is not None else None
+        if repeat is not None:
+            self.known[key] = repeat
+        return out
+
+
+def _signature(value: Any) -> Hashable | None:
+    """Return what the shape and type of an operator's result depends on, or None where this is not known."""
+    if isinstance(value, Tensor):
+        plain = type(value) in (Tensor, nn.Parameter) and value.is_meta and value.layout == torch.strided
+        return (value.shape, value.stride(), value.dtype) if plain else None
+    if isinstance(value, (tuple, list)):
+        each = tuple(_signature(one) for one in value)
+        return None if None in each else each
+    try:
+        hash(value)
+    except TypeError:
+        return None
+    return type(value), value
+
+
+def _repeated(func: Any, first: tuple, args: tuple, out: Any) -> Callable[[tuple], Any] | None:
+    """Return a function from an operator's arguments to what it returned before, or None where it must run again.
+
+    Args:
+        func: The operator.
+        first: The signature of its first argument before it ran, if there is one.
+        args: Its arguments.
+        out: What it returned.
+    """
+    if func._schema.is_mutable:
+        return (lambda args: args[0]) if args and out is args[0] and (_signature(out),) == first else None
+    alone = isinstance(out, Tensor)
+    results = (out,) if alone else out
+    if not isinstance(results, tuple) or None in map(_signature, results):
+        return None
+    shapes = [_signature(tensor) for tensor in results]
+
+    def repeat(_: tuple) -> Any:
+        new = [torch.empty_strided(size, stride, dtype=dtype, device='meta') for size, stride, dtype in shapes]
+        return new[0] if alone else tuple(new)
+
+    return repeat
+
+
+def _macs(name: str, arguments: list, outputs: list[Tensor]) -> int | None:
+    """Return the MACs of a call, or None where no rule counts them."""
+    if name not in MAC_RULES:
+        return None
+    try:
+        macs = MAC_RULES[name]([_Value(a) for a in arguments], [_Value(t) for t in outputs])
+    except Exception:  # fvcore's rules assert what they expect of their arguments
+        return None
+    return int(sum(macs.values()) if isinstance(macs, Counter) else macs)
 
 
 class _Value:
@@ -190,16 +319,18 @@ Rule = Callable[[list[_Value], list[_Value]], int | Counter]
 
 
 def _attention_macs(inputs: list[_Value], outputs: list[_Value]) -> int:
-    return sdpa_flop_count(*(value.sizes() for value in inputs[:3])) // 2
+    *batch, queries, channels = inputs[0].sizes()
+    keys, value_channels = inputs[2].sizes()[-2:]
+    return math.prod(batch) * queries * keys * (channels + value_channels)
 
 
 def _convolution_macs(inputs: list[_Value], outputs: list[_Value]) -> int:
-    transposed = inputs[6].toIValue()
-    return conv_flop_count(*(value.sizes() for value in (inputs[0], inputs[1], outputs[0])), transposed) // 2
+    shapes = (value.sizes() for value in (inputs[0], inputs[1], outputs[0]))
+    return jit_handles.conv_flop_count(*shapes, transposed=inputs[6].toIValue())
 
 
 def _batched_product_macs(inputs: list[_Value], outputs: list[_Value]) -> int:
-    return baddbmm_flop(*(value.sizes() for value in inputs[:3])) // 2
+    return jit_handles.bmm_flop_jit(inputs[1:3], outputs)
 
 
 FUSED_ATTENTION = {
@@ -248,6 +379,12 @@ def _bytes_of(values: Iterable[Any]) -> int:
     return sum(t.numel() * t.element_size() for t in _tensors(values))
 
 
+def _storage(tensor: Tensor) -> int | None:
+    """Return what identifies the storage of a tensor; sparse tensors have none."""
+    return tensor.untyped_storage()._cdata if tensor.layout == torch.strided else None
+
+
+@lru_cache(maxsize=1024)
 def _is_view(func: Any) -> bool:
     """Whether an operator only returns a view of its input."""
     returned = func._schema.returns
@@ -260,14 +397,3 @@ def _tensors(values: Iterable[Any]) -> Iterable[Tensor]:
             yield value
         elif isinstance(value, (list, tuple)):
             yield from _tensors(value)
-
-
-def meta_copy(model: nn.Module) -> nn.Module:
-    """Return a copy of a network on the meta device, in eval mode and without gradients."""
-    memo = {id(p): nn.Parameter(p.detach().to('meta'), requires_grad=False) for p in model.parameters()}
-    memo |= {id(b): b.to('meta') for b in model.buffers()}
-    return copy.deepcopy(model, memo).eval()
-
-
-def _as_meta(value: Any) -> Any:
-    return value.to('meta') if isinstance(value, Tensor) else value

@@ -122,8 +122,8 @@ def slowest_rank(ranks: Sequence[CostMedians]) -> str:
     return f'slowest of {len(ranks)} processes: rank {slowest}, {busy[slowest]:.1f} ms busy; fastest {min(busy):.1f} ms'
 
 
-def counted_costs_table(costs: Costs, clip_shape: tuple[int, int, int]) -> Table:
-    """Return what the stages compute for one clip of (T, H, W); operators without a count are in the notes."""
+def counted_costs_table(costs: Costs) -> Table:
+    """Return what the stages compute for one clip; operators without a count are in the notes."""
     total = costs.total
     *rows, footer = (
         [
@@ -137,7 +137,7 @@ def counted_costs_table(costs: Costs, clip_shape: tuple[int, int, int]) -> Table
         for name, cost in {**costs.stages, 'total': total}.items()
     )
     return Table(
-        title='One clip of {} frames of {} x {} pixels, forward (1 GMAC = 2 GFLOP)'.format(*clip_shape),
+        title='One clip of {} frames of {} x {} pixels, forward (1 GMAC = 2 GFLOP)'.format(*costs.clip_shape),
         columns=['stage', 'GMAC', 'share', 'activations M', 'MiB moved', 'parameters'],
         rows=rows,
         footer=footer,
@@ -146,8 +146,8 @@ def counted_costs_table(costs: Costs, clip_shape: tuple[int, int, int]) -> Table
 
 
 def _uncounted_notes(costs: Costs) -> list[str]:
-    """Return a line for operators that no rule covers and one for those that have nothing to count."""
-    notes = []
+    """Return what limits the counts, the operators that no rule covers and those that have nothing to count."""
+    notes = [f'NOTE: {costs.note}'] if costs.note else []
     if costs.unknown:
         notes.append(f'NOT COUNTED, so that the sums are lower bounds: {_calls(costs.unknown)}')
     if costs.elementwise:

@@ -3,7 +3,7 @@
 import pytest
 
 from vrtspike.errors import ConfigError
-from vrtspike.models.backbones.vrt_checks import check_groups, check_sizes, warping_problems
+from vrtspike.models.backbones.vrt_checks import check_frames, check_groups, check_sizes, warping_problems
 
 GOOD = dict(embed_dims=[8] * 8, num_heads=[2] * 8, deformable_groups=4, pa_frames=2, upscale=1, window_size=(2, 4, 4))
 
@@ -33,6 +33,12 @@ def test_sizes_that_cannot_work_are_refused(changes, message):
 def test_all_problems_stand_in_one_error():
     with pytest.raises(ConfigError, match=r'pa_frames = 3 .*; upscale = 3 '):
         check_sizes(**GOOD | {'pa_frames': 3, 'upscale': 3})
+
+
+def test_interpolation_merges_a_fixed_number_of_frames():
+    check_frames(4, 4)
+    with pytest.raises(ConfigError, match=r'takes clips of img_size\[0\] = 4 frames, found 5'):
+        check_frames(5, 4)
 
 
 @pytest.mark.parametrize('lengths', [(8, 8, 9), (7, 7, 7)])

@@ -11,7 +11,7 @@ from vrtspike.models.layers.attention import WindowAttention
 from vrtspike.ops import WINDOW_ATTENTION, chunks, map_windows, use_backends
 from vrtspike.ops.window_attention import functional
 from vrtspike.ops.window_attention.layout import WindowLayout, split_kinds
-from vrtspike.ops.window_attention.reference import full_mask
+from vrtspike.ops.window_attention.reference import map_regions, mask_between
 from vrtspike.ops.window_attention.sdpa import without_time
 from vrtspike.ops.window_attention.windows import window_mask
 
@@ -48,7 +48,7 @@ def test_to_map_undoes_to_windows_and_so_do_the_gradients(layout):
 @given(layout=layouts())
 def test_every_window_has_the_mask_of_its_kind(layout):
     batch, *size = layout.size
-    masks = full_mask(tuple(size), layout.window, layout.shift, time=True)
+    masks = mask_between(map_regions(tuple(size), layout.window, layout.shift, time=True), torch.float32)
     unshifted = WindowLayout(layout.size, layout.window, (0, 0, 0))
     rolled = numbered(layout).roll([-s for s in layout.shift], dims=(1, 2, 3))
     tokens = unshifted.to_windows(rolled)[..., 0].tolist()

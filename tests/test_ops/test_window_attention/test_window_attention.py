@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from vrtspike.errors import ConfigError
 from vrtspike.ops import WINDOW_ATTENTION, use_backends, window_attention
 from vrtspike.ops.window_attention import windows
-from vrtspike.ops.window_attention.reference import full_mask
+from vrtspike.ops.window_attention.reference import map_regions, mask_between
 from vrtspike.ops.window_attention.windows import (
     MASKED,
     crop_bias_table,
@@ -237,7 +237,8 @@ def test_merge_undoes_partition(grid, window):
 @settings(max_examples=20, deadline=None)
 def test_the_mask_of_one_window_is_that_of_the_last_window_of_the_map(data, window):
     shift = tuple(data.draw(st.integers(0, length - 1)) for length in window)
-    whole = full_mask(tuple(2 * length for length in window), window, shift, time=True)
+    regions = map_regions(tuple(2 * length for length in window), window, shift, time=True)
+    whole = mask_between(regions, torch.float32)
     mixed = tuple(bool(s) for s in shift)
     last = window_mask(mixed, window, shift, torch.device('cpu'))
     assert torch.equal(last, whole[-1])

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vrtspike.models.backbones.staged import RESHAPES, SCALES, STAGES, Fuse, StagedBackbone, summary_row
-from vrtspike.models.backbones.vrt_checks import check_groups, check_sizes
+from vrtspike.models.backbones.vrt_checks import check_frames, check_groups, check_sizes
 from vrtspike.models.backbones.vrt_stage import VRTStage
 from vrtspike.models.layers.alignment import neighbour_corners
 from vrtspike.models.layers.blocks import ResidualAttentionGroup
@@ -241,6 +241,8 @@ class VRT(StagedBackbone):
 
     def restore(self, clip: Tensor, fuse: Fuse) -> Tensor:
         """Restore a clip whose height and width 8 divides; see :meth:`forward`."""
+        if not self.pa_frames:
+            check_frames(clip.shape[1], self.linear_fuse.in_channels // self.stage_channels[0])
         if self.memory_fit and self.training and torch.is_grad_enabled():
             self.memory_fit(self, self.attention_groups(), (*clip.shape[:2], *clip.shape[-2:]), clip)
         image = clip[:, :, : self.image_channels]

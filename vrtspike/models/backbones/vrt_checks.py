@@ -58,6 +58,15 @@ def check_sizes(
         raise ConfigError(f'VRT: {"; ".join(problems)}')
 
 
+def check_frames(found: int, expected: int) -> None:
+    """Raise :class:`ConfigError` unless a clip for frame interpolation has the number of frames that is merged."""
+    if found != expected:
+        raise ConfigError(
+            f'VRT: a network for frame interpolation (pa_frames=0) takes clips of img_size[0] = {expected} frames, '
+            f'found {found}'
+        )
+
+
 def warping_problems(channels: Sequence[int], neighbours: int, deformable_groups: int) -> list[str]:
     """Return an error for channels of stages 1-7 that the deformable convolution cannot divide into its groups."""
     problems = []

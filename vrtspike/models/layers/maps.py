@@ -5,7 +5,6 @@ Shapes: B clips, C channels, T frames, h x w pixels of a map or chunk; N = BÂ·hÂ
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -65,9 +64,3 @@ def zeroed(module: nn.Module) -> nn.Module:
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module
-
-
-def register_imagenet_statistics(module: nn.Module, persistent: bool = True) -> None:
-    """Give a module the mean and the standard deviation of ImageNet's RGB values as buffers (1, 3, 1, 1)."""
-    for name, values in (('mean', (0.485, 0.456, 0.406)), ('std', (0.229, 0.224, 0.225))):
-        module.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=persistent)

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.errors import CheckpointError, ConfigError, did_you_mean, require_positive
+from vrtspike.errors import ConfigError, did_you_mean, require_positive
 from vrtspike.models.layers.frozen import FrozenModule
-from vrtspike.models.layers.maps import register_imagenet_statistics
 from vrtspike.models.weights import read_weights
 from vrtspike.registry import MODELS
+from vrtspike.runtime.imagenet import load_features, register_imagenet_statistics
 
 #: Channels of VGG16's convolutions; 0 is a pooling layer.
 PLAN = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
@@ -104,16 +104,7 @@ def layer_positions() -> dict[str, int]:
 def vgg16_features(path: str, count: int) -> nn.Sequential:
     """Return the first ``count`` layers of VGG16's convolutional part with the weights of a file."""
     network = vgg16_layers()[:count]
-    weights = read_weights(path)
-    found = {key.removeprefix('features.'): value for key, value in weights.items() if key.startswith('features.')}
-    expected = network.state_dict()
-    wrong = [key for key, value in expected.items() if key not in found or found[key].shape != value.shape]
-    if wrong:
-        raise CheckpointError(
-            f"{path} does not hold VGG16: 'features.{wrong[0]}' is missing or of another shape, expected "
-            f"{tuple(expected[wrong[0]].shape)}; save torchvision's vgg16(weights='IMAGENET1K_V1').state_dict() there"
-        )
-    network.load_state_dict({key: found[key] for key in expected})
+    load_features(network, read_weights(path), path, 'VGG16')
     return network
 
 

@@ -30,21 +30,27 @@ def reference(qkv: Tensor, bias_table: Tensor | None, settings: Settings) -> Ten
     if bias_table is not None:
         scores += relative_position_bias(bias_table, window).to(scores.dtype)
     if any(shift):
-        mask = full_mask(tuple(qkv.shape[1:4]), window, shift, time=not mutual).to(scores)
-        scores += mask[None, :, None, None]
+        regions = map_regions(tuple(qkv.shape[1:4]), window, shift, time=not mutual, device=qkv.device)
+        scores += mask_between(regions, scores.dtype)[None, :, None, None]
     out = scores.softmax(-1) @ v  # (B, windows, frames, heads, tokens, channels)
     out = out.transpose(3, 4).reshape(*windows.shape[:-1], -1)
     return torch.roll(merge(out), shift, dims=(1, 2, 3))
 
 
-def full_mask(size: Window, window: Window, shift: Window, *, time: bool) -> Tensor:
-    """Return the mask (windows, tokens, tokens) of a shifted map: 0 inside a region, :data:`MASKED` across.
+def map_regions(
+    size: Window, window: Window, shift: Window, *, time: bool, device: torch.device | str = 'cpu'
+) -> Tensor:
+    """Return (windows, tokens): the region of every token of a shifted map.
 
     Without ``time``, the tokens are those of one frame of the window, and regions differ in space only.
     """
-    t, h, w = (axis_regions(s, length, k) for s, length, k in zip(size, window, shift, strict=True))
+    t, h, w = (axis_regions(s, length, k, device) for s, length, k in zip(size, window, shift, strict=True))
     if not time:
-        t = torch.zeros(len(t), 1, dtype=torch.long)
+        t = torch.zeros_like(t[:, :1])
     label = t[:, None, None, :, None, None] * 4 + h[None, :, None, None, :, None] * 2 + w[None, None, :, None, None, :]
-    label = label.flatten(3).flatten(0, 2)
-    return (label[:, :, None] != label[:, None, :]) * MASKED
+    return label.flatten(3).flatten(0, 2)
+
+
+def mask_between(regions: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the mask (windows, tokens, tokens): 0 inside a region, :data:`MASKED` across."""
+    return (regions[:, :, None] != regions[:, None, :]).to(dtype) * MASKED

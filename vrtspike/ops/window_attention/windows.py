@@ -82,13 +82,13 @@ def crop_bias_table(table: Tensor, full: Window, window: Window) -> Tensor:
     return table.view(*lengths, -1)[tuple(keep)].flatten(0, 2)
 
 
-def axis_regions(size: int, length: int, shift: int) -> Tensor:
+def axis_regions(size: int, length: int, shift: int, device: torch.device | str = 'cpu') -> Tensor:
     """Return (size / length, length): the region of every token along one axis of the shifted map.
 
     Only the last window holds two regions: its last ``shift`` tokens came around from the opposite border and are no
     neighbours of its first tokens in the image.
     """
-    region = torch.zeros(size, dtype=torch.long)
+    region = torch.zeros(size, dtype=torch.long, device=device)
     if shift:
         region[-shift:] = 1
     return region.view(-1, length)
