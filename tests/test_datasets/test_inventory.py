@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 
 from vrtspike.datasets.inventory import damaged_frames, take_inventory
+from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.sources.processed import ProcessedClips
 from vrtspike.errors import DataError
 
@@ -33,9 +35,21 @@ def test_a_split_that_cannot_be_listed_is_a_problem():
     assert [each.problems for each in take_inventory(Broken(), 3)] == [['no such split']] * 2
 
 
-def test_every_damaged_frame_is_named_at_its_position(tiny_copy):
+@pytest.mark.parametrize('stem', ['00000', '00002'])
+def test_every_damaged_frame_is_named_at_its_position(tiny_copy, stem):
     sequence = ProcessedClips(tiny_copy).sequences('val')[0]
-    sequence.image_path('sharp', '00002').write_bytes(b'half an image')
+    path = sequence.image_path('sharp', stem)
+    path.write_bytes(path.read_bytes()[:-20])
     found = list(damaged_frames(sequence))
-    assert [position for position, problem in enumerate(found) if problem] == [2]
-    assert '00002.png is damaged' in found[2]
+    assert [position for position, problem in enumerate(found) if problem] == [int(stem)]
+    assert f'{stem}.png is damaged' in found[int(stem)]
+
+
+def test_a_frame_of_another_size_is_named(tiny_copy):
+    sequence = ProcessedClips(tiny_copy).sequences('val')[0]
+    for kind in ('blur', 'sharp'):
+        write_image(sequence.image_path(kind, '00002'), np.zeros((16, 32, 3), np.uint8))
+    (problem,) = filter(None, damaged_frames(sequence))
+    assert problem.endswith(
+        'blur/00002.png has 16 x 32 pixels, the frames before it 32 x 32: the frames of a sequence must have one size'
+    )

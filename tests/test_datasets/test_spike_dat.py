@@ -1,3 +1,5 @@
+import errno
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -60,6 +62,16 @@ def test_an_empty_file_is_refused(tmp_path):
     (tmp_path / 'empty.dat').touch()
     with pytest.raises(DataError, match='0 bytes'):
         count_spike_steps(tmp_path / 'empty.dat', 8, 8)
+
+
+def test_a_full_disk_is_named(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr('os.replace', full)
+    with pytest.raises(DataError, match=r'x\.dat could not be written: No space left'):
+        write_spike_dat(tmp_path / 'x.dat', np.zeros((1, 8, 8), np.uint8))
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from vrtspike.datasets.checks import find_problems
@@ -71,17 +72,23 @@ def first_frame_size(sequence: Sequence) -> list[tuple[int, int]]:
 
 def damaged_frames(sequence: Sequence) -> Iterator[str | None]:
     """Read every frame and spike file of a sequence; yield an error message or None per position."""
-    for position in range(len(sequence.stems)):
+    sizes: dict[str, tuple[int, int]] = {}
+    for position, stem in enumerate(sequence.stems.tolist()):
         one = range(position, position + 1)
         try:
-            frames = read_frames(sequence, one)
-            if position == 0:
-                first = frames
-            changed = [kind for kind in frames if frames[kind].shape != first[kind].shape]
+            found = {kind: frames.shape[1:3] for kind, frames in read_frames(sequence, one).items()}
             if sequence.spike is not None:
                 packed_spikes(sequence, one)[0]
         except DataError as error:
             yield str(error)
             continue
-        stem = sequence.stems[position].item()
-        yield f'{sequence.image_path(changed[0], stem)} has another size than the first frame' if changed else None
+        changed = [kind for kind, size in found.items() if sizes.setdefault(kind, size) != size]
+        yield next((size_problem(sequence.image_path(kind, stem), found[kind], sizes[kind]) for kind in changed), None)
+
+
+def size_problem(path: Path, size: tuple[int, int], others: tuple[int, int]) -> str:
+    """Return the error message about a frame whose size is not that of the frames before it."""
+    return (
+        f'{path} has {size[0]} x {size[1]} pixels, the frames before it {others[0]} x {others[1]}: '
+        'the frames of a sequence must have one size'
+    )

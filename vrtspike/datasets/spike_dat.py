@@ -91,7 +91,7 @@ def write_spike_dat(path: str | os.PathLike, spikes: np.ndarray) -> None:
     """Write ``spikes`` (steps, H, W), all 0 or 1, to ``path`` atomically.
 
     Raises:
-        DataError: The array has another shape, other values, or a size the format cannot hold.
+        DataError: The array has another shape, other values, or a size the format cannot hold; the disk is full.
     """
     spikes = np.asarray(spikes)
     if spikes.ndim != 3 or spikes.shape[0] == 0:
@@ -104,6 +104,8 @@ def write_spike_dat(path: str | os.PathLike, spikes: np.ndarray) -> None:
     try:
         np.packbits(spikes[:, ::-1].astype(bool), bitorder='little').tofile(aside)
         os.replace(aside, path)
+    except OSError as error:
+        raise DataError(f'{path} could not be written: {error.strerror or error}') from error
     finally:
         aside.unlink(missing_ok=True)
 

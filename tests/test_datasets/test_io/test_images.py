@@ -14,6 +14,7 @@ from vrtspike.datasets.io.images import (
     write_image,
 )
 from vrtspike.errors import DataError
+from vrtspike.runtime.device import MIB, peak_resident_memory
 
 RED = np.array([255, 0, 0], np.uint8)
 
@@ -108,6 +109,19 @@ def test_a_jpeg_whose_end_was_never_copied_is_named(tmp_path):
     path.write_bytes(whole[: len(whole) // 2].ljust(len(whole), b'\0'))
     with pytest.raises(DataError, match=r'x\.jpg is damaged'):
         read_image(path)
+
+
+def test_a_png_chunk_that_states_gigabytes_is_refused_without_allocating_them(tmp_path):
+    path = tmp_path / 'x.png'
+    write_image(path, image())
+    data = bytearray(path.read_bytes())
+    at = data.index(b'IDAT')
+    data[at - 4 : at] = b'\xff\xff\xff\xf0'
+    path.write_bytes(data)
+    before = peak_resident_memory()
+    with pytest.raises(DataError, match=r'x\.png is damaged'):
+        read_image(path)
+    assert peak_resident_memory() - before < 64 * MIB
 
 
 def test_gray_palette_and_opaque_images_are_rgb(tmp_path):

@@ -194,6 +194,34 @@ def test_hdf5_needs_its_library(tmp_path, monkeypatch):
             spike_array_size(tmp_path / name)
 
 
+def test_matlab_files_of_version_7_3_have_the_axes_in_reverse(tmp_path):
+    h5py = pytest.importorskip('h5py')
+    path = tmp_path / 'x.mat'
+    with h5py.File(path, 'w', userblock_size=512) as file:
+        file['spk'] = SPIKES.T
+    with open(path, 'r+b') as file:
+        file.write(b'MATLAB 7.3 MAT-file'.ljust(124) + b'\x00\x02IM')
+    np.testing.assert_array_equal(read_spikes(path, HEIGHT, WIDTH), SPIKES)
+
+
+def test_arrays_in_other_files_are_not_read(tmp_path):
+    h5py = pytest.importorskip('h5py')
+    (tmp_path / 'secret').write_bytes(SPIKES.tobytes())
+    with h5py.File(tmp_path / 'x.h5', 'w') as file:
+        file.create_dataset('spk', SPIKES.shape, 'u1', external=[(str(tmp_path / 'secret'), 0, SPIKES.size)])
+        file['link'] = h5py.ExternalLink(str(tmp_path / 'y.h5'), 'spk')
+    with pytest.raises(DataError, match='holds nothing, expected one array'):
+        spike_array_size(tmp_path / 'x.h5')
+
+
+def test_a_small_hdf5_file_of_an_absurd_array_is_refused(tmp_path):
+    h5py = pytest.importorskip('h5py')
+    with h5py.File(tmp_path / 'x.h5', 'w') as file:
+        file.create_dataset('spk', ABSURD, 'u1', chunks=(1, 100, 100))
+    with pytest.raises(DataError, match='but its header says 100000000000000'):
+        spike_array_size(tmp_path / 'x.h5')
+
+
 def test_data_sets_read_arrays(tiny_copy, tmp_path):
     expected = np.asarray(ClipDataset(ProcessedClips(tiny_copy), 'val', clip_len=2)[0]['spikes'])
     for path in tiny_copy.glob('*/*/spike/*.dat'):

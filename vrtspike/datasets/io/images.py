@@ -23,6 +23,7 @@ MAX_PIXELS = 15360 * 8640
 UNSCALED = 4095
 EXIF_ORIENTATION = 0x0112
 JPEG_START = b'\xff\xd8'
+PNG_START = b'\x89PNG\r\n\x1a\n'
 
 
 class ImageHeader(NamedTuple):
@@ -104,8 +105,9 @@ def decode_image(path: Path) -> np.ndarray:
     except OSError as error:
         raise DataError(f'{path} cannot be read ({error.strerror or error}): expected an image') from error
     header = read_header(path, io.BytesIO(data))
-    if data.startswith(JPEG_START) and not has_jpeg_end(data):
-        raise DataError(damaged(path))
+    for start, has_end in ((JPEG_START, has_jpeg_end), (PNG_START, has_png_end)):
+        if data.startswith(start) and not has_end(data):
+            raise DataError(damaged(path))
     try:
         # Decoded from memory, a JPEG that is cut off is an error; from a file, OpenCV fills the rest with gray.
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -134,6 +136,17 @@ def has_jpeg_end(data: bytes) -> bool:
         is_padding = data[place + 1 : place + 2] == b'\xff'
         place += 1 if is_padding else 2 + int.from_bytes(data[place + 2 : place + 4], 'big')
     return data.find(b'\xff\xd9', place) >= 0
+
+
+def has_png_end(data: bytes) -> bool:
+    """Return whether the chunks of a PNG lie within it, up to the last one.
+
+    OpenCV allocates the length that a chunk states, up to 4 GiB, before it looks for the chunk's content.
+    """
+    place = len(PNG_START)
+    while data[place + 4 : place + 8] not in (b'IEND', b''):
+        place += 12 + int.from_bytes(data[place : place + 4], 'big')
+    return data[place : place + 8] == b'\0\0\0\0IEND'
 
 
 def damaged(path: Path) -> str:

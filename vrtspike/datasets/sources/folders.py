@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import reprlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,6 @@ def config_number(found: dict, key: str, kind: type, path: Path, instead: str) -
     """Return a positive number of a ``config.yaml``; ``instead`` is another way to give it, for the error message."""
     value = found.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, kind)) or not (value > 0 and math.isfinite(value)):
-        state = f'is {value!r}' if key in found else 'is missing'
+        state = f'is {reprlib.repr(value)}' if key in found else 'is missing'
         raise DataError(f"'{key}' {state} in {path}, expected a positive {kind.__name__}: write it there, or {instead}")
     return kind(value)
