@@ -148,8 +148,8 @@ class SpikeRestorer(BaseModel):
             return self.backbone(blur)
         if spikes is None:
             raise DataError(
-                'SpikeRestorer: this network fuses spikes and got none: choose data with spikes, or leave fusion '
-                'out with model.fusion=None'
+                'SpikeRestorer: this network fuses spikes and got none: choose data with spikes and without '
+                'data.spikes=False, or leave fusion out with model.fusion=None'
             )
         maps = self.spike_maps(spikes)
 
