@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from vrtspike.cli import run_tool, tool_parser
 from vrtspike.errors import ConfigError
@@ -37,6 +38,11 @@ def main() -> None:
         raise ConfigError(f'--out {args.out} is a directory; expected the name of a file to write')
     given = {name: getattr(args, name) for name in ('iterations', 'pairs', 'seed') if getattr(args, name) is not None}
     settings = FlowTraining(**given)
+    try:  # before the training, whose result would be lost
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=args.out.parent).close()
+    except OSError as error:
+        raise ConfigError(f'--out {args.out} cannot be written: {error.strerror}') from error
     with Progress() as progress:
         task = progress.add_task('pretraining SpyNet')
         net = pretrain(

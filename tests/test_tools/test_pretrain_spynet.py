@@ -37,6 +37,14 @@ def test_a_directory_is_refused_before_training(tmp_path):
     assert f'error: --out {tmp_path} is a directory' in result.stderr
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path):
+    (tmp_path / 'file').touch()
+    result = run('--out', tmp_path / 'file/level.pth')
+    assert result.returncode == 1
+    assert result.stderr.startswith(f'error: --out {tmp_path / "file/level.pth"} cannot be written: ')
+    assert result.stderr.count('\n') == 1
+
+
 def test_help_states_the_defaults():
     text = ' '.join(run('--help').stdout.split())
     defaults = FlowTraining()

@@ -46,10 +46,12 @@ def check_resumable(path: Path, checkpoint: dict[str, Any], config: Config, new_
     needed = dict(NEEDED)
     if config.get('param_scheduler') and not new_schedule:
         needed['param_schedulers'] = 'the schedule state'
-    missing = [what for key, what in needed.items() if key not in checkpoint]
-    if missing or 'iter' not in checkpoint['meta']:
+    missing = [what for key, what in needed.items() if not isinstance(checkpoint.get(key), (dict, list))]
+    if not missing and not {'iter', 'epoch'} <= checkpoint['meta'].keys():
+        missing = [NEEDED['meta']]
+    if missing:
         raise CheckpointError(
-            f'checkpoint {path} cannot be resumed, because it lacks {", ".join(missing) or NEEDED["meta"]}: only the '
+            f'checkpoint {path} cannot be resumed, because it lacks {", ".join(missing)}: only the '
             'regular checkpoints of a training (iter_*.pth, epoch_*.pth) have it, not best_*.pth or published weights. '
             f'Name one of those, or start a new training from the weights with --load-from {path}'
         )
@@ -61,7 +63,7 @@ def check_resumable(path: Path, checkpoint: dict[str, Any], config: Config, new_
     _check_length(path, checkpoint['meta'], config.get('train_cfg') or {})
     with DefaultScope.overwrite_default_scope(config.get('default_scope', 'vrtspike')):
         targets = MODELS.build(config.model).state_dict()
-    weights = {name.removeprefix('module.'): tensor for name, tensor in checkpoint['state_dict'].items()}
+    weights = {name.removeprefix('module.'): value for name, value in checkpoint['state_dict'].items()}
     check_fit(weights, targets, f'checkpoint {path}')
     spoilt = [name for name, tensor in weights.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if spoilt:

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from types import MethodType
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -63,7 +64,7 @@ class ObservingHook(Hook):
 def _guarded(event: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(event)
     def call(self: ObservingHook, runner: Runner, *args: Any, **kwargs: Any) -> None:
-        self.observe(runner, functools.update_wrapper(functools.partial(event, self, runner), event), *args, **kwargs)
+        self.observe(runner, MethodType(event, self), runner, *args, **kwargs)
 
     return call
 

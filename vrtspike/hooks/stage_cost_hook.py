@@ -201,11 +201,11 @@ class StageCostHook(TimedHook, StepListener):
     def _log_summary(self, runner: Runner, ranks: list[CostMedians]) -> None:
         if self.samples:
             runner.logger.info('\n' + measured_costs_table(self.samples, self.run_record, ranks).text())
-            return
-        runner.logger.info(
-            f'StageCostHook took no sample: the training had {iteration_clock(runner).iterations} iterations, of '
-            f'which the first {self.warmup} are warm-up; lower warmup or interval'
-        )
+        elif iteration_clock(runner).iterations:
+            runner.logger.info(
+                f'StageCostHook took no sample: the training had {iteration_clock(runner).iterations} iterations, of '
+                f'which the first {self.warmup} are warm-up; lower warmup or interval'
+            )
 
 
 def batch_size(batch: Any) -> tuple[int, int]:
