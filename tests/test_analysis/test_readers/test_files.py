@@ -3,7 +3,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from fuzzing import fuzz
 
+from vrtspike.analysis import build_report
 from vrtspike.analysis.readers import read_logs
 from vrtspike.analysis.readers.files import find_logs, kind_of
 from vrtspike.errors import LogError
@@ -86,6 +88,14 @@ def test_one_clear_error(log, message, run, tmp_path):
 def test_files_without_a_record_are_reported_beside_others(run, tmp_path):
     log = read_logs([run, run / 'report.json'])
     assert [source.records > 0 for source in log.sources] == [True, True, False]
+
+
+def test_damaged_logs_are_read_or_refused(made_up, data, tmp_path, fuzz_seconds):
+    made_up.write(tmp_path / 'stage_costs.jsonl', [made_up.run_line(), *made_up.sample_lines(4)])
+    made_up.write(tmp_path / 'scalars.json', made_up.scalars(12))
+    for path in data.iterdir():
+        shutil.copy(path, tmp_path)
+    fuzz(lambda path: build_report(read_logs([path])), list(tmp_path.iterdir()), tmp_path, fuzz_seconds)
 
 
 def test_a_folder_of_runs_names_them(run, tmp_path):

@@ -42,7 +42,10 @@ def read_logs(logs: Sequence[str | Path], name: str | None = None) -> RunLog:
     log = RunLog(name or str(logs[0]))
     with _progress(sum(path.stat().st_size for path in paths)) as advance:
         for path in paths:
-            _read(path, log, advance)
+            try:
+                _read(path, log, advance)
+            except LogError as error:
+                raise LogError(f'{path}: {error}') from error
     log.seal()
     if not any(source.records for source in log.sources):
         raise LogError(_nothing_to_read(log, paths))

@@ -151,7 +151,7 @@ class SampleTable:
             return
         if len(known) + len(fresh) > MOST_COLUMNS:
             raise LogError(
-                f'the log names more than {MOST_COLUMNS} quantities of stages and parts, which no network has: it is '
+                f'more than {MOST_COLUMNS} quantities of stages and parts, which no network has: the log is '
                 'damaged, or files of several networks were joined'
             )
         values = absent(fresh)
