@@ -92,7 +92,7 @@ def test_finished_runs_are_not_trained_again(ablated, folder):
 def test_other_settings_do_not_mix_with_what_the_folder_holds(ablated, folder):
     process = run('base.py', '--variants', 'variants.yaml', '--seeds', 0, '--iterations', 3, cwd=folder)
     assert process.returncode == 1
-    assert 'another config than this ablation trains' in process.stdout
+    assert 'differs from what this ablation trains' in process.stdout
 
 
 def test_without_gain_nothing_else_is_trained(ablated, folder):

@@ -11,7 +11,6 @@ from typing import Any
 from vrtspike.candidates import Overrides
 from vrtspike.config.difference import WIDTH, code, difference
 from vrtspike.config.reading import read_config
-from vrtspike.experiments.statistics import Difference
 from vrtspike.runtime.atomic_write import write_text
 from vrtspike.tuner.trials import Step, Trial, is_known
 
@@ -93,15 +92,10 @@ def reason_of(trial: Trial, step: Step | None) -> str:
     if saving <= 0 and step is None:  # it was taken for its memory
         reason += f', {trial.result.peak_memory_mib:.0f} MiB'
     if is_known(trial.difference_db):
-        reason += f', {with_interval(trial.difference_db)}'
+        reason += f', {trial.difference_db.text(" dB")}'
     elif trial.is_exact:
         reason += ', the same function'
     if step:
         others = f', with {", ".join(step.parts[:-1])} {step.result.saving:+.0%}' if step.parts[1:] else ''
-        reason += f'{others}, {with_interval(step.difference)}'
+        reason += f'{others}, {step.difference.text(" dB")}'
     return reason
-
-
-def with_interval(difference: Difference) -> str:
-    """Return a known difference with its interval as text."""
-    return f'{difference.mean:+.2f} dB [{difference.low:+.2f}, {difference.high:+.2f}]'
