@@ -1,8 +1,7 @@
-"""Compare the training step of several configs: time, arithmetic and peak memory.
+"""Compare the training step of several configs: time, GMAC and peak memory.
 
-The configs take turns in one process. Savings are medians of the ratios within a round, so a machine whose speed drifts
-does not favour any config. The first config is the baseline. The table also shows the saving expected from the
-arithmetic.
+The configs are interleaved in one process. Savings are medians of the ratios within a round, so that drift cancels. The
+first config is the baseline. The table also shows the saving expected from the GMAC.
 
 Examples:
   python tools/benchmark.py configs/vrt_spike_baseline.py configs/vrt_spike_opt.py configs/vrt_spike_fast.py
@@ -17,7 +16,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vrtspike.cli import OverrideAction, add_plugins_argument, run_tool, tool_parser
+from vrtspike.cli import OverrideAction, add_plugins_argument, positive, run_tool, tool_parser
 
 if TYPE_CHECKING:
     from vrtspike.benchmarking.config_comparison import ConfigRow
@@ -29,12 +28,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--shape',
         nargs=4,
-        type=positive,
+        type=positive(),
         default=[1, 5, 64, 64],
         metavar=('B', 'T', 'H', 'W'),
         help='clips, frames, height and width (default: 1 5 64 64)',
     )
-    parser.add_argument('--rounds', type=positive, default=5, help='timed steps of each config (default: 5)')
+    parser.add_argument('--rounds', type=positive(), default=5, help='timed steps of each config (default: 5)')
     parser.add_argument('--device', help='cuda or cpu (default: a GPU if there is one)')
     parser.add_argument('--no-memory', action='store_true', help='do not measure the peak memory')
     parser.add_argument('--stages', action='store_true', help='record the times of stages and parts too')
@@ -97,13 +96,6 @@ def as_table(rows: list[ConfigRow], shape: list[int]) -> str:
         for row in rows
     ]
     return Table(title=title, columns=columns, rows=cells).text()
-
-
-def positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{value} is not positive')
-    return value
 
 
 if __name__ == '__main__':

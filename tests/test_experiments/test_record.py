@@ -7,7 +7,7 @@ import jsonschema
 import msgspec
 import pytest
 
-from vrtspike.experiments.record import AblationRecord, StageCosts, read_stage_costs
+from vrtspike.experiments.record import AblationRecord, read_stage_costs
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,4 +66,4 @@ def test_a_failure_is_told(record):
 
 
 def test_without_an_instrument_costs_are_unknown(tmp_path):
-    assert read_stage_costs(tmp_path / 'none.jsonl') == StageCosts(None, None)
+    assert read_stage_costs(tmp_path / 'none.jsonl') == {}

@@ -11,20 +11,8 @@ from vrtspike.reporting.table import Column, Table
 from vrtspike.runtime.atomic_write import atomic_write
 
 COLUMNS = (
-    'variant',
-    'seeds',
-    'PSNR dB',
-    'gain dB',
-    'difference dB [95 %]',
-    Column('verdict', 'left'),
-    'SSIM',
-    'ms / iteration',
-    'fusion ms',
-    'TSA ms',
-    'encoder ms',
-    'GMAC',
-    'parameters',
-    'peak MiB',
+    *('variant', 'seeds', 'PSNR dB', 'gain dB', 'difference dB [95 %]', Column('verdict', 'left'), 'SSIM'),
+    *('ms / iteration', 'fusion ms', 'TSA ms', 'encoder ms', 'GMAC', 'parameters', 'peak MiB'),
 )
 
 
@@ -70,6 +58,13 @@ def _cells(variant: VariantRecord) -> Sequence[str | None]:
     verdict = difference.verdict if difference else 'reference'
     informative = difference and verdict != NOT_INFORMATIVE  # any other number could mislead
     times = [[ms for name, ms in stages.items() if name.startswith(part)] for part in ('fuse', 'tsa', 'spike_encoder')]
+    costs = [
+        (variant.iteration_ms, '.0f'),
+        *((sum(ms) if ms else None, '.1f') for ms in times),
+        (variant.gmacs, '.3f'),
+        (variant.parameters, ','),
+        (variant.peak_memory_mib, '.0f'),
+    ]
     return [
         variant.name,
         str(len(variant.runs)),
@@ -78,14 +73,5 @@ def _cells(variant: VariantRecord) -> Sequence[str | None]:
         difference.text() if informative else '',
         verdict,
         f'{variant.ssim.mean:.4f}',
-        *(
-            None if value is None else f'{value:{spec}}'
-            for value, spec in [
-                (variant.iteration_ms, '.0f'),
-                *((sum(ms) if ms else None, '.1f') for ms in times),
-                (variant.gmacs, '.3f'),
-                (variant.parameters, ','),
-                (variant.peak_memory_mib, '.0f'),
-            ]
-        ),
+        *(None if value is None else f'{value:{spec}}' for value, spec in costs),
     ]

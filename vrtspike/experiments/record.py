@@ -18,18 +18,7 @@ from vrtspike.records.stage_costs import FILE_NAME, PHASE_KEYS, SampleLine
 
 
 class RunScores(msgspec.Struct, frozen=True, kw_only=True):
-    """Scores and costs of one finished run. What the schema does not require can be None.
-
-    Args:
-        seed: Of weights and data.
-        blur_psnr_db: PSNR of the blurred input.
-        psnr_db: PSNR of the restored clips.
-        gain_db: Their difference.
-        ssim: Of the restored clips.
-        iteration_ms: Median time of an iteration.
-        peak_memory_mib: Peak memory of the run.
-        commit: Of the code that trained.
-    """
+    """Scores of the held-out clips and costs of one finished run. What the schema does not require can be None."""
 
     seed: int
     blur_psnr_db: float | None = None
@@ -37,27 +26,27 @@ class RunScores(msgspec.Struct, frozen=True, kw_only=True):
     gain_db: float
     ssim: float | None = None
     iteration_ms: float | None = None
+    """Median."""
     peak_memory_mib: float | None = None
     commit: str | None
 
 
-class StageCosts(msgspec.Struct, frozen=True):
-    """Costs of a network by stage.
+class FinishedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One finished run: its part of the record, and what the records of its variant and of the ablation are made of.
 
     Args:
-        stage_ms: Median over the samples, all phases together; None if nothing was sampled.
+        scores: Its part of the record.
+        stage_ms: Median time of each stage, all phases together; None if nothing was sampled.
         gmacs: GMAC of the forward pass of one clip; None if they were not counted.
+        parameters: Of the network.
+        iterations: Length of the training.
+        versions: Of the libraries.
+        device: ``type`` and ``name``.
     """
 
+    scores: RunScores
     stage_ms: dict[str, float] | None = None
     gmacs: float | None = None
-
-
-class FinishedRun(msgspec.Struct, frozen=True, kw_only=True):
-    """One finished run: its part of the record, and what the records of its variant and of the ablation are made of."""
-
-    scores: RunScores
-    costs: StageCosts
     parameters: int
     iterations: int
     versions: dict[str, Any]
@@ -65,18 +54,12 @@ class FinishedRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VariantRecord(Variant, frozen=True, kw_only=True):
-    """A variant and its finished runs.
+    """A variant and its finished runs: medians of times, means of scores and the largest peak memory.
 
     Args:
         failure: Why a run failed; None if none did.
-        parameters: Of the network.
         gmacs: GMAC of the forward pass of one clip.
-        iteration_ms: Median over the runs.
-        stage_ms: Median over the runs, by stage.
-        peak_memory_mib: Largest of the runs.
-        psnr_db: Mean over the runs, like the next two.
-        gain_db: PSNR over that of the blurred input.
-        ssim: Of the restored clips.
+        stage_ms: By stage.
         difference_db: From the reference; None for the reference itself.
         runs: One entry per finished run.
     """
@@ -160,7 +143,7 @@ def read_run(run: Run) -> FinishedRun:
     costs = {'iteration_ms': report['iteration_ms_median'], 'peak_memory_mib': report['peak_memory_mib']}
     return FinishedRun(
         scores=RunScores(seed=run.seed, **mean, **costs, commit=report['commit']),
-        costs=read_stage_costs(run.work_dir / FILE_NAME),
+        **read_stage_costs(run.work_dir / FILE_NAME),
         **{key: report[key] for key in ('parameters', 'iterations', 'versions', 'device')},
     )
 
@@ -170,16 +153,19 @@ def gains_enough(run: Run) -> bool:
     return read_run(run).scores.gain_db >= LEAST_GAIN_DB
 
 
-def read_stage_costs(path: Path) -> StageCosts:
-    """Return the costs in a ``stage_costs.jsonl``; all None if there is no such file."""
+def read_stage_costs(path: Path) -> dict[str, Any]:
+    """Return ``stage_ms`` and ``gmacs`` of a ``stage_costs.jsonl``; empty if there is no such file."""
+    if not path.is_file():
+        return {}
     samples, costs = [], {}
-    for line in read_records(path) if path.is_file() else ():
+    for line in read_records(path):
         if isinstance(line, SampleLine):
             times = {name: sum(getattr(each, key) for key in PHASE_KEYS) for name, each in line.stages.items()}
             samples.append(times)
         else:
             costs = line.costs or costs
-    return StageCosts(_medians(samples), sum(cost.gmacs for cost in costs.values()) if costs else None)
+    gmacs = sum(cost.gmacs for cost in costs.values()) if costs else None
+    return {'stage_ms': _medians(samples), 'gmacs': gmacs}
 
 
 def _medians(times: Sequence[Mapping[str, float]]) -> dict[str, float] | None:
@@ -196,9 +182,9 @@ def _variant_record(
         **msgspec.structs.asdict(variant),
         failure=failure,
         parameters=runs[0].parameters if runs else None,
-        gmacs=next((run.costs.gmacs for run in runs if run.costs.gmacs is not None), None),
+        gmacs=next((run.gmacs for run in runs if run.gmacs is not None), None),
         iteration_ms=median(run.iteration_ms for run in scores) if scores else None,
-        stage_ms=_medians([run.costs.stage_ms for run in runs if run.costs.stage_ms]),
+        stage_ms=_medians([run.stage_ms for run in runs if run.stage_ms]),
         peak_memory_mib=max((run.peak_memory_mib for run in scores), default=None),
         **{key: interval([getattr(run, key) for run in scores]) for key in ('psnr_db', 'gain_db', 'ssim')},
         difference_db=None if variant.name == REFERENCE else _difference(scores, compared),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from vrtspike.candidates import KINDS, PRECISION
-from vrtspike.candidates.data_loading import changes_data_loading
+from vrtspike.candidates.training import changes_data_loading
 from vrtspike.experiments.statistics import Difference
 from vrtspike.tuner.extending import extend, may_be_added
 from vrtspike.tuner.quality import QualityMeasurer, Training

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from vrtspike.candidates.data_loading import changes_data_loading
+from vrtspike.candidates.training import changes_data_loading
 from vrtspike.tuner.record import SearchRecord
 from vrtspike.tuner.trials import Measured
 

@@ -20,7 +20,7 @@ from vrtspike.benchmarking.restorer_costs import count_restorer
 from vrtspike.benchmarking.training_step import Shape, build, training_step
 from vrtspike.candidates import Overrides
 from vrtspike.candidates.candidate import value_at
-from vrtspike.candidates.data_loading import changes_data_loading
+from vrtspike.candidates.training import changes_data_loading
 from vrtspike.config import load_config
 from vrtspike.errors import ConfigError, VrtSpikeError
 from vrtspike.models.tiling import with_precision

@@ -12,7 +12,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from vrtspike.candidates.data_loading import changes_data_loading
+from vrtspike.candidates.training import changes_data_loading
 from vrtspike.reporting.pages import render
 from vrtspike.reporting.table import markdown_row
 from vrtspike.runtime.atomic_write import write_text
