@@ -87,7 +87,7 @@ def test_workers_are_at_most_one_a_core(monkeypatch, now, cores, expected):
     monkeypatch.setattr('vrtspike.tuner.setting.usable_cores', lambda: cores)
     found = candidates('vrt_spike_baseline', {'train_dataloader.num_workers': now})
     assert [name for name in found if name.startswith('data')] == [f'data_workers_{n}' for n in expected]
-    assert all(each.overrides['train_dataloader.persistent_workers'] for name, each in found.items() if 'data' in name)
+    assert all(found[f'data_workers_{n}'].overrides['train_dataloader.persistent_workers'] for n in expected)
 
 
 @pytest.mark.parametrize('name', ['vrt_spike_baseline', 'vrt_spike_amp', 'vrt_spike_lite'])

@@ -84,6 +84,11 @@ def value_at(config: Any, key: str) -> Any:
     return node
 
 
+def overlap(one: str, other: str) -> bool:
+    """Return whether two dotted keys name the same node, or one a node inside the other."""
+    return one == other or one.startswith(f'{other}.') or other.startswith(f'{one}.')
+
+
 def config_lines(overrides: Overrides) -> list[str]:
     """Return what sets ``overrides`` in a config file that inherits another: one line for each top-level key.
 

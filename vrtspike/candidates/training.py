@@ -63,7 +63,7 @@ def accumulated(config: Mapping[str, Any], factor: int) -> Overrides:
 
 
 def cheaper_training(setting: Setting) -> Iterator[Candidate]:
-    """Yield what makes a training cheaper in ways that a timed step cannot show."""
+    """Yield changes that make a training cheaper in ways that a timed step cannot show."""
     candidate = partial(Candidate, purpose=Purpose.TRAINING)
     ahead = {
         WORKERS_KEY: 8,

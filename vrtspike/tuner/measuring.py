@@ -67,7 +67,7 @@ class Measurer:
         folder.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, name: str, overrides: Overrides) -> Measured | Failed:
-        """Return what overrides do, measured against the default."""
+        """Measure overrides against the default."""
         kept = self._kept(Measured, name, overrides)
         if kept:
             return kept
@@ -169,7 +169,7 @@ def first_line(error: Exception) -> str:
 
 
 def forget_compiled() -> None:
-    """Let ``torch.compile`` forget other trials, whose compilations count towards its limit of recompilations."""
+    """Clear the cache of ``torch.compile``: compilations of other trials count towards its limit."""
     if 'torch._dynamo' in sys.modules:  # importing it takes seconds
         torch.compiler.reset()
 

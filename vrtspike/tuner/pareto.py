@@ -19,8 +19,8 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
         name: Its name.
         label: Its name in the legend.
         ms: Time of a sample.
-        mib: Peak memory in MiB; None where it is not known.
-        db: Difference in quality from the default; None where it is not known.
+        mib: Peak memory in MiB; None if it is not known.
+        db: Difference in quality from the default; None if it is not known.
         sure: Whether it was faster, or slower, in every round.
     """
 
@@ -63,7 +63,7 @@ def front(points: Sequence[Point]) -> list[str]:
 
 
 def dominates(a: Point, b: Point) -> bool:
-    """Whether ``a`` is nowhere worse than ``b`` and somewhere better. Memory counts where both are known."""
+    """Return whether ``a`` is better than ``b`` in one respect and worse in none. Unknown memory is not compared."""
     pairs = [(a.ms, b.ms), (-a.db, -b.db)]
     if a.mib is not None and b.mib is not None:
         pairs.append((a.mib, b.mib))

@@ -1,4 +1,4 @@
-"""A short training of the default config with the instrument, and where its time went."""
+"""A short training of the default config with the instrument, and the shares of its stages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOT_RESTORING = ('data', 'loss', 'optimizer', 'communication', 'other')
 
 
 class Profile(msgspec.Struct, kw_only=True):
-    """Where the default config's time went.
+    """The costs of the default config by stage.
 
     Args:
         bottlenecks: The stages, the largest share first.
@@ -79,7 +79,7 @@ def profile(config: Config, folder: Path, train_tool: Path, objective: str) -> P
 
 
 def profile_hooks(config: Config) -> None:
-    """Set the hooks of a profile: samples of every iteration, MACs and a report, and what changes the network."""
+    """Set the hooks of a profile: samples of every iteration, MACs and a report; hooks that freeze parts stay."""
     remove_reporting_hooks(config)
     config.custom_hooks = [hook for hook in config.get('custom_hooks') or () if hook.type == 'FreezeHook']
     set_default_hook(config, 'flops', type='FlopsHook')
@@ -88,11 +88,9 @@ def profile_hooks(config: Config) -> None:
 
 
 def bottlenecks_of(report: Report, objective: str) -> list[Bottleneck]:
-    """Return the stages of a report, the largest share first.
+    """Return the stages of a profiled training, the largest share first.
 
-    Args:
-        report: Of the profiled training.
-        objective: 'train': shares of the iteration; 'infer': of its forward pass, without data and loss.
+    Shares are those of the iteration ('train'), or of its forward pass without data and loss ('infer').
     """
     if objective == 'train':
         return report.bottlenecks

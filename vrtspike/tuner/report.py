@@ -70,7 +70,7 @@ def page(record: SearchRecord) -> str:
 
 
 def verdict_of(trial: Trial, record: SearchRecord) -> str:
-    """Return what became of a measured candidate, as a key of the report's words."""
+    """Return the verdict on a measured candidate, as a key of the words in the template."""
     if record.best and trial.name in record.best.parts:
         return 'taken'
     added = [step for step in record.steps if step.added == trial.name]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vrtspike.candidates import KINDS, Candidate, Overrides
+from vrtspike.candidates.candidate import overlap
 from vrtspike.experiments.statistics import Difference
 from vrtspike.tuner.trials import (
     LEAST_SAVING,
@@ -208,6 +209,4 @@ def together(parts: Sequence[Trial]) -> Overrides:
 
 def clashes(one: Overrides, other: Overrides) -> bool:
     """Return whether both set the same node, or one inside the other, to different values."""
-    return any(
-        (a == b and one[a] != other[b]) or a.startswith(f'{b}.') or b.startswith(f'{a}.') for a in one for b in other
-    )
+    return any(overlap(a, b) and (a != b or one[a] != other[b]) for a in one for b in other)
