@@ -40,18 +40,6 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     add_plugins_argument(parser)
 
 
-def positive(kind: Callable[[str], Any] = int) -> Callable[[str], Any]:
-    """Return the type of an argument that has to be a positive number."""
-
-    def number(text: str) -> Any:
-        value = kind(text)
-        if not value > 0:
-            raise argparse.ArgumentTypeError(f'{text} is not positive')
-        return value
-
-    return number
-
-
 def add_plugins_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--plugins``."""
     parser.add_argument(
