@@ -62,11 +62,10 @@ def say(language: str, english: str, chinese: str, *values: object) -> str:
 def page(record: SearchRecord) -> str:
     """Return the page: the report in both languages, one after the other, with the picture inside."""
     parser = MarkdownIt('commonmark', {'html': False}).enable('table')
-    figure = f'<figure>{svg(points_of(record))}</figure>'
-    reports = [parser.render(markdown(record, language)) for language in LANGUAGES]
-    image = f'<p><img src="{PICTURE}" alt="" /></p>'
-    title = say('en', 'Performance guide of {}, measured', '', record.config)
-    return render('search_page.html', title=title, reports=[Markup(each.replace(image, figure)) for each in reports])
+    texts = [markdown(record, language) for language in LANGUAGES]
+    image, figure = f'<p><img src="{PICTURE}" alt="" /></p>', f'<figure>{svg(points_of(record))}</figure>'
+    reports = [Markup(parser.render(text).replace(image, figure)) for text in texts]
+    return render('search_page.html', title=texts[0].splitlines()[0].removeprefix('# '), reports=reports)
 
 
 def verdict_of(trial: Trial, record: SearchRecord) -> str:
