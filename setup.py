@@ -33,6 +33,7 @@ REQUIRES = [
     # The templates of HTML pages; torch brings it along.
     'jinja2>=3.1',
     'markupsafe>=2.1',  # what Jinja2 escapes with
+    'markdown-it-py>=3',  # Markdown reports as HTML; rich brings it along
     'psutil>=5.9',
 ]
 EXTRAS = {
@@ -94,7 +95,7 @@ setup(
         'vrtspike.ops': ['window_attention/cpu_kernel/*'],
         'vrtspike.scaffolding': ['templates/README.md', 'templates/*/*.py'],
         'vrtspike.records': ['*.schema.json'],
-        'vrtspike.reporting': ['templates/*.html'],
+        'vrtspike.reporting': ['templates/*.html', 'templates/*.md'],
     },
     cmdclass={'build_py': BuildWithMim},
     install_requires=REQUIRES,

@@ -16,10 +16,10 @@ import argparse
 import json
 import math
 import tempfile
+from itertools import pairwise
 
 import torch
 from mmengine.hooks import Hook
-from record_file import write_record
 
 from vrtspike.cli import add_config_arguments, config_arguments, run_tool, tool_parser
 from vrtspike.config import load_config
@@ -27,6 +27,7 @@ from vrtspike.config.hooks import remove_reporting_hooks
 from vrtspike.engine.training import train
 from vrtspike.optim.amp import DeviceAmpOptimWrapper
 from vrtspike.registry import HOOKS, OPTIM_WRAPPERS
+from vrtspike.runtime.atomic_write import write_json
 from vrtspike.runtime.environment import describe_environment
 
 
@@ -43,13 +44,12 @@ class HalfOptimWrapper(DeviceAmpOptimWrapper):
 class StepsHook(Hook):
     """Records the loss and the loss scale of every iteration."""
 
-    seen: list[dict] = []  # noqa: RUF012 - read after the training
-
     def before_train(self, runner) -> None:
-        self.seen.clear()
+        self.losses, self.scales = [], []
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        self.seen.append({'loss': float(outputs['loss']), 'scale': runner.optim_wrapper.loss_scaler.get_scale()})
+        self.losses.append(float(outputs['loss']))
+        self.scales.append(runner.optim_wrapper.loss_scaler.get_scale())
 
 
 def parse_args() -> argparse.Namespace:
@@ -71,16 +71,14 @@ def run(args: argparse.Namespace, changes: dict) -> dict:
     config.default_hooks.steps = dict(type='StepsHook')
     config.val_cfg = config.val_dataloader = config.val_evaluator = None
     with tempfile.TemporaryDirectory() as folder:
-        train(config, work_dir=folder)
-    scales = [step['scale'] for step in StepsHook.seen]
-    before = [changes.get('optim_wrapper.loss_scale', {}).get('init_scale', 1.0), *scales]
-    lost = sum(after < was for was, after in zip(before, scales, strict=False))
-    losses = [step['loss'] for step in StepsHook.seen]
+        runner = train(config, work_dir=folder)
+    steps = next(hook for hook in runner.hooks if isinstance(hook, StepsHook))
+    before = [changes.get('optim_wrapper.loss_scale', {}).get('init_scale', 1.0), *steps.scales]
     return {
-        'lost_steps': lost,
-        'last_scale': scales[-1],
-        'finite': all(map(math.isfinite, losses)),
-        'losses': losses,
+        'lost_steps': sum(after < was for was, after in pairwise(before)),
+        'last_scale': steps.scales[-1],
+        'finite': all(map(math.isfinite, steps.losses)),
+        'losses': steps.losses,
     }
 
 
@@ -93,7 +91,7 @@ def main() -> None:
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     record = dict(config=args.config, overrides=args.cfg_options, iterations=args.iterations, runs=runs)
     record |= describe_environment(device)
-    write_record(args.out, record)
+    write_json(args.out, record)
     print(json.dumps({name: found['lost_steps'] for name, found in runs.items()}), 'written to', args.out)
 
 

@@ -25,8 +25,8 @@ import time
 from pathlib import Path
 
 import psutil
-from record_file import write_record
 
+from vrtspike.runtime.atomic_write import write_json
 from vrtspike.runtime.device import MIB
 from vrtspike.runtime.environment import describe_environment
 
@@ -63,7 +63,7 @@ def main() -> None:
         record = {**measure(log), **describe_environment('cpu')}
     print(json.dumps(record, indent=2))
     if args.json:
-        write_record(args.json, record)
+        write_json(args.json, record)
 
 
 def write_log(path: Path, records: int) -> None:

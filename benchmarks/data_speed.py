@@ -23,12 +23,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from record_file import write_record
 
 from vrtspike.datasets import ClipDataset, ProcessedClips, SampleKey, Voxel, read_spike_dat, write_spike_dat
 from vrtspike.datasets.color import encode_srgb
 from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.simulation.photographs import load_photograph
+from vrtspike.runtime.atomic_write import write_json
 from vrtspike.runtime.environment import describe_environment
 
 GPU_CLIPS_PER_S = 16
@@ -58,7 +58,7 @@ def main() -> None:
     record |= describe_environment('cpu')
     print(json.dumps(record, indent=2))
     if args.out:
-        write_record(args.out, record)
+        write_json(args.out, record)
 
 
 def spike_speed(folder: Path, repeats: int) -> dict[str, float]:

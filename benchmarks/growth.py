@@ -11,9 +11,8 @@ import json
 import math
 from pathlib import Path
 
-from record_file import write_record
-
 from vrtspike.cli import run_tool, tool_parser
+from vrtspike.runtime.atomic_write import write_json
 
 
 def parse_args():
@@ -53,7 +52,7 @@ def main() -> None:
         record['rows'].append(row)
         print(json.dumps(row), flush=True)
     if args.json:
-        write_record(args.json, record)
+        write_json(args.json, record)
 
 
 def exponent(points: list[dict]) -> float:

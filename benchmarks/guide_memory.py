@@ -12,10 +12,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from record_file import write_record
 from rich.progress import track
 
 from vrtspike.cli import run_tool, tool_parser
+from vrtspike.runtime.atomic_write import write_json
 
 BASELINE, AMP = 'configs/vrt_spike_baseline.py', 'configs/vrt_spike_amp.py'
 BATCHES = {
@@ -53,7 +53,7 @@ def main() -> None:
         row = dict(name=name, config=path, clips=clips, batches=batches, peak_memory_mib=peak)
         rows.append(row | {'load_average': [before, load_average()]})
     record = {'kind': 'memory', **describe_environment(device), 'shape': args.shape, 'rows': rows}
-    write_record(args.json, record)
+    write_json(args.json, record)
     print(*(f'{row["name"]:22}{row["peak_memory_mib"]:8,.0f} MiB' for row in rows), sep='\n')
 
 

@@ -20,7 +20,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import yaml
-from record_file import write_record
 from rich.progress import track
 
 from vrtspike.cli import run_tool, tool_parser
@@ -33,6 +32,7 @@ from vrtspike.datasets.simulation.scenes import Scene, random_scene
 from vrtspike.datasets.spike_dat import write_spike_dat
 from vrtspike.errors import VrtSpikeError
 from vrtspike.metrics import psnr
+from vrtspike.runtime.atomic_write import write_json
 from vrtspike.runtime.environment import describe_environment
 
 TOOL = Path(__file__).resolve().parents[1] / 'tools/restore.py'
@@ -75,7 +75,7 @@ def main() -> None:
         **scores(clip, restored),
         **describe_environment('cpu'),
     )
-    write_record(args.out, record)
+    write_json(args.out, record)
     print(f'{found} frames, at most {max(run["peak_mib"] for run in runs):.0f} MiB: {args.out}')
 
 
@@ -107,8 +107,7 @@ def expose(scene: Scene, camera: IntegrateAndFire, frame: int) -> tuple[np.ndarr
 
 def run_until(command: list[str], folder: Path, frames: int | None) -> dict:
     """Run a command until the folder holds ``frames`` frames, then kill it; None waits for its end."""
-    before, start = len(images(folder)), time.perf_counter()
-    readings = []
+    before, start, readings = len(images(folder)), time.perf_counter(), []
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while process.poll() is None:
         done = len(images(folder))

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.hooks import Hook
-from record_file import write_record
 
 from vrtspike.cli import run_tool, tool_parser
 from vrtspike.config import load_config
 from vrtspike.config.hooks import remove_reporting_hooks
 from vrtspike.engine.training import train
 from vrtspike.registry import HOOKS
+from vrtspike.runtime.atomic_write import write_json
 from vrtspike.runtime.device import MIB, used_memory
 from vrtspike.runtime.environment import describe_environment
 
@@ -39,10 +39,8 @@ def parse_args() -> argparse.Namespace:
 class MemoryReadingsHook(Hook):
     """Samples the resident memory of the host and the allocated memory of the GPU."""
 
-    readings: list[dict] = []  # noqa: RUF012 - read after the training
-
     def __init__(self, every: int) -> None:
-        self.every = every
+        self.every, self.readings = every, []
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         if (runner.iter + 1) % self.every == 0:
@@ -66,7 +64,7 @@ def main() -> None:
     config.default_hooks.memory_readings = dict(type='MemoryReadingsHook', every=args.every)
     with tempfile.TemporaryDirectory() as folder:
         runner = train(config, work_dir=folder)
-    readings = MemoryReadingsHook.readings
+    readings = next(hook for hook in runner.hooks if isinstance(hook, MemoryReadingsHook)).readings
     keys = [key for key in readings[0] if key != 'iteration']
     record = dict(
         config=Path(args.config).stem,
@@ -75,7 +73,7 @@ def main() -> None:
         readings=readings,
         **describe_environment(next(runner.model.parameters()).device),
     )
-    write_record(args.out, record)
+    write_json(args.out, record)
     print(json.dumps(record['growth_mib_per_1000_iterations']), 'written to', args.out)
 
 

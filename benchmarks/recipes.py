@@ -17,13 +17,12 @@ import time
 from pathlib import Path
 from statistics import mean
 
-from record_file import write_record
-
 from vrtspike.cli import run_tool, tool_parser
 from vrtspike.config import load_config
 from vrtspike.config.hooks import remove_reporting_hooks
 from vrtspike.engine.training import train
 from vrtspike.errors import ConfigError
+from vrtspike.runtime.atomic_write import write_json
 from vrtspike.runtime.environment import describe_environment
 
 
@@ -59,45 +58,41 @@ def run(config: str, folder: Path, seed: int, iterations: int, changes: dict) ->
     return {'seed': seed, 'psnr_db': scores['psnr_db'], 'gain_db': scores['gain_db'], 'run_s': took}
 
 
-def distillation(args: argparse.Namespace, folder: Path) -> dict[str, list[dict]]:
-    """Train the student without and with its teacher, once per seed."""
+def distillation(args: argparse.Namespace) -> dict[str, dict]:
+    """Return the changes of the student without and with its teacher."""
     if not args.teacher:
         raise ConfigError('distillation needs a trained teacher: --teacher work_dirs/vrt_spike_tiny/iter_620.pth')
     student = {'model.backbone.depths': args.depths}
-    taught = student | {
+    teacher = {
         'model.type': 'DistilledRestorer',
         'model.teacher': args.config,
         'model.teacher_checkpoint': args.teacher,
         'model.feature_weight': 0.1,
     }
-    found = {'alone': [], 'taught': []}
-    for seed in args.seeds:
-        for name, changes in (('alone', student), ('taught', taught)):
-            found[name].append(run(args.config, folder / f'{name}{seed}', seed, args.iterations, changes))
-    return found
+    return {'alone': student, 'taught': student | teacher}
 
 
-def progressive(args: argparse.Namespace, folder: Path) -> dict[str, list[dict]]:
-    """Train with the config's crops throughout, and with half of them for two thirds of the iterations."""
-    config = load_config(args.config)
-    crop = config.train_dataloader.dataset.pipeline[0]['size']
+def progressive(args: argparse.Namespace) -> dict[str, dict]:
+    """Return the changes for the config's crops throughout, and for half of them in two thirds of the iterations."""
+    crop = load_config(args.config).train_dataloader.dataset.pipeline[0]['size']
     phases = [dict(crop=crop // 2, iters=2 * args.iterations // 3), dict(crop=crop)]
-    found = {'throughout': [], 'progressive': []}
-    for seed in args.seeds:
-        hook = {'default_hooks.crops': dict(type='ProgressiveCropsHook', phases=phases)}
-        for name, changes in (('throughout', {}), ('progressive', hook)):
-            found[name].append(run(args.config, folder / f'{name}{seed}', seed, args.iterations, changes))
-    return found
+    hook = {'default_hooks.crops': dict(type='ProgressiveCropsHook', phases=phases)}
+    return {'throughout': {}, 'progressive': hook}
 
 
 def main() -> None:
     args = parse_args()
+    variants = {'distillation': distillation, 'progressive': progressive}[args.recipe](args)
+    runs = {name: [] for name in variants}
     with tempfile.TemporaryDirectory() as folder:
-        runs = {'distillation': distillation, 'progressive': progressive}[args.recipe](args, Path(folder))
+        for seed in args.seeds:
+            for name, changes in variants.items():
+                found = run(args.config, Path(folder, f'{name}{seed}'), seed, args.iterations, changes)
+                runs[name].append(found)
     means = {name: mean(one['psnr_db'] for one in found) for name, found in runs.items()}
     settings = {name: value for name, value in vars(args).items() if name != 'out'}
     record = dict(recipe=args.recipe, settings=settings, mean_psnr_db=means, runs=runs, **describe_environment('cpu'))
-    write_record(args.out, record)
+    write_json(args.out, record)
     print(json.dumps(means), 'written to', args.out)
 
 

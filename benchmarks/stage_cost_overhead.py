@@ -21,19 +21,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import IO
 
 import numpy as np
 import torch
 from mmengine.runner import Runner
-from record_file import write_record
 
 from vrtspike.cli import add_config_arguments, config_arguments, run_tool, tool_parser
 from vrtspike.config import load_config
 from vrtspike.profiling.sampler import StageSampler
 from vrtspike.records.writer import line_of, sample_line
+from vrtspike.runtime.atomic_write import write_json
+from vrtspike.runtime.device import call_seconds, synchronize
 from vrtspike.runtime.environment import describe_environment
 
 MAX_RATIO, MAX_HOST_SHARE = 1.02, 0.01
@@ -58,7 +59,7 @@ def main() -> None:
     record = {'benchmark': 'stage_cost_overhead', 'config': Path(args.config).stem, **record}
     print(json.dumps(record, indent=2))
     if args.json:
-        write_record(args.json, record)
+        write_json(args.json, record)
     sys.exit(record['ratio_p97_5'] > MAX_RATIO or record['host_share'] > MAX_HOST_SHARE)
 
 
@@ -68,8 +69,10 @@ def measure(config, rounds: int, warmup: int, interval: int) -> dict:
     model = runner.model.train()
     wrapper = runner.build_optim_wrapper(config.optim_wrapper)
     batch = next(iter(runner.build_dataloader(config.train_dataloader)))
+    device = next(model.parameters()).device
+    plain = partial(iterate, model, wrapper, batch)
     for _ in range(warmup):
-        iterate(model, wrapper, batch)
+        plain()
     rng = random.Random(0)
     ms: dict[str, list[float]] = {'measured': [], 'waiting': [], 'without': []}
     host_ms = []
@@ -77,15 +80,13 @@ def measure(config, rounds: int, warmup: int, interval: int) -> dict:
         for _ in range(rounds):
             for kind in rng.sample(list(ms), len(ms)):
                 if kind == 'without':
-                    ms[kind].append(timed(lambda: iterate(model, wrapper, batch)))
+                    ms[kind].append(1e3 * call_seconds(plain, device))
                     continue
                 with StageSampler(model) as sampler:
-                    if kind == 'waiting':
-                        ms[kind].append(timed(lambda: iterate(model, wrapper, batch)))
-                    else:
-                        inside = HostTime(sampler)
-                        ms[kind].append(timed(lambda: sample(model, wrapper, batch, sampler, inside, file)))  # noqa: B023
-                        host_ms.append(inside.ms)
+                    inside = HostTime(sampler) if kind == 'measured' else None
+                    sampled = partial(sample, plain, batch, sampler, inside, file, device)
+                    ms[kind].append(1e3 * call_seconds(sampled if inside else plain, device))
+                    host_ms += [inside.ms] if inside else []
     measured, waiting, without = (np.array(ms[kind]) for kind in ('measured', 'waiting', 'without'))
     return {
         'rounds': rounds,
@@ -94,29 +95,27 @@ def measure(config, rounds: int, warmup: int, interval: int) -> dict:
         **median_and_interval('ratio', (measured + (interval - 1) * waiting) / (interval * without)),
         **median_and_interval('ratio_measured', measured / without),
         **median_and_interval('ratio_waiting', waiting / without),
-        'host_ms_median': median(host_ms),
+        'host_ms_median': float(np.median(host_ms)),
         'host_share': float(np.median(np.array(host_ms) / measured) / interval),
-        **describe_environment(next(model.parameters()).device),
+        **describe_environment(device),
     }
 
 
-def timed(work: Callable[[], None]) -> float:
-    """Return the milliseconds of a call, including the work of the device."""
-    wait()
-    start = time.perf_counter()
-    work()
-    wait()
-    return (time.perf_counter() - start) * 1e3
-
-
-def sample(model, wrapper, batch: dict, sampler: StageSampler, inside: HostTime, file: IO[str]) -> None:
+def sample(
+    train: Callable[..., None],
+    batch: dict,
+    sampler: StageSampler,
+    inside: HostTime,
+    file: IO[str],
+    device: torch.device,
+) -> None:
     """Train one iteration that is sampled and recorded."""
     sampler.start()
     sampler.batch_arrived()
-    iterate(model, wrapper, batch, sampler)
+    train(sampler)
     inside.begin()
     sampler.stop(iteration=1, clips=len(batch['blur']), frames=batch['blur'].shape[:2].numel())
-    wait()
+    synchronize(device)
     for found in sampler.finished():
         file.write(line_of(sample_line(found)))
     inside.end()
@@ -127,11 +126,10 @@ class HostTime:
 
     def __init__(self, sampler: StageSampler) -> None:
         self.ms = 0.0
-        timer = sampler.timer
         for name in ('forward_begins', 'forward_ends', 'backward_begins', 'backward_ends', 'rebase', 'start'):
-            setattr(timer, name, self.timed(getattr(timer, name)))
+            setattr(sampler.timer, name, self.timed(getattr(sampler.timer, name)))
 
-    def timed(self, method):
+    def timed(self, method: Callable[..., None]) -> Callable[..., None]:
         def run(*args):
             self.begin()
             method(*args)
@@ -166,11 +164,6 @@ def median_and_interval(name: str, values: np.ndarray) -> dict[str, float]:
     medians = np.median(rng.choice(values, (10_000, len(values))), axis=1)
     low, high = np.quantile(medians, (0.025, 0.975))
     return {f'{name}_median': float(np.median(values)), f'{name}_p2_5': float(low), f'{name}_p97_5': float(high)}
-
-
-def wait() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 if __name__ == '__main__':

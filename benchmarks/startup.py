@@ -19,34 +19,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
-from record_file import write_record
 
 from vrtspike.cli import run_tool, tool_parser
 from vrtspike.reporting.table import Column, Table
+from vrtspike.runtime.atomic_write import write_json
 from vrtspike.runtime.environment import describe_environment
 
 ROOT = Path(__file__).resolve().parents[1]
-IMPORT_LIMIT_S = 0.5
-HELP_LIMIT_S = 1.0
+IMPORT_LIMIT_S, HELP_LIMIT_S = 0.5, 1.0
 
 
-class Startup(msgspec.Struct, frozen=True):
-    """What one command took.
-
-    Args:
-        name: What the user runs.
-        seconds: The shortest time.
-        limit_s: The most it may take.
-    """
+class Startup(msgspec.Struct):
+    """A command, its shortest time, and the longest that is allowed."""
 
     name: str
     seconds: float
     limit_s: float
 
     @property
-    def too_slow(self) -> bool:
-        """Whether the command took longer than it may."""
-        return self.seconds > self.limit_s
+    def level(self) -> str:
+        return 'severe' if self.seconds > self.limit_s else ''
 
 
 def parse_args() -> argparse.Namespace:
@@ -61,48 +53,34 @@ def parse_args() -> argparse.Namespace:
 
 
 def commands() -> dict[str, tuple[list[str], float]]:
-    """Return by name each command and the seconds that it may take."""
+    """Return by name the arguments of Python in each command, and the seconds that it may take."""
     imports = {f'import {module}': ['-c', f'import {module}'] for module in ('vrtspike', 'vrtspike.analysis')}
     helps = {f'tools/{tool.name} --help': [str(tool), '--help'] for tool in sorted(ROOT.glob('tools/*.py'))}
-    return {name: ([sys.executable, *arguments], IMPORT_LIMIT_S) for name, arguments in imports.items()} | {
-        name: ([sys.executable, *arguments], HELP_LIMIT_S) for name, arguments in helps.items()
-    }
+    limits = ((imports, IMPORT_LIMIT_S), (helps, HELP_LIMIT_S))
+    return {name: (arguments, limit) for group, limit in limits for name, arguments in group.items()}
 
 
-def run_seconds(command: Sequence[str]) -> float:
-    """Run a command in the root of the checkout and return the seconds that it took."""
+def run_seconds(arguments: Sequence[str]) -> float:
+    """Run Python in the root of the checkout and return the seconds that it took."""
     start = time.perf_counter()
-    subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - start
 
 
 def measure(repeats: int, timer: Callable[[Sequence[str]], float] = run_seconds) -> list[Startup]:
-    """Return the shortest of ``repeats`` times of every command.
-
-    The commands take turns, so that a moment when the machine is busy does not hit all runs of one of them.
-
-    Args:
-        repeats: Runs of each command.
-        timer: Runs a command and returns its seconds.
-    """
-    best: dict[str, float] = {}
+    """Return the shortest of ``repeats`` interleaved times of every command; ``timer`` returns one of them."""
+    found = [Startup(name, float('inf'), limit) for name, (_, limit) in commands().items()]
     for _ in range(repeats):
-        for name, (command, _) in commands().items():
-            best[name] = min(timer(command), best.get(name, float('inf')))
-    return [Startup(name, best[name], limit) for name, (_, limit) in commands().items()]
+        for each, (arguments, _) in zip(found, commands().values(), strict=True):
+            each.seconds = min(each.seconds, timer(arguments))
+    return found
 
 
 def startup_table(found: Sequence[Startup]) -> Table:
     """Return the times as a table; rows above their limit are marked."""
-    return Table(
-        title='Time to start',
-        columns=['command', 'best s', 'limit s', Column('', 'left')],
-        rows=[
-            [each.name, f'{each.seconds:.2f}', f'{each.limit_s:.1f}', 'too slow' if each.too_slow else '']
-            for each in found
-        ],
-        levels=['severe' if each.too_slow else '' for each in found],
-    )
+    columns = ['command', 'best s', 'limit s', Column('', 'left')]
+    rows = [[each.name, f'{each.seconds:.2f}', f'{each.limit_s:.1f}', each.level and 'too slow'] for each in found]
+    return Table(title='Time to start', columns=columns, rows=rows, levels=[each.level for each in found])
 
 
 def main() -> None:
@@ -111,8 +89,8 @@ def main() -> None:
     print(startup_table(found).text())
     if args.out:
         record = {'repeats': args.repeats, 'commands': msgspec.to_builtins(found), **describe_environment('cpu')}
-        write_record(args.out, record)
-    if args.check and any(each.too_slow for each in found):
+        write_json(args.out, record)
+    if args.check and any(each.level for each in found):
         sys.exit(1)
 
 

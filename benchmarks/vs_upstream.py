@@ -2,8 +2,8 @@
 
 The clone is neither changed nor copied. It runs in float32, as published, and on CPUs twice: with the C library
 returning freed memory, its default, and keeping it, as our tools do. That is a setting of a process, so each side has
-a process of its own. The sides take turns, so that all meet the same conditions. A training turn makes two steps, times
-the second, and then frees its memory for the next side.
+its own process. Their calls are interleaved. A training call makes two steps, times the second, and then frees its
+memory for the next side.
 
 Without torchvision, the clone gets a deformable convolution that agrees with the reference: the fastest one that is
 available, measured on the shape of the rows.
@@ -20,17 +20,19 @@ import contextlib
 import functools
 import importlib
 import json
-import subprocess
 import sys
 import types
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 from pathlib import Path
 
 import msgspec
-from record_file import write_record
 
 from vrtspike.cli import run_tool, tool_parser
+from vrtspike.runtime.atomic_write import write_json
 
 CONFIG = dict(
     upscale=1,
@@ -44,9 +46,6 @@ CONFIG = dict(
     deformable_groups=16,
 )
 """The released deblurring networks."""
-
-MEASURE, SERVE = '--measure-memory', '--serve-calls'
-"""First argument of a process that measures memory, or that waits for calls; the second is its job."""
 
 ROWS = ('forward', 'train', 'memory')
 
@@ -88,7 +87,7 @@ def main() -> None:
             record['rows'].append(found)
             print(json.dumps(found), flush=True)
             if args.json:
-                write_record(args.json, record)
+                write_json(args.json, record)
 
 
 def load_published(folder: Path, size: int, device) -> tuple[Callable, str]:
@@ -203,25 +202,23 @@ def timed_row(published: Callable, row: str, size: int, args, device) -> dict:
 
 
 class Side:
-    """A process that makes the calls of one side, one at a time, on request.
+    """A process that makes the calls of one side, one at a time.
 
     Args:
         name: :data:`MEMORY_BACK`, :data:`MEMORY_KEPT` or 'ours'.
-        job: The other arguments of :func:`serve`.
+        job: The other arguments of :func:`prepare`.
     """
 
     def __init__(self, name: str, job: dict) -> None:
-        self.name, self.job = name, job
+        self.name = name
+        start = functools.partial(prepare, name, **job)
+        self.pool = ProcessPoolExecutor(1, mp_context=get_context('spawn'), initializer=start)
 
     def __enter__(self) -> Side:
-        command = [sys.executable, __file__, SERVE, json.dumps(self.job | dict(side=self.name))]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         return self
 
     def __exit__(self, *_) -> None:
-        with contextlib.suppress(BrokenPipeError):  # the process has ended
-            self.process.stdin.close()
-        self.process.wait()
+        self.pool.shutdown()
 
     def call_ms(self, precision: str) -> float:
         """Return the milliseconds of one call.
@@ -231,17 +228,18 @@ class Side:
         """
         from vrtspike.errors import VrtSpikeError
 
-        with contextlib.suppress(BrokenPipeError):  # then the answer is empty
-            self.process.stdin.write(precision + '\n')
-            self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise VrtSpikeError(f"the process of the side '{self.name}' ended with {self.process.wait()}; see above")
-        return float(answer)
+        try:
+            return self.pool.submit(timed_call, precision).result()
+        except BrokenProcessPool as error:
+            raise VrtSpikeError(f"the process of the side '{self.name}' has ended; see above") from error
 
 
-def serve(upstream: str, side: str, row: str, size: int, frames: int, device: str) -> None:
-    """Make a call for every precision read from stdin, and print its milliseconds.
+PREPARED: dict[str, Callable[[str], float]] = {}
+"""In the process of a side: its calls."""
+
+
+def prepare(side: str, upstream: str, row: str, size: int, frames: int, device: str) -> None:
+    """Prepare this process for the calls of one side.
 
     The first forward pass of a precision, and a step before every training step, are warm-up and not timed.
     """
@@ -250,19 +248,25 @@ def serve(upstream: str, side: str, row: str, size: int, frames: int, device: st
     from vrtspike.native.allocator import give_freed_memory_back
     from vrtspike.runtime.device import call_seconds
 
-    device = torch.device(device)
-    model = network_of(side, upstream, device).train(row == 'train')
-    clip = clip_of(frames, size, device)
-    warm = set()
-    for line in sys.stdin:
-        call = functools.partial(step, model, clip, row == 'train', line.strip())
-        if row == 'train' or line not in warm:
+    trains, device, warm = row == 'train', torch.device(device), set()
+    model, clip = network_of(side, upstream, device).train(trains), clip_of(frames, size, device)
+
+    def call_ms(precision: str) -> float:
+        call = functools.partial(step, model, clip, trains, precision)
+        if trains or precision not in warm:
             call()
-            warm.add(line)
-        print(1e3 * call_seconds(call, device), flush=True)
-        if row == 'train':
+            warm.add(precision)
+        found = 1e3 * call_seconds(call, device)
+        if trains:
             model.zero_grad()
             give_freed_memory_back()
+        return found
+
+    PREPARED['call_ms'] = call_ms
+
+
+def timed_call(precision: str) -> float:
+    return PREPARED['call_ms'](precision)
 
 
 def network_of(side: str, upstream: str, device, **options):
@@ -331,33 +335,15 @@ def relative(found, expected) -> float:
 
 def memory_row(args, size: int, device) -> dict:
     """Return the peak memory of one training step of each side, each in a process of its own."""
+    from vrtspike.benchmarking.peak_memory import in_new_process
+
     found = {}
-    for checkpointed in (False, True):
-        key = 'checkpointed' if checkpointed else 'plain'
+    for key, checkpointed in (('plain', False), ('checkpointed', True)):
         for side in ('published', 'ours'):
-            job = dict(upstream=str(args.upstream), side=side, size=size, frames=args.frames, device=str(device))
-            found[f'{side}_{key}_mib'] = memory_in_new_process(job | dict(checkpointed=checkpointed))
+            arguments = (str(args.upstream), side, size, args.frames, str(device), checkpointed)
+            found[f'{side}_{key}_mib'] = in_new_process(f"a training step of the side '{side}'", memory_of, *arguments)
         found[f'{key}_ratio'] = found[f'ours_{key}_mib'] / found[f'published_{key}_mib']
     return found
-
-
-def memory_in_new_process(job: dict) -> float:
-    """Return :func:`memory_of` ``job``, measured in a new process.
-
-    Raises:
-        VrtSpikeError: The process failed, for example because memory did not suffice.
-    """
-    from vrtspike.errors import VrtSpikeError
-
-    command = [sys.executable, __file__, MEASURE, json.dumps(job)]
-    result = subprocess.run(command, capture_output=True, text=True)
-    if result.returncode:
-        said = result.stderr.strip().splitlines()[-1:] or ['nothing']
-        raise VrtSpikeError(
-            f"the memory of a training step of the side '{job['side']}' was not measured: its process ended with "
-            f'{result.returncode} and said {said[0]!r}; where memory did not suffice, take fewer --frames'
-        )
-    return json.loads(result.stdout.splitlines()[-1])
 
 
 def memory_of(upstream: str, side: str, size: int, frames: int, device: str, checkpointed: bool) -> float:
@@ -374,9 +360,4 @@ def memory_of(upstream: str, side: str, size: int, frames: int, device: str, che
 
 
 if __name__ == '__main__':
-    if sys.argv[1:2] == [MEASURE]:
-        print(memory_of(**json.loads(sys.argv[2])))
-    elif sys.argv[1:2] == [SERVE]:
-        serve(**json.loads(sys.argv[2]))
-    else:
-        run_tool(main)
+    run_tool(main)

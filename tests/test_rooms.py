@@ -84,11 +84,9 @@ TESTED_BY = {
     'testing/training.py': 'test_engine/test_training.py',
     # The search is tested on planted bottlenecks, its report on one made-up search.
     'tuner/choosing.py': 'test_tuner/test_planted.py',
-    'tuner/options.py': 'test_tuner/test_planted.py',
     'tuner/run.py': 'test_tuner/test_planted.py',
     'tuner/trials.py': 'test_tuner/test_search.py',
     'tuner/record.py': 'test_tuner/test_report.py',
-    'tuner/report/*.py': 'test_tuner/test_report.py',
 }
 
 

@@ -1,9 +1,8 @@
 """Train variants of one config alike - same seeds, same data in the same order - and compare quality and cost.
 
-The base config itself is the reference. A variant is a name with overrides, or a plugin with the changes in its
-config.py. Finished runs are not repeated and an interrupted one is resumed. A failed run is reported, and the other
-variants are still trained. A difference in dB counts only over at least three seeds, and only if the reference itself
-gained 2 dB.
+The base config is the reference. A variant is a name with overrides, or a plugin with the changes in its config.py.
+Finished runs are not repeated and an interrupted one is resumed. A failed run is reported, and the other variants are
+still trained. A difference in dB is informative only over three seeds or more, and only if the reference gained 2 dB.
 
 Examples:
   python tools/ablate.py configs/vrt_spike_tiny.py --variants benchmarks/ablations/fusion_heads.yaml --seeds 0 1 2
@@ -16,7 +15,6 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +22,10 @@ import msgspec
 
 from vrtspike.cli import OverrideAction, add_config_arguments, end_as_interrupted, run_tool, tool_parser
 from vrtspike.errors import ConfigError
-from vrtspike.runtime.atomic_write import write_text
+from vrtspike.runtime.atomic_write import write_json, write_text
 
 if TYPE_CHECKING:
-    from vrtspike.experiments.record import AblationRecord
-    from vrtspike.experiments.runs import FailedRun, Run
+    from vrtspike.experiments.runs import Run
     from vrtspike.experiments.variants import Variant
 
 
@@ -49,9 +46,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--stop-without-gain',
         action='store_true',
-        help="train nothing more where the reference's first run gains less than 2 dB: no difference would count",
+        help="train nothing else if the reference's first run gains less than 2 dB: no difference would be informative",
     )
-    parser.add_argument('--report-only', action='store_true', help='train nothing; report what the folder holds')
+    parser.add_argument(
+        '--report-only', action='store_true', help='train nothing; report the finished runs in the folder'
+    )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the record')
     parser.add_argument('--markdown', type=Path, metavar='FILE', help='write the table as Markdown')
     parser.add_argument('--plot', type=Path, metavar='FILE', help='draw quality against time')
@@ -80,24 +79,28 @@ class VariantAction(OverrideAction):
 def main() -> None:
     args = parse_args()
     end_as_interrupted()
-    from vrtspike.experiments.presentation import plot, table
-    from vrtspike.experiments.record import record_of
+    from vrtspike.experiments.presentation import failure_lines, plot, table
+    from vrtspike.experiments.record import gains_enough, record_of
     from vrtspike.experiments.runs import Run
 
     variants, common = chosen_variants(args), common_overrides(args)
     folder = args.work_dir or Path('work_dirs', f'ablation_{Path(args.config).stem}')
     # Seed by seed, so that an interrupted ablation has compared all variants with some seeds.
     runs = [Run(variant, seed, folder) for seed in dict.fromkeys(args.seeds) for variant in variants]
-    if args.report_only:
-        failures = {}
-    elif args.stop_without_gain:
-        failures = train_unless_without_gain(runs, args, common)
-    else:
-        failures = train(runs, args, common)
+    failures = {}
+    if not args.report_only:
+        failures = train(runs[:1] if args.stop_without_gain else runs, args, common)
+    if args.stop_without_gain and not args.report_only and not failures:
+        if gains_enough(runs[0]):
+            failures = train(runs, args, common)
+        else:
+            print('The reference gained too little: nothing else is trained. Train longer.')
     record = record_of(variants, runs, failures, args.config, common)
-    show(record)
-    write(args.json, json.dumps(msgspec.to_builtins(record), indent=2, allow_nan=False) + '\n')
-    write(args.markdown, table(record).markdown() + '\n')
+    print('\n'.join([table(record).text(), *failure_lines(record)]))
+    if args.json:
+        write_json(args.json, msgspec.to_builtins(record), allow_nan=False)
+    if args.markdown:
+        write_text(args.markdown, table(record).markdown() + '\n')
     if args.plot:
         plot(record, args.plot)
     if failures:
@@ -119,25 +122,8 @@ def common_overrides(args: argparse.Namespace) -> dict[str, Any]:
     return {**args.cfg_options, **length}
 
 
-def train_unless_without_gain(
-    runs: list[Run], args: argparse.Namespace, common: dict[str, Any]
-) -> dict[str, FailedRun]:
-    """Train the reference with the first seed, then the rest if its gain is large enough for differences to count."""
-    from vrtspike.experiments.record import read_run
-    from vrtspike.experiments.statistics import LEAST_GAIN_DB
-
-    failures = train(runs[:1], args, common)
-    if failures:
-        return failures
-    gain = read_run(runs[0]).gain_db
-    if gain >= LEAST_GAIN_DB:
-        return train(runs, args, common)
-    print(f'The reference gained {gain:+.2f} dB: nothing else is trained. Train longer.')
-    return {}
-
-
-def train(runs: list[Run], args: argparse.Namespace, common: dict[str, Any]) -> dict[str, FailedRun]:
-    """Train what is not finished; return what failed, by the name of the variant."""
+def train(runs: list[Run], args: argparse.Namespace, common: dict[str, Any]) -> dict[str, str]:
+    """Train what is not finished; return the failures by variant."""
     from rich.progress import Progress
 
     from vrtspike.experiments.runs import resolve, train_all
@@ -156,19 +142,6 @@ def train(runs: list[Run], args: argparse.Namespace, common: dict[str, Any]) -> 
         )
         progress.update(task, description='done', completed=len(runs))
     return failures
-
-
-def show(record: AblationRecord) -> None:
-    """Print the table, and what failed."""
-    from vrtspike.experiments.presentation import failures, table
-
-    print('\n'.join([table(record).text(), *failures(record)]))
-
-
-def write(path: Path | None, text: str) -> None:
-    """Write ``text`` where asked to."""
-    if path:
-        write_text(path, text)
 
 
 if __name__ == '__main__':

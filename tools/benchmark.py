@@ -1,8 +1,7 @@
-"""Compare the training step of several configs: time, arithmetic and peak memory.
+"""Compare the training step of several configs: time, GMAC and peak memory.
 
-The configs take turns in one process. Savings are medians of the ratios within a round, so a machine whose speed drifts
-does not favour any config. The first config is the baseline. The table also shows the saving expected from the
-arithmetic.
+The configs are interleaved in one process. Savings are medians of the ratios within a round, so that drift cancels. The
+first config is the baseline. The table also shows the saving expected from the GMAC.
 
 Examples:
   python tools/benchmark.py configs/vrt_spike_baseline.py configs/vrt_spike_opt.py configs/vrt_spike_fast.py

@@ -64,12 +64,12 @@ def main() -> None:
     end_as_interrupted()
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from vrtspike.tuner.options import SearchOptions
+    from vrtspike.tuner.record import SearchOptions
     from vrtspike.tuner.report import markdown
     from vrtspike.tuner.run import optimize
 
     options = SearchOptions(
-        config=args.config,
+        config_path=args.config,
         shared_overrides={**args.cfg_options, **{f'data.{key}': value for key, value in args.data.items()}},
         plugins=args.plugins,
         minutes=args.minutes,
@@ -78,7 +78,7 @@ def main() -> None:
         objective=args.objective,
         iterations=args.iterations,
         seeds=list(dict.fromkeys(args.seeds)),
-        folder=args.work_dir or default_folder(args.config, args.objective),
+        folder=str(args.work_dir or default_folder(args.config, args.objective)),
         full_length=args.no_cpu_overrides,
         command=['python', 'tools/optimize.py', *sys.argv[1:]],
     )

@@ -11,8 +11,16 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from vrtspike.benchmarking.restorer_costs import count_restorer
+from vrtspike.config import load_config
 from vrtspike.config.legacy import RULES, Conversion
+from vrtspike.engine.out_of_memory import estimate
 from vrtspike.errors import ConfigError, VrtSpikeError
+from vrtspike.models.weights import LoadReport, load_matching
+from vrtspike.profiling.parameters import count_parameters
+from vrtspike.registry import MODELS, SPIKE_ENCODERS
 
 BASELINE = 'configs/vrt_spike_baseline.py'
 PUBLISHED = 'configs/vrt/006_vrt_videodeblurring_gopro.py'
@@ -28,67 +36,41 @@ class CodeFacts:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.network = cache(partial(self._build, device='meta'))
-        self.arithmetic = cache(self._count)
+        self.macs = cache(self._macs)
 
-    def parameters(self, config: str) -> int:
-        return count_parameters(self.network(config))
-
-    def backbone_parameters(self, config: str) -> int:
-        return count_parameters(self.network(config).backbone)
+    def parameters(self, config: str, part: str = '') -> int:
+        """Return the number of parameters of a network or of its part."""
+        return count_parameters(self.network(config).get_submodule(part))
 
     def encoder_parameters(self, name: str) -> int:
-        """Return how many parameters a spike encoder has at its defaults."""
-        import torch
-
-        from vrtspike.registry import SPIKE_ENCODERS
-
+        """Return the number of parameters of a spike encoder at its defaults."""
         with torch.device('meta'):
             return count_parameters(SPIKE_ENCODERS.build({'type': name}))
 
-    def macs(self, config: str) -> int:
-        """Return the multiply-adds of one clip's forward pass."""
-        return self.arithmetic(config).total.macs
-
     @cached_property
-    def gopro_into_baseline(self) -> Any:
+    def gopro_into_baseline(self) -> LoadReport:
         """What became of the tensors of the published deblurring network in the baseline with spikes."""
-        from vrtspike.models.weights import load_matching
-
         published, ours = self._build(PUBLISHED), self._build(BASELINE)
         return load_matching(ours, published.backbone.state_dict())
 
     def saved_activations_mib(self, overrides: Mapping[str, object]) -> float:
         """Return what the baseline with ``overrides`` saves for its backward pass, all stages together."""
-        from vrtspike.config import load_config
-        from vrtspike.engine.out_of_memory import estimate
-
         found = estimate(load_config(self.root / BASELINE, overrides=dict(overrides)))
         if isinstance(found, str):
             raise VrtSpikeError(f'{overrides}: {found}')
         return sum(found.values())
 
     def legacy_keys(self) -> dict[str, str]:
-        """Return what became of each key of the earlier code's configs, in words."""
+        """Return the counterpart of each key of the earlier code's configs, in words."""
         return {key: legacy_counterpart(key) for key in RULES}
 
+    def _macs(self, config: str) -> int:
+        return count_restorer(self.network(config), SHAPE, spike_ratio=2.0).total.macs
+
     def _build(self, config: str, device: str = 'cpu') -> Any:
-        import torch
-
-        from vrtspike.config import load_config
-        from vrtspike.registry import MODELS
-
         with torch.device(device), warnings.catch_warnings():
             warnings.simplefilter('ignore', UserWarning)  # on meta the flow network's weights have nowhere to go
             return MODELS.build(load_config(self.root / config).model)
-
-    def _count(self, config: str) -> Any:
-        from vrtspike.benchmarking.restorer_costs import count_restorer
-
-        return count_restorer(self.network(config), SHAPE, spike_ratio=2.0)
-
-
-def count_parameters(module: Any) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def legacy_counterpart(key: str) -> str:
@@ -101,8 +83,7 @@ def legacy_counterpart(key: str) -> str:
         refusal = apply_rule(key, object())
         if isinstance(refusal, Conversion):
             return 'read with its neighbours'
-        allowed = refusal.partition(' has a counterpart')[0]
-        return f'{allowed}: no other value has a counterpart'
+        return f'{refusal.partition(" has a counterpart")[0]}: no other value has a counterpart'
     words = ['had no effect'] if effect.without_effect else []
     words += [', '.join(f'`{name}`' for name in effect.overrides)] if effect.overrides else []
     return '; '.join([*words, *(text.partition(': ')[2] for text in effect.left_out)])

@@ -1,28 +1,29 @@
-"""What templates can ask for: records as they were written, what reports say of them, and facts of the code."""
+"""The names and filters that templates use: records, what reports say of them, facts of the code, and formats."""
 
 from __future__ import annotations
 
 import json
 import re
+import shlex
+import statistics
+from collections.abc import Iterable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
 
-from rendering.code_facts import CodeFacts
-from rendering.guide import read_guide
-from rendering.guide_verdicts import padding
+from rendering.guide import padding, read_guide
 from vrtspike.errors import VrtSpikeError
 from vrtspike.experiments.presentation import table
 from vrtspike.experiments.record import AblationRecord
-from vrtspike.experiments.statistics import Interval, interval
+from vrtspike.experiments.statistics import interval
+from vrtspike.reporting.table import markdown_row
 
 Record = dict[str, Any]
 
 EXCERPT_STAGES, EXCERPT_FINDINGS = 8, 2
-"""How much of a report's ranking, and how many of its findings, an excerpt shows."""
-SEARCH_SECTIONS = ('summary', 'candidates', 'together', 'output')
+"""Numbers of stages and of findings in an excerpt of a report."""
 
 
 def context(root: Path) -> dict[str, Any]:
@@ -32,56 +33,49 @@ def context(root: Path) -> dict[str, Any]:
         'records': lambda folder: read_records(root / 'benchmarks' / folder),
         'trained': partial(records_by_config, root),
         'guide': cache(partial(read_guide, root)),
-        'code': CodeFacts(root),
-        'ablation_table': ablation_table,
-        'paired_difference': paired_difference,
+        'code': cache(partial(code_facts, root)),
+        'ablation_table': lambda record: table(msgspec.convert(record, AblationRecord)).markdown(),
+        'interval': interval,
         'padding': padding,
         'zip': partial(zip, strict=True),
         'fail': fail,
         'report_excerpt': report_excerpt,
-        'search_report': search_report,
+        'search_sections': search_sections,
     }
 
 
 def read_record(path: Path) -> Record:
-    """Return a record; an error where it is not there or no JSON."""
+    """Return a record; an error if there is none, or if it is not JSON."""
     try:
         return json.loads(path.read_text(encoding='utf-8'))
     except FileNotFoundError:
-        raise VrtSpikeError(f'{path}: no such record; make it, or take out what is written from it') from None
+        raise VrtSpikeError(f'{path}: no such record; make it, or remove what is written from it') from None
     except json.JSONDecodeError as error:
-        raise VrtSpikeError(f'{path} is no JSON: {error}') from error
+        raise VrtSpikeError(f'{path} is not JSON: {error}') from error
 
 
 def read_records(folder: Path) -> dict[str, Record]:
-    """Return the records of a folder by their name, sorted; none where there is no such folder."""
+    """Return the records of a folder by their name, sorted; none if there is no such folder."""
     return {path.stem: read_record(path) for path in sorted(folder.glob('*.json'))}
 
 
 def records_by_config(root: Path, folder: str) -> dict[str, Record]:
-    """Return the records of trained networks by their config; an error where one is not named like a config."""
-    found = {}
-    for name, record in read_records(root / 'benchmarks' / folder).items():
-        config = f'configs/vrt_spike_{name}.py'
+    """Return the records of trained networks by their config; an error if one is not named like a config."""
+    found = {f'configs/vrt_spike_{name}.py': each for name, each in read_records(root / 'benchmarks' / folder).items()}
+    for config in found:
         if not (root / config).is_file():
-            path = root / 'benchmarks' / folder / f'{name}.json'
-            raise VrtSpikeError(f'{path} has no config: expected {config}; name the record like its config')
-        found[config] = record
+            fail(f'a record in benchmarks/{folder} has no config: expected {config}; name the record like its config')
     return found
+
+
+def code_facts(root: Path) -> Any:
+    from rendering.code_facts import CodeFacts  # it imports torch, which most pages do without
+
+    return CodeFacts(root)
 
 
 def fail(message: str) -> NoReturn:
     raise VrtSpikeError(message)
-
-
-def ablation_table(record: Record) -> str:
-    """Return the table of an ablation's record as Markdown."""
-    return table(msgspec.convert(record, AblationRecord)).markdown()
-
-
-def paired_difference(plain: list[Record], changed: list[Record]) -> Interval:
-    """Return the mean difference in PSNR between runs of the same seeds, with Student's 95 % interval."""
-    return interval([b['psnr_db'] - a['psnr_db'] for a, b in zip(plain, changed, strict=True)])
 
 
 def report_excerpt(report: Record) -> str:
@@ -103,15 +97,56 @@ def shorten_report(text: str) -> str:
     return '\n'.join(kept).rstrip()
 
 
-def search_report(found: Record) -> str:
-    """Return some sections of the report of a search, as they read in its own report.md."""
+def search_sections(found: Record) -> dict[str, str]:
+    """Return the sections of a search's report by their heading."""
     from vrtspike.tuner.record import from_json
-    from vrtspike.tuner.report import section_markdown
-    from vrtspike.tuner.report.sections import sections
-    from vrtspike.tuner.report.view import View
+    from vrtspike.tuner.report import markdown
 
-    parts = []
-    for section in sections(View(from_json(found), 'en')):
-        if section.key in SEARCH_SECTIONS:
-            parts += [f'**{section.heading}**', section_markdown(section)]
-    return '\n\n'.join(parts)
+    _, *parts = re.split(r'^## (.+)\n', markdown(from_json(found), 'en'), flags=re.MULTILINE)
+    return {heading: text.strip() for heading, text in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def percent(share: float, digits: int = 1) -> str:
+    return f'{share:.{digits}%}'.replace('%', ' %').replace('-0.0', '0.0')
+
+
+def rounds(shares: Sequence[float]) -> str:
+    """Return the median of the rounds' shares with the smallest and the largest; empty if there is none."""
+    if not shares:
+        return ''
+    middle = percent(statistics.median(shares))
+    return middle if len(shares) == 1 else f'{middle} [{percent(min(shares))}, {percent(max(shares))}]'
+
+
+def number_range(values: Iterable[float]) -> str:
+    """Return a range, or one number if both ends are the same."""
+    return '–'.join(dict.fromkeys(f'{value:,g}' for value in values))
+
+
+def device(found: Record) -> str:
+    """Return the device's name, with the number of threads that computed on a CPU."""
+    if 'threads' not in found:
+        return found['name']
+    return f'{found["name"]}, {found["threads"]} thread{"s" if found["threads"] > 1 else ""}'
+
+
+def measured_on(record: Record) -> str:
+    """Return device, version and commit of a record."""
+    return f'{device(record["device"])}, torch {record["versions"]["torch"]}, commit {record["commit"][:8]}'
+
+
+FILTERS = {
+    'number': lambda value, spec=',.0f': f'{value:{spec}}',
+    'percent': percent,
+    'rounds': rounds,
+    'number_range': number_range,
+    'percent_range': lambda shares: f'{number_range(100 * share for share in shares)} %',
+    'loss_range': lambda values: f'{number_range(values)} dB' if values[0] else f'< {values[1]:g} dB',
+    'device': device,
+    'measured_on': measured_on,
+    'closest': lambda items, key, value: min(items, key=lambda item: abs(item[key] - value)),
+    'row': markdown_row,
+    'median': statistics.median,
+    'mean': statistics.mean,
+    'shell': shlex.join,
+}

@@ -13,7 +13,7 @@ sys.path += [str(ROOT / 'benchmarks'), str(Path(__file__).parent)]
 @pytest.fixture
 def render():
     """Return a page as the templates of this checkout render it from the records of another one."""
-    from rendering.render import TEMPLATES, PageRenderer
+    from pages import TEMPLATES, PageRenderer
 
     def render(page, root):
         shutil.copytree(ROOT / TEMPLATES, root / TEMPLATES, dirs_exist_ok=True)

@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def run_startup(monkeypatch):
-    """Return a function that runs the benchmark with given seconds, in turn, of imports and of ``--help``."""
+    """Return a function that runs the benchmark with given seconds of imports and of ``--help``."""
     import startup
 
     def run(imports, helps, *arguments):

@@ -8,9 +8,8 @@ import pytest
 
 from vrtspike.candidates import CHANGES, EXACT, KINDS, Candidate, Purpose, Setting, catalogue
 from vrtspike.candidates.baseline import BASELINE
-from vrtspike.candidates.candidate import is_set, value_at
+from vrtspike.candidates.candidate import config_lines, is_set, value_at
 from vrtspike.candidates.networks import nearest_multiple
-from vrtspike.candidates.rendering import config_lines
 from vrtspike.candidates.setting import groups_of_stage
 from vrtspike.config import load_config
 

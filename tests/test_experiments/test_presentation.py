@@ -1,6 +1,6 @@
 """The table and the plot of a record."""
 
-from vrtspike.experiments.presentation import COLUMNS, failures, plot, table
+from vrtspike.experiments.presentation import COLUMNS, failure_lines, plot, table
 
 
 def test_rows_are_ordered_by_quality_with_failures_last(record):
@@ -10,7 +10,7 @@ def test_rows_are_ordered_by_quality_with_failures_last(record):
     better, absent = shown.rows[1], shown.rows[3]
     assert better[4].startswith('+0.5')
     assert absent[1:6] == ('0', '-', '-', '-', 'failed')
-    assert failures(record) == ['absent failed: out of luck']
+    assert failure_lines(record) == ['absent failed: out of luck']
 
 
 def test_what_is_not_informative_shows_no_number(finished, record_of_runs):

@@ -65,6 +65,37 @@ def the_error(process):
     return process.stderr.partition('error: ')[2]
 
 
+SMALL_CLIPS = dict(train_clips=2, val_clips=1, size=32, steps_per_frame=32)
+SMALL_CONFIG = """
+_base_ = '{root}/configs/vrt_spike_tiny.py'
+model = dict(
+    backbone=dict(_delete_=True, type='VRTLite', embed_dims=[8] * 7, depths={depths}),
+    spike_encoder=dict(channels=8),
+    {model}
+)
+data = dict({data})
+train_dataloader = dict(batch_size=1, num_workers=0, persistent_workers=False)
+param_scheduler = [dict(type='ConstantLR', factor=1.0, by_epoch=False)]
+default_hooks = dict(
+    network_summary=None, clip_pictures=None, flops=None, freeze=None,
+    stage_cost=dict(interval=1, warmup=1, roofline=False),
+    {hooks}
+)
+"""
+
+
+@pytest.fixture(scope='session')
+def write_small_config(tmp_path_factory):
+    """Return a function that writes a config: a light network on two tiny clips, with changes of model and hooks."""
+    demo = write_demo(tmp_path_factory.mktemp('data') / 'small', **SMALL_CLIPS, progress=False)
+    data = ', '.join(f'{key}={value!r}' for key, value in dict(root=str(demo), **SMALL_CLIPS).items())
+
+    def write(path, depths=(1,) * 7, model='', hooks=''):
+        path.write_text(SMALL_CONFIG.format(root=ROOT, data=data, depths=list(depths), model=model, hooks=hooks))
+
+    return write
+
+
 @pytest.fixture(scope='session')
 def error_of():
     return the_error

@@ -8,23 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vrtspike.datasets import write_demo
-
 ROOT = Path(__file__).parents[2]
-DEMO = dict(train_clips=2, val_clips=1, size=32, steps_per_frame=32)
-CONFIG = """
-_base_ = '{root}/configs/vrt_spike_tiny.py'
-model = dict(
-    backbone=dict(_delete_=True, type='VRTLite', embed_dims=[8] * 7, depths=[1] * 7), spike_encoder=dict(channels=8)
-)
-data = dict({data})
-train_dataloader = dict(batch_size=1, num_workers=0, persistent_workers=False)
-param_scheduler = [dict(type='ConstantLR', factor=1.0, by_epoch=False)]
-default_hooks = dict(
-    network_summary=None, clip_pictures=None, flops=None, freeze=None,
-    stage_cost=dict(interval=1, warmup=1, roofline=False),
-)
-"""
 VARIANTS = """
 gated:
   model.fusion: {_delete_: true, type: GatedFusion}
@@ -40,12 +24,10 @@ def run(*arguments, cwd):
 
 
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, write_small_config):
     """A folder with a config of a light network on tiny clips, and a file of variants, one of them misspelt."""
     made = tmp_path_factory.mktemp('ablation')
-    demo = write_demo(made / 'demo', **DEMO, progress=False)
-    data = ', '.join(f'{key}={value!r}' for key, value in dict(root=str(demo), **DEMO).items())
-    (made / 'base.py').write_text(CONFIG.format(root=ROOT, data=data))
+    write_small_config(made / 'base.py')
     (made / 'variants.yaml').write_text(VARIANTS)
     return made
 
@@ -92,7 +74,7 @@ def test_finished_runs_are_not_trained_again(ablated, folder):
 def test_other_settings_do_not_mix_with_what_the_folder_holds(ablated, folder):
     process = run('base.py', '--variants', 'variants.yaml', '--seeds', 0, '--iterations', 3, cwd=folder)
     assert process.returncode == 1
-    assert 'another config than this ablation trains' in process.stdout
+    assert 'differs from what this ablation trains' in process.stdout
 
 
 def test_without_gain_nothing_else_is_trained(ablated, folder):

@@ -13,45 +13,9 @@ from pathlib import Path
 import pytest
 
 from vrtspike.config import load_config
-from vrtspike.datasets import write_demo
 
 ROOT = Path(__file__).parents[2]
-DEMO = dict(train_clips=2, val_clips=1, size=32, steps_per_frame=32)
-CONFIG = """
-_base_ = '{root}/configs/vrt_spike_tiny.py'
-model = dict(
-    backbone=dict(_delete_=True, type='VRTLite', embed_dims=[8] * 7, depths=[1] * 7),
-    spike_encoder=dict(channels=8),
-    fusion=dict(adaptive_chunk=False, chunk_size=2),
-    fusion_stages=[1],
-)
-data = dict({data})
-train_dataloader = dict(batch_size=1, num_workers=0, persistent_workers=False)
-param_scheduler = [dict(type='ConstantLR', factor=1.0, by_epoch=False)]
-default_hooks = dict(
-    network_summary=None, clip_pictures=None, flops=None, freeze=None,
-    stage_cost=dict(interval=1, warmup=1, roofline=False),
-)
-"""
-
-
-DEEP = """
-_base_ = '{root}/configs/vrt_spike_tiny.py'
-model = dict(
-    backbone=dict(_delete_=True, type='VRTLite', embed_dims=[8] * 7, depths=[1, 1, 12, 1, 1, 1, 1]),
-    spike_encoder=dict(channels=8),
-    tsa=None,
-    fusion_stages=[1],
-)
-data = dict({data})
-train_dataloader = dict(batch_size=1, num_workers=0, persistent_workers=False)
-param_scheduler = [dict(type='ConstantLR', factor=1.0, by_epoch=False)]
-default_hooks = dict(
-    logger=dict(interval=1),
-    network_summary=None, clip_pictures=None, flops=None, freeze=None,
-    stage_cost=dict(interval=1, warmup=1, roofline=False),
-)
-"""
+SMALL_CHUNKS = 'fusion=dict(adaptive_chunk=False, chunk_size=2), fusion_stages=[1]'
 
 
 def run(*arguments, cwd=ROOT, tool='optimize'):
@@ -117,10 +81,8 @@ def test_mistakes_are_told(arguments, status, said):
 
 
 @pytest.mark.slow
-def test_a_planted_bottleneck_is_named_first_and_its_candidate_wins(tmp_path):
-    demo = write_demo(tmp_path / 'demo', **DEMO, progress=False)
-    data = ', '.join(f'{key}={value!r}' for key, value in dict(root=str(demo), **DEMO).items())
-    (tmp_path / 'planted.py').write_text(CONFIG.format(root=ROOT, data=data))
+def test_a_planted_bottleneck_is_named_first_and_its_candidate_wins(tmp_path, write_small_config):
+    write_small_config(tmp_path / 'planted.py', model=SMALL_CHUNKS)
     arguments = ['planted.py', '--minutes', 2, '--iterations', 2, '--work-dir', 'out']
     result = run(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
@@ -141,10 +103,8 @@ def test_a_planted_bottleneck_is_named_first_and_its_candidate_wins(tmp_path):
 
 
 @pytest.mark.slow
-def test_restoring_becomes_faster_with_a_config_that_trains_and_tests(tmp_path):
-    demo = write_demo(tmp_path / 'demo', **DEMO, progress=False)
-    data = ', '.join(f'{key}={value!r}' for key, value in dict(root=str(demo), **DEMO).items())
-    (tmp_path / 'planted.py').write_text(CONFIG.format(root=ROOT, data=data))
+def test_restoring_becomes_faster_with_a_config_that_trains_and_tests(tmp_path, write_small_config):
+    write_small_config(tmp_path / 'planted.py', model=SMALL_CHUNKS)
     arguments = ['planted.py', '--objective', 'infer', '--minutes', 2, '--iterations', 2, '--work-dir', 'out']
     result = run(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
@@ -177,10 +137,9 @@ def test_iterations_that_a_schedule_outlasts_are_an_error_at_once(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stopped_search_is_resumed(tmp_path):
-    demo = write_demo(tmp_path / 'demo', **DEMO, progress=False)
-    data = ', '.join(f'{key}={value!r}' for key, value in dict(root=str(demo), **DEMO).items())
-    (tmp_path / 'deep.py').write_text(DEEP.format(root=ROOT, data=data))
+def test_a_stopped_search_is_resumed(tmp_path, write_small_config):
+    deep = (1, 1, 12, 1, 1, 1, 1)
+    write_small_config(tmp_path / 'deep.py', deep, 'tsa=None, fusion_stages=[1]', 'logger=dict(interval=1)')
     out = tmp_path / 'out'
     arguments = ['deep.py', '--minutes', 20, '--iterations', 100, '--work-dir', out]
     training = 'quality/*/reference/seed0'

@@ -1,15 +1,14 @@
 """A measurer whose times are known, and what a whole search found with it."""
 
-import time
-
 import msgspec
 import pytest
 
+from vrtspike.analysis.statistics.stage_shares import Bottleneck
 from vrtspike.candidates import CHANGES, EXACT, PRECISION, Candidate
 from vrtspike.datasets import write_demo
-from vrtspike.experiments.statistics import Difference
-from vrtspike.registry import TRANSFORMS
-from vrtspike.tuner.profile import Profile, StageShare
+from vrtspike.experiments.record import AblationRecord, RunScores, VariantRecord
+from vrtspike.experiments.statistics import Difference, Interval
+from vrtspike.tuner.profile import Profile
 from vrtspike.tuner.record import OutputConfig, SearchRecord
 from vrtspike.tuner.search import combine
 from vrtspike.tuner.trials import Failed, Measured, Skipped, Trial
@@ -77,6 +76,14 @@ def single():
     return lambda *names, **more: [alone(name, **more) for name in names]
 
 
+def trained(name, overrides, gain_db):
+    """A variant that was trained with three seeds."""
+    unknown = dict.fromkeys(['failure', 'parameters', 'gmacs', 'iteration_ms', 'stage_ms', 'peak_memory_mib'])
+    runs = [RunScores(seed=seed, psnr_db=25 + gain_db, gain_db=gain_db, commit=None) for seed in range(3)]
+    scores = {'psnr_db': Interval(25 + gain_db), 'gain_db': Interval(gain_db), 'ssim': Interval()}
+    return VariantRecord(name=name, overrides=overrides, **unknown, **scores, runs=runs)
+
+
 @pytest.fixture
 def found(tmp_path):
     """What a search found: an exact candidate, AMP, a shallower network taken, one that did nothing, two not tried."""
@@ -91,11 +98,16 @@ def found(tmp_path):
         Trial(kind=CHANGES, result=no_tsa, most=0.004),
         Trial(kind=PRECISION, result=Failed(name='flow', overrides={}, failure='a | b')),
     ]
-    runs = [{'seed': seed} for seed in range(3)]
-    variants = [
-        {'name': 'reference', 'overrides': {}, 'gain_db': {'mean': 2.7}, 'runs': runs},
-        {'name': 'shallow', 'overrides': OVERRIDES['shallow'], 'gain_db': {'mean': 2.65}},
-    ]
+    quality = AblationRecord(
+        config='configs/planted.py',
+        common={},
+        seeds=[0, 1, 2],
+        iterations=9,
+        versions=None,
+        device=None,
+        commit=None,
+        variants=[trained('reference', {}, 2.7), trained('shallow', OVERRIDES['shallow'], 2.65)],
+    )
     return SearchRecord(
         config='planted',
         config_path='configs/planted.py',
@@ -118,15 +130,15 @@ def found(tmp_path):
         published=measured('published_path', {}, -0.25),
         profile=Profile(
             bottlenecks=[
-                StageShare(stage='fuse1', share=0.6, share_interval=[0.55, 0.65]),
-                StageShare(stage='stage1', share=0.2),
+                Bottleneck(stage='fuse1', share=0.6, share_interval=[0.55, 0.65]),
+                Bottleneck(stage='stage1', share=0.2),
             ],
             roofline={'fuse1': {'efficiency': 0.03, 'bound': 'memory'}},
         ),
         trials=[chunks, amp, idle, slower, shallow, *missing],
         steps=combination.steps,
         together_db=db(-0.08),
-        quality={'iterations': 9, 'seeds': [0, 1, 2], 'variants': variants},
+        quality=quality,
         why_unknown='',
         output=OutputConfig(path='planted_optimized.py', text='model = dict(a=1)\n', overrides={}),
     )
@@ -135,40 +147,25 @@ def found(tmp_path):
 DEMO = dict(train_clips=2, val_clips=1, size=32, steps_per_frame=32)
 
 
-class SlowRead:
-    """A transform that waits, as for a slow disk."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-
-    def __call__(self, sample: dict) -> dict:
-        time.sleep(self.seconds)
-        return sample
+@pytest.fixture(scope='session')
+def demo(tmp_path_factory):
+    """The folder of tiny clips."""
+    return write_demo(tmp_path_factory.mktemp('data') / 'demo', **DEMO, progress=False)
 
 
 @pytest.fixture
-def slow_clips(tmp_path):
-    """Overrides of a config: a network of a few thousand parameters, and clips that are slow to read."""
-    TRANSFORMS.register_module(module=SlowRead, force=True)
-    pipeline = [
-        dict(type='SlowRead', seconds=0.1),
-        dict(type='PairedRandomCrop', size=16),
-        dict(type='BinSpikes', representation=dict(type='Voxel', bins=32)),
-        dict(type='PackClip'),
-    ]
-    root = str(write_demo(tmp_path / 'demo', **DEMO, progress=False))
-    yield {
+def small(demo):
+    """Overrides of a config: a network of a few thousand parameters on tiny clips that the training process reads."""
+    return {
         'model.backbone': {'_delete_': True, 'type': 'VRTLite', 'embed_dims': [8] * 7, 'depths': [1] * 7},
         'model.spike_encoder.channels': 8,
         'default_hooks.freeze': None,
-        **{f'data.{key}': value for key, value in dict(root=root, **DEMO).items()},
+        **{f'data.{key}': value for key, value in dict(root=str(demo), **DEMO).items()},
         'train_dataloader.batch_size': 2,
         'train_dataloader.num_workers': 0,
         'train_dataloader.persistent_workers': False,
         'train_dataloader.dataset.clip_len': 3,
-        'train_dataloader.dataset.pipeline': pipeline,
     }
-    TRANSFORMS._module_dict.pop('SlowRead')
 
 
 @pytest.fixture

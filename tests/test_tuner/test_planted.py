@@ -17,9 +17,9 @@ from vrtspike.config import load_config
 from vrtspike.profiling.sampler import StageSampler
 from vrtspike.tuner.choosing import choose
 from vrtspike.tuner.measuring import Measurer, loader_of
-from vrtspike.tuner.options import SearchOptions
 from vrtspike.tuner.output_config import reasons_of
-from vrtspike.tuner.run import quality_measurer, write_output
+from vrtspike.tuner.record import SearchOptions
+from vrtspike.tuner.run import quality_folder, write_output
 from vrtspike.tuner.search import try_singly, winners
 from vrtspike.tuner.setting import candidates_of
 from vrtspike.tuner.trials import Measured, Skipped
@@ -99,7 +99,7 @@ def _no_processes(monkeypatch):
 
 def options(folder, **changed):
     given = dict(
-        config=TINY,
+        config_path=TINY,
         shared_overrides={},
         plugins=[],
         minutes=1.0,
@@ -108,7 +108,7 @@ def options(folder, **changed):
         objective='train',
         iterations=None,
         seeds=[0, 1, 2],
-        folder=folder,
+        folder=str(folder),
         full_length=True,
         command=[],
     )
@@ -171,10 +171,10 @@ def loader_ms(sides, rounds):
     return {name: [10 + 200 / max(1, side.loader.num_workers)] * rounds for name, side in sides.items()}
 
 
-def test_slow_data_is_read_beside_the_step(tmp_path, slow_clips, monkeypatch, difference):
+def test_slow_data_is_read_beside_the_step(tmp_path, small, monkeypatch, difference):
     monkeypatch.setattr('vrtspike.tuner.setting.usable_cores', lambda: 2)
     monkeypatch.setattr('vrtspike.tuner.measuring.interleaved_loader_ms', loader_ms)
-    load = loader_of(TINY, slow_clips, [], cpu=False)
+    load = loader_of(TINY, small, [], cpu=False)
     config, waiting = load({}), {'data': 0.5, 'stage1': 0.5}
     measure = Measurer(TINY, load, (2, 3, 16, 16), CPU, 'train', tmp_path / 'trials', rounds=2)
     workers = [each for each in candidates_of(config, CPU, waiting, 'train') if each.name.startswith('data')]
@@ -183,7 +183,7 @@ def test_slow_data_is_read_beside_the_step(tmp_path, slow_clips, monkeypatch, di
     assert trial.result.saving == pytest.approx(1 - 110 / 210)
     assert trial.result.default_ms_per_sample == 105
     assert trial.result.predicted_saving == 0
-    asked = options(tmp_path, shared_overrides=slow_clips)
+    asked = options(tmp_path, shared_overrides=small)
     chosen = choose([trial], measure, KnownQuality(difference, {}), asked)
     assert names(chosen) == ['data_workers_2']
     written = write_output(asked, chosen.combination)
@@ -192,9 +192,9 @@ def test_slow_data_is_read_beside_the_step(tmp_path, slow_clips, monkeypatch, di
     assert load_config(written.path).train_dataloader.persistent_workers
 
 
-def test_workers_are_not_tried_where_nobody_waits(tmp_path, slow_clips, monkeypatch):
+def test_workers_are_not_tried_where_nobody_waits(tmp_path, small, monkeypatch):
     monkeypatch.setattr('vrtspike.tuner.setting.usable_cores', lambda: 2)
-    config, shares = loader_of(TINY, slow_clips, [], cpu=False)({}), {'data': 0.019, 'stage1': 0.9}
+    config, shares = loader_of(TINY, small, [], cpu=False)({}), {'data': 0.019, 'stage1': 0.9}
 
     def measure(name, overrides):
         raise AssertionError(name)
@@ -317,7 +317,7 @@ def test_trainings_of_another_length_or_config_are_others(tmp_path):
     def folder(**changed):
         asked = options(tmp_path, **changed)
         trained = load_config(TINY, overrides={**asked.shared_overrides, **asked.training_length})
-        return quality_measurer(asked, trained, Path('train.py'), lambda: 1.0, print).folder
+        return quality_folder(asked, trained)
 
     assert folder(iterations=300) == folder(iterations=300, minutes=9.0)
     others = [folder(iterations=300), folder(iterations=3000), folder(shared_overrides={'model.tsa': None})]

@@ -7,6 +7,7 @@ import pytest
 
 from vrtspike.tuner import quality
 from vrtspike.tuner.quality import QualityMeasurer, Training
+from vrtspike.tuner.record import SearchOptions
 
 REFERENCE_GAIN = 3.0
 COMMON = dict(iterations=10, versions={'torch': '2'}, device={'type': 'cpu', 'name': 'x'}, commit='0' * 40)
@@ -46,7 +47,20 @@ def measurer(tmp_path, monkeypatch):
 
         monkeypatch.setattr(quality, 'train_all', train_all)
         monkeypatch.setattr(quality, 'time', clock)
-        return QualityMeasurer('c.py', {}, [], [0, 1, 2], tmp_path, Path('train.py'), False, lambda: clock.left), clock
+        options = SearchOptions(
+            config_path='c.py',
+            shared_overrides={},
+            plugins=[],
+            minutes=1.0,
+            max_loss_db=0.3,
+            memory_gib=None,
+            objective='train',
+            iterations=None,
+            seeds=[0, 1, 2],
+            folder=str(tmp_path),
+            command=[],
+        )
+        return QualityMeasurer(options, tmp_path, Path('train.py'), lambda: clock.left), clock
 
     return make
 
@@ -97,7 +111,7 @@ def test_where_the_reference_learns_too_little_nothing_else_is_trained(measurer)
     assert measure(TRAININGS) == {}
     assert measure.why_unknown == 'no_gain'
     assert clock.trained == [('reference', 0)]
-    assert measure.record()['variants'][0]['gain_db']['mean'] == pytest.approx(1.9)
+    assert measure.record().variants[0].gain_db.mean == pytest.approx(1.9)
 
 
 def test_a_reference_that_fails_ends_it(measurer):

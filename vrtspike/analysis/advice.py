@@ -17,7 +17,7 @@ import msgspec
 from vrtspike.analysis.facts import by_mean, mib, share_of, unsynchronised, uses_lower_precision, what_was_timed
 from vrtspike.candidates import Candidate, Purpose, Setting, catalogue
 from vrtspike.candidates.baseline import BASELINE
-from vrtspike.candidates.rendering import config_lines
+from vrtspike.candidates.candidate import config_lines
 
 if TYPE_CHECKING:
     from vrtspike.analysis.report import Report

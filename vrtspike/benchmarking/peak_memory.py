@@ -1,8 +1,9 @@
-"""Measures the peak memory of a training step in a new process."""
+"""Measures the peak memory of a call in a new process."""
 
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -16,11 +17,22 @@ from vrtspike.native.allocator import give_freed_memory_back, keep_freed_memory
 from vrtspike.profiling.memory import peak_memory_mib
 
 
-def release_freed_memory() -> None:
-    """Return freed memory of the host and the GPU to the system, so that another process can use it."""
+def in_new_process(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return ``function(*arguments)``, called in a new process, which gets the memory that this one has freed.
+
+    Raises:
+        ConfigError: The process was killed, as happens when memory runs out. ``what`` names it in the message.
+    """
     gc.collect()
     torch.cuda.empty_cache()
     give_freed_memory_back()
+    with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
+        try:
+            return pool.submit(function, *arguments).result()
+        except BrokenProcessPool as error:
+            raise ConfigError(
+                f'the process of {what} was killed, probably for lack of memory; use smaller or shorter clips'
+            ) from error
 
 
 def memory_in_new_process(config: Any, shape: Shape, device: torch.device, batches: int = 1) -> float | None:
@@ -31,19 +43,8 @@ def memory_in_new_process(config: Any, shape: Shape, device: torch.device, batch
         shape: (B, T, H, W) of a batch.
         device: Where to measure.
         batches: Number of batches whose gradients the step accumulates.
-
-    Raises:
-        ConfigError: The process was killed, as happens when memory runs out.
     """
-    release_freed_memory()
-    with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
-        try:
-            return pool.submit(step_memory, config, shape, str(device), batches).result()
-        except BrokenProcessPool as error:
-            raise ConfigError(
-                f'the process of a training step on {shape} clips was killed, probably for lack of memory; use a '
-                'smaller --shape'
-            ) from error
+    return in_new_process(f'a training step on {shape} clips', step_memory, config, shape, str(device), batches)
 
 
 def step_memory(config: Any, shape: Shape, device: str, batches: int = 1) -> float | None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from vrtspike.config.difference import code
+
 Overrides = dict[str, Any]
 """Dotted keys of a config, and their values."""
 
@@ -37,9 +39,9 @@ class Candidate(msgspec.Struct, frozen=True):
         stages: Regular expression of the stages that it can make cheaper.
         purpose: What it is for.
         resumable: Whether a checkpoint from before the change can be resumed with it.
-        unavailable: Why it cannot be used here, as a key of the search's texts; empty where it can.
+        unavailable: Why it cannot be used here, as a key of the report's template; empty if it can.
         slow_to_measure: Whether measuring it takes minutes.
-        note: What it does and what it costs, in a sentence for the user; empty where the advice leaves it out.
+        note: What it does and what it costs, in a sentence for the user; empty if the advice leaves it out.
     """
 
     name: str
@@ -73,10 +75,30 @@ def _same(found: Any, wanted: Any) -> bool:
 
 
 def value_at(config: Any, key: str) -> Any:
-    """Return a config's value at a dotted key, None where there is none."""
+    """Return a config's value at a dotted key, None if there is none."""
     node: Any = getattr(config, '_cfg_dict', config)
     for step in key.split('.'):
         if not isinstance(node, Mapping):
             return None
         node = node.get(step)
     return node
+
+
+def overlap(one: str, other: str) -> bool:
+    """Return whether two dotted keys name the same node, or one a node inside the other."""
+    return one == other or one.startswith(f'{other}.') or other.startswith(f'{one}.')
+
+
+def config_lines(overrides: Overrides) -> list[str]:
+    """Return what sets ``overrides`` in a config file that inherits another: one line for each top-level key.
+
+    Dotted keys must not reach into lists.
+    """
+    nodes: dict[str, Any] = {}
+    for dotted, value in overrides.items():
+        *path, last = dotted.split('.')
+        node = nodes
+        for key in path:
+            node = node.setdefault(key, {})
+        node[last] = value
+    return [f'{key} = {code(value, len(key) + 3)}' for key, value in nodes.items()]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from vrtspike.candidates import exact, networks, precision, training
+from vrtspike.candidates import exact, networks, training
 from vrtspike.candidates.candidate import Candidate, Purpose, is_set
-from vrtspike.candidates.data_loading import data_workers, prefetching
 from vrtspike.candidates.setting import Setting
 
 FAMILIES: tuple[Callable[[Setting], Iterator[Candidate]], ...] = (
@@ -15,10 +14,9 @@ FAMILIES: tuple[Callable[[Setting], Iterator[Candidate]], ...] = (
     exact.checkpointing_policies,
     exact.compilation,
     exact.larger_chunks,
-    data_workers,
+    training.data_workers,
     # The same function in lower precision.
-    precision.training_precision,
-    precision.restoring_precision,
+    exact.lower_precision,
     # Other networks.
     networks.half_depth,
     networks.smaller_window,
@@ -33,21 +31,12 @@ FAMILIES: tuple[Callable[[Setting], Iterator[Candidate]], ...] = (
     training.smaller_batch,
     # Cheaper trainings.
     exact.fewer_checkpoints,
-    prefetching,
-    training.larger_batch,
-    training.optimizer_step,
-    training.frozen_flow,
-    training.rarer_hooks,
+    training.cheaper_training,
 )
 
 
 def catalogue(setting: Setting, *purposes: Purpose) -> Iterator[Candidate]:
-    """Yield what a config does not do yet, each change once.
-
-    Args:
-        setting: The config and the machine.
-        purposes: Leave out candidates for other purposes; all where none is given.
-    """
+    """Yield what a config does not do yet, each change once, for some purposes or for all."""
     seen = []
     for candidate in (candidate for family in FAMILIES for candidate in family(setting)):
         wanted = not purposes or candidate.purpose in purposes

@@ -1,12 +1,11 @@
-"""The same function, computed by other kernels, with other activation checkpointing, or in other chunks."""
+"""The same function, by other kernels, with other checkpointing, in other chunks, or in lower precision."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
-from vrtspike.candidates.candidate import EXACT, Candidate, Purpose
-from vrtspike.candidates.setting import Setting, groups_of_stage
+from vrtspike.candidates.candidate import EXACT, PRECISION, Candidate, Overrides, Purpose, value_at
+from vrtspike.candidates.setting import Setting, backbone_stages, groups_of_stage
 
 ATTENTION_STAGES = r'stage\d|fuse\d?'
 
@@ -15,6 +14,7 @@ SWITCHES_BY_POLICY = {'none': (False, False), 'ffn': (False, True), 'attn': (Tru
 
 LARGE_CHUNK = {'max_batch_tokens': 65535, 'chunk_size': 256}
 FEW_TOKENS = 8192
+AMP: Overrides = {'optim_wrapper.type': 'DeviceAmpOptimWrapper', 'optim_wrapper.dtype': 'auto'}
 
 
 def attention_backends(setting: Setting) -> Iterator[Candidate]:
@@ -48,41 +48,35 @@ def checkpointing_policies(setting: Setting) -> Iterator[Candidate]:
     switches = tuple(setting.backbone.get(f'use_checkpoint_{part}', False) for part in ('attn', 'ffn'))
     uses_switches = setting.backbone.get('checkpointing') is None
     for policy, same in SWITCHES_BY_POLICY.items():
-        yield Candidate(
-            f'checkpointing_{policy}',
-            EXACT,
-            {'model.backbone.checkpointing': policy},
-            ATTENTION_STAGES,
-            unavailable='does_already' if uses_switches and switches == same else '',
-            note='Where all of it fits into memory, keep every activation.' if policy == 'none' else '',
-        )
+        overrides = {'model.backbone.checkpointing': policy}
+        reason = 'does_already' if uses_switches and switches == same else ''
+        note = 'If all of it fits into memory, keep every activation.' if policy == 'none' else ''
+        name = f'checkpointing_{policy}'
+        yield Candidate(name, EXACT, overrides, ATTENTION_STAGES, unavailable=reason, note=note)
 
 
 def fewer_checkpoints(setting: Setting) -> Iterator[Candidate]:
     """Yield no checkpointing in the two stages that take longest to recompute."""
     depths = setting.backbone.get('depths')
-    if not (setting.is_vrt and setting.recomputed and depths):
-        return
-    stages = [stage for stage in setting.recomputed if re.fullmatch(r'stage[1-8]', stage)][:2] or ['stage1']
-    groups = sorted(group for stage in stages for group in groups_of_stage(stage, len(depths)))
-    overrides = {f'model.backbone.no_checkpoint_{part}_blocks': groups for part in ('attn', 'ffn')}
-    note = f'Where memory is left, keep those of {" and ".join(sorted(stages))} first; groups count from 0.'
-    yield Candidate('keep_activations', EXACT, overrides, '|'.join(stages), Purpose.TRAINING, note=note)
+    if setting.is_vrt and setting.recomputed and depths:
+        stages = backbone_stages(setting.recomputed)[:2] or ['stage1']
+        groups = sorted(group for stage in stages for group in groups_of_stage(stage, len(depths)))
+        overrides = {f'model.backbone.no_checkpoint_{part}_blocks': groups for part in ('attn', 'ffn')}
+        note = f'If memory is left, keep those of {" and ".join(sorted(stages))} first; groups count from 0.'
+        yield Candidate('keep_activations', EXACT, overrides, '|'.join(stages), Purpose.TRAINING, note=note)
 
 
 def checkpoint_everything(setting: Setting) -> Iterator[Candidate]:
     """Yield checkpointing of every block, by the policy or the switches that the config uses."""
     accepted = setting.backbone_defaults
     switches = [name for name in ('use_checkpoint_attn', 'use_checkpoint_ffn') if name in accepted]
-    policy = setting.backbone.get('checkpointing')  # overrules the switches where it is given
-    if policy is not None:
-        overrides = {'model.backbone.checkpointing': 'all'} if policy != 'all' else {}
-    elif all(setting.backbone.get(name, accepted[name]) for name in switches):
-        overrides = {}
+    if setting.backbone.get('checkpointing') is not None:  # it overrules the switches
+        overrides = {'model.backbone.checkpointing': 'all'}
     else:
         overrides = {f'model.backbone.{name}': True for name in switches}
-    if overrides:
-        yield Candidate('checkpointing', EXACT, overrides, purpose=Purpose.MEMORY)
+        if all(setting.backbone.get(name, accepted[name]) for name in switches):
+            return
+    yield Candidate('checkpointing', EXACT, overrides, purpose=Purpose.MEMORY)
 
 
 def larger_chunks(setting: Setting) -> Iterator[Candidate]:
@@ -101,3 +95,17 @@ def smaller_chunks(setting: Setting) -> Iterator[Candidate]:
     overrides |= {f'model.{part}.adaptive_chunk': True for part in large}
     if overrides:
         yield Candidate('chunks', EXACT, overrides, purpose=Purpose.MEMORY)
+
+
+def lower_precision(setting: Setting) -> Iterator[Candidate]:
+    """Yield autocast, and the flow network in it. Restoring has its own precision, independent of the training."""
+    if setting.trains:
+        prefix, amp, used = '', AMP, 'Amp' in setting.node('optim_wrapper').get('type', '')
+    else:
+        prefix, amp = 'restoring_', {'model.tiling.precision': setting.autocast_dtype}
+        used = value_at(setting.config, 'model.tiling.precision') in ('bfloat16', 'float16')
+    if not used:
+        yield Candidate(f'{prefix}amp', PRECISION, amp, note='Mixed precision first.')
+    if setting.is_vrt:
+        flow: Overrides = {'model.backbone.flow_precision': 'autocast'}
+        yield Candidate(f'{prefix}flow_in_amp', PRECISION, flow if used else flow | amp, 'flow' if used else '.*')

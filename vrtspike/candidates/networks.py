@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from vrtspike.candidates.candidate import CHANGES, Candidate, Overrides
-from vrtspike.candidates.setting import Setting, groups_of_stage
+from vrtspike.candidates.setting import Setting, backbone_stages, groups_of_stage
 from vrtspike.config.hooks import hooks_of
 
 MOST_STAGES = 3
@@ -22,7 +22,8 @@ def half_depth(setting: Setting) -> Iterator[Candidate]:
     depths = list(setting.backbone.get('depths') or ())
     if not depths:
         return
-    for stage in setting.costliest_backbone_stages(MOST_STAGES):
+    costliest = sorted(backbone_stages(list(setting.shares)), key=lambda stage: -setting.shares[stage])
+    for stage in costliest[:MOST_STAGES]:
         groups = groups_of_stage(stage, len(depths))
         halved = [max(1, depth // 2) if i in groups else depth for i, depth in enumerate(depths)]
         if halved != depths:
@@ -64,7 +65,7 @@ def nearest_multiple(value: float, of: int) -> int:
 
 
 def student(setting: Setting) -> Iterator[Candidate]:
-    """Yield the light network in place of VRT, with its flow network frozen where VRT's was."""
+    """Yield the light network in place of VRT, with its flow network frozen if VRT's was."""
     if not setting.is_vrt:
         return
     overrides: Overrides = {'model.backbone': {'_delete_': True, 'type': 'VRTLite'}}
@@ -80,7 +81,7 @@ def cheaper_fusion(setting: Setting) -> Iterator[Candidate]:
         convolution = {'model.fusion': {'_delete_': True, 'type': 'ConcatFusion'}}
         note = 'Fusion by convolutions is another network, without attention along time.'
         yield network('fusion_convolution', convolution, r'fuse\d?', note)
-    stages = list(setting.model.get('fusion_stages') or ())
+    stages = list(setting.node('model').get('fusion_stages') or ())
     if len(stages) > 1:
         below, once = ({'model.fusion_stages': fewer} for fewer in (stages[1:], stages[:1]))
         yield network('fuse_below_full_size', below, 'fuse1?', 'Fusing at lower resolutions only is another network.')

@@ -37,14 +37,9 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     recomputed: Sequence[str] = ()
 
     @property
-    def model(self) -> Mapping[str, Any]:
-        """The model's node of the config."""
-        return self.config.get('model') or {}
-
-    @property
     def backbone(self) -> Mapping[str, Any]:
         """The backbone's node of the config."""
-        return self.model.get('backbone') or {}
+        return self.part('backbone')
 
     @property
     def is_vrt(self) -> bool:
@@ -52,31 +47,25 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         return self.backbone.get('type') == 'VRT'
 
     @property
-    def loader(self) -> Mapping[str, Any]:
-        """The training data loader's node of the config."""
-        return self.config.get('train_dataloader') or {}
-
-    @property
-    def optim_wrapper(self) -> Mapping[str, Any]:
-        """The optimizer wrapper's node of the config."""
-        return self.config.get('optim_wrapper') or {}
-
-    @property
     def trains(self) -> bool:
         """Whether a training step is to be faster."""
         return self.objective == 'train'
 
-    def part(self, name: str) -> Mapping[str, Any]:
-        """Return the node of a part of the model, empty where the model has none."""
-        return self.model.get(name) or {}
+    def node(self, name: str) -> Mapping[str, Any]:
+        """Return a top-level node of the config, empty if there is none."""
+        return self.config.get(name) or {}
 
-    def costliest_backbone_stages(self, count: int) -> list[str]:
-        """Return the ``count`` of stages 1 to 8 that have the largest shares, the largest first."""
-        stages = [stage for stage in self.shares if re.fullmatch(r'stage[1-8]', stage)]
-        return sorted(stages, key=lambda stage: -self.shares[stage])[:count]
+    def part(self, name: str) -> Mapping[str, Any]:
+        """Return the node of a part of the model, empty if the model has none."""
+        return self.node('model').get(name) or {}
 
 
 def groups_of_stage(stage: str, groups: int) -> range:
     """Return which of VRT's groups of blocks form a stage, counted from 0: from the eighth on they all form stage 8."""
     number = int(stage.removeprefix('stage'))
     return range(7, groups) if number == 8 else range(number - 1, number)
+
+
+def backbone_stages(stages: Sequence[str]) -> list[str]:
+    """Return those of stages 1 to 8, in the given order."""
+    return [stage for stage in stages if re.fullmatch(r'stage[1-8]', stage)]

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from vrtspike.experiments.record import AblationRecord, VariantRecord
-from vrtspike.experiments.statistics import NOT_INFORMATIVE, Difference
+from vrtspike.experiments.statistics import NOT_INFORMATIVE
 from vrtspike.reporting.table import Column, Table
 from vrtspike.runtime.atomic_write import atomic_write
 
 COLUMNS = (
-    'variant',
-    'seeds',
-    'PSNR dB',
-    'gain dB',
-    'difference dB [95 %]',
-    Column('verdict', 'left'),
-    'SSIM',
-    'ms / iteration',
-    'fusion ms',
-    'TSA ms',
-    'encoder ms',
-    'GMAC',
-    'parameters',
-    'peak MiB',
+    *('variant', 'seeds', 'PSNR dB', 'gain dB', 'difference dB [95 %]', Column('verdict', 'left'), 'SSIM'),
+    *('ms / iteration', 'fusion ms', 'TSA ms', 'encoder ms', 'GMAC', 'parameters', 'peak MiB'),
 )
 
 
@@ -36,18 +24,13 @@ def table(record: AblationRecord) -> Table:
     return Table(title=title, columns=COLUMNS, rows=[_cells(variant) for variant in (reference, *others)])
 
 
-def failures(record: AblationRecord) -> list[str]:
+def failure_lines(record: AblationRecord) -> list[str]:
     """Return a line for every variant that failed."""
     return [f'{variant.name} failed: {variant.failure}' for variant in record.variants if variant.failure]
 
 
 def plot(record: AblationRecord, path: str | Path) -> None:
-    """Draw quality against time, with the intervals over the seeds, and write it to ``path``.
-
-    Args:
-        record: Of the ablation.
-        path: A picture; its suffix is one that matplotlib knows.
-    """
+    """Plot quality against time, with the intervals over the seeds, into an image file."""
     import matplotlib
 
     matplotlib.use('Agg')
@@ -71,38 +54,24 @@ def plot(record: AblationRecord, path: str | Path) -> None:
 def _cells(variant: VariantRecord) -> Sequence[str | None]:
     if not variant.runs:
         return [variant.name, '0', *[None] * 3, 'failed' if variant.failure else 'not run', *[None] * 8]
-    stages = variant.stage_ms or {}
+    difference, stages = variant.difference_db, variant.stage_ms or {}
+    verdict = difference.verdict if difference else 'reference'
+    informative = difference and verdict != NOT_INFORMATIVE  # any other number could mislead
+    times = [[ms for name, ms in stages.items() if name.startswith(part)] for part in ('fuse', 'tsa', 'spike_encoder')]
+    costs = [
+        (variant.iteration_ms, '.0f'),
+        *((sum(ms) if ms else None, '.1f') for ms in times),
+        (variant.gmacs, '.3f'),
+        (variant.parameters, ','),
+        (variant.peak_memory_mib, '.0f'),
+    ]
     return [
         variant.name,
         str(len(variant.runs)),
         f'{variant.psnr_db.mean:.2f}',
         f'{variant.gain_db.mean:+.2f}',
-        *_difference(variant.difference_db),
+        difference.text() if informative else '',
+        verdict,
         f'{variant.ssim.mean:.4f}',
-        _number(variant.iteration_ms, '.0f'),
-        _stage(stages, 'fuse'),
-        _stage(stages, 'tsa'),
-        _stage(stages, 'spike_encoder'),
-        _number(variant.gmacs, '.3f'),
-        _number(variant.parameters, ','),
-        _number(variant.peak_memory_mib, '.0f'),
+        *(None if value is None else f'{value:{spec}}' for value, spec in costs),
     ]
-
-
-def _difference(found: Difference | None) -> tuple[str, str]:
-    """Return the difference and its verdict; without the number if it is not informative and could mislead."""
-    if found is None:
-        return '', 'reference'
-    if found.verdict == NOT_INFORMATIVE:
-        return '', NOT_INFORMATIVE
-    return f'{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]', found.verdict
-
-
-def _stage(stages: Mapping[str, float], prefix: str) -> str | None:
-    """Return the milliseconds of all stages whose names begin with ``prefix``."""
-    found = [value for name, value in stages.items() if name.startswith(prefix)]
-    return f'{sum(found):.1f}' if found else None
-
-
-def _number(value: float | None, spec: str) -> str | None:
-    return None if value is None else f'{value:{spec}}'

@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import msgspec
 
-from vrtspike.experiments.runs import FailedRun, Run
-from vrtspike.experiments.statistics import Difference, Interval, compare, interval
+from vrtspike.experiments.runs import Run
+from vrtspike.experiments.statistics import LEAST_GAIN_DB, Difference, Interval, compare, interval
 from vrtspike.experiments.variants import REFERENCE, Variant
 from vrtspike.records.reader import read_records
-from vrtspike.records.stage_costs import FILE_NAME, PHASE_KEYS, SampleLine, Times
+from vrtspike.records.stage_costs import FILE_NAME, PHASE_KEYS, SampleLine
 
 
 class RunScores(msgspec.Struct, frozen=True, kw_only=True):
-    """What the record keeps of one finished run: its scores and costs. What the schema does not require can be None.
-
-    Args:
-        seed: Of weights and data.
-        blur_psnr_db: PSNR of the blurred input.
-        psnr_db: PSNR of the restored clips.
-        gain_db: Their difference.
-        ssim: Of the restored clips.
-        iteration_ms: Median time of an iteration.
-        peak_memory_mib: Largest memory of the run.
-        commit: Of the code that trained.
-    """
+    """Scores of the held-out clips and costs of one finished run. What the schema does not require can be None."""
 
     seed: int
     blur_psnr_db: float | None = None
@@ -37,67 +26,44 @@ class RunScores(msgspec.Struct, frozen=True, kw_only=True):
     gain_db: float
     ssim: float | None = None
     iteration_ms: float | None = None
+    """Median."""
     peak_memory_mib: float | None = None
     commit: str | None
 
 
-class StageCosts(msgspec.Struct, frozen=True):
-    """Costs of a network by stage.
+class FinishedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One finished run: its part of the record, and what the records of its variant and of the ablation are made of.
 
     Args:
-        stage_ms: Median over the samples, all phases together; None if nothing was sampled.
+        scores: Its part of the record.
+        stage_ms: Median time of each stage, all phases together; None if nothing was sampled.
         gmacs: GMAC of the forward pass of one clip; None if they were not counted.
-    """
-
-    stage_ms: dict[str, float] | None = None
-    gmacs: float | None = None
-
-
-class FinishedRun(RunScores, frozen=True, kw_only=True):
-    """One finished run as its folder describes it.
-
-    Args:
-        costs: By stage.
         parameters: Of the network.
         iterations: Length of the training.
         versions: Of the libraries.
         device: ``type`` and ``name``.
     """
 
-    costs: StageCosts
+    scores: RunScores
+    stage_ms: dict[str, float] | None = None
+    gmacs: float | None = None
     parameters: int
     iterations: int
     versions: dict[str, Any]
     device: dict[str, Any]
 
-    def scores(self) -> RunScores:
-        """Return the part that the record keeps for every run."""
-        return msgspec.convert(self, RunScores, from_attributes=True)
 
-
-class VariantRecord(msgspec.Struct, kw_only=True):
-    """The finished runs of one variant.
+class VariantRecord(Variant, frozen=True, kw_only=True):
+    """A variant and its finished runs: medians of times, means of scores and the largest peak memory.
 
     Args:
-        name: Of the variant.
-        overrides: Dotted keys of the config and their values.
-        plugins: Loaded plugins.
         failure: Why a run failed; None if none did.
-        parameters: Of the network.
         gmacs: GMAC of the forward pass of one clip.
-        iteration_ms: Median over the runs.
-        stage_ms: Median over the runs, by stage.
-        peak_memory_mib: Largest of the runs.
-        psnr_db: Mean over the runs.
-        gain_db: Likewise.
-        ssim: Likewise.
+        stage_ms: By stage.
         difference_db: From the reference; None for the reference itself.
         runs: One entry per finished run.
     """
 
-    name: str
-    overrides: dict[str, Any]
-    plugins: list[str]
     failure: str | None
     parameters: int | None
     gmacs: float | None
@@ -139,7 +105,7 @@ class AblationRecord(msgspec.Struct, kw_only=True):
 def record_of(
     variants: Sequence[Variant],
     runs: Sequence[Run],
-    failures: Mapping[str, FailedRun | str],
+    failures: Mapping[str, str],
     config: str,
     common: Mapping[str, Any],
 ) -> AblationRecord:
@@ -152,7 +118,10 @@ def record_of(
         config: The base config.
         common: Overrides that all variants share.
     """
-    finished = {variant.name: _finished_runs(variant, runs) for variant in variants}
+    finished = {
+        variant.name: [read_run(run) for run in runs if run.variant == variant and run.report.is_file()]
+        for variant in variants
+    }
     reference = finished.get(REFERENCE, [])
     first = next((run for found in (reference, *finished.values()) for run in found), None)
     return AblationRecord(
@@ -162,7 +131,7 @@ def record_of(
         iterations=first and first.iterations,
         versions=first and first.versions,
         device=first and first.device,
-        commit=first and first.commit,
+        commit=first and first.scores.commit,
         variants=[_variant_record(each, finished[each.name], reference, failures.get(each.name)) for each in variants],
     )
 
@@ -170,39 +139,33 @@ def record_of(
 def read_run(run: Run) -> FinishedRun:
     """Return what the report of a finished run says, with the costs of its stages if they were sampled."""
     report = json.loads(run.report.read_text(encoding='utf-8'))
-    scores = report['validation']['mean']
+    mean = {key: report['validation']['mean'][key] for key in ('blur_psnr_db', 'psnr_db', 'gain_db', 'ssim')}
+    costs = {'iteration_ms': report['iteration_ms_median'], 'peak_memory_mib': report['peak_memory_mib']}
     return FinishedRun(
-        seed=run.seed,
-        blur_psnr_db=scores['blur_psnr_db'],
-        psnr_db=scores['psnr_db'],
-        gain_db=scores['gain_db'],
-        ssim=scores['ssim'],
-        iteration_ms=report['iteration_ms_median'],
-        peak_memory_mib=report['peak_memory_mib'],
-        commit=report['commit'],
-        costs=read_stage_costs(run.work_dir / FILE_NAME),
-        parameters=report['parameters'],
-        iterations=report['iterations'],
-        versions=report['versions'],
-        device=report['device'],
+        scores=RunScores(seed=run.seed, **mean, **costs, commit=report['commit']),
+        **read_stage_costs(run.work_dir / FILE_NAME),
+        **{key: report[key] for key in ('parameters', 'iterations', 'versions', 'device')},
     )
 
 
-def read_stage_costs(path: Path) -> StageCosts:
-    """Return the costs in a ``stage_costs.jsonl``; all None if there is no such file."""
+def gains_enough(run: Run) -> bool:
+    """Return whether a finished run of the reference gained enough for differences from it to be informative."""
+    return read_run(run).scores.gain_db >= LEAST_GAIN_DB
+
+
+def read_stage_costs(path: Path) -> dict[str, Any]:
+    """Return ``stage_ms`` and ``gmacs`` of a ``stage_costs.jsonl``; empty if there is no such file."""
     if not path.is_file():
-        return StageCosts()
+        return {}
     samples, costs = [], {}
     for line in read_records(path):
         if isinstance(line, SampleLine):
-            samples.append({name: _milliseconds(times) for name, times in line.stages.items()})
+            times = {name: sum(getattr(each, key) for key in PHASE_KEYS) for name, each in line.stages.items()}
+            samples.append(times)
         else:
             costs = line.costs or costs
-    return StageCosts(_medians(samples), sum(cost.gmacs for cost in costs.values()) if costs else None)
-
-
-def _milliseconds(times: Times) -> float:
-    return sum(getattr(times, key) for key in PHASE_KEYS)
+    gmacs = sum(cost.gmacs for cost in costs.values()) if costs else None
+    return {'stage_ms': _medians(samples), 'gmacs': gmacs}
 
 
 def _medians(times: Sequence[Mapping[str, float]]) -> dict[str, float] | None:
@@ -211,37 +174,24 @@ def _medians(times: Sequence[Mapping[str, float]]) -> dict[str, float] | None:
     return {name: median(stages.get(name, 0.0) for stages in times) for name in names} or None
 
 
-def _finished_runs(variant: Variant, runs: Iterable[Run]) -> list[FinishedRun]:
-    return [read_run(run) for run in runs if run.variant == variant and run.report.is_file()]
-
-
 def _variant_record(
-    variant: Variant,
-    runs: Sequence[FinishedRun],
-    reference: Sequence[FinishedRun],
-    failure: FailedRun | str | None,
+    variant: Variant, runs: Sequence[FinishedRun], reference: Sequence[FinishedRun], failure: str | None
 ) -> VariantRecord:
+    scores, compared = [run.scores for run in runs], [run.scores for run in reference]
     return VariantRecord(
-        name=variant.name,
-        overrides=dict(variant.overrides),
-        plugins=list(variant.plugins),
-        failure=None if failure is None else str(failure),
+        **msgspec.structs.asdict(variant),
+        failure=failure,
         parameters=runs[0].parameters if runs else None,
-        gmacs=next((run.costs.gmacs for run in runs if run.costs.gmacs is not None), None),
-        iteration_ms=median(run.iteration_ms for run in runs) if runs else None,
-        stage_ms=_medians([run.costs.stage_ms for run in runs if run.costs.stage_ms]),
-        peak_memory_mib=max((run.peak_memory_mib for run in runs), default=None),
-        psnr_db=interval([run.psnr_db for run in runs]),
-        gain_db=interval([run.gain_db for run in runs]),
-        ssim=interval([run.ssim for run in runs]),
-        difference_db=None if variant.name == REFERENCE else _difference(runs, reference),
-        runs=[run.scores() for run in runs],
+        gmacs=next((run.gmacs for run in runs if run.gmacs is not None), None),
+        iteration_ms=median(run.iteration_ms for run in scores) if scores else None,
+        stage_ms=_medians([run.stage_ms for run in runs if run.stage_ms]),
+        peak_memory_mib=max((run.peak_memory_mib for run in scores), default=None),
+        **{key: interval([getattr(run, key) for run in scores]) for key in ('psnr_db', 'gain_db', 'ssim')},
+        difference_db=None if variant.name == REFERENCE else _difference(scores, compared),
+        runs=scores,
     )
 
 
-def _difference(runs: Sequence[FinishedRun], reference: Sequence[FinishedRun]) -> Difference:
-    return compare(
-        {run.seed: run.psnr_db for run in runs},
-        {run.seed: run.psnr_db for run in reference},
-        {run.seed: run.gain_db for run in reference},
-    )
+def _difference(runs: Sequence[RunScores], reference: Sequence[RunScores]) -> Difference:
+    psnr, expected = ({run.seed: run.psnr_db for run in each} for each in (runs, reference))
+    return compare(psnr, expected, {run.seed: run.gain_db for run in reference})

@@ -1,4 +1,4 @@
-"""Trains every variant of an ablation with every seed, each in its own process; the failure of one ends no other.
+"""Trains every variant of an ablation with every seed, each in its own process, which can fail without ending others.
 
 The folder has ``<variant>/config.py``, resolved, and ``<variant>/seed<k>/``, the run's own folder with ``train.log``.
 A run is finished when it has written its ``report.json``. An interrupted run is resumed from its newest checkpoint.
@@ -60,23 +60,8 @@ class Run(msgspec.Struct, frozen=True):
 
     @property
     def report(self) -> Path:
-        """The file that makes a run a finished one."""
+        """The file that a finished run has."""
         return self.work_dir / 'report.json'
-
-
-class FailedRun(msgspec.Struct, frozen=True):
-    """Why a run failed.
-
-    Args:
-        reason: The last error of its log, or how its process ended.
-        seed: Of the run; None if the config was refused, so that no seed was trained.
-    """
-
-    reason: str
-    seed: int | None = None
-
-    def __str__(self) -> str:
-        return self.reason if self.seed is None else f'seed {self.seed}: {self.reason}'
 
 
 def resolve(
@@ -87,9 +72,9 @@ def resolve(
     Args:
         variant: Its overrides win over ``common``.
         config: The base config.
-        common: Dotted keys that every variant shares.
-        plugins: Plugins that every variant shares.
-        full_length: Whether the config's ``cpu_overrides`` are refused.
+        common: Overrides that all variants share.
+        plugins: Plugins that all variants share.
+        full_length: Whether to ignore the config's ``cpu_overrides``.
     """
     resolved = load_config(
         config,
@@ -113,14 +98,12 @@ def write_config(resolved: Config, path: Path) -> None:
     Raises:
         ConfigError: The folder has runs of another config.
     """
-    text = resolved.pretty_text
-    if path.is_file():
-        if path.read_text(encoding='utf-8') != text:
-            raise ConfigError(
-                f'{path} is another config than this ablation trains: give another --work-dir, or remove {path.parent}'
-            )
-        return
-    write_text(path, text)
+    if not path.is_file():
+        write_text(path, resolved.pretty_text)
+    elif path.read_text(encoding='utf-8') != resolved.pretty_text:
+        raise ConfigError(
+            f'{path} differs from what this ablation trains: give another --work-dir, or remove {path.parent}'
+        )
 
 
 def train_all(
@@ -128,8 +111,8 @@ def train_all(
     resolve_variant: Callable[[Variant], Config],
     train_tool: Path,
     progress: Callable[[str, int], None] = lambda what, done: None,
-) -> dict[str, FailedRun]:
-    """Train all ``runs`` that are not finished, in order; return what failed by the name of the variant.
+) -> dict[str, str]:
+    """Train all ``runs`` that are not finished, in order; return what failed, with the reason by variant.
 
     A variant that failed once is not trained with further seeds.
 
@@ -139,7 +122,7 @@ def train_all(
         train_tool: ``tools/train.py``.
         progress: Called before every run with its name and the number of runs before it.
     """
-    failures: dict[str, FailedRun] = {}
+    failures: dict[str, str] = {}
     for done, run in enumerate(runs):
         name = run.variant.name
         progress(f'{name}, seed {run.seed}', done)
@@ -148,18 +131,18 @@ def train_all(
         try:
             write_config(resolve_variant(run.variant), run.config)
         except VrtSpikeError as error:
-            failures[name] = FailedRun(str(error))
+            failures[name] = str(error)
             continue
-        failed = train(run, train_tool)
-        if failed:
-            failures[name] = failed
+        failure = train(run, train_tool)
+        if failure:
+            failures[name] = f'seed {run.seed}: {failure}'
     return failures
 
 
-def train(run: Run, train_tool: Path) -> FailedRun | None:
-    """Train or resume one run unless it is finished; return the failure if it fails."""
+def train(run: Run, train_tool: Path) -> str:
+    """Train or resume one run unless it is finished; return why it failed, empty if it did not."""
     if run.report.is_file():
-        return None
+        return ''
     run.work_dir.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, train_tool, run.config, '--work-dir', run.work_dir, '--no-cpu-overrides']
     if newest_checkpoint(run.work_dir):
@@ -167,10 +150,10 @@ def train(run: Run, train_tool: Path) -> FailedRun | None:
     command += ['--cfg-options', f'randomness.seed={run.seed}']
     log = run.work_dir / 'train.log'
     with log.open('a', encoding='utf-8') as output:
-        status = run_to_end([str(part) for part in command], output)
+        status = run_to_end(list(map(str, command)), output)
     if status == 0 and run.report.is_file():
-        return None
-    return FailedRun(reason(log.read_text(encoding='utf-8', errors='replace'), status), run.seed)
+        return ''
+    return reason(log.read_text(encoding='utf-8', errors='replace'), status)
 
 
 def run_to_end(command: Sequence[str], output: IO[str]) -> int:

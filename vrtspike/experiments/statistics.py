@@ -1,4 +1,4 @@
-"""Means with intervals, and what a difference in dB is worth."""
+"""Means with intervals, and whether a difference in dB is informative."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vrtspike.analysis.statistics.resampling import student_quantile
 CONFIDENCE = 0.95
 LEAST_SEEDS = 3
 LEAST_GAIN_DB = 2.0
-"""A reference that gained less than this over the blurred input has learnt too little to be compared with."""
+"""Least gain of a reference over the blurred input; with less it has learnt too little to be compared with."""
 
 NOT_INFORMATIVE = 'not informative'
 
@@ -30,6 +30,10 @@ class Interval(msgspec.Struct, frozen=True):
     mean: float | None = None
     low: float | None = None
     high: float | None = None
+
+    def text(self, unit: str = '') -> str:
+        """Return the mean and, in brackets, the interval."""
+        return f'{self.mean:+.2f}{unit} [{self.low:+.2f}, {self.high:+.2f}]'
 
 
 class Difference(Interval, frozen=True, kw_only=True):
@@ -63,27 +67,18 @@ def compare(
     """Return the difference from the reference over the seeds that both have, and the verdict on it.
 
     Args:
-        psnr: By seed, in dB.
+        psnr: In dB by seed.
         reference: PSNR of the reference, likewise.
-        reference_gain: What the reference gained over the blurred input, likewise.
+        reference_gain: Gain of the reference over the blurred input, likewise.
     """
     seeds = sorted(set(psnr) & set(reference))
     found = interval([psnr[seed] - reference[seed] for seed in seeds])
-    why = _why_not_informative(seeds, reference_gain)
-    verdict = NOT_INFORMATIVE if why else _verdict(found)
-    return Difference(found.mean, found.low, found.high, seeds=seeds, verdict=verdict, why=why)
-
-
-def _why_not_informative(seeds: Sequence[int], reference_gain: Mapping[int, float]) -> str:
     gains = [reference_gain[seed] for seed in seeds or reference_gain]
+    why, verdict = '', NOT_INFORMATIVE
     if gains and min(gains) < LEAST_GAIN_DB:
-        return f'the reference gained {min(gains):.2f} dB over the blurred input; {LEAST_GAIN_DB:.0f} dB are needed'
-    if len(seeds) < LEAST_SEEDS:
-        return f'{len(seeds)} seeds in common with the reference; {LEAST_SEEDS} are needed'
-    return ''
-
-
-def _verdict(found: Interval) -> str:
-    if found.low > 0:
-        return 'better'
-    return 'worse' if found.high < 0 else 'no difference seen'
+        why = f'the reference gained {min(gains):.2f} dB over the blurred input; {LEAST_GAIN_DB:.0f} dB are needed'
+    elif len(seeds) < LEAST_SEEDS:
+        why = f'{len(seeds)} seeds in common with the reference; {LEAST_SEEDS} are needed'
+    else:
+        verdict = 'better' if found.low > 0 else 'worse' if found.high < 0 else 'no difference seen'
+    return Difference(found.mean, found.low, found.high, seeds=seeds, verdict=verdict, why=why)

@@ -53,12 +53,12 @@ def read_variants(path: str | Path) -> list[Variant]:
     entries = read_yaml_mapping(Path(path), expected, ConfigError)
     if not all(isinstance(value, (dict, type(None))) for value in entries.values()):
         raise ConfigError(f'{path}: expected {expected}')
-    return [_from_entry(str(name), dict(value or {})) for name, value in entries.items()]
-
-
-def _from_entry(name: str, entry: dict[str, Any]) -> Variant:
-    plugins = entry.pop('plugins', [])
-    return Variant(name, entry, (plugins,) if isinstance(plugins, str) else tuple(plugins))
+    variants = []
+    for name, entry in entries.items():
+        overrides = dict(entry or {})
+        plugins = overrides.pop('plugins', [])
+        variants.append(Variant(str(name), overrides, (plugins,) if isinstance(plugins, str) else tuple(plugins)))
+    return variants
 
 
 def plugin_variant(name: str) -> Variant:

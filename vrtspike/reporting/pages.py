@@ -1,7 +1,7 @@
-"""HTML pages from the Jinja2 templates in ``templates/``: self-contained files without scripts or fonts from elsewhere.
+"""Pages from the Jinja2 templates in ``templates/``. HTML is self-contained: no scripts or fonts from elsewhere.
 
 A page extends ``base.html``, which holds the style, and shows a :class:`~vrtspike.reporting.table.Table` with
-``{{ table.html() }}``. Values are escaped, unless they are :class:`markupsafe.Markup`.
+``{{ table.html() }}``. HTML escapes values, unless they are :class:`markupsafe.Markup`; Markdown does not.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from vrtspike.runtime.atomic_write import write_text
 
 
 @cache
 def environment() -> Environment:
-    """Return the environment of the templates: it escapes HTML and refuses undefined variables."""
+    """Return the environment of the templates: it escapes values in HTML and refuses undefined variables."""
     templates = Environment(
         loader=PackageLoader('vrtspike.reporting'),
-        autoescape=True,
+        autoescape=select_autoescape(),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

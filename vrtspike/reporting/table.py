@@ -129,7 +129,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
         headings = [column.heading for column in self.columns]
         marks = ['---' if column.align == 'left' else '--:' for column in self.columns]
         last = [self.footer] if self.footer else []
-        lines = [_markdown_row(headings), _markdown_row(marks), *map(_markdown_row, [*self.rows, *last])]
+        lines = [markdown_row(headings), markdown_row(marks), *map(markdown_row, [*self.rows, *last])]
         return '\n\n'.join(['\n'.join(lines), *self.notes])
 
 
@@ -139,5 +139,6 @@ def _column(column: str | Column, position: int) -> Column:
     return Column(column, 'right' if position else 'left')
 
 
-def _markdown_row(cells: Sequence[str]) -> str:
+def markdown_row(cells: Sequence[str]) -> str:
+    """Return a row of a Markdown table."""
     return '| ' + ' | '.join(cell.replace('|', r'\|').replace('\n', ' ') for cell in cells) + ' |'

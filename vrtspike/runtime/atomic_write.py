@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,11 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Write a text file in UTF-8 atomically."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding='utf-8')
+
+
+def write_json(path: str | os.PathLike, value: Any, **options: Any) -> None:
+    """Write a value as indented JSON atomically; the options are those of :func:`json.dumps`."""
+    write_text(path, json.dumps(value, indent=2, **options) + '\n')
 
 
 def write_png(path: str | os.PathLike, image: np.ndarray) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from vrtspike.candidates.data_loading import changes_data_loading
+from vrtspike.candidates.training import changes_data_loading
 from vrtspike.tuner.record import SearchRecord
 from vrtspike.tuner.trials import Measured
 
@@ -16,9 +16,9 @@ def commands(record: SearchRecord) -> str:
     search = shlex.join(record.command)
     results = [item.result for item in [*record.measured, *record.measured_steps]]
     lines = [search, *(speed_command(result, record, search) for result in results)]
-    for variant in (record.quality or {'variants': []})['variants']:
-        if variant['overrides']:
-            lines.append(quality_command(variant['name'], variant['overrides'], record))
+    for variant in record.quality.variants if record.quality else ():
+        if variant.overrides:
+            lines.append(quality_command(variant.name, variant.overrides, record))
     return '\n'.join(dict.fromkeys(lines))
 
 
@@ -35,32 +35,25 @@ def speed_command(result: Measured, record: SearchRecord, search: str) -> str:
 
 def quality_command(name: str, overrides: Mapping[str, Any], record: SearchRecord) -> str:
     """Return the command that trains a row again."""
-    variant = ['--variant', name, *options(overrides)]
-    seeds = ['--seeds', *map(str, record.seeds)]
-    length = ['--iterations', str(record.iterations)] if record.iterations else []
-    length += ['--no-cpu-overrides'] if record.full_length else []
-    arguments = [*variant, *seeds, *length, *shared_arguments(record)]
-    return shlex.join(['python', 'tools/ablate.py', record.config_path, *arguments])
+    arguments = ['--variant', name, *options(overrides), '--seeds', *map(str, record.seeds)]
+    arguments += ['--iterations', str(record.iterations)] if record.iterations else []
+    arguments += ['--no-cpu-overrides'] if record.full_length else []
+    return shlex.join(['python', 'tools/ablate.py', record.config_path, *arguments, *shared_arguments(record)])
 
 
 def shared_arguments(record: SearchRecord) -> list[str]:
     """Return the arguments that all rows share."""
-    shared = options(record.shared_overrides)
-    return [
-        *(['--cfg-options', *shared] if shared else []),
-        *(['--plugins', *record.plugins] if record.plugins else []),
-    ]
+    shared = ['--cfg-options', *options(record.shared_overrides)] if record.shared_overrides else []
+    return shared + (['--plugins', *record.plugins] if record.plugins else [])
 
 
 def options(overrides: Mapping[str, Any], prefix: str = '') -> list[str]:
     """Return overrides as ``KEY=VALUE`` of the command line, dicts key by key."""
-    return [text for key, value in overrides.items() for text in _option(f'{prefix}{key}', value)]
-
-
-def _option(key: str, value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping) and value:
-        yield from options(value, f'{key}.')
-    elif isinstance(value, (list, tuple)):
-        yield f'{key}=[{",".join(map(str, value))}]'
-    else:
-        yield f'{key}={value}'
+    found = []
+    for key, value in overrides.items():
+        if isinstance(value, Mapping) and value:
+            found += options(value, f'{prefix}{key}.')
+        else:
+            text = f'[{",".join(map(str, value))}]' if isinstance(value, (list, tuple)) else value
+            found.append(f'{prefix}{key}={text}')
+    return found

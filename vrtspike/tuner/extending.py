@@ -1,11 +1,11 @@
-"""Networks added to a combination one by one: what saves little of the default may save much of what is left."""
+"""Networks added to a combination one by one: what saves little of the default may save much of the combination."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from vrtspike.tuner.search import Combination, Fits, Measure, QualityOf, compatible, saves_more, step_with
-from vrtspike.tuner.trials import Measured, Step, Trial, is_affordable, is_known
+from vrtspike.tuner.trials import Measured, Trial, is_affordable, is_known
 
 
 def extend(
@@ -19,25 +19,27 @@ def extend(
 ) -> None:
     """Add the network that makes the whole fastest and loses no more than is allowed, until there is none.
 
-    Each is measured with all that is kept, and again after every addition. It may replace trials that compute the same
-    function or lower the precision, but no other network. It has to be faster in every round.
+    Each is measured with all that is kept, and again after every addition. It may replace exact candidates and lower
+    precision, but no other network. It must be faster in every round.
 
     Args:
-        found: The combination to begin with; it is extended in place.
+        found: The combination, which is extended in place.
         trials: What may be added, each measured alone.
         measure: Measures overrides.
         fits: Whether a result fits into memory.
-        quality_of: Measures quality. None, which means that there is no time for it, ends the search.
-        max_loss_db: Most that all may lose together.
-        time_left: Whether another round may begin.
+        quality_of: Measures quality. If it returns None, there is no time for it, and the search ends.
+        max_loss_db: Largest loss of all together.
+        time_left: Whether another addition may be tried.
     """
     left = list(trials)
     while time_left():
-        left = [trial for trial in left if not replaces_network(trial, found.kept)]
+        networks = [each for each in found.kept if each.changes_network]
+        left = [trial for trial in left if compatible(trial, networks) == networks]
         pairs = [(trial, step_with(trial, found, measure)) for trial in left]
         found.steps += [step for _, step in pairs]
         left = [trial for trial, step in pairs if isinstance(step.result, Measured)]
-        faster = [(trial, step) for trial, step in pairs if faster_in_every_round(step, found) and fits(step.result)]
+        more = [pair for pair in pairs if saves_more(pair[1], found.saving) and fits(pair[1].result)]
+        faster = [(trial, step) for trial, step in more if step.result.interval[0] > found.saving]
         for trial, step in sorted(faster, key=lambda pair: -pair[1].result.saving):
             left.remove(trial)
             parts = [*compatible(trial, found.kept), trial]
@@ -60,14 +62,3 @@ def may_be_added(trial: Trial) -> bool:
         and trial.result.interval[1] > 0
         and not is_known(trial.difference_db)
     )
-
-
-def faster_in_every_round(step: Step, found: Combination) -> bool:
-    """Return whether a step saves noticeably more than a combination, and more in every round."""
-    return saves_more(step, found.saving) and step.result.interval[0] > found.saving
-
-
-def replaces_network(trial: Trial, kept: Sequence[Trial]) -> bool:
-    """Return whether a trial would replace another network."""
-    stay = compatible(trial, kept)
-    return any(each.changes_network for each in kept if each not in stay)

@@ -1,4 +1,4 @@
-"""Measures a changed config against the default: both take turns in one process; memory needs processes of its own."""
+"""Measures a changed config against the default: times interleaved in one process, memory in separate processes."""
 
 from __future__ import annotations
 
@@ -7,45 +7,44 @@ import json
 import statistics
 import sys
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import torch
 
 from vrtspike.benchmarking.loader_step import interleaved_loader_ms, loader_step
-from vrtspike.benchmarking.pairs import interleaved_ms, load_average, spread
-from vrtspike.benchmarking.peak_memory import memory_in_new_process, release_freed_memory
+from vrtspike.benchmarking.pairs import interleaved_ms, load_average
+from vrtspike.benchmarking.peak_memory import in_new_process, memory_in_new_process
 from vrtspike.benchmarking.restorer_costs import count_restorer
 from vrtspike.benchmarking.training_step import Shape, build, training_step
 from vrtspike.candidates import Overrides
 from vrtspike.candidates.candidate import value_at
-from vrtspike.candidates.data_loading import changes_data_loading
+from vrtspike.candidates.training import changes_data_loading
 from vrtspike.config import load_config
 from vrtspike.errors import ConfigError, VrtSpikeError
 from vrtspike.models.tiling import with_precision
 from vrtspike.profiling.memory import peak_memory_mib
-from vrtspike.runtime.atomic_write import write_text
+from vrtspike.runtime.atomic_write import write_json
 from vrtspike.runtime.environment import describe_environment
 from vrtspike.tuner.output_config import write_child
-from vrtspike.tuner.trials import DefaultMemory, Failed, Measured, Recorded
+from vrtspike.tuner.trials import DefaultMemory, Failed, Measured, Recorded, flat
 
 ROUNDS = 5
 
+Kind = TypeVar('Kind', bound=Recorded)
+
 
 class Measurer:
-    """Measures overrides of one config. A record of each is kept as a file; only what failed is measured again.
+    """Measures overrides of one config. Each has a record in a file; only those that failed are measured again.
 
     Args:
-        path: The config.
-        load: From overrides to a loaded config.
+        path: The config's file.
+        load: Returns the config with given overrides.
         shape: Clips, frames, height and width.
         device: Where to measure.
         objective: 'train' times forward and backward passes, 'infer' restoring.
-        folder: Where the records go, ``<name>.json``, and the configs that were measured, ``<name>.py``.
+        folder: Folder of the records, ``<name>.json``, and of the measured configs, ``<name>.py``.
         rounds: Timed calls of each side.
     """
 
@@ -68,43 +67,40 @@ class Measurer:
         folder.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, name: str, overrides: Overrides) -> Measured | Failed:
-        """Return what overrides do, measured against the default."""
-        key = self._key(overrides)
-        kept = self._kept(name, key)
+        """Measure overrides against the default."""
+        kept = self._kept(Measured, name, overrides)
         if kept:
-            return msgspec.convert(kept, Measured)
+            return kept
         try:
-            numbers = self._measured(name, overrides)
-        except VrtSpikeError as error:
-            return self._keep(Failed, name, key, {'failure': first_line(error)})
+            return self._keep(Measured, name, overrides, **self._measured(name, overrides))
         except Exception as error:  # of a backend, of torch or of a part of the user's own; the report names it
-            return self._keep(Failed, name, key, {'failure': f'{type(error).__name__}: {first_line(error)}'})
-        return self._keep(Measured, name, key, numbers)
+            kind = '' if isinstance(error, VrtSpikeError) else f'{type(error).__name__}: '
+            return self._keep(Failed, name, overrides, failure=f'{kind}{first_line(error)}')
 
     def default_memory(self) -> float | None:
         """Return the peak memory of one call of the default in MiB."""
-        key = self._key({})
-        kept = self._kept('default', key)
-        if kept:
-            return kept['peak_memory_mib']
-        return self._keep(DefaultMemory, 'default', key, {'peak_memory_mib': self.memory(self.default)}).peak_memory_mib
+        kept = self._kept(DefaultMemory, 'default', {})
+        if not kept:
+            kept = self._keep(DefaultMemory, 'default', {}, peak_memory_mib=self.memory(self.default))
+        return kept.peak_memory_mib
 
-    def _key(self, overrides: Overrides) -> dict[str, Any]:
-        """Return what a record must agree with to be used again, as JSON has it."""
-        key = {'overrides': overrides, 'shape': self.shape, 'objective': self.objective, 'rounds': self.rounds}
-        return json.loads(json.dumps({**key, 'base': self.base}))
+    def _conditions(self, overrides: Overrides) -> dict[str, Any]:
+        """Return the fields on which a record must agree to be used again."""
+        measured = {'shape': list(self.shape), 'objective': self.objective, 'rounds': self.rounds, 'base': self.base}
+        return {'overrides': overrides, **measured}
 
-    def _kept(self, name: str, key: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the record of an earlier measurement; None where there is none that may be used."""
+    def _kept(self, kind: type[Kind], name: str, overrides: Overrides) -> Kind | None:
+        """Return the record of an earlier measurement; None if there is none that can be used."""
         file = self.folder / f'{name}.json'
         record = json.loads(file.read_text(encoding='utf-8')) if file.is_file() else {}
-        agrees = all(record.get(item) == value for item, value in key.items())
-        return record if agrees and 'failure' not in record else None
+        wanted = msgspec.to_builtins(self._conditions(overrides))
+        agrees = 'failure' not in record and all(record.get(key) == value for key, value in wanted.items())
+        return msgspec.convert(record, kind) if agrees else None
 
-    def _keep(self, kind: type[Recorded], name: str, key: dict[str, Any], found: dict[str, Any]) -> Any:
+    def _keep(self, kind: type[Kind], name: str, overrides: Overrides, **found: Any) -> Kind:
         """Write a record and return it."""
-        record = kind(name=name, **key, **found, **describe_environment(self.device))
-        write_text(self.folder / f'{name}.json', json.dumps(msgspec.to_builtins(record), indent=2) + '\n')
+        record = kind(name=name, **self._conditions(overrides), **found, **describe_environment(self.device))
+        write_json(self.folder / f'{name}.json', flat(msgspec.to_builtins(record), {}))
         return record
 
     def _measured(self, name: str, overrides: Overrides) -> dict[str, Any]:
@@ -114,17 +110,17 @@ class Measurer:
         write_child(self.folder / f'{name}.py', self.path, overrides, {}, f'Trial {name}.')
         before = load_average()
         times = self._times({'default': self.default, 'changed': config}, changes_data_loading(overrides))
-        gmacs = [count_restorer(build(each), self.shape[1:]).total.macs / 1e9 for each in (self.default, config)]
+        default_macs, macs = (count_restorer(build(each), self.shape[1:]).total.macs for each in (self.default, config))
         memory = self.memory(config)
         savings = [1 - b / a for a, b in zip(times['default'], times['changed'], strict=True)]
         return {
             'saving': statistics.median(savings),
             'interval': (min(savings), max(savings)),
-            'ms_per_sample': spread(times['changed'])['median'] / self.shape[0],
-            'default_ms_per_sample': spread(times['default'])['median'] / self.shape[0],
+            'ms_per_sample': statistics.median(times['changed']) / self.shape[0],
+            'default_ms_per_sample': statistics.median(times['default']) / self.shape[0],
             'times_ms': times,
-            'gmacs': gmacs[1],
-            'predicted_saving': 1 - gmacs[1] / gmacs[0],
+            'gmacs': macs / 1e9,
+            'predicted_saving': 1 - macs / default_macs,
             'peak_memory_mib': memory,
             'load_average': [before, load_average()],
         }
@@ -133,12 +129,8 @@ class Measurer:
         """Return the peak memory of one call in MiB, measured in a process of its own."""
         if self.objective == 'train':
             return memory_in_new_process(config, self.shape, self.device)
-        release_freed_memory()
-        with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
-            try:
-                return pool.submit(restoring_memory, config, self.shape, str(self.device)).result()
-            except BrokenProcessPool as error:
-                raise ConfigError(f'restoring {self.shape} was killed, probably for lack of memory') from error
+        arguments = (restoring_memory, config, self.shape, str(self.device))
+        return in_new_process(f'restoring {self.shape} clips', *arguments)
 
     def _times(self, configs: dict[str, Any], with_data: bool) -> dict[str, list[float]]:
         if with_data:
@@ -150,7 +142,7 @@ class Measurer:
 
 
 def restoring_step(config: Any, shape: Shape, device: torch.device) -> Callable[[], None]:
-    """Return a function that restores random clips in the precision that the network's tiling names."""
+    """Return a function that restores random clips in the precision of the network's tiling."""
     model = build(config).to(device).eval()
     network = with_precision(model.restore, model.tiling.precision)
     batch, frames, height, width = shape
@@ -177,7 +169,7 @@ def first_line(error: Exception) -> str:
 
 
 def forget_compiled() -> None:
-    """Let ``torch.compile`` forget other trials, whose compilations count towards its limit of recompilations."""
+    """Clear the cache of ``torch.compile``: compilations of other trials count towards its limit."""
     if 'torch._dynamo' in sys.modules:  # importing it takes seconds
         torch.compiler.reset()
 

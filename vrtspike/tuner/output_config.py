@@ -1,4 +1,4 @@
-"""The optimised config: what differs from the user's, each line with what it was measured to do."""
+"""The optimised config: the differences from the user's, each with its measurements as a comment."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from vrtspike.candidates import Overrides
+from vrtspike.candidates.candidate import overlap
 from vrtspike.config.difference import WIDTH, code, difference
 from vrtspike.config.reading import read_config
-from vrtspike.experiments.statistics import Difference
 from vrtspike.runtime.atomic_write import write_text
 from vrtspike.tuner.trials import Step, Trial, is_known
 
@@ -19,7 +19,7 @@ GIVEN = 'set on the command line'
 
 
 def write_child(path: Path, base: str, overrides: Overrides, reasons: Mapping[str, str], heading: str) -> str:
-    """Write a config that inherits the file ``base`` and sets what ``overrides`` change; return its text.
+    """Write a config that inherits the file ``base`` and differs from it by ``overrides``; return its text.
 
     Keys that the base's ``cpu_overrides`` change are set there too, or a CPU would set them back.
 
@@ -27,7 +27,7 @@ def write_child(path: Path, base: str, overrides: Overrides, reasons: Mapping[st
         path: The file to write.
         base: The config that it inherits.
         overrides: Dotted keys and values.
-        reasons: By dotted key: the comment above it.
+        reasons: The comment above each dotted key.
         heading: The docstring.
     """
     before, after = read_config(base), read_config(base)
@@ -44,7 +44,7 @@ def write_child(path: Path, base: str, overrides: Overrides, reasons: Mapping[st
 
 
 def commented(nodes: Mapping[str, Any], reasons: Mapping[str, str], prefix: str = '', indent: int = 0) -> Iterator[str]:
-    """Yield the lines of ``nodes``, each value below its reasons; a reason of several lines stands once."""
+    """Yield the lines of ``nodes``, each value below its reasons; successive values with one reason share it."""
     space, equals, comma = ' ' * indent, ('=' if prefix else ' = '), (',' if prefix else '')
     last = None
     for key, value in nodes.items():
@@ -68,17 +68,12 @@ def has_own_lines(value: Any) -> bool:
     return isinstance(value, dict) and '_delete_' not in value and all(str(key).isidentifier() for key in value)
 
 
-def overlap(one: str, other: str) -> bool:
-    """Return whether two dotted keys name the same node, or one a node inside the other."""
-    return one == other or one.startswith(f'{other}.') or other.startswith(f'{one}.')
-
-
 def reasons_of(kept: Sequence[Trial], trained_steps: Mapping[str, Step]) -> dict[str, str]:
-    """Return, by dotted key, what the trial that sets it was measured to do.
+    """Return the measurements of the trial that sets each dotted key.
 
     Args:
         kept: The trials.
-        trained_steps: The steps in which some of them were trained with what had been kept before, by name.
+        trained_steps: By name of a trial: the step that trained it together with the trials kept before.
     """
     reasons: dict[str, str] = {}
     for trial in kept:
@@ -87,21 +82,16 @@ def reasons_of(kept: Sequence[Trial], trained_steps: Mapping[str, Step]) -> dict
 
 
 def reason_of(trial: Trial, step: Step | None) -> str:
-    """Return what a trial was measured to do alone, and in the step that trained it with others."""
+    """Return the measurements of a trial alone, and of the step that trained it with others."""
     saving, (low, high) = trial.result.saving, trial.result.interval
     reason = f'{trial.name}: {saving:+.0%} of the time saved alone ({low:+.0%} to {high:+.0%})'
     if saving <= 0 and step is None:  # it was taken for its memory
         reason += f', {trial.result.peak_memory_mib:.0f} MiB'
     if is_known(trial.difference_db):
-        reason += f', {with_interval(trial.difference_db)}'
+        reason += f', {trial.difference_db.text(" dB")}'
     elif trial.is_exact:
         reason += ', the same function'
     if step:
         others = f', with {", ".join(step.parts[:-1])} {step.result.saving:+.0%}' if step.parts[1:] else ''
-        reason += f'{others}, {with_interval(step.difference)}'
+        reason += f'{others}, {step.difference.text(" dB")}'
     return reason
-
-
-def with_interval(difference: Difference) -> str:
-    """Return a known difference with its interval as text."""
-    return f'{difference.mean:+.2f} dB [{difference.low:+.2f}, {difference.high:+.2f}]'

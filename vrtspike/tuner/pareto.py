@@ -8,6 +8,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from vrtspike.tuner.record import SearchRecord
+from vrtspike.tuner.trials import Step, is_known
+
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
     """A config in the picture.
@@ -16,8 +19,8 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
         name: Its name.
         label: Its name in the legend.
         ms: Time of a sample.
-        mib: Peak memory in MiB; None where it is not known.
-        db: Difference in quality from the default; None where it is not known.
+        mib: Peak memory in MiB; None if it is not known.
+        db: Difference in quality from the default; None if it is not known.
         sure: Whether it was faster, or slower, in every round.
     """
 
@@ -27,6 +30,27 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     mib: float | None
     db: float | None
     sure: bool = True
+
+
+def points_of(record: SearchRecord) -> list[Point]:
+    """Return the default, every measured trial and every measured combination."""
+    measured = [*record.measured, *(step for step in record.measured_steps if len(step.parts) > 1)]
+    if not measured:
+        return []
+    default_ms = measured[0].result.default_ms_per_sample
+    points = [Point(name='default', label='default', ms=default_ms, mib=record.default_memory_mib, db=0.0)]
+    for item in measured:
+        difference = record.together_db if item is record.best else item.difference
+        point = Point(
+            name=item.result.name,
+            label=f'+ {item.added}' if isinstance(item, Step) else item.name,
+            ms=default_ms * (1 - item.result.saving),  # the default's own time swings from trial to trial
+            mib=item.result.peak_memory_mib,
+            db=0.0 if item.is_exact else difference.mean if is_known(difference) else None,
+            sure=item.result.saves_time or item.result.is_slower,
+        )
+        points.append(point)
+    return points
 
 
 def front(points: Sequence[Point]) -> list[str]:
@@ -39,7 +63,7 @@ def front(points: Sequence[Point]) -> list[str]:
 
 
 def dominates(a: Point, b: Point) -> bool:
-    """Whether ``a`` is nowhere worse than ``b`` and somewhere better. Memory counts where both are known."""
+    """Return whether ``a`` is better than ``b`` in one respect and worse in none. Unknown memory is not compared."""
     pairs = [(a.ms, b.ms), (-a.db, -b.db)]
     if a.mib is not None and b.mib is not None:
         pairs.append((a.mib, b.mib))

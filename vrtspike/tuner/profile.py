@@ -1,4 +1,4 @@
-"""A short training of the default config with the instrument, and where its time went."""
+"""A short training of the default config with the instrument, and the shares of its stages."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from vrtspike.analysis.readers.reading import read_logs
 from vrtspike.analysis.report import Report, build_report
+from vrtspike.analysis.statistics.stage_shares import Bottleneck
 from vrtspike.config.hooks import remove_reporting_hooks, set_default_hook
 from vrtspike.errors import ConfigError
 from vrtspike.experiments.runs import Run, digest, train, write_config
@@ -24,27 +25,8 @@ NOT_RESTORING = ('data', 'loss', 'optimizer', 'communication', 'other')
 """Stages of an iteration that restoring does not have."""
 
 
-class StageShare(msgspec.Struct, frozen=True, kw_only=True):
-    """A stage and its share of the time.
-
-    Args:
-        stage: Its name.
-        share: Its share of the time.
-        share_interval: 95 % interval of the share; None where it is not known.
-        ahead_of_next: As in :class:`vrtspike.analysis.statistics.stage_shares.Bottleneck`, where the share is of an
-            iteration.
-        level: The same.
-    """
-
-    stage: str
-    share: float
-    share_interval: list[float] | None = None
-    ahead_of_next: float | UnsetType | None = UNSET
-    level: str | UnsetType | None = UNSET
-
-
 class Profile(msgspec.Struct, kw_only=True):
-    """Where the default config's time went.
+    """The costs of the default config by stage.
 
     Args:
         bottlenecks: The stages, the largest share first.
@@ -54,7 +36,7 @@ class Profile(msgspec.Struct, kw_only=True):
         stages: Costs by stage.
     """
 
-    bottlenecks: list[StageShare]
+    bottlenecks: list[Bottleneck]
     run: str | UnsetType = UNSET
     roofline: dict[str, Any] | None = None
     iteration_ms: Any = UNSET
@@ -70,10 +52,10 @@ def profile(config: Config, folder: Path, train_tool: Path, objective: str) -> P
     """Profile a short training in which every iteration is sampled. A finished one is not repeated.
 
     Args:
-        config: What to train.
-        folder: Of all such trainings; each config has a folder of its own in it.
+        config: The config to train.
+        folder: Folder of the profiles; each config has its own folder inside.
         train_tool: ``tools/train.py``.
-        objective: What the shares are of, see :func:`bottlenecks_of`.
+        objective: 'train' or 'infer'; see :func:`bottlenecks_of`.
 
     Raises:
         ConfigError: The config does not train.
@@ -90,14 +72,14 @@ def profile(config: Config, folder: Path, train_tool: Path, objective: str) -> P
     write_config(config, run.config)
     failed = train(run, train_tool)
     if failed:
-        raise ConfigError(f'the default config does not train: {failed.reason}; see {run.work_dir / "train.log"}')
+        raise ConfigError(f'the default config does not train: {failed}; see {run.work_dir / "train.log"}')
     report = build_report(read_logs([run.work_dir / FILE_NAME]))
     plain = {key: msgspec.to_builtins(getattr(report, key)) for key in ('roofline', 'iteration_ms', 'stages')}
     return Profile(bottlenecks=bottlenecks_of(report, objective), run=str(run.work_dir), **plain)
 
 
 def profile_hooks(config: Config) -> None:
-    """Set the hooks of a profile: samples of every iteration, MACs and a report, and what changes the network."""
+    """Set the hooks of a profile: samples of every iteration, MACs and a report; hooks that freeze parts stay."""
     remove_reporting_hooks(config)
     config.custom_hooks = [hook for hook in config.get('custom_hooks') or () if hook.type == 'FreezeHook']
     set_default_hook(config, 'flops', type='FlopsHook')
@@ -105,16 +87,14 @@ def profile_hooks(config: Config) -> None:
     set_default_hook(config, 'stage_cost', type='StageCostHook', interval=1, warmup=2)
 
 
-def bottlenecks_of(report: Report, objective: str) -> list[StageShare]:
-    """Return the stages of a report, the largest share first.
+def bottlenecks_of(report: Report, objective: str) -> list[Bottleneck]:
+    """Return the stages of a profiled training, the largest share first.
 
-    Args:
-        report: Of the profiled training.
-        objective: 'train': shares of the iteration; 'infer': of its forward pass, without data and loss.
+    Shares are those of the iteration ('train'), or of its forward pass without data and loss ('infer').
     """
     if objective == 'train':
-        return msgspec.convert(report.bottlenecks, list[StageShare], from_attributes=True)
+        return report.bottlenecks
     costs = {name: cost.forward_ms for name, cost in report.stages.items() if name not in NOT_RESTORING}
     times = {name: cost.mean for name, cost in costs.items() if cost and cost.mean}
     whole = sum(times.values())
-    return [StageShare(stage=name, share=times[name] / whole) for name in sorted(times, key=lambda name: -times[name])]
+    return [Bottleneck(stage=name, share=times[name] / whole) for name in sorted(times, key=lambda name: -times[name])]

@@ -1,4 +1,4 @@
-"""Candidates one at a time, then together: what is worth measuring, and what to keep."""
+"""Candidates one at a time, then combined: what is worth measuring, and what to keep."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vrtspike.candidates import KINDS, Candidate, Overrides
+from vrtspike.candidates.candidate import overlap
 from vrtspike.experiments.statistics import Difference
 from vrtspike.tuner.trials import (
     LEAST_SAVING,
@@ -24,10 +25,10 @@ Measure = Callable[[str, Overrides], Measured | Failed]
 """Measures overrides, given a name for them."""
 
 Fits = Callable[[Measured], bool]
-"""Tells whether what was measured needs no more memory than there is."""
+"""Tells whether the memory that a result needs is allowed."""
 
 QualityOf = Callable[[Sequence[Trial]], Difference | None]
-"""Returns the difference in quality of several trials together; None where it cannot be measured."""
+"""Returns the difference in quality of several trials together; None if it cannot be measured."""
 
 
 @dataclass
@@ -37,8 +38,8 @@ class Combination:
     Args:
         kept: The trials, each measured.
         steps: Everything that was measured together.
-        difference: In quality, of all that is kept; None where it is not known or the function is the same.
-        trained_steps: By the name of a trial: the step that added it, where its quality was measured in that step.
+        difference: In quality, of all that is kept; None if it is not known or the function is the same.
+        trained_steps: By the name of a trial: the step that added it, if its quality was measured in that step.
     """
 
     kept: list[Trial] = field(default_factory=list)
@@ -62,8 +63,8 @@ def try_singly(
 ) -> list[Trial]:
     """Measure every candidate alone.
 
-    Within its kind, the candidate that may save most comes first. Those that are slow to measure come last. A candidate
-    is skipped if it is unavailable, if it cannot save :data:`LEAST_SAVING`, or if no time is left.
+    Within its kind, the candidate with the largest possible saving comes first. Those that are slow to measure come
+    last. A candidate is skipped if it is unavailable, if it cannot save :data:`LEAST_SAVING`, or if no time is left.
     """
     ordered = sorted(
         candidates, key=lambda each: (each.slow_to_measure, KINDS.index(each.kind), -each.largest_saving(shares))
@@ -98,7 +99,7 @@ def winners(trials: Iterable[Trial], accept: Callable[[Trial], bool] = lambda tr
 def combine(trials: Sequence[Trial], measure: Measure, fits: Fits = lambda result: True) -> Combination:
     """Add the trials in their order, and keep each that makes the whole faster and fits into memory.
 
-    A trial replaces those that set one of its keys differently. Where the savings of the single trials say that this
+    A trial replaces those that set one of its keys differently. If the savings of the single trials show that this
     cannot be faster, it is not measured.
     """
     found = Combination()
@@ -112,13 +113,9 @@ def combine(trials: Sequence[Trial], measure: Measure, fits: Fits = lambda resul
 
 
 def step_with(trial: Trial, found: Combination, measure: Measure, prune: bool = False) -> Step:
-    """Return the step that adds a trial to what is kept, measured, and not yet kept.
+    """Measure a combination together with one more trial, and return this step; nothing is kept yet.
 
-    Args:
-        trial: What is added.
-        found: What it is added to.
-        measure: Measures the combination.
-        prune: Whether to leave out the measurement where the trial replaces others and is not expected to be faster.
+    With ``prune`` it is not measured if the trial replaces others and is not expected to be faster.
     """
     stay = compatible(trial, found.kept)
     parts = [*stay, trial]
@@ -134,7 +131,7 @@ def step_with(trial: Trial, found: Combination, measure: Measure, prune: bool = 
 
 
 def step_of(parts: Sequence[Trial], result: Measured | Failed | Pruned, replaces: Sequence[str] = ()) -> Step:
-    """Return the step that adds the last of some trials to the others."""
+    """Return the step that adds the last of several trials to the others."""
     step = Step(
         added=parts[-1].name,
         parts=[part.name for part in parts],
@@ -148,7 +145,7 @@ def step_of(parts: Sequence[Trial], result: Measured | Failed | Pruned, replaces
 
 
 def compatible(trial: Trial, kept: Sequence[Trial]) -> list[Trial]:
-    """Return the kept trials that a trial does not replace, since it sets none of their keys differently."""
+    """Return the kept trials that a trial does not replace, because it sets none of their keys differently."""
     return [each for each in kept if not clashes(each.overrides, trial.overrides)]
 
 
@@ -171,15 +168,15 @@ def settle(
     quality_of: QualityOf,
     max_loss_db: float,
 ) -> Combination:
-    """Combine, and take trials out again until the combination loses no more quality than is allowed.
+    """Combine, and remove trials again until the combination loses no more quality than is allowed.
 
-    Where its quality is not known, at most one trial that changes the network stays: one whose quality alone is known.
+    If its quality is not known, at most one other network stays: one whose quality alone is known.
 
     Args:
         trials: What may be taken, each affordable alone.
-        combined: See :func:`combine`.
+        combined: Combines trials; see :func:`combine`.
         quality_of: Measures the quality of the combination.
-        max_loss_db: Most that all may lose together.
+        max_loss_db: Largest loss of all together.
     """
     left = list(trials)
     while True:
@@ -195,7 +192,7 @@ def settle(
 
 
 def mean_difference(trial: Trial) -> float:
-    """Return a trial's mean difference in dB, 0 where it was not measured."""
+    """Return a trial's mean difference in dB, 0 if it was not measured."""
     found = trial.difference_db
     return found.mean if found and found.mean is not None else 0.0
 
@@ -212,6 +209,4 @@ def together(parts: Sequence[Trial]) -> Overrides:
 
 def clashes(one: Overrides, other: Overrides) -> bool:
     """Return whether both set the same node, or one inside the other, to different values."""
-    return any(
-        (a == b and one[a] != other[b]) or a.startswith(f'{b}.') or b.startswith(f'{a}.') for a in one for b in other
-    )
+    return any(overlap(a, b) and (a != b or one[a] != other[b]) for a in one for b in other)

@@ -15,14 +15,7 @@ from vrtspike.runtime.environment import usable_cores
 
 
 def candidates_of(config: Any, device: torch.device, shares: Mapping[str, float], objective: str) -> list[Candidate]:
-    """Return what a search can try on a config.
-
-    Args:
-        config: A loaded config.
-        device: Where it is measured.
-        shares: Share of the iteration by stage.
-        objective: 'train' or 'infer'.
-    """
+    """Return the candidates that a search can try on a loaded config, from the share of each stage."""
     setting = Setting(
         config=config.to_dict(),
         objective=objective,
@@ -36,7 +29,7 @@ def candidates_of(config: Any, device: torch.device, shares: Mapping[str, float]
 
 
 def published_path(config: Any) -> Overrides | None:
-    """Return what makes VRT compute as the published code does, plain operators in float32; None for others."""
+    """Return the overrides that make VRT compute as the published code, with plain operators in float32; else None."""
     if config.model.backbone.type != 'VRT':
         return None
     overrides: Overrides = {'model.backbone.attn_type': 'reference', 'model.backbone.flow_precision': 'float32'}

@@ -1,4 +1,4 @@
-"""What a search knows of its candidates: results of measurements, differences in quality, and steps of a combination.
+"""What a search knows of its candidates: outcomes of measurements, differences in quality, steps of a combination.
 
 In JSON a trial or a step is one flat object: the fields of its result and its own. The structs have the names of the
 JSON keys.
@@ -20,7 +20,7 @@ LEAST_SAVING = 0.02
 
 
 def is_known(difference: Difference | None) -> bool:
-    """Return whether a difference was measured, and well enough to be informative."""
+    """Return whether a difference was measured and is informative."""
     return difference is not None and difference.verdict != NOT_INFORMATIVE
 
 
@@ -29,8 +29,8 @@ def is_affordable(difference: Difference | None, max_loss_db: float) -> bool:
     return is_known(difference) and -difference.mean <= max_loss_db
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of overrides of the config; the base of the types below.
+class Result(msgspec.Struct, frozen=True, kw_only=True, tag_field='outcome', tag=str.lower):
+    """The outcome of measuring overrides; the base of the types below.
 
     Args:
         name: What the overrides are called.
@@ -42,19 +42,19 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Skipped(Result, frozen=True, kw_only=True):
-    """Overrides that were not measured, for a reason that the report's texts name."""
+    """Overrides that were not measured, for a reason that the report's template names."""
 
     skipped: str
 
 
 class Pruned(Result, frozen=True, kw_only=True):
-    """A combination that was not measured, since it would replace something that saves more."""
+    """A combination that was not measured, because it would replace something that saves more."""
 
     pruned: bool = True
 
 
 class Recorded(Result, frozen=True, kw_only=True):
-    """Overrides whose measurement was kept as a file, with what it was made on.
+    """Overrides whose measurement is recorded in a file, with its conditions.
 
     Args:
         shape: Clips, frames, height and width.
@@ -82,7 +82,7 @@ class Failed(Recorded, frozen=True, kw_only=True):
 
 
 class DefaultMemory(Recorded, frozen=True, kw_only=True):
-    """The peak memory of one call of the default in MiB; None where it is not known."""
+    """The peak memory of one call of the default in MiB; None if it is not known."""
 
     peak_memory_mib: float | None
 
@@ -95,9 +95,9 @@ class Measured(Recorded, frozen=True, kw_only=True):
         interval: The smallest and the largest share of a round.
         ms_per_sample: Median time of a clip.
         default_ms_per_sample: The same of the default, in the same rounds.
-        peak_memory_mib: Peak memory of one call; None where it is not known.
+        peak_memory_mib: Peak memory of one call; None if it is not known.
         predicted_saving: Share of the default's multiply-adds that is saved.
-        gmacs: Multiply-adds of a clip's forward pass, in 10⁹.
+        gmacs: GMAC of a clip's forward pass.
         times_ms: Times of the rounds, by side ('default' and 'changed').
         load_average: The machine's load before and after.
     """
@@ -110,7 +110,7 @@ class Measured(Recorded, frozen=True, kw_only=True):
     predicted_saving: float = 0.0
     gmacs: float | UnsetType = UNSET
     times_ms: dict[str, list[float]] | UnsetType = UNSET
-    load_average: Any = UNSET
+    load_average: list[float | None] | UnsetType = UNSET
 
     @property
     def saves_time(self) -> bool:
@@ -128,9 +128,11 @@ class Change(msgspec.Struct, kw_only=True):
 
     Args:
         kind: The candidate's kind, or the largest change in the combination: exact, then precision, then changes.
+        most: Largest share of the time that the change can save: that of its stages.
     """
 
     kind: str
+    most: float | UnsetType = UNSET
 
     @property
     def changes_network(self) -> bool:
@@ -142,18 +144,16 @@ class Change(msgspec.Struct, kw_only=True):
         """Whether it computes the same function as the default."""
         return self.kind == EXACT
 
+    @property
+    def difference(self) -> Difference | None:
+        """Its difference in quality; None if that was not measured."""
+        return None if self.difference_db is UNSET else self.difference_db
+
 
 class Trial(Change, frozen=True, kw_only=True):
-    """One candidate alone.
-
-    Args:
-        result: What became of it.
-        most: Largest share of the time that it could save: that of its stages.
-        difference_db: Its difference in quality; None where that was not measured.
-    """
+    """One candidate alone, with its difference in quality if that was measured."""
 
     result: Measured | Failed | Skipped
-    most: float | UnsetType = UNSET
     difference_db: Difference | None = None
 
     @property
@@ -179,11 +179,10 @@ class Step(Change, kw_only=True):
         added: The name of the trial that was added.
         parts: The names of all trials in the combination, this one last.
         replaces: The names of those that it replaces.
-        result: What became of the combination.
-        interaction: Its time over the time that the savings of the parts multiply to; 1 where they are independent.
+        result: The outcome of the combination.
+        interaction: Its time over the time that the savings of the parts multiply to; 1 if they are independent.
         kept: Whether the combination keeps it.
-        difference_db: Its difference in quality, where it was measured.
-        most: That of the trial, where it is the only part.
+        difference_db: Its difference in quality, if it was measured.
     """
 
     added: str
@@ -193,41 +192,14 @@ class Step(Change, kw_only=True):
     interaction: float | None = None
     kept: bool = False
     difference_db: Difference | UnsetType | None = UNSET
-    most: float | UnsetType = UNSET
-
-    @property
-    def difference(self) -> Difference | None:
-        """Its difference in quality; None where that was not measured."""
-        return None if self.difference_db is UNSET else self.difference_db
 
 
-def flat(item: Trial | Step) -> dict[str, Any]:
-    """Return the JSON object of a trial or a step."""
-    own = msgspec.to_builtins(item)
-    result = own.pop('result')
-    return {'name': item.result.name, 'kind': item.kind, 'overrides': item.result.overrides, **result, **own}
+def flat(result: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON object of a result, joined with the fields of its trial or step: its keys tell its type."""
+    return {key: value for key, value in {**result, **own}.items() if key not in ('outcome', 'result')}
 
 
-def trial_from(record: Mapping[str, Any]) -> Trial:
-    """Return the trial of a JSON object."""
-    return _from(record, Trial)
-
-
-def step_from(record: Mapping[str, Any]) -> Step:
-    """Return the step of a JSON object."""
-    return _from(record, Step)
-
-
-def result_from(record: Mapping[str, Any]) -> Measured | Failed | Skipped | Pruned:
-    """Return the result in a JSON object, whose keys tell its type."""
-    types = {'skipped': Skipped, 'pruned': Pruned, 'failure': Failed}
-    return msgspec.convert(record, next((kind for key, kind in types.items() if key in record), Measured))
-
-
-def _from(record: Mapping[str, Any], kind: type) -> Any:
-    difference = record.get('difference_db', UNSET)
-    if isinstance(difference, Mapping):
-        difference = msgspec.convert(difference, Difference)
-    fields = {field.name: record[field.name] for field in msgspec.structs.fields(kind) if field.name in record}
-    fields |= {} if difference is UNSET else {'difference_db': difference}
-    return kind(**{**fields, 'result': result_from(record)})
+def tagged(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON object with the type of its result, from which msgspec reads it."""
+    types = {'skipped': 'skipped', 'pruned': 'pruned', 'failure': 'failed'}
+    return {**record, 'outcome': next((name for key, name in types.items() if key in record), 'measured')}

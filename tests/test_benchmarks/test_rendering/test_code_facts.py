@@ -17,8 +17,8 @@ def code():
 
 def test_parameters(code):
     assert code.parameters(LITE) == 744_773
-    assert code.backbone_parameters(LITE) == 710_741
-    assert code.parameters(BASELINE) - code.backbone_parameters(BASELINE) == 5_411_712
+    assert code.parameters(LITE, 'backbone') == 710_741
+    assert code.parameters(BASELINE) - code.parameters(BASELINE, 'backbone') == 5_411_712
     assert code.encoder_parameters('SpikeEncoder3D') == 4_812_672
 
 
@@ -28,7 +28,7 @@ def test_arithmetic(code):
 
 def test_a_network_is_built_once(code, monkeypatch):
     first = code.network(LITE)
-    monkeypatch.setattr('vrtspike.config.load_config', lambda *arguments: pytest.fail('loaded again'))
+    monkeypatch.setattr('rendering.code_facts.load_config', lambda *arguments: pytest.fail('loaded again'))
     assert code.network(LITE) is first
 
 
@@ -36,7 +36,7 @@ def test_the_page_has_every_config_with_its_parameters(code):
     text = (ROOT / 'docs/vrt.md').read_text(encoding='utf-8')
     rows = re.findall(r'^\| `(configs/\S+)` \| ([\d,]+) \| ([\d,]+) \|$', text, re.MULTILINE)
     assert sorted(rows) == [
-        (config, f'{code.backbone_parameters(config):,}', f'{code.parameters(config):,}')
+        (config, f'{code.parameters(config, "backbone"):,}', f'{code.parameters(config):,}')
         for config in sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/vrt_spike_*.py'))
     ]
 

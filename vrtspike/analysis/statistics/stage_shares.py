@@ -37,11 +37,11 @@ class Bottleneck(msgspec.Struct, frozen=True, kw_only=True):
     stage: str
     share: float
     """Fraction of the iteration."""
-    share_interval: list[float] | None
+    share_interval: list[float] | None = None
     """95 % confidence interval; None if there are too few samples."""
-    ahead_of_next: float | None
+    ahead_of_next: float | None = None
     """Fraction of the resamples in which the stage costs more than the next one in the ranking."""
-    level: str | None
+    level: str | None = None
     """'severe', 'notable' or 'minor'; None if the share is too small to matter."""
 
 

@@ -1,18 +1,25 @@
 """What records say about the claims of the performance guide, rule by rule."""
 
+import doctest
+
 import msgspec
 import pytest
 from made_up_records import CLAIMS, EIGHT, decibels, record, row
-from rendering import guide_verdicts as verdicts
+from rendering import guide
+from rendering.guide import Claim, Measurements
 
-from vrtspike.experiments.statistics import compare
+from vrtspike.experiments.statistics import Difference, compare
+
+
+def judge(measured, **claim):
+    return guide.judge(Claim(**{'network': 'eight', **claim}), measured)
 
 
 def saved(plan_times, **claim):
-    measured = verdicts.Measurements(
+    measured = Measurements(
         EIGHT, record(row(EIGHT['baseline'], [100.0] * len(plan_times)), row(EIGHT['amp'], plan_times))
     )
-    return verdicts.judge({'rule': 'saving', 'plan': 'amp', 'expected': [0.3, 0.4], **claim}, measured)
+    return judge(measured, **{'rule': 'saving', 'plan': 'amp', 'expected': [0.3, 0.4], **claim})
 
 
 @pytest.mark.parametrize(
@@ -43,7 +50,7 @@ def test_a_saving_is_of_some_stages_or_parts_where_the_claim_says_so():
         row(EIGHT['baseline'], [100.0], {'stage8': (10.0, 40.0), 'stage1': (10.0, 60.0)}, attention=20.0),
         row(EIGHT['amp'], [90.0], {'stage8': (10.0, 30.0), 'stage1': (10.0, 60.0)}, attention=5.0),
     ]
-    measured = verdicts.Measurements(EIGHT, record(*rows))
+    measured = Measurements(EIGHT, record(*rows))
     of = {part: measured.savings('amp', of=[part]) for part in ('stage8', '/attention')}
     assert of == {'stage8': (0.25,), '/attention': (0.75,)}
     assert measured.savings('amp', of=['stage8', 'stage1']) == pytest.approx((0.1,))
@@ -70,9 +77,9 @@ def test_a_change_without_effect_on_clips_so_small_is_not_measured():
 )
 def test_a_share_holds_within_a_quarter(claimed, verdict):
     stages = {'stage8': (30.0, 10.0), 'stage2': (70.0, 90.0)}
-    measured = verdicts.Measurements(EIGHT, record(row(EIGHT['baseline'], [100.0], stages)))
-    finding = verdicts.judge({'rule': 'share', 'of': ['stage8'], 'expected': claimed}, measured)
-    assert finding == verdicts.Finding(verdict, (0.3,))  # of the forward pass
+    measured = Measurements(EIGHT, record(row(EIGHT['baseline'], [100.0], stages)))
+    finding = judge(measured, rule='share', of=['stage8'], expected=claimed)
+    assert finding == guide.Finding(verdict, (0.3,))  # of the forward pass
 
 
 @pytest.mark.parametrize(
@@ -81,15 +88,15 @@ def test_a_share_holds_within_a_quarter(claimed, verdict):
 )
 def test_the_largest_stages(of, verdict):
     stages = {'d': (1.0, 1.0), 'c': (2.0, 2.0), 'b': (3.0, 3.0), 'a': (4.0, 4.0)}
-    measured = verdicts.Measurements(EIGHT, record(row(EIGHT['baseline'], [10.0], stages)))
-    assert verdicts.judge({'rule': 'largest', 'of': of}, measured).verdict == verdict
+    measured = Measurements(EIGHT, record(row(EIGHT['baseline'], [10.0], stages)))
+    assert judge(measured, rule='largest', of=of).verdict == verdict
 
 
 @pytest.mark.parametrize(('claimed', 'verdict'), [(0.4, 'holds'), (0.5, 'holds in part'), (0.81, 'does not hold')])
 def test_what_stages_can_save_is_bounded_by_their_share_of_the_whole_step(claimed, verdict):
     stages = {'stage8': (90.0, 40.0), 'stage1': (10.0, 60.0)}
-    measured = verdicts.Measurements(EIGHT, record(row(EIGHT['baseline'], [100.0], stages)))
-    assert verdicts.judge({'rule': 'potential', 'of': ['stage8'], 'expected': claimed}, measured).verdict == verdict
+    measured = Measurements(EIGHT, record(row(EIGHT['baseline'], [100.0], stages)))
+    assert judge(measured, rule='potential', of=['stage8'], expected=claimed).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -98,8 +105,8 @@ def test_what_stages_can_save_is_bounded_by_their_share_of_the_whole_step(claime
 )
 def test_memory_is_lower_from_a_hundredth_on(peak, verdict):
     rows = [row(EIGHT['baseline'], [1.0]), row(EIGHT['amp'], [1.0], peak=peak)]
-    measured = verdicts.Measurements(EIGHT, record(*rows))
-    assert verdicts.judge({'rule': 'memory', 'plan': 'amp'}, measured).verdict == verdict
+    measured = Measurements(EIGHT, record(*rows))
+    assert judge(measured, rule='memory', plan='amp').verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -112,10 +119,10 @@ def test_memory_is_lower_from_a_hundredth_on(peak, verdict):
     ],
 )
 def test_batches_are_compared_with_one_clip_or_with_two(peak, room, memory):
-    measured = verdicts.Measurements(EIGHT, peaks={'baseline': 100.0, 'two_clips': 200.0, 'batch': peak})
-    finding = verdicts.judge({'rule': 'room', 'plan': 'batch'}, measured)
+    measured = Measurements(EIGHT, peaks={'baseline': 100.0, 'two_clips': 200.0, 'batch': peak})
+    finding = judge(measured, rule='room', plan='batch')
     assert (finding.verdict, finding.values) == (room, (1 - peak / 100,))
-    finding = verdicts.judge({'rule': 'memory', 'plan': 'batch', 'reference': 'two_clips'}, measured)
+    finding = judge(measured, rule='memory', plan='batch', reference='two_clips')
     assert (finding.verdict, finding.values) == (memory, (1 - peak / 200,))
 
 
@@ -130,10 +137,11 @@ def test_batches_are_compared_with_one_clip_or_with_two(peak, room, memory):
     ],
 )
 def test_a_training_is_shorter_only_at_the_same_quality(savings, difference, verdict):
-    measured = verdicts.Measurements({}, savings_of={'recipe': savings}, differences={'recipe': decibels(*difference)})
-    finding = verdicts.judge({'rule': 'shortening', 'plan': 'recipe'}, measured)
-    mean, low, high = difference[:3]
-    assert finding == verdicts.Finding(verdict, savings, (low, mean, high))
+    measured = Measurements(
+        {}, savings_of={'recipe': savings}, differences={'recipe': Difference(**decibels(*difference))}
+    )
+    finding = judge(measured, rule='shortening', plan='recipe')
+    assert finding == guide.Finding(verdict, savings, Difference(**decibels(*difference)))
 
 
 @pytest.mark.parametrize(
@@ -148,8 +156,8 @@ def test_a_training_is_shorter_only_at_the_same_quality(savings, difference, ver
     ],
 )
 def test_a_lower_loss_scale_has_to_lose_fewer_steps(lost, verdict):
-    measured = verdicts.Measurements({}, lost_steps=lost, iterations=60)
-    finding = verdicts.judge({'rule': 'steadied'}, measured)
+    measured = Measurements({}, lost_steps=lost, iterations=60)
+    finding = judge(measured, rule='steadied')
     assert finding.verdict == verdict
     if len(lost) > 1:
         assert finding.steps == (lost[65536.0], lost[1024.0], 60)
@@ -166,17 +174,22 @@ def test_a_lower_loss_scale_has_to_lose_fewer_steps(lost, verdict):
     ],
 )
 def test_a_loss_is_within_its_bound_with_its_interval(difference, verdict):
-    measured = verdicts.Measurements(EIGHT, differences={'amp': decibels(*difference)})
-    assert verdicts.judge({'rule': 'loss', 'plan': 'amp', 'expected': [0, 0.1]}, measured).verdict == verdict
+    measured = Measurements(EIGHT, differences={'amp': Difference(**decibels(*difference))})
+    assert judge(measured, rule='loss', plan='amp', expected=[0, 0.1]).verdict == verdict
 
 
 def test_what_failed_is_not_measured():
-    failed = msgspec.to_builtins(compare({}, {0: 28.0}, {0: 2.5})) | {'reference_gain_db': 2.5}
-    measured = verdicts.Measurements(EIGHT, differences={'amp': failed})
-    assert verdicts.judge({'rule': 'loss', 'plan': 'amp', 'expected': [0, 0.1]}, measured) == verdicts.NOTHING
+    failed = compare({}, {0: 28.0}, {0: 2.5})
+    measured = Measurements(EIGHT, differences={'amp': failed}, reference_gain_db=2.5)
+    assert judge(measured, rule='loss', plan='amp', expected=[0, 0.1]) == guide.NOTHING
 
 
 @pytest.mark.parametrize('claim', CLAIMS['claims'], ids=lambda claim: claim['en'])
 def test_without_a_record_nothing_is_measured(claim):
-    assert {'en', 'zh', 'network', 'rule'} <= set(claim)
-    assert verdicts.judge(claim, verdicts.Measurements(CLAIMS['networks'][claim['network']])) == verdicts.NOTHING
+    assert {'en', 'zh'} <= set(claim)
+    measured = Measurements(CLAIMS['networks'][claim['network']])
+    assert guide.judge(msgspec.convert(claim, Claim), measured) == guide.NOTHING
+
+
+def test_examples():
+    assert doctest.testmod(guide) == doctest.TestResults(failed=0, attempted=1)
