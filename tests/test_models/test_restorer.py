@@ -93,7 +93,7 @@ class TestModes:
     @pytest.mark.parametrize('mode', ['loss', 'predict'])
     def test_networks_for_other_tasks_neither_train_nor_restore_clips(self, task, mode):
         model, data = make(task, fusion=None), inputs()
-        with pytest.raises(ConfigError, match=r'VRT takes \d channels and returns \d of 2 frames, but data sets'):
+        with pytest.raises(ConfigError, match=r'VRT takes \d channels and returns \d of 2 frames, but clips have 3'):
             model(data['blur'], sharp=data['sharp'], mode=mode)
 
 

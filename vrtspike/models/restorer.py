@@ -130,12 +130,12 @@ class SpikeRestorer(BaseModel):
         return [{'restored': clip.float().clamp(0, 1), 'index': i} for i, clip in enumerate(restored)]
 
     def check_task(self, frames: int, channels: int) -> None:
-        """Raise :class:`ConfigError` unless the backbone restores every frame of RGB clips like those of the data."""
+        """Raise :class:`ConfigError` unless the backbone takes so many channels and restores every frame."""
         restored = self.backbone.frames_out(frames)
         if (restored, channels) != (frames, self.backbone.in_channels):
             raise ConfigError(
                 f'SpikeRestorer: {type(self.backbone).__name__} takes {self.backbone.in_channels} channels and returns '
-                f'{restored} of {frames} frames, but data sets have {channels} channels and a target for each frame; '
+                f'{restored} of {frames} frames, but clips have {channels} channels and every frame is to be restored; '
                 'call networks for denoising with a noise level or for frame interpolation in Python, as model(clip)'
             )
 
