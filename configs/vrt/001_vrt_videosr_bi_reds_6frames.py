@@ -3,7 +3,9 @@
 Published on REDS4: 31.60 dB PSNR, 0.8888 SSIM.
 The released weights are under CC BY-NC.
 
-This config has no data and no schedule: it is for restoring and for --load-from.
+python tools/restore.py configs/vrt/001_vrt_videosr_bi_reds_6frames.py CHECKPOINT --blur FRAMES --out RESTORED
+
+This config has no data and no schedule for training.
 """
 
 _base_ = '../_base_/models/vrt_super_resolution.py'

@@ -3,7 +3,9 @@
 Published on REDS4: 32.19 dB PSNR, 0.9006 SSIM.
 The released weights are under CC BY-NC.
 
-This config has no data and no schedule: it is for restoring and for --load-from.
+python tools/restore.py configs/vrt/002_vrt_videosr_bi_reds_16frames.py CHECKPOINT --blur FRAMES --out RESTORED
+
+This config has no data and no schedule for training.
 """
 
 _base_ = '../_base_/models/vrt_super_resolution.py'

@@ -3,7 +3,9 @@
 Published on Vimeo-90K-T: 38.72 dB PSNR, 0.9584 SSIM (luma).
 The released weights are under CC BY-NC.
 
-This config has no data and no schedule: it is for restoring and for --load-from.
+python tools/restore.py configs/vrt/004_vrt_videosr_bd_vimeo_7frames.py CHECKPOINT --blur FRAMES --out RESTORED
+
+This config has no data and no schedule for training.
 """
 
 _base_ = '../_base_/models/vrt_super_resolution.py'

@@ -2,7 +2,7 @@
 
 Published on DAVIS at sigma 10 and 20: 40.82 and 38.15 dB PSNR. The released weights are under CC BY-NC.
 
-This config has no data and no schedule: it is for restoring and for --load-from.
+This config has no data and no schedule. Call its network in Python: no data set and no command gives the noise level.
 """
 
 _base_ = '../_base_/models/vrt_deblur.py'

@@ -3,7 +3,7 @@
 Published on Vimeo-90K-T: 36.53 dB PSNR, 0.977 SSIM.
 The released weights are under CC BY-NC.
 
-This config has no data and no schedule: it is for restoring and for --load-from.
+This config has no data and no schedule. Call its network in Python: it returns one frame for four.
 """
 
 _base_ = '../_base_/models/vrt_deblur.py'

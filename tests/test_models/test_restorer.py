@@ -89,6 +89,13 @@ class TestModes:
         torch.testing.assert_close(sample['restored'], raw['blur'][0].float() / 255)
         assert sample['restored'].shape == (2, 3, 10, 12)
 
+    @pytest.mark.parametrize('task', [dict(nonblind_denoising=True), dict(pa_frames=0)])
+    @pytest.mark.parametrize('mode', ['loss', 'predict'])
+    def test_networks_for_other_tasks_neither_train_nor_restore_clips(self, task, mode):
+        model, data = make(task, fusion=None), inputs()
+        with pytest.raises(ConfigError, match=r'VRT takes \d channels and returns \d of 2 frames, but clips have 3'):
+            model(data['blur'], sharp=data['sharp'], mode=mode)
+
 
 class TestFusion:
     def test_untrained_it_is_the_identity(self):

@@ -190,7 +190,11 @@ def restored_frames(model: nn.Module, read: Read, length: int, tiling: Tiling, f
         length: T, the frames of the clip.
         tiling: How the clip is divided into tiles.
         first: The first frame to restore.
+
+    Raises:
+        ConfigError: The network is for another task than restoring every frame.
     """
+    model.check_task(length, channels=3)
     size: tuple[int, int] = (0, 0)
 
     def prepared(start: int, stop: int) -> tuple[Tensor, Tensor | None]:

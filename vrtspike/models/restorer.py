@@ -117,15 +117,27 @@ class SpikeRestorer(BaseModel):
             mode: 'tensor' returns the restored frames (B, T, 3, H, W), 'loss' a dict of losses, and 'predict' one dict
                 per clip with ``restored`` (T, 3, H, W), clamped to [0, 1], and ``index``, its index in the batch.
         """
+        if mode not in ('tensor', 'loss', 'predict'):
+            raise ValueError(f"SpikeRestorer: mode is 'tensor', 'loss' or 'predict', not {mode!r}")
+        if mode != 'tensor':
+            self.check_task(*blur.shape[1:3])
         if mode == 'loss':
             return self.losses(blur, spikes, sharp, size)
-        if mode not in ('tensor', 'predict'):
-            raise ValueError(f"SpikeRestorer: mode is 'tensor', 'loss' or 'predict', not {mode!r}")
         restored = self.restore_tiles(blur, spikes) if mode == 'predict' else self.restore(blur, spikes)
         restored = self.crop(restored, size)
         if mode == 'tensor':
             return restored
         return [{'restored': clip.float().clamp(0, 1), 'index': i} for i, clip in enumerate(restored)]
+
+    def check_task(self, frames: int, channels: int) -> None:
+        """Raise :class:`ConfigError` unless the backbone takes so many channels and restores every frame."""
+        restored = self.backbone.frames_out(frames)
+        if (restored, channels) != (frames, self.backbone.in_channels):
+            raise ConfigError(
+                f'SpikeRestorer: {type(self.backbone).__name__} takes {self.backbone.in_channels} channels and returns '
+                f'{restored} of {frames} frames, but clips have {channels} channels and every frame is to be restored; '
+                'call networks for denoising with a noise level or for frame interpolation in Python, as model(clip)'
+            )
 
     def losses(
         self, blur: Tensor, spikes: Tensor | None, sharp: Tensor, size: tuple[int, int] | None
