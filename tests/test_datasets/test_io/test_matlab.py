@@ -39,3 +39,9 @@ def test_a_shape_that_the_numbers_do_not_fill_is_refused(tmp_path):
 def test_elements_beyond_the_file_are_refused(tmp_path):
     with pytest.raises(ValueError, match='exceeds its'):
         numeric_variables(saved(tmp_path / 'x.mat', False, a=ARRAY)[:-8])
+
+
+def test_an_old_version_is_refused(tmp_path):
+    scipy.io.savemat(tmp_path / 'x.mat', {'a': ARRAY[0]}, format='4')
+    with pytest.raises(ValueError, match='expected the header of version 5 or later'):
+        numeric_variables(memoryview((tmp_path / 'x.mat').read_bytes()))

@@ -48,9 +48,11 @@ def numeric_variables(data: memoryview) -> dict[str, Variable]:
     """Return the numeric variables of a file by name.
 
     Raises:
-        ValueError: It is no such file, or damaged; also struct.error, zlib.error and KeyError.
+        ValueError: It is no such file, or damaged; also struct.error, zlib.error and StopIteration.
     """
-    order = {b'IM': '<', b'MI': '>'}[bytes(data[HEADER_BYTES - 2 : HEADER_BYTES])]
+    order = {b'IM': '<', b'MI': '>'}.get(bytes(data[HEADER_BYTES - 2 : HEADER_BYTES]))
+    if order is None:
+        raise ValueError("expected the header of version 5 or later, as save(..., '-v7') writes it")
     found = {}
     for kind, content in elements(data[HEADER_BYTES:], order):
         if kind not in (MATRIX, COMPRESSED):
