@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from vrtspike.datasets.io.matlab import numeric_variables
 from vrtspike.datasets.spike_dat import count_spike_steps, part_of, read_spike_dat
 from vrtspike.errors import DataError
 from vrtspike.runtime.device import free_memory
@@ -28,10 +29,8 @@ SPIKE_SUFFIXES = RAW_SUFFIXES + ARRAY_SUFFIXES
 ARRAY_NAMES = ('spk', 'spike', 'spikes')
 #: Deflate, the compression of all these formats, makes data at most so many times smaller.
 MAX_COMPRESSION = 1032
-#: Bytes of a number of MATLAB's classes; spikes in a cell or a struct are not read.
-MATLAB_BYTES = {'logical': 1, 'single': 4, 'double': 8} | {
-    f'{sign}int{bits}': bits // 8 for sign in ('', 'u') for bits in (8, 16, 32, 64)
-}
+#: Version and byte order in the header of MATLAB files that are HDF5.
+VERSION_7_3 = b'\x00\x02IM'
 #: Steps that are checked and packed at a time.
 CHUNK = 256
 
@@ -187,16 +186,13 @@ def npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype]:
 
 def read_mat(path: Path, length: int) -> np.ndarray:
     """Return the spikes among the variables of a MATLAB file."""
-    import scipy.io
-
-    try:
-        variables = {name: (shape, kind) for name, shape, kind in scipy.io.whosmat(path) if kind in MATLAB_BYTES}
-    except NotImplementedError:  # since version 7.3 the format is HDF5, with axes in MATLAB's order
+    data = memoryview(path.read_bytes())
+    if bytes(data[124:128]) == VERSION_7_3:  # an HDF5 file, with axes in MATLAB's order
         return read_hdf5(path, length).T
-    name = choose_array({name: shape for name, (shape, _) in variables.items()}, path)
-    shape, kind = variables[name]
-    require_plausible(path, length, math.prod(shape) * MATLAB_BYTES[kind])
-    return np.asarray(scipy.io.loadmat(path, variable_names=[name])[name])
+    variables = numeric_variables(data)
+    variable = variables[choose_array({name: each.shape for name, each in variables.items()}, path)]
+    require_plausible(path, length, variable.size())
+    return variable.read()
 
 
 def read_hdf5(path: Path, length: int) -> np.ndarray:
