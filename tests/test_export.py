@@ -46,7 +46,7 @@ class Mean(nn.Module):
 
 def test_a_program_computes_what_the_network_does(tmp_path):
     model = lite()
-    assert export_network(model, (clip(0),), tmp_path / 'net.pt2') < 1e-6
+    assert export_network(model, (clip(0),), tmp_path / 'net.pt2').difference < 1e-6
     program = torch.export.load(tmp_path / 'net.pt2').module()
     torch.testing.assert_close(program(clip(1)), model(clip(1)))
 
@@ -68,13 +68,66 @@ def test_the_deblurring_network_as_a_program_with_reference_operators(tmp_path):
 def test_onnx_computes_what_the_network_does(make, tmp_path):
     onnxruntime = pytest.importorskip('onnxruntime')
     model = make()
-    assert export_network(model, (clip(0),), tmp_path / 'net.onnx') < 1e-5
+    assert export_network(model, (clip(0),), tmp_path / 'net.onnx').difference < 1e-5
     session = onnxruntime.InferenceSession(tmp_path / 'net.onnx', providers=['CPUExecutionProvider'])
     found = session.run(None, {session.get_inputs()[0].name: clip(1).numpy()})[0]
     with torch.no_grad(), use_backends(**REFERENCES):
         expected = model(clip(1))
     assert (expected - clip(1)).abs().mean() > 0.01
     assert (torch.from_numpy(found) - expected).abs().mean() < 1e-5
+
+
+@pytest.mark.slow
+def test_onnx_with_any_number_of_frames_height_and_width(tmp_path):
+    """Also sizes that the network pads, and fewer frames than in the example."""
+    onnxruntime = pytest.importorskip('onnxruntime')
+    model = lite()
+    example = torch.rand(1, 4, 3, 24, 32, generator=torch.Generator().manual_seed(0))
+    report = export_network(model, (example,), tmp_path / 'net.onnx', dynamic=True)
+    assert report.difference < 1e-5
+    assert report.smallest == (3, 9, 9)
+    session = onnxruntime.InferenceSession(tmp_path / 'net.onnx', providers=['CPUExecutionProvider'])
+    for shape in ((3, 24, 32), (5, 28, 44), (4, 33, 47)):
+        frames, height, width = shape
+        x = torch.rand(1, frames, 3, height, width, generator=torch.Generator().manual_seed(1))
+        found = session.run(None, {session.get_inputs()[0].name: x.numpy()})[0]
+        with torch.no_grad(), use_backends(**REFERENCES):
+            expected = model(x)
+        assert (torch.from_numpy(found) - expected).abs().mean() < 1e-5
+
+
+class TwoSizes(nn.Module):
+    """A network that works differently from 32 pixels of height on."""
+
+    def forward(self, x):
+        return x * 2 if x.shape[3] < 32 else x * 3
+
+
+class OneLength(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2, 1, 1, 1))
+
+    def forward(self, x):
+        return x * self.weight
+
+
+def test_dynamic_sizes_are_compared_at_larger_ones(tmp_path):
+    report = export_network(Mean(), (clip(0),), tmp_path / 'net.pt2', dynamic=True)
+    assert report.smallest is not None
+    program = torch.export.load(tmp_path / 'net.pt2').module()
+    x = torch.rand(1, 7, 3, 21, 40)
+    torch.testing.assert_close(program(x), x - x.mean())
+
+
+@pytest.mark.parametrize(
+    ('network', 'message'),
+    [(TwoSizes(), 'has a largest height'), (OneLength(), 'only works for the number of frames 2')],
+)
+def test_networks_of_certain_sizes_are_refused_as_dynamic(tmp_path, network, message):
+    with pytest.raises(ConfigError, match=message):
+        export_network(network, (clip(0),), tmp_path / 'net.pt2', dynamic=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_inputs_of_restorers_with_and_without_spikes():
@@ -103,9 +156,9 @@ def test_onnx_that_is_not_installed_is_named(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('wrong', [0.5, float('nan')])
 def test_a_graph_that_computes_something_else_is_not_written(tmp_path, monkeypatch, wrong):
-    def save(program, inputs, path):
+    def save(program, path):
         path.write_bytes(b'graph')
-        return inputs[0] + wrong
+        return lambda x: x + wrong
 
     monkeypatch.setattr(export, 'save_program', save)
     with pytest.raises(ConfigError, match=r'differs by .* nothing was written'):

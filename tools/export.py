@@ -1,4 +1,4 @@
-"""Export a restorer as a graph: a torch.export program (.pt2) or an ONNX model (.onnx), for one clip shape.
+"""Export a restorer as a graph: a torch.export program (.pt2) or an ONNX model (.onnx).
 
 The graph takes blurred frames (1, T, C, H, W) in [0, 1] and, if the network fuses spikes, voxels (1, T, K, Hs, Ws).
 The file is compared with the network before it gets its final name. ONNX needs pip install 'vrtspike[onnx]'.
@@ -26,6 +26,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--spike-size', nargs=2, type=int, metavar=('HS', 'WS'), help='default: half of H and W')
     parser.add_argument('--out', type=Path, required=True, help='file to write, .pt2 or .onnx')
     parser.add_argument(
+        '--dynamic', action='store_true', help='take any number of frames, height and width (default: those of --shape)'
+    )
+    parser.add_argument(
         '--trust-checkpoint', action='store_true', help='unpickle a checkpoint that holds code (only if you trust it)'
     )
     return parser.parse_args()
@@ -47,8 +50,12 @@ def main() -> None:
     load_exact(restorer, weights, f'checkpoint {args.checkpoint}')
     spike_size = args.spike_size or [length // 2 for length in args.shape[1:]]
     with Console(stderr=True).status('tracing, writing and comparing'):
-        difference = export_network(restorer, example_inputs(restorer, args.shape, spike_size), args.out)
-    print(f'wrote {args.out} ({args.out.stat().st_size / MIB:.1f} MiB), mean difference {difference:.1e}')
+        inputs = example_inputs(restorer, args.shape, spike_size)
+        report = export_network(restorer, inputs, args.out, dynamic=args.dynamic)
+    print(f'wrote {args.out} ({args.out.stat().st_size / MIB:.1f} MiB), mean difference {report.difference:.1e}')
+    if report.smallest:
+        frames, height, width = report.smallest
+        print(f'for clips of at least {frames} frames of {height} x {width} pixels')
 
 
 if __name__ == '__main__':

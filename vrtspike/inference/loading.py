@@ -49,7 +49,8 @@ def load_restorer(
     """
     allocate_tensors_with_malloc()
     loaded = load_checkpoint_file(checkpoint, trust)
-    weights, source = unwrap_state_dict(loaded), f'checkpoint {checkpoint}'
+    source = f'checkpoint {checkpoint}'
+    weights = unwrap_state_dict(loaded, source)
     with DefaultScope.overwrite_default_scope('vrtspike'):
         if config is None:
             config = config_in_checkpoint(loaded, checkpoint, plugins)

@@ -38,7 +38,7 @@ def load_lpips(weights: str | os.PathLike, device: torch.device | str = 'cpu') -
     """
     alexnet = alexnet_features()
     factors = package_factors()
-    load_features(alexnet, unwrap_state_dict(load_checkpoint_file(weights)), weights, 'AlexNet')
+    load_features(alexnet, unwrap_state_dict(load_checkpoint_file(weights), str(weights)), weights, 'AlexNet')
     network = LPIPS(alexnet, factors).to(device)
 
     @torch.inference_mode()

@@ -73,7 +73,7 @@ def read_weights(path: str | os.PathLike, trust: bool = False) -> dict[str, Tens
     Raises:
         CheckpointError: The file is missing, unsafe, damaged, or holds no weights.
     """
-    return unwrap_state_dict(load_checkpoint_file(path, trust))
+    return unwrap_state_dict(load_checkpoint_file(path, trust), f'checkpoint {path}')
 
 
 def load_exact(model: nn.Module, weights: Mapping[str, Tensor], source: str = 'the checkpoint') -> None:

@@ -202,11 +202,15 @@ def use_safe_checkpoints(trust: bool = False) -> None:
     CheckpointLoader.register_scheme(list(CheckpointLoader._schemes), loader=load_from_disk, force=True)
 
 
-def unwrap_state_dict(checkpoint: Mapping) -> dict[str, torch.Tensor]:
+def unwrap_state_dict(checkpoint: Mapping, source: str = 'the checkpoint') -> dict[str, torch.Tensor]:
     """Return the weights in a checkpoint by their names in the network.
 
     They are at the top level or under :data:`WEIGHT_KEYS`, nested in any way. What ``torch.compile``, data-parallel and
     averaging wrappers add to names is removed.
+
+    Args:
+        checkpoint: The contents of a file.
+        source: What errors call the file.
 
     Raises:
         CheckpointError: If there is no dict of tensors.
@@ -215,12 +219,12 @@ def unwrap_state_dict(checkpoint: Mapping) -> dict[str, torch.Tensor]:
     if weights is None:
         found = [f'{key} ({type(value).__name__})' for key, value in checkpoint.items() if not _is_tensor(value)]
         raise CheckpointError(
-            f'the checkpoint holds no weights, but {", ".join(found[:SHOWN_KEYS]) or "an empty dict"}: expected '
+            f'{source} holds no weights, but {", ".join(found[:SHOWN_KEYS]) or "an empty dict"}: expected '
             f'tensors by name, alone or under {", ".join(WEIGHT_KEYS)}'
         )
     unusual = [name for name, tensor in weights.items() if tensor.layout != torch.strided or tensor.is_meta]
     if unusual:
-        raise CheckpointError(f'expected dense weights, found sparse tensors or such without values: {unusual[0]}')
+        raise CheckpointError(f'{source}: {unusual[0]} is sparse or has no values, expected a dense tensor')
     return _without_wrappers(weights)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import SymInt, Tensor
 from torch.nn import functional as F
 
 
@@ -14,7 +14,13 @@ def next_multiple(length: int, divisor: int) -> int:
     >>> next_multiple(17, 8)
     24
     """
-    return -(-length // divisor) * divisor
+    # ONNX rounds quotients towards zero, so that -(-length // divisor) would be another number there.
+    return (length + divisor - 1) // divisor * divisor
+
+
+def nothing(missing: Sequence[int | SymInt]) -> bool:
+    """Return whether nothing is missing; in a graph for any size that is never known, so the graph always pads."""
+    return all(isinstance(length, int) and not length for length in missing)
 
 
 def repeat_border(maps: Tensor, height: int, width: int) -> Tensor:
@@ -23,7 +29,7 @@ def repeat_border(maps: Tensor, height: int, width: int) -> Tensor:
     Maps of that size are returned as they are.
     """
     missing = height - maps.shape[-2], width - maps.shape[-1]
-    if not any(missing):
+    if nothing(missing):
         return maps
     padded = F.pad(maps.flatten(0, -4), (0, missing[1], 0, missing[0]), mode='replicate')
     return padded.unflatten(0, maps.shape[:-3])
@@ -44,8 +50,8 @@ def pad_to_windows(x: Tensor, window: Sequence[int], first_axis: int = 1) -> Ten
     """
     missing = [0] * x.ndim
     for axis, length in enumerate(window, start=first_axis):
-        missing[axis] = -x.shape[axis] % length
-    if not any(missing):
+        missing[axis] = next_multiple(x.shape[axis], length) - x.shape[axis]
+    if nothing(missing):
         return x
     return F.pad(x, [side for length in reversed(missing) for side in (0, length)])
 
