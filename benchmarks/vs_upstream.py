@@ -124,7 +124,7 @@ def lend_deform_conv2d(size: int, device) -> str:
     from vrtspike.ops.deform_conv import compiled
 
     candidates = {'grid_sample': DEFORM_CONV2D.find('grid_sample').run}
-    if compiled.mmcv_missing() is None:
+    if compiled.missing('mmcv') is None:
         candidates['mmcv'] = compiled.mmcv
     generator = torch.Generator().manual_seed(0)
     shapes = ((1, 96, size, size), (1, 288, size, size), (1, 144, size, size), (96, 96, 3, 3))

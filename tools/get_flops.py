@@ -1,6 +1,7 @@
 """Count multiply-accumulates, activations, memory traffic and parameters of a network by stage.
 
-The network runs on tensors without values, so any size takes seconds and no memory.
+The network runs on tensors without values, so any size takes seconds and no memory. If its code reads values, it runs
+on the CPU for a clip of at most 64 x 64 pixels, and a note says so.
 
 Examples:
   python tools/get_flops.py configs/vrt_spike_fast.py

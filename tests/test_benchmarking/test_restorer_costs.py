@@ -30,10 +30,10 @@ GMACS = {
 }
 
 PARAMETERS = {
-    'vrt_spike_v0': 18_263_751,
+    'vrt_spike_v0': 23_675_463,
     'vrt_spike_baseline': 20_498_211,
-    'vrt_spike_opt': 0,
-    'vrt_spike_fast': 0,
+    'vrt_spike_opt': 20_068_821,
+    'vrt_spike_fast': 19_399_011,
 }
 SLOW = {'vrt_spike_v0', 'vrt_spike_opt'}
 

@@ -7,15 +7,12 @@ from torch.nn import functional as F
 from vrtspike.ops import DEFORM_CONV2D, deform_conv2d, use_backends
 from vrtspike.ops.deform_conv import compiled
 
-COMPILED = {
-    'torchvision': compiled.torchvision_missing,
-    'mmcv': compiled.mmcv_missing,
-}
+COMPILED = ('torchvision', 'mmcv')
 
 
 def needs(backend):
     """Return the mark that skips a compiled backend with its own reason where it cannot be imported."""
-    reason = COMPILED[backend]()
+    reason = compiled.missing(backend)
     return pytest.mark.skipif(reason is not None, reason=str(reason))
 
 

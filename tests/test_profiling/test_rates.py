@@ -21,10 +21,18 @@ def test_rates_are_measured_once_and_kept(monkeypatch, tmp_path):
     assert len(json.loads((tmp_path / 'vrtspike' / 'rates.json').read_text())) == 2
 
 
-def test_a_damaged_cache_is_measured_again(monkeypatch, tmp_path):
+@pytest.mark.parametrize('text', ['{"half', '[]', '{"cpu": 3}', '{"cpu": {"gmacs_per_s": "x"}}'])
+def test_a_damaged_cache_is_measured_again(monkeypatch, tmp_path, text):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     (tmp_path / 'vrtspike').mkdir()
-    (tmp_path / 'vrtspike' / 'rates.json').write_text('{"half')
+    (tmp_path / 'vrtspike' / 'rates.json').write_text(text)
+    monkeypatch.setattr(roofline, 'measure_rates', lambda device, dtype: Rates(1.0, 2.0))
+    assert device_rates(CPU, torch.float32) == Rates(1.0, 2.0)
+
+
+def test_rates_that_cannot_be_kept_are_returned(monkeypatch, tmp_path):
+    (tmp_path / 'file').write_text('')
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'file'))
     monkeypatch.setattr(roofline, 'measure_rates', lambda device, dtype: Rates(1.0, 2.0))
     assert device_rates(CPU, torch.float32) == Rates(1.0, 2.0)
 

@@ -9,8 +9,8 @@ import torch
 
 from vrtspike.benchmarking.pairs import Spread, interleaved_ms, load_average, paired_ratio, spread
 from vrtspike.benchmarking.peak_memory import memory_in_new_process
-from vrtspike.benchmarking.restorer_costs import count_restorer
-from vrtspike.benchmarking.training_step import Shape, TrainingStep, build, training_step
+from vrtspike.benchmarking.restorer_costs import count_config
+from vrtspike.benchmarking.training_step import Shape, TrainingStep, training_step
 from vrtspike.profiling.sampler import StageSampler
 from vrtspike.records.stage_costs import Sample
 from vrtspike.records.writer import MS_DIGITS
@@ -69,7 +69,8 @@ def compare_configs(
     if stages:
         steps = {name: StageTimedStep(step) for name, step in steps.items()}
     times = interleaved_ms(steps, rounds, device)
-    gmacs = {name: count_restorer(build(config), shape[1:]).total.macs / 1e9 for name, config in configs.items()}
+    costs = {name: count_config(config.model, shape[1:], largest=None) for name, config in configs.items()}
+    gmacs = {name: cost.total.macs / 1e9 for name, cost in costs.items()}
     first, *_ = configs
     rows = [
         ConfigRow(

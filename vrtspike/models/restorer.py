@@ -226,5 +226,5 @@ class SpikeRestorer(BaseModel):
 
 
 def built(part: Part, registry: Any) -> nn.Module:
-    """Return the module of a config node; a module is returned as it is."""
+    """Return the module that a config node describes, or a module itself."""
     return registry.build(part) if isinstance(part, dict) else part

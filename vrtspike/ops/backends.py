@@ -14,10 +14,10 @@ from vrtspike.errors import ConfigError, did_you_mean
 
 @dataclass(frozen=True)
 class Backend:
-    """One implementation of an operator, and where it can serve.
+    """One implementation of an operator, and the inputs that it supports.
 
     Args:
-        name: The name that configs use.
+        name: Its name in configs.
         run: The implementation.
         devices: Device types it runs on; empty means all.
         dtypes: Element types it computes in; empty means all floating ones.

@@ -1,7 +1,4 @@
-"""How the counter of multiply-accumulates sees our operators: one fixed backend each, as one operator.
-
-So a count belongs to the network and does not depend on which backend is fastest on a machine.
-"""
+"""Counts each of our operators as one, always with the same backend, so counts do not depend on the machine."""
 
 from __future__ import annotations
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import torch
 
+from vrtspike.errors import VrtSpikeError
 from vrtspike.records.stage_costs import Rates
 from vrtspike.runtime.atomic_write import write_text
 from vrtspike.runtime.device import MIB, cache_folder, call_seconds
@@ -32,9 +34,10 @@ def device_rates(device: torch.device, dtype: torch.dtype) -> Rates:
     key = ' | '.join(map(str, [*describe_device(device).values(), dtype, torch.__version__]))
     cached = _read(path)
     if key not in cached:
-        cached[key] = msgspec.to_builtins(measure_rates(device, dtype))
-        write_text(path, json.dumps(cached, indent=2) + '\n')
-    return Rates(**cached[key])
+        cached[key] = measure_rates(device, dtype)
+        with suppress(OSError, VrtSpikeError):  # the rates are known all the same
+            write_text(path, json.dumps(msgspec.to_builtins(cached), indent=2) + '\n')
+    return cached[key]
 
 
 def measure_rates(device: torch.device, dtype: torch.dtype) -> Rates:
@@ -52,9 +55,9 @@ def _best_seconds(work: Callable[[], object], device: torch.device) -> float:
     return min(call_seconds(work, device) for _ in range(REPETITIONS))
 
 
-def _read(path: Path) -> dict[str, dict[str, float]]:
+def _read(path: Path) -> dict[str, Rates]:
     """Return the cache. A damaged file counts as empty, because everything in it can be measured again."""
     try:
-        return json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError):
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Rates])
+    except (OSError, ValueError, msgspec.MsgspecError):
         return {}

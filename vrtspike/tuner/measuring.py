@@ -16,7 +16,7 @@ import torch
 from vrtspike.benchmarking.loader_step import interleaved_loader_ms, loader_step
 from vrtspike.benchmarking.pairs import interleaved_ms, load_average
 from vrtspike.benchmarking.peak_memory import in_new_process, memory_in_new_process
-from vrtspike.benchmarking.restorer_costs import count_restorer
+from vrtspike.benchmarking.restorer_costs import count_config
 from vrtspike.benchmarking.training_step import Shape, build, training_step
 from vrtspike.candidates import Overrides
 from vrtspike.candidates.candidate import value_at
@@ -110,7 +110,8 @@ class Measurer:
         write_child(self.folder / f'{name}.py', self.path, overrides, {}, f'Trial {name}.')
         before = load_average()
         times = self._times({'default': self.default, 'changed': config}, changes_data_loading(overrides))
-        default_macs, macs = (count_restorer(build(each), self.shape[1:]).total.macs for each in (self.default, config))
+        costs = [count_config(each.model, self.shape[1:], largest=None) for each in (self.default, config)]
+        default_macs, macs = (cost.total.macs for cost in costs)
         memory = self.memory(config)
         savings = [1 - b / a for a, b in zip(times['default'], times['changed'], strict=True)]
         return {

@@ -17,7 +17,7 @@ def check_groups(
         found = ', '.join(f'{name} has {length}' for name, length in lengths.items())
         raise ConfigError(
             f'VRT: depths, embed_dims and num_heads need one entry for each of stages 1-{STAGES} and one for each '
-            f'group of stage 8, at least {STAGES + 1}, all three alike; found: {found}'
+            f'group of stage 8, so at least {STAGES + 1}; found: {found}'
         )
     unknown = [i for i in indep_reconsts if not STAGES <= i < len(depths)]
     if unknown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,16 @@ def attention_blocks(model: nn.Module) -> list[AttentionBlock]:
     return [module for module in model.modules() if isinstance(module, AttentionBlock)]
 
 
+class PolicyChoice(NamedTuple):
+    """The policy for one size of clip."""
+
+    policy: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f'{self.policy}: {self.reason}'
+
+
 class MemoryFit:
     """Chooses the fastest policy whose saved activations fit a budget, once for each size of clip.
 
@@ -48,8 +59,8 @@ class MemoryFit:
 
     def __init__(self, budget_mib: float | None) -> None:
         self.budget_mib = budget_mib
-        self.sizes: dict[tuple, str] = {}
-        """The chosen policy and its reason, by (B, T, H, W) and whether autocast is on."""
+        self.sizes: dict[tuple, PolicyChoice] = {}
+        """By (B, T, H, W) and whether autocast is on."""
 
     def __call__(self, model: nn.Module, groups: list[tuple[nn.Module, int]], size: tuple, like: Tensor) -> None:
         """Set the policy of ``model`` for clips (B, T, H, W).
@@ -63,14 +74,14 @@ class MemoryFit:
         key = (*size, torch.is_autocast_enabled(like.device.type))
         if key not in self.sizes:
             self.sizes[key] = self.choose(groups, size, like)
-        apply_policy(model, self.sizes[key].split(':')[0])
+        apply_policy(model, self.sizes[key].policy)
 
-    def choose(self, groups: list[tuple[nn.Module, int]], size: tuple, like: Tensor) -> str:
-        """Return ``policy: reason``."""
+    def choose(self, groups: list[tuple[nn.Module, int]], size: tuple, like: Tensor) -> PolicyChoice:
+        """Return the policy for clips (B, T, H, W); arguments as for calling the object."""
         budget = self.budget_mib or SHARE_OF_FREE_MEMORY * free_memory(like.device) / MIB
         needs = needed_mib(groups, size, like)
         policy = next((policy for policy, needed in needs.items() if needed <= budget), 'all')
-        return f'{policy}: attention blocks keep {needs[policy]:.0f} MiB of the {budget:.0f} MiB they may'
+        return PolicyChoice(policy, f'attention blocks save {needs[policy]:.0f} MiB of the {budget:.0f} MiB allowed')
 
 
 def needed_mib(groups: list[tuple[nn.Module, int]], size: tuple, like: Tensor) -> dict[str, float]:

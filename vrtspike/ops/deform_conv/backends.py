@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from vrtspike.ops.backends import Backend, Operator
-from vrtspike.ops.deform_conv import compiled
+from vrtspike.ops.deform_conv.compiled import DTYPES, missing, mmcv, torchvision
 from vrtspike.ops.deform_conv.grid_sample import grid_sample
 from vrtspike.ops.deform_conv.reference import reference
 
 DEFORM_CONV2D = Operator(
     'deform_conv2d',
     (
-        Backend('torchvision', compiled.torchvision, dtypes=compiled.DTYPES, missing=compiled.torchvision_missing),
+        Backend('torchvision', torchvision, dtypes=DTYPES, missing=partial(missing, 'torchvision')),
         # On CPUs mmcv's backward pass takes longer than sampling with PyTorch's own operator.
-        Backend('mmcv', compiled.mmcv, devices=('cuda',), dtypes=compiled.DTYPES, missing=compiled.mmcv_missing),
+        Backend('mmcv', mmcv, devices=('cuda',), dtypes=DTYPES, missing=partial(missing, 'mmcv')),
         Backend('grid_sample', grid_sample),
         Backend('reference', reference),
     ),

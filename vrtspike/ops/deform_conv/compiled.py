@@ -6,6 +6,7 @@ positions need. Neither claims float64, because mmcv rounds positions to float32
 
 from __future__ import annotations
 
+import importlib
 from functools import lru_cache
 
 import torch
@@ -14,23 +15,13 @@ from torch import Tensor
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
-@lru_cache(maxsize=1)
-def torchvision_missing() -> str | None:
-    """Return why torchvision's kernel cannot be used here, or None."""
+@lru_cache
+def missing(package: str) -> str | None:
+    """Return why the kernel of ``package``, ``'torchvision'`` or ``'mmcv'``, cannot be used here, or None."""
     try:
-        from torchvision.ops import deform_conv2d  # noqa: F401
-    except (ImportError, RuntimeError, AttributeError) as error:  # torchvision may be built for another torch
-        return f'needs torchvision: {error}'
-    return None
-
-
-@lru_cache(maxsize=1)
-def mmcv_missing() -> str | None:
-    """Return why mmcv's kernel cannot be used here, or None."""
-    try:
-        from mmcv.ops import modulated_deform_conv2d  # noqa: F401
-    except (ImportError, RuntimeError, AttributeError) as error:
-        return f'needs mmcv with compiled operators: {error}'
+        importlib.import_module(f'{package}.ops')
+    except (ImportError, RuntimeError, AttributeError) as error:  # it may be built for another torch, or not at all
+        return f'needs {package} with compiled operators: {error}'
     return None
 
 

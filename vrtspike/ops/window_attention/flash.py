@@ -15,10 +15,10 @@ from vrtspike.ops.window_attention.windows import Settings, Window, cached_relat
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 BLOCK = 64
-"""Number of queries, and of keys, that a program holds at a time."""
+"""Queries, and keys, in one block of scores."""
 
 SPLITS = 32
-"""Number of parts that the windows are divided into for the bias gradient."""
+"""Partial sums of the bias gradient, each over a share of the windows."""
 
 
 @lru_cache(maxsize=1)

@@ -23,7 +23,7 @@ class WindowKind(NamedTuple):
     """Neighbouring windows that share a mask."""
 
     mixed: tuple[bool, bool, bool]
-    """The axes (t, h, w) along which these windows hold two regions."""
+    """The axes (t, h, w) along which these windows have two regions."""
     count: int
 
 
@@ -44,7 +44,7 @@ class WindowLayout:
     def kinds(self) -> list[WindowKind]:
         """Return the kinds of windows in their order.
 
-        Only the last window of a shifted axis holds two regions, so there are at most eight kinds.
+        Only the last window of a shifted axis has two regions, so there are at most eight kinds.
         """
         t, h, w = (
             [(False, count - 1), (True, 1)] if shift else [(False, count)]

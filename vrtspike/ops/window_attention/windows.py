@@ -39,7 +39,7 @@ class Settings(NamedTuple):
 
 
 def cached(function: Callable[..., Tensor], entries: int = 256) -> Callable[..., Tensor]:
-    """Cache the latest tensors that ``function`` makes, except during export, where tensors hold no values."""
+    """Cache the latest tensors that ``function`` makes, except during export, where tensors have no values."""
     # A cached tensor may be used by a training later, which cannot use tensors made in inference mode.
     lookup = lru_cache(maxsize=entries)(torch.inference_mode(False)(function))
 
@@ -85,8 +85,8 @@ def crop_bias_table(table: Tensor, full: Window, window: Window) -> Tensor:
 def axis_regions(size: int, length: int, shift: int, device: torch.device | str = 'cpu') -> Tensor:
     """Return (size / length, length): the region of every token along one axis of the shifted map.
 
-    Only the last window holds two regions: its last ``shift`` tokens came around from the opposite border and are no
-    neighbours of its first tokens in the image.
+    Only the last window has two regions: the cyclic shift moves ``shift`` tokens from the opposite border of the map to
+    its end, and they are not neighbours of its first tokens.
     """
     region = torch.zeros(size, dtype=torch.long, device=device)
     if shift:
@@ -95,7 +95,7 @@ def axis_regions(size: int, length: int, shift: int, device: torch.device | str 
 
 
 def window_regions(mixed: tuple[bool, bool, bool], window: Window, shift: Window) -> Tensor:
-    """Return (N,): the region of every token of a window whose axes hold two regions where ``mixed``."""
+    """Return (N,): the region of every token of a window with two regions along the axes that are ``mixed``."""
     regions = [
         axis_regions(length, length, s if two else 0) for length, s, two in zip(window, shift, mixed, strict=True)
     ]
