@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vrtspike.cli import add_config_arguments, config_arguments, run_tool, tool_parser
+from vrtspike.cli import add_config_arguments, add_trust_argument, config_arguments, run_tool, tool_parser
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,9 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--shape', nargs=3, type=int, metavar=('T', 'H', 'W'), required=True, help='size of a clip')
     parser.add_argument('--spike-size', nargs=2, type=int, metavar=('HS', 'WS'), help='default: half of H and W')
     parser.add_argument('--out', type=Path, required=True, help='file to write, .pt2 or .onnx')
-    parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='unpickle a checkpoint that holds code (only if you trust it)'
-    )
+    add_trust_argument(parser)
     return parser.parse_args()
 
 

@@ -194,7 +194,7 @@ def _import(plugin: Plugin) -> ModuleType:
 @contextlib.contextmanager
 def _unchanged_on_failure(module_name: str) -> Iterator[None]:
     """Undo, where the body fails, what the modules of ``module_name``'s package registered and imported."""
-    registries = _every_registry()
+    registries = every_registry()
     before = [dict(registry.module_dict) for registry in registries]
     modules = set(sys.modules)
     try:
@@ -209,7 +209,8 @@ def _unchanged_on_failure(module_name: str) -> Iterator[None]:
         raise
 
 
-def _every_registry() -> list[Registry]:
+def every_registry() -> list[Registry]:
+    """Return our registries and those of MMEngine, which has parts that ours have not."""
     return [*REGISTRIES, *(value for value in vars(mmengine).values() if isinstance(value, Registry))]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import suppress
 
 import msgspec
 import torch
@@ -20,6 +20,7 @@ from vrtspike.runtime.environment import describe_device
 MATRIX_SIZE = {'cpu': 1536, 'cuda': 8192}
 COPY_MIB = {'cpu': 128, 'cuda': 1024}
 REPETITIONS = 7
+CACHE = 'rates.json'
 
 
 def device_rates(device: torch.device, dtype: torch.dtype) -> Rates:
@@ -28,12 +29,12 @@ def device_rates(device: torch.device, dtype: torch.dtype) -> Rates:
     The measurement takes about a second. The cache has one entry per device, number of threads, dtype and version of
     torch.
     """
-    path = cache_folder() / 'rates.json'
     key = ' | '.join(map(str, [*describe_device(device).values(), dtype, torch.__version__]))
-    cached = _read(path)
+    cached = _read_cache()
     if key not in cached:
         cached[key] = msgspec.to_builtins(measure_rates(device, dtype))
-        write_text(path, json.dumps(cached, indent=2) + '\n')
+        with suppress(OSError):  # without a folder to write into, they are measured every time
+            write_text(cache_folder() / CACHE, json.dumps(cached, indent=2) + '\n')
     return Rates(**cached[key])
 
 
@@ -52,9 +53,9 @@ def _best_seconds(work: Callable[[], object], device: torch.device) -> float:
     return min(call_seconds(work, device) for _ in range(REPETITIONS))
 
 
-def _read(path: Path) -> dict[str, dict[str, float]]:
+def _read_cache() -> dict[str, dict[str, float]]:
     """Return the cache. A damaged file counts as empty, because everything in it can be measured again."""
     try:
-        return json.loads(path.read_text(encoding='utf-8'))
+        return json.loads((cache_folder() / CACHE).read_text(encoding='utf-8'))
     except (OSError, ValueError):
         return {}
