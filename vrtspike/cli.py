@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -205,11 +206,13 @@ def run_tool(main: Callable[[], Any]) -> NoReturn:
     """Run a tool's ``main`` and exit: 0 if it returns, else with ``error: ...`` on stderr and the error's status."""
     keep_freed_memory()
     prepare_console()
+    provide_cache_folder()
     # Notebooks and desktops export a backend that may not be installed here, or that needs a screen.
     os.environ['MPLBACKEND'] = 'Agg'
     status: Any = 0
     error: BaseException | None = None
     try:
+        os.getcwd()  # raises where it was removed; libraries end the process or fail in ways that hide the reason
         main()
     except SystemExit as end:
         status = end.code
@@ -238,6 +241,17 @@ def prepare_console() -> None:
             setattr(sys, name, open(os.devnull, 'w', errors=CONSOLE_ERRORS))  # noqa: SIM115  until the process ends
         elif hasattr(stream, 'reconfigure'):
             stream.reconfigure(errors=CONSOLE_ERRORS)
+
+
+def provide_cache_folder() -> None:
+    """Give libraries a folder for their caches if the user has no home folder, as unknown users of a container."""
+    if os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~') != '~':
+        return
+    with suppress(OSError):
+        folder = Path(tempfile.gettempdir(), f'cache_of_user_{os.getuid()}')
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.lstat().st_uid == os.getuid():  # others could place code in a folder of theirs
+            os.environ['XDG_CACHE_HOME'] = str(folder)
 
 
 def substitute(error: UnicodeError) -> tuple[str, int]:

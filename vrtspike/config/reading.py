@@ -44,7 +44,7 @@ def read_config(path: str | Path) -> Config:
         raise
     except (Exception, SystemExit) as error:
         reason = _reason(path, error)
-        names_file = reason.startswith(f'{path} ')
+        names_file = reason.startswith(str(path))
         raise ConfigError(reason if names_file else f'{path} cannot be read: {reason}') from error
     for key in [key for key in config if key.startswith('_')]:
         config.pop(key)

@@ -24,6 +24,7 @@ from vrtspike.config.schema import (
 from vrtspike.config.signatures import Keys, keys_of
 from vrtspike.config.value_types import value_problem
 from vrtspike.config.warm_up import BOUNDS
+from vrtspike.config.warm_up import KEY as WARM_UP
 from vrtspike.contracts import find
 from vrtspike.errors import RegistryError, did_you_mean
 from vrtspike.registry import REGISTRIES
@@ -90,10 +91,10 @@ class _Check:
         if self.tree.get('default_scope', 'vrtspike') != 'vrtspike':
             self.problem('default_scope', f"expected 'vrtspike', found {self.tree['default_scope']!r}")
         for keys in COMPLETE_OR_ABSENT:
-            missing = [key for key in keys if self.tree.get(key) is None]
-            for key in missing if len(missing) < len(keys) else ():
-                given = next(other for other in keys if other not in missing)
-                self.problem(key, f'missing, although {given} is set: set both, or neither')
+            given = [key for key in keys if self.tree.get(key) is not None]
+            for key in keys if given else ():
+                if self.tree.get(key, '') is None:
+                    self.problem(key, f'None, although {given[0]} is set: set both, or neither')
         if self.tree.get('model') is None:
             self.problem('model', "missing; a config names its network, as in model = dict(type='SpikeRestorer', ...)")
 
@@ -186,7 +187,9 @@ class _Check:
             self.problem(path, f'{name} needs {", ".join(map(repr, dict.fromkeys(missing)))}')
 
     def values(self, path: str, node: dict, part: Any) -> None:
-        """Check the values that are neither parts nor unknown."""
+        """Check the values that are not parts; those of the warm-up are checked where it is resolved."""
+        if path == WARM_UP:
+            return
         for key, value in node.items():
             is_checked_elsewhere = _holds_nodes(value) or (key in BOUNDS and isinstance(value, str))
             problem = None if is_checked_elsewhere else value_problem(key, value, part)

@@ -41,15 +41,16 @@ MAY_BE_INFINITE = ('max_norm', 'max_value')
 """An infinite limit is how a gradient norm is logged and never clipped."""
 
 
-WHOLE = {*COUNTS.split(), 'num_workers', 'seed', 'warmup'}
+LOADER_COUNTS = ('batch_size', 'num_workers', 'prefetch_factor', 'seed')
+"""Whole numbers of torch and MMEngine whose annotations are missing or cannot be read."""
 
 
 @functools.cache
 def hints_of(part: Callable) -> dict[str, Any]:
     """Return the types of the arguments of a class or function by name.
 
-    They are annotated, or follow from a default that is True or False, or from the name for a number of
-    :data:`RANGES`. A default of None may always be given.
+    They are annotated, or follow from a default that is True or False, or from a name in :data:`LOADER_COUNTS`. A
+    default of None may always be given.
     """
     calls = [init for _, init in constructors(part)] if inspect.isclass(part) else [part]
     found: dict[str, Any] = {}
@@ -71,10 +72,9 @@ def hints_of(part: Callable) -> dict[str, Any]:
 def _hint_without_annotation(name: str, default: Any) -> Any:
     if isinstance(default, bool):
         return bool
-    if name not in RANGES or isinstance(default, (list, tuple)):
+    if name not in LOADER_COUNTS:
         return Any
-    number = int if name in WHOLE else float
-    return number | None if default is inspect.Parameter.empty else number
+    return int | None if default is inspect.Parameter.empty else int
 
 
 def value_problem(key: str, value: Any, part: Callable) -> str | None:

@@ -22,7 +22,7 @@ def read_text(path: Path, error: type[VrtSpikeError]) -> str:
     try:
         return path.read_text(encoding='utf-8-sig')
     except OSError as reason:
-        raise error(f'cannot read {explain_os_error(reason)}') from reason
+        raise error(explain_os_error(reason)) from reason
     except UnicodeDecodeError as reason:
         line = reason.object.count(b'\n', 0, reason.start) + 1
         found = f'byte {reason.object[reason.start]:#04x} in line {line}'
