@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
         help='clips, frames, height and width (default: 1 5 64 64)',
     )
     parser.add_argument('--rounds', type=positive(int), default=5, help='timed steps of each config (default: 5)')
-    parser.add_argument('--device', help='cuda or cpu (default: a GPU if there is one)')
+    parser.add_argument('--device', help='torch device, as in cuda:1 (default: a GPU if there is one)')
     parser.add_argument('--no-memory', action='store_true', help='do not measure the peak memory')
     parser.add_argument('--stages', action='store_true', help='record the times of stages and parts too')
     parser.add_argument(

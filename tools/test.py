@@ -49,7 +49,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--save-images', action='store_true', help='write every restored frame')
     parser.add_argument('--lpips', metavar='WEIGHTS', help="also score LPIPS, with torchvision's AlexNet weights")
-    parser.add_argument('--device', help='as torch names it (default: cuda where there is one)')
+    parser.add_argument('--device', help='torch device, as in cuda:1 (default: a GPU if there is one)')
     add_trust_argument(parser)
     add_launcher_arguments(parser)
     add_tiling_arguments(parser)

@@ -113,7 +113,7 @@ def write_result(value: Any, path: str | Path | None) -> None:
 
     from vrtspike.runtime.atomic_write import write_json
 
-    value = msgspec.to_builtins(value)  # all numbers are finite: another one is an error of ours, and raises
+    value = msgspec.to_builtins(value)  # NaN and infinity would be errors of ours: they raise
     if str(path) == '-':
         print(json.dumps(value, indent=2, allow_nan=False))  # in ASCII, which every console can show
     else:
@@ -172,11 +172,11 @@ class OverrideAction(DictAction):
 
 def add_tiling_arguments(parser: argparse.ArgumentParser) -> None:
     """Add how clips are cut into tiles, which :func:`tiling_arguments` reads back."""
-    group = parser.add_argument_group('tiling', "what is not given is the config's model.tiling, or a whole frame")
+    group = parser.add_argument_group('tiling', "defaults: the config's model.tiling, else whole frames")
     group.add_argument('--tile', nargs='+', metavar='PIXELS', help="side, height and width, or 'auto' for free memory")
     group.add_argument('--overlap', type=int, nargs='+', metavar='PIXELS', help='least overlap of tiles (default: 32)')
     group.add_argument('--tile-frames', type=int, metavar='N', help="frames restored at once (default: the config's)")
-    group.add_argument('--frame-overlap', type=int, metavar='N', help='frames that these share at least (default: 2)')
+    group.add_argument('--frame-overlap', type=int, metavar='N', help='least overlap of tiles in frames (default: 2)')
     group.add_argument('--blend', type=float, help='part of the overlap over which tiles fade, 0 to 1 (default: 0.5)')
     group.add_argument('--tiles-per-batch', type=int, metavar='N', help='tiles restored at once (default: 1)')
     group.add_argument('--precision', choices=['float32', 'bfloat16', 'float16'], help='of autocast (default: float32)')
@@ -212,7 +212,7 @@ def run_tool(main: Callable[[], Any]) -> NoReturn:
     status: Any = 0
     error: BaseException | None = None
     try:
-        os.getcwd()  # raises where it was removed; libraries end the process or fail in ways that hide the reason
+        os.getcwd()  # raises if the folder was removed, for which libraries give misleading errors
         main()
     except SystemExit as end:
         status = end.code
@@ -273,7 +273,7 @@ def close_stdout() -> OSError | None:
 
 
 def message_of(error: BaseException) -> str | None:
-    """Return what the user can read about an error, or None if it is a fault of ours, which needs its traceback."""
+    """Return the message for the user, or None for an error of ours, whose traceback is needed."""
     if isinstance(error, KeyboardInterrupt):
         return 'interrupted'
     if is_out_of_memory(error):
@@ -286,7 +286,7 @@ def message_of(error: BaseException) -> str | None:
 
 
 def end_as_interrupted() -> None:
-    """Let what schedulers and closing terminals send end a tool as Ctrl-C does: what it has started ends with it."""
+    """Let the signals of schedulers and closing terminals end a tool like Ctrl-C, with the processes it has started."""
     for name in ('SIGTERM', 'SIGHUP'):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores

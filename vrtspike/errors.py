@@ -16,7 +16,7 @@ class VrtSpikeError(ValueError):
 
 
 class ConfigError(VrtSpikeError):
-    """A config, an override or a constructor's argument does not hold together."""
+    """A config, an override or an argument of a constructor is invalid or contradicts another."""
 
 
 class RegistryError(VrtSpikeError):
@@ -32,7 +32,7 @@ class CheckpointError(VrtSpikeError):
 
 
 class DamagedCheckpointError(CheckpointError):
-    """A checkpoint is cut off or its bytes were altered; an earlier one may be whole."""
+    """A checkpoint is truncated or its bytes were altered; an earlier one may be intact."""
 
 
 class FolderInUseError(VrtSpikeError):

@@ -1,4 +1,4 @@
-"""The values a config may hold: those that a saved config can be read back with, here and from a checkpoint."""
+"""The values that a config may hold, and saved configs, which are read back from run folders and checkpoints."""
 
 from __future__ import annotations
 
