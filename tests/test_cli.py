@@ -133,7 +133,10 @@ class TestConsole:
     def run(self, shell: str, code: str = PRINTS, **environment: str) -> tuple[int, str, str]:
         command = f'"{sys.executable}" -c "$CODE" {shell}'
         found = subprocess.run(
-            ['bash', '-c', command], env={**os.environ, 'CODE': code, **environment}, capture_output=True, timeout=300
+            ['bash', '-c', command],
+            env={**os.environ, 'PYTHONUNBUFFERED': '', 'CODE': code, **environment},
+            capture_output=True,
+            timeout=300,
         )
         return found.returncode, found.stdout.decode('latin-1'), found.stderr.decode()
 
