@@ -1,4 +1,6 @@
 import argparse
+import errno
+import json
 import os
 import signal
 import subprocess
@@ -9,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
 
-from vrtspike.cli import add_config_arguments, config_arguments, end_as_interrupted, run_tool, tool_parser
+from vrtspike.cli import (
+    add_config_arguments,
+    config_arguments,
+    end_as_interrupted,
+    message_of,
+    positive,
+    run_tool,
+    tool_parser,
+    write_result,
+)
 from vrtspike.errors import ConfigError, DataError
 
 # Texts that stand for a value.
@@ -30,11 +41,14 @@ def code_of(main) -> int:
 
 
 class Unreadable(Dataset):
+    def __init__(self, error: Exception):
+        self.error = error
+
     def __len__(self):
         return 1
 
     def __getitem__(self, index):
-        raise DataError('x.dat is missing\nwrite it again')
+        raise self.error
 
 
 def raising(error: BaseException):
@@ -56,7 +70,7 @@ class TestRunTool:
 
     def test_error_of_a_loader_s_worker_is_its_message_alone(self, capsys):
         def main():
-            list(DataLoader(Unreadable(), num_workers=1))
+            list(DataLoader(Unreadable(DataError('x.dat is missing\nwrite it again')), num_workers=1))
 
         assert code_of(main) == 1
         assert capsys.readouterr().err == 'error: x.dat is missing\nwrite it again\n'
@@ -68,6 +82,120 @@ class TestRunTool:
     def test_faults_of_our_own_keep_their_traceback(self):
         with pytest.raises(ZeroDivisionError):
             run_tool(raising(ZeroDivisionError()))
+
+    def test_errors_of_the_system_are_one_message(self, capsys):
+        assert code_of(raising(NotADirectoryError(errno.ENOTDIR, 'Not a directory', '/a/file/x'))) == 1
+        message = '/a/file/x: Not a directory: a file is where a folder is expected; choose another path'
+        assert capsys.readouterr().err == f'error: {message}\n'
+
+    def test_errors_of_libraries_without_a_number_are_their_text(self, capsys):
+        assert code_of(raising(OSError('not an image'))) == 1
+        assert capsys.readouterr().err == 'error: not an image\n'
+
+    def test_an_error_of_the_system_in_a_loader_s_worker(self, capsys):
+        def main():
+            list(DataLoader(Unreadable(FileNotFoundError(errno.ENOENT, 'No such file', 'x.png')), num_workers=1))
+
+        assert code_of(main) == 1
+        assert capsys.readouterr().err == "error: [Errno 2] No such file: 'x.png'\n"
+
+    @pytest.mark.parametrize(
+        ('error', 'detail'),
+        [
+            (MemoryError(), ''),
+            (MemoryError('Unable to allocate 1 TiB'), ' (Unable to allocate 1 TiB)'),
+            (RuntimeError("DefaultCPUAllocator: can't allocate memory: 5 bytes\nstack"),
+             " (DefaultCPUAllocator: can't allocate memory: 5 bytes)"),
+        ],
+    )  # fmt: skip
+    def test_memory_that_ran_out_is_one_message(self, error, detail):
+        assert message_of(error).startswith(f'memory ran out{detail}: close other programs, or ')
+
+    def test_its_own_exit_status_stays(self):
+        assert code_of(lambda: sys.exit(3)) == 3
+
+    def test_plots_are_drawn_into_files(self, monkeypatch):
+        monkeypatch.setenv('MPLBACKEND', 'module://matplotlib_inline.backend_inline')
+        assert code_of(lambda: None) == 0
+        assert os.environ['MPLBACKEND'] == 'Agg'
+
+
+PRINTS = """
+from vrtspike.cli import run_tool
+def main():
+    for _ in range(10_000):
+        print('│ ×±… 学 \\udcff')
+run_tool(main)
+"""
+
+
+class TestConsole:
+    def run(self, shell: str, code: str = PRINTS, **environment: str) -> tuple[int, str, str]:
+        command = f'"{sys.executable}" -c "$CODE" {shell}'
+        found = subprocess.run(
+            ['bash', '-c', command],
+            env={**os.environ, 'PYTHONUNBUFFERED': '', 'CODE': code, **environment},
+            capture_output=True,
+            timeout=300,
+        )
+        return found.returncode, found.stdout.decode('latin-1'), found.stderr.decode()
+
+    @pytest.mark.parametrize(
+        ('encoding', 'line'),
+        [
+            ('ascii', '| x+/-... \\u5b66 \\udcff'),
+            ('latin-1', '| \xd7\xb1... \\u5b66 \\udcff'),
+            ('utf-8', '│ ×±… 学 '.encode().decode('latin-1') + '\\udcff'),
+        ],
+    )
+    def test_every_text_can_be_printed(self, encoding, line):
+        status, out, err = self.run('', PYTHONIOENCODING=encoding)
+        assert (status, out.splitlines()[0], err) == (0, line, '')
+
+    def test_a_reader_that_has_seen_enough_is_no_error(self):
+        assert self.run('| head -1 >/dev/null; exit ${PIPESTATUS[0]}') == (1, '', '')
+
+    def test_a_full_disk_behind_stdout_is_named(self):
+        status, _, err = self.run('>/dev/full')
+        assert (status, err) == (
+            1,
+            'error: No space left on device: free some space, or choose another folder\n',
+        )
+
+    def test_closed_streams(self):
+        assert self.run('>&- 2>&-') == (0, '', '')
+
+    def test_an_error_is_told_although_nobody_reads_the_output(self):
+        code = 'from vrtspike.cli import run_tool\nfrom vrtspike.errors import DataError\n'
+        code += "def main():\n    print('x')\n    raise DataError('bad')\nrun_tool(main)\n"
+        assert self.run('>/dev/full', code) == (1, '', 'error: bad\n')
+
+
+class TestValues:
+    def test_home_folders_are_inserted(self, monkeypatch):
+        monkeypatch.setenv('HOME', '/home/me')
+        parser = tool_parser('')
+        parser.add_argument('--out', nargs='+')
+        assert parser.parse_args(['--out=~/x']).out == ['/home/me/x']
+
+    @pytest.mark.parametrize(('kind', 'text', 'value'), [(int, '3', 3), (float, '0.5', 0.5)])
+    def test_positive(self, kind, text, value):
+        assert positive(kind)(text) == value
+
+    @pytest.mark.parametrize(('kind', 'text'), [(int, '0'), (int, '-1'), (int, '1.5'), (float, 'nan'), (float, 'x')])
+    def test_not_positive(self, kind, text):
+        with pytest.raises(argparse.ArgumentTypeError, match='number above 0, found'):
+            positive(kind)(text)
+
+    def test_json(self, tmp_path, capsys):
+        write_result({'a': '学'}, tmp_path / 'x.json')
+        write_result({'a': '学'}, '-')
+        write_result({'a': '学'}, None)
+        printed = capsys.readouterr().out
+        assert printed.isascii()
+        assert json.loads(printed) == json.loads((tmp_path / 'x.json').read_text(encoding='utf-8')) == {'a': '学'}
+        with pytest.raises(ValueError, match='not JSON compliant'):
+            write_result({'a': float('nan')}, '-')
 
 
 class TestArguments:
@@ -96,6 +224,8 @@ class TestArguments:
             ('1,2', [1, 2]),
             ('/data/with space/x', '/data/with space/x'),
             ('"quoted"', 'quoted'),
+            ('"/data/my clips, v2"', '/data/my clips, v2'),
+            ('"[1,2]"', [1, 2]),
             ('a=b', 'a=b'),
             ('', ''),
         ],

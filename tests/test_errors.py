@@ -1,10 +1,20 @@
+import errno
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vrtspike import errors
-from vrtspike.errors import ConfigError, VrtSpikeError, did_you_mean, require_positive, require_positive_integers
+from vrtspike.errors import (
+    ConfigError,
+    VrtSpikeError,
+    did_you_mean,
+    explain_os_error,
+    require_positive,
+    require_positive_integers,
+)
 
 NAMES = st.lists(st.text(min_size=1, max_size=10), max_size=8)
 
@@ -66,3 +76,29 @@ def test_other_values_are_refused_by_name(value):
 def test_other_counts_are_refused_by_name(value):
     with pytest.raises(ConfigError, match=r'^Part: heads=.*expected an integer above zero'):
         require_positive_integers('Part', channels=96, heads=value)
+
+
+@pytest.mark.parametrize(
+    ('error', 'text'),
+    [
+        (OSError(errno.ENOSPC, 'No space left on device'), 'No space left on device: free some space, or '),
+        (
+            PermissionError(errno.EACCES, 'Permission denied', b'/x'),
+            '/x: Permission denied: change its permissions, or ',
+        ),
+        (
+            OSError(errno.EROFS, 'Read-only file system', '/x'),
+            '/x: Read-only file system: choose a folder that is not ',
+        ),
+        (FileNotFoundError(errno.ENOENT, 'No such file or directory'), 'No such .*: the working directory was removed'),
+        (
+            FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"),
+            r"No usable .* found in \['/tmp'\]: set TMPDIR to a folder",
+        ),
+        (OSError(errno.EXDEV, 'Invalid cross-device link', '/x'), '/x: Invalid cross-device link$'),
+        (OSError('no such format'), 'no such format$'),
+        (OSError(), 'OSError$'),
+    ],
+)
+def test_errors_of_the_system_say_what_to_do(error, text):
+    assert re.match(text, explain_os_error(error)), explain_os_error(error)

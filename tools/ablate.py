@@ -18,11 +18,17 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from vrtspike.cli import OverrideAction, add_config_arguments, end_as_interrupted, run_tool, tool_parser
+from vrtspike.cli import (
+    OverrideAction,
+    add_config_arguments,
+    end_as_interrupted,
+    positive,
+    run_tool,
+    tool_parser,
+    write_result,
+)
 from vrtspike.errors import ConfigError
-from vrtspike.runtime.atomic_write import write_json, write_text
+from vrtspike.runtime.atomic_write import write_text
 
 if TYPE_CHECKING:
     from vrtspike.experiments.runs import Run
@@ -40,7 +46,9 @@ def parse_args() -> argparse.Namespace:
         '--plugin-variants', nargs='+', default=[], metavar='NAME', help='plugins, each a variant of its own'
     )
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], metavar='N', help='(default: 0 1 2)')
-    parser.add_argument('--iterations', type=int, help="how long to train (default: the config's train_cfg.max_iters)")
+    parser.add_argument(
+        '--iterations', type=positive(int), help="how long to train (default: the config's train_cfg.max_iters)"
+    )
     parser.add_argument('--work-dir', type=Path, help='folder of the runs (default: work_dirs/ablation_<config>)')
     parser.add_argument('--no-cpu-overrides', action='store_true', help='train in full, even without a GPU')
     parser.add_argument(
@@ -97,8 +105,7 @@ def main() -> None:
             print('The reference gained too little: nothing else is trained. Train longer.')
     record = record_of(variants, runs, failures, args.config, common)
     print('\n'.join([table(record).text(), *failure_lines(record)]))
-    if args.json:
-        write_json(args.json, msgspec.to_builtins(record), allow_nan=False)
+    write_result(record, args.json)
     if args.markdown:
         write_text(args.markdown, table(record).markdown() + '\n')
     if args.plot:

@@ -21,10 +21,8 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 
@@ -38,7 +36,7 @@ def main() -> None:
 
 def report(arguments: list[str]) -> None:
     """Analyse one run."""
-    from vrtspike.cli import tool_parser
+    from vrtspike.cli import add_json_argument, tool_parser, write_result
 
     parser = tool_parser(__doc__)
     parser.add_argument('logs', nargs='+', metavar='LOG', help='a file, the folder of a run, or a pattern')
@@ -53,7 +51,7 @@ def report(arguments: list[str]) -> None:
         from vrtspike.reporting.terminal import show_report
 
         show_report(found)
-    write_json(found, args.json)
+    write_result(found, args.json)
     if args.html:
         from vrtspike.reporting.pages import save_page
         from vrtspike.reporting.run_page import run_page
@@ -71,6 +69,8 @@ def compare(arguments: list[str]) -> None:
     Examples:
       python tools/analyze_logs.py compare work_dirs/vrt_spike_baseline work_dirs/vrt_spike_fast --json comparison.json
     """
+    from vrtspike.cli import add_json_argument, write_result
+
     parser = command_parser(compare)
     parser.add_argument('runs', nargs=2, metavar='RUN', help='a file, the folder of a run, or a pattern')
     add_json_argument(parser)
@@ -83,7 +83,7 @@ def compare(arguments: list[str]) -> None:
         from vrtspike.reporting.terminal import show_comparison
 
         show_comparison(found)
-    write_json(found, args.json)
+    write_result(found, args.json)
 
 
 def check(arguments: list[str]) -> None:
@@ -96,6 +96,7 @@ def check(arguments: list[str]) -> None:
       python tools/analyze_logs.py check work_dirs/fast --against work_dirs/baseline --only throughput bottleneck
     """
     from vrtspike.analysis.checklist import CHECKS, PSNR_DROP_DB, SSIM_DROP
+    from vrtspike.cli import add_json_argument, write_result
 
     parser = command_parser(check)
     parser.add_argument('run', metavar='RUN', help='a file, the folder of a run, or a pattern')
@@ -113,7 +114,7 @@ def check(arguments: list[str]) -> None:
         from vrtspike.reporting.terminal import show_checks
 
         show_checks(checks)
-    write_json(checks, args.json)
+    write_result(checks, args.json)
     sys.stdout.flush()
     if not all(each.passed for each in checks):
         sys.exit(1)
@@ -198,25 +199,6 @@ def command_parser(command: Callable[[list[str]], None]) -> argparse.ArgumentPar
     parser = tool_parser(inspect.getdoc(command))
     parser.prog = f'{parser.prog} {command.__name__}'
     return parser
-
-
-def add_json_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--json', metavar='FILE', help="write the result as JSON; '-' prints it, and nothing else")
-
-
-def write_json(value: Any, path: str | None) -> None:
-    """Write a value as JSON, in which all numbers are finite."""
-    if path is None:
-        return
-    import msgspec
-
-    text = json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False, allow_nan=False)
-    if path == '-':
-        print(text)
-        return
-    from vrtspike.runtime.atomic_write import write_text
-
-    write_text(Path(path), text + '\n')
 
 
 if __name__ == '__main__':

@@ -16,7 +16,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vrtspike.cli import OverrideAction, add_plugins_argument, run_tool, tool_parser
+from vrtspike.cli import add_plugins_argument, add_settings_argument, positive, run_tool, tool_parser
 
 if TYPE_CHECKING:
     from vrtspike.benchmarking.config_comparison import ConfigRow
@@ -28,26 +28,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--shape',
         nargs=4,
-        type=positive,
+        type=positive(int),
         default=[1, 5, 64, 64],
         metavar=('B', 'T', 'H', 'W'),
         help='clips, frames, height and width (default: 1 5 64 64)',
     )
-    parser.add_argument('--rounds', type=positive, default=5, help='timed steps of each config (default: 5)')
-    parser.add_argument('--device', help='cuda or cpu (default: a GPU if there is one)')
+    parser.add_argument('--rounds', type=positive(int), default=5, help='timed steps of each config (default: 5)')
+    parser.add_argument('--device', help='torch device, as in cuda:1 (default: a GPU if there is one)')
     parser.add_argument('--no-memory', action='store_true', help='do not measure the peak memory')
     parser.add_argument('--stages', action='store_true', help='record the times of stages and parts too')
     parser.add_argument(
         '--json', type=Path, metavar='F', help='write the record to F (see benchmarks/speed.schema.json)'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OverrideAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='set dotted keys of all configs',
-    )
+    add_settings_argument(parser, '--cfg-options', 'set dotted keys of all configs')
     add_plugins_argument(parser)
     return parser.parse_args()
 
@@ -96,13 +89,6 @@ def as_table(rows: list[ConfigRow], shape: list[int]) -> str:
         for row in rows
     ]
     return Table(title=title, columns=columns, rows=cells).text()
-
-
-def positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{value} is not positive')
-    return value
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
 """Convert a YAML config of the earlier VRT-Spike code to a config of this project: its difference from our baseline.
 
-What never had an effect there, what has no counterpart here and what was mended on the way is reported. Unknown keys
-are errors, and nothing is written then.
+Reports which keys never had an effect, have no counterpart here or were corrected. If a key is unknown, nothing is
+written.
 
 Examples:
   python tools/convert_config.py vrt_spike_baseline.yaml

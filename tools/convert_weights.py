@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vrtspike.cli import run_tool, tool_parser
+from vrtspike.cli import add_trust_argument, run_tool, tool_parser
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,9 +22,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', type=Path, help='file to convert')
     parser.add_argument('--to', choices=['ours', 'published'], required=True, help='layout to write')
     parser.add_argument('--out', type=Path, required=True, help='file to write')
-    parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='unpickle a checkpoint that holds code (only if you trust it)'
-    )
+    add_trust_argument(parser)
     return parser.parse_args()
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vrtspike.cli import add_config_arguments, config_arguments, run_tool, tool_parser
+from vrtspike.cli import add_config_arguments, add_trust_argument, config_arguments, run_tool, tool_parser
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,9 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--dynamic', action='store_true', help='take any number of frames, height and width (default: those of --shape)'
     )
-    parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='unpickle a checkpoint that holds code (only if you trust it)'
-    )
+    add_trust_argument(parser)
     return parser.parse_args()
 
 

@@ -12,12 +12,17 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vrtspike.cli import add_config_arguments, config_arguments, run_tool, tool_parser
+from vrtspike.cli import (
+    add_config_arguments,
+    add_json_argument,
+    config_arguments,
+    positive,
+    run_tool,
+    tool_parser,
+    write_result,
+)
 
 if TYPE_CHECKING:
     from vrtspike.profiling.flops import Costs
@@ -29,19 +34,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--shape',
         nargs=3,
-        type=positive,
+        type=positive(int),
         default=[5, 256, 256],
         metavar=('T', 'H', 'W'),
         help='frames, height and width of the clip (default: 5 256 256)',
     )
     parser.add_argument(
         '--spike-ratio',
-        type=positive_ratio,
+        type=positive(float),
         default=2.0,
         metavar='R',
         help='height and width of the frames relative to those of the spikes (default: 2)',
     )
-    parser.add_argument('--json', metavar='FILE', help='write the counts to FILE, or to standard output for -')
+    add_json_argument(parser)
     return parser.parse_args()
 
 
@@ -52,8 +57,7 @@ def main() -> None:
     from vrtspike.reporting.cost_tables import counted_costs_table
 
     costs = count_config(load_config(**config_arguments(args)).model, tuple(args.shape), args.spike_ratio)
-    if args.json:
-        write_json(args.json, as_json(costs))
+    write_result(as_json(costs), args.json)
     if args.json != '-':
         print(counted_costs_table(costs).text())
 
@@ -77,30 +81,6 @@ def as_json(costs: Costs) -> dict:
         'elementwise_ops': dict(costs.elementwise),
         **({'note': costs.note} if costs.note else {}),
     }
-
-
-def write_json(path: str, value: dict) -> None:
-    from vrtspike.runtime.atomic_write import write_text
-
-    text = json.dumps(value, indent=2) + '\n'
-    if path == '-':
-        sys.stdout.write(text)
-        return
-    write_text(Path(path), text)
-
-
-def positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{value} is not positive')
-    return value
-
-
-def positive_ratio(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float('inf'):
-        raise argparse.ArgumentTypeError(f'{text} is not a positive number')
-    return value
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""List what a config can name: every registry, what its parts promise, and the parts registered in it.
+"""List the parts that a config can name, by registry, with the contract of each registry.
 
 Examples:
   python tools/list_modules.py
@@ -21,7 +21,7 @@ from vrtspike.cli import add_plugins_argument, run_tool, tool_parser
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('--registry', metavar='NAME', help='list this one only, as in FUSION_HEADS')
-    parser.add_argument('--all', action='store_true', help="list MMEngine's own parts too, where they can be used")
+    parser.add_argument('--all', action='store_true', help="also list MMEngine's parts, where they can be used")
     parser.add_argument('--json', action='store_true', help='print JSON: {registry: {name, contract, modules}}')
     add_plugins_argument(parser)
     return parser.parse_args()

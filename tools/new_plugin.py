@@ -27,7 +27,7 @@ def main() -> None:
     args = parse_args()
     from vrtspike.scaffolding import write_plugin
 
-    files = write_plugin(args.kind, args.name, args.into.expanduser() if args.into else None)
+    files = write_plugin(args.kind, args.name, args.into)
     for file in files:
         print(f'wrote {file}')
     folder = files[0].parent

@@ -20,29 +20,29 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from vrtspike.cli import OverrideAction, add_config_arguments, end_as_interrupted, run_tool, tool_parser
+from vrtspike.cli import (
+    add_config_arguments,
+    add_settings_argument,
+    end_as_interrupted,
+    positive,
+    run_tool,
+    tool_parser,
+)
 from vrtspike.errors import ConfigError
 
 
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
     add_config_arguments(parser)
-    parser.add_argument(
-        '--data',
-        nargs='+',
-        action=OverrideAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='the data set, as in type=GoProSpike root=/path (default: that of the config)',
-    )
-    parser.add_argument('--minutes', type=positive, default=30.0, help='budget of the search (default: 30)')
+    add_settings_argument(parser, '--data', "the data set, as in type=GoProSpike root=/path (default: the config's)")
+    parser.add_argument('--minutes', type=positive(float), default=30.0, help='budget of the search (default: 30)')
     parser.add_argument(
         '--max-loss-db', type=float, default=0.3, metavar='DB', help='most that the quality may lose (default: 0.3)'
     )
-    parser.add_argument('--memory-gib', type=positive, metavar='M', help='most memory that a step may need')
+    parser.add_argument('--memory-gib', type=positive(float), metavar='M', help='most memory that a step may need')
     parser.add_argument('--objective', choices=['train', 'infer'], default='train', help='what is to be fast')
     parser.add_argument(
-        '--iterations', type=int, metavar='N', help="length of a training for quality (default: the config's)"
+        '--iterations', type=positive(int), metavar='N', help="length of a training for quality (default: the config's)"
     )
     parser.add_argument(
         '--seeds', nargs='+', type=int, default=[0, 1, 2], metavar='N', help='of these trainings (default: 0 1 2)'
@@ -99,13 +99,6 @@ def announcer(progress: Any, task: Any) -> Any:
     if progress.console.is_terminal:
         return lambda text: progress.update(task, description=text, refresh=True)
     return lambda text: print(datetime.now().strftime('%H:%M:%S'), text, file=sys.stderr, flush=True)
-
-
-def positive(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f'{text} is not positive')
-    return value
 
 
 if __name__ == '__main__':

@@ -50,7 +50,8 @@ def diff(old: str, new: str, old_name: str, new_name: str) -> str:
 def show(text: str, language: str) -> None:
     """Print ``text``, with its syntax highlighted on a terminal only."""
     if not sys.stdout.isatty():
-        print(text.rstrip('\n'))
+        # As escapes, characters that stdout cannot encode are still the same values.
+        print(text.rstrip('\n').encode(sys.stdout.encoding, 'backslashreplace').decode(sys.stdout.encoding))
         return
     from rich.console import Console
     from rich.syntax import Syntax

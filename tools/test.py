@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 
 from vrtspike.cli import (
     add_config_arguments,
+    add_launcher_arguments,
     add_tiling_arguments,
+    add_trust_argument,
     config_arguments,
     run_tool,
     tiling_arguments,
@@ -47,13 +49,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--save-images', action='store_true', help='write every restored frame')
     parser.add_argument('--lpips', metavar='WEIGHTS', help="also score LPIPS, with torchvision's AlexNet weights")
-    parser.add_argument('--device', help='as torch names it (default: cuda where there is one)')
-    parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='unpickle checkpoints that hold code (only if you trust them)'
-    )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
-    # torch.distributed.launch passes this; torchrun and SLURM say it in the environment.
-    parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
+    parser.add_argument('--device', help='torch device, as in cuda:1 (default: a GPU if there is one)')
+    add_trust_argument(parser)
+    add_launcher_arguments(parser)
     add_tiling_arguments(parser)
     return parser.parse_args()
 

@@ -15,7 +15,14 @@ from __future__ import annotations
 
 import argparse
 
-from vrtspike.cli import add_config_arguments, config_arguments, run_tool, tool_parser
+from vrtspike.cli import (
+    add_config_arguments,
+    add_launcher_arguments,
+    add_trust_argument,
+    config_arguments,
+    run_tool,
+    tool_parser,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,19 +43,10 @@ def parse_args() -> argparse.Namespace:
         help='with --resume: use the learning rate and schedule of the config, not those of the checkpoint',
     )
     parser.add_argument('--load-from', metavar='PATH', help='start from the weights of a checkpoint')
-    parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='unpickle checkpoints that hold code (only if you trust them)'
-    )
+    add_trust_argument(parser)
     parser.add_argument('--amp', action='store_true', help='train under automatic mixed precision')
     parser.add_argument('--no-cpu-overrides', action='store_true', help='train in full, even without a GPU')
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm'],
-        default='none',
-        help='what started the processes: torchrun, srun',
-    )
-    # torch.distributed.launch passes this; torchrun and SLURM set it in the environment.
-    parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
+    add_launcher_arguments(parser)
     return parser.parse_args()
 
 

@@ -3,22 +3,50 @@
 from __future__ import annotations
 
 import argparse
+import codecs
+import json
+import math
 import os
+import re
 import signal
 import sys
-from collections.abc import Callable
-from typing import Any, NoReturn
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
 
 from mmengine.config import DictAction
 
-from vrtspike.errors import ConfigError, VrtSpikeError
+from vrtspike.config.values import expand_home
+from vrtspike.errors import ConfigError, VrtSpikeError, explain_os_error, is_out_of_memory
 from vrtspike.native.allocator import keep_freed_memory
 
+Number = TypeVar('Number', int, float)
 
-def tool_parser(doc: str) -> argparse.ArgumentParser:
+CONSOLE_ERRORS = 'vrtspike.console'
+"""Name of the error handler :func:`substitute`."""
+
+SUBSTITUTES = str.maketrans('─━│┃┌┐└┘├┤┬┴┼×·–—−’“”', '--||+++++++++x.---\'""') | str.maketrans(
+    {'…': '...', '±': '+/-', '→': '->', '≈': '~', '≤': '<=', '≥': '>='}
+)
+"""ASCII for characters of our tables and messages that a console may lack."""
+
+
+class ToolParser(argparse.ArgumentParser):
+    """A parser that replaces ``~`` in all values: a shell leaves it in ``--out=~/x`` and ``KEY=~/x``."""
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        found, rest = super().parse_known_args(args, namespace)
+        for name, value in vars(found).items():
+            setattr(found, name, expand_home(value))
+        return found, rest
+
+
+def tool_parser(doc: str) -> ToolParser:
     """Return a parser whose ``--help`` shows the tool's docstring: what it does first, its examples last."""
     purpose, _, examples = doc.partition('Examples:')
-    return argparse.ArgumentParser(
+    return ToolParser(
         description=purpose.strip(),
         epilog=f'examples:{examples.rstrip()}' if examples else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -29,34 +57,83 @@ def tool_parser(doc: str) -> argparse.ArgumentParser:
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``config``, ``--cfg-options`` and ``--plugins``, which :func:`config_arguments` reads back."""
     parser.add_argument('config', help='a config file, as in configs/vrt_spike_fast.py')
-    parser.add_argument(
+    add_settings_argument(
+        parser,
         '--cfg-options',
-        nargs='+',
-        action=OverrideAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='set dotted keys of the config, as in train_cfg.max_iters=100 model.backbone.depths=[2,2]',
+        'set dotted keys of the config, as in train_cfg.max_iters=100 model.backbone.depths=[2,2]',
     )
     add_plugins_argument(parser)
 
 
 def add_plugins_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--plugins``."""
-    parser.add_argument(
-        '--plugins', nargs='+', default=[], metavar='NAME', help='plugins to load, each a name or a path'
-    )
+    parser.add_argument('--plugins', nargs='+', default=[], metavar='NAME', help='plugins to load, by name or path')
+
+
+def add_settings_argument(parser: argparse.ArgumentParser, option: str, text: str) -> None:
+    """Add an option that takes ``KEY=VALUE ...``, with ``text`` as its help."""
+    parser.add_argument(option, nargs='+', action=OverrideAction, default={}, metavar='KEY=VALUE', help=text)
 
 
 def add_source_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--options``, the arguments of a clip source that reads a data set."""
+    add_settings_argument(parser, '--options', 'arguments of the clip source, as in type=GoProSpike threshold=2')
+
+
+def add_trust_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust-checkpoint``."""
     parser.add_argument(
-        '--options',
-        nargs='+',
-        action=OverrideAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='arguments of the clip source, as in type=GoProSpike threshold=2',
+        '--trust-checkpoint',
+        action='store_true',
+        help='unpickle a checkpoint that contains code (only if you trust its author)',
     )
+
+
+def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--launcher``, and ``--local-rank``, which torch.distributed.launch passes."""
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm'],
+        default='none',
+        help='what started the processes: torchrun (pytorch) or srun (slurm) (default: none)',
+    )
+    parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
+
+
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``, whose value :func:`write_result` takes."""
+    parser.add_argument('--json', metavar='FILE', help="write the result as JSON; '-' prints it and nothing else")
+
+
+def write_result(value: Any, path: str | Path | None) -> None:
+    """Write structs and plain values as JSON to a file, or to stdout for ``'-'``. None writes nothing."""
+    if path is None:
+        return
+    import msgspec
+
+    from vrtspike.runtime.atomic_write import write_json
+
+    value = msgspec.to_builtins(value)  # NaN and infinity would be errors of ours: they raise
+    if str(path) == '-':
+        print(json.dumps(value, indent=2, allow_nan=False))  # in ASCII, which every console can show
+    else:
+        write_json(path, value, ensure_ascii=False, allow_nan=False)
+
+
+def positive(kind: type[Number]) -> Callable[[str], Number]:
+    """Return the type of an argument that is a number above 0."""
+
+    def convert(text: str) -> Number:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = kind(0)
+        if not 0 < value < math.inf:
+            expected = 'whole number' if kind is int else 'number'
+            raise argparse.ArgumentTypeError(f'expected a {expected} above 0, found {text!r}')
+        return value
+
+    return convert
 
 
 def config_arguments(args: argparse.Namespace) -> dict[str, Any]:
@@ -65,7 +142,10 @@ def config_arguments(args: argparse.Namespace) -> dict[str, Any]:
 
 
 class OverrideAction(DictAction):
-    """MMEngine's ``KEY=VALUE`` action that keeps the spaces of a text and refuses malformed values as usage errors."""
+    """MMEngine's ``KEY=VALUE`` action, except that it keeps the spaces of a text and the commas of a quoted one.
+
+    Malformed values are usage errors.
+    """
 
     def __call__(
         self,
@@ -84,17 +164,19 @@ class OverrideAction(DictAction):
 
     @staticmethod
     def _parse_iterable(val: str) -> Any:
-        is_list = ',' in val or val.strip().startswith(('(', '['))
-        return DictAction._parse_iterable(val) if is_list else DictAction._parse_int_float_bool(val.strip('\'"'))
+        text = val.strip('\'"')
+        is_quoted = len(val) > 1 and val[0] == val[-1] and text == val[1:-1]
+        is_list = text.strip().startswith(('(', '[')) or (',' in text and not is_quoted)
+        return DictAction._parse_iterable(val) if is_list else DictAction._parse_int_float_bool(text)
 
 
 def add_tiling_arguments(parser: argparse.ArgumentParser) -> None:
     """Add how clips are cut into tiles, which :func:`tiling_arguments` reads back."""
-    group = parser.add_argument_group('tiling', "what is not given is the config's model.tiling, or a whole frame")
+    group = parser.add_argument_group('tiling', "defaults: the config's model.tiling, else whole frames")
     group.add_argument('--tile', nargs='+', metavar='PIXELS', help="side, height and width, or 'auto' for free memory")
     group.add_argument('--overlap', type=int, nargs='+', metavar='PIXELS', help='least overlap of tiles (default: 32)')
     group.add_argument('--tile-frames', type=int, metavar='N', help="frames restored at once (default: the config's)")
-    group.add_argument('--frame-overlap', type=int, metavar='N', help='frames that these share at least (default: 2)')
+    group.add_argument('--frame-overlap', type=int, metavar='N', help='least overlap of tiles in frames (default: 2)')
     group.add_argument('--blend', type=float, help='part of the overlap over which tiles fade, 0 to 1 (default: 0.5)')
     group.add_argument('--tiles-per-batch', type=int, metavar='N', help='tiles restored at once (default: 1)')
     group.add_argument('--precision', choices=['float32', 'bfloat16', 'float16'], help='of autocast (default: float32)')
@@ -121,36 +203,99 @@ def pair(values: list[Any], option: str) -> tuple[int, int]:
 
 
 def run_tool(main: Callable[[], Any]) -> NoReturn:
-    """Run a tool's ``main`` and exit: 0 where it returns, else with ``error: ...`` on stderr and the error's status."""
+    """Run a tool's ``main`` and exit: 0 if it returns, else with ``error: ...`` on stderr and the error's status."""
     keep_freed_memory()
+    prepare_console()
+    provide_cache_folder()
+    # Notebooks and desktops export a backend that may not be installed here, or that needs a screen.
+    os.environ['MPLBACKEND'] = 'Agg'
+    status: Any = 0
+    error: BaseException | None = None
     try:
+        os.getcwd()  # raises if the folder was removed, for which libraries give misleading errors
         main()
-        sys.stdout.flush()
-    except VrtSpikeError as error:
-        sys.stdout.flush()  # the error comes last, also where both go to one file
-        print(f'error: {own_message(error)}', file=sys.stderr)
-        sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        print('error: interrupted', file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough; nothing is left to flush to
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit as end:
+        status = end.code
+    except (Exception, KeyboardInterrupt) as caught:
+        error = caught
+    unwritten = close_stdout()  # the error comes last, also where both go to one file
+    error = error or unwritten
+    if isinstance(error, BrokenPipeError):  # the reader, such as `head`, has seen enough
         sys.exit(1)
-    sys.exit(0)
+    if error is not None:
+        message = message_of(error)
+        if message is None:
+            raise error
+        with suppress(OSError):
+            print(f'error: {message}', file=sys.stderr)
+        status = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, 'exit_status', 1)
+    sys.exit(status)
+
+
+def prepare_console() -> None:
+    """Let stdout and stderr print every text, whatever their encoding, and exist even if they are closed."""
+    codecs.register_error(CONSOLE_ERRORS, substitute)
+    for name in ('stdout', 'stderr'):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, 'w', errors=CONSOLE_ERRORS))  # noqa: SIM115  until the process ends
+        elif hasattr(stream, 'reconfigure'):
+            stream.reconfigure(errors=CONSOLE_ERRORS)
+
+
+def provide_cache_folder() -> None:
+    """Give libraries a folder for their caches if the user has no home folder, as unknown users of a container."""
+    if os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~') != '~':
+        return
+    with suppress(OSError):
+        folder = Path(tempfile.gettempdir(), f'cache_of_user_{os.getuid()}')
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.lstat().st_uid == os.getuid():  # others could place code in a folder of theirs
+            os.environ['XDG_CACHE_HOME'] = str(folder)
+
+
+def substitute(error: UnicodeError) -> tuple[str, int]:
+    """Replace what cannot be encoded: by ASCII that looks alike, else by its escape in Python and JSON."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    return text.translate(SUBSTITUTES).encode('ascii', 'backslashreplace').decode('ascii'), error.end
+
+
+def close_stdout() -> OSError | None:
+    """Flush stdout. If it cannot be written, discard the rest and return the error."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return error
+    return None
+
+
+def message_of(error: BaseException) -> str | None:
+    """Return the message for the user, or None for an error of ours, whose traceback is needed."""
+    if isinstance(error, KeyboardInterrupt):
+        return 'interrupted'
+    if is_out_of_memory(error):
+        reason = own_message(error).strip().partition('\n')[0]
+        advice = 'close other programs, or work on less at once (smaller crops, tiles or batches)'
+        return f'memory ran out{f" ({reason})" if reason else ""}: {advice}'
+    if isinstance(error, OSError) and error.errno is not None:
+        return explain_os_error(error)
+    return own_message(error) if isinstance(error, (VrtSpikeError, OSError)) else None
 
 
 def end_as_interrupted() -> None:
-    """Let what schedulers and closing terminals send end a tool as Ctrl-C does: what it has started ends with it."""
+    """Let the signals of schedulers and closing terminals end a tool like Ctrl-C, with the processes it has started."""
     for name in ('SIGTERM', 'SIGHUP'):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores
             signal.signal(number, signal.default_int_handler)
 
 
-def own_message(error: VrtSpikeError) -> str:
+def own_message(error: BaseException) -> str:
     """Return an error's message; from a data loader's worker it comes wrapped in that process's traceback."""
     text = str(error)
     if not text.startswith('Caught ') or 'DataLoader worker process' not in text:
         return text
-    kind = f'{type(error).__module__}.{type(error).__name__}: '
-    return text.rpartition(f'\n{kind}')[2].rstrip()
+    return re.split(rf'\n(?:[\w.]+\.)?{type(error).__name__}: ', text)[-1].rstrip()

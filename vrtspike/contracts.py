@@ -27,7 +27,7 @@ class Contract:
     attributes: tuple[str, ...] = ()
 
     def violations(self, part: Any) -> list[str]:
-        """Return what ``part`` lacks, one phrase each; empty where the contract holds."""
+        """Return what ``part`` lacks, one phrase each; empty if it meets the contract."""
         found = self.attributes_missing_from(part)
         if self.arguments:
             call = getattr(part, 'forward', part)
@@ -54,8 +54,8 @@ class Contract:
 class Registry(MMEngineRegistry):
     """MMEngine's registry with a contract, suggestions for unknown names and all-or-nothing registration.
 
-    The contract is checked on what :meth:`build` returns. MMEngine's Runner builds through the parent of a registry and
-    so past that check, which is why a registry with a parent also checks the attributes of each class it registers.
+    The contract is checked on what :meth:`build` returns. MMEngine's Runner builds parts through the parent registry,
+    without this check, so a registry with a parent also checks the attributes of each class when it is registered.
     """
 
     def __init__(self, name: str, *, contract: Contract, **kwargs: Any) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
 from numbers import Integral, Real
 
@@ -14,7 +16,7 @@ class VrtSpikeError(ValueError):
 
 
 class ConfigError(VrtSpikeError):
-    """A config, an override or a constructor's argument does not hold together."""
+    """A config, an override or an argument of a constructor is invalid or contradicts another."""
 
 
 class RegistryError(VrtSpikeError):
@@ -30,7 +32,7 @@ class CheckpointError(VrtSpikeError):
 
 
 class DamagedCheckpointError(CheckpointError):
-    """A checkpoint is cut off or its bytes were altered; an earlier one may be whole."""
+    """A checkpoint is truncated or its bytes were altered; an earlier one may be intact."""
 
 
 class FolderInUseError(VrtSpikeError):
@@ -50,6 +52,45 @@ class TrainingError(VrtSpikeError):
 
 class LogError(VrtSpikeError):
     """A log is missing, holds nothing that can be read, or cannot be compared with another."""
+
+
+ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), 'free some space, or choose another folder'),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), 'change its permissions, or choose another path'),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), 'a file is where a folder is expected; choose another path'),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), 'close other programs, or raise the limit with ulimit -n'),
+    **dict.fromkeys((errno.EIO, errno.ESTALE), 'check the disk or the network drive'),
+    errno.EROFS: 'choose a folder that is not mounted read-only',
+    errno.EISDIR: 'expected a file, found a folder',
+    errno.ENOENT: 'check the path',
+    errno.ENAMETOOLONG: 'choose a shorter path',
+    errno.ELOOP: 'its links refer to each other; choose another path',
+    errno.ENOMEM: 'close other programs, or work on less at once',
+}
+"""What to do about the errors of the system, by number."""
+
+
+def explain_os_error(error: OSError) -> str:
+    """Return in one line which file the system refused, why, and what to do.
+
+    >>> explain_os_error(FileNotFoundError(errno.ENOENT, 'No such file or directory', 'clip.mp4'))
+    'clip.mp4: No such file or directory: check the path'
+    """
+    reason = error.strerror or ' '.join(str(error).split()) or type(error).__name__
+    if error.filename is None and 'No usable temporary directory' in reason:
+        return f'{reason}: set TMPDIR to a folder that can be written'
+    if error.filename is None and error.errno == errno.ENOENT:
+        return f'{reason}: the working directory was removed; change to another one'
+    path = '' if error.filename is None else f'{os.fsdecode(error.filename)}: '
+    advice = f': {ADVICE[error.errno]}' if error.errno in ADVICE else ''
+    return f'{path}{reason}{advice}'
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error means that the device or the host ran out of memory."""
+    # PyTorch raises OutOfMemoryError for a GPU and a plain RuntimeError for the host.
+    kind = type(error).__name__
+    return isinstance(error, MemoryError) or kind == 'OutOfMemoryError' or "can't allocate memory" in str(error)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

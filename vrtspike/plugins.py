@@ -37,7 +37,7 @@ class Plugin:
 
     Args:
         name: Its name: the folder's, the file's or the entry point's.
-        reference: What names it from anywhere: the name where that suffices, else the absolute path.
+        reference: How configs name it: by its name if that is enough, else by its absolute path.
         module_name: Under which name its module is imported.
         path: The file to execute; None for an entry point, whose package is imported.
     """
@@ -70,7 +70,7 @@ def load_plugins(names: Sequence[str]) -> list[Plugin]:
 
 
 def find_plugin(name: str) -> Plugin:
-    """Return the plugin that ``name`` stands for, without importing it."""
+    """Return the plugin called ``name`` without importing it."""
     path = Path(name).expanduser()
     if _looks_like_path(name):
         return _at_path(path, reference=str(path.resolve()))
@@ -194,7 +194,7 @@ def _import(plugin: Plugin) -> ModuleType:
 @contextlib.contextmanager
 def _unchanged_on_failure(module_name: str) -> Iterator[None]:
     """Undo, where the body fails, what the modules of ``module_name``'s package registered and imported."""
-    registries = _every_registry()
+    registries = every_registry()
     before = [dict(registry.module_dict) for registry in registries]
     modules = set(sys.modules)
     try:
@@ -209,7 +209,8 @@ def _unchanged_on_failure(module_name: str) -> Iterator[None]:
         raise
 
 
-def _every_registry() -> list[Registry]:
+def every_registry() -> list[Registry]:
+    """Return our registries and those of MMEngine, in which our configs find more parts."""
     return [*REGISTRIES, *(value for value in vars(mmengine).values() if isinstance(value, Registry))]
 
 

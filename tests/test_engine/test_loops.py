@@ -109,8 +109,6 @@ def test_a_batch_larger_than_the_data_set_that_is_dropped_is_one_message(split):
     runner = FakeRunner()
     runner.val_loop = SimpleNamespace(dataloader=empty if split == 'val' else full)
     loop = NotingLoop(runner, empty if split == 'train' else full, max_iters=6)
-    message = (
-        rf'^{split}_dataloader: 3 clips on 1 process\(es\) make no batch of batch_size=4 with drop_last=True'
-    )
+    message = rf'^{split}_dataloader: 3 clips on 1 process\(es\) make no batch of batch_size=4 with drop_last=True'
     with pytest.raises(DataError, match=message):
         loop.run()

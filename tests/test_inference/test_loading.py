@@ -2,11 +2,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 
 from vrtspike.config import load_config
 from vrtspike.errors import CheckpointError, ConfigError
-from vrtspike.inference.loading import file_sha256, load_restorer, read_assignments
+from vrtspike.inference.loading import file_sha256, is_registered, load_restorer
 
 
 def test_a_training_checkpoint_carries_its_network(checkpoint, network):
@@ -67,9 +66,29 @@ def test_a_config_of_an_absurd_network_takes_no_memory(checkpoint, tmp_path, cha
         load_restorer(resaved(checkpoint, tmp_path, meta={'cfg': text}))
 
 
-def test_what_mmengine_dumps_is_read_back():
-    values = dict(a=[1, -2.5, None, True], b=dict(c=(3, 'x'), d={'1': 2, 'e.f': 1e-7}), g="it's")
-    assert read_assignments(Config(values).pretty_text, 'x') == Config(values).to_dict()
+@pytest.mark.parametrize('kind', ['evil.Net', 'evil', 'subprocess.Popen', 'evil::Net'])
+def test_a_type_that_is_registered_nowhere_is_not_imported(checkpoint, tmp_path, monkeypatch, kind):
+    (tmp_path / 'evil.py').write_text("raise SystemExit('this ran')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    nested = f"model = dict(type='SpikeRestorer', backbone=dict(type={kind!r}))"
+    pipeline = (
+        f"model = dict(type='SpikeRestorer')\nval_dataloader = dict(dataset=dict(pipeline=[dict(type={kind!r})]))"
+    )
+    for text in (f'model = dict(type={kind!r})', nested, pipeline):
+        with pytest.raises(CheckpointError, match=f'names {kind}, which no registry has'):
+            load_restorer(resaved(checkpoint, tmp_path, meta={'cfg': text}))
+
+
+def test_a_scope_is_not_imported(checkpoint, tmp_path):
+    text = "model = dict(type='SpikeRestorer', _scope_='evil')"
+    with pytest.raises(CheckpointError, match='names evil, which no registry has'):
+        load_restorer(resaved(checkpoint, tmp_path, meta={'cfg': text}))
+
+
+def test_registered_parts_may_be_named_in_full():
+    assert is_registered('SpikeRestorer')
+    assert is_registered('vrtspike.models.restorer.SpikeRestorer')
+    assert not is_registered('elsewhere.SpikeRestorer')
 
 
 def test_other_weights_are_named(checkpoint, tmp_path, network):

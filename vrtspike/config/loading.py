@@ -19,6 +19,7 @@ from vrtspike.config.hooks import remove_disabled_hooks
 from vrtspike.config.reading import inherited, read_config
 from vrtspike.config.teacher import resolve_teacher
 from vrtspike.config.validation import check_config
+from vrtspike.config.values import plain_values
 from vrtspike.config.warm_up import resolve_warm_up
 from vrtspike.errors import ConfigError
 from vrtspike.plugins import load_plugins
@@ -54,7 +55,10 @@ def load_config(
     if cpu_overrides and from_cpu:
         _merge(config, from_cpu, f'{path}: cpu_overrides')
         config.applied_cpu_overrides = from_cpu
-    overrides = dict(overrides or {})
+    try:
+        overrides = plain_values(overrides or {})
+    except ConfigError as error:
+        raise ConfigError(f'--cfg-options: {error}') from error
     source_in_files = copy.deepcopy(config.get('data'))
     _merge(config, overrides, '--cfg-options')
     _load_plugins_of(config, plugins)

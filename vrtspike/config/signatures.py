@@ -53,10 +53,8 @@ def keys_of(part: Callable) -> Keys:
     """Return the keyword arguments that ``part``, a class or a function, takes."""
     if not inspect.isclass(part):
         return _keys_of_call(part)
-    constructors = list(_constructors(part))
-    if not constructors and part.__new__ is not object.__new__:
-        return _keys_of_call(part)
-    return _keys_along(constructors)
+    found = list(constructors(part))
+    return _keys_along(found) if found or part.__new__ is object.__new__ else _keys_of_call(part)
 
 
 def _keys_of_call(call: Callable) -> Keys:
@@ -68,7 +66,7 @@ def _keys_of_call(call: Callable) -> Keys:
     return _keys(found, getattr(call, '__name__', str(call)) if _kwargs_name(parameters) else '')
 
 
-def _constructors(cls: type) -> Iterator[tuple[type, Callable]]:
+def constructors(cls: type) -> Iterator[tuple[type, Callable]]:
     """Yield (owner, ``__init__``) along the MRO, up to the first constructor known to take nothing."""
     for owner in cls.__mro__:
         # torch's Module declares **kwargs only to refuse them.
@@ -78,10 +76,10 @@ def _constructors(cls: type) -> Iterator[tuple[type, Callable]]:
             yield owner, vars(owner)['__init__']
 
 
-def _keys_along(constructors: list[tuple[type, Callable]]) -> Keys:
+def _keys_along(calls: list[tuple[type, Callable]]) -> Keys:
     found: dict[str, bool] = {}
     given = _Given()
-    for owner, init in constructors:
+    for owner, init in calls:
         try:
             parameters = list(inspect.signature(init).parameters.values())[1:]
         except ValueError:

@@ -22,9 +22,19 @@ from vrtspike.config.schema import (
     top_level_schemas,
 )
 from vrtspike.config.signatures import Keys, keys_of
+from vrtspike.config.value_types import value_problem
+from vrtspike.config.warm_up import BOUNDS
+from vrtspike.config.warm_up import KEY as WARM_UP
 from vrtspike.contracts import find
 from vrtspike.errors import RegistryError, did_you_mean
 from vrtspike.registry import REGISTRIES
+
+COMPLETE_OR_ABSENT = (
+    ('train_cfg', 'train_dataloader', 'optim_wrapper'),
+    ('val_cfg', 'val_dataloader', 'val_evaluator'),
+    ('test_cfg', 'test_dataloader', 'test_evaluator'),
+)
+"""Top-level keys of one loop each."""
 
 # Keys that MMEngine itself reads in any node.
 NODE_KEYS = ('type', '_scope_')
@@ -76,11 +86,16 @@ class _Check:
             if key not in known:
                 hint = did_you_mean(key, known)
                 self.problem(key, f"no such top-level key{hint}. A config's own variables begin with an underscore")
-            elif key in schemas and isinstance(value, (str, int, float)):
-                self.problem(key, f'expected dict(...), found {value!r}')
             elif key in schemas:
                 self.check_value(key, value, evaluator_schema() if _is_evaluator(key, value) else schemas[key])
-        if 'model' not in self.tree:
+        if self.tree.get('default_scope', 'vrtspike') != 'vrtspike':
+            self.problem('default_scope', f"expected 'vrtspike', found {self.tree['default_scope']!r}")
+        for keys in COMPLETE_OR_ABSENT:
+            given = [key for key in keys if self.tree.get(key) is not None]
+            for key in keys if given else ():
+                if self.tree.get(key, '') is None:
+                    self.problem(key, f'None, although {given[0]} is set: set both, or neither')
+        if self.tree.get('model') is None:
             self.problem('model', "missing; a config names its network, as in model = dict(type='SpikeRestorer', ...)")
 
     def hooks(self) -> None:
@@ -106,12 +121,16 @@ class _Check:
         """Check a value that holds nodes: one node, a list of nodes, or names mapped to nodes."""
         if isinstance(value, (list, tuple)):
             for index, item in enumerate(value):
+                if item is None:
+                    self.problem(f'{path}.{index}', 'expected dict(...), found None')
                 self.check_value(f'{path}.{index}', item, schema)
         elif isinstance(value, dict) and schema.many:
             for name, item in value.items():
                 self.check_value(f'{path}.{name}', item, replace(schema, many=False))
         elif isinstance(value, dict) and not self.is_copy_of_data(path, value):
             self.node(path, value, schema)
+        elif isinstance(value, (str, int, float)):
+            self.problem(path, f'expected dict(...), found {value!r}')
 
     def is_copy_of_data(self, path: str, value: dict) -> bool:
         """Whether the node is a copy of the top-level ``data``, where its problems are reported once."""
@@ -125,6 +144,7 @@ class _Check:
         part = self.part(path, node, schema)
         if part is not None:
             self.bind(path, node, schema, _name(part), keys_of_part(part))
+            self.values(path, node, part)
             self.children(path, node, part)
 
     def part(self, path: str, node: dict, schema: NodeSchema) -> Any:
@@ -165,6 +185,16 @@ class _Check:
         missing = [key for key in (*keys.required, *schema.needs) if key not in node and key not in supplied]
         if missing:
             self.problem(path, f'{name} needs {", ".join(map(repr, dict.fromkeys(missing)))}')
+
+    def values(self, path: str, node: dict, part: Any) -> None:
+        """Check the values that are not parts; those of the warm-up are checked where it is resolved."""
+        if path == WARM_UP:
+            return
+        for key, value in node.items():
+            is_checked_elsewhere = _holds_nodes(value) or (key in BOUNDS and isinstance(value, str))
+            problem = None if is_checked_elsewhere else value_problem(key, value, part)
+            if problem:
+                self.problem(f'{path}.{key}', problem)
 
     def untyped_children(self, path: str, node: dict) -> None:
         """Check the nodes inside a node that is not a constructor call."""

@@ -27,6 +27,7 @@ from vrtspike.errors import ConfigError
 from vrtspike.models.layers.alignment import warp
 from vrtspike.models.layers.flow import LEVELS, FlowLevel, SpyNet
 from vrtspike.runtime.atomic_write import atomic_write
+from vrtspike.runtime.checkpoint_files import write_checkpoint_file
 
 # Half of the pairs are sharp. The others are blurred over these shares of the interval between their frames.
 EXPOSURES = (0.0, 0.0, 0.4, 0.8)
@@ -230,4 +231,4 @@ def save_level(net: SpyNet, path: str | Path) -> None:
     """Write one level's weights in half precision, as :func:`vrtspike.models.layers.flow.load_spynet` reads them."""
     weights = {key: value.half().contiguous() for key, value in net.basic_module[0].state_dict().items()}
     with atomic_write(path) as aside:
-        torch.save(weights, aside)
+        write_checkpoint_file(aside, weights)

@@ -6,7 +6,6 @@ import copy
 import inspect
 from collections.abc import Iterator
 
-import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
@@ -15,11 +14,6 @@ from vrtspike.candidates import Candidate, Purpose, Setting, catalogue
 from vrtspike.registry import BACKBONES, MODELS
 
 SHOWN_STAGES = 6
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error means that the device or the host ran out of memory."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def smaller_candidates(config: Config) -> Iterator[Candidate]:

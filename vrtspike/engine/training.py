@@ -17,12 +17,12 @@ from mmengine.runner import Runner
 
 from vrtspike.config.hooks import set_default_hook
 from vrtspike.engine.data_parallel import configure_data_parallel
-from vrtspike.engine.out_of_memory import is_out_of_memory, out_of_memory_report, smaller_candidates
+from vrtspike.engine.out_of_memory import out_of_memory_report, smaller_candidates
 from vrtspike.engine.resuming import ResumeHook
 from vrtspike.engine.run_folder import AUTO, claim_work_dir, newest_whole_checkpoint, remove_leftovers
 from vrtspike.engine.start import LoadedWeights, set_start, start_from_weights
 from vrtspike.engine.training_errors import explained_errors
-from vrtspike.errors import ConfigError, TrainingError
+from vrtspike.errors import ConfigError, TrainingError, is_out_of_memory
 from vrtspike.hooks.observing import guard_backends, guard_log_files
 from vrtspike.native.allocator import allocate_tensors_with_malloc
 from vrtspike.runtime.checkpoint_files import use_safe_checkpoints

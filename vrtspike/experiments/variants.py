@@ -12,7 +12,7 @@ import msgspec
 
 from vrtspike.errors import ConfigError
 from vrtspike.plugins import find_plugin
-from vrtspike.runtime.yaml_file import read_yaml_mapping
+from vrtspike.runtime.text_files import read_yaml_mapping
 
 REFERENCE = 'reference'
 """Name of the variant that the others are compared with: the base config, unless a variant has this name."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import os
 import warnings
@@ -16,10 +15,11 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from vrtspike.config import check_config
+from vrtspike.config.values import read_saved_config
 from vrtspike.errors import CheckpointError, ConfigError
 from vrtspike.models.weights import check_fit, load_exact, renamed
 from vrtspike.native.allocator import allocate_tensors_with_malloc
-from vrtspike.plugins import load_plugins
+from vrtspike.plugins import every_registry, load_plugins
 from vrtspike.registry import MODELS
 from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict
 from vrtspike.runtime.device import MIB
@@ -66,7 +66,12 @@ def config_in_checkpoint(checkpoint: dict, path: str | os.PathLike, plugins: tup
     text = (checkpoint.get('meta') or {}).get('cfg') if isinstance(checkpoint.get('meta'), dict) else None
     if not isinstance(text, str):
         raise CheckpointError(f'checkpoint {path} carries no config: say which network its weights belong to (config=)')
-    values = read_assignments(text, path)
+    try:
+        values = read_saved_config(text)
+    except ValueError as error:
+        raise CheckpointError(
+            f'the config that checkpoint {path} carries is no list of plain values ({error}): give the config file'
+        ) from error
     needed = [name for name in values.get('plugins') or [] if name not in plugins]
     if needed:
         raise CheckpointError(
@@ -74,6 +79,12 @@ def config_in_checkpoint(checkpoint: dict, path: str | os.PathLike, plugins: tup
             'trust their code'
         )
     load_plugins(list(plugins))
+    unknown = list(unregistered({key: values.get(key) for key in ('model', 'train_dataloader', 'val_dataloader')}))
+    if unknown:
+        raise CheckpointError(
+            f'the config that checkpoint {path} carries names {", ".join(unknown)}, which no registry has: give the '
+            'config file (config=), or the plugin that registers it (plugins=), if you trust their code'
+        )
     problems = check_config({key: values[key] for key in ('model',) if key in values}).problems
     if problems:
         raise ConfigError('\n  '.join([f'the config that checkpoint {path} carries does not hold together', *problems]))
@@ -107,30 +118,23 @@ def whole_numbers(node: Any) -> Iterator[int]:
             yield from whole_numbers(value)
 
 
-def read_assignments(text: str, path: str | os.PathLike) -> dict[str, Any]:
-    """Return the values of a dumped config, lines such as ``model = dict(type='VRT', depths=[8, 7])``.
-
-    A config file is a program; this reads only literals and ``dict(...)``, and calls nothing.
-    """
-    try:
-        statements = ast.parse(text).body
-        return {statement.targets[0].id: _literal(statement.value) for statement in statements}
-    except (SyntaxError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise CheckpointError(
-            f'the config that checkpoint {path} carries is no list of plain values ({error}): give the config file'
-        ) from error
+def unregistered(node: Any) -> Iterator[str]:
+    """Yield the types and scopes in a config that no registry has. MMEngine would import the modules that they name."""
+    if isinstance(node, dict):
+        kind, scope = node.get('type'), node.get('_scope_')
+        if isinstance(kind, str) and not is_registered(kind):
+            yield kind
+        if scope not in (None, 'vrtspike', 'mmengine'):
+            yield str(scope)
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, (list, tuple)) else ():
+        yield from unregistered(child)
 
 
-def _literal(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call):
-        if getattr(node.func, 'id', None) != 'dict':
-            raise ValueError(f'line {node.lineno} calls {ast.unparse(node.func)}')
-        return dict(*map(_literal, node.args), **{keyword.arg: _literal(keyword.value) for keyword in node.keywords})
-    if isinstance(node, ast.Dict):
-        return {_literal(key): _literal(value) for key, value in zip(node.keys, node.values, strict=True)}
-    if isinstance(node, (ast.List, ast.Tuple)):
-        return (list if isinstance(node, ast.List) else tuple)(_literal(item) for item in node.elts)
-    return ast.literal_eval(node)
+def is_registered(name: str) -> bool:
+    """Return whether a registry has a part under this name, or under this dotted name of its module and class."""
+    short = name.rpartition('.')[2]
+    parts = [registry.module_dict[short] for registry in every_registry() if short in registry.module_dict]
+    return bool(parts) and (name == short or name in [f'{part.__module__}.{part.__qualname__}' for part in parts])
 
 
 def file_sha256(path: str | os.PathLike) -> str:

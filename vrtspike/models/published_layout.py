@@ -15,6 +15,7 @@ from torch import Tensor
 from vrtspike.errors import CheckpointError
 from vrtspike.models.weights import BACKBONE, read_weights
 from vrtspike.runtime.atomic_write import atomic_write
+from vrtspike.runtime.checkpoint_files import write_checkpoint_file
 
 Weights = dict[str, Tensor]
 
@@ -75,7 +76,7 @@ def convert_file(path: str | Path, out: str | Path, layout: str, trust: bool = F
     weights = read_weights(path, trust)
     converted = convert(weights)
     with atomic_write(out) as aside:
-        torch.save({key: converted}, aside)
+        write_checkpoint_file(aside, {key: converted})
         differing = differences(back(read_weights(aside)), weights)
         if differing:
             raise CheckpointError(f'{path}: these tensors do not survive the conversion: {", ".join(differing[:5])}')

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 import torch
@@ -22,6 +21,7 @@ from vrtspike.runtime.environment import describe_device
 MATRIX_SIZE = {'cpu': 1536, 'cuda': 8192}
 COPY_MIB = {'cpu': 128, 'cuda': 1024}
 REPETITIONS = 7
+CACHE = 'rates.json'
 
 
 def device_rates(device: torch.device, dtype: torch.dtype) -> Rates:
@@ -30,13 +30,12 @@ def device_rates(device: torch.device, dtype: torch.dtype) -> Rates:
     The measurement takes about a second. The cache has one entry per device, number of threads, dtype and version of
     torch.
     """
-    path = cache_folder() / 'rates.json'
     key = ' | '.join(map(str, [*describe_device(device).values(), dtype, torch.__version__]))
-    cached = _read(path)
+    cached = _read_cache()
     if key not in cached:
         cached[key] = measure_rates(device, dtype)
-        with suppress(OSError, VrtSpikeError):  # the rates are known all the same
-            write_text(path, json.dumps(msgspec.to_builtins(cached), indent=2) + '\n')
+        with suppress(OSError, VrtSpikeError):  # without a folder to write into, they are measured every time
+            write_text(cache_folder() / CACHE, json.dumps(msgspec.to_builtins(cached), indent=2) + '\n')
     return cached[key]
 
 
@@ -55,9 +54,9 @@ def _best_seconds(work: Callable[[], object], device: torch.device) -> float:
     return min(call_seconds(work, device) for _ in range(REPETITIONS))
 
 
-def _read(path: Path) -> dict[str, Rates]:
+def _read_cache() -> dict[str, Rates]:
     """Return the cache. A damaged file counts as empty, because everything in it can be measured again."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Rates])
-    except (OSError, ValueError, msgspec.MsgspecError):
+        return msgspec.json.decode((cache_folder() / CACHE).read_bytes(), type=dict[str, Rates])
+    except (OSError, ValueError, VrtSpikeError, msgspec.MsgspecError):
         return {}

@@ -85,15 +85,17 @@ def window_figure(size: tuple[float, float], backend: str | None = None) -> Figu
 
     Args:
         size: Width and height in inches.
-        backend: Matplotlib's backend, by default the one it chooses itself.
+        backend: Matplotlib's backend, by default the first that works here.
 
     Raises:
         LogError: There is no screen.
     """
     import matplotlib.pyplot as plt
+    from matplotlib import rcsetup
 
     try:
-        plt.switch_backend(backend or plt.get_backend())
+        # Not the configured one: commands configure a backend for files.
+        plt.switch_backend(backend or rcsetup._auto_backend_sentinel)
     except (ImportError, ValueError) as error:
         raise LogError(f'the picture cannot be shown ({error}): write it with --out FILE') from error
     if plt.get_backend().lower() in FILE_BACKENDS:

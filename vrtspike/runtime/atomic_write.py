@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,9 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
 
     After an error the temporary file is removed and ``path`` is unchanged. The temporary name has the same suffix,
     because image writers choose their format by it.
+
+    Raises:
+        OSError: With ``path`` as its file name.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,14 +31,19 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         with open(temporary, 'rb+') as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename in (None, str(temporary)):
+            error.filename = str(path)
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the error that is being raised says more
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a text file in UTF-8 atomically."""
+    """Write a text file in UTF-8 atomically. Names of files that are not UTF-8 are written as escapes."""
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding='utf-8')
+        temporary.write_text(text, encoding='utf-8', errors='backslashreplace')
 
 
 def write_json(path: str | os.PathLike, value: Any, **options: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import mmap
 import os
 import pickle
@@ -17,7 +18,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
-from vrtspike.errors import CheckpointError, DamagedCheckpointError
+from vrtspike.errors import ADVICE, CheckpointError, DamagedCheckpointError, explain_os_error
 from vrtspike.runtime.atomic_write import atomic_write
 from vrtspike.runtime.device import MIB
 
@@ -68,15 +69,19 @@ def load_checkpoint_file(path: str | os.PathLike, trust: bool = False, map_locat
         CheckpointError: If the file is missing, is no dict, or needs code and ``trust`` is not set.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
-        raise CheckpointError(f'checkpoint {path} does not exist or is not a file; check the path')
     try:
+        if not path.is_file():
+            raise CheckpointError(f'checkpoint {path} does not exist or is not a file; check the path')
         _verify_archive(path)
         checkpoint = _torch_load(path, trust, map_location)
         _verify_sizes(checkpoint, path.stat().st_size)
+    except CheckpointError:
+        raise
     except Exception as error:  # a damaged or malicious file can make the readers of zip and pickle fail in any way
         if trust and isinstance(error, (AttributeError, ImportError)):
             raise CheckpointError(f'checkpoint {path} needs code that is not installed here: {error}') from error
+        if isinstance(error, OSError) and error.errno in ADVICE:
+            raise CheckpointError(f'cannot read the checkpoint {explain_os_error(error)}') from error
         raise _loading_error(path, error) from error
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights')
@@ -200,6 +205,16 @@ def use_safe_checkpoints(trust: bool = False) -> None:
         return load_checkpoint_file(filename, trust, map_location or 'cpu')
 
     CheckpointLoader.register_scheme(list(CheckpointLoader._schemes), loader=load_from_disk, force=True)
+
+
+def write_checkpoint_file(path: Path, content: Any) -> None:
+    """Write what :func:`torch.save` makes of ``content``.
+
+    On a full disk torch's own writer raises a RuntimeError about positions in the file, not an OSError.
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    path.write_bytes(buffer.getbuffer())
 
 
 def unwrap_state_dict(checkpoint: Mapping, source: str = 'the checkpoint') -> dict[str, torch.Tensor]:

@@ -107,5 +107,12 @@ def call_seconds(function: Callable[[], object], device: torch.device) -> float:
 
 
 def cache_folder() -> Path:
-    """Return the folder for files that are kept between runs: ``vrtspike`` in the user's cache folder."""
-    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'vrtspike'
+    """Return the folder for files that are kept between runs: ``vrtspike`` in the user's cache folder.
+
+    Raises:
+        OSError: The user has no home folder, as unknown users of a container.
+    """
+    folder = os.path.expanduser(os.environ.get('XDG_CACHE_HOME') or '~/.cache')
+    if folder.startswith('~'):
+        raise OSError('there is no home folder to keep files in; set XDG_CACHE_HOME to a folder')
+    return Path(folder) / 'vrtspike'

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vrtspike.errors import ConfigError
-from vrtspike.runtime.yaml_file import read_yaml_mapping
+from vrtspike.runtime.text_files import read_yaml_mapping
 
 Flat = Mapping[str, Any]
 """A config by dotted keys, ``TRAIN.OPTIM.LR``."""

@@ -15,7 +15,7 @@ from vrtspike.datasets.io.listing import IMAGE_SUFFIXES, common_suffix, is_hidde
 from vrtspike.datasets.io.spike_formats import SPIKE_SUFFIXES
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.errors import ConfigError, DataError, require_positive_integers
-from vrtspike.runtime.yaml_file import read_yaml_mapping
+from vrtspike.runtime.text_files import read_yaml_mapping
 
 
 def require_root(root: str | os.PathLike, layout: str) -> Path:

@@ -167,9 +167,7 @@ class VRT(StagedBackbone):
             )
             setattr(self, f'stage{i + 1}', vrt_stage)
         wide = embed_dims[STAGES]
-        widen = nn.Sequential(
-            Rearrange('b c t h w -> b t h w c'), nn.LayerNorm(channels), nn.Linear(channels, wide)
-        )
+        widen = nn.Sequential(Rearrange('b c t h w -> b t h w c'), nn.LayerNorm(channels), nn.Linear(channels, wide))
         self.stage8 = nn.ModuleList([widen])
         for i in range(STAGES, len(depths)):
             frame_window = (1, *window[1:])
