@@ -35,6 +35,9 @@ def test_without_a_config_it_says_what_to_give(checkpoint, tmp_path):
         ('model = [x for x in ()]', 'no list of plain values'),
         ('import os', 'no list of plain values'),
         ('model = dict(', 'no list of plain values'),
+        ('iter = 3', 'has no model'),
+        ('model = 3', 'has no model'),
+        ("model = dict(type='SpikeRestorer')\nplugins = './evil.py'", r'needs the plugins \./evil\.py'),
         ("model = dict(type='SpikeRestorer')\nplugins = ['./evil.py']", r'needs the plugins \./evil\.py'),
     ],
 )

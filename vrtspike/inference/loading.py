@@ -72,7 +72,10 @@ def config_in_checkpoint(checkpoint: dict, path: str | os.PathLike, plugins: tup
         raise CheckpointError(
             f'the config that checkpoint {path} carries is no list of plain values ({error}): give the config file'
         ) from error
-    needed = [name for name in values.get('plugins') or [] if name not in plugins]
+    if not isinstance(values.get('model'), dict):
+        raise CheckpointError(f'the config that checkpoint {path} carries has no model: give the config file')
+    named = values.get('plugins') or []
+    needed = [str(name) for name in (named if isinstance(named, list) else [named]) if name not in plugins]
     if needed:
         raise CheckpointError(
             f'the network of checkpoint {path} needs the plugins {", ".join(needed)}: name them (plugins=) if you '
@@ -85,7 +88,7 @@ def config_in_checkpoint(checkpoint: dict, path: str | os.PathLike, plugins: tup
             f'the config that checkpoint {path} carries names {", ".join(unknown)}, which no registry has: give the '
             'config file (config=), or the plugin that registers it (plugins=), if you trust their code'
         )
-    problems = check_config({key: values[key] for key in ('model',) if key in values}).problems
+    problems = check_config({'model': values['model']}).problems
     if problems:
         raise ConfigError('\n  '.join([f'the config that checkpoint {path} carries does not hold together', *problems]))
     return Config(values)
