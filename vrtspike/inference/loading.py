@@ -136,6 +136,8 @@ def unregistered(node: Any) -> Iterator[str]:
 def is_registered(name: str) -> bool:
     """Return whether a registry has a part under this name, or under this dotted name of its module and class."""
     short = name.rpartition('.')[2]
+    for registry in every_registry():
+        registry.import_from_location()  # a registry has no parts before it is first used
     parts = [registry.module_dict[short] for registry in every_registry() if short in registry.module_dict]
     return bool(parts) and (name == short or name in [f'{part.__module__}.{part.__qualname__}' for part in parts])
 
