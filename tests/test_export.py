@@ -122,7 +122,7 @@ def test_dynamic_sizes_are_compared_at_larger_ones(tmp_path):
 
 @pytest.mark.parametrize(
     ('network', 'message'),
-    [(TwoSizes(), 'has a largest height'), (OneLength(), 'only works for the number of frames 2')],
+    [(TwoSizes(), 'only works up to a maximum height'), (OneLength(), 'only works with a number of frames of 2')],
 )
 def test_networks_of_certain_sizes_are_refused_as_dynamic(tmp_path, network, message):
     with pytest.raises(ConfigError, match=message):

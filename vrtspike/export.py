@@ -1,7 +1,7 @@
 """Exports networks as graphs that run without vrtspike: ``torch.export`` programs and ONNX models.
 
-The graphs use the reference backends, which consist of basic PyTorch operators. They take clips of one shape, or of any
-number of frames, height and width. Each written file is run and compared with the network before it gets its name.
+The graphs use the reference backends, which consist of basic PyTorch operators. A graph takes clips of one shape, or of
+any number of frames, height and width. Each file is run and compared with the network before it gets its final name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Run = Callable[..., Tensor]
 REFERENCES = dict(window_attention='reference', deform_conv2d='reference')
 SUFFIXES = ('.pt2', '.onnx')
 DYNAMIC_AXES = (1, 3, 4)
-"""Frames, height and width of a clip, and of its spikes."""
+"""Axes of the frames, height and width, of a clip and of its spikes."""
 UNBOUNDED = 2**31
 TOLERANCE = 1e-4
 """Largest mean absolute difference, for frames in [0, 1].
@@ -40,8 +40,8 @@ def export_network(
         network: A backbone, called with a clip (B, T, C, H, W), or a restorer, called with a clip and spikes.
         inputs: Example inputs. The graph takes inputs of these shapes.
         path: A file that ends in ``.pt2`` (for ``torch.export.load``) or ``.onnx``.
-        dynamic: The graph takes any number of frames, height and width from certain ones on. It is also compared at
-            two larger sizes.
+        dynamic: Whether the graph takes any number of frames, height and width above a minimum. It is then also
+            compared at two larger sizes.
 
     Raises:
         ConfigError: ``path`` has another suffix, ONNX is not installed, the network only works at fixed sizes, or the
@@ -71,7 +71,7 @@ class ExportReport(NamedTuple):
 
     Args:
         difference: The largest mean absolute difference between graph and network on the compared sizes.
-        smallest: (T, H, W) from which on the graph is right; None if its sizes are fixed.
+        smallest: The smallest (T, H, W) for which the graph is correct; None if its sizes are fixed.
     """
 
     difference: float
@@ -79,10 +79,10 @@ class ExportReport(NamedTuple):
 
 
 def smallest_sizes(program: torch.export.ExportedProgram) -> tuple[int, int, int]:
-    """Return the smallest frames, height and width of the clip that a graph takes.
+    """Return the smallest number of frames, height and width that a graph takes.
 
     Raises:
-        ConfigError: The graph takes one size only along one of them, or less than any from a certain one on.
+        ConfigError: One of them is fixed or has an upper bound.
     """
     (name, *_) = (spec.arg.name for spec in program.graph_signature.input_specs if spec.kind.name == 'USER_INPUT')
     shape = next(node.meta['val'].shape for node in program.graph.nodes if node.name == name)
@@ -90,14 +90,14 @@ def smallest_sizes(program: torch.export.ExportedProgram) -> tuple[int, int, int
     for axis, what in zip(DYNAMIC_AXES, ('number of frames', 'height', 'width'), strict=True):
         bounds = program.range_constraints.get(getattr(getattr(shape[axis], 'node', None), 'expr', None))
         if bounds is None or bounds.upper < UNBOUNDED:
-            limit = f'only works for the {what} {shape[axis]}' if bounds is None else f'has a largest {what}'
-            raise ConfigError(f'the network {limit}: export it with fixed sizes, or with a larger --shape')
+            limit = f'with a {what} of {shape[axis]}' if bounds is None else f'up to a maximum {what}'
+            raise ConfigError(f'the network only works {limit}: export it with fixed sizes, or with a larger --shape')
         smallest.append(int(bounds.lower))
     return tuple(smallest)
 
 
 def larger_inputs(inputs: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
-    """Yield inputs with more frames that are twice as high, and some that are twice as wide."""
+    """Yield inputs with one more frame and twice the height, then inputs with two more frames and twice the width."""
     for frames, axis in ((1, -2), (2, -1)):
         longer = [torch.cat((each, each[:, :frames].flip(-1)), dim=1) for each in inputs]
         yield tuple(torch.cat((each, each.flip(axis)), dim=axis) for each in longer)
@@ -109,7 +109,7 @@ def check_target(path: Path) -> None:
         raise ConfigError(f'{path}: expected a name that ends in one of {", ".join(SUFFIXES)}')
     missing = [name for name in ('onnx', 'onnxscript', 'onnxruntime') if importlib.util.find_spec(name) is None]
     if path.suffix == '.onnx' and missing:
-        raise ConfigError(f"ONNX needs {', '.join(missing)}, not installed here: pip install 'vrtspike[onnx]'")
+        raise ConfigError(f"ONNX needs {', '.join(missing)}, which is not installed: pip install 'vrtspike[onnx]'")
 
 
 def save_program(program: torch.export.ExportedProgram, path: Path) -> Run:
@@ -135,7 +135,7 @@ def save_onnx(program: torch.export.ExportedProgram, path: Path) -> Run:
 
 
 def example_inputs(restorer: nn.Module, shape: tuple[int, int, int], spike_size: tuple[int, int]) -> tuple[Tensor, ...]:
-    """Return random inputs for a restorer: one clip and, if the restorer fuses spikes, voxels.
+    """Return random inputs for a restorer: one clip and, if the restorer fuses spikes, its voxel grids.
 
     Args:
         restorer: A :class:`~vrtspike.models.SpikeRestorer`.

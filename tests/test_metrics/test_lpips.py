@@ -56,7 +56,7 @@ def test_other_weights_are_refused(package, tmp_path):
 
 def test_another_package_of_this_name_is_refused(package, alexnet):
     torch.save({'lin0.model.1.weight': torch.ones(1, 2, 1, 1)}, package / 'weights' / 'v0.1' / 'alex.pth')
-    with pytest.raises(CheckpointError, match='does not hold the linear layers of LPIPS'):
+    with pytest.raises(CheckpointError, match='does not contain the linear layers of LPIPS'):
         load_lpips(alexnet)
 
 

@@ -100,7 +100,7 @@ def test_features_of_other_widths_are_refused(teacher):
 
 def test_a_checkpoint_of_another_network_is_refused(teacher, tmp_path):
     torch.save({'state_dict': SpikeRestorer(**STUDENT).state_dict()}, tmp_path / 'other.pth')
-    message = r'other\.pth \(teacher_checkpoint\) does not fit the network: of its weights \d+ missing'
+    message = r'other\.pth \(teacher_checkpoint\) does not fit the network\. Weights: \d+ missing'
     with pytest.raises(CheckpointError, match=message):
         distilled(teacher | {'teacher_checkpoint': str(tmp_path / 'other.pth')})
 

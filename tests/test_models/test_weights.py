@@ -132,7 +132,7 @@ class TestLoading:
     def test_a_checkpoint_that_fits_nothing_is_an_error_and_changes_nothing(self, weights):
         model = tiny()
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        with pytest.raises(CheckpointError, match=r'nothing in the checkpoint fits the network: it holds'):
+        with pytest.raises(CheckpointError, match=r'nothing in the checkpoint fits the network: it contains'):
             load_matching(model, weights)
         torch.testing.assert_close(model.state_dict(), before)
 
@@ -146,7 +146,7 @@ class TestLoading:
         model = SpikeRestorer(backbone=tiny())
         load_exact(model, source.state_dict())
         torch.testing.assert_close(model.backbone.state_dict(), source.state_dict())
-        message = r'the checkpoint does not fit the network: of its weights \d+ of another shape .* Use the config'
+        message = r'the checkpoint does not fit the network\. Weights: \d+ of another shape .* Use the config'
         with pytest.raises(CheckpointError, match=message):
             load_exact(model, tiny(window_size=[3, 4, 4]).state_dict())
 

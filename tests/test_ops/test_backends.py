@@ -86,6 +86,6 @@ def test_unknown_names_are_refused_and_nothing_is_changed():
 def test_a_backend_asked_for_that_cannot_serve_says_why():
     with (
         use_backends(deform_conv2d='torchvision'),
-        pytest.raises(ConfigError, match=r"deform_conv2d: backend 'torchvision' cannot serve here: it computes in"),
+        pytest.raises(ConfigError, match=r"deform_conv2d: backend 'torchvision' cannot be used here: it computes in"),
     ):
         DEFORM_CONV2D.choose(torch.zeros(1, dtype=torch.float64))

@@ -41,5 +41,5 @@ def test_weights_of_another_network_are_refused(tmp_path):
     torch.save({'params': {'conv_first.weight': torch.zeros(2)}}, tmp_path / 'other.pth')
     process = run('other.pth', '--shape', 1, 8, 8, '--out', 'net.pt2', cwd=tmp_path)
     assert process.returncode == 1
-    assert 'does not fit the network: of its weights ' in process.stderr
+    assert 'does not fit the network. Weights: ' in process.stderr
     assert not (tmp_path / 'net.pt2').exists()

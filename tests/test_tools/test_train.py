@@ -141,7 +141,7 @@ def test_weights_that_fit_nothing_are_refused(demo, tmp_path):
     torch.save({'params': {'weight': torch.zeros(3)}}, tmp_path / 'other.pth')
     process = run(CONFIG, '--load-from', tmp_path / 'other.pth', *demo_options(demo), cwd=tmp_path)
     assert process.returncode == 1
-    assert 'nothing in the checkpoint fits the network: it holds weight (3,)' in process.stderr
+    assert 'nothing in the checkpoint fits the network: it contains weight (3,)' in process.stderr
     assert 'Traceback' not in process.stderr
 
 

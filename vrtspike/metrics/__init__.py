@@ -1,4 +1,4 @@
-"""Image quality: PSNR, SSIM and LPIPS, and the protocols by which clips are scored."""
+"""Image quality: PSNR, SSIM and LPIPS, and how clips are scored with them."""
 
 from vrtspike.metrics.frames import luma, playback_frames, to_uint8_frames
 from vrtspike.metrics.psnr_ssim import psnr, ssim

@@ -17,7 +17,7 @@ def to_uint8_frames(frames: torch.Tensor) -> np.ndarray:
 
 
 def playback_frames(spikes: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
-    """Return the spikes played back (TFP, texture from playback) as (T, H, W) uint8 gray images.
+    """Return the TFP (texture from playback) of the spikes as (T, H, W) uint8 gray images.
 
     The mean over the bins is the linear intensity of the exposure in [0, 1]. It is encoded as sRGB and then resized
     bilinearly.

@@ -1,7 +1,7 @@
-"""LPIPS, a perceptual distance of images (Zhang et al., arXiv 1801.03924).
+"""LPIPS, a perceptual distance between images (Zhang et al., arXiv 1801.03924).
 
-It needs two files of weights. Those of the linear layers come with the package ``lpips``. Nothing else of the package
-is used, because it cannot be imported without torchvision. The user names the file of AlexNet, trained on ImageNet.
+It needs two files of weights. The package ``lpips`` contains those of the linear layers. Nothing else of the package is
+used, because it cannot be imported without torchvision. The user supplies the weights of AlexNet, trained on ImageNet.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state
 from vrtspike.runtime.imagenet import load_features, register_imagenet_statistics
 
 CHANNELS = (64, 192, 384, 256, 256)
-"""Of AlexNet's five activations."""
+"""Channels of AlexNet's five activations."""
 
 
 def load_lpips(weights: str | os.PathLike, device: torch.device | str = 'cpu') -> Perceptual:
@@ -33,8 +33,8 @@ def load_lpips(weights: str | os.PathLike, device: torch.device | str = 'cpu') -
         device: Where the distance is computed.
 
     Raises:
-        ConfigError: The package is not installed.
-        CheckpointError: A file holds other weights.
+        ConfigError: The package ``lpips`` is not installed.
+        CheckpointError: A file contains other weights.
     """
     alexnet = alexnet_features()
     factors = package_factors()
@@ -61,16 +61,16 @@ def package_factors() -> list[Tensor]:
     found = load_checkpoint_file(path)
     factors = [found.get(f'lin{i}.model.1.weight') for i in range(len(CHANNELS))]
     if [None if each is None else each.shape for each in factors] != [(1, count, 1, 1) for count in CHANNELS]:
-        raise CheckpointError(f'{path} does not hold the linear layers of LPIPS; install lpips 0.1.4 again')
+        raise CheckpointError(f'{path} does not contain the linear layers of LPIPS; reinstall lpips 0.1.4')
     return factors
 
 
 class LPIPS(nn.Module):
-    """The distance of two images: of the normalised activations of a network, weighted by channel.
+    """The distance between the normalised activations of a network for two images, weighted by channel.
 
     Args:
-        features: The network's layers; every ReLU is an activation that counts.
-        factors: By activation, the weights (1, C, 1, 1) of its channels.
+        features: The network's layers. The outputs of every ReLU are compared.
+        factors: For each of these outputs, the weights (1, C, 1, 1) of its channels.
     """
 
     def __init__(self, features: nn.Sequential, factors: Sequence[Tensor]) -> None:
@@ -92,7 +92,7 @@ class LPIPS(nn.Module):
 
 
 def alexnet_features() -> nn.Sequential:
-    """Return AlexNet's convolutional part (arXiv 1404.5997) without its last pooling, numbered as by torchvision."""
+    """Return AlexNet's convolutional part (arXiv 1404.5997) without its last pooling, numbered as in torchvision."""
     one, two, three, four, five = CHANNELS
     return nn.Sequential(
         *(nn.Conv2d(3, one, 11, stride=4, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)),

@@ -1,4 +1,4 @@
-"""PSNR and SSIM of 8-bit images over all pixels, without cutting off a border."""
+"""PSNR and SSIM of 8-bit images over all pixels; no border is cropped."""
 
 from __future__ import annotations
 

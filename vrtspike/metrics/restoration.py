@@ -1,4 +1,4 @@
-"""The validation metric: quality of the restored clips, of the blurred input and of the spikes played back."""
+"""The validation metric: quality of the restored clips, of the blurred input and of the TFP of the spikes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vrtspike.metrics.frames import luma, playback_frames, to_uint8_frames
 from vrtspike.metrics.psnr_ssim import psnr, ssim
 from vrtspike.registry import METRICS
 
-#: PSNR of equal frames in a mean, in dB. The true value is infinite and would make the mean infinite.
+#: What the PSNR of equal frames counts as, in dB. The true value is infinite and would make every mean infinite.
 PSNR_OF_EQUAL_FRAMES = 100.0
 #: The scalars, in the order in which they are logged.
 SCALARS = ('psnr', 'ssim', 'blur/psnr', 'blur/ssim', 'tfp/psnr')
@@ -24,8 +24,8 @@ class RestorationQuality(BaseMetric):
     """PSNR and SSIM against the sharp frames, averaged over the frames of each clip and then over clips.
 
     Scalars: ``psnr`` (dB) and ``ssim`` of the restored frames, ``blur/psnr`` and ``blur/ssim`` of the blurred input,
-    and, for clips with spikes, ``tfp/psnr`` of the spikes played back against the luma of the sharp frames. All images
-    are 8-bit and no border is cut off. A frame equal to its target counts as 100 dB.
+    and, for clips with spikes, ``tfp/psnr`` of the TFP of the spikes against the luma of the sharp frames. All images
+    are 8-bit and no border is cropped. A frame equal to its target counts as 100 dB.
 
     After :meth:`evaluate`, ``rows`` on the main process has one entry for each clip: ``clip`` (its name), ``frames``
     (their number) and the scalars.
@@ -49,7 +49,7 @@ class RestorationQuality(BaseMetric):
         Args:
             data_batch: The batch as the data loader collates it: ``blur`` and ``sharp`` (B, T, 3, H, W) uint8,
                 ``meta`` and, optionally, ``spikes`` (B, T, K, Hs, Ws).
-            data_samples: One dict for each clip of the batch, in its order, with ``restored`` (T, 3, H, W) in [0, 1].
+            data_samples: One dict for each clip of the batch, in order, with ``restored`` (T, 3, H, W) in [0, 1].
         """
         if data_batch.get('sharp') is None:
             raise DataError('quality cannot be measured without sharp frames; the validation clips have none')
@@ -88,7 +88,7 @@ def clip_quality(
 
     Args:
         restored: (T, H, W, 3) uint8, like ``blur`` and ``sharp``.
-        playback: (T, H, W) uint8, the spikes played back, compared with the luma of ``sharp``.
+        playback: (T, H, W) uint8, the TFP of the spikes, compared with the luma of ``sharp``.
     """
     quality = {
         'psnr': _mean(finite_psnr, restored, sharp),
@@ -102,7 +102,7 @@ def clip_quality(
 
 
 def finite_psnr(image: np.ndarray, reference: np.ndarray) -> float:
-    """Return the PSNR in dB, at most 100 dB, which is also the value for equal images."""
+    """Return the PSNR, limited to 100 dB; equal images get 100 dB."""
     return min(psnr(image, reference), PSNR_OF_EQUAL_FRAMES)
 
 

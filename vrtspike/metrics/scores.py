@@ -24,17 +24,17 @@ def frame_scores(
 ) -> dict[str, float]:
     """Return the scores of one frame against the sharp one.
 
-    ``psnr_db`` and ``ssim`` are over all three channels, ``psnr_y_db`` and ``ssim_y`` over the Y channel (BT.601, 16 to
-    235, as in most published tables), and ``lpips`` is the distance ``perceptual`` if that is given. The scores of the
-    blurred frame have the same names with the prefix ``blur_``. Every playback has ``<name>_psnr_db`` and
-    ``<name>_ssim`` against the full-range luma. The PSNR of equal images counts as 100 dB.
+    ``psnr_db`` and ``ssim`` use all three channels. ``psnr_y_db`` and ``ssim_y`` use the Y channel (BT.601, 16 to 235,
+    as in most published tables). ``lpips`` is the ``perceptual`` distance, if one is given. The scores of the blurred
+    frame have the same names with the prefix ``blur_``. Every reconstruction of the spikes has ``<name>_psnr_db`` and
+    ``<name>_ssim`` against the full-range luma of the sharp frame. The PSNR of equal images counts as 100 dB.
 
     Args:
         restored: (H, W, 3) uint8 RGB.
         blur: The blurred frame, of the same shape and type.
         sharp: The target, of the same shape and type.
         playbacks: Reconstructions of the spikes by name, (H, W) uint8.
-        perceptual: Distance of two RGB images.
+        perceptual: Distance between two RGB images.
     """
     scores = {}
     for prefix, image in (('', restored), ('blur_', blur)):
@@ -57,7 +57,7 @@ def video_luma(image: np.ndarray) -> np.ndarray:
 
 
 def mean_scores(rows: Iterable[dict[str, float]]) -> dict[str, float]:
-    """Return the mean of every score (every float of the first row) over rows that all have it."""
+    """Return the mean of every score over the rows. The floats of the first row are the scores; every row has them."""
     rows = list(rows)
     names = [name for name, value in rows[0].items() if isinstance(value, float)]
     return {name: float(np.mean([row[name] for row in rows])) for name in names}

@@ -19,23 +19,24 @@ from vrtspike.registry import MODELS
 
 @MODELS.register_module()
 class DistilledRestorer(SpikeRestorer):
-    """A :class:`~vrtspike.models.restorer.SpikeRestorer` that learns from a teacher in training.
+    """A :class:`~vrtspike.models.restorer.SpikeRestorer` that also learns from a teacher.
 
-    The teacher is frozen and sees the same batches. Checkpoints hold the student only, and also load into a
-    ``SpikeRestorer`` of the student's config.
+    The teacher is frozen and gets the same batches. Checkpoints contain only the student; they also load into a
+    ``SpikeRestorer`` with the student's config.
 
     Args:
-        teacher: From MODELS. A config may name the teacher's config file instead: reading it puts its ``model`` here.
-        teacher_checkpoint: A file of the teacher's weights; None keeps those of a teacher that is built already.
+        teacher: From MODELS. A config may give the path of the teacher's config instead; when the config is loaded, the
+            ``model`` of that file replaces the path.
+        teacher_checkpoint: File with the teacher's weights; None keeps the weights of a teacher that is already built.
         output_weight: Factor of the mean absolute difference of the restored frames.
         feature_weight: Factor of the mean absolute difference of the features after ``feature_stages``, relative to
-            the mean magnitude of the teacher's; with 0, only outputs are compared.
-        feature_stages: 0 is after the input convolution, 1-7 after that stage, fusion included. Both networks must have
-            the same channels there.
+            the mean magnitude of the teacher's features; with 0, only restored frames are compared.
+        feature_stages: Where features are compared: 0 is after the input convolution, 1-7 after that stage and its
+            fusion. Both networks must have the same channels there.
         **student: Arguments of ``SpikeRestorer``.
 
     Raises:
-        ConfigError: The networks differ where features are compared.
+        ConfigError: The networks have different channels where features are compared.
         CheckpointError: The checkpoint does not fit the teacher.
     """
 
@@ -56,13 +57,13 @@ class DistilledRestorer(SpikeRestorer):
         self.check_stages()
 
     def check_stages(self) -> None:
-        """Raise :class:`ConfigError` where features cannot be compared."""
-        mine, theirs = self.backbone.stage_channels, self.teacher.module.backbone.stage_channels
+        """Raise :class:`ConfigError` if features cannot be compared."""
+        student, teacher = self.backbone.stage_channels, self.teacher.module.backbone.stage_channels
         for i in self.feature_stages:
-            if not i < min(len(mine), len(theirs)) or mine[i] != theirs[i]:
+            if not i < min(len(student), len(teacher)) or student[i] != teacher[i]:
                 raise ConfigError(
                     f'DistilledRestorer: features after stage {i} cannot be compared: the student has channels '
-                    f'{list(mine)}, the teacher {list(theirs)}; choose feature_stages where they agree, or '
+                    f'{list(student)}, the teacher {list(teacher)}; choose feature_stages where they agree, or '
                     'feature_weight=0'
                 )
 
@@ -71,8 +72,8 @@ class DistilledRestorer(SpikeRestorer):
         """Return the teacher with its weights."""
         if isinstance(teacher, str):
             raise ConfigError(
-                f'DistilledRestorer: teacher={teacher!r} is a path; vrtspike.config.load_config replaces it by the '
-                'model of that config, so load the config with it, or give the model itself'
+                f'DistilledRestorer: teacher={teacher!r} is a path; vrtspike.config.load_config replaces it with '
+                'the model of that config: load your config with it, or pass the model itself'
             )
         network = built(teacher, MODELS)
         if checkpoint is not None:
@@ -82,27 +83,27 @@ class DistilledRestorer(SpikeRestorer):
     def losses(
         self, blur: Tensor, spikes: Tensor | None, sharp: Tensor, size: tuple[int, int] | None
     ) -> dict[str, Tensor]:
-        """Return the student's loss and the differences from the teacher; arguments as for :meth:`forward`."""
-        with torch.no_grad(), recorded_features(self.teacher.module, self.feature_stages) as taught_features:
-            taught = self.crop(self.teacher.module.restore(blur, spikes), size)
+        """Return the student's loss and the differences from the teacher; see :meth:`forward` for the arguments."""
+        with torch.no_grad(), recorded_features(self.teacher.module, self.feature_stages) as teacher_features:
+            teacher_frames = self.crop(self.teacher.module.restore(blur, spikes), size)
         with recorded_features(self, self.feature_stages) as features:
             restored = self.restore(blur, spikes)
         with stage('loss') as s:
             restored = self.crop(s.enter(restored), size)
             target = sharp[..., : restored.shape[-2], : restored.shape[-1]]
             losses = {'restoration_loss': self.loss(restored, target)}
-            difference = F.l1_loss(restored.float(), taught.float())
+            difference = F.l1_loss(restored.float(), teacher_frames.float())
             losses['output_distillation_loss'] = self.output_weight * difference
             if self.feature_stages:
-                each = [relative_difference(features[i], taught_features[i]) for i in self.feature_stages]
-                losses['feature_distillation_loss'] = self.feature_weight * torch.stack(each).mean()
+                differences = [relative_difference(features[i], teacher_features[i]) for i in self.feature_stages]
+                losses['feature_distillation_loss'] = self.feature_weight * torch.stack(differences).mean()
             return {name: s.leave(loss) for name, loss in losses.items()}
 
 
-def relative_difference(found: Tensor, taught: Tensor) -> Tensor:
-    """Return the mean absolute difference of two maps over the mean magnitude of the second."""
-    taught = taught.float()
-    return F.l1_loss(found.float(), taught) / taught.abs().mean().clamp_min(1e-6)
+def relative_difference(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return the mean absolute difference of two maps, divided by the mean magnitude of the second."""
+    teacher = teacher.float()
+    return F.l1_loss(student.float(), teacher) / teacher.abs().mean().clamp_min(1e-6)
 
 
 class recorded_features:

@@ -19,7 +19,7 @@ from vrtspike.registry import MODELS
 
 @MODELS.register_module()
 class SpikePreprocessor(BaseDataPreprocessor):
-    """Move a batch to the device, bring frames to [0, 1] and pad RGB and spikes by the same area of the scene.
+    """Move a batch to the device, scale frames to [0, 1] and pad RGB and spikes by the same area of the scene.
 
     Args:
         divisor: Height and width of the padded frames are multiples of it. Borders are repeated below and to the right;
@@ -32,17 +32,17 @@ class SpikePreprocessor(BaseDataPreprocessor):
         self.divisor = divisor
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Prepare a batch of samples as :mod:`vrtspike.datasets.clips` documents them.
+        """Prepare a batch of samples, which :mod:`vrtspike.datasets.clips` documents.
 
         Returns:
-            ``blur`` and, where given, ``sharp`` float (B, T, 3, H', W') in [0, 1]; ``spikes`` float (B, T, K, Hs',
+            ``blur`` and, if given, ``sharp`` float (B, T, 3, H', W') in [0, 1]; ``spikes`` float (B, T, K, Hs',
             Ws'); ``size``, the (H, W) before padding; ``meta``, unchanged.
         """
         with stage('data'):
             return self.prepare(data)
 
     def prepare(self, data: dict) -> dict:
-        """Prepare a batch; see :meth:`forward`, which counts the time as the stage ``data``."""
+        """Prepare a batch; see :meth:`forward`, which measures its time as the stage ``data``."""
         meta = data.get('meta')
         batch = self.cast_data({key: value for key, value in data.items() if isinstance(value, Tensor)})
         height, width = batch['blur'].shape[-2:]
@@ -59,7 +59,7 @@ class SpikePreprocessor(BaseDataPreprocessor):
 
 
 def padded_lengths(rgb: int, spike: int, divisor: int) -> tuple[int, int]:
-    """Return the smallest padded lengths that cover the same part of the scene; ``divisor`` divides that of RGB."""
+    """Return the smallest padded lengths that cover the same area; that of RGB is a multiple of ``divisor``."""
     ratio = Fraction(rgb, spike)
     step = math.lcm(divisor, ratio.numerator)
     if step > 8 * divisor:

@@ -1,7 +1,7 @@
 """Converts weights between the published layout and ours.
 
-Published files hold a network's names (``stage1.…``) under ``params``. A restorer's checkpoint holds the same names
-with the prefix ``backbone.``, and those of the spike side, under ``state_dict``.
+Published files contain the weights of a network (``stage1.…``) under the key ``params``. A restorer's checkpoint
+contains the same weights with the prefix ``backbone.``, and those of the spike side, under the key ``state_dict``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def to_ours(weights: Mapping[str, Tensor]) -> Weights:
     """Return a network's published weights under the names of a restorer.
 
     Raises:
-        CheckpointError: They are a restorer's weights already.
+        CheckpointError: The weights already have the names of a restorer.
     """
     if any(name.startswith(BACKBONE) for name in weights):
         raise CheckpointError(f'expected a network in the published layout, found names that begin with {BACKBONE!r}')
@@ -35,7 +35,7 @@ def to_published(weights: Mapping[str, Tensor]) -> Weights:
     """Return the weights of a restorer's backbone under their published names, without those of the spike side.
 
     Raises:
-        CheckpointError: There is no backbone.
+        CheckpointError: The weights have no backbone.
     """
     found = {name.removeprefix(BACKBONE): tensor for name, tensor in weights.items() if name.startswith(BACKBONE)}
     if not found:
@@ -46,7 +46,7 @@ def to_published(weights: Mapping[str, Tensor]) -> Weights:
     return found
 
 
-#: By the layout to write: the function that converts to it, its inverse, and the key of the weights in its files.
+#: For each layout: the function that converts to it, its inverse, and the key of the weights in its files.
 LAYOUTS: dict[str, tuple[Callable[[Mapping], Weights], Callable[[Mapping], Weights], str]] = {
     'ours': (to_ours, to_published, 'state_dict'),
     'published': (to_published, to_ours, 'params'),
@@ -54,20 +54,20 @@ LAYOUTS: dict[str, tuple[Callable[[Mapping], Weights], Callable[[Mapping], Weigh
 
 
 def convert_file(path: str | Path, out: str | Path, layout: str, trust: bool = False) -> tuple[int, int]:
-    """Write the weights of a checkpoint in another layout; return how many tensors were written and left out.
+    """Write the weights of a checkpoint in another layout; return how many tensors were written and how many left out.
 
-    Before ``out`` gets its name, the file is read again and converted back, and every tensor is compared with its
+    Before ``out`` gets its final name, the file is read again and converted back, and every tensor is compared with its
     original.
 
     Args:
         path: The checkpoint.
         out: The file to write.
         layout: ``'ours'`` or ``'published'``.
-        trust: Unpickle a checkpoint that holds code.
+        trust: Unpickle a checkpoint that contains code.
 
     Raises:
-        CheckpointError: The checkpoint cannot be read or has the wrong layout, ``out`` is the same file, or what was
-            written does not convert back.
+        CheckpointError: The checkpoint cannot be read or has the wrong layout, ``out`` is the same file, or the
+            written file does not convert back to the original.
     """
     convert, back, key = LAYOUTS[layout]
     path, out = Path(path).expanduser(), Path(out).expanduser()

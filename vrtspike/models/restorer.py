@@ -26,18 +26,18 @@ Part = dict | nn.Module
 class SpikeRestorer(BaseModel):
     """Encodes spikes at several scales, mixes them along time and fuses them into the backbone's features.
 
-    The spike map of scale 1/2^i is fused with the RGB features of that scale: it is resized bilinearly to their size,
-    and projected (1x1x1) if it has another number of channels. RGB features of smaller scales get the encoder's last
-    map.
+    The spike map of scale 1/2^i is fused with the RGB features of that scale. The map is resized bilinearly to the size
+    of the features, and projected (1x1x1) if its number of channels differs. RGB features of smaller scales are fused
+    with the encoder's last map.
 
     Args:
         backbone: From :data:`~vrtspike.registry.BACKBONES`.
         spike_encoder: From SPIKE_ENCODERS; not built without ``fusion``.
         tsa: From TSA, built once for every scale that is used; None leaves the spike maps unchanged.
         fusion: From FUSION_HEADS, built once for every entry of ``fusion_stages``; None restores from RGB alone.
-        fusion_stages: Where to fuse: 0 is after the input convolution, 1-7 after that stage.
+        fusion_stages: Where to fuse: 0 is after the input convolution, 1-7 are after that stage.
         loss: A module from MODELS that takes (restored, sharp).
-        data_preprocessor: From MODELS; None takes :class:`~vrtspike.models.preprocessor.SpikePreprocessor`.
+        data_preprocessor: From MODELS; None uses :class:`~vrtspike.models.preprocessor.SpikePreprocessor`.
         tiling: How mode 'predict' cuts clips into tiles, a :class:`~vrtspike.models.tiling.Tiling` or its arguments;
             None restores whole clips. Training never tiles.
 
@@ -92,7 +92,7 @@ class SpikeRestorer(BaseModel):
         divisors = self.backbone.stage_scales
         if not 0 <= stage_index < len(divisors):
             raise ConfigError(
-                f'SpikeRestorer: fusion_stages has {stage_index}; this backbone takes features at 0 (after the input '
+                f'SpikeRestorer: fusion_stages has {stage_index}; this backbone can fuse at 0 (after the input '
                 f'convolution) and after stages 1-{len(divisors) - 1}'
             )
         return min(divisors[stage_index].bit_length(), len(self.spike_encoder.channels)) - 1
@@ -112,13 +112,13 @@ class SpikeRestorer(BaseModel):
             blur: Frames (B, T, 3, H, W) in [0, 1].
             spikes: Voxels (B, T, K, Hs, Ws) of the same scene; unused without fusion.
             sharp: Targets like ``blur``; needed for the loss.
-            size: (H, W) before padding; None takes all.
-            meta: Information on the samples from the data set.
+            size: (H, W) before padding; None crops nothing.
+            meta: Information from the data set about the samples; unused.
             mode: 'tensor' returns the restored frames (B, T, 3, H, W), 'loss' a dict of losses, and 'predict' one dict
                 per clip with ``restored`` (T, 3, H, W), clamped to [0, 1], and ``index``, its index in the batch.
         """
         if mode not in ('tensor', 'loss', 'predict'):
-            raise ValueError(f"SpikeRestorer: mode is 'tensor', 'loss' or 'predict', not {mode!r}")
+            raise ValueError(f"SpikeRestorer: mode={mode!r}; expected 'tensor', 'loss' or 'predict'")
         if mode != 'tensor':
             self.check_task(*blur.shape[1:3])
         if mode == 'loss':
@@ -130,19 +130,19 @@ class SpikeRestorer(BaseModel):
         return [{'restored': clip.float().clamp(0, 1), 'index': i} for i, clip in enumerate(restored)]
 
     def check_task(self, frames: int, channels: int) -> None:
-        """Raise :class:`ConfigError` unless the backbone takes so many channels and restores every frame."""
+        """Raise :class:`ConfigError` unless the backbone takes this number of channels and restores every frame."""
         restored = self.backbone.frames_out(frames)
         if (restored, channels) != (frames, self.backbone.in_channels):
             raise ConfigError(
                 f'SpikeRestorer: {type(self.backbone).__name__} takes {self.backbone.in_channels} channels and returns '
-                f'{restored} of {frames} frames, but clips have {channels} channels and every frame is to be restored; '
-                'call networks for denoising with a noise level or for frame interpolation in Python, as model(clip)'
+                f'{restored} of {frames} frames, but clips have {channels} channels and every frame must be restored. '
+                'Networks for denoising with a noise level or for frame interpolation only run in Python: model(clip)'
             )
 
     def losses(
         self, blur: Tensor, spikes: Tensor | None, sharp: Tensor, size: tuple[int, int] | None
     ) -> dict[str, Tensor]:
-        """Return the losses by name; arguments as for :meth:`forward`."""
+        """Return the losses by name; see :meth:`forward` for the arguments."""
         restored = self.crop(self.restore(blur, spikes), size)
         with stage('loss') as s:
             target = sharp[..., : restored.shape[-2], : restored.shape[-1]]
@@ -160,8 +160,8 @@ class SpikeRestorer(BaseModel):
             return self.backbone(blur)
         if spikes is None:
             raise DataError(
-                'SpikeRestorer: this network fuses spikes and got none: choose data with spikes and without '
-                'data.spikes=False, or leave fusion out with model.fusion=None'
+                'SpikeRestorer: this network fuses spikes, but the data have none: use data with spikes and do not '
+                'set data.spikes=False, or turn off fusion with model.fusion=None'
             )
         maps = self.spike_maps(spikes)
 
@@ -171,7 +171,7 @@ class SpikeRestorer(BaseModel):
         return self.backbone(blur, fuse=fuse)
 
     def restore_tiles(self, blur: Tensor, spikes: Tensor | None) -> Tensor:
-        """Return the restored frames in float32, restored tile by tile as ``tiling`` says."""
+        """Return the restored frames in float32, restored tile by tile as set in ``tiling``."""
         divisor = getattr(self.data_preprocessor, 'divisor', 1)
         return restore_clip(self.restore, blur, spikes, self.tiling, scale=self.backbone.scale, divisor=divisor)
 
@@ -191,7 +191,7 @@ class SpikeRestorer(BaseModel):
         return maps
 
     def fuse(self, i: int, features: Tensor, maps: list[Tensor]) -> Tensor:
-        """Return the backbone's features (B, C, T, H, W) after stage ``i`` with the spikes of their scale."""
+        """Return the backbone's features (B, C, T, H, W) after stage ``i``, fused with the spike map of their scale."""
         name = f'stage{i}'
         if name not in self.fusion:
             return features
@@ -226,5 +226,5 @@ class SpikeRestorer(BaseModel):
 
 
 def built(part: Part, registry: Any) -> nn.Module:
-    """Return the module that a config node describes, or a module itself."""
+    """Build the module that a config node describes; return a built module as it is."""
     return registry.build(part) if isinstance(part, dict) else part

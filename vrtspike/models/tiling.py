@@ -32,8 +32,8 @@ class Tiling:
     if the network's receptive field is no larger than the overlap.
 
     Args:
-        tile: Frames, height and width of a tile, in pixels of the input RGB; 0 takes the whole axis.
-        overlap: Least number of frames, rows and columns that neighbouring tiles share.
+        tile: Frames, height and width of a tile, in pixels of the input RGB; 0 is the whole axis.
+        overlap: Smallest number of frames, rows and columns that neighbouring tiles share.
         blend: Fraction of the overlap in which tiles fade into each other, from 0 (a hard cut) to 1.
         tiles_per_batch: Number of tiles of the same frames in one forward pass.
         precision: ``'float32'``, or ``'bfloat16'`` or ``'float16'`` for autocast.
@@ -64,7 +64,8 @@ class Tiling:
                 )
         if not 0 <= self.blend <= 1 or self.tiles_per_batch < 1:
             raise ConfigError(
-                f'tiling: blend={self.blend}, tiles_per_batch={self.tiles_per_batch}; expected 0 to 1 and at least 1'
+                f'tiling: blend={self.blend}, tiles_per_batch={self.tiles_per_batch}; expected a '
+                'blend of 0 to 1 and at least 1 tile per batch'
             )
         if self.precision not in ('float32', 'bfloat16', 'float16'):
             raise ConfigError(f"tiling: precision={self.precision!r}, expected 'float32', 'bfloat16' or 'float16'")
@@ -85,8 +86,8 @@ def cut_axis(length: int, size: int, overlap: int, *, blend: float = 0.5, multip
 
     Args:
         length: Length of the axis, a multiple of ``multiple``.
-        size: Size of a tile, a multiple of ``multiple``; 0 or more than ``length`` takes the whole axis.
-        overlap: Least overlap of neighbours.
+        size: Size of a tile, a multiple of ``multiple``; 0 or more than ``length`` is the whole axis.
+        overlap: Smallest overlap of neighbours.
         blend: See :class:`Tiling`.
         multiple: Tiles start at multiples of it.
         axis: Name of the axis in errors.
@@ -131,7 +132,7 @@ def partition_of_unity(length: int, size: int, starts: list[int], blend: float) 
 
 
 def grid_step(rgb: int, spike: int, divisor: int) -> int:
-    """Return the least number of RGB pixels that is a multiple of ``divisor`` and a whole number of spike pixels."""
+    """Return the smallest number of RGB pixels that is a multiple of ``divisor`` and a whole number of spike pixels."""
     return math.lcm(divisor, Fraction(rgb, spike).numerator)
 
 
@@ -174,7 +175,7 @@ def stream_clip(
     At most two tiles along time are in memory. The restored frames do not depend on ``first``.
 
     Args:
-        network: See :func:`restore_clip`; so are the arguments that are not listed here.
+        network: See :func:`restore_clip`, also for the arguments that are not listed here.
         read: ``read(start, stop)`` returns the prepared blurred frames and spikes of these frames.
         length: T, frames of the clip.
         first: The first frame to yield.
@@ -199,7 +200,7 @@ def stream_clip(
 def restore_frames(
     network: Network, blur: Tensor, spikes: Tensor | None, tiling: Tiling, scale: int = 1, divisor: int = 8
 ) -> Tensor:
-    """Restore all frames of a clip together, cut in space only; arguments as for :func:`restore_clip`."""
+    """Restore all frames of a clip together, cut in space only; see :func:`restore_clip` for the arguments."""
     run = with_precision(with_reflections(network) if tiling.ensemble else network, tiling.precision)
     cuts, ratios = [], []
     for i in (1, 2):
@@ -213,9 +214,9 @@ def restore_frames(
     if len(rows.starts) == len(columns.starts) == 1:
         return run(blur, spikes).float()
     restored = blur.new_zeros((*blur.shape[:2], 3, scale * rows.length, scale * columns.length), dtype=torch.float32)
-    places = list(itertools.product(range(len(rows.starts)), range(len(columns.starts))))
-    for start in range(0, len(places), tiling.tiles_per_batch):
-        batch = places[start : start + tiling.tiles_per_batch]
+    indices = list(itertools.product(range(len(rows.starts)), range(len(columns.starts))))
+    for start in range(0, len(indices), tiling.tiles_per_batch):
+        batch = indices[start : start + tiling.tiles_per_batch]
         corners = [(rows.starts[i], columns.starts[j]) for i, j in batch]
         sides = rows.size, columns.size
         tiles = run(
@@ -225,8 +226,8 @@ def restore_frames(
         for (i, j), corner, tile in zip(batch, corners, tiles.float().split(len(blur)), strict=True):
             weights = torch.outer(rows.weights[i], columns.weights[j]).to(tile.device)
             weights = weights.repeat_interleave(scale, 0).repeat_interleave(scale, 1)
-            place = crop(restored, [scale * c for c in corner], [scale * s for s in sides])
-            place += tile * weights
+            target = crop(restored, [scale * c for c in corner], [scale * s for s in sides])
+            target += tile * weights
     return restored
 
 

@@ -1,6 +1,6 @@
-"""Loads weights into a network: exactly its own, or as much as matches of another network's.
+"""Loads weights into a network: exactly its own weights, or all weights of another network that match.
 
-Names are those of state dicts.
+All names are those of state dicts.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from vrtspike.ops.window_attention.windows import Window
 from vrtspike.runtime.checkpoint_files import WRAPPERS, load_checkpoint_file, plain_name, unwrap_state_dict
 
 BACKBONE = 'backbone.'
-"""Prefix, in a restorer, of the names of its backbone; published checkpoints hold backbones."""
+"""Prefix of the backbone's names in a restorer. Published checkpoints contain a backbone, without this prefix."""
 
 SHOWN_NAMES = 5
 MAX_PREFIX_PARTS = 4
 """How deep a network may be inside other modules, as in ``model.generator.backbone.stage1``."""
 
 EVERY_WRAPPER = WRAPPERS | {'module'}
-"""Also of data-parallel wrappers around single parts; in names of a network's own parts it makes no difference."""
+"""Also ``module``, which data parallelism adds to the names of single parts. The network's own names lose it too."""
 
 PARTIAL = 0.5
 """Share of a network's weights below which a load is called partial."""
@@ -45,8 +45,8 @@ class LoadReport:
     Attributes:
         loaded: Loaded unchanged.
         adapted: Converted from another window: bias tables are resampled, sine encodings and indices computed again.
-        fresh: In the network but not, with this width, in the checkpoint; they keep their initial values.
-        unused: In the checkpoint but not, with this width, in the network; under the names they would have there.
+        fresh: Missing from the checkpoint, or of another width there; they keep their initial values.
+        unused: Missing from the network, or of another width there; under the names they would have in the network.
     """
 
     loaded: list[str] = field(default_factory=list)
@@ -68,26 +68,26 @@ def read_weights(path: str | os.PathLike, trust: bool = False) -> dict[str, Tens
 
     Args:
         path: A local file.
-        trust: Unpickle files that hold more than weights.
+        trust: Unpickle files that contain more than weights.
 
     Raises:
-        CheckpointError: The file is missing, unsafe, damaged, or holds no weights.
+        CheckpointError: The file is missing, unsafe, damaged, or contains no weights.
     """
     return unwrap_state_dict(load_checkpoint_file(path, trust), f'checkpoint {path}')
 
 
 def load_exact(model: nn.Module, weights: Mapping[str, Tensor], source: str = 'the checkpoint') -> None:
-    """Load weights that must be those of just this network, in place.
+    """Load the weights of exactly this network, in place.
 
-    The weights of a backbone alone also load into a restorer that has no other part, and the other way round.
+    The weights of a backbone alone also load into a restorer that has no other part, and vice versa.
 
     Args:
         model: A restorer, a backbone or any other network.
         weights: Tensors by name.
-        source: What errors call the weights.
+        source: Name of the weights in errors.
 
     Raises:
-        CheckpointError: Weights are missing, left over or of another shape; ``model`` is then unchanged.
+        CheckpointError: Weights are missing, unknown or of another shape; ``model`` is then unchanged.
     """
     targets = model.state_dict()
     sources = renamed(weights, targets)
@@ -96,10 +96,10 @@ def load_exact(model: nn.Module, weights: Mapping[str, Tensor], source: str = 't
 
 
 def check_fit(sources: Mapping[str, Tensor], targets: Mapping[str, Tensor], source: str) -> None:
-    """Check that weights have the names and shapes of a network's.
+    """Check that weights have the names and shapes of those of a network.
 
     Raises:
-        CheckpointError: Weights are missing, left over or of another shape.
+        CheckpointError: Weights are missing, unknown or of another shape.
     """
     shapes = [name for name in sources if name in targets and sources[name].shape != targets[name].shape]
     problems = {
@@ -110,17 +110,16 @@ def check_fit(sources: Mapping[str, Tensor], targets: Mapping[str, Tensor], sour
     found = [f'{len(names)} {problem} ({_first(names)})' for problem, names in problems.items() if names]
     if found:
         raise CheckpointError(
-            f'{source} does not fit the network: of its weights {"; ".join(found)}. Use the config that it was trained '
-            'with'
+            f'{source} does not fit the network. Weights: {"; ".join(found)}. Use the config of its training'
         )
 
 
 def load_matching(model: nn.Module, weights: Mapping[str, Tensor], *, partial: bool = False) -> LoadReport:
-    """Load what fits of the weights of another network, in place.
+    """Load all weights of another network that fit, in place.
 
-    The weights may be those of a whole restorer or of its backbone alone, and so may ``model``. Relative position
-    tables made for another window are resampled (:func:`resample_bias_table`). A tensor of another width is not loaded:
-    channels have a meaning only together, so a slice of them is as good as noise.
+    Weights and ``model`` may each be a whole restorer or a backbone alone. Relative position tables of another window
+    are resampled (:func:`resample_bias_table`). A tensor of another width is not loaded: channels only have a meaning
+    together, so a slice of them is no better than noise.
 
     Args:
         model: A restorer or a backbone.
@@ -148,7 +147,7 @@ def load_matching(model: nn.Module, weights: Mapping[str, Tensor], *, partial: b
                 report.unused.append(name)
     if all(name.endswith(COMPUTED) for name in chosen):
         raise CheckpointError(
-            f'nothing in the checkpoint fits the network: it holds {_examples(weights)}; the network has '
+            f'nothing in the checkpoint fits the network: it contains {_examples(weights)}; the network has '
             f'{_examples(targets)}'
         )
     sizes = {name: target.numel() for name, target in targets.items() if not name.endswith(COMPUTED)}
@@ -156,19 +155,20 @@ def load_matching(model: nn.Module, weights: Mapping[str, Tensor], *, partial: b
     if share < PARTIAL and not partial:
         raise CheckpointError(
             f'only {share:.0%} of the weights of the network are in the checkpoint ({len(chosen)} of {len(targets)} '
-            f'tensors). Missing: {_first(report.fresh)}. Others in the checkpoint: {_first(report.unused) or "none"}. '
-            'If the rest shall start from random values, set partial_load=True (--cfg-options partial_load=True)'
+            f'tensors). Missing: {_first(report.fresh)}. Unused in the checkpoint: {_first(report.unused) or "none"}. '
+            'To start the rest from random values, set partial_load=True (--cfg-options partial_load=True)'
         )
     model.load_state_dict(targets | chosen)
     return report
 
 
 def renamed(weights: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Return weights under the names of the network that most of them match.
+    """Return weights under the names that they have in the network.
 
-    Prefixes are removed: those of programs that hold the network as a part, such as ``generator.``, together with the
-    other parts; and that of a restorer's backbone, which is added where it is missing. Of several parts that match
-    equally well, averaged weights (``generator_ema.``) are taken.
+    If the network is only a part of the checkpoint, such as ``generator.``, the prefix of this part is removed and the
+    other parts are left out. The prefix of a restorer's backbone is removed or added as needed. The function chooses
+    the prefixes with which most names match; if several parts match equally well, it prefers averaged weights
+    (``generator_ema.``).
     """
     plain = {plain_name(name, EVERY_WRAPPER): name for name in targets}
     weights = {plain_name(name, EVERY_WRAPPER): tensor for name, tensor in weights.items()}
@@ -181,18 +181,18 @@ def renamed(weights: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Map
 
 
 def wrapping_of(names: Iterable[str], targets: Container[str]) -> tuple[str, str]:
-    """Return what must be removed from the beginning of ``names``, and then added, to match most of ``targets``."""
+    """Return the prefix to remove from ``names`` and the one to add then, so that most names are in ``targets``."""
     matches: Counter[tuple[str, str]] = Counter()
     for name in names:
         parts = name.split('.')
         for count in range(min(len(parts), MAX_PREFIX_PARTS + 1)):
             prefix = ''.join(f'{part}.' for part in parts[:count])
             matches.update((prefix, added) for added in ('', BACKBONE) if added + name[len(prefix) :] in targets)
-    return max(matches, key=lambda way: (matches[way], 'ema' in way[0], -len(way[0])), default=('', ''))
+    return max(matches, key=lambda pair: (matches[pair], 'ema' in pair[0], -len(pair[0])), default=('', ''))
 
 
 def adapt(model: nn.Module, name: str, target: Tensor, sources: Mapping[str, Tensor]) -> Tensor | None:
-    """Return a tensor of ``target``'s shape made from that of another window, or None where that is not possible."""
+    """Return a tensor of ``target``'s shape made from that of another window, or None if that is impossible."""
     source = sources.get(name)
     if source is None or source.ndim != target.ndim:
         return None
@@ -206,20 +206,20 @@ def adapt(model: nn.Module, name: str, target: Tensor, sources: Mapping[str, Ten
         return None
     window = window_of(index)
     if math.prod(2 * length - 1 for length in window) != len(source):
-        return None  # the index is not that of the table
+        return None  # the index belongs to another table
     return resample_bias_table(source, window, model.get_submodule(owner).window)
 
 
 def resample_bias_table(table: Tensor, window: Window, new_window: Window) -> Tensor:
     """Return a relative position bias table made for ``window`` as one for ``new_window``.
 
-    In space, the biases are interpolated bicubically, as Swin transformers are transferred (arXiv 2103.14030). In time
-    they are not, because an offset of one frame means the same in every window: offsets that no longer occur are
-    dropped, and new ones take the bias of the longest known offset.
+    In space, the biases are interpolated bicubically, as in Swin (arXiv 2103.14030). In time they are not interpolated,
+    because an offset of one frame means the same in every window: offsets that no longer occur are dropped, and new
+    offsets get the bias of the longest known offset.
 
     Args:
         table: ((2t-1)*(2h-1)*(2w-1), heads).
-        window: (t, h, w) that it was made for.
+        window: (t, h, w) of the table.
         new_window: (t', h', w').
     """
     t, h, w = (2 * length - 1 for length in window)
@@ -232,7 +232,7 @@ def resample_bias_table(table: Tensor, window: Window, new_window: Window) -> Te
 
 
 def window_of(index: Tensor) -> Window:
-    """Return the window (t, h, w) that a ``relative_position_index`` (N, N) was made for.
+    """Return the window (t, h, w) of a ``relative_position_index`` (N, N).
 
     Its first column counts up by 1 within a row of the window, and by 2w - 1 from row to row.
     """

@@ -1,6 +1,6 @@
 """Operators, each with a plain reference and faster backends behind one signature.
 
-``functional.py`` in an operator's folder has the function, ``backends.py`` lists what computes it, fastest first;
+In an operator's folder, ``functional.py`` has the function and ``backends.py`` lists its backends, fastest first.
 ``ops/backends.py`` chooses among them.
 """
 

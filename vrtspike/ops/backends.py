@@ -33,7 +33,7 @@ class Backend:
     missing: Callable[[], str | None] = lambda: None
 
     def refusal(self, tensor: Tensor) -> str | None:
-        """Return why this backend cannot serve ``tensor``, or None where it can."""
+        """Return why this backend does not support ``tensor``, or None if it does."""
         if self.devices and tensor.device.type not in self.devices:
             return f'runs on {", ".join(self.devices)}, not {tensor.device.type}'
         if self.dtypes and tensor.dtype not in self.dtypes:
@@ -45,7 +45,7 @@ class Backend:
 
 
 class Operator:
-    """An operator with several backends, fastest first. The last one can always serve.
+    """An operator with several backends, fastest first. The last one supports every input.
 
     Args:
         name: The operator's name in messages and in :func:`use_backends`.
@@ -57,35 +57,35 @@ class Operator:
         self.backends = backends
         self.wanted = 'auto'
         self.choices: dict[str, str] = {}
-        """For logs: what was chosen so far and why, by device, element type and whether gradients are needed."""
+        """For logs: the choices so far with their reasons, by device, element type and whether gradients are needed."""
 
     def choose(self, tensor: Tensor, wanted: str = 'auto') -> Backend:
-        """Return the backend for ``tensor``: the one asked for, or the first that can serve.
+        """Return the backend for ``tensor``: the requested one, or the first that supports it.
 
         Args:
             tensor: The operator's first argument.
             wanted: A backend's name or 'auto'; :func:`use_backends` overrides it.
 
         Raises:
-            ConfigError: The backend asked for cannot serve.
+            ConfigError: The requested backend does not support ``tensor``.
         """
         backend = self.select(tensor, wanted)
         if not torch.compiler.is_compiling():
-            self._record(backend, tensor, self._asked(wanted))
+            self._record(backend, tensor, self._requested(wanted))
         return backend
 
     def select(self, tensor: Tensor, wanted: str = 'auto') -> Backend:
         """Return what :meth:`choose` would, without recording the choice."""
-        wanted = self._asked(wanted)
+        wanted = self._requested(wanted)
         if wanted == 'auto':
             return next(backend for backend in self.backends if backend.refusal(tensor) is None)
         backend = self.find(wanted)
         refusal = backend.refusal(tensor)
         if refusal:
-            raise ConfigError(f"{self.name}: backend '{wanted}' cannot serve here: it {refusal}")
+            raise ConfigError(f"{self.name}: backend '{wanted}' cannot be used here: it {refusal}")
         return backend
 
-    def _asked(self, wanted: str) -> str:
+    def _requested(self, wanted: str) -> str:
         return self.wanted if self.wanted != 'auto' else wanted
 
     def _record(self, chosen: Backend, tensor: Tensor, wanted: str) -> None:
@@ -96,11 +96,11 @@ class Operator:
             return
         faster = self.backends[: self.backends.index(chosen)] if wanted == 'auto' else ()
         reasons = [f"'{backend.name}' {backend.refusal(tensor)}" for backend in faster]
-        why = 'asked for' if wanted != 'auto' else '; '.join(reasons) or 'the fastest that is known'
+        why = 'requested' if wanted != 'auto' else '; '.join(reasons) or 'the fastest backend'
         self.choices[case] = f"'{chosen.name}' ({why})"
 
     def explain(self, tensor: Tensor) -> dict[str, str]:
-        """Return for every backend 'chosen', 'serves', or why it cannot serve ``tensor``."""
+        """Return for every backend 'chosen', 'serves', or why it does not support ``tensor``."""
         chosen = self.choose(tensor).name
         return {
             backend.name: 'chosen' if backend.name == chosen else backend.refusal(tensor) or 'serves'
@@ -108,7 +108,7 @@ class Operator:
         }
 
     def find(self, name: str) -> Backend:
-        """Return the backend called ``name``; raises :class:`ConfigError` where there is none."""
+        """Return the backend called ``name``; raises :class:`ConfigError` if there is none."""
         known = {backend.name: backend for backend in self.backends}
         if name not in known:
             raise ConfigError(f"{self.name} has no backend '{name}'{did_you_mean(name, [*known, 'auto'])}")

@@ -1,4 +1,4 @@
-"""Work on CPUs in chunks of tokens: intermediate results stay small, in the cache or in memory that was used before."""
+"""Computes in chunks of tokens on CPUs, so that intermediate results stay in the cache or in memory already in use."""
 
 from __future__ import annotations
 

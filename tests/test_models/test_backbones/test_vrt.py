@@ -248,7 +248,7 @@ def test_neighbour_corners_are_zero_beyond_the_ends_and_exact_for_whole_pixels()
         (dict(num_heads=[2] * 13), ['num_heads has 13', 'all three alike']),
         (dict(depths=[2] * 7, embed_dims=[8] * 7, num_heads=[2] * 7), ['at least 8', 'depths has 7']),
         (dict(indep_reconsts=[11, 12]), ['indep_reconsts=[11, 12]', 'with 8 groups they are [7]']),
-        (dict(indep_reconsts=[6]), ['names no group of stage 8: [6]']),
+        (dict(indep_reconsts=[6]), ['are not groups of stage 8: [6]']),
         (dict(num_heads=[2] * 7 + [3]), ['embed_dims[7] = 8', 'num_heads[7] = 3']),
         (dict(embed_dims=[16] + [8] * 7), ['stages 7 and 1 are added', '= 8', '= 16']),
         (dict(pa_frames=3), ['pa_frames = 3', '0, 2, 4, 6']),

@@ -17,11 +17,11 @@ def test_arguments_that_work_pass():
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        ({'num_heads': [3] + [2] * 7}, r'embed_dims\[0\] = 8 is no multiple of num_heads\[0\] = 3'),
+        ({'num_heads': [3] + [2] * 7}, r'embed_dims\[0\] = 8 is not a multiple of num_heads\[0\] = 3'),
         ({'embed_dims': [16] + [8] * 7}, r'stages 7 and 1 are added, but embed_dims\[6\] = 8 and embed_dims\[0\] = 16'),
-        ({'pa_frames': 3}, 'pa_frames = 3 is none of 0, 2, 4, 6'),
-        ({'upscale': 3}, 'upscale = 3 is no power of 2'),
-        ({'upscale': 0}, 'upscale = 0 is no power of 2'),
+        ({'pa_frames': 3}, 'pa_frames = 3 is not one of 0, 2, 4, 6'),
+        ({'upscale': 3}, 'upscale = 3 is not a power of 2'),
+        ({'upscale': 0}, 'upscale = 0 is not a power of 2'),
         ({'window_size': (4, 4)}, r'window_size = \[4, 4\] is not three positive lengths'),
     ],
 )
@@ -48,7 +48,7 @@ def test_lists_of_groups_must_agree(lengths):
 
 
 def test_only_groups_of_stage_8_reconstruct_by_themselves():
-    with pytest.raises(ConfigError, match=r'names no group of stage 8: \[6, 9\]; with 9 groups they are \[7, 8\]'):
+    with pytest.raises(ConfigError, match=r'are not groups of stage 8: \[6, 9\]; valid indices are \[7, 8\]'):
         check_groups([1] * 9, [8] * 9, [2] * 9, [6, 8, 9])
 
 

@@ -107,7 +107,7 @@ class TestFlow:
     [
         (dict(depths=[1] * 8), 'depths has 8 entries; expected one per stage, 7'),
         (dict(embed_dims=[8] * 6), 'embed_dims has 6 entries'),
-        (dict(embed_dims=[8, 8, 8, 8, 8, 8, 12]), 'is not the same from both ends'),
+        (dict(embed_dims=[8, 8, 8, 8, 8, 8, 12]), 'is not symmetric'),
         (dict(embed_dims=[0] * 7), r'embed_dims\[0\]=0; expected an integer above zero'),
         (dict(depths=[1, 1, 1, -1, 1, 1, 1]), r'depths=\[1, 1, 1, -1, 1, 1, 1\]'),
         (dict(in_chans=1), 'in_chans=1; expected at least 3'),

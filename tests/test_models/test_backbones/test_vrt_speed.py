@@ -107,7 +107,7 @@ def test_modes_of_compilation_are_checked():
     with pytest.raises(ConfigError, match="compile_mode='fast' is unknown"):
         tiny(compile_mode='fast')
     if not torch.cuda.is_available():
-        with pytest.raises(ConfigError, match='records CUDA graphs and there is no GPU'):
+        with pytest.raises(ConfigError, match='records CUDA graphs, but there is no GPU'):
             tiny(compile_mode='reduce-overhead')
 
 

@@ -76,7 +76,7 @@ def test_numbers_that_cannot_work_are_refused(argument):
 
 @pytest.mark.parametrize('shape', [(1, 2, 16, 8, 8), (2, 32, 8, 8)])
 def test_a_voxel_of_other_bins_or_dimensions_is_refused(shape):
-    with pytest.raises(ConfigError, match=r'SpikeEncoder3D\(bins=3\) was given a voxel of shape'):
+    with pytest.raises(ConfigError, match=r'SpikeEncoder3D\(bins=3\) was given a voxel grid of shape'):
         SpikeEncoder3D(bins=3, channels=4)(torch.zeros(shape))
 
 
@@ -97,7 +97,7 @@ class TestVariants:
 
     @pytest.mark.parametrize('name', SPIKE_ENCODERS.names())
     def test_another_number_of_bins_is_refused(self, name):
-        with pytest.raises(ConfigError, match=rf'{name}\(bins=3\) was given a voxel of shape \(1, 2, 4, 8, 8\)'):
+        with pytest.raises(ConfigError, match=rf'{name}\(bins=3\) was given a voxel grid of shape \(1, 2, 4, 8, 8\)'):
             SPIKE_ENCODERS.build(dict(type=name, bins=3, channels=4))(torch.zeros(1, 2, 4, 8, 8))
 
     def test_space_then_time_equals_two_convolutions(self):

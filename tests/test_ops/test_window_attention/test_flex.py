@@ -28,5 +28,5 @@ def test_flex_agrees_with_the_reference(mutual):
 
 def test_flex_does_not_train_on_a_cpu():
     qkv, table = make_inputs()
-    with pytest.raises(ConfigError, match="backend 'flex' cannot serve here: it has no backward pass on cpu"):
+    with pytest.raises(ConfigError, match="backend 'flex' cannot be used here: it has no backward pass on cpu"):
         window_attention(qkv.requires_grad_(), table, backend='flex', **CASE)

@@ -169,11 +169,11 @@ def test_a_backend_can_be_asked_for_and_the_choice_is_noted():
     qkv, table = make_inputs((1, 1, 1), (1, 2, 2), heads=1)
     arguments = dict(window=(1, 2, 2), shift=(0, 0, 0), heads=1, mutual=False)
     window_attention(qkv, table, backend='reference', **arguments)
-    assert WINDOW_ATTENTION.choices['cpu, float64, inference, reference'] == "'reference' (asked for)"
+    assert WINDOW_ATTENTION.choices['cpu, float64, inference, reference'] == "'reference' (requested)"
     window_attention(qkv, table, **arguments)
     noted = WINDOW_ATTENTION.choices['cpu, float64, inference, auto']
     assert noted == "'sdpa' ('native' computes in torch.float32, torch.bfloat16, not torch.float64)"
-    with pytest.raises(ConfigError, match="backend 'flash' cannot serve here: it runs on cuda, not cpu"):
+    with pytest.raises(ConfigError, match="backend 'flash' cannot be used here: it runs on cuda, not cpu"):
         window_attention(qkv, table, backend='flash', **arguments)
 
 
@@ -190,7 +190,7 @@ def test_more_windows_than_a_cuda_kernel_takes(backend):
 
 def test_maps_of_part_windows_are_refused():
     qkv, _ = make_inputs((1, 1, 1), (2, 4, 5), heads=1)
-    with pytest.raises(ValueError, match='W = 5 is no whole number of windows of 4'):
+    with pytest.raises(ValueError, match='W = 5 is not a multiple of the window length 4'):
         window_attention(qkv, None, window=(2, 4, 4), shift=(0, 0, 0), heads=1, mutual=False)
 
 

@@ -1,4 +1,4 @@
-"""What VRT and VRTLite share: clips of any size, and seven stages at scales 1 to 1/8 and back with skip connections.
+"""The base of VRT and VRTLite: seven stages at scales 1 to 1/8 and back, with skip connections, for clips of any size.
 
 Shapes: clip (B, T, C, H, W) with values in [0, 1]; features between stages (B, C, T, H, W).
 """
@@ -37,7 +37,7 @@ class StagedBackbone(nn.Module):
     stage_scales = (1, *SCALES)
 
     def frames_out(self, frames: int) -> int:
-        """Return the number of frames of the result for a clip of ``frames``."""
+        """Return the number of restored frames for a clip of ``frames`` frames."""
         return frames
 
     def forward(self, clip: Tensor, *, fuse: Fuse | None = None) -> Tensor:
@@ -46,7 +46,7 @@ class StagedBackbone(nn.Module):
         Args:
             clip: (B, T, in_channels, H, W) in [0, 1].
             fuse: Called as ``fuse(i, features)`` with features (B, C, T, H, W) after the input convolution (i = 0)
-                and after stages 1-7. The next stage and the skip connections see what it returns.
+                and after stages 1-7. The next stage and the skip connections get its result.
 
         Returns:
             (B, frames_out(T), out_channels, scale*H, scale*W).
@@ -57,14 +57,14 @@ class StagedBackbone(nn.Module):
         return restored[..., : height * self.scale, : width * self.scale]
 
     def restore(self, clip: Tensor, fuse: Fuse) -> Tensor:
-        """Restore a clip whose height and width 8 divides."""
+        """Restore a clip with a height and width that are multiples of 8."""
         raise NotImplementedError
 
     def run_stages(self, x: Tensor, arguments: Sequence[tuple], fuse: Fuse) -> list[Tensor]:
         """Run stages 1-7 on (B, C, T, H, W), each with its own ``arguments``; return the features after each."""
         outputs: list[Tensor] = []
         for i in range(STAGES):
-            if i >= 5:  # stages 6 and 7 also see the features after stages 3 and 2
+            if i >= 5:  # stages 6 and 7 also get the features after stages 3 and 2
                 x = x + outputs[7 - i]
             with stage(f'stage{i + 1}') as s:
                 x = s.leave(getattr(self, f'stage{i + 1}')(s.enter(x), *arguments[i]))

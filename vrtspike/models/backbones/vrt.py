@@ -1,7 +1,7 @@
 """VRT: A Video Restoration Transformer (Liang et al., arXiv 2201.12288).
 
 Shapes: clip (B, T, C, H, W) with values in [0, 1]; features between stages (B, C, T, H, W); flows (B, T-d, 2, H, W).
-Modules have the names of the published checkpoints, which therefore load with ``strict=True``.
+Modules have the names that published checkpoints use, so these load with ``strict=True``.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ Flows = tuple[list[Tensor], list[Tensor]]
 class VRT(StagedBackbone):
     """The published network, with its keyword arguments and defaults, for clips of any size.
 
-    Clips whose height or width is no multiple of 8 are padded by repeating the border, and the result is cropped.
-    Before training the network is the identity (or plain enlargement): ``conv_last`` is zero. Stages 1-7 have one entry
-    each in ``depths``, ``embed_dims`` and ``num_heads``; the further entries are the groups of stage 8.
+    If the height or width of a clip is not a multiple of 8, its border is repeated and the result is cropped. Before
+    training, the network is the identity (or plain upsampling), because ``conv_last`` is zero. Stages 1-7 have one
+    entry each in ``depths``, ``embed_dims`` and ``num_heads``; further entries describe the groups of stage 8.
 
     Args:
         upscale: 1, or a power of 2 for super-resolution.
         in_chans: Image channels of the input, without the noise level.
         out_chans: Image channels of the output.
         img_size: Training size (T, H, W); only frame interpolation depends on it, through T.
-        window_size: Attention window (t, h, w) in tokens; it shrinks to smaller maps.
+        window_size: Attention window (t, h, w) in tokens; it shrinks to fit smaller maps.
         depths: Blocks of stages 1-7, then of every group of stage 8.
-        indep_reconsts: Groups (indices from 7 on) that attend inside single frames.
+        indep_reconsts: Groups of stage 8 (indices from 7) that attend within single frames.
         embed_dims: Channels, with entries as in ``depths``.
         num_heads: Attention heads, with entries as in ``depths``.
         mul_attn_ratio: Share of a stage's blocks with mutual attention; the rest is self-attention over T frames.
@@ -56,29 +56,29 @@ class VRT(StagedBackbone):
         qkv_bias: Whether queries, keys and values have a bias.
         qk_scale: Factor on attention scores; None is 1/sqrt(channels per head).
         drop_path_rate: Stochastic depth of the last block; rates grow linearly from 0.
-        spynet_path: Weights of the flow network; None takes those shipped with the package.
-        pa_frames: Neighbours for parallel warping, both sides together: 2, 4 or 6; 0 makes a network for frame
-            interpolation without flow.
+        spynet_path: Weights of the flow network; None uses those shipped with the package.
+        pa_frames: Neighbouring frames for parallel warping, on both sides together: 2, 4 or 6; 0 builds a network for
+            frame interpolation, without flow.
         deformable_groups: Groups of channels; each has its own offsets.
         recal_all_flows: Ignored, as in the published code; accepted because published configs set it.
         nonblind_denoising: The clip has one more channel, the noise level.
         use_checkpoint_attn: Recompute attention in the backward pass to save memory.
         use_checkpoint_ffn: The same for the MLPs.
-        no_checkpoint_attn_blocks: Groups excepted from ``use_checkpoint_attn``.
-        no_checkpoint_ffn_blocks: Groups excepted from ``use_checkpoint_ffn``.
+        no_checkpoint_attn_blocks: Groups excluded from ``use_checkpoint_attn``.
+        no_checkpoint_ffn_blocks: Groups excluded from ``use_checkpoint_ffn``.
         attn_type: Backend of the attention: 'auto', 'reference', 'sdpa', 'flex', 'flash' (the fused kernel for
-            GPUs) or 'native' (that for CPUs).
+            GPUs) or 'native' (the fused kernel for CPUs).
         checkpointing: 'none', 'attn', 'ffn' or 'all' for all blocks, or 'auto' for the fastest of these that fits
             ``checkpoint_budget_mib``; None applies the four arguments above.
         checkpoint_budget_mib: With 'auto': MiB of activations that attention blocks may save; None is half of the
             free memory, measured before the first clip of each size.
-        compile_mode: Compile attention and MLPs by ``torch.compile``: 'default', 'max-autotune-no-cudagraphs' or
+        compile_mode: Compile attention and MLPs with ``torch.compile``: 'default', 'max-autotune-no-cudagraphs' or
             'reduce-overhead' (CUDA graphs); None does not compile.
-        flow_precision: 'float32', because positions need more than 16 bits, or 'autocast': the precision of the rest of
-            the network, which is faster and good enough for motion of a few pixels.
+        flow_precision: 'float32', because positions need more than 16 bits; or 'autocast', the precision of the rest of
+            the network, which is faster and accurate enough for motion of a few pixels.
 
     Raises:
-        ConfigError: Lists disagree in length, an index names no group, or sizes do not divide.
+        ConfigError: Lists differ in length, an index is not that of a group, or sizes are not divisible.
     """
 
     def __init__(
@@ -214,7 +214,7 @@ class VRT(StagedBackbone):
         nn.init.zeros_(self.conv_last.bias)
 
     def frames_out(self, frames: int) -> int:
-        """Return the number of frames of the result for a clip of ``frames``."""
+        """Return the number of restored frames for a clip of ``frames`` frames."""
         return frames if self.pa_frames else 1
 
     @staticmethod
@@ -238,7 +238,7 @@ class VRT(StagedBackbone):
         return [*rows, summary_row('reconstruction', *after)]
 
     def restore(self, clip: Tensor, fuse: Fuse) -> Tensor:
-        """Restore a clip whose height and width 8 divides; see :meth:`forward`."""
+        """Restore a clip with a height and width that are multiples of 8; see :meth:`forward`."""
         if not self.pa_frames:
             check_frames(clip.shape[1], self.linear_fuse.in_channels // self.stage_channels[0])
         if self.memory_fit and self.training and torch.is_grad_enabled():
@@ -254,7 +254,7 @@ class VRT(StagedBackbone):
             return s.leave(self.reconstruct(s.enter(x), s.enter(deep), image, mean))
 
     def attention_groups(self) -> list[tuple[nn.Module, int]]:
-        """Return the parts with attention blocks, and the divisor of height and width at which each works."""
+        """Return the parts with attention blocks, each with the divisor of height and width of its features."""
         stages = [(getattr(self, f'stage{i + 1}'), scale) for i, scale in enumerate(SCALES)]
         return [*stages, (self.stage8, 1)]
 
@@ -289,7 +289,7 @@ class VRT(StagedBackbone):
     def reconstruct(self, x: Tensor, deep: Tensor, image: Tensor, mean: Tensor | None) -> Tensor:
         """Return the restored frames from the first features, the deep features and the input frames."""
         x = x + rearrange(self.conv_after_body(self.norm(deep)), 'b t h w c -> b c t h w')
-        if mean is not None:  # interpolation: all frames together make one
+        if mean is not None:  # frame interpolation: all frames are merged into one
             x = F.leaky_relu(self.linear_fuse(rearrange(x, 'b c t h w -> b (t c) h w')), 0.2)
             return self.conv_last(F.pad(x, (3, 3, 3, 3), mode='reflect'))[:, None] + mean
         image = image.transpose(1, 2)

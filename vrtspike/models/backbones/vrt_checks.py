@@ -11,7 +11,7 @@ from vrtspike.models.backbones.staged import STAGES
 def check_groups(
     depths: Sequence[int], embed_dims: Sequence[int], num_heads: Sequence[int], indep_reconsts: Sequence[int]
 ) -> None:
-    """Raise :class:`ConfigError` where lists of groups disagree."""
+    """Raise :class:`ConfigError` if the lists of groups disagree."""
     lengths = {'depths': len(depths), 'embed_dims': len(embed_dims), 'num_heads': len(num_heads)}
     if len(set(lengths.values())) > 1 or len(depths) <= STAGES:
         found = ', '.join(f'{name} has {length}' for name, length in lengths.items())
@@ -22,8 +22,8 @@ def check_groups(
     unknown = [i for i in indep_reconsts if not STAGES <= i < len(depths)]
     if unknown:
         raise ConfigError(
-            f'VRT: indep_reconsts={list(indep_reconsts)} names no group of stage 8: {unknown}; with {len(depths)} '
-            f'groups they are {list(range(STAGES, len(depths)))}'
+            f'VRT: indep_reconsts={list(indep_reconsts)} has indices that are not groups of stage 8: {unknown}; '
+            f'valid indices are {list(range(STAGES, len(depths)))}'
         )
 
 
@@ -35,23 +35,23 @@ def check_sizes(
     upscale: int,
     window_size: Sequence[int],
 ) -> None:
-    """Raise :class:`ConfigError` where sizes do not divide, or features that are added differ in width."""
+    """Raise :class:`ConfigError` if sizes are not divisible, or if features that are added differ in width."""
     problems = []
     for i, (channels, heads) in enumerate(zip(embed_dims, num_heads, strict=True)):
         if channels % heads:
-            problems.append(f'embed_dims[{i}] = {channels} is no multiple of num_heads[{i}] = {heads}')
+            problems.append(f'embed_dims[{i}] = {channels} is not a multiple of num_heads[{i}] = {heads}')
     for i, j in ((4, 2), (5, 1), (6, 0)):
         if embed_dims[i] != embed_dims[j]:
             problems.append(
-                f'stages {i + 1} and {j + 1} are added, but embed_dims[{i}] = {embed_dims[i]} and '
+                f'the features of stages {i + 1} and {j + 1} are added, but embed_dims[{i}] = {embed_dims[i]} and '
                 f'embed_dims[{j}] = {embed_dims[j]}'
             )
     if pa_frames not in (0, 2, 4, 6):
-        problems.append(f'pa_frames = {pa_frames} is none of 0, 2, 4, 6')
+        problems.append(f'pa_frames = {pa_frames} is not one of 0, 2, 4, 6')
     elif pa_frames:
         problems += warping_problems(embed_dims[:STAGES], pa_frames // 2, deformable_groups)
     if upscale < 1 or upscale & (upscale - 1):
-        problems.append(f'upscale = {upscale} is no power of 2')
+        problems.append(f'upscale = {upscale} is not a power of 2')
     if len(window_size) != 3 or min(window_size) < 1:
         problems.append(f'window_size = {list(window_size)} is not three positive lengths (t, h, w)')
     if problems:
@@ -59,7 +59,7 @@ def check_sizes(
 
 
 def check_frames(found: int, expected: int) -> None:
-    """Raise :class:`ConfigError` unless a clip for frame interpolation has the number of frames that is merged."""
+    """Raise :class:`ConfigError` unless a clip for frame interpolation has the expected number of frames."""
     if found != expected:
         raise ConfigError(
             f'VRT: a network for frame interpolation (pa_frames=0) takes clips of img_size[0] = {expected} frames, '
@@ -73,8 +73,8 @@ def warping_problems(channels: Sequence[int], neighbours: int, deformable_groups
     ungrouped = [c for c in channels if c % neighbours]
     if ungrouped:
         problems.append(
-            f'embed_dims has {ungrouped[0]} channels, which pa_frames = {2 * neighbours} needs to be a multiple of its '
-            f'{neighbours} neighbours on one side'
+            f'embed_dims has {ungrouped[0]} channels, but pa_frames = {2 * neighbours} needs a multiple of '
+            f'{neighbours}, the number of neighbours on one side'
         )
     undivided = [c for c in channels if c * neighbours % deformable_groups]
     if undivided:

@@ -23,24 +23,24 @@ from vrtspike.profiling import part, stage
 from vrtspike.registry import BACKBONES
 
 FLOW_SCALE = 4
-"""Flow is estimated on frames of this divisor of the size; frames are aligned at this scale and at half of it."""
+"""Flow is estimated at 1/4 of the height and width. Frames are aligned at this scale and at half of it."""
 
 
 @BACKBONES.register_module()
 class VRTLite(StagedBackbone):
-    """A light network with the seven scales, skip connections and fusion points of VRT, without its costly operators.
+    """A light network with the seven scales, skip connections and fusion stages of VRT, without its costly operators.
 
-    Residual blocks of two convolutions without normalisation replace attention in windows. Flow warping and one
-    separable convolution replace the deformable convolution and the four dense ones before it, at 1/4 and 1/8 of the
-    size only. Flow is estimated on frames of a quarter of the size. Each of the two stages at full resolution has one
-    narrow block, and there is no stage 8. Clips may have any size. Before training the network is the identity.
+    Residual blocks of two convolutions without normalisation replace window attention. Flow warping and one separable
+    convolution replace the deformable convolution and the four dense convolutions before it. Frames are aligned only at
+    1/4 and 1/8 of the size, and flow is estimated at 1/4. Each of the two stages at full resolution has one narrow
+    block, and there is no stage 8. Clips may have any size. Before training, the network is the identity.
 
     Args:
         in_chans: Channels of the clip; the first three are the image.
         embed_dims: Channels of stages 1-7. The features of stages 7 and 1, 6 and 2, 5 and 3 are added, so they must
             agree.
         depths: Residual blocks of stages 1-7; 0 leaves only the change of scale and the alignment.
-        flow_weights: A file of one level of the flow network; None takes the one shipped with the package.
+        flow_weights: File with the weights of one level of the flow network; None uses those shipped with the package.
 
     Raises:
         ConfigError: The lists do not have one entry per stage or disagree, or a number is invalid.
@@ -78,7 +78,7 @@ class VRTLite(StagedBackbone):
         return [*rows, summary_row('reconstruction', self.conv_last)]
 
     def restore(self, clip: Tensor, fuse: Fuse) -> Tensor:
-        """Restore a clip whose height and width 8 divides; see :meth:`forward`."""
+        """Restore a clip with a height and width that are multiples of 8; see :meth:`forward`."""
         image = clip[:, :, :3]
         flows = self.flows(image)
         with stage('input') as s:
@@ -100,11 +100,11 @@ class VRTLite(StagedBackbone):
 
 
 class LiteStage(nn.Module):
-    """A change of scale, alignment of the neighbouring frames, residual convolutions.
+    """Changes the scale, aligns neighbouring frames and applies residual convolutions.
 
     Args:
         reshape: 'none', 'down' (halved) or 'up' (doubled).
-        in_channels: Channels that come in.
+        in_channels: Channels of the input.
         channels: Channels of the stage.
         depth: Number of residual blocks; may be 0.
         aligned: Whether neighbouring frames are aligned and merged.
@@ -162,10 +162,10 @@ def check_arguments(in_chans: int, embed_dims: Sequence[int], depths: Sequence[i
     require_positive_integers('VRTLite', **{f'embed_dims[{i}]': number for i, number in enumerate(embed_dims)})
     if list(embed_dims) != list(embed_dims)[::-1]:
         raise ConfigError(
-            f'VRTLite: stages 7 and 1, 6 and 2, 5 and 3 are added, but embed_dims={list(embed_dims)} is not the same '
-            'from both ends'
+            f'VRTLite: the features of stages 7 and 1, 6 and 2, 5 and 3 are added, but embed_dims={list(embed_dims)} '
+            'is not symmetric'
         )
     if min(depths) < 0:
         raise ConfigError(f'VRTLite: depths={list(depths)}; expected numbers of blocks, 0 or more')
     if in_chans < 3:
-        raise ConfigError(f'VRTLite: in_chans={in_chans}; expected at least 3, of which the first three are the image')
+        raise ConfigError(f'VRTLite: in_chans={in_chans}; expected at least 3: the first three are the image')

@@ -36,15 +36,15 @@ class VRTStage(nn.Module):
 
     Args:
         reshape: 'none', 'down' or 'up'; see :func:`make_reshape`.
-        in_channels: Channels that come in.
+        in_channels: Channels of the input.
         channels: Channels of the stage.
-        depth: Number of blocks of both groups together.
-        mutual_depth: How many of them have mutual attention, in windows of two frames.
-        window: Window (t, h, w) of the rest.
+        depth: Number of blocks in both groups together.
+        mutual_depth: Number of these blocks with mutual attention, in windows of two frames.
+        window: Window (t, h, w) of the other blocks.
         drop_paths: One rate for each block of the longer group; both groups start with the first rate.
         pa_frames: Neighbours for parallel warping, both sides together; 0 disables it.
         deformable_groups: Groups of channels; each has its own offsets.
-        max_residue: Largest learnt offset besides the flow, in pixels.
+        max_residue: Largest learnt offset in addition to the flow, in pixels.
         **block: The other arguments of the attention blocks, see
             :class:`~vrtspike.models.layers.blocks.AttentionBlock`.
     """
@@ -81,9 +81,9 @@ class VRTStage(nn.Module):
 
         Args:
             x: Features (B, in_channels, T, H, W).
-            flows_backward: For every distance d the flow (B, T-d, 2, H', W') from frame t to t+d; unused without
+            flows_backward: For every distance d, the flow (B, T-d, 2, H', W') from frame t to t+d; unused without
                 parallel warping.
-            flows_forward: Likewise from frame t+d to t.
+            flows_forward: The same from frame t+d to t.
         """
         x = self.reshape(x).permute(0, 2, 3, 4, 1)
         x = x + self.linear1(self.residual_group1(x))
@@ -97,5 +97,5 @@ class VRTStage(nn.Module):
         maps = x.permute(0, 1, 4, 2, 3)
         after, before = align_both_ways(self.pa_deform, maps, flows_backward, flows_forward)
         with part('fusion') as p:
-            seen = p.enter(torch.cat((maps, after, before), dim=2).permute(0, 1, 3, 4, 2))
-            return p.leave(self.pa_fuse(seen))
+            stacked = p.enter(torch.cat((maps, after, before), dim=2).permute(0, 1, 3, 4, 2))
+            return p.leave(self.pa_fuse(stacked))

@@ -1,4 +1,4 @@
-"""The base of fusion heads of plain layers."""
+"""Base class of the fusion heads that are made of plain layers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vrtspike.models.layers.checks import check_maps
 
 
 class FusionHead(nn.Module):
-    """Checks channels and maps; subclasses write :meth:`fuse`.
+    """Checks channels and maps; subclasses implement :meth:`fuse`.
 
     Args:
         channels: C, of both maps.
@@ -26,5 +26,5 @@ class FusionHead(nn.Module):
         return self.fuse(rgb, spike)
 
     def fuse(self, rgb: Tensor, spike: Tensor) -> Tensor:
-        """Return the RGB features fused with ``spike``, after the check of shapes."""
+        """Return the RGB features fused with ``spike``; the shapes have been checked."""
         raise NotImplementedError

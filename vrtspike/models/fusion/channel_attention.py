@@ -20,7 +20,7 @@ class ChannelCrossAttention(FusionHead):
     """Attend from RGB channels to similar spike channels: x = rgb + W0 A V, x += MLP(LN(x)).
 
     A = softmax(t Q^ K^T) is (C/heads, C/heads) per head and frame, with Q of LN(rgb), K and V of LN(spike), all
-    projected 1x1, and Q^, K^ normalised over the pixels (transposed attention, arXiv 2111.09881; between
+    projected 1x1; Q^ and K^ are normalised over the pixels (transposed attention, arXiv 2111.09881; between
     modalities, arXiv 2112.00167). Its cost is linear in the number of pixels. W0 and the MLP's last layer
     begin at zero, so the head begins as the identity.
 

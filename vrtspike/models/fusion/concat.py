@@ -14,8 +14,8 @@ from vrtspike.registry import FUSION_HEADS
 class ConcatFusion(FusionHead):
     """Concatenate the maps and mix them by convolutions: rgb + W2 * GELU(W1 [rgb; spike]).
 
-    W1 is 1x1, W2 is 3x3 inside frames. It is the plain way, as in event-based deblurring (arXiv 2004.05794). From the
-    start it changes the RGB features at full strength.
+    W1 is 1x1, W2 is 3x3 inside frames. This is the simplest fusion, as in event-based deblurring (arXiv 2004.05794).
+    It changes the RGB features at full strength from the start.
 
     Args:
         channels: C, of both maps.

@@ -19,13 +19,13 @@ TAPS = 9
 class DeformableFusion(FusionHead):
     """Align the spikes, then mix: rgb + W2 GELU(W1 [rgb; DCN(spike; offset, mask)]).
 
-    DCN is a modulated deformable 3x3 convolution (arXiv 1811.11168) whose offsets and masks a convolution of [rgb;
-    spike] predicts for every frame, as features are aligned in EDVR (arXiv 1905.02716). Offsets begin at zero. W2
-    begins at zero too, so the head begins as the identity.
+    DCN is a modulated deformable 3x3 convolution (arXiv 1811.11168). Convolutions of [rgb; spike] predict its offsets
+    and masks for every frame, as in EDVR (arXiv 1905.02716). Offsets begin at zero. W2 begins at zero too, so the head
+    begins as the identity.
 
     Args:
         channels: C, of both maps.
-        deformable_groups: Groups of channels with offsets of their own; divides ``channels``.
+        deformable_groups: Groups of channels, each with its own offsets; divides ``channels``.
     """
 
     def __init__(self, channels: int, deformable_groups: int = 4) -> None:

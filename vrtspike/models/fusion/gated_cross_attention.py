@@ -21,7 +21,7 @@ class GatedTemporalCrossAttention(TemporalCrossAttention):
 
     Args:
         channels: C, of both maps.
-        kwargs: As for :class:`~vrtspike.models.fusion.cross_attention.TemporalCrossAttention`.
+        kwargs: Arguments of :class:`~vrtspike.models.fusion.cross_attention.TemporalCrossAttention`.
     """
 
     def __init__(self, channels: int, **kwargs: Any) -> None:
@@ -32,5 +32,5 @@ class GatedTemporalCrossAttention(TemporalCrossAttention):
     def forward(self, rgb: Tensor, spike: Tensor) -> Tensor:
         """Return RGB features (B, C, T, H, W) fused with ``spike``, of the same shape as ``rgb``."""
         self.check_maps(rgb=rgb, spike=spike)
-        x = rgb + self.attention_gate.tanh() * self.map_chunks(self._read, rgb, spike)
+        x = rgb + self.attention_gate.tanh() * self.map_chunks(self._attend_to_spikes, rgb, spike)
         return x + self.mlp_gate.tanh() * from_tokens(self.feed_forward(to_tokens(x)), like=x)

@@ -15,10 +15,10 @@ from vrtspike.registry import FUSION_HEADS
 class SelectiveScanFusion(SelectiveScanPart):
     """Scan the spikes along time and read the states by RGB features: rgb + scan(LN(rgb), LN(spike)) at every pixel.
 
-    The scan runs in both directions. Spikes decide what enters the states and how long it stays, RGB features what is
-    read from them (:class:`~vrtspike.models.layers.selective_scan.SelectiveScan`; Mamba, arXiv 2312.00752, between
-    modalities as in arXiv 2404.04256). The last layer begins at zero, so the head begins as the identity. Arguments:
-    :class:`~vrtspike.models.layers.selective_scan.SelectiveScanPart`.
+    The scan runs in both directions. Spikes decide what enters the states and how long it stays; RGB features decide
+    what is read from them (:class:`~vrtspike.models.layers.selective_scan.SelectiveScan`; Mamba, arXiv 2312.00752,
+    between modalities as in arXiv 2404.04256). The last layer begins at zero, so the head begins as the identity.
+    Arguments: :class:`~vrtspike.models.layers.selective_scan.SelectiveScanPart`.
     """
 
     norms = ('rgb_norm', 'spike_norm')

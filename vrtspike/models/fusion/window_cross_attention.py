@@ -13,7 +13,7 @@ class WindowCrossAttention(SpaceTimeAttentionPart):
     """Attend from RGB features to the spikes around them: x = rgb + WA(LN(rgb), LN(spike)), x += MLP(LN(x)).
 
     WA is multi-head attention in windows of space and time with a learnt bias per relative position (arXiv 2103.14030,
-    2106.13230), so spikes need not lie at the pixel that they belong to. The last layers of WA and MLP begin at zero,
+    2106.13230), so spikes need not be aligned exactly with the RGB pixels. The last layers of WA and MLP begin at zero,
     so the head begins as the identity. Arguments: :class:`~vrtspike.models.layers.attention.SpaceTimeAttentionPart`.
     """
 

@@ -1,8 +1,8 @@
 """Alignment of frames: sampling along optical flow, and VRT's parallel warping by flow-guided deformable convolution.
 
 Shapes: maps (N, C, H, W) or clips of maps (B, T, C, H, W); flow (N, 2, H, W) in pixels, x before y. A list of flows
-holds one flow (B, T-d, 2, H, W) for each distance d = 1, 2, ... in frames: from frame t to frame t+d (backward) or from
-frame t+d to frame t (forward). Parallel warping aligns all frames in both directions in one call of N = 2*B*(T-1)
+contains one flow (B, T-d, 2, H, W) for each distance d = 1, 2, ... in frames: from frame t to frame t+d (backward) or
+from frame t+d to frame t (forward). Parallel warping aligns all frames in both directions in one call of N = 2*B*(T-1)
 pairs.
 """
 
@@ -80,7 +80,7 @@ def neighbour_corners(image: Tensor, backward: Tensor, forward: Tensor) -> tuple
         forward: Flow from every frame but the first to the previous one (B, T-1, 2, H, W).
 
     Returns:
-        Two maps (B, T, 4*C, H, W), zero where there is no such neighbour.
+        Two maps (B, T, 4*C, H, W), zero where a frame has no such neighbour.
     """
     b, t = image.shape[:2]
     if t == 1:
@@ -99,7 +99,7 @@ class FlowGuidedDeformConv(nn.Module):
     Args:
         channels: C, of each neighbour, of the frame itself and of the result.
         neighbours: Number of neighbours on one side; each is a group of the convolution.
-        deformable_groups: Groups of channels with offsets of their own.
+        deformable_groups: Groups of channels, each with its own offsets.
         max_residue: Largest residue in pixels.
     """
 
@@ -139,8 +139,8 @@ class FlowGuidedDeformConv(nn.Module):
 
     def offsets(self, warped: Tensor, current: Tensor, flows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the offsets (N, 2*D*9, H, W) in pixels and masks (N, D*9, H, W) of all taps."""
-        found = self.conv_offset(torch.cat((warped, current, flows), dim=1))
-        residue, mask = found.tensor_split([found.shape[1] // 3 * 2], dim=1)
+        predicted = self.conv_offset(torch.cat((warped, current, flows), dim=1))
+        residue, mask = predicted.tensor_split([predicted.shape[1] // 3 * 2], dim=1)
         per_neighbour = torch.tanh(residue).unflatten(1, (flows.shape[1] // 2, -1, 2))
         flow = flows.unflatten(1, (-1, 1, 2)).flip(3)  # a flow is (x, y), an offset is (y, x)
         return torch.add(flow, per_neighbour, alpha=self.max_residue).flatten(1, 3), mask.sigmoid()

@@ -1,4 +1,4 @@
-"""Attention in windows of space and time: VRT's mutual self-attention (arXiv 2201.12288), and between two maps.
+"""Attention in windows of space and time: VRT's mutual self-attention (arXiv 2201.12288), and attention between maps.
 
 Shapes: map (B, T, H, W, C), channels last; window (t, h, w) of N = t*h*w tokens.
 """
@@ -82,7 +82,7 @@ class WindowAttention(nn.Module):
         self.qk_scale = qk_scale
         self.attn_type = attn_type
         self.relative_position_bias_table = nn.Parameter(torch.zeros(math.prod(2 * n - 1 for n in window), heads))
-        # For published checkpoints, which hold this buffer; the operator computes its own for the window it is given.
+        # Published checkpoints contain this buffer. The operator computes its own for the window in use.
         self.register_buffer('relative_position_index', relative_position_index(window))
         self.qkv_self = nn.Linear(channels, 3 * channels, bias=qkv_bias)
         self.proj = nn.Linear(2 * channels if mutual else channels, channels)
@@ -109,7 +109,7 @@ class WindowAttention(nn.Module):
         return self.merge(windows.attend(self.qkv_mut(encoded), mutual=True), own)
 
     def encoding(self, window: Window) -> Tensor:
-        """Return the position encoding (h, w, C) of the tokens of a window's frame."""
+        """Return the position encoding (h, w, C) of the tokens in one frame of a window."""
         return self.position_bias.view(*self.window[1:], -1)[: window[1], : window[2]]
 
     def merge(self, mutual: Tensor, own: Tensor) -> Tensor:
@@ -161,7 +161,7 @@ class SpaceTimeAttentionPart(ChunkedPart):
         heads: Attention heads; divides ``channels``.
         window_size: Window (t, h, w); it shrinks to smaller maps.
         mlp_ratio: Hidden channels of the MLP over ``channels``.
-        kwargs: How the maps are cut, see :class:`~vrtspike.models.layers.chunking.part.ChunkedPart`.
+        kwargs: How the maps are cut into chunks, see :class:`~vrtspike.models.layers.chunking.part.ChunkedPart`.
     """
 
     norms = ('norm',)

@@ -89,7 +89,7 @@ def parameters(*modules: nn.Module) -> Iterator[nn.Parameter]:
 
 
 class AttentionGroup(nn.Module):
-    """A sequence of blocks; every second one has its windows shifted by half their size.
+    """A sequence of blocks; every second one shifts its windows by half their size.
 
     Args:
         depth: Number of blocks; may be 0.

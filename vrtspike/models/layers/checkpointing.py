@@ -67,9 +67,9 @@ class MemoryFit:
 
         Args:
             model: The network.
-            groups: Every part with attention blocks, and the divisor of height and width at which it works.
+            groups: Every part with attention blocks, with the divisor of height and width of its features.
             size: (B, T, H, W) in pixels.
-            like: A tensor of the clip's device and type.
+            like: A tensor with the clip's device and type.
         """
         key = (*size, torch.is_autocast_enabled(like.device.type))
         if key not in self.sizes:
@@ -77,7 +77,7 @@ class MemoryFit:
         apply_policy(model, self.sizes[key].policy)
 
     def choose(self, groups: list[tuple[nn.Module, int]], size: tuple, like: Tensor) -> PolicyChoice:
-        """Return the policy for clips (B, T, H, W); arguments as for calling the object."""
+        """Return the policy for clips (B, T, H, W); see :meth:`__call__` for the arguments."""
         budget = self.budget_mib or SHARE_OF_FREE_MEMORY * free_memory(like.device) / MIB
         needs = needed_mib(groups, size, like)
         policy = next((policy for policy, needed in needs.items() if needed <= budget), 'all')
@@ -100,7 +100,7 @@ def needed_mib(groups: list[tuple[nn.Module, int]], size: tuple, like: Tensor) -
 
 
 def saved_bytes_per_token(block: AttentionBlock, like: Tensor) -> dict[str, float]:
-    """Return the bytes per token that the two branches of a block save, and those of a branch's input."""
+    """Return the bytes per token that each branch of a block saves, and the bytes per token of a branch's input."""
     window = block.attn.window
     x = torch.zeros(1, *window, block.norm1.normalized_shape[0], device=like.device, dtype=block.norm1.weight.dtype)
     x.requires_grad_()

@@ -25,14 +25,14 @@ def check_window(owner: str, window: Sequence[int]) -> tuple[int, int, int]:
 
 
 def check_maps(part: nn.Module, channels: int, **maps: Tensor) -> None:
-    """Raise :class:`ConfigError` unless all maps have one shape (B, C, T, H, W) with C = ``channels``."""
+    """Raise :class:`ConfigError` unless all maps have the same shape (B, C, T, H, W) with C = ``channels``."""
     shapes = {name: tuple(feature.shape) for name, feature in maps.items()}
     first = next(iter(shapes.values()))
     if len(first) != 5 or first[1] != channels or set(shapes.values()) != {first}:
         found = ', '.join(f'{name} {shape}' for name, shape in shapes.items())
         raise ConfigError(
             f'{type(part).__name__}(channels={channels}) was given {found}; expected (B, {channels}, T, '
-            'H, W), the same for every map: give the parts that make the maps the same channels and resize first'
+            'H, W) for every map: give the parts that compute the maps the same channels, and resize the maps first'
         )
 
 

@@ -19,7 +19,7 @@ class Conv3d(nn.Conv3d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T, H, W) -> as ``nn.Conv3d``."""
+        """Return the result of ``nn.Conv3d`` for (B, C, T, H, W)."""
         if not (x.device.type == 'cpu' and torch.is_autocast_enabled('cpu') and torch.is_grad_enabled()):
             return super().forward(x)
         with torch.autocast('cpu', enabled=False):
@@ -28,9 +28,9 @@ class Conv3d(nn.Conv3d):
 
 
 class FrameConv(nn.Conv3d):
-    """A (1, k, k) convolution of (B, C, T, H, W), run as a 2-D one: the same numbers from much faster kernels.
+    """A (1, k, k) convolution of (B, C, T, H, W), run as a 2-D one: the same result from much faster kernels.
 
-    It is a ``Conv3d`` so that its weights have the shape that published checkpoints have.
+    It is an ``nn.Conv3d``, so its weights have the same shape as in published checkpoints.
 
     Args:
         in_channels: Channels of the input.
@@ -49,7 +49,7 @@ class FrameConv(nn.Conv3d):
 
 
 class Upsample(nn.ModuleDict):
-    """Enlarge (B, C, T, H, W) by convolution and pixel shuffle, a factor of two per step, under the published names.
+    """Enlarge (B, C, T, H, W) by convolution and pixel shuffle, a factor of two per step, with the published names.
 
     Args:
         scale: The enlargement, a power of 2.

@@ -13,7 +13,7 @@ class DropPath(nn.Module):
     """Add a residual branch. In training, random samples drop it; for the others it is scaled by ``1 / (1 - rate)``.
 
     On CPUs the branch is computed only for the samples that keep it. Elsewhere it is computed for all samples and
-    multiplied by zero, because the host would have to wait for the device to know which samples keep it.
+    multiplied by zero, because otherwise the host would have to wait for the device to learn which samples keep it.
 
     Args:
         rate: Probability of dropping, in [0, 1).
@@ -29,8 +29,8 @@ class DropPath(nn.Module):
         Args:
             x: (B, ...).
             branch: Takes one or more samples of x and returns as many of the same shape.
-            parameters: Those of the branch. Where all samples drop it, their gradients are zero and not None, which
-                optimizers and distributed training treat differently.
+            parameters: Parameters of the branch. If all samples drop it, their gradients are zero instead of None,
+                because optimizers and distributed training treat None differently.
         """
         if not self.training or self.rate == 0:
             return x + branch(x)

@@ -1,4 +1,4 @@
-"""SpyNet: optical flow by a pyramid of small networks (arXiv 1611.00850), and a light variant of one network.
+"""SpyNet: optical flow by a pyramid of small networks (arXiv 1611.00850), and a light variant with a single network.
 
 Shapes: frames (N, 3, H, W) in [0, 1]; flows (N, 2, H, W) in pixels of their own scale, x before y.
 """
@@ -74,11 +74,11 @@ class SharedPyramidFlow(nn.Module):
     """Flow from a reference frame to a neighbour, with one network for all three levels: 240,050 parameters.
 
     Args:
-        weights: A file of one level, as ``tools/pretrain_spynet.py`` writes it, read as weights only; None takes the
+        weights: A file of one level, as ``tools/pretrain_spynet.py`` writes it, read as weights only; None uses the
             one shipped with the package.
 
     Raises:
-        CheckpointError: The file is missing, unsafe, or holds something else.
+        CheckpointError: The file is missing, unsafe, or contains something else.
     """
 
     def __init__(self, weights: str | Path | None = None) -> None:
@@ -108,7 +108,7 @@ def pyramid_flows(levels: Sequence[nn.Module], reference: Tensor, neighbour: Ten
 
     Args:
         levels: One network per level, coarsest first; each works at half the size of the next.
-        reference: Normalised frames (N, 3, H, W), H and W whole multiples of the coarsest level's pixel.
+        reference: Normalised frames (N, 3, H, W), H and W are multiples of 2^(levels - 1).
         neighbour: The same.
     """
     references, neighbours = [reference], [neighbour]
@@ -127,15 +127,15 @@ def pyramid_flows(levels: Sequence[nn.Module], reference: Tensor, neighbour: Ten
 
 
 def load_spynet(spynet: SpyNet, path: str | Path | None = None) -> None:
-    """Load the weights of a published SpyNet, or of one level, which all six levels then start from.
+    """Load the weights of a published SpyNet, or of one level, from which all six levels then start.
 
     Args:
         spynet: The network to fill.
-        path: A checkpoint, read as weights only; None takes the level shipped with the package, made by
+        path: A checkpoint, read as weights only; None uses the level shipped with the package, made by
             ``tools/pretrain_spynet.py``.
 
     Raises:
-        CheckpointError: The file is missing, unsafe, or holds neither.
+        CheckpointError: The file is missing, unsafe, or contains neither.
     """
     path = path or PRETRAINED_LEVEL
     weights = read_weights(path)
@@ -145,7 +145,7 @@ def load_spynet(spynet: SpyNet, path: str | Path | None = None) -> None:
             break
     else:
         raise CheckpointError(
-            f'{path} holds no SpyNet: expected {next(iter(parameters))}, ... of one level or of six '
+            f'{path} contains no SpyNet: expected {next(iter(parameters))}, ... of one level or of six '
             f'(basic_module.0.basic_module.0.weight, ...); found {", ".join(list(weights)[:3])}, ...'
         )
     targets = [spynet] if net is spynet else list(spynet.basic_module)

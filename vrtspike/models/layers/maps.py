@@ -1,4 +1,4 @@
-"""Layouts of feature maps (B, C, T, H, W), their normalisation and resizing; ImageNet's statistics of RGB values.
+"""Layouts of feature maps (B, C, T, H, W), their normalisation and resizing.
 
 Shapes: B clips, C channels, T frames, h x w pixels of a map or chunk; N = B·h·w sequences of T tokens.
 """

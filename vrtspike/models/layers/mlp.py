@@ -1,4 +1,4 @@
-"""Feed-forward networks at every token: VRT's gated one (GEGLU, arXiv 2002.05202), and that of fusion heads."""
+"""Feed-forward networks for every token: VRT's gated MLP (GEGLU, arXiv 2002.05202), and the MLP of fusion heads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class GatedMLP(nn.Module):
     Args:
         in_features: Channels of the input.
         hidden_features: Channels of each of the two branches.
-        out_features: Channels of the output; None is as many as the input has.
+        out_features: Channels of the output; None is as many as the input.
     """
 
     def __init__(self, in_features: int, hidden_features: int, out_features: int | None = None) -> None:
@@ -74,7 +74,7 @@ class _GatedLinear(torch.autograd.Function):
 
 
 def feed_forward(channels: int, mlp_ratio: float = 2.0, *, starts_at_zero: bool) -> nn.Sequential:
-    """Return W2 GELU(W1 LN(x)) at every pixel of a map (B, C, T, H, W).
+    """Return the layers that compute W2 GELU(W1 LN(x)) at every pixel of a map (B, C, T, H, W).
 
     Args:
         channels: C.

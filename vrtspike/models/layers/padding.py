@@ -1,4 +1,4 @@
-"""All padding: borders repeated or zeros appended, at the end of an axis unless said otherwise."""
+"""Padding: repeated borders or zeros, at the end of an axis unless a function says otherwise."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def next_multiple(length: int, divisor: int) -> int:
     >>> next_multiple(17, 8)
     24
     """
-    # ONNX rounds quotients towards zero, so that -(-length // divisor) would be another number there.
+    # ONNX rounds quotients towards zero, so -(-length // divisor) would give another result there.
     return (length + divisor - 1) // divisor * divisor
 
 
-def nothing(missing: Sequence[int | SymInt]) -> bool:
-    """Return whether nothing is missing; in a graph for any size that is never known, so the graph always pads."""
+def is_whole(missing: Sequence[int | SymInt]) -> bool:
+    """Return whether no padding is missing. In a graph for any size this is unknown, so such a graph always pads."""
     return all(isinstance(length, int) and not length for length in missing)
 
 
@@ -29,19 +29,19 @@ def repeat_border(maps: Tensor, height: int, width: int) -> Tensor:
     Maps of that size are returned as they are.
     """
     missing = height - maps.shape[-2], width - maps.shape[-1]
-    if nothing(missing):
+    if is_whole(missing):
         return maps
     padded = F.pad(maps.flatten(0, -4), (0, missing[1], 0, missing[0]), mode='replicate')
     return padded.unflatten(0, maps.shape[:-3])
 
 
 def pad_to_multiple(maps: Tensor, divisor: int) -> Tensor:
-    """Return maps as :func:`repeat_border` pads them, to heights and widths that ``divisor`` divides."""
+    """Return maps padded by :func:`repeat_border` to the next height and width that are multiples of ``divisor``."""
     return repeat_border(maps, *(next_multiple(length, divisor) for length in maps.shape[-2:]))
 
 
 def pad_to_windows(x: Tensor, window: Sequence[int], first_axis: int = 1) -> Tensor:
-    """Return a map with zeros appended to whole windows.
+    """Return a map with zeros appended, so that it consists of whole windows.
 
     Args:
         x: A map, by default (B, T, H, W, C).
@@ -51,7 +51,7 @@ def pad_to_windows(x: Tensor, window: Sequence[int], first_axis: int = 1) -> Ten
     missing = [0] * x.ndim
     for axis, length in enumerate(window, start=first_axis):
         missing[axis] = next_multiple(x.shape[axis], length) - x.shape[axis]
-    if nothing(missing):
+    if is_whole(missing):
         return x
     return F.pad(x, [side for length in reversed(missing) for side in (0, length)])
 

@@ -90,7 +90,7 @@ class SelectiveScanPart(ChunkedPart):
     Args:
         channels: C, of every map.
         states: States per channel.
-        kwargs: How the maps are cut, see :class:`~vrtspike.models.layers.chunking.part.ChunkedPart`.
+        kwargs: How the maps are cut into chunks, see :class:`~vrtspike.models.layers.chunking.part.ChunkedPart`.
     """
 
     norms = ('norm',)
@@ -104,7 +104,7 @@ class SelectiveScanPart(ChunkedPart):
         self.scan = SelectiveScan(channels, states)
 
     def scan_chunks(self, *maps: Tensor) -> Tensor:
-        """Scan the last map and read it by the first, both (B, C, T, h, w) and normalised first; returns that shape."""
+        """Normalise the maps (B, C, T, h, w), scan the last and read it by the first; returns the same shape."""
         return self.map_chunks(self._scan, *maps)
 
     def _scan(self, *chunks: Tensor) -> Tensor:

@@ -24,9 +24,9 @@ BASE = 100.0
 class TemporalAttention(nn.Module):
     """Multi-head scaled dot-product attention of N sequences, without positional encoding.
 
-    It computes the same as ``nn.MultiheadAttention(channels, heads, batch_first=True)``, whose joint input projection
-    is ``query`` stacked on ``key_value``. It is written out because a query from one map and a context from another
-    then need two matrix products instead of three.
+    It computes the same as ``nn.MultiheadAttention(channels, heads, batch_first=True)`` with ``query`` stacked on
+    ``key_value`` as its input projection. It is written out because, if query and context come from different maps, it
+    needs two matrix products instead of three.
 
     Args:
         channels: C, of the tokens.
@@ -58,7 +58,7 @@ class TemporalAttention(nn.Module):
         return self.out(attended.transpose(1, 2).flatten(2))
 
     def encode_time(self, tokens: Tensor) -> Tensor:
-        """Return queries or keys (N, heads, T, C / heads) with their time encoded; this class encodes none."""
+        """Return queries or keys (N, heads, T, C / heads) with their time encoded; this class does not encode it."""
         return tokens
 
     def time_bias(self, frames: int, like: Tensor) -> Tensor | None:
@@ -85,7 +85,7 @@ class RotaryTemporalAttention(TemporalAttention):
         super().__init__(channels, heads, dropout, time_slope)
         if channels // heads % 2:
             raise ConfigError(
-                f'rotary encoding turns pairs of channels, but channels={channels} and heads={heads} make '
+                f'rotary encoding rotates pairs of channels, but channels={channels} and heads={heads} make '
                 f'{channels // heads} channels per head; choose another number of heads'
             )
 
@@ -128,7 +128,7 @@ class TemporalAttentionBlock(ChunkedPart):
         heads: Attention heads; divides ``channels``.
         mlp_ratio: Hidden channels of the MLP over ``channels``.
         dropout: Probability in [0, 1) of dropout on attention weights and inside the MLP, in training.
-        adaptive_chunk: This and the next three: see :class:`~vrtspike.models.layers.chunking.part.ChunkedPart`.
+        adaptive_chunk: For this and the next three, see :class:`~vrtspike.models.layers.chunking.part.ChunkedPart`.
         max_batch_tokens: The most sequences in one chunk.
         chunk_size: The square root of the largest area of a chunk.
         chunk_shape: ``'square'``, ``'wide'`` or ``'tall'``.
@@ -140,7 +140,7 @@ class TemporalAttentionBlock(ChunkedPart):
     """
 
     inputs = 1
-    """Number of maps that :meth:`attend` takes; each has a norm of its own."""
+    """Number of maps that :meth:`attend` takes; each has its own norm."""
 
     attention_type = TemporalAttention
     """The attention, built with (channels, heads, dropout, time_slope)."""

@@ -13,13 +13,13 @@ MODES = ('default', 'reduce-overhead', 'max-autotune-no-cudagraphs')
 
 
 def check_mode(mode: str | None) -> None:
-    """Raise :class:`ConfigError` where the mode does not exist, or needs a GPU and there is none."""
+    """Raise :class:`ConfigError` if the mode does not exist, or if it needs a GPU and there is none."""
     if mode is None:
         return
     if mode not in MODES:
         raise ConfigError(f"VRT: compile_mode='{mode}' is unknown{did_you_mean(mode, MODES)}")
     if mode == 'reduce-overhead' and not torch.cuda.is_available():
-        raise ConfigError("VRT: compile_mode='reduce-overhead' records CUDA graphs and there is no GPU; use 'default'")
+        raise ConfigError("VRT: compile_mode='reduce-overhead' records CUDA graphs, but there is no GPU; use 'default'")
 
 
 def compile_blocks(model: nn.Module, mode: str, backend: str = 'inductor') -> None:
@@ -28,7 +28,7 @@ def compile_blocks(model: nn.Module, mode: str, backend: str = 'inductor') -> No
     Args:
         model: The network.
         mode: One of :data:`MODES`.
-        backend: Of ``torch.compile``.
+        backend: Backend of ``torch.compile``.
     """
     for block in attention_blocks(model):
         for module in (block.attn, block.mlp):

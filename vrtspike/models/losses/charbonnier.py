@@ -14,8 +14,8 @@ class CharbonnierLoss(nn.Module):
     """Mean of sqrt(difference^2 + delta^2), times ``weight``.
 
     Close to the L1 norm above ``delta`` and quadratic below (Charbonnier et al., ICIP 1994,
-    https://doi.org/10.1109/ICIP.1994.413553). Half-precision inputs, as autocast makes them, are compared in float32,
-    because the squares of small differences vanish in half precision.
+    https://doi.org/10.1109/ICIP.1994.413553). Half-precision inputs, such as those from autocast, are compared
+    in float32, because the squares of small differences vanish in half precision.
 
     Args:
         delta: Difference at which the loss turns quadratic, in units of the frames.
@@ -32,11 +32,11 @@ class CharbonnierLoss(nn.Module):
         self.weight = weight
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return the scalar loss of two tensors of one shape; :class:`ConfigError` if their shapes differ."""
+        """Return the scalar loss of two tensors of the same shape; :class:`ConfigError` if their shapes differ."""
         if prediction.shape != target.shape:
             raise ConfigError(
                 f'{type(self).__name__}: prediction {tuple(prediction.shape)} and target {tuple(target.shape)} differ; '
-                'expected one shape: check the scale and the number of frames that the backbone returns'
+                'expected the same shape: check the scale and the number of frames that the backbone returns'
             )
         dtype = torch.promote_types(prediction.dtype, torch.float32)
         difference = prediction.to(dtype) - target.to(dtype)

@@ -31,8 +31,8 @@ class PerceptualLoss(nn.Module):
         weight: Factor of the loss.
 
     Raises:
-        ConfigError: A layer is unknown or the weight not above zero.
-        CheckpointError: The file is missing or does not hold VGG16.
+        ConfigError: A layer is unknown or the weight is not above zero.
+        CheckpointError: The file is missing or does not contain VGG16.
     """
 
     def __init__(self, weights: str, layers: Sequence[str] = ('relu3_3',), weight: float = 0.1) -> None:
@@ -77,7 +77,7 @@ class SumLoss(nn.Module):
     def __init__(self, losses: Sequence[dict | nn.Module]) -> None:
         super().__init__()
         if not losses:
-            raise ConfigError('SumLoss got no losses, expected at least one')
+            raise ConfigError('SumLoss: no losses given; expected at least one')
         self.losses = nn.ModuleList(MODELS.build(loss) if isinstance(loss, dict) else loss for loss in losses)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def vgg16_features(path: str, count: int) -> nn.Sequential:
 
 
 def vgg16_layers() -> nn.Sequential:
-    """Return VGG16's convolutional part; torchvision, which has it too, is an optional package."""
+    """Return VGG16's convolutional part. torchvision has it too, but is an optional package."""
     layers: list[nn.Module] = []
     before = 3
     for channels in PLAN:

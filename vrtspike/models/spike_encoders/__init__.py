@@ -1,4 +1,4 @@
-"""Spike encoders: voxels -> multi-scale features, one module per variant (registry ``SPIKE_ENCODERS``)."""
+"""Spike encoders: voxel grids -> multi-scale features, one module per variant (registry ``SPIKE_ENCODERS``)."""
 
 from vrtspike.models.spike_encoders.conv3d import SpikeEncoder3D
 from vrtspike.models.spike_encoders.patch import PatchSpikeEncoder

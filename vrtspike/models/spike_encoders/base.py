@@ -1,4 +1,4 @@
-"""The base of spike encoders whose maps are made one from another.
+"""Base of the spike encoders that compute each map from the previous one.
 
 Shapes: B clips, T frames, K temporal bins per frame, C channels, Hs x Ws spike pixels.
 """
@@ -11,10 +11,10 @@ from vrtspike.errors import ConfigError, require_positive_integers
 
 
 class PyramidEncoder(nn.Module):
-    """Runs ``self.scales``, which subclasses build, one after another; each makes a map from the one before.
+    """Runs the modules of ``self.scales`` in order; each computes its map from the previous one. Subclasses build them.
 
     Args:
-        bins: K, temporal bins of a voxel.
+        bins: K, temporal bins of a voxel grid.
         channels: C, of every map.
         scales: Number of maps.
         **counts: Further arguments of the subclass that must be positive integers.
@@ -42,13 +42,13 @@ class PyramidEncoder(nn.Module):
         """
         if voxel.dim() != 5 or voxel.shape[2] != self.bins:
             raise ConfigError(
-                f'{type(self).__name__}(bins={self.bins}) was given a voxel of shape {tuple(voxel.shape)}; expected '
-                f"(B, T, {self.bins}, Hs, Ws): set the encoder's bins to the number that the spike representation makes"
+                f'{type(self).__name__}(bins={self.bins}) was given a voxel grid of shape {tuple(voxel.shape)}; '
+                f"expected (B, T, {self.bins}, Hs, Ws): set the encoder's bins to those of the spike representation"
             )
         return self.encode(voxel)
 
     def encode(self, voxel: Tensor) -> list[Tensor]:
-        """Return the maps of a voxel of the right shape."""
+        """Return the maps of a voxel grid; its shape has been checked."""
         x, maps = voxel.transpose(1, 2), []
         for scale in self.scales:
             x = scale(x)

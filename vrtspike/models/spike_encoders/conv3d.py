@@ -37,14 +37,14 @@ class ResidualBlock3D(nn.Module):
 
 @SPIKE_ENCODERS.register_module()
 class SpikeEncoder3D(PyramidEncoder):
-    """Turn spike voxels into feature maps at scales 1, 1/2, 1/4, ... of the spike resolution.
+    """Turn voxel grids into feature maps at scales 1, 1/2, 1/4, ... of the spike resolution.
 
     The K bins of a frame are the input channels of 3-D convolutions over the T frames; T never shrinks. The first scale
-    is a convolution with ReLU and two residual blocks, each further scale a convolution of stride (1, 2, 2) and two
-    residual blocks. 4,812,672 parameters at the defaults.
+    is a convolution with ReLU and two residual blocks. Each further scale is a convolution of stride (1, 2, 2) and two
+    residual blocks. The defaults have 4,812,672 parameters.
 
     Args:
-        bins: K, temporal bins of a voxel: as many as the spike representation makes.
+        bins: K, temporal bins of a voxel grid, as in the spike representation.
         channels: C, of every map.
         scales: Number of maps.
 

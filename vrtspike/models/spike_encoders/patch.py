@@ -17,10 +17,10 @@ PATCH = 2
 class PatchMerging(nn.Module):
     """A linear map of every 2x2 patch of a frame to C channels (arXiv 2010.11929, 2103.14030).
 
-    The border is repeated where 2 does not divide a side.
+    If a side is odd, the border is repeated.
 
     Args:
-        in_channels: Channels that come in.
+        in_channels: Channels of the input.
         channels: C.
     """
 
@@ -38,12 +38,12 @@ class PatchMerging(nn.Module):
 class PatchSpikeEncoder(PyramidEncoder):
     """Embed patches of 2x2 spike pixels, refine them at half the resolution and merge them further.
 
-    Scales 1/2, 1/4, ... are patches, each followed by residual blocks of separable convolutions. Scale 1 is made from
-    scale 1/2 by sub-pixel convolution (arXiv 1609.05158), and nothing else runs at full resolution, where the baseline
-    spends three quarters of its arithmetic.
+    Scales 1/2, 1/4, ... are patches, each followed by residual blocks of separable convolutions. Scale 1 is
+    computed from scale 1/2 by sub-pixel convolution (arXiv 1609.05158). Nothing else runs at full resolution, where the
+    baseline spends three quarters of its multiply-accumulates.
 
     Args:
-        bins: K, temporal bins of a voxel: as many as the spike representation makes.
+        bins: K, temporal bins of a voxel grid, as in the spike representation.
         channels: C, of every map.
         scales: Number of maps.
         blocks: Residual blocks per scale.
@@ -63,7 +63,7 @@ class PatchSpikeEncoder(PyramidEncoder):
         self.shuffle = nn.PixelShuffle(PATCH)
 
     def encode(self, voxel: Tensor) -> list[Tensor]:
-        """Return the maps of a voxel of the right shape."""
+        """Return the maps of a voxel grid; its shape has been checked."""
         patches = super().encode(voxel)
         whole = from_frames(self.shuffle(to_frames(self.enlarge(patches[0]))), len(voxel))
         return [whole[..., : voxel.shape[-2], : voxel.shape[-1]], *patches][: len(self.channels)]

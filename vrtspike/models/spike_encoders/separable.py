@@ -11,11 +11,11 @@ from vrtspike.registry import SPIKE_ENCODERS
 
 
 class SpaceThenTime(nn.Module):
-    """A 3x3 convolution inside frames followed by one over 3 frames at every pixel, as R(2+1)D (arXiv 1711.11248).
+    """A 3x3 convolution inside frames followed by one over 3 frames at every pixel, as in R(2+1)D (arXiv 1711.11248).
 
     Args:
-        in_channels: Channels that come in.
-        out_channels: Channels that go out.
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
         stride: Divisor of height and width.
     """
 

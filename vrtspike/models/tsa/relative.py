@@ -9,7 +9,7 @@ from vrtspike.registry import TSA
 
 @TSA.register_module()
 class RelativeTemporalSelfAttention(TemporalSelfAttention):
-    """The baseline with a learnt bias per head and distance in frames on its scores (T5, arXiv 1910.10683).
+    """The baseline with a learnt bias on the scores, per head and distance in frames (T5, arXiv 1910.10683).
 
     Biases begin at zero, so it begins as the baseline. Arguments:
     :class:`~vrtspike.models.layers.temporal_attention.TemporalAttentionBlock`.

@@ -12,7 +12,7 @@ from vrtspike.registry import TSA
 class TemporalSelectiveScan(SelectiveScanPart):
     """Run states along time at every pixel, in both directions: x + scan(LN(x)) (Mamba, arXiv 2312.00752).
 
-    Its cost is linear in T, that of attention quadratic. Arguments:
+    Its cost is linear in T; that of attention is quadratic. Arguments:
     :class:`~vrtspike.models.layers.selective_scan.SelectiveScanPart`.
     """
 

@@ -13,8 +13,8 @@ from vrtspike.registry import TSA
 class TemporalSelfAttention(TemporalAttentionBlock):
     """Let every pixel's T spike features attend to each other: x += MHA(LN(x)), then x += MLP(LN(x)).
 
-    Attention and MLP both run in chunks, so neither needs memory for the whole map. 74,784 parameters at 96
-    channels. Arguments: :class:`~vrtspike.models.layers.temporal_attention.TemporalAttentionBlock`.
+    Attention and MLP both run in chunks, so neither needs memory for the whole map. The block has 74,784
+    parameters at 96 channels. Arguments: :class:`~vrtspike.models.layers.temporal_attention.TemporalAttentionBlock`.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,10 +13,10 @@ from vrtspike.registry import TSA
 
 @TSA.register_module()
 class WindowSelfAttention(SpaceTimeAttentionPart):
-    """Attend to the spike features around each other in space and time: x += WA(LN(x)), then x += MLP(LN(x)).
+    """Let nearby spike features in space and time attend to each other: x += WA(LN(x)), then x += MLP(LN(x)).
 
     WA is multi-head attention in windows with a learnt bias per relative position, along time too (Swin, arXiv
-    2103.14030; video, arXiv 2106.13230). Attention runs in chunks, the MLP takes the whole map. Arguments:
+    2103.14030; video, arXiv 2106.13230). Attention runs in chunks; the MLP takes the whole map. Arguments:
     :class:`~vrtspike.models.layers.attention.SpaceTimeAttentionPart`.
     """
 

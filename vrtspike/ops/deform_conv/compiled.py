@@ -1,7 +1,7 @@
-"""The compiled deformable convolutions of torchvision and mmcv, where they are installed.
+"""The compiled deformable convolutions of torchvision and mmcv, if they are installed.
 
 Both get contiguous tensors, because mmcv's CPU kernel silently returns garbage for others. Both work in float32, which
-positions need. Neither claims float64, because mmcv rounds positions to float32 even there.
+positions need. Neither accepts float64, because mmcv rounds positions to float32 even there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def missing(package: str) -> str | None:
 def torchvision(
     x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int
 ) -> Tensor:
-    """Compute :func:`vrtspike.ops.deform_conv2d` by torchvision."""
+    """Compute :func:`vrtspike.ops.deform_conv2d` with torchvision."""
     from torchvision.ops import deform_conv2d
 
     with torch.autocast(x.device.type, enabled=False):
@@ -37,7 +37,7 @@ def torchvision(
 
 
 def mmcv(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int) -> Tensor:
-    """Compute :func:`vrtspike.ops.deform_conv2d` by mmcv."""
+    """Compute :func:`vrtspike.ops.deform_conv2d` with mmcv."""
     from mmcv.ops import modulated_deform_conv2d
 
     groups = x.shape[1] // weight.shape[1]

@@ -25,7 +25,7 @@ def deform_conv2d(
         (N, C_out, H', W') with H' = H + 2*padding - k + 1.
 
     Raises:
-        ValueError: The shapes of the arguments do not belong together.
+        ValueError: The shapes of the arguments do not fit together.
     """
     _check_shapes(x, offset, mask, weight, padding)
     return DEFORM_CONV2D.choose(x).run(x, offset, mask, weight, bias, padding=padding)

@@ -1,4 +1,4 @@
-"""Deformable convolution by PyTorch's own bilinear sampling: runs on any device, without a compiled extension."""
+"""Deformable convolution with PyTorch's own bilinear sampling: runs on any device, without a compiled extension."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def grid_sample(
 ) -> Tensor:
     """Compute :func:`vrtspike.ops.deform_conv2d` with one ``grid_sample`` over all taps and deformable groups.
 
-    The samples are nine times as large as the map, so the backward pass computes them again instead of saving them.
+    The samples are nine times as large as the map, so the backward pass recomputes them.
     """
     if torch.is_grad_enabled():
         settings = dict(use_reentrant=False, preserve_rng_state=False)
@@ -31,7 +31,7 @@ def _grid_sample(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: 
     n, _, h, w = offset.shape
     k = weight.shape[-1]
     offset = offset.reshape(n, -1, k * k, 2, h, w)
-    if offset.dtype in (torch.float16, torch.bfloat16):  # too coarse to hold a pixel's coordinate
+    if offset.dtype in (torch.float16, torch.bfloat16):  # too coarse for a pixel's coordinate
         offset = offset.float()
     size = torch.cat([offset.new_full((1,), length) for length in x.shape[-2:]])
     grid = torch.addcmul(_undisplaced(k, h, w, padding, size), offset, (2 / size)[:, None, None])

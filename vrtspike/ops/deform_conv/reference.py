@@ -1,4 +1,4 @@
-"""The reference of deformable convolution, written to be read; all other backends are tested against it.
+"""The reference of deformable convolution, written for readability; all other backends are tested against it.
 
 Shapes: D deformable groups, K = k*k taps, map (N, C, H, W), output (N, C_out, h, w).
 """
@@ -27,7 +27,7 @@ def sample_positions(offset: Tensor, k: int, padding: int) -> tuple[Tensor, Tens
     """Return the y and x positions (N, D, K, h, w) in pixels at which the taps sample."""
     n, _, h, w = offset.shape
     offset = offset.reshape(n, -1, k * k, 2, h, w)
-    if offset.dtype in (torch.float16, torch.bfloat16):  # too coarse to hold a pixel's coordinate
+    if offset.dtype in (torch.float16, torch.bfloat16):  # too coarse for a pixel's coordinate
         offset = offset.float()
     steps = torch.arange(max(h, w) + k, device=offset.device, dtype=offset.dtype) - padding
     tap_y = steps[:k].repeat_interleave(k)[:, None, None]

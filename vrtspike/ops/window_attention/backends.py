@@ -1,7 +1,7 @@
 """The backends of window attention, fastest first. Here the attention kernel is chosen.
 
-:class:`~vrtspike.ops.backends.Operator` picks the first that can serve, unless one is asked for by name: with
-``attn_type`` in a config, or with :func:`~vrtspike.ops.backends.use_backends`.
+:class:`~vrtspike.ops.backends.Operator` picks the first that supports the input, unless ``attn_type`` in a
+config or :func:`~vrtspike.ops.backends.use_backends` names one.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ WINDOW_ATTENTION = Operator(
             by_windows=True,
         ),
         WindowBackend('sdpa', sdpa, by_windows=True),
-        # Not timed on a GPU yet, so it only serves those who ask for it.
+        # Not timed on a GPU yet, so it is only used on request.
         WindowBackend('flash', flash.flash, devices=flash.devices(), dtypes=flash.DTYPES, missing=flash.missing),
         WindowBackend('flex', flex, backward=('cuda',), by_windows=True),
         WindowBackend('reference', reference),

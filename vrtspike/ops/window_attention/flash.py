@@ -15,7 +15,7 @@ from vrtspike.ops.window_attention.windows import Settings, Window, cached_relat
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 BLOCK = 64
-"""Queries, and keys, in one block of scores."""
+"""Number of queries, and of keys, in one block of scores."""
 
 SPLITS = 32
 """Partial sums of the bias gradient, each over a share of the windows."""
@@ -91,7 +91,7 @@ def _table_gradient(inputs: tuple, settings: Settings) -> Tensor:
 
 
 def _grid(qkv: Tensor, settings: Settings) -> tuple[int, int, int]:
-    """Return the programs of a kernel: windows, blocks of queries or keys, heads and frames."""
+    """Return the grid of a kernel: windows, blocks of queries or keys, heads x frames."""
     blocks = math.ceil(math.prod(settings.group) / BLOCK)
     return _windows(qkv, settings.window), blocks, settings.heads * settings.frames
 

@@ -1,4 +1,4 @@
-"""Window attention by PyTorch's FlexAttention, whose generated kernel adds bias and mask to the scores."""
+"""Window attention with PyTorch's FlexAttention: its generated kernel adds bias and mask to the scores."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, added: Tensor | None, scale: float)
 
 @lru_cache(maxsize=2)
 def _kernel(device: str):
-    """Return the generated kernel on GPUs; elsewhere PyTorch's plain definition, which needs no compiler."""
+    """Return the generated kernel on GPUs; elsewhere PyTorch's eager implementation, which needs no compiler."""
     return torch.compile(flex_attention, dynamic=True) if device == 'cuda' else flex_attention

@@ -1,7 +1,7 @@
 """Attention inside shifted windows of a space-time map (VRT, arXiv 2201.12288; Swin, arXiv 2103.14030).
 
-:func:`window_attention` is the operator. :func:`map_windows` serves modules that project tokens before and after it:
-the map is brought into the layout of the backend once, whatever that layout is.
+:func:`window_attention` is the operator. :func:`map_windows` is for modules that project tokens before and after
+attention: it converts the map to the layout of the backend only once.
 
 Shapes: map (B, T, H, W, C), channels last; window (t, h, w) of N = t*h*w tokens; M windows.
 """
@@ -36,14 +36,15 @@ def window_attention(
 
     Args:
         qkv: Queries, keys and values (B, T, H, W, 3*C), C divided among the heads; T, H, W are whole windows.
-        bias_table: Relative position bias ((2t-1)*(2h-1)*(2w-1), heads) of exactly this window; None for no bias, as
-            mutual attention needs it.
+        bias_table: Relative position bias ((2t-1)*(2h-1)*(2w-1), heads) of exactly this window; None for no bias, which
+            mutual attention requires.
         window: Window (t, h, w) in tokens.
         shift: Cyclic shift (t, h, w) in tokens; -100 is added to the scores of tokens that only the shift makes
             neighbours, from opposite borders of the map.
         heads: Number of heads.
-        mutual: The keys and values of each frame meet the queries of the *other* frame, and the result stays at the
-            place of the keys. Windows have two frames (a single frame attends to itself). There is no mask along time.
+        mutual: The queries of each frame attend to the keys and values of the *other* frame, and the result is at
+            the position of the keys. Windows have two frames (a single frame attends to itself). There is no mask along
+            time.
         scale: Factor on the scores; None is 1/sqrt(C/heads).
         backend: 'auto' or the name of a backend; see :data:`~vrtspike.ops.window_attention.backends.WINDOW_ATTENTION`.
 
@@ -51,12 +52,12 @@ def window_attention(
         The attended values (B, T, H, W, C).
 
     Raises:
-        ValueError: The map is no whole number of windows, or mutual attention got more than two frames or a bias.
-        ConfigError: The backend does not exist or cannot serve.
+        ValueError: The map is not in whole windows, or mutual attention got more than two frames or a bias.
+        ConfigError: The backend does not exist or does not support the map.
     """
     for name, size, length in zip('THW', qkv.shape[1:4], window, strict=True):
         if size % length:
-            raise ValueError(f'window_attention: {name} = {size} is no whole number of windows of {length}')
+            raise ValueError(f'window_attention: {name} = {size} is not a multiple of the window length {length}')
     settings = _settings(qkv, bias_table, window, shift, heads, mutual, scale)
     chosen = WINDOW_ATTENTION.choose(qkv, backend)
     if not chosen.by_windows:
@@ -91,7 +92,7 @@ class Windows:
 
         Args:
             qkv: Queries, keys and values (..., 3*C) of :attr:`tokens`.
-            mutual: As for :func:`window_attention`; there is then no bias.
+            mutual: See :func:`window_attention`; mutual attention has no bias.
 
         Returns:
             The attended values (..., C) in the same layout.
@@ -104,7 +105,7 @@ class Windows:
         return chosen.run(qkv, bias, _settings(qkv, bias, **settings), self.kinds)
 
     def at_tokens(self, encoding: Tensor) -> Tensor:
-        """Return a position encoding (h, w, C) of the tokens of a window's frame for all :attr:`tokens`.
+        """Repeat the position encoding (h, w, C) of one frame of a window for all :attr:`tokens`.
 
         Returns:
             (N, C) for windows, (H, W, C) for a map.
@@ -127,12 +128,12 @@ def map_windows(
     scale: float | None = None,
     backend: str = 'auto',
 ) -> Tensor:
-    """Apply ``function`` to the windows of a map, in chunks in inference on CPUs.
+    """Apply ``function`` to the windows of a map; in inference on CPUs, in chunks.
 
     Args:
         function: Projects and attends: takes :class:`Windows`, returns a result (..., C') for each of its tokens.
         x: Map (B, T, H, W, C) in whole windows.
-        bias_table: As for :func:`window_attention`; so are the arguments after it.
+        bias_table: See :func:`window_attention`, also for the arguments after it.
 
     Returns:
         The results as a map (B, T, H, W, C').

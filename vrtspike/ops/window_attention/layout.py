@@ -1,6 +1,6 @@
 """The order in which a map's windows are stored: windows with the same mask are neighbours, so each kind is a slice.
 
-Shapes: map (B, T, H, W, C); windows (M, N, C), M of all clips together, N = t*h*w tokens.
+Shapes: map (B, T, H, W, C); windows (M, N, C), M windows of all clips, N = t*h*w tokens.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class WindowLayout:
 
 
 def split_kinds(kinds: Sequence[WindowKind], windows: int) -> Iterator[list[WindowKind]]:
-    """Split a sequence of windows into chunks: yield the kinds of every ``windows`` of them, and of the rest."""
+    """Split a sequence of windows into chunks of ``windows`` (the last may be smaller); yield the kinds of each."""
     chunk: list[WindowKind] = []
     room = windows
     for mixed, count in kinds:
@@ -106,7 +106,7 @@ def window_order(layout: WindowLayout, device: torch.device) -> Tensor:
 
 
 class _Permute(Function):
-    """Rows in another order. Its gradient is a gather too; that of ``index_select`` would be a slower scatter."""
+    """Rows in another order. Its gradient is also a gather, which is faster than the scatter of ``index_select``."""
 
     @staticmethod
     def forward(ctx, rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:

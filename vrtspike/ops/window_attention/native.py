@@ -1,4 +1,4 @@
-"""Window attention on CPUs by our own kernel (``cpu_kernel/``), without scores in memory, forward and backward."""
+"""Window attention on CPUs with our own kernel (``cpu_kernel/``), forward and backward, without scores in memory."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def missing() -> str | None:
 
 
 def native(qkv: Tensor, bias: Tensor | None, settings: Settings, kinds: Sequence[WindowKind]) -> Tensor:
-    """Attend in windows (M, N, 3*C) without scores in memory: sums in float32, the result in the tokens' type.
+    """Attend in windows (M, N, 3*C) without scores in memory: sums are in float32, the result has the tokens' type.
 
-    Heads of more than 128 channels are left to :func:`~vrtspike.ops.window_attention.sdpa.sdpa`.
+    For heads with more than 128 channels it calls :func:`~vrtspike.ops.window_attention.sdpa.sdpa`.
     """
     if qkv.shape[-1] // 3 // settings.heads > library(SOURCE).widest():
         return sdpa(qkv, bias, settings, kinds)
@@ -58,7 +58,7 @@ def _attend(
         bias: (heads, n keys, stride), queries last, zero beyond n.
         labels: (8, stride): the region of every token of a frame, by kind.
         kinds: (M,): the number of the kind of every window.
-        heads: Heads.
+        heads: Number of heads.
         frames: Frames that swap queries, or 1.
         scale: Factor on the scores.
         trains: Whether there will be a backward pass.
@@ -88,7 +88,7 @@ def _backward(
     frames: int,
     scale: float,
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradients of ``qkv`` and ``bias``; that of no bias is empty."""
+    """Return the gradients of ``qkv`` and ``bias``; without a bias, its gradient is empty."""
     threads = torch.get_num_threads()
     splits = min(len(qkv), threads // math.gcd(threads, heads))
     grad_qkv = torch.empty_like(qkv)
@@ -149,7 +149,7 @@ def _labels(window: Window, shift: Window, stride: int) -> Tensor:
 
 
 def _padded(x: Tensor, stride: int) -> Tensor:
-    """Return ``x`` with zeros up to ``stride`` on its last axis; no copy is made where nothing is missing."""
+    """Return ``x`` with zeros up to ``stride`` on its last axis, or ``x`` itself if it has that length."""
     missing = stride - x.shape[-1]
     return F.pad(x, (0, missing)) if missing else x
 

@@ -1,4 +1,4 @@
-"""The reference of window attention, written to be read; all other backends are tested against it."""
+"""The reference of window attention, written for readability; all other backends are tested against it."""
 
 from __future__ import annotations
 

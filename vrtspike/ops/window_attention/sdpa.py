@@ -1,8 +1,8 @@
-"""Window attention by PyTorch's fused ``scaled_dot_product_attention``.
+"""Window attention with PyTorch's fused ``scaled_dot_product_attention``.
 
 The bias is broadcast over windows, and windows of one kind (see
-:class:`~vrtspike.ops.window_attention.layout.WindowLayout`) share a mask, so one call serves each of at most eight
-kinds.
+:class:`~vrtspike.ops.window_attention.layout.WindowLayout`) share a mask, so there is one call for each of at most
+eight kinds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def sdpa(qkv: Tensor, bias: Tensor | None, settings: Settings, kinds: Sequence[W
 
 
 def fused_attention(q: Tensor, k: Tensor, v: Tensor, added: Tensor | None, scale: float) -> Tensor:
-    """Attend by whichever kernel PyTorch's operator selects."""
+    """Attend with whichever kernel PyTorch's operator selects."""
     return scaled_dot_product_attention(q, k, v, attn_mask=added, scale=scale)
 
 

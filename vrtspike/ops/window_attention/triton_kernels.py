@@ -1,8 +1,9 @@
 """Triton kernels of window attention: cyclic shift, partition, bias, mask, softmax and merge in one pass over the map.
 
 A program computes one block of queries (or keys) of one head of one window. Mutual attention works frame by frame: the
-keys of frame f meet the queries of the other frame, and the result is at frame f. Statistics (``lse``, ``delta``) are
-maps (B, T, H, W, heads) of float32 at the place of the result. Only one block of scores exists at a time, in registers.
+queries of the other frame attend to the keys of frame f, and the result is at frame f. Statistics (``lse``, ``delta``)
+are maps (B, T, H, W, heads) of float32 at the place of the result. Only one block of scores exists at a time, in
+registers.
 
 Names: WT, WH, WW window; ST, SH, SW shift; T, H, W map; D channels per head, BD padded to a power of 2; N tokens that
 attend to each other, BM and BN in one block of queries and keys.
@@ -120,8 +121,8 @@ def mean_gradient_kernel(qkv, table, grad, lse, delta, T, H, W, heads, scale,
                          PRECISION: tl.constexpr):
     """Write the mean gradient of a block of queries, from their probabilities.
 
-    The usual way computes it from the result of the forward pass. Where that result is rounded to 16 bits, this shifts
-    all gradients of a query and harms training.
+    Usually it is computed from the result of the forward pass. If that result is rounded to 16 bits, all gradients of a
+    query are shifted, which harms training.
     """
     block, window, head_frame = tl.program_id(1), tl.program_id(0), tl.program_id(2)
     head, frame = head_frame // FRAMES, head_frame % FRAMES

@@ -19,7 +19,7 @@ MASKED = -100.0
 
 
 class Settings(NamedTuple):
-    """How to attend: what every backend takes besides tensors; see :func:`vrtspike.ops.window_attention`."""
+    """The arguments of every backend besides tensors; see :func:`vrtspike.ops.window_attention`."""
 
     window: Window
     shift: Window
@@ -29,7 +29,7 @@ class Settings(NamedTuple):
 
     @property
     def frames(self) -> int:
-        """How many frames of a window attend on their own: all of them in mutual attention, else one group of all."""
+        """How many groups of a window attend separately: one for each frame in mutual attention, else one."""
         return self.window[0] if self.mutual else 1
 
     @property
@@ -40,7 +40,7 @@ class Settings(NamedTuple):
 
 def cached(function: Callable[..., Tensor], entries: int = 256) -> Callable[..., Tensor]:
     """Cache the latest tensors that ``function`` makes, except during export, where tensors have no values."""
-    # A cached tensor may be used by a training later, which cannot use tensors made in inference mode.
+    # A training may use a cached tensor later, and it cannot use tensors made in inference mode.
     lookup = lru_cache(maxsize=entries)(torch.inference_mode(False)(function))
 
     @wraps(function)

@@ -14,7 +14,7 @@ LARGEST_BATCH = 64
 
 
 def idle_options(use: ChunkUse, window: tuple[int, int] = (1, 1)) -> Iterator[str]:
-    """Yield a sentence for every option that differs from its default but cuts the map as the default does.
+    """Yield a sentence for every option that differs from its default but cuts the map into the same chunks.
 
     Args:
         use: How a map was cut.

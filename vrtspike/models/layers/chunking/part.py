@@ -24,7 +24,7 @@ class ChunkUse:
         batch: B.
         size: (H, W) of the map, padded to whole windows if the part works in windows.
         chunk: (h, w) of the chunks; the last ones may be smaller.
-        options: What determined the size of the chunks; with ``chunks='auto'``, the fastest options found.
+        options: The options that determined the size of the chunks; with ``chunks='auto'``, the fastest options found.
     """
 
     batch: int
@@ -94,5 +94,5 @@ class ChunkedPart(nn.Module):
         return tuple(tuple(parameter.shape) for parameter in self.parameters())
 
     def check_maps(self, **maps: Tensor) -> None:
-        """Raise :class:`ConfigError` unless all maps have one shape (B, C, T, H, W) with this part's C."""
+        """Raise :class:`ConfigError` unless all maps have the same shape (B, C, T, H, W) with this part's C."""
         check_maps(self, self.channels, **maps)

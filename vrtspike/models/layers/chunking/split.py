@@ -30,7 +30,7 @@ class ChunkOptions:
     Args:
         adaptive_chunk: Fit the chunks to the batch size; without it they are ``chunk_size`` x ``chunk_size``.
         max_batch_tokens: With ``adaptive_chunk``, the most sequences (clips x pixels; frames do not count) in one
-            chunk. A chunk has at least one pixel, even if that is more.
+            chunk. A chunk has at least one pixel, even if that exceeds the limit.
         chunk_size: Its square is the largest area of a chunk, in pixels.
         chunk_shape: With ``adaptive_chunk``, ``'square'``, ``'wide'`` or ``'tall'``.
 
@@ -63,15 +63,15 @@ def chunk_sizes(
     """
     if batch > MAX_SEQUENCES:
         raise ConfigError(
-            f'a batch of {batch} clips; attention takes at most {MAX_SEQUENCES} sequences in one call: use a smaller '
-            'batch size'
+            f'a batch of {batch} clips is too large: attention takes at most {MAX_SEQUENCES} sequences in one call; '
+            'use a smaller batch size'
         )
     asked = _requested_sides(batch, height, width, options)
     sides = _shrink(*asked, area=MAX_SEQUENCES // batch)
     if sides != asked:
         warnings.warn(
-            f'chunks of {asked[0]}x{asked[1]} pixels of {batch} clips are more than the {MAX_SEQUENCES} sequences that '
-            f'fused attention kernels take in one call; chunks of {sides[0]}x{sides[1]} are used. Lower chunk_size or '
+            f'chunks of {asked[0]}x{asked[1]} pixels of {batch} clips exceed the {MAX_SEQUENCES} sequences that fused '
+            f'attention kernels take in one call; using chunks of {sides[0]}x{sides[1]}. Lower chunk_size or '
             'max_batch_tokens to choose the size yourself',
             stacklevel=2,
         )
@@ -95,7 +95,7 @@ def map_chunks(
     """
     batch, _, _, height, width = maps[0].shape
     h, w = chunk_sizes(batch, height, width, options, window)
-    # Not slices: the backward pass of a slice writes a whole map of zeros for every chunk.
+    # Split, not slice: the backward pass of a slice writes a whole map of zeros for every chunk.
     rows = zip(*(feature.split(h, dim=3) for feature in maps), strict=True)
     return _join([_map_row(function, w, row) for row in rows], dim=3)
 

@@ -43,7 +43,7 @@ def tuned_options(
     ``fallback`` is returned.
 
     Args:
-        function: As :func:`~vrtspike.models.layers.chunking.split.map_chunks` takes it.
+        function: The argument of :func:`~vrtspike.models.layers.chunking.split.map_chunks`.
         maps: Feature maps (B, C, T, H, W).
         fallback: The options to return if nothing can be timed.
         window: Height and width of the windows that a chunk must not cut.
@@ -62,9 +62,7 @@ def tuned_options(
 def candidates(first: Tensor, inputs: int, free_bytes: int, window: tuple[int, int] = (1, 1)) -> list[ChunkOptions]:
     """Return options for chunks of different sizes that fit into :data:`MEMORY_SHARE` of ``free_bytes``.
 
-    The smallest size is always among them.
-
-    ``first`` is one of ``inputs`` maps.
+    The smallest size is always among them. ``first`` is the first of ``inputs`` maps.
     """
     batch, channels, frames, height, width = first.shape
     per_pixel = batch * channels * frames * (VALUES_PER_CHANNEL + inputs) * first.element_size()

@@ -1,4 +1,4 @@
-// One window, frame and head backward, in float32; scores are computed anew.
+// The backward pass of one window, frame and head, in float32; scores are recomputed.
 
 #pragma once
 
@@ -6,7 +6,7 @@
 
 namespace {
 
-constexpr int CHUNK = 64;  // keys whose gradients are summed while they are in the nearest cache
+constexpr int CHUNK = 64;  // keys whose gradients stay in the L1 cache while they are summed
 
 // sums[key] += weights[key][i] * rows[i] over the queries i of a vector, for COUNT keys.
 template <int D, int COUNT>
@@ -50,13 +50,13 @@ void gather_all(int64_t keys, const float* weights, const float* rows, float* su
   for (; key < keys; key++) gather_rows<D, 1>(weights + key * LANES, rows, sums + key * D);
 }
 
-// What the backward pass of one window, frame and head reads and writes: rows (n, D) and columns (D, stride).
+// Inputs and outputs of the backward pass of one window, frame and head: rows (n, D) and columns (D, stride).
 struct Gradients {
   const float *q, *q_columns, *k, *v, *grad, *grad_columns, *lse, *bias, *labels;
   float *q_grad, *k_grad, *v_grad, *bias_grad;
 };
 
-// Of the queries of one vector: probabilities p and gradients dp of all keys, in (n, LANES), and their sums.
+// Computes the probabilities p and gradients dp of all keys, (n, LANES), for one vector of queries, and their sums.
 template <int D>
 void weigh(const Shape& s, const Gradients& g, int64_t first, float* p, float* dp, Vector& sum, Vector& weighted) {
   const Vector lse = load(g.lse + first);
@@ -98,8 +98,8 @@ void weigh(const Shape& s, const Gradients& g, int64_t first, float* p, float* d
   }
 }
 
-// The mean gradient of a query is taken from the probabilities here. The usual way, from the result of the forward pass,
-// shifts all gradients of a query where that result is rounded to bfloat16, and so lowers what a network learns.
+// The mean gradient of a query is computed from the probabilities here. Usually it is computed from the result of the
+// forward pass. If that result is rounded to bfloat16, all gradients of a query are shifted, which harms training.
 template <int D>
 void attend_backward(const Shape& s, const Gradients& g, float* p, float* ds) {
   for (int64_t first = 0; first < s.n; first += LANES) {

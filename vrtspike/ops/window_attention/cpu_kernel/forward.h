@@ -1,4 +1,4 @@
-// One window, frame and head forward, in float32.
+// The forward pass of one window, frame and head, in float32.
 
 #pragma once
 
@@ -8,7 +8,7 @@
 
 namespace {
 
-// columns[c] . rows[key] of COUNT keys, for the queries or gradients of one vector
+// Adds columns[c] . rows[key] to sums[key] for COUNT keys and the queries or gradients of one vector.
 template <int D, int COUNT>
 inline void products(const Vector* columns, const float* rows, Vector* sums) {
 #pragma GCC unroll 64
@@ -17,7 +17,7 @@ inline void products(const Vector* columns, const float* rows, Vector* sums) {
     for (int key = 0; key < COUNT; key++) sums[key] += columns[c] * rows[key * D + c];
 }
 
-// Scores of COUNT keys from `key` on, with what is added to them.
+// Scores of COUNT keys from `key` on, with bias and mask.
 template <int D, int COUNT>
 inline void scores_of(const Vector* q, const float* k, const float* bias, int64_t stride, const float* labels,
                       const float* query_labels, int64_t key, Vector* scores) {
@@ -67,7 +67,7 @@ void attend(const Shape& s, const float* q_columns, const float* k, const float*
       keep(key, found[0]);
     }
     Vector sum{}, sums[D] = {};
-    for (key = 0; key < s.n; key++) {  // a loop of its own: the next one needs all registers
+    for (key = 0; key < s.n; key++) {  // a separate loop: the next one needs all registers
       const Vector p = exp_of(load(scores + key * LANES) - top);
       sum += p;
       store(scores + key * LANES, p);

@@ -1,4 +1,4 @@
-// One window, frame and head forward, where the processor multiplies pairs of bfloat16 and adds them in float32.
+// The forward pass of one window, frame and head, on processors that multiply pairs of bfloat16 and add in float32.
 
 #pragma once
 
@@ -10,7 +10,7 @@
 
 namespace {
 
-// Two neighbours of bfloat16 in 32 bits, as the processor multiplies and adds them in one step.
+// Two neighbouring bfloat16 numbers in 32 bits; the processor multiplies and adds them in one instruction.
 typedef uint32_t Pair;
 
 inline Pair pair_of(float low, float high) {
@@ -51,7 +51,7 @@ void pair_keys(const Shape& s, const float* v, Pair* pairs) {
     for (int c = 0; c < D; c++) pairs[i / 2 * D + c] = pair_of(v[i * D + c], i + 1 < s.n ? v[(i + 1) * D + c] : 0);
 }
 
-// What `attend` does, of pairs; `scores` has room for one key more.
+// The same as `attend`, on pairs; `scores` has room for one more key.
 template <int D>
 void attend_pairs(const Shape& s, const Pair* q_columns, const Pair* k, const Pair* v, const float* bias,
                   const float* labels, float* scores, float* out, float* lse) {
@@ -79,7 +79,7 @@ void attend_pairs(const Shape& s, const Pair* q_columns, const Pair* k, const Pa
       for (int c = 0; c < D / 2; c++) sum = add_products(sum, q[c], k[key * (D / 2) + c]);
       score(key, sum);
     }
-    if (s.n % 2) store(scores + s.n * LANES, all(-INFINITY));  // of the last pair's second key
+    if (s.n % 2) store(scores + s.n * LANES, all(-INFINITY));  // the second key of the last pair
     Vector sum{}, sums[D] = {};
     for (key = 0; key < s.n; key += 2) {
       const Vector low = exp_of(load(scores + key * LANES) - top);

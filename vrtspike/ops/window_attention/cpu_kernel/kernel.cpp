@@ -1,12 +1,12 @@
 // Window attention on CPUs: scores, bias, mask, softmax and values of a window in one pass, forward and backward.
 //
-// Sixteen queries (eight without AVX-512) stand in the lanes of a vector, keys follow one another in time: a softmax is
-// then a loop, and scores never leave the cache. Sums are in float32, whatever type the tokens have; products of bfloat16
-// in the forward pass are those of the processor where it has any.
+// The lanes of a vector hold sixteen queries (eight without AVX-512), and a loop runs over the keys. The softmax is
+// therefore a loop, and scores never leave the cache. Sums are in float32, whatever type the tokens have. In the forward
+// pass, bfloat16 numbers are multiplied by the processor's own instruction if it has one.
 //
-// Tokens are rows (M windows x frames x n, 3 * heads * d) of queries, keys and values. With two frames, every frame's
-// keys meet the other frame's queries, and the result stands at the place of the keys. What is added to the scores, and
-// its gradient, is (heads, n keys, stride), queries last: `stride` is n rounded up to whole vectors.
+// Tokens are rows (M windows x frames x n, 3 * heads * d) of queries, keys and values. With two frames, the queries of
+// each frame attend to the keys of the other frame, and the result is at the position of the keys. The bias and its
+// gradient are (heads, n keys, stride), queries last: `stride` is n rounded up to whole vectors.
 
 #include <algorithm>
 #include <type_traits>
@@ -20,7 +20,7 @@ namespace {
 
 typedef std::vector<float> Floats;
 
-// Calls `function` with the number of channels that a kernel for heads of d channels has, as a constant: d rounded up.
+// Calls `function` with a constant: d, the channels per head, rounded up to the next width that has a kernel.
 template <typename Function>
 void with_width(int64_t d, Function function) {
 #define CASE(D) \
@@ -29,7 +29,7 @@ void with_width(int64_t d, Function function) {
 #undef CASE
 }
 
-// What a thread needs for one window, frame and head forward.
+// Buffers of a thread for the forward pass of one window, frame and head.
 template <int D>
 struct Scratch {
   Floats q, k, v, columns, scores, out;
@@ -39,7 +39,7 @@ struct Scratch {
         k_pairs(q_pairs), v_pairs(q_pairs) {}
 };
 
-// Rows q, k and v of a scratch give its rows `out`.
+// Computes the rows `out` of a scratch from its rows q, k and v.
 template <int D>
 void attend_rows(float, const Shape& s, const float* bias, const float* labels, Scratch<D>& own, float* lse) {
   transpose(own.q.data(), s, D, s.scale, own.columns.data());
@@ -84,7 +84,7 @@ void forward(const Shape& s, int threads, const T* qkv, const float* bias, const
   }
 }
 
-// Splits of the windows are summed apart, so that the bias gradient is the same whichever thread comes first.
+// Splits of the windows are summed separately, so the bias gradient does not depend on the order of the threads.
 template <int D, typename T>
 void backward(const Shape& s, int threads, int64_t splits, const T* qkv, const float* bias, const float* labels,
               const int32_t* kinds, const float* lse, const T* grad, T* qkv_grad, float* bias_grad) {

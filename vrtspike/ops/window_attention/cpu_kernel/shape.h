@@ -1,4 +1,4 @@
-// What a kernel is told of the tokens, and how they are read into rows of float32 and written back.
+// The sizes that a kernel gets, and functions that read tokens into rows of float32 and write them back.
 
 #pragma once
 
@@ -6,10 +6,10 @@
 
 namespace {
 
-constexpr int KEYS = 4;         // that a loop treats at once, so that sums do not wait for one another
+constexpr int KEYS = 4;         // processed together in a loop, so that sums do not wait for one another
 constexpr float MASKED = -100;  // added to scores across regions
 
-// What of the operator does not depend on the window.
+// The sizes of the operator, the same for all windows.
 struct Shape {
   int64_t windows, frames, n, heads, d, stride;
   float scale;
@@ -17,7 +17,7 @@ struct Shape {
   int64_t row(int64_t window, int64_t frame) const { return (window * frames + frame) * n; }
 };
 
-// Rows are (n, D), columns (D, stride): what is beyond d channels or n tokens is zero.
+// Rows are (n, D), columns are (D, stride). Values beyond d channels or n tokens are zero.
 
 template <typename T>
 void read_rows(const T* from, int64_t row_length, const Shape& s, int D, float factor, float* rows) {

@@ -11,8 +11,8 @@
 
 namespace {
 
-// Numbers below the smallest normal one are zero on this thread while this lives: masked keys have many of them, and
-// some processors take a hundred times as long for each.
+// Flushes subnormal numbers to zero on this thread during its lifetime. Masked keys have many of them, and some
+// processors take a hundred times as long for each.
 class TinyIsZero {
 #ifdef __SSE__
   static constexpr unsigned FLUSH = 0x8000, READ_AS_ZERO = 0x0040;
@@ -38,7 +38,7 @@ inline Vector load(const float* from) { return *reinterpret_cast<const Vector*>(
 inline void store(float* to, Vector x) { *reinterpret_cast<Vector*>(to) = x; }
 inline Vector all(float x) { return Vector{} + x; }
 
-// exp(x) of x <= 0 to the last bits of float32; what is below the smallest normal number becomes that number.
+// exp(x) of x <= 0 to the last bits of float32; results below the smallest normal number become that number.
 inline Vector exp_of(Vector x) {
   x = x < all(-87.0f) ? all(-87.0f) : x;  // written so that NaN stays
   const float shifter = 12582912.0f;      // 1.5 * 2^23: adding it rounds to an integer, found in the lowest bits
