@@ -2,7 +2,7 @@
 
 The base config is the reference. A variant is a name with overrides, or a plugin with the changes in its config.py.
 Finished runs are not repeated and an interrupted one is resumed. A failed run is reported, and the other variants are
-still trained. A difference in dB is informative only over three seeds or more, and only if the reference gained 2 dB.
+still trained. A difference in dB is informative only with three or more seeds, and only if the reference gained 2 dB.
 
 Examples:
   python tools/ablate.py configs/vrt_spike_tiny.py --variants benchmarks/ablations/fusion_heads.yaml --seeds 0 1 2
@@ -42,10 +42,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--variant', nargs='+', action=VariantAction, default=[], metavar=('NAME', 'KEY=VALUE'), help='one variant'
     )
-    parser.add_argument(
-        '--plugin-variants', nargs='+', default=[], metavar='NAME', help='plugins, each a variant of its own'
-    )
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], metavar='N', help='(default: 0 1 2)')
+    parser.add_argument('--plugin-variants', nargs='+', default=[], metavar='NAME', help='plugins; each is one variant')
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], metavar='N', help='seeds (default: 0 1 2)')
     parser.add_argument(
         '--iterations', type=positive(int), help="how long to train (default: the config's train_cfg.max_iters)"
     )
@@ -54,12 +52,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--stop-without-gain',
         action='store_true',
-        help="train nothing else if the reference's first run gains less than 2 dB: no difference would be informative",
+        help="stop if the reference's first run gains less than 2 dB, as no difference would be informative",
     )
     parser.add_argument(
         '--report-only', action='store_true', help='train nothing; report the finished runs in the folder'
     )
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the record')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the record as JSON')
     parser.add_argument('--markdown', type=Path, metavar='FILE', help='write the table as Markdown')
     parser.add_argument('--plot', type=Path, metavar='FILE', help='draw quality against time')
     return parser.parse_args()
@@ -130,7 +128,7 @@ def common_overrides(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def train(runs: list[Run], args: argparse.Namespace, common: dict[str, Any]) -> dict[str, str]:
-    """Train what is not finished; return the failures by variant."""
+    """Train the runs that are not finished; return the failures by variant."""
     from rich.progress import Progress
 
     from vrtspike.experiments.runs import resolve, train_all
@@ -138,7 +136,7 @@ def train(runs: list[Run], args: argparse.Namespace, common: dict[str, Any]) -> 
     def config_of(variant: Variant) -> Any:
         return resolve(variant, args.config, common, args.plugins, full_length=args.no_cpu_overrides)
 
-    config_of(runs[0].variant)  # without a reference there is nothing to compare with
+    config_of(runs[0].variant)  # fails at once if the reference has an error: nothing could be compared with it
     with Progress() as progress:
         task = progress.add_task('', total=len(runs))
         failures = train_all(

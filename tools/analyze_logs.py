@@ -1,7 +1,7 @@
 """Report where training time goes, whether a run is sound and what to try; compare and check runs.
 
 A LOG is a file, the folder of a run, or a pattern. All LOGs together are one run. The tool reads our stage_costs.jsonl,
-MMEngine's JSON logs, and the timing files, print logs and training logs of the older code. It finds out the format from
+MMEngine's JSON logs, and the timing files, print logs and training logs of the older code. It detects the format by
 the content. Further commands, each with its own --help:
 
   compare RUN RUN               ratios with confidence intervals: which differences are noise
@@ -101,7 +101,9 @@ def check(arguments: list[str]) -> None:
     parser = command_parser(check)
     parser.add_argument('run', metavar='RUN', help='a file, the folder of a run, or a pattern')
     parser.add_argument('--against', required=True, metavar='BASELINE', help='log of the baseline')
-    parser.add_argument('--only', nargs='+', choices=list(CHECKS), metavar='CHECK', help=f'of {", ".join(CHECKS)}')
+    parser.add_argument(
+        '--only', nargs='+', choices=list(CHECKS), metavar='CHECK', help=f'checks to run, of {", ".join(CHECKS)}'
+    )
     parser.add_argument('--psnr-drop', type=float, default=PSNR_DROP_DB, help='tolerated loss in dB (%(default)s)')
     parser.add_argument('--ssim-drop', type=float, default=SSIM_DROP, help='tolerated loss of SSIM (%(default)s)')
     add_json_argument(parser)
@@ -132,8 +134,8 @@ def plot_curve(arguments: list[str]) -> None:
     parser.add_argument(
         '--keys', nargs='+', default=['loss'], help='scalars, iteration_ms, memory_mib or <stage>_ms (default: loss)'
     )
-    parser.add_argument('--start-epoch', type=int, help='number validations from here instead of by iteration')
-    parser.add_argument('--eval-interval', type=int, help='step of these numbers (default: 1)')
+    parser.add_argument('--start-epoch', type=int, help='number validations from this on, not by iteration')
+    parser.add_argument('--eval-interval', type=int, help='step between these numbers (default: 1)')
     parser.add_argument('--title', help='title of the plot')
     parser.add_argument('--legend', nargs='+', help='a label for every curve: all keys of the first log, then the next')
     parser.add_argument('--backend', help="Matplotlib's backend for showing the plot")
@@ -152,7 +154,7 @@ def plot_curve(arguments: list[str]) -> None:
 
 
 def curve_of(log: Any, key: str, args: argparse.Namespace) -> Any:
-    """Return a curve. A validation's curve is over its own numbers if the user asked for that."""
+    """Return a curve. That of a validation score is over numbered validations if the user asked for it."""
     from vrtspike.analysis.statistics.curves import QUALITY, curve
 
     steps, values = curve(log, key)
@@ -202,7 +204,7 @@ def command_parser(command: Callable[[list[str]], None]) -> argparse.ArgumentPar
 
 
 if __name__ == '__main__':
-    # Worker processes for large logs import this file too, so what only the command line needs is imported here.
+    # Imported here, because worker processes for large logs import this file too and need no command line.
     from vrtspike.cli import run_tool
 
     run_tool(main)

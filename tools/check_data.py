@@ -1,7 +1,7 @@
-"""Check a data set and show its contents: sizes, counts, lengths, thresholds, and thumbnails of its videos.
+"""Check a data set and show its contents: sizes, counts, lengths, thresholds, and thumbnails of its sequences.
 
-The layout is detected unless --options names it; --options also gives the arguments of its clip source. All problems
-for which training would refuse the data are listed, and the exit status is then 1.
+The layout is detected unless --options names it; --options also gives the arguments of its clip source. It
+lists all problems for which a training would reject the data, and then exits with 1.
 
 Examples:
     python tools/check_data.py data/demo
@@ -23,7 +23,7 @@ from vrtspike.errors import DataError
 if TYPE_CHECKING:
     from vrtspike.datasets.inventory import SplitInventory
 
-COLUMNS = ('split', 'videos', 'frames', 'clips', 'RGB', 'spikes', 'steps', 'threshold', 'suggested', 'spikes / step')
+COLUMNS = ('split', 'sequences', 'frames', 'clips', 'RGB', 'spikes', 'steps', 'threshold', 'suggested', 'spikes / step')
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,8 +32,8 @@ def parse_args() -> argparse.Namespace:
     add_source_argument(parser)
     parser.add_argument('--clip-len', type=int, default=5, help='frames per clip (default: 5)')
     parser.add_argument('--thorough', action='store_true', help='also decode every frame and every spike file')
-    parser.add_argument('--thumbnails', type=Path, metavar='PATH', help='write a sheet of the videos, .png or .jpg')
-    parser.add_argument('--max-videos', type=int, default=12, help='videos of each split on the sheet (default: 12)')
+    parser.add_argument('--thumbnails', type=Path, metavar='PATH', help='write a contact sheet, .png or .jpg')
+    parser.add_argument('--max-videos', type=int, default=12, help='sequences of each split on the sheet (default: 12)')
     return parser.parse_args()
 
 
@@ -51,7 +51,7 @@ def main() -> None:
     print(Table(title=title, columns=COLUMNS, rows=[cells(split, args.clip_len) for split in splits]).text())
     if any(split.suggestion for split in splits):
         print(
-            "\n'suggested' is the threshold at which the first video's spikes are as bright as its blurred frames, "
+            "\n'suggested' is the threshold at which the first sequence's spikes are as bright as its blurred frames, "
             'for linear light and for sRGB values used as light.'
         )
     if args.thumbnails:
@@ -61,7 +61,7 @@ def main() -> None:
         listing = '\n'.join(f'  - {problem}' for problem in problems)
         raise DataError(f'the data set has {len(problems)} problem(s):\n{listing}')
     checked = 'its files' if args.thorough else 'names, lengths and first frames'
-    print(f'\nNothing is wrong with {checked}.')
+    print(f'\nNo problems in {checked}.')
 
 
 def cells(found: SplitInventory, clip_len: int) -> list[object]:
@@ -102,7 +102,7 @@ def read_everything(splits: list[SplitInventory]) -> None:
 
 
 def write_thumbnails(path: Path, splits: list[SplitInventory], limit: int) -> None:
-    """Write the middle frame of the first videos of every split that can be read."""
+    """Write the middle frames of the first sequences of every split that can be read."""
     from vrtspike.reporting.contact_sheets import frame_strips, same_width, write_strips
 
     def strips() -> Iterator:
@@ -113,7 +113,7 @@ def write_thumbnails(path: Path, splits: list[SplitInventory], limit: int) -> No
     if all(split.problems for split in splits):
         raise DataError(f'{path} was not written: {"; ".join(split.problems[0] for split in splits)}')
     write_strips(path, same_width(strips()))
-    print(f'\n{path}: the middle frames of the videos')
+    print(f'\n{path}: the middle frames of the sequences')
 
 
 if __name__ == '__main__':

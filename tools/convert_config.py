@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('config', metavar='YAML', help='a config of the earlier code')
     parser.add_argument('--out', metavar='FILE', help='the new config (default: beside the old one, with .py)')
-    parser.add_argument('--force', action='store_true', help='write over a file that exists')
+    parser.add_argument('--force', action='store_true', help='overwrite an existing file')
     return parser.parse_args()
 
 
@@ -37,7 +37,7 @@ def main() -> None:
 
     old, new = Path(args.config), Path(args.out or Path(args.config).with_suffix('.py'))
     if new.exists() and not args.force:
-        raise ConfigError(f'{new} exists; give another --out, or --force to write over it')
+        raise ConfigError(f'{new} exists; give another --out, or --force to overwrite it')
     try:
         conversion = convert_legacy(read_legacy(old))
     except ConfigError as error:
@@ -73,7 +73,7 @@ def report(conversion, new: Path) -> None:
     """Print what became of the old keys."""
     print(f'wrote {new}')
     for heading, lines in (
-        ('changed on the way', conversion.notes),
+        ('changed', conversion.notes),
         ('left out', conversion.left_out),
         ('never had an effect in the earlier code', conversion.without_effect),
     ):

@@ -1,7 +1,7 @@
 """Convert weights between the published layout and ours.
 
-Published files hold the weights of a backbone under params. Our checkpoints hold a whole restorer, spike side included,
-under state_dict. The new file is read, converted back and compared before it gets its final name.
+Published files contain the weights of a backbone under params. Our checkpoints contain a whole restorer, with its spike
+side, under state_dict. The new file is read, converted back and compared before it gets its final name.
 Training does not need this: tools/train.py --load-from reads both layouts.
 
 Examples:
@@ -31,7 +31,7 @@ def main() -> None:
     from vrtspike.models.published_layout import convert_file
 
     written, left_out = convert_file(args.checkpoint, args.out, args.to, args.trust_checkpoint)
-    others = f'; {left_out} of other parts were left out' if left_out else ''
+    others = f'; {left_out} tensors of other parts were left out' if left_out else ''
     print(f'wrote {args.out}: {written} tensors, each equal to its original after conversion back{others}')
 
 

@@ -21,7 +21,7 @@ from vrtspike.cli import add_plugins_argument, run_tool, tool_parser
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('--registry', metavar='NAME', help='list this one only, as in FUSION_HEADS')
-    parser.add_argument('--all', action='store_true', help="also list MMEngine's parts, where they can be used")
+    parser.add_argument('--all', action='store_true', help='also list the parts of MMEngine that can be used')
     parser.add_argument('--json', action='store_true', help='print JSON: {registry: {name, contract, modules}}')
     add_plugins_argument(parser)
     return parser.parse_args()
@@ -87,7 +87,7 @@ def show(listing: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    # Where nobody looks at a screen of some width, nothing is folded to fit one.
+    # In a file or a pipe, lines need not fit the width of a screen.
     console = Console(width=None if sys.stdout.isatty() else 240, highlight=False)
     for variable, registry in listing.items():
         console.print(f'[bold]{variable}[/bold] ({registry["name"]}): {escape(registry["contract"])}', soft_wrap=True)

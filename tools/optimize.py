@@ -1,9 +1,9 @@
-"""Find a faster config of a network by measurement, and write the performance guide of what was found.
+"""Find a faster config of a network by measurement, and write a performance guide of the findings.
 
 Profiles the config and measures candidates one at a time, those that compute the same function first. Trains candidates
-that change the network to learn what they lose in quality. Combines what pays, and writes report.md, report.zh-CN.md,
-report.html, report.json, every trial and <name>_optimized.py into the work dir. The same command continues a search
-that was stopped: what was measured is not measured again.
+that change the network to measure their loss of PSNR. Combines the candidates that help, and writes report.md,
+report.zh-CN.md, report.html, report.json, every trial and <name>_optimized.py into the work dir. The same command
+continues a search that was stopped, and measures nothing twice.
 
 Examples:
   python tools/optimize.py configs/vrt_spike_baseline.py
@@ -37,12 +37,12 @@ def parse_args() -> argparse.Namespace:
     add_settings_argument(parser, '--data', "the data set, as in type=GoProSpike root=/path (default: the config's)")
     parser.add_argument('--minutes', type=positive(float), default=30.0, help='budget of the search (default: 30)')
     parser.add_argument(
-        '--max-loss-db', type=float, default=0.3, metavar='DB', help='most that the quality may lose (default: 0.3)'
+        '--max-loss-db', type=float, default=0.3, metavar='DB', help='largest accepted loss of PSNR (default: 0.3)'
     )
-    parser.add_argument('--memory-gib', type=positive(float), metavar='M', help='most memory that a step may need')
-    parser.add_argument('--objective', choices=['train', 'infer'], default='train', help='what is to be fast')
+    parser.add_argument('--memory-gib', type=positive(float), metavar='M', help='memory limit of an iteration')
+    parser.add_argument('--objective', choices=['train', 'infer'], default='train', help='what to make faster')
     parser.add_argument(
-        '--iterations', type=positive(int), metavar='N', help="length of a training for quality (default: the config's)"
+        '--iterations', type=positive(int), metavar='N', help="length of a training for PSNR (default: the config's)"
     )
     parser.add_argument(
         '--seeds', nargs='+', type=int, default=[0, 1, 2], metavar='N', help='of these trainings (default: 0 1 2)'
@@ -51,7 +51,7 @@ def parse_args() -> argparse.Namespace:
         '--work-dir',
         type=Path,
         metavar='D',
-        help='(default: work_dirs/optimize_<config>, or work_dirs/optimize_<config>_infer)',
+        help='folder of the search (default: work_dirs/optimize_<config>, or work_dirs/optimize_<config>_infer)',
     )
     parser.add_argument('--no-cpu-overrides', action='store_true', help='measure in full size, even without a GPU')
     return parser.parse_args()
@@ -90,12 +90,12 @@ def main() -> None:
 
 
 def default_folder(config: str, objective: str) -> Path:
-    """Return the folder of a search; searches with different objectives do not overwrite each other."""
+    """Return the folder of a search. It depends on the objective, so that searches do not overwrite each other."""
     return Path('work_dirs', f'optimize_{Path(config).stem}{"_infer" if objective == "infer" else ""}')
 
 
 def announcer(progress: Any, task: Any) -> Any:
-    """Return a function that shows what is being done: on a terminal's progress line, or in a file line by line."""
+    """Return a function that shows the current activity: on a terminal's progress line, or line by line in a file."""
     if progress.console.is_terminal:
         return lambda text: progress.update(task, description=text, refresh=True)
     return lambda text: print(datetime.now().strftime('%H:%M:%S'), text, file=sys.stderr, flush=True)

@@ -38,7 +38,7 @@ def main() -> None:
         raise ConfigError(f'--out {args.out} is a directory; expected the name of a file to write')
     given = {name: getattr(args, name) for name in ('iterations', 'pairs', 'seed') if getattr(args, name) is not None}
     settings = FlowTraining(**given)
-    try:  # before the training, whose result would be lost
+    try:  # before the training, because its result would be lost
         args.out.parent.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=args.out.parent).close()
     except OSError as error:

@@ -1,6 +1,6 @@
-"""Print a config as it will be used: inheritance, overrides and plugins resolved, every key checked.
+"""Print a config as it will be used: inheritance, overrides and plugins are resolved, and every key is checked.
 
-The output is itself a config. What could not be checked is noted on stderr.
+The output is itself a config. Keys that could not be checked are listed on stderr.
 
 Examples:
   python tools/print_config.py configs/vrt_spike_fast.py
@@ -23,7 +23,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cpu', action='store_true', help="apply the config's cpu_overrides, as training does on a CPU"
     )
-    parser.add_argument('--diff-from', metavar='OTHER', help='print the differences from this config, resolved alike')
+    parser.add_argument('--diff-from', metavar='OTHER', help='print the differences from this config')
     return parser.parse_args()
 
 
@@ -43,14 +43,14 @@ def main() -> None:
 
 
 def diff(old: str, new: str, old_name: str, new_name: str) -> str:
-    """Return the unified diff of two texts; empty where they agree."""
+    """Return the unified diff of two texts; empty if they are equal."""
     return '\n'.join(difflib.unified_diff(old.splitlines(), new.splitlines(), old_name, new_name, lineterm=''))
 
 
 def show(text: str, language: str) -> None:
     """Print ``text``, with its syntax highlighted on a terminal only."""
     if not sys.stdout.isatty():
-        # As escapes, characters that stdout cannot encode are still the same values.
+        # Characters that stdout cannot encode are printed as escapes, which stand for the same values.
         print(text.rstrip('\n').encode(sys.stdout.encoding, 'backslashreplace').decode(sys.stdout.encoding))
         return
     from rich.console import Console

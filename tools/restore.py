@@ -1,7 +1,7 @@
 """Restore a video with a trained network.
 
-Frames and spikes are checked first and read when they are needed, so the memory does not depend on the length. An
-interrupted run continues when the same command is started again.
+Frames and spikes are checked first and then read on demand, so the memory does not depend on the length. To continue an
+interrupted run, run the same command again.
 
 Examples:
     python tools/restore.py configs/vrt_spike_tiny.py work_dirs/vrt_spike_tiny/iter_700.pth \\
@@ -39,17 +39,17 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--spike',
         metavar='PATH',
-        help='a folder with one spike file per frame, or one for all (.dat, .npy, .npz, .mat, .h5); needless if the '
-        'network uses no spikes',
+        help='a folder with one spike file per frame, or one for all (.dat, .npy, .npz, .mat, .h5); not needed if '
+        'the network uses no spikes',
     )
     parser.add_argument('--out', required=True, metavar='PATH', help='a folder for PNGs, or a .mp4, .mkv, .mov or .avi')
     parser.add_argument(
-        '--spike-size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help='of the spikes (default: config.yaml near)'
+        '--spike-size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help='default: from a config.yaml nearby'
     )
     parser.add_argument(
-        '--keep-columns', type=int, metavar='N', help='400 of 416, if the sensor wrote its head into the last 16'
+        '--keep-columns', type=int, metavar='N', help='spike columns to keep: 400 of 416, if the last 16 are the header'
     )
-    parser.add_argument('--threshold', type=float, help='of the spike camera (default: config.yaml near the spikes)')
+    parser.add_argument('--threshold', type=float, help='of the spike camera (default: from a config.yaml nearby)')
     parser.add_argument('--side-by-side', action='store_true', help='blurred, TFP and restored beside each other')
     parser.add_argument('--fps', type=float, help="frames per second of a video (default: the input's, or 25)")
     parser.add_argument('--device', help='torch device, as in cuda:1 (default: a GPU if there is one)')
@@ -66,7 +66,7 @@ def main() -> None:
     from vrtspike.inference.outputs import frame_folder
     from vrtspike.inference.restoring import tiling_of
 
-    frame_folder(Path(args.out))  # refuses an impossible name before the network is built
+    frame_folder(Path(args.out))  # rejects an impossible name before the network is built
     if args.fps is not None and not 0 < args.fps < math.inf:
         raise ConfigError(f'--fps got {args.fps}, expected a positive number of frames per second')
     size = args.spike_size and tuple(args.spike_size)

@@ -21,22 +21,20 @@ from vrtspike.cli import run_tool, tool_parser
 
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    parser.add_argument('video', type=Path, help='a video that OpenCV reads, or a folder of frames')
+    parser.add_argument('video', type=Path, help='a video that OpenCV can read, or a folder of frames')
     parser.add_argument('--out', type=Path, required=True, metavar='ROOT', help='the data set, created if absent')
     parser.add_argument('--split', choices=['train', 'val'], default='train')
     parser.add_argument('--name', help="name of the sequence (default: the video's name)")
-    parser.add_argument(
-        '--frames-per-exposure', type=int, help='frames that one exposure covers (default: those of 1/30 s)'
-    )
+    parser.add_argument('--frames-per-exposure', type=int, help='frames in one exposure (default: those of 1/30 s)')
     parser.add_argument('--steps-per-frame', type=int, help='spike-camera steps in one exposure (default: 56)')
     parser.add_argument(
-        '--interpolation', choices=['flow', 'linear', 'none'], help='of the light between two frames (default: flow)'
+        '--interpolation', choices=['flow', 'linear', 'none'], help='of light between frames (default: flow)'
     )
     parser.add_argument(
-        '--light', choices=['linear', 'encoded'], help='decode sRGB, or take values as light (default: linear)'
+        '--light', choices=['linear', 'encoded'], help='decode sRGB, or use values as light (default: linear)'
     )
     parser.add_argument('--threshold', type=float, help='charge at which a pixel fires (default: 1)')
-    parser.add_argument('--ratio', dest='rgb_per_spike_pixel', type=int, help='RGB per spike pixel (default: 2)')
+    parser.add_argument('--ratio', dest='rgb_per_spike_pixel', type=int, help='RGB pixels per spike pixel (default: 2)')
     parser.add_argument(
         '--reset', choices=['subtract', 'zero', 'modulo'], help='the charge after a spike (default: subtract)'
     )

@@ -1,8 +1,8 @@
 """Score a checkpoint on held-out clips by the published protocol.
 
 Whole sequences are restored and scored as 8-bit RGB images without a border, beside the blurred input and plain
-reconstructions of the spikes (TFP, TFI). An interrupted test resumes when it is started again. Writes results.json,
-frames.csv, one record per clip, and the page results.html.
+reconstructions of the spikes (TFP, TFI). To resume an interrupted test, run the same command again. Writes
+results.json, frames.csv, one record per clip, and the page results.html.
 
 Examples:
     python tools/test.py configs/vrt_spike_tiny.py work_dirs/vrt_spike_tiny/iter_700.pth
@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         default=[1.0],
         metavar='FACTOR',
-        help='multiples of the spike threshold to score at, 1 or more; the first one is reported (default: 1)',
+        help='multiples of the spike threshold to score at, each at least 1; the first one is reported (default: 1)',
     )
     parser.add_argument('--save-images', action='store_true', help='write every restored frame')
     parser.add_argument('--lpips', metavar='WEIGHTS', help="also score LPIPS, with torchvision's AlexNet weights")

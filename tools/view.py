@@ -1,7 +1,7 @@
 """Show a clip before training on it: blurred, sharp, and the spikes as TFP, as TFI and as a raster.
 
-CLIP is the folder of a data set (--sequence chooses a video), the folder of one video in the processed layout, or a
-spike file: .npy, .npz, .mat, or .dat with its --size. TFP is the spike rate over the exposure, TFI the inverse of the
+CLIP is the folder of a data set (choose a --sequence), the folder of one sequence in the processed layout, or a spike
+file: .npy, .npz, .mat, or .dat with its --size. TFP is the spike rate over the exposure, TFI the inverse of the
 interval between spikes. Writes a contact sheet with one row per frame, or a video.
 
 Examples:
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    parser.add_argument('clip', type=Path, help='a data set, a video of one, or a spike file')
+    parser.add_argument('clip', type=Path, help='a data set, one of its sequences, or a spike file')
     parser.add_argument('--out', type=Path, required=True, help='a .png or .jpg sheet, or a .mp4 or .gif')
-    parser.add_argument('--sequence', metavar='NAME', help='video of the data set (default: its first)')
-    parser.add_argument('--split', choices=['train', 'val'], help='(default: train, or the one that is there)')
+    parser.add_argument('--sequence', metavar='NAME', help='sequence of the data set (default: its first)')
+    parser.add_argument('--split', choices=['train', 'val'], help='split of the sequence (default: either)')
     add_source_argument(parser)
     parser.add_argument('--first', type=int, default=0, help='index of the first frame (default: 0)')
     parser.add_argument('--frames', type=int, help='how many frames (default: 5 on a sheet, all in a video)')
@@ -38,7 +38,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help='size of the spikes in a spike file')
     parser.add_argument('--steps-per-frame', type=int, default=56, help='steps per frame of a spike file (default: 56)')
     parser.add_argument('--threshold', type=float, default=1.0, help="threshold of a spike file's camera (default: 1)")
-    parser.add_argument('--keep-columns', type=int, metavar='N', help='of a spike file, 400 of 416 without the head')
+    parser.add_argument(
+        '--keep-columns', type=int, metavar='N', help='columns of a spike file to keep, as in 400 of 416'
+    )
     return parser.parse_args()
 
 
@@ -61,7 +63,7 @@ def main() -> None:
 
 
 def find_sequence(args: argparse.Namespace) -> Sequence:
-    """Return the video that the arguments name."""
+    """Return the sequence that the arguments select."""
     from vrtspike.datasets import detect_source
 
     if args.clip.is_file():
@@ -72,14 +74,14 @@ def find_sequence(args: argparse.Namespace) -> Sequence:
     source = detect_source(root, args.options)
     sequences = {sequence.name: sequence for sequence in list_sequences(source, split)}
     if not sequences:
-        raise DataError(f'{root} has no videos in {split or "either split"}')
+        raise DataError(f'{root} has no sequences in {split or "either split"}')
     if name is not None and name not in sequences:
-        raise ConfigError(f'{root} has no video {name!r}{did_you_mean(name, sequences)}')
+        raise ConfigError(f'{root} has no sequence {name!r}{did_you_mean(name, sequences)}')
     return sequences[name] if name else next(iter(sequences.values()))
 
 
 def list_sequences(source: object, split: str | None) -> list[Sequence]:
-    """Return the videos of one split, or without ``split`` those of every split that exists."""
+    """Return the sequences of one split, or of all existing splits if ``split`` is None."""
     if split:
         return source.sequences(split)
     found, errors = [], []
@@ -94,7 +96,7 @@ def list_sequences(source: object, split: str | None) -> list[Sequence]:
 
 
 def sequence_of_spike_file(args: argparse.Namespace) -> Sequence:
-    """Return a spike file as a video whose exposures follow each other without a gap."""
+    """Return a spike file as a sequence of exposures without gaps."""
     import numpy as np
 
     from vrtspike.datasets import Sequence
@@ -102,7 +104,7 @@ def sequence_of_spike_file(args: argparse.Namespace) -> Sequence:
 
     size = args.size or spike_array_size(args.clip)
     if size is None:
-        raise ConfigError(f'{args.clip} does not know its size: give --size HEIGHT WIDTH')
+        raise ConfigError(f'{args.clip} does not contain its size: give --size HEIGHT WIDTH')
     height, width = size
     if args.keep_columns is not None and not 1 <= args.keep_columns <= width:
         raise ConfigError(f'--keep-columns got {args.keep_columns}, expected 1 to {width}')

@@ -1,4 +1,4 @@
-"""What the command-line tools share: their parser, the arguments about configs, and how errors reach the user."""
+"""Shared code of the command-line tools: the parser, common arguments, and messages for errors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SUBSTITUTES = str.maketrans('─━│┃┌┐└┘├┤┬┴┼×·–—�
 
 
 class ToolParser(argparse.ArgumentParser):
-    """A parser that replaces ``~`` in all values: a shell leaves it in ``--out=~/x`` and ``KEY=~/x``."""
+    """A parser that expands ``~`` in all values. A shell does not expand it in ``--out=~/x`` and ``KEY=~/x``."""
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         found, rest = super().parse_known_args(args, namespace)
@@ -101,7 +101,7 @@ def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_json_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--json``, whose value :func:`write_result` takes."""
+    """Add ``--json``. Pass its value to :func:`write_result`."""
     parser.add_argument('--json', metavar='FILE', help="write the result as JSON; '-' prints it and nothing else")
 
 
@@ -113,7 +113,7 @@ def write_result(value: Any, path: str | Path | None) -> None:
 
     from vrtspike.runtime.atomic_write import write_json
 
-    value = msgspec.to_builtins(value)  # NaN and infinity would be errors of ours: they raise
+    value = msgspec.to_builtins(value)  # NaN and infinity would be bugs, so json raises for them
     if str(path) == '-':
         print(json.dumps(value, indent=2, allow_nan=False))  # in ASCII, which every console can show
     else:
@@ -137,12 +137,12 @@ def positive(kind: type[Number]) -> Callable[[str], Number]:
 
 
 def config_arguments(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the keyword arguments of :func:`vrtspike.config.load_config` that the command line gave."""
+    """Return the keyword arguments of :func:`vrtspike.config.load_config` from the command line."""
     return {'path': args.config, 'overrides': args.cfg_options, 'plugins': args.plugins}
 
 
 class OverrideAction(DictAction):
-    """MMEngine's ``KEY=VALUE`` action, except that it keeps the spaces of a text and the commas of a quoted one.
+    """MMEngine's ``KEY=VALUE`` action, but it keeps spaces in text and commas in quoted text.
 
     Malformed values are usage errors.
     """
@@ -171,20 +171,22 @@ class OverrideAction(DictAction):
 
 
 def add_tiling_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add how clips are cut into tiles, which :func:`tiling_arguments` reads back."""
+    """Add the options for dividing clips into tiles, which :func:`tiling_arguments` reads back."""
     group = parser.add_argument_group('tiling', "defaults: the config's model.tiling, else whole frames")
-    group.add_argument('--tile', nargs='+', metavar='PIXELS', help="side, height and width, or 'auto' for free memory")
-    group.add_argument('--overlap', type=int, nargs='+', metavar='PIXELS', help='least overlap of tiles (default: 32)')
+    group.add_argument('--tile', nargs='+', metavar='PIXELS', help="side, height and width, or 'auto' (largest to fit)")
+    group.add_argument('--overlap', type=int, nargs='+', metavar='PIXELS', help='minimum overlap (default: 32)')
     group.add_argument('--tile-frames', type=int, metavar='N', help="frames restored at once (default: the config's)")
-    group.add_argument('--frame-overlap', type=int, metavar='N', help='least overlap of tiles in frames (default: 2)')
-    group.add_argument('--blend', type=float, help='part of the overlap over which tiles fade, 0 to 1 (default: 0.5)')
+    group.add_argument('--frame-overlap', type=int, metavar='N', help='minimum overlap in frames (default: 2)')
+    group.add_argument('--blend', type=float, help='share of the overlap that is blended, 0 to 1 (default: 0.5)')
     group.add_argument('--tiles-per-batch', type=int, metavar='N', help='tiles restored at once (default: 1)')
-    group.add_argument('--precision', choices=['float32', 'bfloat16', 'float16'], help='of autocast (default: float32)')
-    group.add_argument('--ensemble', action='store_true', default=None, help='mean over eight reflections, 8x slower')
+    group.add_argument(
+        '--precision', choices=['float32', 'bfloat16', 'float16'], help='autocast dtype (default: float32)'
+    )
+    group.add_argument('--ensemble', action='store_true', default=None, help='average eight reflections (8x slower)')
 
 
 def tiling_arguments(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what the command line says about tiling, as :func:`vrtspike.inference.restoring.tiling_of` takes it."""
+    """Return the tiling options as arguments of :func:`vrtspike.inference.restoring.tiling_of`."""
     given = {
         'tile': None if args.tile in (None, ['auto']) else pair(args.tile, '--tile'),
         'overlap': None if args.overlap is None else pair(args.overlap, '--overlap'),
@@ -196,9 +198,9 @@ def tiling_arguments(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def pair(values: list[Any], option: str) -> tuple[int, int]:
-    """Return (height, width) of one number or two."""
+    """Return (height, width) from one number or two."""
     if len(values) > 2 or not all(str(value).isdigit() for value in values):
-        raise ConfigError(f'{option} got {" ".join(map(str, values))}, expected one whole number of pixels or two')
+        raise ConfigError(f'{option} got {" ".join(map(str, values))}, expected one or two whole numbers of pixels')
     return int(values[0]), int(values[-1])
 
 
@@ -207,18 +209,18 @@ def run_tool(main: Callable[[], Any]) -> NoReturn:
     keep_freed_memory()
     prepare_console()
     provide_cache_folder()
-    # Notebooks and desktops export a backend that may not be installed here, or that needs a screen.
+    # Notebooks and desktops set a backend that may not be installed here, or that needs a screen.
     os.environ['MPLBACKEND'] = 'Agg'
     status: Any = 0
     error: BaseException | None = None
     try:
-        os.getcwd()  # raises if the folder was removed, for which libraries give misleading errors
+        os.getcwd()  # raises if the folder was removed: libraries would give misleading errors
         main()
     except SystemExit as end:
         status = end.code
     except (Exception, KeyboardInterrupt) as caught:
         error = caught
-    unwritten = close_stdout()  # the error comes last, also where both go to one file
+    unwritten = close_stdout()  # before the error is printed, so that it comes last if both go to one file
     error = error or unwritten
     if isinstance(error, BrokenPipeError):  # the reader, such as `head`, has seen enough
         sys.exit(1)
@@ -233,7 +235,7 @@ def run_tool(main: Callable[[], Any]) -> NoReturn:
 
 
 def prepare_console() -> None:
-    """Let stdout and stderr print every text, whatever their encoding, and exist even if they are closed."""
+    """Make stdout and stderr print every text in any encoding. Replace them if they are closed."""
     codecs.register_error(CONSOLE_ERRORS, substitute)
     for name in ('stdout', 'stderr'):
         stream = getattr(sys, name)
@@ -244,18 +246,18 @@ def prepare_console() -> None:
 
 
 def provide_cache_folder() -> None:
-    """Give libraries a folder for their caches if the user has no home folder, as unknown users of a container."""
+    """Give libraries a cache folder if the user has no home folder, like an unknown user in a container."""
     if os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~') != '~':
         return
     with suppress(OSError):
         folder = Path(tempfile.gettempdir(), f'cache_of_user_{os.getuid()}')
         folder.mkdir(mode=0o700, exist_ok=True)
-        if folder.lstat().st_uid == os.getuid():  # others could place code in a folder of theirs
+        if folder.lstat().st_uid == os.getuid():  # another user could place code in his folder
             os.environ['XDG_CACHE_HOME'] = str(folder)
 
 
 def substitute(error: UnicodeError) -> tuple[str, int]:
-    """Replace what cannot be encoded: by ASCII that looks alike, else by its escape in Python and JSON."""
+    """Replace characters that cannot be encoded by similar ASCII, or else by escapes of Python and JSON."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end]
@@ -273,7 +275,7 @@ def close_stdout() -> OSError | None:
 
 
 def message_of(error: BaseException) -> str | None:
-    """Return the message for the user, or None for an error of ours, whose traceback is needed."""
+    """Return the message for the user, or None for a bug, which needs its traceback."""
     if isinstance(error, KeyboardInterrupt):
         return 'interrupted'
     if is_out_of_memory(error):
@@ -286,7 +288,7 @@ def message_of(error: BaseException) -> str | None:
 
 
 def end_as_interrupted() -> None:
-    """Let the signals of schedulers and closing terminals end a tool like Ctrl-C, with the processes it has started."""
+    """Make the signals of schedulers and closing terminals end a tool and its processes as Ctrl-C does."""
     for name in ('SIGTERM', 'SIGHUP'):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores
@@ -294,7 +296,7 @@ def end_as_interrupted() -> None:
 
 
 def own_message(error: BaseException) -> str:
-    """Return an error's message; from a data loader's worker it comes wrapped in that process's traceback."""
+    """Return an error's message. In one from a data loader's worker, it follows the traceback of that process."""
     text = str(error)
     if not text.startswith('Caught ') or 'DataLoader worker process' not in text:
         return text

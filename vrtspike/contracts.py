@@ -1,4 +1,4 @@
-"""What a registry promises about the parts it builds, checked when they are built."""
+"""Contracts: what every part of a registry must have. They are checked when a part is built."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Contract:
     """The interface that every part of one registry has.
 
     Args:
-        text: What goes in and what comes out, with shapes; ``tools/list_modules.py`` prints it.
+        text: Inputs and outputs with their shapes; ``tools/list_modules.py`` prints it.
         arguments: Names that the part's ``forward`` (or ``__call__``) accepts, in order.
         attributes: Attributes that a built part has.
     """
@@ -39,11 +39,11 @@ class Contract:
         return found
 
     def attributes_missing_from(self, part: Any) -> list[str]:
-        """Return those of ``attributes`` that ``part``, built or a class, lacks, one phrase each."""
+        """Return the ``attributes`` that ``part``, an object or a class, lacks, one phrase each."""
         return [f"no attribute '{name}'" for name in self.attributes if not hasattr(part, name)]
 
     def arguments_missing_from(self, call: Callable) -> list[str]:
-        """Return those of ``arguments`` that ``call`` cannot be given by name or position."""
+        """Return the ``arguments`` that ``call`` does not accept."""
         parameters = inspect.signature(call).parameters
         kinds = {parameter.kind for parameter in parameters.values()}
         if inspect.Parameter.VAR_KEYWORD in kinds or inspect.Parameter.VAR_POSITIONAL in kinds:
@@ -69,12 +69,12 @@ class Registry(MMEngineRegistry):
             return False
 
     def names(self) -> list[str]:
-        """Return the registered names, those of this package's own modules included, sorted."""
+        """Return the registered names, sorted, including those of this package's own modules."""
         self.import_from_location()
         return sorted(self.module_dict)
 
     def get(self, key: str) -> Any:
-        """Return the class registered as ``key``, or raise :class:`RegistryError` naming the nearest ones."""
+        """Return the class registered as ``key``, or raise :class:`RegistryError` with the nearest names."""
         self.import_from_location()  # outside the try: an error in our own modules is not an unknown name
         return find(super().get, key, self)
 
@@ -107,7 +107,7 @@ class Registry(MMEngineRegistry):
 def find(get: Callable[[str], Any], key: str, registry: MMEngineRegistry) -> Any:
     """Return ``get(key)``, or raise :class:`RegistryError` with the nearest names of ``registry``.
 
-    MMEngine's own lookup answers an unknown name with None, with RuntimeError, or with a module of that name.
+    For an unknown name, MMEngine's own lookup returns None or a module of that name, or raises RuntimeError.
     """
     try:
         part = get(key)
@@ -119,7 +119,7 @@ def find(get: Callable[[str], Any], key: str, registry: MMEngineRegistry) -> Any
 
 
 def known_names(registry: MMEngineRegistry) -> list[str]:
-    """Return every name that a lookup in ``registry`` finds, those of its parents included, sorted."""
+    """Return every name that a lookup in ``registry`` finds, sorted, including those of its parents."""
     registry.import_from_location()
     inherited = known_names(registry.parent) if registry.parent is not None else []
     return sorted({*registry.module_dict, *inherited})

@@ -10,7 +10,7 @@ from numbers import Integral, Real
 
 
 class VrtSpikeError(ValueError):
-    """Something the user can mend. Tools print its message alone and exit with ``exit_status``."""
+    """An error that the user can fix. Tools print only its message and exit with ``exit_status``."""
 
     exit_status = 1
 
@@ -20,7 +20,7 @@ class ConfigError(VrtSpikeError):
 
 
 class RegistryError(VrtSpikeError):
-    """A registered name is unknown, taken, or built something that breaks its contract."""
+    """A name in a registry is unknown or taken, or a part breaks the contract of its registry."""
 
 
 class DataError(VrtSpikeError):
@@ -51,7 +51,7 @@ class TrainingError(VrtSpikeError):
 
 
 class LogError(VrtSpikeError):
-    """A log is missing, holds nothing that can be read, or cannot be compared with another."""
+    """A log is missing, contains nothing that can be read, or cannot be compared with another."""
 
 
 ADVICE = {
@@ -67,11 +67,11 @@ ADVICE = {
     errno.ELOOP: 'its links refer to each other; choose another path',
     errno.ENOMEM: 'close other programs, or work on less at once',
 }
-"""What to do about the errors of the system, by number."""
+"""What to do about system errors, by error number."""
 
 
 def explain_os_error(error: OSError) -> str:
-    """Return in one line which file the system refused, why, and what to do.
+    """Return one line that says which file failed, why, and what to do.
 
     >>> explain_os_error(FileNotFoundError(errno.ENOENT, 'No such file or directory', 'clip.mp4'))
     'clip.mp4: No such file or directory: check the path'

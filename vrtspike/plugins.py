@@ -1,6 +1,6 @@
 """Plugins: parts that live outside the package, loaded only when they are named.
 
-A plugin is a folder with a module (``__init__.py``, or one called like the folder), a single ``.py`` file, or an
+A plugin is a folder with a module (``__init__.py``, or one with the name of the folder), a single ``.py`` file, or an
 installed package that declares an entry point in the group ``vrtspike.plugins``. Its module registers its parts with
 :mod:`vrtspike.registry`. It is found by location, so neither the working directory nor ``sys.path`` matters.
 """
@@ -27,7 +27,7 @@ from vrtspike.registry import REGISTRIES
 
 GROUP = 'vrtspike.plugins'
 PACKAGE = Path(__file__).resolve().parent
-# Prefix of the modules' names, which must not meet those of installed packages.
+# Prefix of the module names of plugins, so that they never equal those of installed packages.
 PREFIX = 'vrtspike_plugins'
 
 
@@ -36,9 +36,9 @@ class Plugin:
     """A plugin that has been found.
 
     Args:
-        name: Its name: the folder's, the file's or the entry point's.
-        reference: How configs name it: by its name if that is enough, else by its absolute path.
-        module_name: Under which name its module is imported.
+        name: Name of its folder, file or entry point.
+        reference: Its name in configs: ``name`` if it is found by that, else its absolute path.
+        module_name: Name under which its module is imported.
         path: The file to execute; None for an entry point, whose package is imported.
     """
 
@@ -49,19 +49,19 @@ class Plugin:
 
 
 def load_plugins(names: Sequence[str]) -> list[Plugin]:
-    """Import the plugins called ``names``, in order; those already imported are left alone.
+    """Import the plugins called ``names``, in order, unless they are already imported.
 
     Args:
-        names: Each a path of a folder or ``.py`` file (absolute, or relative to the working directory), the name of a
-            folder in the repository's ``plugins/``, or the name of an entry point.
+        names: Each is the path of a folder or ``.py`` file (absolute, or relative to the working directory), the name
+            of a folder in the repository's ``plugins/``, or the name of an entry point.
 
     Raises:
-        ConfigError: Where a plugin is not found, fails to import or registers a taken name. Registries are then as if
-            that plugin had never been imported.
+        ConfigError: A plugin is not found, fails to import or registers a taken name. The registries then contain
+            nothing of this plugin.
     """
     plugins = [find_plugin(name) for name in names]
     if plugins:
-        # The package's own names first: a plugin that takes one of them is the one to be blamed.
+        # The package's own names are registered first, so that a plugin that takes one of them gets the error.
         for registry in REGISTRIES:
             registry.import_from_location()
     for plugin in plugins:
@@ -91,12 +91,12 @@ def shipped_plugins() -> dict[str, Path]:
 
 
 def plugins_folder() -> Path:
-    """Return where plugins are found by their name: in a checkout ``plugins/``, else in the installed package."""
+    """Return the folder of plugins that are found by name: ``plugins/`` of a checkout or of the installed package."""
     return _home() / 'plugins'
 
 
 def configs_folder() -> Path:
-    """Return where the configs lie that come with the package."""
+    """Return the folder of the configs that come with the package."""
     return _home() / 'configs'
 
 
@@ -111,7 +111,7 @@ def _home() -> Path:
 
 
 def _is_checkout() -> bool:
-    """Whether the package lies in a checkout, not in a folder of installed packages."""
+    """Whether the package is in a checkout, not in a folder of installed packages."""
     return (PACKAGE.parent / 'setup.py').is_file()
 
 
@@ -120,7 +120,7 @@ def _looks_like_path(name: str) -> bool:
 
 
 def _module_of(path: Path) -> Path | None:
-    """Return the file that a plugin at ``path`` begins with."""
+    """Return the file to execute for a plugin at ``path``."""
     if path.suffix == '.py':
         return path if path.is_file() else None
     candidates = (path / '__init__.py', path / f'{path.name.replace("-", "_")}.py')
@@ -193,7 +193,7 @@ def _import(plugin: Plugin) -> ModuleType:
 
 @contextlib.contextmanager
 def _unchanged_on_failure(module_name: str) -> Iterator[None]:
-    """Undo, where the body fails, what the modules of ``module_name``'s package registered and imported."""
+    """If the body fails, undo what the package of ``module_name`` registered and imported."""
     registries = every_registry()
     before = [dict(registry.module_dict) for registry in registries]
     modules = set(sys.modules)
@@ -210,7 +210,7 @@ def _unchanged_on_failure(module_name: str) -> Iterator[None]:
 
 
 def every_registry() -> list[Registry]:
-    """Return our registries and those of MMEngine, in which our configs find more parts."""
+    """Return our registries and those of MMEngine, which have further parts for our configs."""
     return [*REGISTRIES, *(value for value in vars(mmengine).values() if isinstance(value, Registry))]
 
 

@@ -10,11 +10,11 @@ from vrtspike.contracts import Contract, Registry
 # All registries on one screen:
 # fmt: off
 
-# Networks: the parts of a restorer. They have no parent, since one scope may have one child of each root.
+# Networks: the parts of a restorer. They have no parent, because a scope may have only one child of each root.
 BACKBONES = Registry('backbone', locations=['vrtspike.models'], contract=Contract(
     'forward(clip, *, fuse=None): (B, T, in_channels, H, W) -> (B, frames_out(T), 3, scale*H, scale*W); calls '
-    'fuse(i, features (B, C, T, H, W)) after the input convolution (i = 0) and after stages 1-7 and goes on with '
-    'what it returns; stage_channels[i] is C there, stage_scales[i] the divisor of H and W',
+    'fuse(i, features (B, C, T, H, W)) after the input convolution (i = 0) and after stages 1-7 and continues '
+    'with the result; stage_channels[i] is C there, stage_scales[i] the divisor of H and W',
     arguments=('clip', 'fuse'),
     attributes=('in_channels', 'scale', 'frames_out', 'stage_channels', 'stage_scales', 'cost_stages')))
 SPIKE_ENCODERS = Registry('spike encoder', locations=['vrtspike.models'], contract=Contract(
@@ -28,12 +28,12 @@ FUSION_HEADS = Registry('fusion head', locations=['vrtspike.models'], contract=C
 
 # Data.
 CLIP_SOURCES = Registry('clip source', locations=['vrtspike.datasets'], contract=Contract(
-    'sequences(split) -> list of Sequence: where the frames, targets and spikes of a data set lie',
+    'sequences(split) -> list of Sequence: the paths of the frames, targets and spikes of a data set',
     attributes=('sequences',)))
 REPRESENTATIONS = Registry('spike representation', locations=['vrtspike.datasets'], contract=Contract(
     'spikes of one exposure (steps, H, W) of 0 and 1 -> (K, H, W) float32', arguments=('spikes',)))
 
-# Children of MMEngine's registries, so that its Runner finds our parts and our configs its parts.
+# Children of MMEngine's registries, so that its Runner finds our parts, and our configs find its parts.
 MODELS = Registry('model', parent=mmengine.MODELS, locations=['vrtspike.models'], contract=Contract(
     'a restorer, a data preprocessor or a loss, as MMEngine defines them'))
 DATASETS = Registry('dataset', parent=mmengine.DATASETS, locations=['vrtspike.datasets'], contract=Contract(

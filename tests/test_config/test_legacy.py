@@ -114,7 +114,7 @@ def test_all_problems_are_reported_together():
 
 @pytest.mark.parametrize(
     ('content', 'message'),
-    [(None, 'no file'), ('a: [', 'is not valid YAML'), ('- 1', 'holds list, expected sections')],
+    [(None, 'no file'), ('a: [', 'is not valid YAML'), ('- 1', 'contains list, expected sections')],
 )
 def test_files_that_are_no_config(tmp_path, content, message):
     path = tmp_path / 'old.yaml'

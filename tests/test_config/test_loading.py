@@ -34,7 +34,7 @@ class TestReading:
         assert "did you mean 'base.py'?" in message
 
     def test_missing_folder(self, tmp_path):
-        assert 'holds no configs' in error_of(tmp_path / 'nowhere' / 'config.py')
+        assert 'contains no configs' in error_of(tmp_path / 'nowhere' / 'config.py')
 
     def test_folder_instead_of_file(self, tmp_path):
         assert 'is a folder' in error_of(tmp_path)

@@ -83,7 +83,7 @@ def test_a_config_that_ends_the_process_is_an_error(tmp_path):
     ('content', 'message'),
     [
         ('', 'holds NoneType, expected keys'),
-        ('- 1', 'holds list, expected keys'),
+        ('- 1', 'contains list, expected keys'),
         ('model: !!python/object/apply:os.getcwd []', 'is not valid YAML'),
     ],
 )

@@ -31,7 +31,7 @@ def test_a_node_stays_as_it_is():
 
 
 def test_a_file_that_is_missing_or_wrong_is_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"model\.teacher: 'absent\.py' is no file"):
+    with pytest.raises(ConfigError, match=r"model\.teacher: 'absent\.py' is not a file"):
         resolve_teacher(student('absent.py'), read_config)
     teacher, path = tmp_path / 'wrong.py', tmp_path / 'student.py'
     teacher.write_text('mode = 1')

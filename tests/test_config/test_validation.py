@@ -85,7 +85,7 @@ def test_all_problems_are_found_at_once():
     [
         ('model.fuson', {'type': 'FakeGatedHead'}, "did you mean 'fusion'?"),
         ('model.type', 'FakeRestorr', "'FakeRestorer'"),
-        ('model.type', 3, '3 is no type'),
+        ('model.type', 3, '3 is not a type'),
         ('model.type', 'json', "no model is called 'json'"),
         ('model.fusion.channels', 96, 'model.fusion.channels: leave it out'),
         ('model.backbone.type', 'FakeGatedHead', "expected a backbone, but 'FakeGatedHead' is a fusion head"),

@@ -71,7 +71,7 @@ def test_other_values_become_plain_ones(value, plain):
     'value', [lambda x: x, {1}, b'x', 1j, torch.float16, object(), functools.partial(max, 1), slice(2), os]
 )
 def test_the_keys_of_all_others_are_named(value):
-    with pytest.raises(ConfigError, match=r'^a\.0\.b: .* which a saved config cannot hold') as caught:
+    with pytest.raises(ConfigError, match=r'^a\.0\.b: .* which a saved config cannot contain') as caught:
         plain_values({'a': [{'b': value}], 'c': {'d': value}})
     assert '\n  c.d: ' in str(caught.value)
 

@@ -74,9 +74,9 @@ def test_a_killed_run_goes_on_to_the_same_frames(loaded, on_disk, checkpoint, tm
 
 def test_what_was_made_otherwise_is_not_continued(loaded, on_disk, checkpoint, tmp_path):
     restore_files(*loaded, on_disk, tmp_path / 'out', checkpoint=checkpoint, tiling=TILING)
-    with pytest.raises(DataError, match=r'made otherwise \(tiling: .* now\): delete it'):
+    with pytest.raises(DataError, match=r'made from other inputs \(tiling: .* now\): delete it'):
         restore_files(*loaded, on_disk, tmp_path / 'out', checkpoint=checkpoint, tiling=Tiling())
-    with pytest.raises(DataError, match='holds other files'):
+    with pytest.raises(DataError, match='contains other files'):
         restore_files(*loaded, on_disk, tmp_path / 'blur', checkpoint=checkpoint, tiling=TILING)
 
 
@@ -116,14 +116,14 @@ def test_a_clip_without_spikes(published, on_disk, tmp_path, monkeypatch):
 
 def test_a_clip_without_spikes_is_refused_by_a_network_that_fuses_them(loaded, on_disk, checkpoint, tmp_path):
     clip = open_clip(tmp_path / 'blur', None)
-    with pytest.raises(DataError, match=r'fuses spikes, and the clip has none: name them, as in --spike'):
+    with pytest.raises(DataError, match=r'fuses spikes, but the clip has none: give them, as in --spike'):
         restore_files(*loaded, clip, tmp_path / 'out', checkpoint=checkpoint, tiling=TILING)
     assert not (tmp_path / 'out').exists()
 
 
 def test_a_video_that_could_not_be_written_is_completed_by_the_same_command(loaded, on_disk, checkpoint, tmp_path):
     arguments = dict(checkpoint=checkpoint, tiling=TILING)
-    with pytest.raises(DataError, match='the same command, with another --fps if need be, writes the video'):
+    with pytest.raises(DataError, match='run the same command again to write the video'):
         restore_files(*loaded, on_disk, tmp_path / 'out.mp4', **arguments, fps=1e6)
     frames = tmp_path / '.out.mp4.frames'
     times = {path: path.stat().st_mtime_ns for path in frames.glob('*.png')}

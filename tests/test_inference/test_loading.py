@@ -31,10 +31,10 @@ def test_without_a_config_it_says_what_to_give(checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ("model = dict(type=__import__('os').getcwd())", 'no list of plain values'),
-        ('model = [x for x in ()]', 'no list of plain values'),
-        ('import os', 'no list of plain values'),
-        ('model = dict(', 'no list of plain values'),
+        ("model = dict(type=__import__('os').getcwd())", 'more than plain values'),
+        ('model = [x for x in ()]', 'more than plain values'),
+        ('import os', 'more than plain values'),
+        ('model = dict(', 'more than plain values'),
         ('iter = 3', 'has no model'),
         ('model = 3', 'has no model'),
         ("model = dict(type='SpikeRestorer')\nplugins = './evil.py'", r'needs the plugins \./evil\.py'),
@@ -54,8 +54,8 @@ def test_a_config_of_another_network_is_checked(checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ('depths=[1000000000] * 8', 'no list of plain values'),
-        ('depths=[1000000000]', 'carries a config with the number 1000000000, but has'),
+        ('depths=[1000000000] * 8', 'more than plain values'),
+        ('depths=[1000000000]', 'has the number 1000000000, but there are only'),
         ('embed_dims=[9000, 9000, 9000, 9000, 9000, 9000, 9000, 9000]', 'does not fit the network'),
     ],
 )

@@ -26,7 +26,7 @@ def test_the_same_inputs_resume_and_others_are_named(tmp_path):
 
 def test_a_folder_of_other_files_is_refused(tmp_path):
     (tmp_path / 'photo.png').touch()
-    with pytest.raises(DataError, match='holds other files'):
+    with pytest.raises(DataError, match='contains other files'):
         record_inputs(tmp_path, Inputs('a.pth'), 'made_from.json')
 
 

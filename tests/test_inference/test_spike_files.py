@@ -30,7 +30,7 @@ def test_one_spike_file_for_all_frames(tmp_path):
     write_spike_dat(tmp_path / 'all.dat', spikes().reshape(20, 8, 12))
     files = SpikeFiles(tmp_path / 'all.dat', 5, **KNOWN)
     assert np.array_equal(files.read(1, 3), spikes()[1:3])
-    with pytest.raises(DataError, match='20 steps, which 6 frames cannot share equally'):
+    with pytest.raises(DataError, match='20 steps, which cannot be divided equally among 6 frames'):
         SpikeFiles(tmp_path / 'all.dat', 6, **KNOWN)
 
 

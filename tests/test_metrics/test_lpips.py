@@ -50,7 +50,9 @@ def test_the_distance_grows_with_the_noise(package, alexnet):
 
 def test_other_weights_are_refused(package, tmp_path):
     torch.save({'features.0.weight': torch.ones(2, 3, 3, 3)}, tmp_path / 'other.pth')
-    with pytest.raises(CheckpointError, match=r"does not hold AlexNet: 'features\.0\.weight' is missing or of another"):
+    with pytest.raises(
+        CheckpointError, match=r"does not contain AlexNet: 'features\.0\.weight' is missing or has another"
+    ):
         load_lpips(tmp_path / 'other.pth')
 
 

@@ -88,5 +88,5 @@ def test_a_folder_that_cannot_be_written_is_a_reason(source, tmp_path, monkeypat
 
 def test_other_systems_are_named(source, monkeypatch):
     monkeypatch.setattr(compiling.platform, 'system', lambda: 'Darwin')
-    with pytest.raises(CannotCompile, match='is compiled on Linux, not on Darwin'):
+    with pytest.raises(CannotCompile, match='compiles on Linux only, not on Darwin'):
         library(source)

@@ -132,20 +132,20 @@ def test_a_cut_off_file_is_called_damaged(tmp_path, kept, trust):
     torch.save({'w': torch.rand(1000)}, path)
     whole = path.read_bytes()
     path.write_bytes(whole[: kept if isinstance(kept, int) else int(kept * len(whole))])
-    with pytest.raises(CheckpointError, match=r'a\.pth \(\d+ bytes\) is cut off, damaged or no PyTorch checkpoint'):
+    with pytest.raises(CheckpointError, match=r'a\.pth \(\d+ bytes\) is cut off, damaged or not a PyTorch checkpoint'):
         load_checkpoint_file(path, trust)
 
 
 def test_a_text_file_is_called_no_checkpoint(tmp_path):
     path = tmp_path / 'a.pth'
     path.write_text('version https://git-lfs.github.com/spec/v1\n')
-    with pytest.raises(CheckpointError, match='no PyTorch checkpoint'):
+    with pytest.raises(CheckpointError, match='not a PyTorch checkpoint'):
         load_checkpoint_file(path)
 
 
 def test_a_bare_tensor_is_refused(tmp_path):
     torch.save(torch.ones(1), tmp_path / 'a.pth')
-    with pytest.raises(CheckpointError, match='holds a Tensor, expected a dict'):
+    with pytest.raises(CheckpointError, match='contains a Tensor, expected a dict'):
         load_checkpoint_file(tmp_path / 'a.pth')
 
 
@@ -218,7 +218,7 @@ def test_more_numbers_than_the_file_has_are_refused(tmp_path, zip_format):
         zipped(path, claim)
     else:
         path.write_bytes(path.read_bytes().replace(b'K\4', b'J' + (2_000_000_000).to_bytes(4, 'little')))
-    with pytest.raises(CheckpointError, match='cut off, damaged or no PyTorch checkpoint'):
+    with pytest.raises(CheckpointError, match='cut off, damaged or not a PyTorch checkpoint'):
         load_checkpoint_file(path)
 
 
@@ -268,7 +268,7 @@ def test_weights_without_values_are_refused(make):
 def test_a_checkpoint_that_contains_itself_holds_no_weights():
     checkpoint = {'meta': {}}
     checkpoint |= dict.fromkeys(('params', 'state_dict', 'model', 'ema', 'net'), checkpoint)
-    with pytest.raises(CheckpointError, match='holds no weights'):
+    with pytest.raises(CheckpointError, match='contains no weights'):
         unwrap_state_dict(checkpoint)
 
 

@@ -16,8 +16,8 @@ def test_a_mapping_is_read(tmp_path):
     [
         (b'a: [', 'is not valid YAML'),
         (b'x: \n\xd1', r'is not UTF-8 text \(byte 0xd1 in line 2\): save it'),
-        (b'\xef\xbb\xbf3', 'holds int'),
-        (b'- 1', 'holds list, expected keys'),
+        (b'\xef\xbb\xbf3', 'contains int'),
+        (b'- 1', 'contains list, expected keys'),
     ],
 )
 def test_other_content_is_named(tmp_path, content, message, error):
@@ -51,7 +51,7 @@ def test_aliases_may_not_stand_for_billions(tmp_path):
     lines = ['a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]']
     lines += [f'a{i}: &a{i} [{", ".join([f"*a{i - 1}"] * 10)}]' for i in range(1, 9)]
     path.write_text('\n'.join(lines))
-    with pytest.raises(DataError, match=r'holds 1e\+09 values, expected at most 100000'):
+    with pytest.raises(DataError, match=r'contains 1e\+09 values, expected at most 100000'):
         read_yaml_mapping(path, 'keys', DataError)
     path.write_text('\n'.join(lines[:3]))
     assert len(read_yaml_mapping(path, 'keys', DataError)['a2']) == 10

@@ -37,7 +37,7 @@ def test_a_sound_data_set_is_summed_up_and_pictured(gopro, tmp_path):
     assert row[:4] == ['train', '2', '12', '4']
     assert row[4:11] == ['64', 'x', '64', '32', 'x', '32', '56']
     assert float(row[12]) == pytest.approx(1, abs=0.05)
-    assert 'Nothing is wrong with its files' in process.stdout
+    assert 'No problems in its files' in process.stdout
     # Three videos below each other, five panels each.
     height, width, _ = cv2.imread(str(sheet)).shape
     assert height % 3 == 0

@@ -42,7 +42,7 @@ def test_the_result_is_a_config_of_its_differences(folder):
     assert config.param_scheduler[1].begin == 600
     assert config.optim_wrapper.optimizer.lr == 2e-4
     assert config.optim_wrapper.type == 'OptimWrapper'  # nothing was said about precision
-    for part in ('wrote', 'changed on the way', 'TRAIN.EPOCHS: trainings are counted in iterations', 'MODEL.FUSE.TYPE'):
+    for part in ('wrote', 'changed', 'TRAIN.EPOCHS: trainings are counted in iterations', 'MODEL.FUSE.TYPE'):
         assert part in result.stdout
 
 

@@ -76,7 +76,7 @@ def test_another_test_is_not_mixed_in(tested, tiny_run, error_of):
     process = tiny_run.run(
         'test', CONFIG, tiny_run.checkpoint, '--out', tested[1], *tiny_run.options, cwd=tested[1].parent
     )
-    assert 'made otherwise (thresholds: [1.0, 2.0] there, [1.0] now' in error_of(process)
+    assert 'made from other inputs (thresholds: [1.0, 2.0] there, [1.0] now' in error_of(process)
 
 
 def test_two_processes_give_the_same_results(tested, tiny_run, tmp_path):

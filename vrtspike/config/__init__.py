@@ -1,4 +1,4 @@
-"""Configs: reading with inheritance and overrides, and checks against the signatures of what they name."""
+"""Reads configs with inheritance and overrides, and checks them against the signatures of the classes they name."""
 
 import importlib
 from typing import Any
@@ -9,7 +9,7 @@ __all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: it brings mmengine, without which much of this package works."""
+    """Import a public name on first use. The import loads mmengine, which much of this package does not need."""
     if name in _MODULES:
         return getattr(importlib.import_module(f'{__name__}.{_MODULES[name]}'), name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -1,4 +1,4 @@
-"""What a config reads: the top-level ``data`` and the data loaders."""
+"""The data of a config: its top-level ``data`` and its data loaders."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from vrtspike.registry import CLIP_SOURCES
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 WORKER_OPTIONS = ('persistent_workers', 'prefetch_factor', 'multiprocessing_context')
-"""Arguments of torch's DataLoader that it refuses without worker processes."""
+"""Arguments that torch's DataLoader rejects if it has no worker processes."""
 
 
 def copy_to_datasets(config: Config) -> None:
-    """Copy ``data`` into every ClipDataset without a ``source``; a network without fusion reads no spikes."""
+    """Copy ``data`` into every ClipDataset without a ``source``. A network without fusion reads no spikes."""
     if isinstance(config.get('data'), dict):
         for dataset in _clip_datasets(config):
             dataset.setdefault('source', copy.deepcopy(config.data))
@@ -28,7 +28,7 @@ def copy_to_datasets(config: Config) -> None:
                 source.setdefault('spikes', False)
 
 
-def forget_copies(config: Config) -> None:
+def remove_copies(config: Config) -> None:
     """Remove the copies of ``data`` from a dumped config, so that overrides of ``data`` still take effect."""
     for dataset in _clip_datasets(config):
         if 'source' in dataset and dataset['source'] == config.get('data'):
@@ -42,7 +42,7 @@ def drop_arguments_of_replaced_source(config: Config, earlier: Iterable[Any]) ->
 
     Args:
         config: Changed in place.
-        earlier: The nodes of ``data`` that were changed, before the change.
+        earlier: Earlier values of ``data``: in the files without overrides, and in each file that was inherited.
     """
     data = config.get('data')
     known = _arguments_of(data)
@@ -55,7 +55,7 @@ def drop_arguments_of_replaced_source(config: Config, earlier: Iterable[Any]) ->
 
 
 def remove_worker_options(config: Config) -> None:
-    """Remove what only worker processes need from the data loaders that have none."""
+    """Remove the options for worker processes from data loaders without any."""
     for name in LOADERS:
         loader = config.get(name)
         if isinstance(loader, dict) and not loader.get('num_workers'):
@@ -64,7 +64,7 @@ def remove_worker_options(config: Config) -> None:
 
 
 def _arguments_of(source: Any) -> tuple[str, ...]:
-    """Return the arguments that a node's clip source takes; none if that is unknown."""
+    """Return the arguments that a node's clip source takes; empty if they are unknown."""
     kind = source.get('type') if isinstance(source, dict) else None
     try:
         part = CLIP_SOURCES.get(kind) if isinstance(kind, str) else kind

@@ -11,7 +11,7 @@ WIDTH = 120
 
 
 def difference(base: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the nodes of ``changed`` that differ from ``base``, so that a config inheriting ``base`` becomes it.
+    """Return the nodes that a config inheriting ``base`` must set to become ``changed``.
 
     Dicts are compared key by key, other values as a whole. A dict that lost a key, or that replaces a value of another
     type, is written in full with ``_delete_=True``.
@@ -42,8 +42,8 @@ def code(value: Any, column: int = 0, indent: int = 0) -> str:
 
     Args:
         value: Dicts, lists and plain values.
-        column: At which the first line begins.
-        indent: Of the following lines.
+        column: Column at which the first line begins.
+        indent: Indentation of the following lines.
     """
     one_line = _one_line(value)
     if column + len(one_line) <= WIDTH or not isinstance(value, (dict, list)) or not value:

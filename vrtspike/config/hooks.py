@@ -1,8 +1,8 @@
-"""The hooks of a config. The shipped ones stand in ``default_hooks`` by name; ``custom_hooks`` is the user's."""
+"""The hooks of a config: shipped hooks by name in ``default_hooks``, and the user's in ``custom_hooks``."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
-"""Names that MMEngine fills in itself, so that None must stay in the config to switch one off."""
+"""Hooks that MMEngine adds by default. One of them is disabled by None, so None must stay in the config."""
 
 REPORTING_HOOKS = {
     'network_summary': 'NetworkSummaryHook',
@@ -29,7 +29,7 @@ def hooks_of(config: dict) -> dict[str, dict]:
 
 
 def remove_disabled_hooks(config: Config) -> None:
-    """Take the names that are None out of ``default_hooks``: MMEngine accepts None for its own names only."""
+    """Remove the hooks that are None from ``default_hooks``. MMEngine accepts None for its own hooks only."""
     hooks = config.get('default_hooks')
     if isinstance(hooks, dict):
         for name in [name for name, hook in hooks.items() if hook is None and name not in MMENGINE_HOOKS]:
@@ -37,7 +37,7 @@ def remove_disabled_hooks(config: Config) -> None:
 
 
 def set_default_hook(config: Config, name: str, **node: Any) -> None:
-    """Add a hook to ``default_hooks`` unless the config already has one of its type, under whatever name."""
+    """Add a hook to ``default_hooks`` unless the config already has one of its type, under any name."""
     if all(hook.get('type') != node['type'] for hook in hooks_of(config).values()):
         config.setdefault('default_hooks', {})
         config.default_hooks[name] = node
@@ -46,13 +46,10 @@ def set_default_hook(config: Config, name: str, **node: Any) -> None:
 def remove_reporting_hooks(config: Config, keep: Container[str] = ()) -> None:
     """Remove the hooks of :data:`REPORTING_HOOKS` except the names in ``keep``.
 
-    Those in ``custom_hooks``, where configs saved by earlier versions have them, are removed too.
+    They are also removed from ``custom_hooks``, where earlier versions saved them.
     """
     unwanted = {name: kind for name, kind in REPORTING_HOOKS.items() if name not in keep}
     for name in unwanted:
         (config.get('default_hooks') or {}).pop(name, None)
-    config.custom_hooks = [hook for hook in _custom_hooks(config) if hook.get('type') not in unwanted.values()]
-
-
-def _custom_hooks(config: Config) -> Iterable[dict]:
-    return config.get('custom_hooks') or []
+    custom = config.get('custom_hooks') or []
+    config.custom_hooks = [hook for hook in custom if hook.get('type') not in unwanted.values()]

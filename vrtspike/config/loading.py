@@ -1,7 +1,7 @@
-"""Resolves a config: inheritance, overrides, plugins, validation, then the values that follow from others.
+"""Resolves a config: inheritance, overrides, plugins, validation, then the values that depend on others.
 
-A later source of a value wins over an earlier one: the file and what it inherits, its ``cpu_overrides`` if they are
-asked for, the command line.
+Values come from the file and those it inherits from, then from its ``cpu_overrides`` if the caller asks for them, then
+from the command line. The last one wins.
 """
 
 from __future__ import annotations
@@ -34,23 +34,26 @@ def load_config(
 ) -> Config:
     """Return the resolved and checked config of ``path``.
 
-    The top-level ``data`` is copied into every ClipDataset without a ``source``, and reads no spikes if the network
-    uses none. The plugins that were loaded are listed as ``plugins``. ``'warm_up'`` in a schedule becomes a number of
-    iterations. Hooks that are None are removed, and so are options of data loaders that only worker processes take. The
-    result has no ``cpu_overrides``, applied or not, so a config dumped from it is never overridden again; the applied
-    ones are recorded as ``applied_cpu_overrides``.
+    Resolving changes these parts:
+
+    - ``data`` is copied into every ClipDataset without a ``source``. It reads no spikes if the network uses none.
+    - ``plugins`` lists the plugins that were loaded.
+    - ``'warm_up'`` in a schedule becomes a number of iterations.
+    - Hooks that are None are removed, and so are the options for worker processes of data loaders without any.
+    - ``cpu_overrides`` is removed, so that a dumped config is never overridden again. Applied ones are recorded as
+      ``applied_cpu_overrides``.
 
     Args:
         path: A config file.
         overrides: Dotted keys and their values, as ``--cfg-options`` gives them.
-        plugins: Plugins to load besides those that the config names; see :func:`vrtspike.plugins.load_plugins`.
+        plugins: Plugins to load besides those in the config; see :func:`vrtspike.plugins.load_plugins`.
         cpu_overrides: Whether to apply the config's ``cpu_overrides``.
 
     Raises:
         ConfigError: Lists every problem of the config at once, one per line.
     """
     config = read_config(path)
-    data.forget_copies(config)
+    data.remove_copies(config)
     from_cpu = _take_cpu_overrides(config, path)
     if cpu_overrides and from_cpu:
         _merge(config, from_cpu, f'{path}: cpu_overrides')
@@ -77,7 +80,7 @@ def load_config(
 
 
 def _resolve_dependent_values(config: Config) -> list[str]:
-    """Write values that follow from others into the config; return why that is impossible, if it is."""
+    """Write the values that depend on others into the config; return the problems."""
     remove_disabled_hooks(config)
     data.remove_worker_options(config)
     try:
@@ -115,12 +118,12 @@ def _culprit(config: Config, overrides: Mapping[str, Any]) -> str:
         try:
             copy.deepcopy(config).merge_from_dict({key: copy.deepcopy(value)})
         except Exception as error:
-            return f"'{key}' cannot be set to {value!r}: {_what_is_at(config, key)} ({type(error).__name__}: {error})"
+            return f"'{key}' cannot be set to {value!r}: {_deepest_node(config, key)} ({type(error).__name__}: {error})"
     return f'{", ".join(map(repr, overrides))} contradict each other: one sets a value that another sets keys in'
 
 
-def _what_is_at(config: Config, key: str) -> str:
-    """Return what the config has at the last step of an override's path that exists."""
+def _deepest_node(config: Config, key: str) -> str:
+    """Describe the deepest existing node on the path of an override."""
     node: Any = config._cfg_dict
     seen: list[str] = []
     for step in key.split('.'):
@@ -136,7 +139,7 @@ def _what_is_at(config: Config, key: str) -> str:
 
 
 def _load_plugins_of(config: Config, plugins: Sequence[str]) -> None:
-    """Load the plugins that the config and the caller name; record them, so that a dumped config loads them too."""
+    """Load the plugins of the config and of the caller; record them, so that a dumped config loads them too."""
     named = config.get('plugins') or []
     named = [named] if isinstance(named, str) else named
     if not (isinstance(named, (list, tuple)) and all(isinstance(name, str) for name in named)):

@@ -1,4 +1,4 @@
-"""Reads a config file with what it inherits; a file that cannot be read is one line of error."""
+"""Reads a config file and the files it inherits from. If one cannot be read, the error is one line."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ READ_BASE = (
 
 
 def read_config(path: str | Path) -> Config:
-    """Return the config of ``path`` with what it inherits, without overrides and unchecked.
+    """Return the config of ``path``, merged with those it inherits from, without overrides and unchecked.
 
-    Top-level names that begin with an underscore are variables of the file and are left out.
+    Top-level names that begin with an underscore are variables of the file. They are left out.
 
     Raises:
         ConfigError: The file, or one that it inherits from, is missing or cannot be executed, or a value cannot be
@@ -82,7 +82,7 @@ ConfigDumper.add_representer(NonFinite, lambda dumper, value: dumper.represent_f
 
 @register_handler(['yaml', 'yml'])
 class SafeYamlHandler(YamlHandler):
-    """Reads and writes YAML configs. MMEngine's own handler runs code that a file names."""
+    """Reads and writes YAML configs. MMEngine's own handler runs code that the file names."""
 
     def load_from_fileobj(self, file: io.TextIOBase, **kwargs: Any) -> dict[str, Any]:
         return parse_yaml_mapping(file.read(), 'keys such as model and train_cfg')
@@ -100,14 +100,14 @@ def _missing(path: Path) -> str:
     if '\\' in str(path) and os.sep == '/':
         return f"no config file {path}; write the folders with '/'"
     siblings = [sibling.name for sibling in path.parent.glob('*.py')]
-    hint = did_you_mean(path.name, siblings) if siblings else f'; the folder {path.parent} holds no configs'
+    hint = did_you_mean(path.name, siblings) if siblings else f'; the folder {path.parent} contains no configs'
     return f'no config file {path} (working directory: {Path.cwd()}){hint}'
 
 
 def _reason(path: Path, error: BaseException) -> str:
-    """Return in one line what went wrong in a config file, and where."""
+    """Return one line that says what went wrong in a config file, and where."""
     if isinstance(error, RecursionError):
-        return 'it inherits from itself; take it out of the _base_ of what it inherits from'
+        return 'it inherits from itself; remove it from the _base_ of the files it inherits from'
     problem = next(_problems_of_text(path), None)
     if problem:
         return problem
@@ -119,9 +119,9 @@ def _reason(path: Path, error: BaseException) -> str:
 
 
 def _problems_of_text(path: Path) -> Iterator[str]:
-    """Yield what is wrong with the texts of the files that ``path`` inherits from, then with its own.
+    """Yield the problems in the text of a config file and of the files it inherits from.
 
-    MMEngine names no file in its errors.
+    MMEngine's errors do not name the file.
     """
     try:
         tree = ast.parse(read_text(path, ConfigError) if path.suffix == '.py' else '')

@@ -1,11 +1,11 @@
 """The schema of a config: which registry each node belongs to, and which arguments its owner supplies.
 
-A class whose constructor takes parts declares what this table cannot know, in two optional class attributes:
+A class whose constructor takes parts can declare what this table does not know, in two class attributes:
 
 - ``parts = {'aligner': BACKBONES}``: the registry of an argument whose name is not in the table; None for an argument
   that has the name of a part but is not one;
-- ``filled_in = {'fusion': ('channels',)}``: arguments that the class supplies itself when it builds a part, so that
-  they are left out of the config.
+- ``filled_in = {'fusion': ('channels',)}``: arguments that the class itself supplies when it builds a part. A config
+  leaves them out.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ class NodeSchema:
 
     Args:
         registry: Where ``type`` is looked up; None if the node has no ``type``.
-        untyped: Takes a node without ``type`` and returns what is built from it, or None if that is unknown.
-        expects: What ``untyped`` decides by; named in the error if it returns None.
+        untyped: Takes a node without ``type`` and returns the class or function that it configures, or None if that is
+            unknown.
+        expects: What the node must contain, for the error if ``untyped`` returns None.
         keys: The keys of a node that is not a constructor call.
-        filled_in: Arguments that the owner supplies unless the node does: names, or positions of arguments that may
-            have any name.
+        filled_in: Arguments that the owner supplies unless the node does, by name, or by position if any name will do.
         fixed: Arguments that the owner always supplies.
         removed: Keys that the owner removes from the node before it builds the part.
         removed_untyped: The same, for a node without ``type``.
@@ -203,7 +203,7 @@ def evaluator_schema() -> NodeSchema:
 
 
 def keys_of_part(part: Any) -> Keys:
-    """Return the keyword arguments of ``part``, with those that MMEngine's checkpoint hook passes on to the Runner."""
+    """Return the keyword arguments of ``part``, including those that the checkpoint hook passes on to the Runner."""
     from mmengine.runner import Runner
 
     keys = keys_of(part)

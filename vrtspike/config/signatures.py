@@ -31,8 +31,8 @@ class Keys:
     Args:
         names: Every name it takes, in order.
         required: Those without a default.
-        any_key_of: Name of the class or function whose ``**kwargs`` could not be followed, so that other names may be
-            valid too; empty if ``names`` is complete.
+        any_key_of: Name of the class or function with ``**kwargs`` that could not be followed, so that other names may
+            be valid too; empty if ``names`` is complete.
     """
 
     names: tuple[str, ...]
@@ -67,9 +67,9 @@ def _keys_of_call(call: Callable) -> Keys:
 
 
 def constructors(cls: type) -> Iterator[tuple[type, Callable]]:
-    """Yield (owner, ``__init__``) along the MRO, up to the first constructor known to take nothing."""
+    """Yield (owner, ``__init__``) along the MRO, up to the first constructor that takes no arguments."""
     for owner in cls.__mro__:
-        # torch's Module declares **kwargs only to refuse them.
+        # torch's Module declares **kwargs only to reject them.
         if owner is object or (owner.__module__, owner.__name__) == ('torch.nn.modules.module', 'Module'):
             return
         if '__init__' in vars(owner):
@@ -84,7 +84,7 @@ def _keys_along(calls: list[tuple[type, Callable]]) -> Keys:
             parameters = list(inspect.signature(init).parameters.values())[1:]
         except ValueError:
             return _keys(found, owner.__name__)
-        for parameter in _still_open(parameters, given):
+        for parameter in _not_given(parameters, given):
             found.setdefault(parameter.name, _is_required(parameter))
         kwargs_name = _kwargs_name(parameters)
         if kwargs_name is None:
@@ -108,7 +108,7 @@ def _kwargs_name(parameters: list[inspect.Parameter]) -> str | None:
     return next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_KEYWORD), None)
 
 
-def _still_open(parameters: list[inspect.Parameter], given: _Given) -> list[inspect.Parameter]:
+def _not_given(parameters: list[inspect.Parameter], given: _Given) -> list[inspect.Parameter]:
     """Return the parameters that the subclass leaves to its caller."""
     positional = [parameter for parameter in parameters if parameter.kind in POSITIONAL]
     taken = {parameter.name for parameter in positional[: given.positional]} | given.keywords

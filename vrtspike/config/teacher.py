@@ -1,4 +1,4 @@
-"""A distillation config names its teacher by a config file; models are built from nodes alone."""
+"""Replaces the teacher's config file in a distillation config by the node from which the teacher is built."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def resolve_teacher(config: Config, load: Callable[[Path], Config]) -> None:
         load: Returns the resolved config of a file.
 
     Raises:
-        ConfigError: There is no such file, or it has problems of its own.
+        ConfigError: There is no such file, or it has problems.
     """
     model: Any = config.get('model')
     teacher = model.get('teacher') if isinstance(model, dict) else None
     if not isinstance(teacher, str):
         return
-    places = (Path(teacher).expanduser(), configs_folder().parent / teacher)
-    path = next((place for place in places if place.is_file()), None)
+    candidates = (Path(teacher).expanduser(), configs_folder().parent / teacher)
+    path = next((candidate for candidate in candidates if candidate.is_file()), None)
     if path is None:
-        raise ConfigError(f'model.teacher: {teacher!r} is no file; name the config that the teacher was trained with')
+        raise ConfigError(f'model.teacher: {teacher!r} is not a file; give the config of the trained teacher')
     model.teacher = load(path).model

@@ -34,9 +34,9 @@ COMPLETE_OR_ABSENT = (
     ('val_cfg', 'val_dataloader', 'val_evaluator'),
     ('test_cfg', 'test_dataloader', 'test_evaluator'),
 )
-"""Top-level keys of one loop each."""
+"""The top-level keys of each loop: all of them are set, or none."""
 
-# Keys that MMEngine itself reads in any node.
+# Keys that MMEngine reads in every node.
 NODE_KEYS = ('type', '_scope_')
 
 
@@ -46,7 +46,7 @@ class Findings:
 
     Args:
         problems: What is wrong, one line each, beginning with the dotted path of the key.
-        notes: What could not be checked, likewise.
+        notes: What could not be checked, in the same form.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -99,7 +99,7 @@ class _Check:
             self.problem('model', "missing; a config names its network, as in model = dict(type='SpikeRestorer', ...)")
 
     def hooks(self) -> None:
-        """Check that a name switched off is spelt as it was given, and that no reporting hook runs twice."""
+        """Check the spelling of disabled hooks, and that no reporting hook runs twice."""
         default, custom = self.tree.get('default_hooks'), self.tree.get('custom_hooks')
         if not isinstance(default, dict):
             return
@@ -118,7 +118,7 @@ class _Check:
                 )
 
     def check_value(self, path: str, value: Any, schema: NodeSchema) -> None:
-        """Check a value that holds nodes: one node, a list of nodes, or names mapped to nodes."""
+        """Check a value that contains nodes: one node, a list of nodes, or names mapped to nodes."""
         if isinstance(value, (list, tuple)):
             for index, item in enumerate(value):
                 if item is None:
@@ -158,7 +158,7 @@ class _Check:
         if not isinstance(kind, str):
             if callable(kind):
                 return kind
-            self.problem(f'{path}.type', f'{kind!r} is no type; expected the name of a {schema.registry.name}')
+            self.problem(f'{path}.type', f'{kind!r} is not a type; expected the name of a {schema.registry.name}')
             return None
         schema.registry.import_from_location()  # outside the try: an error in our own modules is not a config error
         try:
@@ -187,7 +187,7 @@ class _Check:
             self.problem(path, f'{name} needs {", ".join(map(repr, dict.fromkeys(missing)))}')
 
     def values(self, path: str, node: dict, part: Any) -> None:
-        """Check the values that are not parts; those of the warm-up are checked where it is resolved."""
+        """Check the values that are not parts. Those of the warm-up are checked when it is resolved."""
         if path == WARM_UP:
             return
         for key, value in node.items():
@@ -246,7 +246,7 @@ def _is_evaluator(key: str, value: Any) -> bool:
 
 
 def _named(filled_in: Iterable[str | int], keys: Keys) -> list[str]:
-    """Return the names of filled-in arguments, some of which are known by position only."""
+    """Return the names of filled-in arguments, which may be given by position."""
     return [keys.names[known] if isinstance(known, int) else known for known in filled_in if keys.names]
 
 
@@ -263,7 +263,7 @@ def _unknown(path: str, key: str, name: str, known: set[str], registry: Registry
     text = f"{name} takes no '{key}'{did_you_mean(key, known) if known else '; it takes no keys'}"
     owners = _owners_of(key, registry)
     if owners:
-        text += f'. {owners[0]} takes it: if it was inherited along with another type, say _delete_=True in {path}'
+        text += f'. {owners[0]} takes it: if it was inherited along with another type, set _delete_=True in {path}'
     return text
 
 

@@ -35,33 +35,33 @@ RANGES = {
     **dict.fromkeys(SHARES.split(), (0, 1)),
     **dict.fromkeys(NOT_NEGATIVE.split(), (0, math.inf)),
 }
-"""Least and greatest numbers, by the last part of a key."""
+"""The smallest and the largest allowed number, by the last part of a key."""
 
 MAY_BE_INFINITE = ('max_norm', 'max_value')
-"""An infinite limit is how a gradient norm is logged and never clipped."""
+"""With an infinite limit the gradient norm is logged and never clipped."""
 
 
 LOADER_COUNTS = ('batch_size', 'num_workers', 'prefetch_factor', 'seed')
-"""Whole numbers of torch and MMEngine whose annotations are missing or cannot be read."""
+"""Integer arguments of torch and MMEngine without an annotation that can be read."""
 
 
 @functools.cache
 def hints_of(part: Callable) -> dict[str, Any]:
     """Return the types of the arguments of a class or function by name.
 
-    They are annotated, or follow from a default that is True or False, or from a name in :data:`LOADER_COUNTS`. A
-    default of None may always be given.
+    They come from annotations, from defaults that are True or False, and from :data:`LOADER_COUNTS`. None is allowed
+    where it is the default.
     """
     calls = [init for _, init in constructors(part)] if inspect.isclass(part) else [part]
     found: dict[str, Any] = {}
     for call in calls:
         try:
             parameters = inspect.signature(call).parameters
-        except ValueError:  # of builtins
+        except ValueError:  # builtins have no signature
             continue
         try:
             hints = get_type_hints(call)
-        except (NameError, TypeError, AttributeError):  # names that are imported for type checkers alone
+        except (NameError, TypeError, AttributeError):  # names that are imported for type checkers only
             hints = {}
         for name, parameter in parameters.items():
             hint = hints.get(name, _hint_without_annotation(name, parameter.default))
@@ -103,7 +103,7 @@ def in_range(key: str, value: Any) -> bool:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Return whether a value has an annotated type. Types that a config cannot hold, such as modules, fit anything."""
+    """Return whether a value has an annotated type. Every value fits a type that no config can contain."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return any(fits(value, each) for each in arguments)
@@ -128,7 +128,7 @@ def fits(value: Any, hint: Any) -> bool:
 
 
 def in_words(hint: Any) -> str:
-    """Return an annotation as a user reads it."""
+    """Return an annotation in words."""
     if get_origin(hint) in (Union, UnionType):
         return ' or '.join(dict.fromkeys(map(in_words, get_args(hint))))
     if get_origin(hint) is Literal:

@@ -1,4 +1,4 @@
-"""The values that a config may hold, and saved configs, which are read back from run folders and checkpoints."""
+"""The values that a config may contain, and the reading of configs saved in run folders and checkpoints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vrtspike.errors import ConfigError
 
 
 class NonFinite(float):
-    """Infinity or NaN, whose ``repr`` is the code that makes it: MMEngine saves configs as the ``repr`` of values."""
+    """Infinity or NaN with a ``repr`` that is Python code. MMEngine saves a config as the ``repr`` of its values."""
 
     def __repr__(self) -> str:
         return f"float('{float(self)}')"
@@ -23,8 +23,8 @@ class NonFinite(float):
 def plain_values(node: Mapping[str, Any]) -> dict[str, Any]:
     """Return a config or its overrides with plain values only, and with ``~`` replaced by the home folder.
 
-    Paths become text, arrays, tensors and ranges lists, their elements and other scalars numbers, and classes and
-    functions the dotted names by which the registries find them.
+    Paths become text. Arrays, tensors and ranges become lists of numbers, and scalars become numbers. Classes and
+    functions become the dotted names by which registries find them.
 
     Raises:
         ConfigError: Lists the keys of all other values, one per line.
@@ -62,20 +62,20 @@ def _plain(value: Any, path: str, problems: list[str]) -> Any:
         return expand_home(str(value))
     if isinstance(value, range):
         return list(value)
-    if callable(getattr(value, 'tolist', None)):  # of NumPy and PyTorch
+    if callable(getattr(value, 'tolist', None)):  # an array, tensor or scalar of NumPy or PyTorch
         return _plain(value.tolist(), path, problems)
     name = f'{getattr(value, "__module__", "<")}.{getattr(value, "__qualname__", "<")}'
-    if '<' not in name:  # neither an object, nor a lambda or what is defined in a function
+    if '<' not in name:  # a class or function of a module; no object, lambda or local function
         return name
     problems.append(
-        f'{path}: {value!r} is a {type(value).__name__}, which a saved config cannot hold; expected a number, text, '
+        f'{path}: {value!r} is a {type(value).__name__}, which a saved config cannot contain; expected a number, text, '
         'None, a list or a dict'
     )
     return None
 
 
 def _can_be_saved(key: Any) -> bool:
-    """Return whether MMEngine writes a key of a dict so that it can be read."""
+    """Return whether MMEngine writes a key of a dict in a form that can be read back."""
     if isinstance(key, str):
         return not keyword.iskeyword(key) and repr(key) == f"'{key}'"
     return isinstance(key, int) and not isinstance(key, bool)
@@ -88,10 +88,10 @@ def _joined(path: str, key: Any) -> str:
 def read_saved_config(text: str) -> dict[str, Any]:
     """Return the values of a saved config, lines such as ``model = dict(type='VRT', depths=[8, 7])``.
 
-    A config file is a program. This reads only literals, ``dict(...)`` and ``float('inf')``, and calls nothing else.
+    A config file is a program, but this runs none of it: only literals, ``dict(...)`` and ``float('inf')`` are read.
 
     Raises:
-        ValueError: There is something else in the text.
+        ValueError: The text contains anything else.
     """
     try:
         return {statement.targets[0].id: _literal(statement.value) for statement in ast.parse(text).body}

@@ -1,7 +1,7 @@
 """Learning-rate schedules that follow the length of the run.
 
-A param scheduler may begin or end at ``'warm_up'`` instead of at a number. The top-level ``warm_up`` says how long that
-is, so that a run shortened with ``train_cfg.max_iters`` needs no other change:
+A param scheduler may begin or end at ``'warm_up'`` instead of a number. The top-level ``warm_up`` sets its length,
+so that a run can be shortened with ``train_cfg.max_iters`` alone:
 
     warm_up = dict(ratio=0.1, max_iters=1536)
     param_scheduler = [
@@ -20,7 +20,7 @@ from mmengine.config import Config
 from vrtspike.errors import ConfigError
 
 KEY = 'warm_up'
-"""Both the top-level key and the word that stands for its number of iterations."""
+"""The top-level key, and the word in a schedule that stands for the number of warm-up iterations."""
 
 BOUNDS = ('begin', 'end')
 
@@ -31,11 +31,11 @@ def warm_up_iterations(run_iters: int, ratio: float = 0.1, max_iters: int | None
     Args:
         run_iters: Length of the run in iterations.
         ratio: The warm-up's share of the run, 0-1. Above 0 it is at least two iterations.
-        max_iters: Its limit in iterations; None for no limit.
+        max_iters: Its maximum length in iterations; None for no maximum.
 
     Returns:
-        At most ``run_iters - 1``, so that the schedule after the warm-up always begins. Never 1 but 0: MMEngine's
-        LinearLR reaches the full learning rate in its last iteration, so a single one would stay at the start.
+        At most ``run_iters - 1``, so that the schedule after the warm-up always begins. 0 in place of 1: MMEngine's
+        LinearLR reaches the full learning rate in its last iteration, so one iteration would never leave the start.
 
     Raises:
         ConfigError: A value is of the wrong kind or out of range.
@@ -55,7 +55,7 @@ def resolve_warm_up(config: Config) -> None:
     A schedule that would end at iteration 0 is left out.
 
     Raises:
-        ConfigError: A bound is a word other than ``'warm_up'``, or the length of the warm-up cannot be told.
+        ConfigError: A bound is a word other than ``'warm_up'``, or the length of the warm-up is unknown.
     """
     has_rule = KEY in config
     rule = config.pop(KEY, None)

@@ -1,7 +1,8 @@
-"""Scores a checkpoint on held-out sequences by the published protocol; resumable, on one or several processes.
+"""Scores a checkpoint on held-out sequences by the published protocol.
 
-Whole sequences are restored, and their frames are scored as 8-bit RGB images without a border. Papers use two means,
-and both are reported: the mean over sequences of their means, and the mean over all frames.
+Whole sequences are restored, and their frames are scored as 8-bit RGB images without a border. Papers use one of two
+means, and both are reported: the mean of the means of the sequences, and the mean over all frames. A test can be
+resumed and can use several processes.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from vrtspike.records.evaluation import SequenceScores
 from vrtspike.runtime.atomic_write import write_png, write_text
 from vrtspike.runtime.distributed import broadcast
 
-#: The page shows pictures of this many sequences, and of this many frames of each.
+#: Number of sequences on the page, and number of frames that it shows of each.
 PAGE_CLIPS, PAGE_FRAMES = 8, 5
 INPUTS_FILE = 'test.json'
 
@@ -54,7 +55,7 @@ class TestSettings:
     save_images: bool = False
     lpips: Perceptual | None = None
 
-    __test__ = False  # not a test case, whatever pytest makes of the name
+    __test__ = False  # pytest would take it for a test case by its name
 
 
 class TestInputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,9 +92,9 @@ class Task(NamedTuple):
 def evaluate(
     model: nn.Module, config: Config, checkpoint: str | os.PathLike, out: str | os.PathLike, settings: TestSettings
 ) -> list[SequenceScores]:
-    """Score every sequence without scores and return all scores, one entry per threshold and sequence, in order.
+    """Score the sequences that have no scores yet. Return all scores in order, one entry per threshold and sequence.
 
-    With several processes each scores its share. All of them must see the folder ``out``.
+    Several processes share the sequences. All of them must see the folder ``out``.
 
     Args:
         model: The restorer of ``checkpoint``.
@@ -103,7 +104,7 @@ def evaluate(
         settings: Options of the test.
 
     Raises:
-        DataError: The folder has the results of another test.
+        DataError: The folder contains the results of another test.
     """
     out = Path(out)
     tasks: list[Task] = []
@@ -113,7 +114,7 @@ def evaluate(
     try:
         if is_main_process():
             record_inputs(out, inputs_of_test(config, checkpoint, settings), INPUTS_FILE)
-    finally:  # the others must not wait for a process that failed
+    finally:  # the other processes wait here, even if this one failed
         barrier()
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=not is_main_process()) as bar:
@@ -164,7 +165,7 @@ def score_sequence(model: nn.Module, task: Task, out: Path, settings: TestSettin
 
 
 class ScoredFrame(NamedTuple):
-    """The images of one frame: ``restored``, ``blurred`` and ``sharp``, and what the spikes alone give."""
+    """The images of one frame: ``restored``, ``blurred`` and ``sharp``, and the reconstructions from spikes alone."""
 
     images: dict[str, np.ndarray]
     playbacks: dict[str, np.ndarray]
@@ -184,18 +185,21 @@ def page_frames(length: int) -> list[int]:
 
 
 def write_pictures(folder: Path, stem: str, pictures: dict[str, np.ndarray]) -> None:
-    """Write the pictures of one frame for the page, ``<frame>.<kind>.png`` each."""
+    """Write the images of one frame for the page, as ``<frame>.<kind>.png``."""
     for kind, image in pictures.items():
         write_png(folder / f'{stem}.{kind}.png', image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2))
 
 
 def agreed_tiling(model: nn.Module, config: Config, tiling: Tiling) -> Tiling:
-    """Return ``tiling`` with the largest tile that fits on the main process, measured on the first sequence."""
+    """Return ``tiling`` with the largest tile that fits into memory.
+
+    The main process measures it on the first sequence, and all processes use it.
+    """
     try:
         if is_main_process():
             clips = held_out_sequences(config)
             length = len(clips.sequences[0].stems)
             tiling = fit_tiling(model, lambda *span: clips.window(0, *span).batch, tiling, length)
-    finally:  # the others must not wait for a process that failed
+    finally:  # the other processes wait here, even if this one failed
         tiling = broadcast(tiling)
     return tiling

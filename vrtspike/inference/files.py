@@ -1,4 +1,4 @@
-"""Restores a clip from files to files: inputs are checked first, the memory is bounded, and runs can resume."""
+"""Restores a clip from files to files. Inputs are checked first, memory is bounded, and a run can be resumed."""
 
 from __future__ import annotations
 
@@ -95,13 +95,13 @@ def restore_files(
         model: The restorer of ``checkpoint``.
         config: Its config.
         clip: From :func:`open_clip`.
-        out: A folder, or a file with a suffix of :data:`~vrtspike.datasets.io.video.VIDEO_CODES`. Until all frames of a
-            video are restored, they are in a hidden folder beside it.
+        out: A folder, or a file with a suffix of :data:`~vrtspike.datasets.io.video.VIDEO_CODES`. Until a
+            video is complete, its frames are in a hidden folder beside it.
         checkpoint: Path of the weights.
         tiling: How the clip is divided into tiles.
-        fit: Whether to choose the size of the tiles by the free memory.
+        fit: Whether to choose the tile size from the free memory.
         side_by_side: Write the blurred input, TFP and the restored frame side by side.
-        fps: Frame rate of a video; None takes that of the input.
+        fps: Frame rate of a video; None uses that of the input.
 
     Returns:
         The folder or file that was written.
@@ -135,7 +135,7 @@ def restore_files(
 
 
 def fitted_tiling(folder: Path, model: nn.Module, read: Read, tiling: Tiling, length: int) -> Tiling:
-    """Return the tiling that fits into the memory, or that of the interrupted run that is resumed."""
+    """Return the tiling of the interrupted run in the folder, or else the largest one that fits into memory."""
     earlier = folder / INPUTS_FILE
     if earlier.is_file():
         return msgspec.json.decode(earlier.read_bytes(), type=RestoreInputs).tiling

@@ -1,4 +1,4 @@
-"""Builds a network from a checkpoint, and from a config if the checkpoint carries none."""
+"""Builds a network from a checkpoint and the config in it, or a given config."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def load_restorer(
 
     Args:
         checkpoint: A local file.
-        config: A resolved config; None takes the one that our training saves with the weights.
-        plugins: Plugins that register parts of the network. Those that a checkpoint's own config names are loaded only
-            if they are named here too.
-        device: The device of the network; None takes a GPU if there is one.
-        trust: Unpickle checkpoints that hold more than weights.
+        config: A resolved config; None uses the one that our training saves with the weights.
+        plugins: Plugins that register parts of the network. Plugins in a checkpoint's config are loaded only if they
+            are listed here too.
+        device: The device of the network; None uses a GPU if there is one.
+        trust: Unpickle checkpoints that contain more than weights.
 
     Raises:
-        CheckpointError: The checkpoint cannot be read, carries no config, or has other weights than the network.
+        CheckpointError: The checkpoint cannot be read, contains no config, or does not fit the network.
         ConfigError: The config has problems.
     """
     allocate_tensors_with_malloc()
@@ -62,51 +62,51 @@ def load_restorer(
 
 
 def config_in_checkpoint(checkpoint: dict, path: str | os.PathLike, plugins: tuple[str, ...] = ()) -> Config:
-    """Return the config that a checkpoint carries. Nothing of it is executed, and its network is checked."""
+    """Return the config in a checkpoint. Its network is checked, and nothing in it is executed."""
     text = (checkpoint.get('meta') or {}).get('cfg') if isinstance(checkpoint.get('meta'), dict) else None
     if not isinstance(text, str):
-        raise CheckpointError(f'checkpoint {path} carries no config: say which network its weights belong to (config=)')
+        raise CheckpointError(f'checkpoint {path} contains no config: give the config of its network (config=)')
     try:
         values = read_saved_config(text)
     except ValueError as error:
         raise CheckpointError(
-            f'the config that checkpoint {path} carries is no list of plain values ({error}): give the config file'
+            f'the config in checkpoint {path} is more than plain values ({error}): give the config file'
         ) from error
     if not isinstance(values.get('model'), dict):
-        raise CheckpointError(f'the config that checkpoint {path} carries has no model: give the config file')
+        raise CheckpointError(f'the config in checkpoint {path} has no model: give the config file')
     named = values.get('plugins') or []
     needed = [str(name) for name in (named if isinstance(named, list) else [named]) if name not in plugins]
     if needed:
         raise CheckpointError(
-            f'the network of checkpoint {path} needs the plugins {", ".join(needed)}: name them (plugins=) if you '
+            f'the network of checkpoint {path} needs the plugins {", ".join(needed)}: list them (plugins=) if you '
             'trust their code'
         )
     load_plugins(list(plugins))
     unknown = list(unregistered({key: values.get(key) for key in ('model', 'train_dataloader', 'val_dataloader')}))
     if unknown:
         raise CheckpointError(
-            f'the config that checkpoint {path} carries names {", ".join(unknown)}, which no registry has: give the '
-            'config file (config=), or the plugin that registers it (plugins=), if you trust their code'
+            f'the config in checkpoint {path} names {", ".join(unknown)}, which no registry has: give the config file '
+            '(config=), or the plugin that registers it (plugins=), if you trust their code'
         )
     problems = check_config({'model': values['model']}).problems
     if problems:
-        raise ConfigError('\n  '.join([f'the config that checkpoint {path} carries does not hold together', *problems]))
+        raise ConfigError('\n  '.join([f'the config in checkpoint {path} is invalid', *problems]))
     return Config(values)
 
 
 def require_same_sizes(config: Config, weights: Mapping[str, Tensor], source: str) -> None:
-    """Check that the network of a checkpoint's own config has the weights of the checkpoint, before it takes memory.
+    """Check that a checkpoint fits the network of its own config, before memory is allocated for the network.
 
     Raises:
-        CheckpointError: It has others, or the config has numbers that are too large for such a network.
+        CheckpointError: It does not fit, or a number in the config is too large for a network with so few weights.
     """
     largest, size = max(whole_numbers(config.model), default=0), sum(tensor.numel() for tensor in weights.values())
     if largest > size:
         raise CheckpointError(
-            f'{source} carries a config with the number {largest}, but has {size} weights: give the config file'
+            f'the config in {source} has the number {largest}, but there are only {size} weights: give the config file'
         )
     with torch.device('meta'), warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # parts that come with weights cannot load them into a network without values
+        warnings.simplefilter('ignore')  # parts with shipped weights warn that they cannot load them on this device
         model = MODELS.build(config.model)
     targets = model.state_dict()
     check_fit(renamed(weights, targets), targets, source)
@@ -122,7 +122,7 @@ def whole_numbers(node: Any) -> Iterator[int]:
 
 
 def unregistered(node: Any) -> Iterator[str]:
-    """Yield the types and scopes in a config that no registry has. MMEngine would import the modules that they name."""
+    """Yield the types and scopes in a config that no registry has. MMEngine would import the modules they name."""
     if isinstance(node, dict):
         kind, scope = node.get('type'), node.get('_scope_')
         if isinstance(kind, str) and not is_registered(kind):
@@ -134,10 +134,10 @@ def unregistered(node: Any) -> Iterator[str]:
 
 
 def is_registered(name: str) -> bool:
-    """Return whether a registry has a part under this name, or under this dotted name of its module and class."""
+    """Return whether a registry has a part of this name. A dotted name must be that of the part's module and class."""
     short = name.rpartition('.')[2]
     for registry in every_registry():
-        registry.import_from_location()  # a registry has no parts before it is first used
+        registry.import_from_location()  # registries are empty until they are first used
     parts = [registry.module_dict[short] for registry in every_registry() if short in registry.module_dict]
     return bool(parts) and (name == short or name in [f'{part.__module__}.{part.__qualname__}' for part in parts])
 

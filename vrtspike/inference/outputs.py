@@ -1,4 +1,4 @@
-"""Output of restored frames: a folder of PNGs, or a video made from such a folder. A killed run can resume."""
+"""Writes restored frames to a folder of PNGs, and makes a video from such a folder. A killed run can be resumed."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from vrtspike.errors import DataError
 from vrtspike.runtime.atomic_write import write_png, write_text
 
 DEFAULT_FPS = 25.0
-#: Endings of names that are those of files rather than versions, such as v2, or numbers.
+#: Suffixes of file names. Versions such as .v2 and numbers such as .5 do not count.
 FILE_SUFFIX = re.compile(r'\.(?!v\d)\w*[a-z]\w*', re.IGNORECASE)
 
 
 def record_inputs(folder: Path, inputs: msgspec.Struct, name: str) -> None:
-    """Record in a file of the folder what its contents are made from, or check the record of an earlier run.
+    """Record what the contents of a folder are made from, or compare with the record of an earlier run.
 
     Args:
-        folder: The folder of an output; it need not exist.
+        folder: The output folder; it need not exist.
         inputs: Everything that the output depends on.
-        name: Name of the file.
+        name: File name of the record.
 
     Raises:
-        DataError: The folder has other files, or its contents were made from something else.
+        DataError: The folder contains other files, or its contents were made from other inputs.
     """
     path = folder / name
     made_from = json.loads(msgspec.json.encode(inputs))
@@ -39,10 +39,10 @@ def record_inputs(folder: Path, inputs: msgspec.Struct, name: str) -> None:
         other = [key for key in {**made_from, **found} if found.get(key) != made_from.get(key)]
         if other:
             changes = '; '.join(f'{key}: {found.get(key)} there, {made_from.get(key)} now' for key in other)
-            raise DataError(f'{folder} holds what was made otherwise ({changes}): delete it, or choose another --out')
+            raise DataError(f'{folder} was made from other inputs ({changes}): delete it, or choose another --out')
         return
     if folder.exists() and any(folder.iterdir()):
-        raise DataError(f'{folder} holds other files: choose another --out, or an empty folder')
+        raise DataError(f'{folder} contains other files: choose another --out, or an empty folder')
     write_text(path, json.dumps(made_from, indent=2) + '\n')
 
 
@@ -74,7 +74,7 @@ class FrameFolder:
 
 
 def frame_folder(out: Path) -> Path:
-    """Return the folder of the restored frames of an output: itself, or a hidden folder beside a video.
+    """Return the folder for restored frames: ``out`` itself, or a hidden folder beside a video.
 
     Raises:
         DataError: ``out`` exists as a file, or it has the suffix of another kind of file.
@@ -85,14 +85,14 @@ def frame_folder(out: Path) -> Path:
         return out.with_name(f'.{out.name}.frames')
     if FILE_SUFFIX.fullmatch(out.suffix) and not out.is_dir():
         raise DataError(
-            f'--out {out} has the suffix {out.suffix}: expected a video ({", ".join(VIDEO_CODES)}) or a folder, which '
-            'must exist if its name looks like that of a file'
+            f'--out {out} has the suffix {out.suffix}: expected a video ({", ".join(VIDEO_CODES)}) or a folder. A '
+            'folder whose name ends like a file must already exist'
         )
     return out
 
 
 def video_of_frames(path: Path, folder: FrameFolder, fps: float) -> None:
-    """Encode the frames of a folder as a video, and remove the folder once the video has them all.
+    """Encode the frames of a folder as a video. Remove the folder when the video is complete.
 
     Raises:
         DataError: The video cannot be written; the folder is unchanged.
@@ -101,7 +101,7 @@ def video_of_frames(path: Path, folder: FrameFolder, fps: float) -> None:
         write_video(path, (read_image(folder.path(name)) for name in folder.names), fps)
     except (DataError, OSError) as error:
         raise DataError(
-            f'{error}. The restored frames are in {folder.folder}: the same command, with another --fps if need be, '
-            'writes the video from them'
+            f'{error}. The restored frames are in {folder.folder}: run the same command again to write the video from '
+            'them, if necessary with another --fps'
         ) from error
     shutil.rmtree(folder.folder)

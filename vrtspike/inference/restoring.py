@@ -52,10 +52,10 @@ def restore(
         checkpoint: A checkpoint of our training, which contains the config of its network, or published weights.
         config: A config file to use instead of the one in the checkpoint; published weights need one.
         threshold: Firing threshold of the spike camera, in units of full linear intensity times one step.
-        tiling: How the clip is divided into tiles; None takes tiles as long as the clips of the training, and as large
-            as the frames.
+        tiling: How the clip is divided into tiles; None uses tiles as long as the training clips and as large as the
+            frames.
         plugins: Plugins that register parts of the network.
-        device: None takes a GPU if there is one.
+        device: None uses a GPU if there is one.
 
     Returns:
         The restored frames (T, H, W, 3) uint8.
@@ -84,7 +84,7 @@ def restore(
 def require_spikes(model: nn.Module, given: bool) -> None:
     """Raise :class:`DataError` if a network fuses spikes and there are none."""
     if model.uses_spikes and not given:
-        raise DataError('this network fuses spikes, and the clip has none: name them, as in --spike')
+        raise DataError('this network fuses spikes, but the clip has none: give them, as in --spike')
 
 
 def check_clip(frames: np.ndarray, spikes: np.ndarray | None) -> None:
@@ -95,7 +95,7 @@ def check_clip(frames: np.ndarray, spikes: np.ndarray | None) -> None:
         return
     if spikes.ndim != 4 or len(spikes) != len(frames) or not spikes.shape[1]:
         raise DataError(
-            f'spikes have the shape {spikes.shape}, expected ({len(frames)}, steps, Hs, Ws), as many frames'
+            f'spikes have the shape {spikes.shape}, expected ({len(frames)}, steps, Hs, Ws), one exposure per frame'
         )
     if spikes.dtype not in (np.uint8, bool) or spikes.max(initial=0) > 1:
         raise DataError(f'spikes are {spikes.dtype} up to {spikes.max()}, expected 0 and 1 as uint8')
@@ -160,7 +160,7 @@ def clip_length(config: Config) -> int:
 def input_pipeline(config: Config) -> Callable[[dict], dict]:
     """Return a function that turns raw ``blur``, ``spikes`` and ``meta`` into a batch of one clip, as in validation.
 
-    It applies the config's validation transforms except crops, so that the spikes look as they did in training.
+    It applies the config's validation transforms except crops, so that spikes are represented as in training.
     """
     pipeline = validation_dataset(config).get('pipeline') or [{'type': 'BinSpikes'}]
     built = [TRANSFORMS.build(step) for step in pipeline]
@@ -186,13 +186,13 @@ def restored_frames(model: nn.Module, read: Read, length: int, tiling: Tiling, f
 
     Args:
         model: A restorer with its data preprocessor.
-        read: Returns batches; called for one tile in time after the other.
+        read: Returns a batch; called once for every tile in time, in order.
         length: T, the frames of the clip.
         tiling: How the clip is divided into tiles.
         first: The first frame to restore.
 
     Raises:
-        ConfigError: The network is for another task than restoring every frame.
+        ConfigError: The network does not restore every frame.
     """
     model.check_task(length, channels=3)
     size: tuple[int, int] = (0, 0)

@@ -32,7 +32,7 @@ from vrtspike.records.stage_costs import FILE_NAME, PHASE_KEYS
 from vrtspike.runtime.atomic_write import atomic_write, write_text
 from vrtspike.runtime.environment import describe_environment
 
-#: How many of the frames that gained least are listed.
+#: Number of frames with the smallest gains that are listed.
 WORST_FRAMES = 10
 
 
@@ -50,7 +50,7 @@ def summarise(
         model: The network that was tested.
         config: Path of its config.
         checkpoint: Path of its weights. Results of its training are read from the files beside it.
-        tiling: How sequences were cut.
+        tiling: How sequences were divided into tiles.
     """
     reported = at_first_threshold(sequences)
     frames = [{'clip': each.clip, **_with_gain(row)} for each in reported for row in each.frames]
@@ -86,13 +86,13 @@ def _clip_row(sequence: SequenceScores) -> Row:
 
 
 def worst_frames(frames: list[Row]) -> list[FrameGain]:
-    """Return the frames that gained least over the blurred input, the worst first."""
+    """Return the frames with the smallest gains, the smallest first."""
     worst = sorted(frames, key=lambda row: row['gain_db'])[:WORST_FRAMES]
     return [FrameGain(**{name: row[name] for name in FrameGain.__struct_fields__}) for row in worst]
 
 
 def threshold_scores(sequences: list[SequenceScores]) -> list[ThresholdScore]:
-    """Return the PSNR at each threshold, the mean over clips, and what it loses against the first."""
+    """Return the PSNR at each threshold, as a mean over clips, and its loss against the first threshold."""
     by_factor: dict[float, list[Row]] = {}
     for each in sequences:
         by_factor.setdefault(each.factor, []).append(mean_scores(each.frames))
@@ -108,10 +108,10 @@ def training_report(checkpoint: str | os.PathLike) -> dict[str, Any] | None:
 
 
 def training_stages(checkpoint: str | os.PathLike) -> list[StageMedians]:
-    """Return what the stages cost in the training that left ``stage_costs.jsonl`` beside a checkpoint.
+    """Return the stage costs of a training, from the ``stage_costs.jsonl`` beside its checkpoint.
 
-    The stages come in the order in which they run; those that took no time are left out, and the samples of several
-    processes are pooled. Empty where nothing was measured.
+    Stages are in the order in which they run, without those that took no time. The samples of several processes are
+    pooled. The list is empty if nothing was measured.
     """
     path = Path(checkpoint).with_name(FILE_NAME)
     if not path.is_file():

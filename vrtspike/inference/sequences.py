@@ -19,7 +19,7 @@ class Window(NamedTuple):
     """Consecutive frames of a sequence.
 
     Args:
-        batch: As the data loader collates it, one clip.
+        batch: One clip, collated as by the data loader.
         raw: The spikes before binning (T, steps, Hs, Ws), cropped like the frames; None if there are none.
     """
 
@@ -31,7 +31,7 @@ class Window(NamedTuple):
         return to_uint8_frames(self.batch[kind][0])
 
     def playbacks(self) -> dict[str, np.ndarray]:
-        """Return the images that the spikes alone give, (T, H, W) uint8: ``tfp`` and ``tfi`` at the middle."""
+        """Return what spikes alone show, (T, H, W) uint8: ``tfp``, and ``tfi`` in the middle of the exposure."""
         if self.raw is None:
             return {}
         size = tuple(self.batch['blur'].shape[-2:])
@@ -47,7 +47,7 @@ class Sequences(ClipDataset):
     """The sequences of a :class:`ClipDataset`; any window of frames can be read.
 
     Args:
-        threshold_factor: Convert the spikes to those of a camera with a threshold higher by this factor.
+        threshold_factor: Convert the spikes to those of a camera with a threshold this many times higher.
         settings: Arguments of ClipDataset.
     """
 
@@ -58,9 +58,10 @@ class Sequences(ClipDataset):
         self.window_start: int | None = None
         count = len(self.sequences) if not settings.get('limit') else self.sequence_of_clip(self.length - 1) + 1
         self.sequences = self.sequences[:count]
-        blind = [sequence.name for sequence in self.sequences if sequence.sharp is None]
-        if blind:
-            raise DataError(f'sequence {blind[0]} has no sharp frames to score against: restore it with restore.py')
+        without_target = [sequence.name for sequence in self.sequences if sequence.sharp is None]
+        if without_target:
+            name = without_target[0]
+            raise DataError(f'sequence {name} has no sharp frames to score against: restore it with restore.py')
 
     def sequence_of_clip(self, index: int) -> int:
         """Return the index of the sequence of clip ``index``."""

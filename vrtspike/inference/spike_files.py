@@ -1,4 +1,4 @@
-"""Spikes of one clip in files of any length, read on demand. Everything is checked at construction."""
+"""Reads the spikes of one clip on demand from files of any length. The files are checked at construction."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class SpikeFiles:
         path: The folder, or the file; its steps are divided equally among the frames.
         frames: Number of frames.
         names: Names of the frames, in order; None if they have none, as in a video.
-        size: (Hs, Ws) of the spikes; None takes ``spike_h`` and ``spike_w`` from the nearest ``config.yaml``, or the
+        size: (Hs, Ws) of the spikes; None uses ``spike_h`` and ``spike_w`` from the nearest ``config.yaml``, or the
             size of an array.
-        threshold: Firing threshold; None takes it from ``config.yaml``.
-        keep_columns: Columns to keep, 400 of 416 where the sensor wrote its head into the last 16; None keeps all.
+        threshold: Firing threshold; None uses that of ``config.yaml``.
+        keep_columns: Columns to keep: 400 if the sensor has 416 and wrote its header into the last 16. None keeps all.
 
     Raises:
         DataError: Files are missing or differ in length, or the size or the threshold is unknown.
@@ -55,9 +55,9 @@ class SpikeFiles:
         self.threshold = known.get('threshold') if threshold is None else threshold
         if None in self.stored_size or not self.threshold:
             raise DataError(
-                f'the size and the threshold of the spikes in {path} are not known, since spike files hold neither and '
-                'there is no config.yaml near them with spike_h, spike_w and threshold: give --spike-size HEIGHT WIDTH '
-                'and --threshold'
+                f'the size and the threshold of the spikes in {path} are unknown: spike files contain neither, and no '
+                'config.yaml near them has spike_h, spike_w and threshold. Give --spike-size HEIGHT WIDTH and '
+                '--threshold'
             )
         height, width = self.stored_size
         if keep_columns is not None and not 1 <= keep_columns <= width:
@@ -68,15 +68,15 @@ class SpikeFiles:
         different = [f'{file.name} has {n}' for file, n in steps.items() if n != self.steps]
         if different:
             raise DataError(
-                f'the spike files of {path} must have one number of steps: {self.files[0].name} has {self.steps}, '
+                f'the spike files of {path} differ in their number of steps: {self.files[0].name} has {self.steps}, '
                 f'{first_few(different)}'
             )
         if not self.path.is_dir():
             self.steps, rest = divmod(self.steps, frames)
             if rest or not self.steps:
                 raise DataError(
-                    f'{path} holds {self.steps * frames + rest} steps, which {frames} frames cannot share equally: cut '
-                    'the spikes to the exposure of the video, or check the spike size'
+                    f'{path} has {self.steps * frames + rest} steps, which cannot be divided equally among {frames} '
+                    'frames: cut the spikes to the exposure of the video, or check the spike size'
                 )
 
     def _files_in_folder(self, frames: int, names: Sequence[str] | None) -> list[Path]:
@@ -92,7 +92,7 @@ class SpikeFiles:
             return [by_name[name] for name in names]
         if len(files) != frames:
             raise DataError(
-                f'{self.path} holds {len(files)} spike files, but there are {frames} frames: expected one each'
+                f'{self.path} has {len(files)} spike files, but there are {frames} frames: expected one per frame'
             )
         return files
 
@@ -107,7 +107,7 @@ class SpikeFiles:
 
 
 def nearest_spike_config(path: Path) -> dict:
-    """Return the nearest ``config.yaml`` with a spike size, in a folder or one above it; empty if there is none."""
+    """Return the nearest ``config.yaml`` with a spike size in ``path`` or a folder above; empty if there is none."""
     path = path.resolve()
     for folder in [path, *path.parents][:CONFIG_FOLDERS]:
         known = read_config(folder / 'config.yaml')

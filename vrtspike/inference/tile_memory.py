@@ -1,4 +1,4 @@
-"""The largest tile that fits into the free memory, extrapolated from the peaks of two small tiles."""
+"""Finds the largest tile that fits into the free memory, by extrapolation from the peaks of two small tiles."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def largest_tile(
         network: Restores a tile.
         blur: Prepared frames (B, T, 3, H, W) of one tile in time.
         spikes: Their prepared spikes, or None.
-        tiling: Its frames, precision and tiles per batch are kept.
+        tiling: Its frames, precision and tiles per batch are used.
         overlap: Minimum overlap of tiles in both directions, in pixels.
         divisor: As for :func:`~vrtspike.models.tiling.restore_clip`.
 
@@ -48,7 +48,7 @@ def largest_tile(
     if pixels < small**2:
         raise ConfigError(
             f'a tile of {small} x {small} pixels needs {peaks[0] / MIB:.0f} MiB, but {free / MIB:.0f} MiB are free: '
-            'free some memory, restore fewer frames at once, or name a smaller tile'
+            'free some memory, restore fewer frames at once, or choose a smaller tile'
         )
     return dataclasses.replace(
         tiling, tile=(tiling.tile[0], *tile_sides(pixels, sides, step)), overlap=(tiling.overlap[0], overlap, overlap)
@@ -66,7 +66,7 @@ def tile_sides(pixels: float, sides: tuple[int, int], step: int) -> tuple[int, i
 
 
 def tile_peak(network: Network, blur: Tensor, spikes: Tensor | None, tiling: Tiling, side: int, divisor: int) -> int:
-    """Return by how many bytes the memory in use rises while ``tiles_per_batch`` tiles of ``side`` pixels are restored.
+    """Return how many bytes of memory it takes to restore ``tiles_per_batch`` tiles of ``side`` pixels.
 
     Raises:
         ConfigError: This system does not report peaks.
@@ -84,5 +84,5 @@ def tile_peak(network: Network, blur: Tensor, spikes: Tensor | None, tiling: Til
         return max(peak_memory(blur.device) - before, 0)
     except OSError as error:
         raise ConfigError(
-            'memory can be measured on CUDA devices and on Linux only: name a tile size, such as --tile 256'
+            'memory can be measured on CUDA devices and on Linux only: choose a tile size, such as --tile 256'
         ) from error

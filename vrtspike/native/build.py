@@ -1,7 +1,7 @@
 """Compiles the C++ sources of this project on the machine that runs them, once for each type of processor.
 
 Why not torch.utils.cpp_extension: it needs ninja and Python's headers, and its cache does not distinguish processors,
-which code compiled with ``-march=native`` must. Our sources are plain C functions with few of PyTorch's headers.
+as code compiled with ``-march=native`` requires. Our sources are plain C functions with few of PyTorch's headers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vrtspike.runtime.device import cache_folder
 
 FLAGS = ('-O3', '-march=native', '-std=c++17', '-fPIC')
 OPENMP = '-fopenmp'
-"""For the compiler and not for the linker. The calls are resolved in PyTorch's own OpenMP library, so that loops run on
+"""For the compiler only, not for the linker. Calls resolve to PyTorch's own OpenMP library, so that loops run on
 PyTorch's threads."""
 
 PYTORCH = Path(torch.__file__).parent
@@ -46,7 +46,7 @@ def library(source: Path) -> ctypes.CDLL:
         CannotCompile: There is no compiler, it failed, or the folder cannot be written.
     """
     if platform.system() != 'Linux':
-        raise CannotCompile(f'is compiled on Linux, not on {platform.system()}')
+        raise CannotCompile(f'compiles on Linux only, not on {platform.system()}')
     compiler = os.environ.get('CXX') or 'g++'
     if shutil.which(compiler) is None:
         raise CannotCompile(f"needs a C++ compiler: there is no '{compiler}'; install one, or name it in $CXX")
@@ -73,7 +73,7 @@ def _compile(compiler: str, source: Path, path: Path) -> None:
 
 
 def _fingerprint(source: Path, compiler: str) -> str:
-    """Return a hash of the sources, compiler and processor: machines with different processors may share a home."""
+    """Return a hash of the sources, compiler and processor: different machines may share a home folder."""
     texts = [path.read_text(encoding='utf-8') for path in (source, *sorted(source.parent.glob('*.h')))]
     parts = (*texts, ' '.join(FLAGS), _call(compiler, '--version'), torch.__version__, _processor())
     return hashlib.sha256('\0'.join(parts).encode()).hexdigest()[:16]

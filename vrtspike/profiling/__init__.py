@@ -1,4 +1,4 @@
-"""The instrument that measures what the stages of a network cost. It knows no model and no operator."""
+"""Measures the cost of the stages of a network. It depends on no model and no operator."""
 
 from vrtspike.profiling.stages import StageListener, listening, part, stage
 

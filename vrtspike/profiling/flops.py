@@ -9,8 +9,8 @@ three.
 A network whose code reads values, by ``Tensor.item()`` for example, cannot run on the meta device:
 :func:`count_costs` raises :class:`CannotCount`, and :func:`count_with_values` counts a real forward pass on the CPU.
 
-Registered operators (see :mod:`vrtspike.profiling.fused_operators`) count as one operator each: what they keep in
-registers is no memory traffic. Activations include the scores of attention, as in fvcore.
+Registered operators (see :mod:`vrtspike.profiling.fused_operators`) count as one operator each: values that
+they keep in registers are no memory traffic. Activations include the scores of attention, as in fvcore.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class StageCost:
     activations: int = 0
     """Values in the outputs of matrix products and convolutions."""
     bytes: int = 0
-    """Read and written by all operators, one by one."""
+    """Bytes that the operators read and write, summed over all operators."""
     parameters: int = 0
-    """Of the parameters that this stage uses first."""
+    """Parameters that no earlier stage uses."""
 
     def __add__(self, other: StageCost) -> StageCost:
         return StageCost(*(getattr(self, name) + getattr(other, name) for name in StageCost.__dataclass_fields__))
@@ -59,7 +59,7 @@ class Costs:
     """The counts of one forward pass."""
 
     stages: dict[str, StageCost] = field(default_factory=dict)
-    """In the order the stages first ran. ``other`` is everything outside of them."""
+    """In the order in which the stages first ran. ``other`` is everything outside of them."""
     parts: dict[str, StageCost] = field(default_factory=dict)
     """By ``<stage>/<part>``; also included in :attr:`stages`."""
     elementwise: Counter[str] = field(default_factory=Counter)
@@ -67,9 +67,9 @@ class Costs:
     unknown: Counter[str] = field(default_factory=Counter)
     """Calls of operators without a rule. If there are any, the counts are lower bounds."""
     clip_shape: tuple[int, int, int] | None = None
-    """(T, H, W) of the clip, where it was one."""
+    """(T, H, W) of the clip, if the input was one."""
     note: str | None = None
-    """What limits the counts, for readers."""
+    """How the counts are limited, for the user."""
 
     @property
     def total(self) -> StageCost:
@@ -77,7 +77,7 @@ class Costs:
         return sum(self.stages.values(), StageCost())
 
     def counted(self) -> dict[str, CountedCost]:
-        """Return the counts by stage as records hold them."""
+        """Return the counts by stage in the form of records."""
         return {
             name: CountedCost(
                 gmacs=cost.macs / 1e9,
@@ -90,7 +90,7 @@ class Costs:
 
 
 class CannotCount(VrtSpikeError):
-    """A network cannot run for counting. The message names the module and the reason."""
+    """A network cannot be run for counting. The message names the module and the reason."""
 
 
 def count_costs(model: nn.Module, *inputs: Tensor, **named: Tensor) -> Costs:
@@ -108,7 +108,7 @@ def count_costs(model: nn.Module, *inputs: Tensor, **named: Tensor) -> Costs:
 
 
 def count_with_values(model: nn.Module, *inputs: Tensor, **named: Tensor) -> Costs:
-    """Count like :func:`count_costs`, but by a real forward pass on the CPU, on zeros in place of meta tensors."""
+    """Count like :func:`count_costs`, but in a real forward pass on the CPU, with zeros in place of meta tensors."""
     with torch.random.fork_rng(devices=[]):  # counting must not change the random numbers of a training
         return _count('cpu', model, inputs, named)
 
@@ -162,10 +162,10 @@ class _Counter(TorchDispatchMode):
         self.costs = Costs()
         self.open: list[str] = []
         self.fused = False
-        """Whether a registered operator is running, inside of which nothing goes through memory."""
+        """Whether a registered operator is running. Operators inside of it count no bytes."""
         self.results = _Results()
         self.unused = {_storage(p): p.numel() for p in model.parameters()}
-        """Sizes of the parameters that no stage has used so far, by their storage, which views share."""
+        """Sizes of the parameters that no stage has used so far, by storage, because views share it."""
 
     def forward_begins(self, name: str) -> None:
         self.open.append(name)
@@ -184,7 +184,7 @@ class _Counter(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
         tensors = list(_tensors([args, *kwargs.values()]))
-        if any(t.is_meta for t in tensors):  # the meta device takes what the network puts on another device
+        if any(t.is_meta for t in tensors):  # what the network puts on another device is moved to the meta device
             if not all(t.is_meta for t in tensors):
                 args, kwargs = tree_map_only(Tensor, lambda t: t.to('meta') if t.ndim else t, (args, kwargs))
             if kwargs.get('device') is not None:
@@ -214,9 +214,9 @@ class _Counter(TorchDispatchMode):
         """Add a cost to the open stage and part."""
         stage, part = innermost(self.open)
         stage = stage or 'other'
-        for place, costs in ((stage, self.costs.stages), (part and f'{stage}{part}', self.costs.parts)):
-            if place:
-                costs[place] = costs.get(place, StageCost()) + cost
+        for name, costs in ((stage, self.costs.stages), (part and f'{stage}{part}', self.costs.parts)):
+            if name:
+                costs[name] = costs.get(name, StageCost()) + cost
 
     def finish(self) -> Costs:
         """Return the counts. Unused parameters belong to ``other``."""
@@ -226,7 +226,7 @@ class _Counter(TorchDispatchMode):
 
 
 class _Results:
-    """Runs operators, and repeats what they returned for meta tensors of the same shapes.
+    """Runs operators, and reuses their results for meta tensors of the same shapes.
 
     On the meta device many operators are slow Python code, and networks call them hundreds of times with equal shapes.
     """
@@ -247,7 +247,7 @@ class _Results:
 
 
 def _signature(value: Any) -> Hashable | None:
-    """Return what the shape and type of an operator's result depends on, or None where this is not known."""
+    """Return what determines the shape and dtype of an operator's result, or None if that is unknown."""
     if isinstance(value, Tensor):
         plain = type(value) in (Tensor, nn.Parameter) and value.is_meta and value.layout == torch.strided
         return (value.shape, value.stride(), value.dtype) if plain else None
@@ -262,11 +262,11 @@ def _signature(value: Any) -> Hashable | None:
 
 
 def _repeated(func: Any, first: tuple, args: tuple, out: Any) -> Callable[[tuple], Any] | None:
-    """Return a function from an operator's arguments to what it returned before, or None where it must run again.
+    """Return a function from an operator's arguments to a result like ``out``, or None if the operator must run again.
 
     Args:
         func: The operator.
-        first: The signature of its first argument before it ran, if there is one.
+        first: The signature of its first argument, from before the call; empty without arguments.
         args: Its arguments.
         out: What it returned.
     """
@@ -286,7 +286,7 @@ def _repeated(func: Any, first: tuple, args: tuple, out: Any) -> Callable[[tuple
 
 
 def _macs(name: str, arguments: list, outputs: list[Tensor]) -> int | None:
-    """Return the MACs of a call, or None where no rule counts them."""
+    """Return the MACs of a call, or None if no rule counts them."""
     if name not in MAC_RULES:
         return None
     try:
@@ -297,7 +297,7 @@ def _macs(name: str, arguments: list, outputs: list[Tensor]) -> int | None:
 
 
 class _Value:
-    """A value with the methods of a TorchScript value, which fvcore's rules call."""
+    """A value with those methods of a TorchScript value that fvcore's rules call."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -380,7 +380,7 @@ def _bytes_of(values: Iterable[Any]) -> int:
 
 
 def _storage(tensor: Tensor) -> int | None:
-    """Return what identifies the storage of a tensor; sparse tensors have none."""
+    """Return an identifier of a tensor's storage, or None for sparse tensors, which have none."""
     return tensor.untyped_storage()._cdata if tensor.layout == torch.strided else None
 
 

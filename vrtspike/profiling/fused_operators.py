@@ -1,6 +1,6 @@
 """Operators that the counter of :mod:`vrtspike.profiling.flops` counts as one each.
 
-Rooms above this one, such as :mod:`vrtspike.ops`, register their operators here, so the counter knows none of them.
+Packages above this one, such as :mod:`vrtspike.ops`, register their operators here, so the counter knows none of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _registered: list[FusedOperators] = []
 
 
 def register_fused_operators(operators: FusedOperators) -> None:
-    """Let every count treat some operators as one each."""
+    """Make all later counts treat each of these operators as one."""
     _registered.append(operators)
 
 

@@ -23,7 +23,7 @@ def peak_memory_mib() -> float | None:
 
 
 def reset_stage_peak() -> int:
-    """Return the peak in bytes since the last reset, and reset it. :func:`peak_memory_mib` still knows it."""
+    """Return the peak in bytes since the last reset, and reset it. :func:`peak_memory_mib` still includes it."""
     global _peak_before_reset
     peak = torch.cuda.max_memory_allocated()
     _peak_before_reset = max(_peak_before_reset, peak)
@@ -39,7 +39,7 @@ class StageMemory:
 
     def __init__(self) -> None:
         self.peak: dict[str, int] = {}
-        """By stage, the most bytes allocated while it ran, in any phase."""
+        """By stage, the most bytes that were allocated while it ran, in any phase."""
         self.allocated: dict[str, int] = {}
         """By stage, the bytes that its forward pass left allocated."""
         self._at_mark = torch.cuda.memory_allocated()

@@ -6,5 +6,5 @@ from torch import nn
 
 
 def count_parameters(model: nn.Module, trainable: bool = False) -> int:
-    """Return the number of parameters, or of the trainable ones alone."""
+    """Return the number of parameters, or only of the trainable ones."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable)

@@ -1,4 +1,4 @@
-"""Measures the rates of a device that its roofline consists of (see :mod:`vrtspike.records.roofline`).
+"""Measures the rates of a device that define its roofline (see :mod:`vrtspike.records.roofline`).
 
 They are measured once per device and kept in the user's cache folder.
 """
@@ -34,7 +34,7 @@ def device_rates(device: torch.device, dtype: torch.dtype) -> Rates:
     cached = _read_cache()
     if key not in cached:
         cached[key] = measure_rates(device, dtype)
-        with suppress(OSError, VrtSpikeError):  # without a folder to write into, they are measured every time
+        with suppress(OSError, VrtSpikeError):  # without a cache folder, the rates are measured every time
             write_text(cache_folder() / CACHE, json.dumps(msgspec.to_builtins(cached), indent=2) + '\n')
     return cached[key]
 

@@ -1,4 +1,4 @@
-"""Samples of what the stages of an iteration cost, taken without waiting for the device."""
+"""Samples the costs of the stages of an iteration, without waiting for the device."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class _Pending:
     memory: StageMemory | None
     memory_mib: float | None
     loss: Tensor | None
-    what: dict[str, Any]
+    fields: dict[str, Any]
 
 
 class StageSampler:
     """Takes samples of a network's training iterations.
 
     The training loop reports the events that the network cannot know: the start of an iteration, the arrival of its
-    batch, the end of the backward pass, of the optimizer's step and of the iteration.
+    batch, the end of the backward pass, of the optimizer step and of the iteration.
 
         with StageSampler(model) as sampler:
             sampler.start()
@@ -48,7 +48,8 @@ class StageSampler:
             samples = list(sampler.finished())
 
     Args:
-        model: The network. Its parameters' gradients show when a stage is done whose input needs no gradient.
+        model: The network. If the input of a stage needs no gradient, its backward pass ends with the gradients of its
+            parameters.
         after_backward: Owner of the time after the last stage of the backward pass: ``'communication'`` if the process
             then waits for the gradients of other processes.
     """
@@ -93,23 +94,23 @@ class StageSampler:
         self.timer.rebase('other')
 
     def backward_over(self) -> None:
-        """Report the end of the backward pass. The optimizer's step follows."""
+        """Report the end of the backward pass. The optimizer step follows."""
         self.timer.rebase('optimizer', self.after_backward)
 
     def optimizer_over(self) -> None:
-        """Report the end of the optimizer's step, also if there was none because gradients accumulate."""
+        """Report the end of the optimizer step, also if there was none because gradients accumulate."""
         self.timer.rebase('other')
 
-    def stop(self, loss: Tensor | None = None, **what: Any) -> None:
+    def stop(self, loss: Tensor | None = None, **fields: Any) -> None:
         """End the iteration.
 
         Args:
-            loss: Of the iteration. It is read after the device has finished.
-            **what: ``iteration``, ``clips``, ``frames`` and ``rank`` of the sample.
+            loss: Loss of the iteration. It is read after the device has finished.
+            **fields: ``iteration``, ``clips``, ``frames`` and ``rank`` of the sample.
         """
         timeline = self.timer.stop()
         self._listening.close()
-        self._pending.append(_Pending(timeline, self._memory, peak_memory_mib(), loss, what))
+        self._pending.append(_Pending(timeline, self._memory, peak_memory_mib(), loss, fields))
 
     def abandon(self) -> None:
         """Discard the iteration that is being sampled, if any."""
@@ -137,5 +138,5 @@ def _sample(pending: _Pending) -> Sample:
         memory_mib=pending.memory_mib,
         peak_mib={name: peak / MIB for name, peak in memory.peak.items()} if memory else {},
         allocated_mib={name: used / MIB for name, used in memory.allocated.items()} if memory else {},
-        **pending.what,
+        **pending.fields,
     )

@@ -1,6 +1,6 @@
 """Stage markers: networks mark where their stages begin and end, and listeners receive these events.
 
-A stage is marked in the code that runs it, because module hooks cannot find it: a stage may be several modules or none.
+A stage is marked in the code that runs it. Module hooks cannot find it, because it may span several modules or none.
 
     with stage('stage3') as s:
         x = s.enter(x)
@@ -52,7 +52,7 @@ def listening(listener: StageListener) -> Iterator[StageListener]:
 
 
 class stage:
-    """Mark the code of one stage (see the module's docstring).
+    """Marks the code of one stage (see the module's docstring).
 
     Args:
         name: One of the network's ``cost_stages()``.
@@ -65,12 +65,12 @@ class stage:
 
     def __enter__(self) -> stage:
         if not torch.compiler.is_compiling():
-            _tell('forward_begins', self.name)
+            _notify('forward_begins', self.name)
         return self
 
     def __exit__(self, *exception: object) -> None:
         if not torch.compiler.is_compiling():
-            _tell('forward_ends', self.name)
+            _notify('forward_ends', self.name)
 
     def enter(self, x: Tensor) -> Tensor:
         """Return ``x``, an input of the stage. The backward pass ends when the gradients of all inputs have arrived."""
@@ -85,9 +85,9 @@ class stage:
 
 
 class part(stage):
-    """Mark a part of the stage that it runs in, like :class:`stage`.
+    """Marks a part of the stage that it runs in, like :class:`stage`.
 
-    A part inside a checkpointed region runs again in the backward pass. That run is the recomputation of the stage.
+    A part inside a checkpointed region runs again in the backward pass. That run belongs to the recompute phase.
 
     Args:
         name: Such as ``'attention'``.
@@ -98,7 +98,7 @@ class part(stage):
 
 
 def innermost(names: Sequence[str]) -> tuple[str | None, str | None]:
-    """Return the innermost stage and the innermost part inside it, given all open names, outermost first."""
+    """Return the innermost stage and its innermost part from all open names, outermost first."""
     stage_name = part_name = None
     for name in names:
         if name.startswith('/'):
@@ -120,7 +120,7 @@ class _Entry(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
         ctx.marked.awaited -= 1
         if not ctx.marked.awaited:
-            _tell('backward_ends', ctx.marked.name)
+            _notify('backward_ends', ctx.marked.name)
         return grad, None
 
 
@@ -134,7 +134,7 @@ class _Exit(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
-        _tell('backward_begins', ctx.name)
+        _notify('backward_begins', ctx.name)
         return grad, None
 
 
@@ -143,6 +143,6 @@ def _has_listener(x: Tensor) -> bool:
     return not torch.compiler.is_compiling() and bool(_listeners) and x.requires_grad
 
 
-def _tell(event: str, name: str) -> None:
+def _notify(event: str, name: str) -> None:
     for listener in tuple(_listeners):
         getattr(listener, event)(name)

@@ -1,7 +1,7 @@
 """Exclusive times of every stage, part and phase of one iteration.
 
 At every mark, the timer records the time and the owner of the work that follows. So the times of all owners sum to the
-time from the first mark to the last, and nothing is counted twice. A mark only takes a time stamp. On a GPU this is an
+time from the first mark to the last, and no time is counted twice. A mark only takes a time stamp. On a GPU this is an
 event in the stream, which is read after the device has passed it, so the host never waits.
 """
 
@@ -21,7 +21,7 @@ UNOWNED_BACKWARD = Owner('other', None, 'backward')
 
 
 class Clock(Protocol):
-    """Takes time stamps and later tells the time between them."""
+    """Takes time stamps, and later returns the time between them."""
 
     def stamp(self) -> Any:
         """Return a stamp of the present moment on the device."""
@@ -47,14 +47,10 @@ class HostClock:
 
 
 class CudaClock:
-    """Events in the current stream, which give the GPU's own times without waiting for it."""
-
-    def __init__(self) -> None:
-        self.events: list[torch.cuda.Event] = []
-        """Unused events to take next."""
+    """Events in the current stream. They give the times of the GPU without waiting for it."""
 
     def stamp(self) -> torch.cuda.Event:
-        event = self.events.pop() if self.events else torch.cuda.Event(enable_timing=True)
+        event = torch.cuda.Event(enable_timing=True)
         event.record()
         return event
 
@@ -100,8 +96,9 @@ class StageTimer:
 
     A stage's backward pass ends when the gradients of its inputs have arrived, when the backward pass of another stage
     begins, or when the whole backward pass ends. In the second and third case the stage's input needs no gradient, and
-    its work ended with the last gradient of its parameters. To find it, call :meth:`gradient_accumulated` for every
-    parameter, for example by ``Tensor.register_post_accumulate_grad_hook``. Later time does not belong to the stage.
+    the stage ended with the last gradient of its parameters: later time does not belong to it. To find this moment,
+    call :meth:`gradient_accumulated` for every parameter, for example by
+    ``Tensor.register_post_accumulate_grad_hook``.
 
     Args:
         clock: Takes the time stamps.
@@ -170,7 +167,7 @@ class StageTimer:
         self._mark()
 
     def gradient_accumulated(self, _: object = None) -> None:
-        """Mark that a parameter has received its gradient."""
+        """Record that a parameter has received its gradient."""
         if self._backward_stage is None or self._backward_stage in self._ended_by_gradient or self.marks is None:
             return
         self._mark()
@@ -184,7 +181,7 @@ class StageTimer:
         self._last_gradient: int | None = None
 
     def _close_backward_stage(self) -> None:
-        """Take the time after the last parameter's gradient from a stage whose input needs no gradient."""
+        """Close the open stage of the backward pass, at its last parameter gradient if its input needs no gradient."""
         if self._backward_stage is not None and self._last_gradient is not None:
             stamp, _ = self.marks[self._last_gradient]
             self.marks[self._last_gradient] = (stamp, UNOWNED_BACKWARD)
@@ -200,7 +197,7 @@ class StageTimer:
         self._last_gradient = None
 
     def _owner(self) -> Owner:
-        backward = torch._C._current_graph_task_id() != -1  # torch.utils.checkpoint finds recomputation the same way
+        backward = torch._C._current_graph_task_id() != -1  # torch.utils.checkpoint detects recomputation this way too
         if not self._forward:
             if not backward:
                 return Owner(self._base)

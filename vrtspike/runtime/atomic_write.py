@@ -1,4 +1,4 @@
-"""Atomic writes: a file is written under a temporary name and renamed, so that no reader sees half of it."""
+"""Atomic writes: a file is written under a temporary name and renamed, so that no reader sees a partial file."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
             error.filename = str(path)
         raise
     finally:
-        with suppress(OSError):  # the error that is being raised says more
+        with suppress(OSError):  # it would hide the error that is being raised
             temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a text file in UTF-8 atomically. Names of files that are not UTF-8 are written as escapes."""
+    """Write a text file in UTF-8 atomically. File names in it that are not UTF-8 are written as escapes."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding='utf-8', errors='backslashreplace')
 
@@ -53,7 +53,7 @@ def write_json(path: str | os.PathLike, value: Any, **options: Any) -> None:
 
 def write_png(path: str | os.PathLike, image: np.ndarray) -> None:
     """Write an (H, W, 3) uint8 RGB image atomically."""
-    import cv2  # imported here, because tools that write no images import this module too
+    import cv2  # imported here, because tools that write no images use this module too
 
     encoded, data = cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     assert encoded

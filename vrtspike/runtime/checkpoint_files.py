@@ -24,7 +24,7 @@ from vrtspike.runtime.device import MIB
 
 #: Name of the file backend that a checkpoint hook's ``backend_args=dict(backend=...)`` selects.
 ATOMIC_BACKEND = 'written_aside'
-#: Keys under which programs save weights, alone or nested; averaged weights come first, as the best set.
+#: Keys under which programs save weights, alone or nested; averaged weights come first, because they restore best.
 WEIGHT_KEYS = (
     'params_ema',
     'model_ema',
@@ -42,15 +42,15 @@ WEIGHT_KEYS = (
     'module',
     'weights',
 )
-#: Parts of names that come from wrappers: of torch.compile, FSDP and activation checkpointing.
+#: Parts of names that are added by torch.compile, FSDP and activation checkpointing.
 WRAPPERS = frozenset(('_orig_mod', '_fsdp_wrapped_module', '_checkpoint_wrapped_module'))
-#: What data-parallel and averaging wrappers put before all names.
+#: Prefix that data-parallel and averaging wrappers add to all names.
 DATA_PARALLEL = 'module.'
 SHOWN_KEYS = 5
 MAX_NESTING = 50
 
 ARRAY = 'numpy.ndarray'
-"""Stands for the class in a pickle, where only :func:`_empty_array` takes it."""
+"""Replaces the class in a pickle. Only :func:`_empty_array` accepts it."""
 PLAIN_KINDS = 'biufcSU'
 """Kinds of NumPy types without references and fields."""
 
@@ -84,14 +84,14 @@ def load_checkpoint_file(path: str | os.PathLike, trust: bool = False, map_locat
             raise CheckpointError(f'cannot read the checkpoint {explain_os_error(error)}') from error
         raise _loading_error(path, error) from error
     if not isinstance(checkpoint, dict):
-        raise CheckpointError(f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights')
+        raise CheckpointError(f'checkpoint {path} contains a {type(checkpoint).__name__}, expected a dict of weights')
     return checkpoint
 
 
 def _verify_archive(path: Path) -> None:
     """Raise if a zip archive has records that are longer than the file or whose checksum is wrong.
 
-    torch checks neither. It writes records uncompressed, so only a made-up file can become larger in memory.
+    torch checks neither. It writes records uncompressed, so only a crafted file can become larger in memory.
     """
     if not zipfile.is_zipfile(path):
         return
@@ -135,20 +135,20 @@ def _loading_error(path: Path, error: Exception) -> CheckpointError:
     needed = re.search(r'GLOBAL (\S+)', str(error))
     if needed:
         return CheckpointError(
-            f'checkpoint {path} needs {needed.group(1)}, which is code and not weights, so nothing of it was loaded. '
+            f'checkpoint {path} needs {needed.group(1)}, which is code, not weights, so nothing was loaded. '
             'If you trust the author of the file, load it with --trust-checkpoint'
         )
     reason = str(error).strip().splitlines() or [type(error).__name__]
     return DamagedCheckpointError(
-        f'checkpoint {path} ({path.stat().st_size} bytes) is cut off, damaged or no PyTorch checkpoint: '
+        f'checkpoint {path} ({path.stat().st_size} bytes) is cut off, damaged or not a PyTorch checkpoint: '
         f'{reason[-1].strip()}. Copy or download it again'
     )
 
 
 def harmless_globals() -> list[tuple[Any, str]]:
-    """Return what the pickles of MMEngine's own checkpoints contain besides tensors: classes and functions, by name.
+    """Return the classes and functions that MMEngine's own checkpoints need besides tensors, each with its name.
 
-    The functions stand in for those of NumPy and Python, and take only what those checkpoints give them.
+    Our functions replace those of NumPy and Python, and accept only the arguments in those checkpoints.
     """
     found = [
         # numpy 1 and numpy 2 have these two under different names.
@@ -162,7 +162,8 @@ def harmless_globals() -> list[tuple[Any, str]]:
         # A history is pickled with its statistics as attributes.
         (_history_statistic, 'builtins.getattr'),
     ]
-    # Objects of these classes get their state, but a pickle cannot name and so not call them: names end at a new line.
+    # A pickle may set the state of objects of these classes. It cannot name them, since a name ends at a newline, and
+    # so cannot call them.
     kinds = [np.ndarray, *{type(np.dtype(code)) for code in np.typecodes['All'] if np.dtype(code).kind in PLAIN_KINDS}]
     return found + [(kind, f'{kind.__name__}\n') for kind in kinds]
 
@@ -186,7 +187,7 @@ def _scalar(dtype: Any, content: Any = None) -> Any:
 
 
 def _history_statistic(owner: Any, name: str) -> Callable:
-    """Do what ``getattr`` does, for the statistics of a log history."""
+    """Replace ``getattr``, for the statistics of a log history only."""
     if owner is HistoryBuffer and name in ('min', 'max', 'mean', 'current'):
         return getattr(HistoryBuffer, name)
     raise pickle.UnpicklingError(f'GLOBAL builtins.getattr was asked for {name!r} of {owner!r}')
@@ -208,9 +209,9 @@ def use_safe_checkpoints(trust: bool = False) -> None:
 
 
 def write_checkpoint_file(path: Path, content: Any) -> None:
-    """Write what :func:`torch.save` makes of ``content``.
+    """Save ``content`` with :func:`torch.save`, by way of memory.
 
-    On a full disk torch's own writer raises a RuntimeError about positions in the file, not an OSError.
+    On a full disk, torch's own writer would raise a RuntimeError about file positions in place of an OSError.
     """
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -220,12 +221,12 @@ def write_checkpoint_file(path: Path, content: Any) -> None:
 def unwrap_state_dict(checkpoint: Mapping, source: str = 'the checkpoint') -> dict[str, torch.Tensor]:
     """Return the weights in a checkpoint by their names in the network.
 
-    They are at the top level or under :data:`WEIGHT_KEYS`, nested in any way. What ``torch.compile``, data-parallel and
+    They may be at the top level or under :data:`WEIGHT_KEYS`, also nested. What ``torch.compile``, data-parallel and
     averaging wrappers add to names is removed.
 
     Args:
         checkpoint: The contents of a file.
-        source: What errors call the file.
+        source: Name of the file in errors.
 
     Raises:
         CheckpointError: If there is no dict of tensors.
@@ -234,7 +235,7 @@ def unwrap_state_dict(checkpoint: Mapping, source: str = 'the checkpoint') -> di
     if weights is None:
         found = [f'{key} ({type(value).__name__})' for key, value in checkpoint.items() if not _is_tensor(value)]
         raise CheckpointError(
-            f'{source} holds no weights, but {", ".join(found[:SHOWN_KEYS]) or "an empty dict"}: expected '
+            f'{source} contains no weights, but {", ".join(found[:SHOWN_KEYS]) or "an empty dict"}: expected '
             f'tensors by name, alone or under {", ".join(WEIGHT_KEYS)}'
         )
     unusual = [name for name, tensor in weights.items() if tensor.layout != torch.strided or tensor.is_meta]
@@ -258,7 +259,7 @@ def _is_tensor(value: Any) -> bool:
 
 
 def _without_wrappers(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return weights with plain names, and without the counters that averaged models have beside the network."""
+    """Return weights with plain names, and without the counters that averaged models add."""
     weights = {plain_name(name): tensor for name, tensor in weights.items()}
     named = [name for name, tensor in weights.items() if tensor.ndim]
     while named and all(name.startswith(DATA_PARALLEL) for name in named):

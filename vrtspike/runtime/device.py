@@ -1,6 +1,7 @@
 """The machine: free and used memory, time that includes a GPU's work, and the folder for cached files.
 
-torch is imported only where a function needs it, because rooms without torch use :data:`MIB` and :func:`cache_folder`.
+Functions that need torch import it themselves: packages that work without torch use :data:`MIB` and
+:func:`cache_folder`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def free_memory(device: torch.device) -> int:
     """Return how many bytes can still be allocated on ``device``.
 
     On a GPU this includes what PyTorch's allocator has reserved and does not use. On a CPU it is the memory that the
-    system can hand out without swapping.
+    system can provide without swapping.
     """
     if device.type == 'cuda':
         import torch
@@ -48,7 +49,7 @@ def peak_memory(device: torch.device) -> int:
     """Return the most bytes in use since :func:`reset_peak_memory`, or since the process began.
 
     Raises:
-        OSError: The system does not tell.
+        OSError: The system does not report it.
     """
     if device.type == 'cuda':
         import torch
@@ -58,10 +59,10 @@ def peak_memory(device: torch.device) -> int:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Begin a new peak.
+    """Forget the peak so far, so that :func:`peak_memory` starts from the memory in use now.
 
     Raises:
-        OSError: The system cannot; on CPUs only Linux can.
+        OSError: The system cannot do this. For memory of the CPU only Linux can.
     """
     if device.type == 'cuda':
         import torch
@@ -75,10 +76,10 @@ def peak_resident_memory() -> int:
     """Return the most bytes that were resident in this process.
 
     Raises:
-        OSError: The system does not tell.
+        OSError: The system does not report it.
     """
     with suppress(OSError, StopIteration):
-        # psutil has no peak on Linux, and ru_maxrss begins at what the parent held when it started this process.
+        # psutil has no peak on Linux, and ru_maxrss starts at the parent's memory when it started this process.
         lines = Path('/proc/self/status').read_text(encoding='ascii').splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith('VmHWM:')) * 2**10
     try:
@@ -110,9 +111,9 @@ def cache_folder() -> Path:
     """Return the folder for files that are kept between runs: ``vrtspike`` in the user's cache folder.
 
     Raises:
-        OSError: The user has no home folder, as unknown users of a container.
+        OSError: The user has no home folder, like an unknown user in a container.
     """
     folder = os.path.expanduser(os.environ.get('XDG_CACHE_HOME') or '~/.cache')
     if folder.startswith('~'):
-        raise OSError('there is no home folder to keep files in; set XDG_CACHE_HOME to a folder')
+        raise OSError('there is no home folder for cached files; set XDG_CACHE_HOME to a folder')
     return Path(folder) / 'vrtspike'

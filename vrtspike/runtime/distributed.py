@@ -52,7 +52,7 @@ def process_group(launcher: str, settings: dict[str, Any] | None = None) -> Iter
 
 
 def refuse_processes_without_launcher(environment: Mapping[str, str]) -> None:
-    """Refuse to run without a launcher in one of several processes: each would do all the work, in the same folder.
+    """Raise if several processes were started without ``--launcher``: each would do all the work in the same folder.
 
     Raises:
         ConfigError: torchrun or srun has started several processes.
@@ -137,12 +137,12 @@ def unwrap_model(model: nn.Module) -> nn.Module:
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """Return the whole of a tensor that may be sharded. All processes must call this together."""
+    """Return the full tensor, if it is sharded, or the tensor itself. All processes must call this together."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def shard_like(tensor: Tensor, like: Tensor) -> Tensor:
-    """Return a whole tensor sharded as ``like``; as it is if ``like`` is not sharded or has another shape."""
+    """Return a full tensor sharded like ``like``, or unchanged if ``like`` is not sharded or has another shape."""
     if not isinstance(like, DTensor) or tensor.shape != like.shape:
         return tensor
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)

@@ -54,7 +54,7 @@ def _cpu_name() -> str:
 
 
 def commit() -> str | None:
-    """Return the commit of this checkout, with ``-dirty`` if tracked files differ; None if git does not track us."""
+    """Return the commit of this checkout, with ``-dirty`` if tracked files differ; None if git does not track it."""
     # A virtual environment may be inside another repository. Its commit is ours only if git tracks this package.
     if _git('ls-files', '--error-unmatch', '__init__.py') is None:
         return None

@@ -1,4 +1,4 @@
-"""What networks trained on ImageNet share: the normalisation of their inputs, and torchvision's names of weights."""
+"""Helpers for networks trained on ImageNet: normalisation of inputs, and weights under torchvision's names."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def load_features(network: nn.Sequential, weights: Mapping[str, Tensor], path: s
     """Load torchvision's ``features.<i>.weight`` and ``features.<i>.bias`` into the first layers of a network.
 
     Args:
-        network: Its layers, numbered as torchvision numbers them.
-        weights: What ``path`` holds.
+        network: The layers, numbered as in torchvision.
+        weights: The weights in ``path``.
         path: The file, for errors.
         name: The network's name in torchvision, such as ``'VGG16'``.
 
@@ -34,7 +34,7 @@ def load_features(network: nn.Sequential, weights: Mapping[str, Tensor], path: s
         found = weights.get(f'features.{key}')
         if found is None or found.shape != tensor.shape:
             raise CheckpointError(
-                f"{path} does not hold {name}: 'features.{key}' is missing or of another shape, expected "
+                f"{path} does not contain {name}: 'features.{key}' is missing or has another shape, expected "
                 f"{tuple(tensor.shape)}; save torchvision's {name.lower()}(weights='IMAGENET1K_V1').state_dict() there"
             )
     network.load_state_dict({key: weights[f'features.{key}'] for key in state})

@@ -9,8 +9,8 @@ import yaml
 
 from vrtspike.errors import VrtSpikeError, explain_os_error
 
-MOST_NODES = 100_000
-"""Values that a YAML file may hold. A few lines of nested aliases stand for billions."""
+MAX_NODES = 100_000
+"""Largest number of values in a YAML file. A few lines of nested aliases can stand for billions."""
 
 
 def read_text(path: Path, error: type[VrtSpikeError]) -> str:
@@ -34,11 +34,11 @@ def read_yaml_mapping(path: Path, expected: str, error: type[VrtSpikeError]) -> 
 
     Args:
         path: The file.
-        expected: What the mapping holds, for the message about another content.
+        expected: What the mapping should contain, for the error if the file contains no mapping.
         error: Type of the errors below.
 
     Raises:
-        VrtSpikeError: As ``error``: the file cannot be read, is not YAML, or holds something else than a mapping.
+        VrtSpikeError: As ``error``: the file cannot be read, is not YAML, or is not a mapping.
     """
     try:
         return parse_yaml_mapping(read_text(path, error), expected)
@@ -47,33 +47,33 @@ def read_yaml_mapping(path: Path, expected: str, error: type[VrtSpikeError]) -> 
 
 
 class YamlError(ValueError):
-    """What is wrong with a YAML text."""
+    """A YAML text is not a mapping. The message follows the name of the file."""
 
 
 def parse_yaml_mapping(text: str, expected: str) -> dict[str, Any]:
     """Return the mapping in a YAML text. No code that it names is run.
 
     Raises:
-        YamlError: It is not YAML, holds something else than a mapping, or far more than it shows.
+        YamlError: It is not YAML, is not a mapping, or its aliases expand to too many values.
     """
     try:
         found = yaml.safe_load(text)
         count = node_count(found, {})
     except (yaml.YAMLError, ValueError, RecursionError) as reason:
         raise YamlError(f'is not valid YAML: {" ".join(str(reason).split())}') from reason
-    if count > MOST_NODES:
-        raise YamlError(f'holds {count:.0e} values, expected at most {MOST_NODES}: use fewer aliases (*name)')
+    if count > MAX_NODES:
+        raise YamlError(f'contains {count:.0e} values, expected at most {MAX_NODES}: use fewer aliases (*name)')
     if not isinstance(found, dict):
-        raise YamlError(f'holds {type(found).__name__}, expected {expected}')
+        raise YamlError(f'contains {type(found).__name__}, expected {expected}')
     return found
 
 
 def node_count(node: Any, known: dict[int, int]) -> int:
-    """Return the number of values in nested mappings and lists; what is shared counts each time.
+    """Return the number of values in nested mappings and lists. A shared value counts at each place.
 
     Args:
         node: The value.
-        known: Counts by ``id``, filled on the way.
+        known: Counts by ``id``, which this function fills.
 
     Raises:
         ValueError: A list or mapping contains itself.
@@ -85,5 +85,5 @@ def node_count(node: Any, known: dict[int, int]) -> int:
         items = node.values() if isinstance(node, dict) else node
         known[id(node)] = 1 + sum(node_count(item, known) for item in items)
     if known[id(node)] < 0:
-        raise ValueError('an alias refers to what contains it')
+        raise ValueError('an alias refers to a value that contains it')
     return known[id(node)]

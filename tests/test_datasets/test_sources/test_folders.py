@@ -41,7 +41,7 @@ def test_the_home_folder_of_a_root_in_a_config_is_found(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ('text', 'message'), [('a: [', 'is not valid YAML'), ('- 1', 'holds list, expected keys such as spike_h')]
+    ('text', 'message'), [('a: [', 'is not valid YAML'), ('- 1', 'contains list, expected keys such as spike_h')]
 )
 def test_an_unusable_config_file_is_named(tmp_path, text, message):
     (tmp_path / 'config.yaml').write_text(text)

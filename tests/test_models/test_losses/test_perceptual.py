@@ -88,5 +88,5 @@ def test_wrong_input_is_named(weights, tmp_path):
     with pytest.raises(CheckpointError, match=r'absent\.pth does not exist'):
         PerceptualLoss('absent.pth')
     torch.save({'w': torch.ones(1)}, tmp_path / 'other.pth')
-    with pytest.raises(CheckpointError, match=r"does not hold VGG16: 'features\.0\.weight' is missing"):
+    with pytest.raises(CheckpointError, match=r"does not contain VGG16: 'features\.0\.weight' is missing"):
         PerceptualLoss(str(tmp_path / 'other.pth'))

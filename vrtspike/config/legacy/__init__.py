@@ -1,7 +1,7 @@
 """YAML configs of the earlier VRT-Spike code, translated into overrides of this project's baseline.
 
-:mod:`~vrtspike.config.legacy.table` says what became of every key, :mod:`~vrtspike.config.legacy.rules` and
-:mod:`~vrtspike.config.legacy.sections` how its value is translated.
+:mod:`~vrtspike.config.legacy.table` lists the rule of every key. The rules are defined in
+:mod:`~vrtspike.config.legacy.rules` and :mod:`~vrtspike.config.legacy.sections`.
 """
 
 from vrtspike.config.legacy.conversion import Conversion, convert_legacy

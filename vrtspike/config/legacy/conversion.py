@@ -15,7 +15,7 @@ def convert_legacy(legacy: Mapping[str, Any]) -> Conversion:
     """Translate a legacy config.
 
     Raises:
-        ConfigError: Lists every key that the old code did not know and every value that it could not have taken.
+        ConfigError: Lists every key that the old code did not know and every value that it would not have accepted.
     """
     flat = dict(flatten(legacy))
     problems = [f'{key}: unknown key{did_you_mean(key, RULES)}' for key in flat if key not in RULES]

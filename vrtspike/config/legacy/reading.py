@@ -47,13 +47,13 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     'text': ('text', lambda value: isinstance(value, str)),
     'ints': ('a list of integers', lambda value: isinstance(value, list) and all(map(is_integer, value))),
 }
-"""By kind of value: its name in messages, and the test of it."""
+"""By kind of value: its name in messages, and the function that checks it."""
 
 
 def value_of(kind: str, key: str, value: Any, notes: list[str]) -> Any:
     """Return ``value`` as one of :data:`KINDS`.
 
-    Numbers that YAML reads as text, such as ``1e-4``, are converted, which is added to ``notes``.
+    Numbers that YAML reads as text, such as ``1e-4``, are converted, and ``notes`` says so.
 
     Raises:
         ConfigError: The value is of another kind.
@@ -76,10 +76,10 @@ def _number_in(text: str, kind: str) -> float:
 
 
 def integer_at(flat: Flat, key: str, default: int) -> int:
-    """Return the integer of another key than the one being translated, or ``default`` if it is missing.
+    """Return the integer of ``key``, or ``default`` if it is missing, while another key is being translated.
 
     Raises:
-        ConfigError: With the name of that key.
+        ConfigError: The value is not an integer. The message names the key.
     """
     try:
         return value_of('int', key, flat.get(key, default), [])

@@ -1,4 +1,4 @@
-"""Rules of translation that serve many keys."""
+"""Translation rules that several keys share."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ BASELINE_FRAMES = 5
 
 
 class Conversion(msgspec.Struct, kw_only=True):
-    """A legacy config in this project's terms.
+    """A legacy config, translated to this project's keys.
 
     Args:
         overrides: Dotted keys of our baseline and their values.
-        notes: Changes made on the way, and behaviour of the old code that differed.
+        notes: Values that were changed, and differences from the behaviour of the old code.
         without_effect: Keys that the old code read and never used.
         left_out: Keys that did something and have no counterpart here, with what to use instead.
     """
@@ -48,9 +48,9 @@ def sets(kind: str, *keys: str) -> Rule:
 
 
 def sets_iterations(*keys: str) -> Rule:
-    """Return a rule for a number of optimizer steps, which are counted as iterations here.
+    """Return a rule that converts a number of optimizer steps to iterations.
 
-    One step has as many iterations as there are accumulated gradients.
+    A step has ``TRAIN.GRADIENT_ACCUMULATION_STEPS`` iterations.
     """
 
     def rule(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
@@ -58,7 +58,7 @@ def sets_iterations(*keys: str) -> Rule:
         per_step = integer_at(flat, 'TRAIN.GRADIENT_ACCUMULATION_STEPS', BASELINE_ACCUMULATION)
         conversion.overrides |= dict.fromkeys(keys, steps * per_step)
         if per_step != 1:
-            conversion.notes.append(f'{key}: {steps} optimizer steps are {steps * per_step} iterations of ours')
+            conversion.notes.append(f'{key}: {steps} optimizer steps are {steps * per_step} iterations here')
 
     return rule
 
@@ -69,7 +69,7 @@ def without_effect(key: str, value: Any, conversion: Conversion, flat: Flat) -> 
 
 
 def leaves_out(instead: str) -> Rule:
-    """Return a rule for a key without a counterpart, which says what to use instead."""
+    """Return a rule for a key without a counterpart. The rule says what to use instead."""
 
     def rule(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
         if value not in (None, False, ''):

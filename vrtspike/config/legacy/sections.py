@@ -1,4 +1,4 @@
-"""Rules of translation that serve one key each, in the order of the old config's sections."""
+"""Translation rules for single keys, in the order of the sections of the old config."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def image_suffix(key: str, value: Any, conversion: Conversion, flat: Flat) -> No
         conversion.overrides['data.image_suffix'] = suffixes[0]
     if len(suffixes) > 1:
         kept = '.png' if '.png' in suffixes else suffixes[0]
-        conversion.notes.append(f'{key}: a data set of ours has images of one kind; {kept} was taken')
+        conversion.notes.append(f'{key}: our data sets have images of one kind; {kept} was chosen')
 
 
 def use_spikes(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
@@ -61,7 +61,7 @@ def use_spikes(key: str, value: Any, conversion: Conversion, flat: Flat) -> None
 def channels(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
     per_scale = conversion.value_of('ints', key, value)
     if len(set(per_scale)) != 1:
-        raise ConfigError(f'the encoder has as many channels at every scale, found {per_scale}')
+        raise ConfigError(f'the encoder must have the same number of channels at every scale, found {per_scale}')
     conversion.overrides |= {'model.spike_encoder.channels': per_scale[0], 'model.spike_encoder.scales': len(per_scale)}
 
 
@@ -89,7 +89,7 @@ def mixed_precision(key: str, value: Any, conversion: Conversion, flat: Flat) ->
     without_effect(key, value, conversion, flat)
     if 'optim_wrapper.type' not in conversion.overrides:
         conversion.overrides['optim_wrapper.type'] = 'DeviceAmpOptimWrapper'
-        conversion.notes.append(f'{key}: the old training ran in float16 on a GPU whatever it said; ours uses AMP, too')
+        conversion.notes.append(f'{key}: the old training always ran in float16 on a GPU; ours uses AMP, too')
 
 
 def betas(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:

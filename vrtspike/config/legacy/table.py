@@ -1,4 +1,4 @@
-"""What became of every key of the old configs."""
+"""The translation rule of every key of the old configs."""
 
 from __future__ import annotations
 
@@ -110,6 +110,6 @@ RULES: dict[str, Rule] = {
     'LOG.TENSORBOARD': tensorboard,
     'LOG.SAVE_DIR': sets('text', 'work_dir'),
     'LOG.VAL_EVERY_STEPS': sets_iterations('train_cfg.val_interval', 'default_hooks.checkpoint.interval'),
-    'LOG.ENABLE_TIMING_LOG': leaves_out('StageCostHook measures every stage, without being asked'),
+    'LOG.ENABLE_TIMING_LOG': leaves_out('StageCostHook always measures every stage'),
 }
 """By the dotted key of the old config."""

@@ -1,6 +1,6 @@
-"""Reuse of freed memory for the next tensor, on CPUs.
+"""Reuses freed memory for the next tensors, on CPUs.
 
-Without it the kernel zeroes the pages of every large tensor, and freed tensors leave holes that are not filled again.
+Without this, the kernel zeroes the pages of every large tensor, and freed tensors leave holes that are never reused.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ def keep_freed_memory() -> bool:
     """Let glibc keep freed blocks of less than 2 GiB for reuse, in this process and those that it forks.
 
     By default glibc returns blocks of more than 32 MiB to the system as soon as they are free and requests new ones for
-    the next tensor, page by page. An iteration of a training needs again everything that the previous one has freed.
+    the next tensor, page by page. But a training iteration needs all the memory that the previous one freed.
     Returns False and does nothing if the C library is not glibc or the environment sets one of :data:`USER_SETTINGS`.
     """
     if any(name in os.environ for name in USER_SETTINGS):
         return False
-    mallopt = _of_c_library('mallopt')
+    mallopt = _libc_function('mallopt')
     if mallopt is None:
         return False
     return bool(mallopt(M_MMAP_THRESHOLD, LARGEST)) and bool(mallopt(M_TRIM_THRESHOLD, NEVER))
 
 
 def give_freed_memory_back() -> None:
-    """Return the memory that glibc has kept to the system, once."""
-    trim = _of_c_library('malloc_trim')
+    """Return the freed memory that glibc has kept to the system, once."""
+    trim = _libc_function('malloc_trim')
     if trim is not None:
         trim(0)
 
@@ -45,7 +45,7 @@ def give_freed_memory_back() -> None:
 def allocate_tensors_with_malloc() -> bool:
     """Let PyTorch allocate CPU tensors with malloc in this process from now on.
 
-    PyTorch uses posix_memalign, which in glibc before 2.38 does not fill the holes of freed tensors. An iteration of
+    PyTorch uses posix_memalign, which in glibc before 2.38 does not reuse the holes of freed tensors. An iteration of
     the released networks then needs a quarter more memory, and twice as much with activation checkpointing. Returns
     False and does nothing if there is a GPU, or if ``malloc.cpp`` cannot be compiled.
     """
@@ -62,6 +62,6 @@ def allocate_tensors_with_malloc() -> bool:
     return True
 
 
-def _of_c_library(name: str) -> Callable[..., int] | None:
-    """Return a function of the C library, or None if it has none of that name, that is, if it is not glibc."""
+def _libc_function(name: str) -> Callable[..., int] | None:
+    """Return a function of glibc, or None if the C library is another one and lacks the function."""
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == 'linux' else None

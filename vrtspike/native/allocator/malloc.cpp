@@ -1,8 +1,8 @@
-// PyTorch's CPU tensors by malloc, at multiples of 64 bytes.
+// Allocates PyTorch's CPU tensors with malloc, aligned to 64 bytes.
 //
-// PyTorch calls posix_memalign, which in glibc before 2.38 never takes a freed block of just the size it needs: it looks
-// for a larger one, to cut the aligned part out of. Tensors of the same few shapes, made and freed in turn, so leave
-// holes that none of them fills.
+// PyTorch calls posix_memalign. In glibc before 2.38 it never reuses a freed block of exactly the needed size, but looks
+// for a larger one and cuts the aligned part out of it. If tensors of the same few shapes are allocated and freed again
+// and again, this leaves holes that none of them fits into.
 
 #include <c10/core/CPUAllocator.h>
 
@@ -13,13 +13,13 @@ namespace {
 
 constexpr std::uintptr_t ALIGNMENT = 64;
 
-// The pointer that malloc gave stands right before the aligned one, which is at least 16 bytes further.
-void*& given(void* data) { return static_cast<void**>(data)[-1]; }
+// The pointer from malloc is stored right before the aligned block, which starts at least 16 bytes after it.
+void*& block_of(void* data) { return static_cast<void**>(data)[-1]; }
 
 void release(void* data) {
   if (data == nullptr) return;
   c10::profiledCPUMemoryReporter().Delete(data);
-  std::free(given(data));
+  std::free(block_of(data));
 }
 
 class MallocAllocator final : public c10::Allocator {
@@ -42,7 +42,7 @@ class MallocAllocator final : public c10::Allocator {
     }
     const auto after = reinterpret_cast<std::uintptr_t>(block) + ALIGNMENT;
     void* const data = reinterpret_cast<void*>(after - after % ALIGNMENT);
-    given(data) = block;
+    block_of(data) = block;
     c10::profiledCPUMemoryReporter().New(data, bytes);
     return data;
   }
@@ -51,6 +51,6 @@ class MallocAllocator final : public c10::Allocator {
 }  // namespace
 
 extern "C" void install() {
-  static MallocAllocator* const allocator = new MallocAllocator;  // for good: tensors outlive every destructor
+  static MallocAllocator* const allocator = new MallocAllocator;  // never deleted: tensors outlive every destructor
   c10::SetCPUAllocator(allocator, 1);
 }
