@@ -42,7 +42,7 @@ def test_spike_files_of_the_wrong_length_are_named(tiny_copy):
     found = problems(tiny_copy)
     assert len(found) == 2
     assert '00000.dat has 100 bytes, expected a multiple of 32' in found[0]
-    assert '00001.dat holds 9 steps of 16 x 16 spikes, expected 16' in found[1]
+    assert '00001.dat has 9 steps of 16 x 16 spikes, expected 16' in found[1]
 
 
 def test_without_a_known_length_the_odd_file_of_a_sequence_is_named(tiny_copy):
@@ -50,12 +50,12 @@ def test_without_a_known_length_the_odd_file_of_a_sequence_is_named(tiny_copy):
     write_spike_dat(tiny_copy / 'train' / '000_astronaut' / 'spike' / '00002.dat', np.zeros((9, 16, 16), np.uint8))
     found = problems(tiny_copy, spike_size=(16, 16), threshold=1.0)
     assert len(found) == 1
-    assert '00002.dat holds 9 steps of 16 x 16 spikes, expected 16' in found[0]
+    assert '00002.dat has 9 steps of 16 x 16 spikes, expected 16' in found[0]
 
 
 def test_a_wrong_sensor_size_shows_in_files_and_frames(tiny_demo):
     found = '\n'.join(problems(tiny_demo, spike_size=(16, 8)))
-    assert 'holds 32 steps of 16 x 8 spikes, expected 16' in found
+    assert 'has 32 steps of 16 x 8 spikes, expected 16' in found
     assert '00000.png has 32 x 32 pixels, expected a multiple of the 16 x 8 spikes' in found
 
 
@@ -89,7 +89,7 @@ def test_an_exposure_beyond_the_file_is_named(tiny_demo):
     object.__setattr__(sequences[0], 'start', 10)
     object.__setattr__(sequences[0], 'steps', 7)
     assert find_problems(source, 'train', sequences, 2) == [
-        '000_astronaut: the exposure ends at step 17, but its spike files hold 16 steps'
+        '000_astronaut: the exposure ends at step 17, but its spike files have 16 steps'
     ]
 
 

@@ -117,7 +117,7 @@ def test_frames_of_two_sizes_are_named(tiny_copy):
 def test_blur_and_sharp_of_two_sizes_are_named(tiny_copy):
     for path in (tiny_copy / 'train' / '000_astronaut' / 'blur').iterdir():
         cv2.imwrite(str(path), np.zeros((16, 16, 3), np.uint8))
-    with pytest.raises(DataError, match=r'frames of 32 x 32, .* of 16 x 16'):
+    with pytest.raises(DataError, match=r'frames of 32 x 32 and .* of 16 x 16'):
         build(tiny_copy)[0]
 
 
@@ -169,11 +169,13 @@ class TestBadSamples:
         dataset = build(tiny_copy, on_bad_sample='skip', max_bad_samples=3)
         for path in tiny_copy.glob('train/*/blur/*.png'):
             path.write_bytes(b'no image')
-        with pytest.raises(DataError, match=r'more than max_bad_samples=3 samples could not be read; the last one is'):
+        with pytest.raises(
+            DataError, match=r'4 samples could not be read, more than max_bad_samples=3; the last one is'
+        ):
             dataset[0]
 
     def test_validation_skips_nothing(self, tiny_demo):
-        with pytest.raises(ConfigError, match='validation scores every clip'):
+        with pytest.raises(ConfigError, match='validation must score every clip'):
             build(tiny_demo, 'val', on_bad_sample='skip')
 
     @pytest.mark.parametrize('options', [{'on_bad_sample': 'ignore'}, {'max_bad_samples': -1}])

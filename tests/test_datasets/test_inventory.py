@@ -51,5 +51,6 @@ def test_a_frame_of_another_size_is_named(tiny_copy):
         write_image(sequence.image_path(kind, '00002'), np.zeros((16, 32, 3), np.uint8))
     (problem,) = filter(None, damaged_frames(sequence))
     assert problem.endswith(
-        'blur/00002.png has 16 x 32 pixels, the frames before it 32 x 32: the frames of a sequence must have one size'
+        'blur/00002.png has 16 x 32 pixels, but the frames before it have 32 x 32: '
+        'the frames of a sequence must have one size'
     )

@@ -88,13 +88,13 @@ def test_sizes_that_do_not_fill_bytes_are_refused(tmp_path):
 @pytest.mark.parametrize('window', [{'start': 3, 'steps': 2}, {'start': 4}, {'start': -1}, {'steps': 0}])
 def test_windows_beyond_the_file_are_refused(tmp_path, window):
     write_spike_dat(tmp_path / 'x.dat', np.zeros((4, 8, 8), np.uint8))
-    with pytest.raises(DataError, match='holds 4 steps'):
+    with pytest.raises(DataError, match='has 4 steps'):
         read_spike_dat(tmp_path / 'x.dat', 8, 8, **window)
 
 
 def test_another_number_of_steps_than_expected_is_refused(tmp_path):
     write_spike_dat(tmp_path / 'x.dat', np.zeros((4, 8, 8), np.uint8))
-    with pytest.raises(DataError, match=r'holds 4 steps of 8 x 8 spikes, expected 5'):
+    with pytest.raises(DataError, match=r'has 4 steps of 8 x 8 spikes, expected 5'):
         read_spike_dat(tmp_path / 'x.dat', 8, 8, expected_steps=5)
 
 
@@ -159,7 +159,7 @@ def test_a_part_of_the_sensor_is_that_part_of_the_whole(path, spikes, data):
 @pytest.mark.parametrize('part', [{'rows': (0, 9)}, {'rows': (-1, 3)}, {'columns': (3, 3)}, {'columns': (5, 4)}])
 def test_parts_beyond_the_sensor_are_refused(tmp_path, part):
     write_spike_dat(tmp_path / 'x.dat', np.zeros((4, 8, 8), np.uint8))
-    with pytest.raises(DataError, match=r'holds 8 (rows|columns)'):
+    with pytest.raises(DataError, match=r'has 8 (rows|columns)'):
         read_spike_dat(tmp_path / 'x.dat', 8, 8, **part)
 
 

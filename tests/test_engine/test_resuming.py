@@ -50,12 +50,12 @@ def with_nan(first):
         (dict(meta={}), {}, 'lacks the iteration'),
         ({}, {'model.spike_encoder.channels': 12}, r'does not fit the network\. Weights: .* of another shape'),
         ({}, {'model.backbone.depths': [2, 1, 1, 1, 1, 1, 1, 1]}, r'does not fit the network: .* missing'),
-        (with_nan, {}, r'holds NaN or infinity in 1 of its \d+ weights'),
+        (with_nan, {}, r'has NaN or infinity in 1 of its \d+ weights'),
         ({}, {'default_hooks.ema': None}, 'averaged weights .* no EMAHook'),
         (
             {},
             {'optim_wrapper.optimizer': dict(_delete_=True, type='SGD', lr=0.1)},
-            r"settings \['betas'\], the one of the config",
+            r"settings \['betas'\], but the config has",
         ),
         ({}, {'optim_wrapper.paramwise_cfg.norm_decay_mult': 0.0}, 'tensors in its parameter groups'),
         ({}, {'param_scheduler': [dict(type='StepLR', step_size=2, by_epoch=False)]}, 'pass --new-schedule'),
@@ -186,7 +186,7 @@ def test_checkpoints_by_epoch_in_a_folder_apart_are_resumed(run_minimal, tmp_pat
     }
     run_minimal(tmp_path / 'run', **settings)
     assert (tmp_path / 'apart/run/epoch_2.pth').is_file()
-    with pytest.raises(CheckpointError, match='holds checkpoints of an earlier run'):
+    with pytest.raises(CheckpointError, match='has checkpoints of an earlier run'):
         run_minimal(tmp_path / 'run', **settings)
     (tmp_path / 'apart/run/epoch_2.pth').unlink()
     runner = run_minimal(tmp_path / 'run', LATEST, new_schedule=True, **settings)

@@ -74,7 +74,7 @@ def test_checkpoints_in_a_folder_apart_are_found_and_not_overwritten():
     config = config_of(out_dir='apart')
     touch('apart/run', 'iter_4.pth')
     assert checkpoints_in(Path('run'), config) == [Path('apart/run/iter_4.pth')]
-    with pytest.raises(CheckpointError, match='run holds checkpoints of an earlier run'):
+    with pytest.raises(CheckpointError, match='run has checkpoints of an earlier run'):
         claim('run', config=config)
 
 
@@ -115,7 +115,7 @@ def test_a_folder_with_checkpoints_is_taken_only_to_resume(name):
     touch('mine', name)
     assert has_checkpoints(Path('mine'))
     assert claim('mine', LATEST) == Path('mine')
-    with pytest.raises(CheckpointError, match='mine holds checkpoints of an earlier run: continue with --resume'):
+    with pytest.raises(CheckpointError, match='mine has checkpoints of an earlier run: continue with --resume'):
         claim('mine')
 
 

@@ -57,5 +57,5 @@ def test_namesakes_are_refused():
 
 @pytest.mark.parametrize('name', ['', '..', 'a/b', 'a b'])
 def test_a_name_must_be_a_folder(name):
-    with pytest.raises(ConfigError, match='a name is a folder'):
+    with pytest.raises(ConfigError, match='expected a folder name'):
         Variant(name)

@@ -46,7 +46,7 @@ def run(make_runner, log_of, tmp_path):
 def test_skipped_samples_are_logged_counted_and_summed_up(run):
     log, report = run(2)
     assert log.count('Skipped a sample that cannot be read: clip 1: a.png is damaged') == 1
-    assert '2 samples were skipped since they cannot be read' in log
+    assert '2 samples were skipped, because they cannot be read' in log
     assert '1 x clip 9: b.dat is damaged' in log
     assert report['skipped_samples'] == 2
 

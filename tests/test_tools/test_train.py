@@ -221,7 +221,7 @@ def test_wrong_input_is_one_message_and_nothing_is_written(demo, tmp_path, argum
 def test_a_folder_with_checkpoints_is_not_written_over(trained, demo, tmp_path):
     before = snapshot(trained[1])
     process = run(CONFIG, '--work-dir', trained[1], *demo_options(demo), cwd=tmp_path)
-    assert 'holds checkpoints of an earlier run' in the_message(process)
+    assert 'has checkpoints of an earlier run' in the_message(process)
     assert snapshot(trained[1]) == before
 
 

@@ -28,7 +28,7 @@ def test_the_summary_says_what_costs_most_and_what_was_won(found):
     text = section(markdown(found, 'en'), 'Summary')
     assert 'The costliest stage is fuse1: 60.0% of the iteration.' in text
     best = found.best.result
-    assert f'takes {best.ms_per_sample:.1f} ms per sample where the default takes 100.0: +77% saved' in text
+    assert f'takes {best.ms_per_sample:.1f} ms per sample, the default 100.0 ms: +77% saved' in text
     assert 'Everything that was kept, together: -0.08 dB [-0.18, +0.02]' in text
     assert 'promised 50 to 70 % off the iteration; 70 %: reached (77%).' in text
     # The published path takes 1.25 times as long, so that the default saves a fifth of it.
@@ -122,7 +122,7 @@ def test_unknown_quality_is_said_and_has_no_number(found, difference):
 
 
 @pytest.mark.parametrize(
-    ('mean', 'answer'), [(-0.1, 'yes'), (-0.25, 'on average, but not with the whole interval'), (-0.5, 'no')]
+    ('mean', 'answer'), [(-0.1, 'yes'), (-0.25, 'on average, but not over the whole interval'), (-0.5, 'no')]
 )
 def test_quality_is_kept_with_its_whole_interval(found, difference, mean, answer):
     found.together_db = difference(mean)  # +- 0.1
@@ -133,7 +133,7 @@ def test_a_default_that_needs_too_much_memory_is_said(found):
     found.memory_gib = 0.25
     assert 'The default needs 500 MiB, more than the 0.25 GiB that are allowed; the optimised' in markdown(found, 'en')
     found.steps = []
-    assert 'and nothing that fits can be taken' in markdown(found, 'en')
+    assert 'and no candidate that fits can be taken' in markdown(found, 'en')
 
 
 def test_both_languages_say_the_same_numbers(found):

@@ -1,4 +1,4 @@
-"""The part of ``vrt_spike_baseline.py`` that candidates read: advice on a log that has no config uses it."""
+"""The part of ``vrt_spike_baseline.py`` that candidates read. Advice on a log without a config is based on it."""
 
 from __future__ import annotations
 
@@ -28,4 +28,4 @@ BASELINE: dict[str, Any] = {
     'train_cfg': {'max_iters': 60_000, 'val_interval': 1000},
     'default_hooks': {'logger': {'interval': 50}, 'checkpoint': {'interval': 1000}},
 }
-"""A part of the baseline, with its values; a test compares them."""
+"""A test compares these values with the baseline."""

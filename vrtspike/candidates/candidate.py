@@ -33,15 +33,15 @@ class Candidate(msgspec.Struct, frozen=True):
     """One change of a config that may make it cheaper.
 
     Args:
-        name: What reports call it.
+        name: Its name in reports.
         kind: :data:`EXACT`, :data:`PRECISION` or :data:`CHANGES`.
         overrides: What it sets in the config.
         stages: Regular expression of the stages that it can make cheaper.
-        purpose: What it is for.
+        purpose: What it makes cheaper.
         resumable: Whether a checkpoint from before the change can be resumed with it.
         unavailable: Why it cannot be used here, as a key of the report's template; empty if it can.
         slow_to_measure: Whether measuring it takes minutes.
-        note: What it does and what it costs, in a sentence for the user; empty if the advice leaves it out.
+        note: A sentence for the user about its effect and its price; empty if the advice leaves it out.
     """
 
     name: str
@@ -75,7 +75,7 @@ def _same(found: Any, wanted: Any) -> bool:
 
 
 def value_at(config: Any, key: str) -> Any:
-    """Return a config's value at a dotted key, None if there is none."""
+    """Return a config's value at a dotted key; None if there is none."""
     node: Any = getattr(config, '_cfg_dict', config)
     for step in key.split('.'):
         if not isinstance(node, Mapping):
@@ -85,12 +85,12 @@ def value_at(config: Any, key: str) -> Any:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Return whether two dotted keys name the same node, or one a node inside the other."""
+    """Return whether two dotted keys name the same node, or one names a node inside the other."""
     return one == other or one.startswith(f'{other}.') or other.startswith(f'{one}.')
 
 
 def config_lines(overrides: Overrides) -> list[str]:
-    """Return what sets ``overrides`` in a config file that inherits another: one line for each top-level key.
+    """Return the lines that set ``overrides`` in a config file with a parent, one for each top-level key.
 
     Dotted keys must not reach into lists.
     """

@@ -1,4 +1,4 @@
-"""Every candidate there is."""
+"""The catalogue of all candidates."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FAMILIES: tuple[Callable[[Setting], Iterator[Candidate]], ...] = (
 
 
 def catalogue(setting: Setting, *purposes: Purpose) -> Iterator[Candidate]:
-    """Yield what a config does not do yet, each change once, for some purposes or for all."""
+    """Yield the candidates that a config does not use yet, each change once, for the given purposes or for all."""
     seen = []
     for candidate in (candidate for family in FAMILIES for candidate in family(setting)):
         wanted = not purposes or candidate.purpose in purposes

@@ -10,7 +10,7 @@ from vrtspike.candidates.setting import Setting, backbone_stages, groups_of_stag
 ATTENTION_STAGES = r'stage\d|fuse\d?'
 
 SWITCHES_BY_POLICY = {'none': (False, False), 'ffn': (False, True), 'attn': (True, False), 'all': (True, True)}
-"""``use_checkpoint_attn`` and ``use_checkpoint_ffn`` that do the same as a policy."""
+"""Values of ``use_checkpoint_attn`` and ``use_checkpoint_ffn`` that do the same as each policy."""
 
 LARGE_CHUNK = {'max_batch_tokens': 65535, 'chunk_size': 256}
 FEW_TOKENS = 8192
@@ -56,7 +56,7 @@ def checkpointing_policies(setting: Setting) -> Iterator[Candidate]:
 
 
 def fewer_checkpoints(setting: Setting) -> Iterator[Candidate]:
-    """Yield no checkpointing in the two stages that take longest to recompute."""
+    """Yield training without checkpointing in the two stages that take longest to recompute."""
     depths = setting.backbone.get('depths')
     if setting.is_vrt and setting.recomputed and depths:
         stages = backbone_stages(setting.recomputed)[:2] or ['stage1']
@@ -89,7 +89,7 @@ def larger_chunks(setting: Setting) -> Iterator[Candidate]:
 
 
 def smaller_chunks(setting: Setting) -> Iterator[Candidate]:
-    """Yield smaller chunks of every part whose chunks are large."""
+    """Yield smaller chunks of every part with large chunks."""
     large = [part for part in ('tsa', 'fusion') if setting.part(part).get('max_batch_tokens', 0) > FEW_TOKENS]
     overrides = {f'model.{part}.max_batch_tokens': FEW_TOKENS for part in large}
     overrides |= {f'model.{part}.adaptive_chunk': True for part in large}
@@ -98,7 +98,7 @@ def smaller_chunks(setting: Setting) -> Iterator[Candidate]:
 
 
 def lower_precision(setting: Setting) -> Iterator[Candidate]:
-    """Yield autocast, and the flow network in it. Restoring has its own precision, independent of the training."""
+    """Yield autocast, and autocast of the flow network too. Restoring has its own setting of precision."""
     if setting.trains:
         prefix, amp, used = '', AMP, 'Amp' in setting.node('optim_wrapper').get('type', '')
     else:

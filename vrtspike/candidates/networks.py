@@ -65,7 +65,7 @@ def nearest_multiple(value: float, of: int) -> int:
 
 
 def student(setting: Setting) -> Iterator[Candidate]:
-    """Yield the light network in place of VRT, with its flow network frozen if VRT's was."""
+    """Yield the light network in place of VRT. Its flow network is frozen if VRT's was."""
     if not setting.is_vrt:
         return
     overrides: Overrides = {'model.backbone': {'_delete_': True, 'type': 'VRTLite'}}

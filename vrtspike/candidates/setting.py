@@ -1,4 +1,4 @@
-"""The config and the machine that candidates are chosen for."""
+"""Describes the config and the machine that candidates are chosen for."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         config: The config as plain dicts.
-        objective: What is to be faster: a training step or restoring.
+        objective: What to make faster: a training step or restoring.
         device: The type of the device, ``'cpu'`` or ``'cuda'``.
-        autocast_dtype: What the device computes in under autocast: ``'bfloat16'`` or ``'float16'``.
+        autocast_dtype: Data type of the device under autocast: ``'bfloat16'`` or ``'float16'``.
         has_compiler: Whether there is a C++ compiler, which ``torch.compile`` needs on CPUs.
         cores: How many cores the process may use.
         backbone_defaults: The parameters that the backbone's class accepts, and their defaults.
         shares: Share of the iteration by stage.
-        recomputed: The stages whose recomputation takes longest, the longest first.
+        recomputed: The stages that take longest to recompute, the longest first.
     """
 
     config: Mapping[str, Any]
@@ -48,7 +48,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def trains(self) -> bool:
-        """Whether a training step is to be faster."""
+        """Whether to make a training step faster."""
         return self.objective == 'train'
 
     def node(self, name: str) -> Mapping[str, Any]:
@@ -61,7 +61,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def groups_of_stage(stage: str, groups: int) -> range:
-    """Return which of VRT's groups of blocks form a stage, counted from 0: from the eighth on they all form stage 8."""
+    """Return the indices of VRT's groups of blocks that form a stage. Stage 8 has the eighth and all further groups."""
     number = int(stage.removeprefix('stage'))
     return range(7, groups) if number == 8 else range(number - 1, number)
 

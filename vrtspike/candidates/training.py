@@ -28,7 +28,7 @@ def data_workers(setting: Setting) -> Iterator[Candidate]:
 
 
 def changes_data_loading(overrides: Mapping[str, Any]) -> bool:
-    """Return whether overrides change how batches are read, which only a step that waits for its batch shows."""
+    """Return whether overrides change how batches are read. Only a step that waits for its batch can show that."""
     return WORKERS_KEY in overrides
 
 

@@ -53,32 +53,32 @@ def shared_sequences(source: Any, split: str, sequences: list[Sequence]) -> list
 
 
 def is_linked(sequence: Sequence, other: Sequence) -> bool:
-    """Return whether the frames, or the recordings, of two sequences lie in one folder under two paths."""
+    """Return whether two sequences have their frames or recordings in the same folder, for example by a link."""
     folders = (probe_path(each, each.stems[0].item()).parent for each in (sequence, other))
     return os.path.samefile(*folders)
 
 
 def is_identified(sequence: Sequence, sequences: list[Sequence]) -> bool:
-    """Return whether a sequence is known by its name or its frames, unlike numbered sequences with equal frames."""
+    """Return whether its name or its frames identify a sequence; numbered sequences with equal frames are ambiguous."""
     alike = (each is not sequence and have_same_files(each, sequence) for each in sequences)
     return not (sequence.name.isdigit() and any(alike))
 
 
 def have_same_files(sequence: Sequence, other: Sequence) -> bool:
-    """Return whether the first, middle and last frame that two sequences share have equal files."""
+    """Return whether the files of the first, middle and last stem that two sequences share are equal."""
     stems = np.intersect1d(sequence.stems, other.stems)
     probes = [stems[i].item() for i in sorted({0, len(stems) // 2, len(stems) - 1})] if len(stems) else []
     return bool(probes) and all(is_same_file(probe_path(sequence, stem), probe_path(other, stem)) for stem in probes)
 
 
 def probe_path(sequence: Sequence, stem: str) -> Path:
-    """Return the file that is compared: of the blurred frame, else the sharp one, else the spikes."""
+    """Return the file to compare: the blurred frame, or else the sharp frame, or else the spikes."""
     kind = next(iter(sequence.frame_folders), None)
     return sequence.spike_path(stem) if kind is None else sequence.image_path(kind, stem)
 
 
 def is_same_file(path: Path, other: Path) -> bool:
-    """Return whether two paths lead to one file or to files of equal content; absent files are equal to none."""
+    """Return whether two paths are the same file or files of equal content; False if one is missing."""
     if not (path.is_file() and other.is_file()):
         return False
     return path.samefile(other) or filecmp.cmp(path, other, shallow=False)
@@ -142,7 +142,7 @@ def spike_file_problems(sequence: Sequence) -> list[str]:
     problems, steps = [], {}
     for path, length in spike_file_lengths(sequence):
         try:
-            # The length of a raw file, which the folder's listing tells, is enough.
+            # For a raw file, its length is enough, and the folder listing already has it.
             steps[path] = count_steps(path, height, width) if is_array else steps_in_bytes(path, length, height, width)
         except DataError as error:
             problems.append(str(error))
@@ -155,7 +155,7 @@ def uneven_steps(sequence: Sequence, steps: dict[Path, int]) -> list[str]:
         return []
     expected = sequence.file_steps or Counter(steps.values()).most_common(1)[0][0]
     problems = [
-        f'{path} holds {found} steps of {sequence.stored_size[0]} x {sequence.stored_size[1]} spikes, '
+        f'{path} has {found} steps of {sequence.stored_size[0]} x {sequence.stored_size[1]} spikes, '
         f'expected {expected}: correct the sensor size, or write the file again'
         for path, found in steps.items()
         if found != expected
@@ -163,11 +163,11 @@ def uneven_steps(sequence: Sequence, steps: dict[Path, int]) -> list[str]:
     start, end = sequence.start, sequence.start + (sequence.steps or 1)
     if start < 0:
         problems.append(
-            f'{sequence.name}: the exposure has {sequence.steps} steps, but its spike files hold {expected}: '
+            f'{sequence.name}: the exposure has {sequence.steps} steps, but its spike files have {expected}: '
             'choose a shorter exposure'
         )
     elif end > expected:
-        problems.append(f'{sequence.name}: the exposure ends at step {end}, but its spike files hold {expected} steps')
+        problems.append(f'{sequence.name}: the exposure ends at step {end}, but its spike files have {expected} steps')
     return problems
 
 
@@ -183,8 +183,9 @@ def recording_problems(sequence: Sequence) -> list[str]:
     if end <= steps:
         return []
     return [
-        f'{sequence.spike} holds {steps} steps, but its {len(sequence.stems)} frames of {sequence.steps} steps, '
-        f'{sequence.interval} apart from step {sequence.start} on, end at {end}: correct the steps, or remove frames'
+        f'{sequence.spike} has {steps} steps, but its {len(sequence.stems)} frames end at step {end} (each is exposed '
+        f'for {sequence.steps} steps, one starts every {sequence.interval} steps, the first at step {sequence.start}): '
+        'correct these numbers, or remove frames'
     ]
 
 

@@ -47,7 +47,7 @@ from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import CLIP_SOURCES, DATASETS, TRANSFORMS
 
 SHOWN_PROBLEMS = 50
-# Substitutes are drawn from another random stream than the samples' own numbers.
+# Separates the random numbers that choose substitutes from those of the samples.
 SUBSTITUTE_STREAM = 0xBAD
 
 
@@ -71,10 +71,10 @@ class ClipDataset(Dataset):
         stride: Frames from the start of one clip to the start of the next; frames at the end of a sequence that do not
             fill a clip are not used.
         limit: Use the first ``limit`` clips only; None uses all.
-        on_bad_sample: ``'raise'`` ends the run at a sample that cannot be read. ``'skip'``, for training, replaces it
-            by another one, which depends on seed and ordinal, and records the error in ``meta['skipped']``;
+        on_bad_sample: ``'raise'`` ends the run at a sample that cannot be read. ``'skip'`` (only for training) replaces
+            it by another one, chosen by seed and ordinal, and records the error in ``meta['skipped']``;
             :class:`~vrtspike.hooks.BadSamplesHook` counts, logs and reports these errors.
-        max_bad_samples: The run ends when more samples were skipped.
+        max_bad_samples: The run ends when more samples than this were skipped.
         cache_dir: Folder on a fast local disk for copies of files from a slow disk; None reads the original files.
         cache_gib: Maximum size of ``cache_dir`` in GiB, shared by all processes of the machine.
 
@@ -107,7 +107,7 @@ class ClipDataset(Dataset):
                 f"ClipDataset got {on_bad_sample=}, {max_bad_samples=}, expected 'raise' or 'skip' and at least 0"
             )
         if on_bad_sample == 'skip' and split == 'val':
-            raise ConfigError("on_bad_sample='skip' is for training: validation scores every clip or none")
+            raise ConfigError("on_bad_sample='skip' is for training: validation must score every clip")
         source = CLIP_SOURCES.build(source) if isinstance(source, dict) else source
         self.split = split
         self.clip_len = clip_len
@@ -138,7 +138,7 @@ class ClipDataset(Dataset):
             except DataError as error:
                 skipped.append(f'clip {index}: {error}')
                 if len(skipped) > self.max_bad_samples:
-                    raise DataError(too_many(skipped, self.max_bad_samples)) from error
+                    raise DataError(too_many_bad_samples(skipped, self.max_bad_samples)) from error
             index = int(substitutes.integers(self.length))
 
     def sample(self, key: SampleKey, skipped: list[str] | None = None) -> dict:
@@ -172,9 +172,9 @@ class ClipDataset(Dataset):
         """Return the sequence of clip ``index`` and the position of its first frame."""
         if not 0 <= index < self.length:
             raise IndexError(f'clip {index} of a data set of {self.length} clips')
-        place = int(np.searchsorted(self.clip_ends, index, side='right'))
-        before = int(self.clip_ends[place - 1]) if place else 0
-        return self.sequences[place], (index - before) * self.stride
+        number = int(np.searchsorted(self.clip_ends, index, side='right'))
+        before = int(self.clip_ends[number - 1]) if number else 0
+        return self.sequences[number], (index - before) * self.stride
 
 
 def raise_problems(problems: list[str]) -> None:
@@ -187,10 +187,10 @@ def raise_problems(problems: list[str]) -> None:
     raise DataError('\n'.join([f'the data set has {len(problems)} problem(s):', *shown]))
 
 
-def too_many(skipped: list[str], limit: int) -> str:
+def too_many_bad_samples(skipped: list[str], limit: int) -> str:
     """Return the error message of a run with too many bad samples."""
     return (
-        f'more than max_bad_samples={limit} samples could not be read; the last one is {skipped[-1]}\n'
+        f'{len(skipped)} samples could not be read, more than max_bad_samples={limit}; the last one is {skipped[-1]}\n'
         'correct the data (python tools/check_data.py ROOT --thorough lists the bad files), or raise the limit'
     )
 
@@ -205,8 +205,8 @@ def read_frames(sequence: Sequence, positions: range, local: Callable[[Path], Pa
     if len(set(shapes.values())) > 1:
         blur, sharp = (shapes[kind] for kind in FRAME_KINDS)
         raise DataError(
-            f'{sequence.sharp} holds frames of {sharp[1]} x {sharp[2]}, {sequence.blur} of '
-            f'{blur[1]} x {blur[2]} at {stems[0]}: both must have one size'
+            f'at {stems[0]}, {sequence.sharp} has frames of {sharp[1]} x {sharp[2]} and {sequence.blur} of '
+            f'{blur[1]} x {blur[2]}: both must have one size'
         )
     return frames
 

@@ -87,8 +87,8 @@ def damaged_frames(sequence: Sequence) -> Iterator[str | None]:
 
 
 def size_problem(path: Path, size: tuple[int, int], others: tuple[int, int]) -> str:
-    """Return the error message about a frame whose size is not that of the frames before it."""
+    """Return the error message about a frame that differs in size from the frames before it."""
     return (
-        f'{path} has {size[0]} x {size[1]} pixels, the frames before it {others[0]} x {others[1]}: '
+        f'{path} has {size[0]} x {size[1]} pixels, but the frames before it have {others[0]} x {others[1]}: '
         'the frames of a sequence must have one size'
     )

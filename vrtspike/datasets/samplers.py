@@ -1,4 +1,4 @@
-"""The sampler: the order of samples depends only on a seed and an ordinal."""
+"""The sampler: which sample comes next depends only on a seed and an ordinal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vrtspike.registry import DATA_SAMPLERS
 
 #: Key in the message hub and in checkpoints: how many samples all processes together have trained on.
 SAMPLES_SEEN_KEY = 'samples_seen'
-# Permutations are drawn from another random stream than the samples' own numbers, which (seed, ordinal) seed.
+# Separates the random numbers of the permutations from those of the samples, which are seeded by (seed, ordinal).
 PERMUTATION_STREAM = 0x5EED
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from vrtspike.errors import DataError
 
-#: First bytes of the formats in which arrays of spikes come, with what they are and their suffix.
+#: First bytes of array formats, with a description and the suffix of each for messages.
 OTHER_FORMATS = {
     b'\x93NUMPY': ('a NumPy array', '.npy'),
     b'PK\x03\x04': ('a ZIP archive', '.npz'),
@@ -50,12 +50,12 @@ def read_spike_dat(
         (steps, rows, columns) uint8 of 0 and 1 in time order, the first row on top.
 
     Raises:
-        DataError: The file is missing, damaged, of another length, or ends before the window does.
+        DataError: The file is missing or damaged, has another length, or ends before the window does.
     """
     total = count_spike_steps(path, height, width)
     if expected_steps is not None and total != expected_steps:
         raise DataError(
-            f'{path} holds {total} steps of {height} x {width} spikes, expected {expected_steps}: '
+            f'{path} has {total} steps of {height} x {width} spikes, expected {expected_steps}: '
             'correct the sensor size or the number of steps, or write the file again'
         )
     start, end = part_of((start, total if steps is None else start + steps), total, 'steps', path)
@@ -83,7 +83,7 @@ def part_of(part: tuple[int, int] | None, length: int, name: str, path: str | os
     """Return (start, end) of a part of ``length`` steps, rows or columns; None is all of them."""
     start, end = (0, length) if part is None else part
     if not 0 <= start < end <= length:
-        raise DataError(f'{path} holds {length} {name}; {name} {start} to {end} do not lie within it')
+        raise DataError(f'{path} has {length} {name}, which do not include {name} {start} to {end}')
     return start, end
 
 
@@ -91,13 +91,15 @@ def write_spike_dat(path: str | os.PathLike, spikes: np.ndarray) -> None:
     """Write ``spikes`` (steps, H, W), all 0 or 1, to ``path`` atomically.
 
     Raises:
-        DataError: The array has another shape, other values, or a size the format cannot hold; the disk is full.
+        DataError: The array has another shape, other values or an unsupported size, or the disk is full.
     """
     spikes = np.asarray(spikes)
     if spikes.ndim != 3 or spikes.shape[0] == 0:
         raise DataError(f'{path}: spikes have the shape {spikes.shape}, expected (steps, height, width)')
     if ((spikes != 0) & (spikes != 1)).any():
-        raise DataError(f'{path}: spikes hold {spikes.min()} to {spikes.max()}, expected 0 and 1 only: binarise them')
+        raise DataError(
+            f'{path}: spikes have values from {spikes.min()} to {spikes.max()}, expected 0 and 1 only: binarise them'
+        )
     bytes_per_step(*spikes.shape[1:])
     path = Path(path)
     aside = path.with_name(f'.{path.name}.{uuid.uuid4().hex}')
@@ -129,7 +131,7 @@ def require_raw(path: str | os.PathLike) -> None:
     for signature, (what, suffix) in OTHER_FORMATS.items():
         if start.startswith(signature):
             raise DataError(
-                f'{path} is {what}, expected raw spike bits: let its name end in {suffix}, or write its array with '
+                f'{path} is {what}, expected raw spike bits: rename it to end in {suffix}, or write its array with '
                 'vrtspike.datasets.spike_dat.write_spike_dat'
             )
 

@@ -1,4 +1,4 @@
-"""Estimate the threshold of a sequence by comparing the brightness of its frames and spikes."""
+"""Estimates the threshold of a sequence by comparing the brightness of its frames and spikes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Suggestion(NamedTuple):
     """The threshold at which spikes and blurred frame have equal brightness.
 
     Args:
-        linear: If the spike camera saw linear light.
-        encoded: If it was simulated from sRGB values without decoding.
+        linear: The threshold if the spike camera saw linear light.
+        encoded: The threshold if the spikes were simulated from sRGB values without decoding.
         rate: Spikes per pixel and step.
     """
 

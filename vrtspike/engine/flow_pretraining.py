@@ -45,7 +45,7 @@ class FlowTraining:
         iterations: Optimizer steps.
         batch_size: Pairs in a step.
         size: Side of the crops in pixels, a multiple of 32.
-        pairs: Pairs to render once; every step takes random ones and augments them.
+        pairs: Pairs to render once; every step augments a random batch of them.
         max_speed: Largest mean motion of a layer between two frames, in pixels.
         lr: Peak learning rate of Adam; warmed up, then annealed to zero. It must be small: a step changes all 3136
             weights of a 7x7 filter at once, and at 6e-4 the ReLUs die and the network learns nothing.
@@ -153,7 +153,7 @@ def shared_spynet(rng: torch.Generator) -> SpyNet:
 
 @torch.no_grad()
 def init_level(level: FlowLevel, rng: torch.Generator) -> None:
-    """Draw the weights of a level: He's initialisation, faint in the first layer beside the motion detectors."""
+    """Initialise a level: He initialisation, in the first layer with small weights added to the motion detectors."""
     first, *_, last = convs = [module for module in level.modules() if isinstance(module, nn.Conv2d)]
     for conv in convs:
         nn.init.kaiming_normal_(conv.weight, nonlinearity='relu', generator=rng)
@@ -165,9 +165,9 @@ def init_level(level: FlowLevel, rng: torch.Generator) -> None:
 def motion_energy_filters() -> Tensor:
     """Return first-layer weights (32, 8, 7, 7) that respond to motion in eight directions.
 
-    Each filter sees the second frame a quarter of a wave later or earlier than the first; rectified and summed over
-    its four phases, that is the motion energy of Adelson and Bergen (1985), whose mean depends on the displacement
-    where that of any one linear filter does not.
+    Each filter sees the second frame a quarter of a wave later or earlier than the first. The sum of the rectified
+    responses of its four phases is the motion energy of Adelson and Bergen (1985). The mean of this energy depends on
+    the displacement; the mean response of a linear filter does not.
     """
     axis = torch.arange(7.0) - 3
     y, x = torch.meshgrid(axis, axis, indexing='ij')
@@ -219,7 +219,7 @@ def end_point_error(flow: Tensor, target: Tensor) -> Tensor:
 
 @torch.no_grad()
 def evaluate(net: SpyNet, settings: FlowTraining, size: int, pairs: int = 32) -> tuple[float, float]:
-    """Return the end-point error on fresh pairs of ``size`` pixels and that of no flow at all, in pixels."""
+    """Return the end-point error on fresh pairs of ``size`` pixels and the error of zero flow, in pixels."""
     fresh = render_pairs(settings, FRESH, pairs, size, report=lambda *_: None)
     batches = zip(fresh.frame0.split(8), fresh.frame1.split(8), strict=True)
     found = torch.cat([net(frame0 / 255, frame1 / 255)[0] for frame0, frame1 in batches])

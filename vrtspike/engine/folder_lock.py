@@ -26,13 +26,13 @@ LOCK_NAME = '.training.lock'
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a run folder. The system frees it when the process ends, however it ends.
+    """Lock a run folder. The system releases the lock when the process ends, even if it is killed.
 
-    The lock is one of POSIX (``fcntl.lockf``): it works on network folders too, and data workers do not inherit it.
-    Where the file system has no locks, a warning says so.
+    It is a POSIX lock (``fcntl.lockf``): it works on network folders too, and data workers do not inherit it. If the
+    file system has no locks, a warning says so.
 
     Raises:
-        FolderInUseError: Another process holds it.
+        FolderInUseError: Another process has locked it.
     """
     new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def locked(folder: Path) -> Iterator[None]:
         with suppress(OSError):
             file.close()
         if new:
-            with suppress(OSError):  # the training has written something
+            with suppress(OSError):  # fails if the training has written files
                 folder.rmdir()
 
 
@@ -61,8 +61,8 @@ def _acquire(path: Path) -> IO[str]:
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 break
-        file.close()  # its owner has ended and removed it in between
-    with suppress(OSError):  # the text only helps a reader
+        file.close()  # its owner has removed it in the meantime
+    with suppress(OSError):  # the text is only information for users
         file.truncate(0)
         started = datetime.datetime.now().astimezone().isoformat(timespec='seconds')
         print(f'process {os.getpid()} on {socket.gethostname()} since {started}', file=file, flush=True)

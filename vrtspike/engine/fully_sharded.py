@@ -24,15 +24,15 @@ class FullyShardedStrategy(DDPStrategy):
     """Trains with torch's ``fully_shard`` (FSDP2) in MMEngine's ``FlexibleRunner``, on GPUs or in gloo processes.
 
     Each part of the network (``backbone.stage1``, ``fusion.stage1``, ...) gathers its weights when it runs and frees
-    them afterwards. MMEngine's ``FSDPStrategy`` wraps FSDP1, which is deprecated, clips each process's gradients by a
-    norm of their own, and cannot save the optimizer without a GPU.
+    them afterwards. MMEngine's ``FSDPStrategy`` wraps FSDP1, which is deprecated, clips the gradients of each process
+    by a separate norm, and cannot save the optimizer without a GPU.
 
-    Checkpoints hold whole tensors under the names of the unsharded network. A run may be resumed with another number
+    Checkpoints contain whole tensors under the names of the unsharded network. A run may be resumed with another number
     of processes, with or without sharding.
 
     Args:
-        reshard_after_forward: Free the gathered weights after the forward pass too. Saves memory, costs a second
-            gathering in the backward pass.
+        reshard_after_forward: Free the gathered weights after the forward pass too. This saves memory, but the
+            backward pass gathers them again.
         **kwargs: Arguments of MMEngine's ``DDPStrategy``.
 
     Raises:
@@ -93,13 +93,13 @@ class FullyShardedStrategy(DDPStrategy):
 
 
 def parts(model: nn.Module) -> Iterator[nn.Module]:
-    """Yield the modules with parameters two levels below ``model``. Containers stand for their members."""
+    """Yield the modules with parameters two levels below ``model``. Containers are replaced by their members."""
     for child in members(model):
         yield from members(child)
 
 
 def members(module: nn.Module) -> Iterator[nn.Module]:
-    """Yield the children of ``module`` that have parameters and a forward of their own."""
+    """Yield the children of ``module`` that have parameters; in place of a container, yield its members."""
     for child in module.children():
         if isinstance(child, (nn.ModuleList, nn.ModuleDict)):
             yield from members(child)
@@ -113,7 +113,7 @@ def gather_on_cpu(tensor: Tensor) -> Tensor:
 
 
 def map_tensors(tree: Any, function: Callable[[Tensor], Tensor]) -> Any:
-    """Return nested dicts and lists with ``function`` of every tensor."""
+    """Apply ``function`` to every tensor in nested dicts and lists; return the result."""
     if isinstance(tree, Tensor):
         return function(tree)
     if isinstance(tree, dict):

@@ -17,10 +17,10 @@ from vrtspike.registry import LOOPS
 
 
 class SkippedIterator(_InfiniteDataloaderIterator):
-    """The batches of a loader whose sampler has already skipped the samples that were seen."""
+    """The batches of a loader. Its sampler has already skipped the samples that were seen."""
 
     def skip_iter(self, num_iters: int) -> None:
-        """Do nothing. MMEngine would skip a number of batches."""
+        """Do nothing. MMEngine would skip ``num_iters`` batches."""
 
 
 @LOOPS.register_module()
@@ -43,7 +43,7 @@ class SkippingIterLoop(IterBasedTrainLoop):
         if self._iter and hasattr(self.dataloader.sampler, 'skip'):
             self.skip_seen()
             self.dataloader_iterator = SkippedIterator(self.dataloader)
-            self.fast_forward_on_resume = False  # MMEngine would warn of data that are trained on again
+            self.fast_forward_on_resume = False  # otherwise MMEngine warns that data is repeated
         return super().run()
 
     def run_iter(self, data_batch: Any) -> None:
@@ -74,7 +74,7 @@ class SkippingIterLoop(IterBasedTrainLoop):
 
 
 def require_batches(name: str, loader: DataLoader) -> None:
-    """Raise :class:`DataError` if a data loader has no batches, which MMEngine would pass over or fail at."""
+    """Raise :class:`DataError` if a data loader has no batches; MMEngine has no clear error for this."""
     if isinstance(loader.dataset, Sized) and len(loader) == 0:
         raise DataError(
             f'{name}: {len(loader.dataset)} clips on {get_world_size()} process(es) make no batch of '

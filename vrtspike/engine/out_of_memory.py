@@ -1,4 +1,4 @@
-"""The report of a training that ran out of memory: the stages that save most activations, and what needs less."""
+"""The report of a training that ran out of memory: the stages that save the most activations, and smaller settings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def out_of_memory_report(config: Config, error: BaseException) -> str:
     lines = [f'memory ran out: {str(error).strip().splitlines()[0]}', *stage_lines(config)]
     candidates = list(smaller_candidates(config))
     if candidates:
-        lines.append('Settings that need less memory, each with those above it (auto_fit=True tries them in order):')
+        lines.append('Settings that need less memory, each including those above (auto_fit=True tries them in order):')
     tried = copy.deepcopy(config)
     for candidate in candidates:
         tried.merge_from_dict(copy.deepcopy(candidate.overrides))

@@ -1,4 +1,4 @@
-"""What a checkpoint needs so that a training can resume from it, and which schedule then counts."""
+"""Checks that a training can resume from a checkpoint, and chooses the schedule that it then follows."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ NEEDED = {
     'message_hub': 'the log state',
     'meta': 'the iteration',
 }
-"""Keys of a checkpoint that can be resumed, and what they hold."""
+"""Keys that a resumable checkpoint has, and what they contain."""
 
 PROGRESS = {'last_step', '_global_step', '_last_value', 'base_values', 'best', 'num_bad_epochs', 'cooldown_counter'}
 """Attributes of a schedule that change while it runs, or follow from the optimizer's settings."""
 
-TELLING = {'alpha', 'betas', 'dampening', 'etas', 'lambd', 'lr_decay', 'momentum', 'rho'}
-"""Settings that tell the optimizers of torch apart."""
+DISTINCTIVE = {'alpha', 'betas', 'dampening', 'etas', 'lambd', 'lr_decay', 'momentum', 'rho'}
+"""Settings that distinguish the optimizers of torch."""
 
 
 def check_resumable(path: Path, checkpoint: dict[str, Any], config: Config, new_schedule: bool = False) -> None:
     """Check that a training with this config can resume from a checkpoint.
 
     Raises:
-        CheckpointError: The checkpoint lacks a part of the training's state, belongs to another network, or holds
+        CheckpointError: The checkpoint lacks a part of the training's state, belongs to another network, or has
             weights that are not finite.
         ConfigError: The config's training is shorter than the checkpoint's.
     """
@@ -65,11 +65,11 @@ def check_resumable(path: Path, checkpoint: dict[str, Any], config: Config, new_
         targets = MODELS.build(config.model).state_dict()
     weights = {name.removeprefix('module.'): value for name, value in checkpoint['state_dict'].items()}
     check_fit(weights, targets, f'checkpoint {path}')
-    spoilt = [name for name, tensor in weights.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
-    if spoilt:
+    nonfinite = [name for name, tensor in weights.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if nonfinite:
         raise CheckpointError(
-            f'checkpoint {path} holds NaN or infinity in {len(spoilt)} of its {len(weights)} weights, such as '
-            f'{spoilt[0]}: resume an earlier one'
+            f'checkpoint {path} has NaN or infinity in {len(nonfinite)} of its {len(weights)} weights, such as '
+            f'{nonfinite[0]}: resume an earlier one'
         )
 
 
@@ -87,12 +87,12 @@ def _check_length(path: Path, meta: dict[str, Any], train_cfg: dict[str, Any]) -
 class ResumeHook(Hook):
     """Compares the optimizer and the schedules of a resumed training with the config's.
 
-    Where they differ, the checkpoint's settings count and a warning names them, as in MMEngine. With ``new_schedule``
-    the config's count: the optimizer keeps its momenta, gets the config's settings, and the schedules are replayed up
-    to the checkpoint's iteration, as if they had been in use from the start.
+    If they differ, the checkpoint's settings are used and a warning names the differences, as in MMEngine. With
+    ``new_schedule`` the config's settings are used: the optimizer keeps its momenta and gets the config's settings, and
+    the schedules are replayed up to the checkpoint's iteration, as if they had been used from the start.
 
     Args:
-        new_schedule: Whether the config's settings count.
+        new_schedule: Whether to use the config's settings.
     """
 
     priority = 'HIGHEST'
@@ -109,7 +109,7 @@ class ResumeHook(Hook):
         Raises:
             CheckpointError: The checkpoint's optimizer or schedules are of another kind.
         """
-        if GRADIENTS_KEY in checkpoint:  # MMEngine would warn that they are lost
+        if GRADIENTS_KEY in checkpoint:  # otherwise MMEngine warns that they are lost
             runner.logger.addFilter(lambda record: '_accumulative_counts' not in record.getMessage())
         if isinstance(runner.optim_wrapper, OptimWrapperDict):
             if self.new_schedule:
@@ -126,7 +126,7 @@ class ResumeHook(Hook):
         names = [type(schedule).__name__ for schedule in runner.param_schedulers or []]
         if [set(state) for state in saved_schedules] != [set(state) for state in self._schedules]:
             raise CheckpointError(
-                f'the schedules of the checkpoint ({len(saved_schedules)}) are not of the kinds that the config has '
+                f'the checkpoint has {len(saved_schedules)} schedules, which do not match those of the config '
                 f"({', '.join(names) or 'none'}): restore the config's param_scheduler, or pass --new-schedule to "
                 'continue with it'
             )
@@ -152,7 +152,7 @@ class ResumeHook(Hook):
             group.update(settings)
         for schedule, state in zip(schedules, self._schedules, strict=True):
             schedule.load_state_dict(state)
-        wrapper._global_step = 0  # the optimizer has stepped: MMEngine would warn of the order of steps
+        wrapper._global_step = 0  # otherwise MMEngine warns that the optimizer stepped before the schedules
         for by_epoch in _ends(runner.iter, runner.epoch, len(runner.train_dataloader)):
             for schedule in schedules:
                 if schedule.by_epoch == by_epoch:
@@ -162,12 +162,12 @@ class ResumeHook(Hook):
 
 
 def _check_optimizer(groups: list[dict[str, Any]], saved: list[dict[str, Any]]) -> None:
-    kinds = [sorted(each[0].keys() & TELLING) for each in (groups, saved)]
+    kinds = [sorted(each[0].keys() & DISTINCTIVE) for each in (groups, saved)]
     sizes = [[len(group['params']) for group in each] for each in (groups, saved)]
     for what, (ours, theirs) in (('settings', kinds), ('tensors in its parameter groups', sizes)):
         if ours != theirs:
             raise CheckpointError(
-                f'the checkpoint was written with another optimizer: it has the {what} {theirs}, the one of the config '
+                f'the checkpoint was written with another optimizer: it has the {what} {theirs}, but the config has '
                 f'{ours}. Restore optim_wrapper.optimizer and paramwise_cfg, or start a new training from the weights '
                 'with --load-from'
             )
@@ -184,7 +184,7 @@ def _numbers(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def _constant(state: dict[str, Any]) -> dict[str, Any]:
-    """Return what a config decides in a state. A value that is scheduled is represented by its initial one."""
+    """Return the values of a state that the config determines. A scheduled value is replaced by its initial value."""
     scheduled = {name.removeprefix('initial_') for name in state if name.startswith('initial_')}
     return {
         name.removeprefix('initial_'): value
@@ -202,7 +202,7 @@ def _changes(owners: Iterable[str], saved: Iterable[dict], states: Iterable[dict
 
 
 def _ends(iterations: int, epochs: int, per_epoch: int) -> Iterator[bool]:
-    """Yield False for every iteration that has ended and True for every epoch, in their order."""
+    """Yield False for every iteration that has ended and True for every epoch, in the order they ended."""
     ended = 0
     for iteration in range(1, iterations + 1):
         yield False

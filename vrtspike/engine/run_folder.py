@@ -38,7 +38,7 @@ def claim_work_dir(config: Config, requested: str | None, resume: str | None, st
         config: Its file's name becomes the name of the folder.
         requested: Folder that the user asked for, or None.
         resume: A checkpoint, a folder of checkpoints, :data:`LATEST`, :data:`AUTO` or None.
-        stack: Holds the locks.
+        stack: Releases the locks when it is closed.
 
     Raises:
         CheckpointError: The requested folder has checkpoints, and the run does not resume.
@@ -46,7 +46,7 @@ def claim_work_dir(config: Config, requested: str | None, resume: str | None, st
     """
     if requested and not resume and has_checkpoints(Path(requested), config):
         raise CheckpointError(
-            f'{requested} holds checkpoints of an earlier run: continue with --resume, or give another --work-dir'
+            f'{requested} has checkpoints of an earlier run: continue with --resume, or give another --work-dir'
         )
     *free, last = _possible_folders(config, requested, resume)
     for folder in free:
@@ -91,12 +91,12 @@ def checkpoints_in(folder: Path, config: Mapping[str, Any] | None = None) -> lis
     """Return the checkpoints of a run that can be resumed, newest first.
 
     They are found by MMEngine's names and those of the config's checkpoint hook, in the run's folder and in the hook's
-    ``out_dir``. Otherwise the file that MMEngine's ``last_checkpoint`` names counts. It alone is not enough: it may be
-    missing, and MMEngine then starts from scratch.
+    ``out_dir``. If there are none, the file named in MMEngine's ``last_checkpoint`` is returned. That file alone is not
+    enough: it may be missing, and MMEngine then starts from scratch.
 
     Args:
         folder: The run's folder.
-        config: Its config; None if only MMEngine's own names in this folder count.
+        config: Its config; None finds only MMEngine's own names in this folder.
     """
     config = config or {}
     templates = dict.fromkeys([*(hook['filename_tmpl'] for hook in _naming_hooks(config)), *TEMPLATES])
@@ -120,7 +120,7 @@ def _naming_hooks(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _numbered(folder: Path, template: str) -> list[Path]:
-    """Return the files in ``folder`` whose names follow ``template``, those with the highest numbers first."""
+    """Return the files in ``folder`` with names like ``template``, the highest number first."""
     before, _, after = re.sub(r'\{[^}]*\}', '\0', template).partition('\0')
     pattern = re.compile(f'{re.escape(before)}([0-9]+){re.escape(after)}')
     paths = folder.iterdir() if folder.is_dir() else ()
@@ -129,7 +129,7 @@ def _numbered(folder: Path, template: str) -> list[Path]:
 
 
 def _last_checkpoint(folder: Path) -> list[Path]:
-    """Return the checkpoint that ``last_checkpoint`` names, if it exists, also if the run's folder was moved since."""
+    """Return the checkpoint that ``last_checkpoint`` names, if it exists, even if the run's folder was moved."""
     try:
         named = Path((folder / 'last_checkpoint').read_text(encoding='utf-8').strip())
     except (OSError, UnicodeDecodeError):

@@ -44,8 +44,9 @@ def train(
     Args:
         config: From :func:`vrtspike.config.load_config`.
         work_dir: Folder of the run; None takes the config's, or a new one under ``work_dirs/``.
-        resume: A checkpoint or run folder to resume, or a value that :mod:`~vrtspike.engine.run_folder` names. None
-            takes the config's ``resume``, which as in MMEngine means ``load_from`` or the newest checkpoint, if any.
+        resume: A checkpoint or run folder to resume, or ``LATEST`` or ``AUTO`` of :mod:`~vrtspike.engine.run_folder`.
+            None takes the config's ``resume``, which resumes ``load_from`` or the newest checkpoint, if any, as in
+            MMEngine.
         load_from: A checkpoint with initial weights, which may be another network's. Weights that fit are loaded.
         trust_checkpoint: Unpickle checkpoints that contain code.
         launcher: 'none', 'pytorch' or 'slurm'.
@@ -87,11 +88,11 @@ def train(
 
 
 def run_with_auto_fit(config: Config, trust: bool, loaded: LoadedWeights, new_schedule: bool) -> Runner:
-    """Train. If memory runs out and ``auto_fit`` is set, apply the next candidate that needs less and try again.
+    """Train. If memory runs out and ``auto_fit`` is set, apply the next candidate that needs less, and try again.
 
     Raises:
         TrainingError: Memory ran out, and no candidate is left or ``auto_fit`` is not set. The message names the stages
-            that save most activations.
+            that save the most activations.
     """
     while True:
         try:
@@ -109,7 +110,7 @@ def run_with_auto_fit(config: Config, trust: bool, loaded: LoadedWeights, new_sc
                     f'{report}\nThe batch size cannot change between checkpoints: start a new run with '
                     f'{candidate.overrides}'
                 ) from error
-        # After the handler: its traceback refers to the network that did not fit.
+        # Outside the handler: its traceback keeps the network that did not fit in memory.
         gc.collect()
         torch.cuda.empty_cache()
         change = f'{candidate.name}: {candidate.overrides}'
@@ -133,7 +134,7 @@ def run(config: Config, trust: bool, loaded: LoadedWeights | None = None, new_sc
     if config.get('load_from') and not config.resume:
         start_from_weights(runner, config.load_from, trust, loaded or {})
     with warnings.catch_warnings():
-        # While gradients accumulate, schedules advance without a step of the optimizer, and MMEngine warns of it.
+        # While gradients accumulate, schedules advance without a step of the optimizer, and MMEngine warns about it.
         warnings.filterwarnings('ignore', 'Detected call of `scheduler.step')
         try:
             runner.train()
@@ -143,7 +144,7 @@ def run(config: Config, trust: bool, loaded: LoadedWeights | None = None, new_sc
 
 
 def shut_down_workers(runner: Runner) -> None:
-    """End the workers of the data loaders, also after an error."""
+    """End the workers of the data loaders, even after an error."""
     for loop in (runner._train_loop, runner._val_loop):
         loader = getattr(loop, 'dataloader', None)
         reading = getattr(getattr(loop, 'dataloader_iterator', None), '_iterator', None)

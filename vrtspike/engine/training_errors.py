@@ -35,7 +35,7 @@ def explained_errors(work_dir: str) -> Iterator[None]:
 
 
 def part_being_built(error: Exception) -> str | None:
-    """Return what refused its arguments when MMEngine built it from the config, or None if nothing did."""
+    """Return which part rejected its arguments when MMEngine built it from the config; None if none did."""
     part = None
     if isinstance(error, (ValueError, TypeError, AssertionError)):
         for frame, _ in traceback.walk_tb(error.__traceback__):
@@ -70,8 +70,8 @@ def explain(error: Exception, work_dir: str) -> str | None:
 def error_chain(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an error, then the errors that caused it or were being handled when it was raised.
 
-    Torch reports a dead worker from a signal handler, that is, in the middle of any line. An ``except`` around that
-    line may replace the report by another error.
+    Torch reports a dead worker from a signal handler, so the error can appear in any line. An ``except`` around that
+    line may replace it with another error.
     """
     while error is not None:
         yield error

@@ -1,4 +1,4 @@
-"""MMEngine's visualizer, whose backends cannot end a training."""
+"""MMEngine's visualizer. Errors of its backends do not end a training."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ COLUMNS = (
 
 
 def table(record: AblationRecord) -> Table:
-    """Return a row for every variant: the reference first, then by PSNR, variants without a finished run last."""
+    """Return a row for every variant: the reference, then the others by PSNR, those without a finished run last."""
     reference, *others = record.variants
     others.sort(key=lambda variant: (variant.psnr_db.mean is None, -(variant.psnr_db.mean or 0)))
     title = f'{record.config}: {record.iterations} iterations, seeds {", ".join(map(str, record.seeds))}'

@@ -18,7 +18,7 @@ from vrtspike.records.stage_costs import FILE_NAME, PHASE_KEYS, SampleLine
 
 
 class RunScores(msgspec.Struct, frozen=True, kw_only=True):
-    """Scores of the held-out clips and costs of one finished run. What the schema does not require can be None."""
+    """Scores of the held-out clips and costs of one finished run. Fields optional in the schema may be None."""
 
     seed: int
     blur_psnr_db: float | None = None
@@ -32,15 +32,15 @@ class RunScores(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FinishedRun(msgspec.Struct, frozen=True, kw_only=True):
-    """One finished run: its part of the record, and what the records of its variant and of the ablation are made of.
+    """One finished run: its own record, and the values for the records of its variant and of the ablation.
 
     Args:
-        scores: Its part of the record.
+        scores: Its own record.
         stage_ms: Median time of each stage, all phases together; None if nothing was sampled.
         gmacs: GMAC of the forward pass of one clip; None if they were not counted.
-        parameters: Of the network.
+        parameters: Parameters of the network.
         iterations: Length of the training.
-        versions: Of the libraries.
+        versions: Versions of the libraries.
         device: ``type`` and ``name``.
     """
 
@@ -59,8 +59,8 @@ class VariantRecord(Variant, frozen=True, kw_only=True):
     Args:
         failure: Why a run failed; None if none did.
         gmacs: GMAC of the forward pass of one clip.
-        stage_ms: By stage.
-        difference_db: From the reference; None for the reference itself.
+        stage_ms: Time of each stage.
+        difference_db: Difference from the reference; None for the reference itself.
         runs: One entry per finished run.
     """
 
@@ -83,12 +83,12 @@ class AblationRecord(msgspec.Struct, kw_only=True):
     Args:
         config: The base config.
         common: Overrides that all variants share.
-        seeds: Of all runs, finished or not.
-        iterations: Length of the trainings, like the following fields from the reference's first finished run; None
-            without any finished run.
-        versions: Of the libraries.
+        seeds: Seeds of all runs, finished or not.
+        iterations: Length of the trainings. This and the following fields are those of the first finished run, of the
+            reference if possible; None without any finished run.
+        versions: Versions of the libraries.
         device: ``type`` and ``name``.
-        commit: Of the code that trained.
+        commit: Commit of the code that trained.
         variants: The reference first.
     """
 
@@ -114,7 +114,7 @@ def record_of(
     Args:
         variants: The reference first.
         runs: All that belong to the ablation; those without a report are not finished.
-        failures: By the name of a variant.
+        failures: Reasons by the name of a variant.
         config: The base config.
         common: Overrides that all variants share.
     """
@@ -137,7 +137,7 @@ def record_of(
 
 
 def read_run(run: Run) -> FinishedRun:
-    """Return what the report of a finished run says, with the costs of its stages if they were sampled."""
+    """Return the contents of a finished run's report, with the costs of its stages if they were sampled."""
     report = json.loads(run.report.read_text(encoding='utf-8'))
     mean = {key: report['validation']['mean'][key] for key in ('blur_psnr_db', 'psnr_db', 'gain_db', 'ssim')}
     costs = {'iteration_ms': report['iteration_ms_median'], 'peak_memory_mib': report['peak_memory_mib']}

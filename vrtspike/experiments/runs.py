@@ -1,4 +1,4 @@
-"""Trains every variant of an ablation with every seed, each in its own process, which can fail without ending others.
+"""Trains every variant of an ablation with every seed. Each run has its own process, so failures do not end others.
 
 The folder has ``<variant>/config.py``, resolved, and ``<variant>/seed<k>/``, the run's own folder with ``train.log``.
 A run is finished when it has written its ``report.json``. An interrupted run is resumed from its newest checkpoint.
@@ -26,10 +26,10 @@ from vrtspike.experiments.variants import Variant
 from vrtspike.runtime.atomic_write import write_text
 
 INSTRUMENT = ('flops', 'stage_cost')
-"""Default hooks that every variant is measured with."""
+"""Default hooks that measure every variant."""
 
 LAST_LINES = 15
-"""How many lines at the end of a log are searched for an error."""
+"""Number of lines at the end of a log that are searched for an error."""
 
 GRACE_S = 60.0
 """Seconds that a terminated training may take to end its iteration and save."""
@@ -40,8 +40,8 @@ class Run(msgspec.Struct, frozen=True):
 
     Args:
         variant: What is trained.
-        seed: Of weights and data.
-        folder: Of the ablation.
+        seed: Seed of weights and data.
+        folder: Folder of the ablation.
     """
 
     variant: Variant
@@ -60,14 +60,14 @@ class Run(msgspec.Struct, frozen=True):
 
     @property
     def report(self) -> Path:
-        """The file that a finished run has."""
+        """The report, which only a finished run has."""
         return self.work_dir / 'report.json'
 
 
 def resolve(
     variant: Variant, config: str | Path, common: Mapping[str, Any], plugins: Sequence[str], full_length: bool
 ) -> Config:
-    """Return the config that a variant trains, checked, with the instrument among its hooks.
+    """Return the config that a variant trains, checked, with the measuring hooks.
 
     Args:
         variant: Its overrides win over ``common``.
@@ -112,7 +112,7 @@ def train_all(
     train_tool: Path,
     progress: Callable[[str, int], None] = lambda what, done: None,
 ) -> dict[str, str]:
-    """Train all ``runs`` that are not finished, in order; return what failed, with the reason by variant.
+    """Train all ``runs`` that are not finished, in order; return the reason of each failure by variant.
 
     A variant that failed once is not trained with further seeds.
 
@@ -140,7 +140,7 @@ def train_all(
 
 
 def train(run: Run, train_tool: Path) -> str:
-    """Train or resume one run unless it is finished; return why it failed, empty if it did not."""
+    """Train or resume one run unless it is finished; return why it failed, or an empty string."""
     if run.report.is_file():
         return ''
     run.work_dir.mkdir(parents=True, exist_ok=True)
@@ -159,8 +159,8 @@ def train(run: Run, train_tool: Path) -> str:
 def run_to_end(command: Sequence[str], output: IO[str]) -> int:
     """Run a training to its end and return its exit status.
 
-    The training has its own session, so that Ctrl-C reaches this process alone. An interrupt of this process is passed
-    on as SIGTERM, at which the training saves a checkpoint before it ends.
+    The training has its own session, so that Ctrl-C reaches only this process. If this process is interrupted, it sends
+    SIGTERM to the training, which then saves a checkpoint and ends.
     """
     with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True) as process:
         try:
@@ -171,7 +171,7 @@ def run_to_end(command: Sequence[str], output: IO[str]) -> int:
                 process.wait(GRACE_S)
             raise
         finally:
-            process.kill()  # does nothing to one that has ended
+            process.kill()  # no effect if it has ended
 
 
 def reason(log: str, status: int) -> str:

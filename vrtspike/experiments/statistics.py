@@ -13,7 +13,7 @@ from vrtspike.analysis.statistics.resampling import student_quantile
 CONFIDENCE = 0.95
 LEAST_SEEDS = 3
 LEAST_GAIN_DB = 2.0
-"""Least gain of a reference over the blurred input; with less it has learnt too little to be compared with."""
+"""Minimum gain of a reference over the blurred input. With less, it has learnt too little for a comparison."""
 
 NOT_INFORMATIVE = 'not informative'
 
@@ -24,7 +24,7 @@ class Interval(msgspec.Struct, frozen=True):
     Args:
         mean: None without any value.
         low: Lower end; None with fewer than two values.
-        high: Upper end, likewise.
+        high: Upper end; None with fewer than two values.
     """
 
     mean: float | None = None
@@ -67,9 +67,9 @@ def compare(
     """Return the difference from the reference over the seeds that both have, and the verdict on it.
 
     Args:
-        psnr: In dB by seed.
-        reference: PSNR of the reference, likewise.
-        reference_gain: Gain of the reference over the blurred input, likewise.
+        psnr: PSNR in dB, by seed.
+        reference: PSNR of the reference in dB, by seed.
+        reference_gain: Gain of the reference over the blurred input in dB, by seed.
     """
     seeds = sorted(set(psnr) & set(reference))
     found = interval([psnr[seed] - reference[seed] for seed in seeds])

@@ -22,7 +22,7 @@ class Variant(msgspec.Struct, frozen=True):
     """One row of an ablation.
 
     Args:
-        name: Of the row, and of the folder of its runs.
+        name: Name of the row and of the folder of its runs.
         overrides: Dotted keys of the config and their values.
         plugins: Plugins to load.
     """
@@ -34,12 +34,12 @@ class Variant(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if not re.fullmatch(r'[\w.+-]+', self.name) or self.name.startswith('.'):
             raise ConfigError(
-                f'a variant is called {self.name!r}; a name is a folder: letters, digits and any of _ . + -'
+                f'a variant is called {self.name!r}; expected a folder name of letters, digits and any of _ . + -'
             )
 
 
 def read_variants(path: str | Path) -> list[Variant]:
-    """Return the variants of a YAML file: names mapped to overrides, with ``plugins`` among the keys where needed.
+    """Return the variants of a YAML file: names mapped to overrides, optionally with the key ``plugins``.
 
         concat:
           model.fusion: {_delete_: true, type: ConcatFusion}
@@ -62,7 +62,7 @@ def read_variants(path: str | Path) -> list[Variant]:
 
 
 def plugin_variant(name: str) -> Variant:
-    """Return the variant that a plugin's ``config.py`` describes: what it sets over the config that it inherits.
+    """Return the variant that a plugin's ``config.py`` describes: what it changes in its parent config.
 
     Raises:
         ConfigError: The plugin has no ``config.py``, or one that cannot be read.
@@ -86,7 +86,7 @@ def complete(variants: Sequence[Variant]) -> list[Variant]:
     """Return ``variants`` with the reference among them, first.
 
     Raises:
-        ConfigError: Two variants have one name.
+        ConfigError: Two variants have the same name.
     """
     names = [variant.name for variant in variants]
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -6,6 +6,7 @@ from mmengine.dist import all_gather_object, master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from vrtspike.datasets.clips import too_many_bad_samples
 from vrtspike.errors import DataError
 from vrtspike.registry import HOOKS
 
@@ -46,11 +47,7 @@ class BadSamplesHook(Hook):
         self.skipped += found
         limit = runner.train_dataloader.dataset.max_bad_samples
         if len(self.skipped) > limit:
-            raise DataError(
-                f'{len(self.skipped)} samples could not be read, more than max_bad_samples={limit}; the last one is '
-                f'{self.skipped[-1]}\nmend the data (python tools/check_data.py ROOT --thorough lists what is wrong), '
-                'or raise the limit'
-            )
+            raise DataError(too_many_bad_samples(self.skipped, limit))
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Gather the messages of all processes for the summary and the report."""
@@ -68,4 +65,4 @@ class BadSamplesHook(Hook):
         if len(names) > SHOWN:
             lines.append(f'  and {len(names) - SHOWN} more')
         listing = '\n'.join(lines)
-        runner.logger.warning(f'{len(self.gathered)} samples were skipped since they cannot be read:\n{listing}')
+        runner.logger.warning(f'{len(self.gathered)} samples were skipped, because they cannot be read:\n{listing}')

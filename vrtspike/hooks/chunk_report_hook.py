@@ -1,4 +1,4 @@
-"""Logs into how many chunks each part divided its map, and which options had no effect."""
+"""Logs the number of chunks into which each part divided its map, and the options that had no effect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vrtspike.reporting.table import Table
 
 @HOOKS.register_module()
 class ChunkReportHook(ObservingHook):
-    """Logs, after the first iteration of training and of validation, into how many chunks each part divided its map.
+    """Logs the number of chunks of each part, after the first iteration of training and of validation.
 
     Lines below the table name every option that was set but has no effect at this size, such as a larger
     ``max_batch_tokens`` when ``chunk_size`` decides. Models without chunks log nothing.
@@ -35,7 +35,7 @@ class ChunkReportHook(ObservingHook):
         self._log_once(runner, 'training')
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Log the chunks of validation, whose frames are often larger."""
+        """Log the chunks of validation, where frames are often larger."""
         self._log_once(runner, 'validation')
 
     @master_only

@@ -1,4 +1,4 @@
-"""Counts the multiply-accumulates of every stage once, at the start of a training."""
+"""Counts the multiply-accumulates of every stage once, before the first iteration."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FlopsHook(ObservingHook):
         self.costs: Costs | None = None
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        """Count, before the first iteration."""
+        """Count the costs before the first iteration."""
         if self.costs is not None:
             return
         self.costs = count_batch(unwrap_model(runner.model), data_batch)

@@ -58,7 +58,7 @@ class FreezeHook(Hook):
     def _release(self, model: nn.Module) -> None:
         self._set_trainable(True)
         self._frozen = []
-        # Sharded modules compute with other parameters, which remember that they were frozen.
+        # Sharded modules compute with other parameters, which are still frozen.
         sharded = [module for module in model.modules() if isinstance(module, FSDPModule)]
         for module in sharded:
             module.unshard()
@@ -90,7 +90,7 @@ def parameters_under(names: Sequence[str], model: nn.Module) -> list[nn.Paramete
                 if '.' in name
                 else {key.partition('.')[0] for key in parameters}
             )
-            raise ConfigError(f"no parameter lies under '{name}'{did_you_mean(name, known)}")
+            raise ConfigError(f"no parameter matches '{name}'{did_you_mean(name, known)}")
         found.update((key, parameters[key]) for key in matches)
     return list(found.values())
 

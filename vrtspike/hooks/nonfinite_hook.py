@@ -22,7 +22,7 @@ from vrtspike.optim import StepListener, subscribe, unsubscribe
 from vrtspike.registry import HOOKS
 from vrtspike.runtime.distributed import any_rank
 
-#: Key of the message hub under which the number of skipped steps is kept.
+#: Key of the number of skipped steps in the message hub.
 SKIPPED_KEY = 'skipped_steps'
 FILE = 'nonfinite.jsonl'
 
@@ -72,7 +72,7 @@ class NonFiniteHook(Hook, StepListener):
             self.nonfinite = 'loss'
 
     def may_backpropagate(self) -> bool:
-        """Refuse the backward pass of a loss that is not finite, and those that follow until the step."""
+        """Refuse the backward pass if the loss is not finite, and all further ones until the step."""
         return self.nonfinite is None
 
     def may_step(self) -> bool:
@@ -91,7 +91,7 @@ class NonFiniteHook(Hook, StepListener):
         """Record a non-finite iteration, and end the run if a limit is reached.
 
         Raises:
-            TrainingError: With advice.
+            TrainingError: A limit is reached. The message gives advice.
         """
         if self.nonfinite:
             self._write(runner, data_batch)
@@ -103,11 +103,11 @@ class NonFiniteHook(Hook, StepListener):
         self._stepped = self._skipped = False
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the state between two steps."""
+        """Save the state between two steps."""
         checkpoint['nonfinite'] = {'row': self.row, 'spoilt': self.nonfinite}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Restore it in a resumed run."""
+        """Restore this state in a resumed run."""
         if runner._resume and 'nonfinite' in checkpoint:
             self.row, self.nonfinite = checkpoint['nonfinite']['row'], checkpoint['nonfinite']['spoilt']
 
@@ -158,7 +158,7 @@ def gradients_finite(wrapper: OptimWrapper) -> bool:
 
 
 def sample_identities(runner: Runner, batch: dict | None) -> Iterator[dict[str, Any]]:
-    """Yield for each sample of a batch what identifies it, as far as the batch and the sampler know."""
+    """Yield what identifies each sample of a batch: the fields that the batch and the sampler have."""
     meta = (batch or {}).get('meta') or {}
     loop, sampler = runner.train_loop, runner.train_dataloader.sampler
     names = list(meta.get('name', ()))
@@ -178,7 +178,7 @@ def advice(wrapper: OptimWrapper) -> str:
     dtype = getattr(wrapper, 'cast_dtype', torch.float32)
     if dtype == torch.float16:
         return (
-            "Try optim_wrapper.dtype='bfloat16' where the GPU has it, a smaller optim_wrapper.loss_scale."
+            "Try optim_wrapper.dtype='bfloat16' if the GPU supports it, a smaller optim_wrapper.loss_scale."
             'init_scale (say 1024), or a longer warm-up (warm_up.max_iters)'
         )
     start = 'Look at the samples first: python tools/check_data.py finds damaged ones. Then try '

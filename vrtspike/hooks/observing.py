@@ -1,4 +1,4 @@
-"""What only observes a training never ends it: an error becomes one warning that says what is missing."""
+"""Keeps hooks that only observe from ending a training: an error becomes one warning that names what is missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ObservingHook(Hook):
     """Base class of hooks that only observe a training. An error in one of their events is logged, once per hook.
 
     An event that could not write a file is tried again next time, because a full disk may have space again. After any
-    other error, or an error in an event that prepares (``before_...``), the hook does nothing more in this run.
+    other error, or an error in a ``before_...`` event, the hook does nothing more in this run.
     """
 
     gives = 'its output'
@@ -58,7 +58,7 @@ class ObservingHook(Hook):
                     self.close()
 
     def close(self) -> None:
-        """Release what the hook holds. Called when it is switched off."""
+        """Release the resources of the hook. Called when it is switched off."""
 
 
 def _guarded(event: Callable[..., None]) -> Callable[..., None]:
@@ -105,7 +105,7 @@ class _BackendGuard:
 
 
 def guard_log_files(logger: MMLogger) -> None:
-    """Report a log file that cannot be written once on stderr, and not with a traceback for every line."""
+    """If a log file cannot be written, say so once on stderr, without a traceback for every line."""
     for handler in logger.handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handleError = functools.partial(_warn_once, handler)

@@ -15,7 +15,7 @@ from vrtspike.registry import HOOKS
 
 @HOOKS.register_module()
 class ProgressHook(TimedHook):
-    """Keeps a progress line at the bottom of the terminal, and logs how long the training will still take.
+    """Keeps a progress line at the bottom of the terminal, and logs the remaining time of the training.
 
     The line appears only on terminals. The time left is the number of remaining iterations times the pace since the
     warm-up (which includes everything between two iterations), plus the time of the remaining validations. The log has

@@ -58,7 +58,7 @@ class SafeCheckpointHook(CheckpointHook):
             checkpoint[GRADIENTS_KEY] = self._gradients
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Keep them until the resumed training begins."""
+        """Keep the gradients until the resumed training begins."""
         if runner._resume:
             self._gradients = checkpoint.get(GRADIENTS_KEY, {})
 

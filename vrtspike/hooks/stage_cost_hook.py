@@ -1,4 +1,4 @@
-"""What every stage of a network costs while it trains."""
+"""Measures what every stage of a network costs while it trains."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class StageCostHook(TimedHook, StepListener):
         self.run_record: RunLine | None = None
         self._stack = ExitStack()
         self._sampler: StageSampler | None = None
-        """None outside of trainings."""
+        """None before and after a training."""
 
     def before_train(self, runner: Runner) -> None:
         """Open the file and listen to the optimizer wrapper and the parameters."""
@@ -111,7 +111,7 @@ class StageCostHook(TimedHook, StepListener):
             self._sampler.abandon()
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Begin it again."""
+        """Begin the next sample if it is due."""
         super().after_val_epoch(runner, metrics)
         if self._sampler is not None:
             self._start_if_due(runner)
@@ -158,7 +158,7 @@ class StageCostHook(TimedHook, StepListener):
         dtype = getattr(runner.optim_wrapper, 'cast_dtype', torch.float32)
         notes = self._notes(runner)
         counted = next((hook.costs for hook in runner.hooks if isinstance(hook, FlopsHook)), None)
-        if counted and counted.note:  # another clip than the one that is timed
+        if counted and counted.note:  # the counted clip is not the one that is timed
             notes.append(f'no rates: {counted.note}')
             counted = None
         return RunLine(

@@ -31,7 +31,7 @@ def choose(
     choice.combine_affordable()
     choice.add_networks()
     choice.take_what_fits()
-    choice.add_differences()  # of those that were trained since
+    choice.add_differences()  # of the trials that were trained since
     return choice
 
 
@@ -43,7 +43,7 @@ class Choice:
         trials: The candidates, each tried alone.
         measure: Measures combinations.
         quality: Measures their quality.
-        options: What the user asks of the search.
+        options: The user's options.
         default_memory_mib: Peak memory of the default; None if it is not known.
         differences: The known differences in quality, by the names of trials and combinations.
         why_unknown: Why the quality is not known, as a key of the report's template; empty if it is.
@@ -73,7 +73,7 @@ class Choice:
         self.add_differences()
 
     def combine_affordable(self) -> None:
-        """Combine what fits into memory and is affordable alone, such that the whole is affordable."""
+        """Combine the trials that fit into memory and are affordable alone, so that the whole is affordable."""
         too_lossy = [
             trial.overrides.items()
             for trial in self.trials
@@ -97,7 +97,7 @@ class Choice:
     def add_networks(self) -> None:
         """Add other networks to a combination of known quality, if trainings are informative."""
         found = self.combination
-        # If the reference gains too little, or in too few seeds, no training is.
+        # If the reference gains too little, or has too few seeds, no training is informative.
         informative = any(is_known(each) or name in self.quality.failures for name, each in self.differences.items())
         lossy = any(not trial.is_exact for trial in found.kept)
         if informative and (not lossy or is_known(found.difference)):
@@ -119,7 +119,7 @@ class Choice:
             self.combination.steps.append(step)
 
     def fits(self, result: Measured) -> bool:
-        """Return whether the memory that a result needs is allowed."""
+        """Return whether the peak memory of a result is allowed."""
         return self.options.fits(result.peak_memory_mib)
 
     def is_acceptable(self, trial: Trial) -> bool:
@@ -135,7 +135,7 @@ class Choice:
         return self.differences.get(training.name)
 
     def training(self, parts: Sequence[Trial]) -> Training:
-        """Return the training of several trials. It is not shorter by what they save in restoring."""
+        """Return the training of several trials. What they save in restoring does not shorten it."""
         saving = 1 - math.prod(1 - part.result.saving for part in parts) if self.options.objective == 'train' else 0.0
         return Training(name_of(parts), together(parts), saving)
 

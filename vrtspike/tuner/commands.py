@@ -1,4 +1,4 @@
-"""The commands that measure a report's rows again."""
+"""The commands that measure the rows of a report again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vrtspike.tuner.trials import Measured
 
 
 def commands(record: SearchRecord) -> str:
-    """Return the command of the search, then those of every row: of its time and memory, and of its quality."""
+    """Return the command of the search, then those that measure the time and the quality of each row."""
     search = shlex.join(record.command)
     results = [item.result for item in [*record.measured, *record.measured_steps]]
     lines = [search, *(speed_command(result, record, search) for result in results)]
@@ -26,7 +26,7 @@ def speed_command(result: Measured, record: SearchRecord, search: str) -> str:
     """Return the command that times a row again."""
     trial = f'{record.folder}/trials/{result.name}'
     if record.objective != 'train' or changes_data_loading(result.overrides):
-        # No other tool times restoring of random clips, or training with its data.
+        # No other tool times the restoring of random clips, or a training with its data.
         return f'rm {shlex.quote(f"{trial}.json")} && {search}'
     shape = ['--shape', *map(str, record.shape)]
     configs = [record.config_path, f'{trial}.py']
@@ -48,7 +48,7 @@ def shared_arguments(record: SearchRecord) -> list[str]:
 
 
 def options(overrides: Mapping[str, Any], prefix: str = '') -> list[str]:
-    """Return overrides as ``KEY=VALUE`` of the command line, dicts key by key."""
+    """Return overrides as ``KEY=VALUE`` arguments of the command line; each key of a dict is one argument."""
     found = []
     for key, value in overrides.items():
         if isinstance(value, Mapping) and value:

@@ -1,4 +1,4 @@
-"""Networks added to a combination one by one: what saves little of the default may save much of the combination."""
+"""Adds networks to a combination one by one. A small saving of the default's time may be a large one here."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ def extend(
     max_loss_db: float,
     time_left: Callable[[], bool],
 ) -> None:
-    """Add the network that makes the whole fastest and loses no more than is allowed, until there is none.
+    """Add the network that makes the whole fastest and loses no more than is allowed; repeat until there is none.
 
     Each is measured with all that is kept, and again after every addition. It may replace exact candidates and lower
     precision, but no other network. It must be faster in every round.
 
     Args:
         found: The combination, which is extended in place.
-        trials: What may be added, each measured alone.
+        trials: Trials that may be added, each measured alone.
         measure: Measures overrides.
-        fits: Whether a result fits into memory.
+        fits: Returns whether a result fits into memory.
         quality_of: Measures quality. If it returns None, there is no time for it, and the search ends.
         max_loss_db: Largest loss of all together.
-        time_left: Whether another addition may be tried.
+        time_left: Returns whether another addition may be tried.
     """
     left = list(trials)
     while time_left():

@@ -36,7 +36,7 @@ Kind = TypeVar('Kind', bound=Recorded)
 
 
 class Measurer:
-    """Measures overrides of one config. Each has a record in a file; only those that failed are measured again.
+    """Measures overrides of one config. Every measurement is recorded in a file and reused, except failures.
 
     Args:
         path: The config's file.
@@ -73,7 +73,7 @@ class Measurer:
             return kept
         try:
             return self._keep(Measured, name, overrides, **self._measured(name, overrides))
-        except Exception as error:  # of a backend, of torch or of a part of the user's own; the report names it
+        except Exception as error:  # in a backend, in torch or in a component of the user; the report shows it
             kind = '' if isinstance(error, VrtSpikeError) else f'{type(error).__name__}: '
             return self._keep(Failed, name, overrides, failure=f'{kind}{first_line(error)}')
 
@@ -127,7 +127,7 @@ class Measurer:
         }
 
     def memory(self, config: Any) -> float | None:
-        """Return the peak memory of one call in MiB, measured in a process of its own."""
+        """Return the peak memory of one call in MiB, measured in its own process."""
         if self.objective == 'train':
             return memory_in_new_process(config, self.shape, self.device)
         arguments = (restoring_memory, config, self.shape, str(self.device))
@@ -170,7 +170,7 @@ def first_line(error: Exception) -> str:
 
 
 def forget_compiled() -> None:
-    """Clear the cache of ``torch.compile``: compilations of other trials count towards its limit."""
+    """Clear the cache of ``torch.compile``, because compilations of other trials count towards its limit."""
     if 'torch._dynamo' in sys.modules:  # importing it takes seconds
         torch.compiler.reset()
 
@@ -179,7 +179,7 @@ def shape_of(config: Any) -> Shape:
     """Return clips, frames, height and width of the batches that a config trains on.
 
     Raises:
-        ConfigError: The config does not train, or it trains on whole frames, whose size is not known.
+        ConfigError: The config does not train, or it trains on whole frames of unknown size.
     """
     loader = config.get('train_dataloader')
     if not loader or not config.get('train_cfg'):
@@ -191,7 +191,7 @@ def shape_of(config: Any) -> Shape:
             "dict(type='PairedRandomCrop', size=256)"
         )
     height, width = (size, size) if isinstance(size, int) else size
-    frames = loader.dataset.get('clip_len') or value_at(config, 'data.frames') or 5  # ClipDataset's own
+    frames = loader.dataset.get('clip_len') or value_at(config, 'data.frames') or 5  # the default of ClipDataset
     return loader.get('batch_size', 1), frames, height, width
 
 

@@ -1,4 +1,4 @@
-"""The optimised config: the differences from the user's, each with its measurements as a comment."""
+"""The optimised config: its differences from the user's config, with the measurements of each as a comment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GIVEN = 'set on the command line'
 def write_child(path: Path, base: str, overrides: Overrides, reasons: Mapping[str, str], heading: str) -> str:
     """Write a config that inherits the file ``base`` and differs from it by ``overrides``; return its text.
 
-    Keys that the base's ``cpu_overrides`` change are set there too, or a CPU would set them back.
+    Keys that the base's ``cpu_overrides`` change are set there too; otherwise they would be lost on a CPU.
 
     Args:
         path: The file to write.
@@ -44,7 +44,7 @@ def write_child(path: Path, base: str, overrides: Overrides, reasons: Mapping[st
 
 
 def commented(nodes: Mapping[str, Any], reasons: Mapping[str, str], prefix: str = '', indent: int = 0) -> Iterator[str]:
-    """Yield the lines of ``nodes``, each value below its reasons; successive values with one reason share it."""
+    """Yield the lines of ``nodes``, each value below its reasons; successive values with equal reasons share them."""
     space, equals, comma = ' ' * indent, ('=' if prefix else ' = '), (',' if prefix else '')
     last = None
     for key, value in nodes.items():
@@ -73,7 +73,7 @@ def reasons_of(kept: Sequence[Trial], trained_steps: Mapping[str, Step]) -> dict
 
     Args:
         kept: The trials.
-        trained_steps: By name of a trial: the step that trained it together with the trials kept before.
+        trained_steps: The steps that trained a trial with those kept before it, by the trial's name.
     """
     reasons: dict[str, str] = {}
     for trial in kept:

@@ -19,8 +19,8 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
         name: Its name.
         label: Its name in the legend.
         ms: Time of a sample.
-        mib: Peak memory in MiB; None if it is not known.
-        db: Difference in quality from the default; None if it is not known.
+        mib: Peak memory in MiB; None if it is unknown.
+        db: Difference in PSNR from the default, in dB; None if it is unknown.
         sure: Whether it was faster, or slower, in every round.
     """
 
@@ -56,7 +56,7 @@ def points_of(record: SearchRecord) -> list[Point]:
 def front(points: Sequence[Point]) -> list[str]:
     """Return the names of the points on the front: no other point beats them in time, memory and quality together.
 
-    Points of unknown quality and points that are not sure are not on it, and beat no other point.
+    Points that are not sure or of unknown quality are not on the front and beat no other point.
     """
     known = [point for point in points if point.db is not None and point.sure]
     return [point.name for point in known if not any(dominates(other, point) for other in known)]
@@ -73,7 +73,7 @@ def dominates(a: Point, b: Point) -> bool:
 def svg(points: Sequence[Point]) -> str:
     """Return the picture as SVG: dB against time, memory against time.
 
-    Points of unknown quality are hollow. Numbers name the default, what is on the front, and what was trained.
+    Points of unknown quality are hollow. Numbers label the default, the points on the front and the trained configs.
     """
     import matplotlib
 
@@ -105,5 +105,5 @@ def svg(points: Sequence[Point]) -> str:
     with io.StringIO() as text:
         figure.savefig(text, format='svg')
         pyplot.close(figure)
-        # From the element on: an XML declaration has no place inside a page.
+        # Without the XML declaration, which a page must not contain.
         return re.sub(r'^.*?(?=<svg)', '', text.getvalue(), flags=re.DOTALL)

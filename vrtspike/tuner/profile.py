@@ -1,4 +1,4 @@
-"""A short training of the default config with the instrument, and the shares of its stages."""
+"""Profiles the default config: a short training that measures the shares of its stages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vrtspike.experiments.variants import Variant
 from vrtspike.records.stage_costs import FILE_NAME
 
 ITERATIONS = 16
-"""Enough for an interval of a stage's share."""
+"""Enough iterations for an interval of a stage's share."""
 
 NOT_RESTORING = ('data', 'loss', 'optimizer', 'communication', 'other')
 """Stages of an iteration that restoring does not have."""
@@ -31,7 +31,7 @@ class Profile(msgspec.Struct, kw_only=True):
     Args:
         bottlenecks: The stages, the largest share first.
         run: The folder of the profiled training.
-        roofline: By stage; this and what follows is the JSON of a :class:`vrtspike.analysis.report.Report`.
+        roofline: Roofline by stage. This and the following fields are JSON of :class:`vrtspike.analysis.report.Report`.
         iteration_ms: Statistics of the iteration's time.
         stages: Costs by stage.
     """
@@ -79,7 +79,7 @@ def profile(config: Config, folder: Path, train_tool: Path, objective: str) -> P
 
 
 def profile_hooks(config: Config) -> None:
-    """Set the hooks of a profile: samples of every iteration, MACs and a report; hooks that freeze parts stay."""
+    """Set the hooks of a profile: sample every iteration, count MACs, write a report. Hooks that freeze parts stay."""
     remove_reporting_hooks(config)
     config.custom_hooks = [hook for hook in config.get('custom_hooks') or () if hook.type == 'FreezeHook']
     set_default_hook(config, 'flops', type='FlopsHook')

@@ -1,4 +1,4 @@
-"""What a faster network loses in quality: all variants are trained alike for a short time, as in an ablation."""
+"""Measures how much quality faster networks lose: all are trained alike for a short time, as in an ablation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Training(msgspec.Struct, frozen=True):
     """Overrides whose quality is measured by training.
 
     Args:
-        name: What they are called.
+        name: Their name.
         overrides: What they set in the config.
         saving: Share of the default's training time that their training is expected to save.
     """
@@ -43,7 +43,7 @@ class QualityMeasurer:
         options: The config, and how it is trained. An informative difference needs three seeds.
         folder: Folder of the runs.
         train_tool: ``tools/train.py``.
-        seconds_left: Returns what is left of the budget.
+        seconds_left: Returns the rest of the budget in seconds.
         announce: Called with the name of each training.
     """
 
@@ -56,9 +56,9 @@ class QualityMeasurer:
     failures: dict[str, str] = field(default_factory=dict)
     savings: dict[str, float] = field(default_factory=dict)
     longest: float = 0.0
-    """Seconds of a training of the default. The others are expected to take less, as their steps do."""
+    """Duration of a training of the default in seconds. Others are expected to be shorter, like their steps."""
     why_unknown: str = ''
-    """Why the latest call measured nothing, 'no_time', 'no_gain' or 'no_reference' (it failed); empty if it did."""
+    """Why the latest call measured nothing: 'no_time', 'no_gain' or 'no_reference' (it failed). Otherwise empty."""
 
     def __call__(self, trainings: Sequence[Training], reserve: int = 0) -> dict[str, Difference]:
         """Return the differences by name, for as many trainings as there is time for.

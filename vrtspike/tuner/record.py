@@ -1,4 +1,4 @@
-"""What the user asks of a search, and the record of it: what ``report.json`` contains and every report shows."""
+"""The options and the record of a search: the contents of ``report.json``, which every report shows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vrtspike.tuner.trials import Failed, Measured, Step, Trial, flat, tagged
 
 
 class SearchOptions(msgspec.Struct, kw_only=True, rename={'shared_overrides': 'common'}):
-    """What the user asks of a search.
+    """The options of a search.
 
     Args:
         config_path: The config's file.
@@ -24,9 +24,9 @@ class SearchOptions(msgspec.Struct, kw_only=True, rename={'shared_overrides': 'c
         plugins: Plugins to load.
         minutes: Budget of the search.
         max_loss_db: Largest allowed loss of quality, in dB.
-        memory_gib: Largest allowed peak memory of a step; None: any.
+        memory_gib: Largest allowed peak memory of a step; None allows any.
         objective: 'train' or 'infer'.
-        iterations: Length of a training for quality; None: the config's.
+        iterations: Length of a training for quality; None takes the config's.
         seeds: Seeds of these trainings.
         folder: Where everything is written.
         full_length: Whether to ignore ``cpu_overrides``.
@@ -52,7 +52,7 @@ class SearchOptions(msgspec.Struct, kw_only=True, rename={'shared_overrides': 'c
         return {'train_cfg.max_iters': self.iterations} if self.iterations else {}
 
     def fits(self, mib: float | None) -> bool:
-        """Return whether this peak memory is allowed; an unknown one is."""
+        """Return whether this peak memory is allowed; unknown memory is."""
         return self.memory_gib is None or mib is None or mib <= 1024 * self.memory_gib
 
 
@@ -65,7 +65,7 @@ class OutputConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SearchRecord(SearchOptions, kw_only=True, rename={'why_unknown': 'no_quality'}):
-    """What a search found, and what it was asked. ``docs/optimize.md`` names the files that show it.
+    """The options of a search and what it found. ``docs/optimize.md`` names the files that show it.
 
     Args:
         config: The config's name.
@@ -119,8 +119,8 @@ class SearchRecord(SearchOptions, kw_only=True, rename={'why_unknown': 'no_quali
         return [step for step in self.steps if isinstance(step.result, Measured)]
 
     def saving_of_published(self, saving: float) -> float | None:
-        """Return the share of the published path's time that is saved if ``saving`` of the default's is."""
-        # The published path was measured against the default, as everything else.
+        """Convert a saving relative to the default into one relative to the published path."""
+        # The published path was measured against the default, like everything else.
         if isinstance(self.published, Measured):
             return 1 - (1 - saving) / (1 - self.published.saving)
         return None
@@ -134,7 +134,7 @@ def to_json(record: SearchRecord) -> dict[str, Any]:
 
 
 def from_json(record: Mapping[str, Any]) -> SearchRecord:
-    """Return the record that :func:`to_json` made JSON of."""
+    """Return a record from the JSON of :func:`to_json`."""
     changes = {key: [{**each, 'result': tagged(each)} for each in record[key]] for key in ('trials', 'steps')}
     published = record['published'] and tagged(record['published'])
     return msgspec.convert({**record, **changes, 'published': published}, SearchRecord)

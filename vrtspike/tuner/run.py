@@ -30,7 +30,7 @@ SPEED_SHARE = 0.5
 """Share of the time after the profile that measuring the candidates alone may take; the rest is for their quality."""
 
 Announce = Callable[[str], None]
-"""Tells the user what is being done."""
+"""Tells the user what is measured now."""
 
 
 def optimize(options: SearchOptions, train_tool: Path, announce: Announce = lambda text: None) -> SearchRecord:
@@ -87,7 +87,7 @@ def optimize(options: SearchOptions, train_tool: Path, announce: Announce = lamb
 
 
 def quality_folder(options: SearchOptions, trained: Config) -> Path:
-    """Return the folder of trainings of a config: those of another length or an edited config do not compare."""
+    """Return the folder of a config's trainings. Other lengths or an edited config get another folder."""
     return Path(options.folder) / 'quality' / digest(trained)
 
 

@@ -25,7 +25,7 @@ Measure = Callable[[str, Overrides], Measured | Failed]
 """Measures overrides, given a name for them."""
 
 Fits = Callable[[Measured], bool]
-"""Tells whether the memory that a result needs is allowed."""
+"""Returns whether the peak memory of a result is allowed."""
 
 QualityOf = Callable[[Sequence[Trial]], Difference | None]
 """Returns the difference in quality of several trials together; None if it cannot be measured."""
@@ -38,8 +38,8 @@ class Combination:
     Args:
         kept: The trials, each measured.
         steps: Everything that was measured together.
-        difference: In quality, of all that is kept; None if it is not known or the function is the same.
-        trained_steps: By the name of a trial: the step that added it, if its quality was measured in that step.
+        difference: Difference in quality of all that is kept; None if it is unknown or the function is the same.
+        trained_steps: The steps that added a trial and measured the quality, by the name of the trial.
     """
 
     kept: list[Trial] = field(default_factory=list)
@@ -139,7 +139,7 @@ def step_of(parts: Sequence[Trial], result: Measured | Failed | Pruned, replaces
         kind=max((part.kind for part in parts), key=KINDS.index),
         result=result,
     )
-    if result is parts[-1].result:  # alone: what is known of the trial is known of the step
+    if result is parts[-1].result:  # alone: the step is the trial
         step.difference_db, step.most = parts[-1].difference_db, parts[-1].most
     return step
 
@@ -168,12 +168,12 @@ def settle(
     quality_of: QualityOf,
     max_loss_db: float,
 ) -> Combination:
-    """Combine, and remove trials again until the combination loses no more quality than is allowed.
+    """Combine, then remove trials until the combination loses no more quality than is allowed.
 
-    If its quality is not known, at most one other network stays: one whose quality alone is known.
+    If the quality of the combination is unknown, at most one other network stays. Its quality alone is known.
 
     Args:
-        trials: What may be taken, each affordable alone.
+        trials: Trials that may be taken, each affordable alone.
         combined: Combines trials; see :func:`combine`.
         quality_of: Measures the quality of the combination.
         max_loss_db: Largest loss of all together.

@@ -29,7 +29,7 @@ def candidates_of(config: Any, device: torch.device, shares: Mapping[str, float]
 
 
 def published_path(config: Any) -> Overrides | None:
-    """Return the overrides that make VRT compute as the published code, with plain operators in float32; else None."""
+    """Return the overrides that make VRT compute like the published code (plain operators, float32); else None."""
     if config.model.backbone.type != 'VRT':
         return None
     overrides: Overrides = {'model.backbone.attn_type': 'reference', 'model.backbone.flow_precision': 'float32'}

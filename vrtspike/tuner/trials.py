@@ -1,4 +1,4 @@
-"""What a search knows of its candidates: outcomes of measurements, differences in quality, steps of a combination.
+"""What a search knows about its candidates: outcomes of measurements, differences in quality, steps of a combination.
 
 In JSON a trial or a step is one flat object: the fields of its result and its own. The structs have the names of the
 JSON keys.
@@ -16,7 +16,7 @@ from vrtspike.candidates import CHANGES, EXACT, Overrides
 from vrtspike.experiments.statistics import NOT_INFORMATIVE, Difference
 
 LEAST_SAVING = 0.02
-"""A candidate that saves a smaller share of the time saves nothing: repeated measurements differ by as much."""
+"""Smaller savings do not count, because repeated measurements differ by as much."""
 
 
 def is_known(difference: Difference | None) -> bool:
@@ -33,7 +33,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, tag_field='outcome', tag
     """The outcome of measuring overrides; the base of the types below.
 
     Args:
-        name: What the overrides are called.
+        name: Name of the overrides.
         overrides: What they set in the config.
     """
 
@@ -94,7 +94,7 @@ class Measured(Recorded, frozen=True, kw_only=True):
         saving: Median over the rounds of the share of the default's time that is saved.
         interval: The smallest and the largest share of a round.
         ms_per_sample: Median time of a clip.
-        default_ms_per_sample: The same of the default, in the same rounds.
+        default_ms_per_sample: Median time of a clip with the default, in the same rounds.
         peak_memory_mib: Peak memory of one call; None if it is not known.
         predicted_saving: Share of the default's multiply-adds that is saved.
         gmacs: GMAC of a clip's forward pass.
@@ -128,7 +128,7 @@ class Change(msgspec.Struct, kw_only=True):
 
     Args:
         kind: The candidate's kind, or the largest change in the combination: exact, then precision, then changes.
-        most: Largest share of the time that the change can save: that of its stages.
+        most: Largest share of the time that the change can save: the share of its stages.
     """
 
     kind: str
@@ -180,7 +180,7 @@ class Step(Change, kw_only=True):
         parts: The names of all trials in the combination, this one last.
         replaces: The names of those that it replaces.
         result: The outcome of the combination.
-        interaction: Its time over the time that the savings of the parts multiply to; 1 if they are independent.
+        interaction: Its time divided by the time predicted from the parts' savings; 1 if they are independent.
         kept: Whether the combination keeps it.
         difference_db: Its difference in quality, if it was measured.
     """
@@ -195,7 +195,7 @@ class Step(Change, kw_only=True):
 
 
 def flat(result: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON object of a result, joined with the fields of its trial or step: its keys tell its type."""
+    """Return the JSON object of a result, joined with the fields of its trial or step. Its keys imply its type."""
     return {key: value for key, value in {**result, **own}.items() if key not in ('outcome', 'result')}
 
 

@@ -47,7 +47,7 @@ def test_the_suffix_is_that_of_the_files(tmp_path, names, suffix):
 
 @pytest.mark.parametrize('names', [['1.png', '2.PNG'], ['0001.jpg', '0001.png', '0002.png']])
 def test_several_suffixes_are_refused(tmp_path, names):
-    with pytest.raises(DataError, match=r'holds files with the suffixes \.(PNG|jpg), \.png: expected one'):
+    with pytest.raises(DataError, match=r'has files with the suffixes \.(PNG|jpg), \.png: expected one'):
         files_in_time_order(touch(tmp_path, *names))
 
 
@@ -57,5 +57,5 @@ def test_frames_of_a_folder_come_in_time_order(tmp_path):
 
 
 def test_a_folder_without_frames_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r'holds no files with one of the suffixes \.png, \.jpg'):
+    with pytest.raises(DataError, match=r'has no files with one of the suffixes \.png, \.jpg'):
         files_in_time_order(touch(tmp_path, 'notes.txt'))

@@ -45,7 +45,7 @@ def test_steps_left_open_are_those_of_the_file(tmp_path):
     write_spike_dat(tmp_path / 'y.dat', np.zeros((6, 8, 8), np.uint8))
     x, y = (SpikeWindow(tmp_path / f'{name}.dat', 2, None) for name in 'xy')
     assert PackedSpikes([x], (8, 8), (0, 8), (0, 8)).shape == (1, 3, 8, 8)
-    with pytest.raises(DataError, match=r'x\.dat and the files after it hold \[3, 4\] steps'):
+    with pytest.raises(DataError, match=r'x\.dat and the files after it have \[3, 4\] steps'):
         PackedSpikes([x, y], (8, 8), (0, 8), (0, 8))
 
 

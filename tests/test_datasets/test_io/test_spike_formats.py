@@ -61,7 +61,7 @@ def test_the_only_array_of_three_dimensions_is_taken_or_the_one_called_spikes(tm
     np.testing.assert_array_equal(read_spikes(path, HEIGHT, WIDTH), SPIKES)
     path = save(tmp_path / f'b{suffix}', name='Spikes', other=SPIKES[:2])
     np.testing.assert_array_equal(read_spikes(path, HEIGHT, WIDTH), SPIKES)
-    with pytest.raises(DataError, match=r'holds .*one \(300, 6, 11\).*expected one array'):
+    with pytest.raises(DataError, match=r'contains .*one \(300, 6, 11\).*expected one array'):
         count_steps(save(tmp_path / f'c{suffix}', name='one', other=SPIKES), HEIGHT, WIDTH)
 
 
@@ -76,7 +76,7 @@ def test_a_file_that_is_written_again_is_read_again(tmp_path):
 def test_other_values_are_found_in_any_step(tmp_path, suffix, position):
     array = SPIKES.copy()
     array[position, -1, -1] = 255
-    with pytest.raises(DataError, match='holds 0 to 255, expected 0 and 1 only'):
+    with pytest.raises(DataError, match='has values from 0 to 255, expected 0 and 1 only'):
         count_steps(save(tmp_path / f'x{suffix}', array), HEIGHT, WIDTH)
 
 
@@ -95,7 +95,7 @@ def test_another_size_and_another_shape_are_refused(tmp_path, suffix):
         read_spikes(path, 6, 12)
     with pytest.raises(DataError, match=r'expected (spikes|one array) \(steps, height, width\)'):
         spike_array_size(save(tmp_path / f'flat{suffix}', SPIKES[0]))
-    with pytest.raises(DataError, match=r'holds 300 steps; steps 299 to 301 do not lie within it'):
+    with pytest.raises(DataError, match='has 300 steps, which do not include steps 299 to 301'):
         read_spikes(path, HEIGHT, WIDTH, start=299, steps=2)
 
 
@@ -103,7 +103,7 @@ def test_missing_and_unknown_files_are_named(tmp_path):
     with pytest.raises(DataError, match=r'x\.npy cannot be read \(No such file'):
         count_steps(tmp_path / 'x.npy', 8, 8)
     (tmp_path / 'x.mp4').write_bytes(bytes(64))
-    with pytest.raises(DataError, match=r'x\.mp4 is no spike file: expected one of the suffixes \.dat'):
+    with pytest.raises(DataError, match=r'x\.mp4 is not a spike file: expected one of the suffixes \.dat'):
         count_steps(tmp_path / 'x.mp4', 8, 8)
 
 
@@ -124,7 +124,7 @@ def test_pickled_objects_are_not_loaded(tmp_path):
     np.savez(tmp_path / 'x.npz', spk=objects)
     (tmp_path / 'y.npy').write_bytes(pickle.dumps(payload))
     for name in ('x.npy', 'x.npz', 'y.npy'):
-        with pytest.raises(DataError, match=r'is damaged, or no|holds nothing, expected one array'):
+        with pytest.raises(DataError, match=r'is damaged, or not|contains nothing, expected one array'):
             spike_array_size(tmp_path / name)
     np.savez(tmp_path / 'x.npz', texts=objects, spk=SPIKES)
     np.testing.assert_array_equal(read_spikes(tmp_path / 'x.npz', HEIGHT, WIDTH), SPIKES)
@@ -156,7 +156,7 @@ def test_a_small_file_is_not_unpacked_into_more_than_the_free_memory(tmp_path, m
     monkeypatch.setattr(spike_formats, 'free_memory', lambda device: 2**20)
     zeros = np.zeros((4096, 32, 32), np.uint8)
     for suffix in ('.npz', '.mat'):
-        with pytest.raises(DataError, match=r'needs 0\.0 GiB of memory, 0\.0 GiB are free'):
+        with pytest.raises(DataError, match=r'needs 0\.0 GiB of memory, but 0\.0 GiB are free'):
             spike_array_size(save(tmp_path / f'x{suffix}', zeros))
 
 
@@ -175,7 +175,7 @@ def test_a_file_that_is_cut_off_is_named(tmp_path, suffix, fraction):
 def test_an_array_under_the_name_of_raw_bits_is_refused_as_what_it_is(tmp_path, suffix, what):
     path = save(tmp_path / f'x{suffix}').rename(tmp_path / 'x.dat')
     for read in (count_steps, read_spikes, read_spike_dat):
-        with pytest.raises(DataError, match=rf'x\.dat is {what}.*let its name end in \{suffix}'):
+        with pytest.raises(DataError, match=rf'x\.dat is {what}.*rename it to end in \{suffix}'):
             read(path, 8, 1)
 
 
@@ -203,7 +203,7 @@ def test_arrays_in_other_files_are_not_read(tmp_path):
     with h5py.File(tmp_path / 'x.h5', 'w') as file:
         file.create_dataset('spk', SPIKES.shape, 'u1', external=[(str(tmp_path / 'secret'), 0, SPIKES.size)])
         file['link'] = h5py.ExternalLink(str(tmp_path / 'y.h5'), 'spk')
-    with pytest.raises(DataError, match='holds nothing, expected one array'):
+    with pytest.raises(DataError, match='contains nothing, expected one array'):
         spike_array_size(tmp_path / 'x.h5')
 
 

@@ -56,10 +56,10 @@ def test_frames_that_cannot_be_read_are_explained(folder, tmp_path):
     with pytest.raises(DataError, match='does not exist'):
         open_frames(tmp_path / 'absent')
     (tmp_path / 'clip.mp4').write_text('no video')
-    with pytest.raises(DataError, match='no video that OpenCV can open'):
+    with pytest.raises(DataError, match='not a video that OpenCV can open'):
         open_frames(tmp_path / 'clip.mp4')
     (tmp_path / 'empty').mkdir()
-    with pytest.raises(DataError, match='holds no files with one of the suffixes'):
+    with pytest.raises(DataError, match='has no files with one of the suffixes'):
         ImageFolder(tmp_path / 'empty')
     write_png(folder / '003.png', np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(DataError, match=r'000\.png has 16 x 24 pixels, 003\.png has 8 x 8'):
@@ -112,7 +112,7 @@ def full_disk():
 @pytest.mark.parametrize('width', [96, 97])
 def test_a_video_that_does_not_fit_on_the_disk_is_an_error(tmp_path, full_disk, suffix, width):
     frames = np.random.default_rng(0).integers(0, 256, (24, 64, width, 3), np.uint8)
-    with pytest.raises(DataError, match=r'clip\.\w+ was not written whole: .*The disk may be full'):
+    with pytest.raises(DataError, match=r'clip\.\w+ was not written completely: .*The disk may be full'):
         write_video(tmp_path / f'clip{suffix}', frames, 25)
     assert list(tmp_path.iterdir()) == []
 
@@ -227,5 +227,5 @@ def test_a_video_without_frames_is_refused(tmp_path):
     path = tmp_path / 'empty.avi'
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 12, SIZE[::-1])
     writer.release()
-    with pytest.raises(DataError, match=r'empty\.avi (holds no frames|is no video)'):
+    with pytest.raises(DataError, match=r'empty\.avi (has no frames|is not a video)'):
         open_frames(path)

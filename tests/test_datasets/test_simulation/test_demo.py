@@ -86,7 +86,7 @@ def test_a_demo_with_other_parameters_gets_its_own_folder(tiny_copy):
 def test_a_folder_of_another_demo_is_not_overwritten(tiny_copy):
     other = write_demo(tiny_copy, **TINY, seed=7)
     (other / 'config.yaml').write_text('generator: {seed: 8}')
-    with pytest.raises(DataError, match='holds the demo clips of another recipe'):
+    with pytest.raises(DataError, match='contains the demo clips of another recipe'):
         write_demo(tiny_copy, **TINY, seed=7)
 
 
@@ -95,7 +95,7 @@ def test_foreign_folders_and_files_are_left_alone(tmp_path):
     (tmp_path / 'mine' / 'thesis.txt').write_text('precious')
     (tmp_path / 'file').write_text('precious')
     for name in ('mine', 'file'):
-        with pytest.raises(DataError, match=f'{name} holds something else than demo clips'):
+        with pytest.raises(DataError, match=f'{name} contains something other than demo clips'):
             write_demo(tmp_path / name, **TINY)
     assert (tmp_path / 'mine' / 'thesis.txt').read_text() == 'precious'
 

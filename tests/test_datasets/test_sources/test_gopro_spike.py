@@ -78,26 +78,26 @@ def test_the_wrong_threshold_is_an_error(root):
 
 
 def test_an_exposure_longer_than_the_files_is_an_error(root):
-    with pytest.raises(DataError, match='the exposure has 60 steps, but its spike files hold 56'):
+    with pytest.raises(DataError, match='the exposure has 60 steps, but its spike files have 56'):
         ClipDataset(GoProSpike(root, spike_size=SIZE, exposure_steps=60), 'train')
 
 
 def test_clips_without_a_telling_name_are_named(copy):
     (copy / 'GOPRO_Large_spike_seq' / 'train' / 'backup').mkdir()
-    with pytest.raises(DataError, match='hold backup: expected clips named like GOPR0372_07_00'):
+    with pytest.raises(DataError, match='contain backup: expected clips named like GOPR0372_07_00'):
         GoProSpike(copy).sequences('train')
 
 
 def test_two_layouts_at_once_must_be_told_apart(tmp_path):
     write_gopro(tmp_path, 'gopro')
     write_gopro(tmp_path, 'svrt')
-    with pytest.raises(DataError, match="holds both layouts; name one with layout=: 'gopro'"):
+    with pytest.raises(DataError, match="has both layouts; choose one with layout=: 'gopro'"):
         GoProSpike(tmp_path)
     assert GoProSpike(tmp_path, layout='svrt').sequences('val')[0].blur.parent.name == 'test_GT_blurred'
 
 
 def test_missing_folders_are_named(tmp_path):
-    with pytest.raises(DataError, match='GOPRO_Large holds no frames'):
+    with pytest.raises(DataError, match='GOPRO_Large has no frames'):
         GoProSpike(tmp_path)
     root = write_gopro(tmp_path / 'x')
     shutil.rmtree(root / 'GOPRO_Large_spike_seq')

@@ -125,7 +125,7 @@ def test_only_the_main_process_writes_and_all_meet(monkeypatch, tiny_demo):
     assert DemoClips(tiny_demo, **recipe).root == tiny_demo
     monkeypatch.setattr(sources, 'is_main_process', lambda: True)
     monkeypatch.setattr(sources, 'write_demo', write_demo)
-    with pytest.raises(DataError, match='holds something else than demo clips'):
+    with pytest.raises(DataError, match='contains something other than demo clips'):
         DemoClips(tiny_demo / 'train', **recipe)
     assert met == [True, True]
 

@@ -53,7 +53,7 @@ def test_without_frames_the_exposures_are_played_back(bare):
 
 
 def test_a_recording_shorter_than_its_frames_is_named(root):
-    with pytest.raises(DataError, match=r'holds 240 steps, but its 6 frames of 41 steps, 41 apart .* end at 246'):
+    with pytest.raises(DataError, match='has 240 steps, but its 6 frames end at step 246'):
         ClipDataset(SpikeCVRecording(root, 41, train=['one']), 'train')
 
 

@@ -53,7 +53,7 @@ def test_files_of_another_length_are_named(tmp_path):
     root = write_x4k(tmp_path, 33)
     for folder in root.glob('*_33'):
         folder.rename(folder.with_name(folder.name.replace('33', '65')))
-    with pytest.raises(DataError, match='holds 33 steps of 32 x 32 spikes, expected 65'):
+    with pytest.raises(DataError, match='has 33 steps of 32 x 32 spikes, expected 65'):
         ClipDataset(X4KSpike(root, 65), 'train')
 
 
@@ -61,7 +61,7 @@ def test_a_split_without_frames_is_named(tmp_path):
     root = write_x4k(tmp_path, 33)
     for folder in (root / 'val_blurry_33' / 'Type1').iterdir():
         shutil.rmtree(folder)
-    with pytest.raises(DataError, match='val_blurry_33 holds no frames'):
+    with pytest.raises(DataError, match='val_blurry_33 has no frames'):
         X4KSpike(root).sequences('val')
 
 

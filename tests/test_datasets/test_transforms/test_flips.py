@@ -53,7 +53,7 @@ def test_all_sixteen_combinations_come_about():
 
 
 def test_only_square_frames_are_transposed():
-    with pytest.raises(DataError, match=r"square frames only, 'seq' .* has 6 x 8"):
+    with pytest.raises(DataError, match=r"square frames only, but 'seq' .* has 6 x 8"):
         PairedRandomFlip()(random_sample((6, 8)))
     assert flip_with(vertical=1)(random_sample((6, 8)))['blur'].shape == (3, 6, 8, 3)
 

@@ -1,4 +1,4 @@
-"""A cache of files from a slow disk on a fast one; all processes of a machine share its size limit."""
+"""A cache on a fast disk for files of a slow one. All processes of a machine share its size limit."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pathlib import Path
 from vrtspike.errors import ConfigError
 
 GIB = 2**30
-# Only copies that were not read for so long are deleted to make room. To replace copies in use would only cost time:
-# in a shuffled epoch every file is equally likely to be next.
+# Only copies that were not read for this long are deleted to make room. Replacing copies in use would only cost time,
+# because in a shuffled epoch every file is equally likely to be next.
 UNUSED_AFTER_S = 6 * 3600
-# Least time between two searches of a full cache for unused copies.
+# Minimum time between two searches of a full cache for unused copies.
 RECOUNT_EVERY_S = 60
 
 
@@ -52,9 +52,9 @@ class FileCache:
             return path  # the reader reports the missing file
         entry = self.folder / entry_name(path, status)
         with contextlib.suppress(OSError):
-            os.utime(entry)  # fails if there is no copy, and marks it as in use
+            os.utime(entry)  # marks the copy as in use; fails if there is none
             return entry
-        with contextlib.suppress(OSError):  # such as a full disk; nothing is lost without a copy
+        with contextlib.suppress(OSError):  # such as a full disk; the original can still be read
             return self.keep(path, entry, status.st_size) or path
         return path
 
@@ -80,7 +80,7 @@ class FileCache:
         return None
 
     def claim(self, ledger: dict, partial: Path, size: int) -> bool:
-        """Reserve the space of one copy: a file of its full size is created, which recounts include."""
+        """Reserve space by creating a file of the full size, which recounts include; return whether that worked."""
         if ledger['bytes'] + size > self.limit and time.time() - ledger['recounted'] > RECOUNT_EVERY_S:
             ledger.update(bytes=self.recount(), recounted=time.time())
         if ledger['bytes'] + size > self.limit:
@@ -109,7 +109,7 @@ class FileCache:
 
     @contextlib.contextmanager
     def ledger(self) -> Iterator[dict]:
-        """Yield the record of the folder's size under a lock; changes are saved."""
+        """Lock the folder and yield the record of its size; save the record when the block ends."""
         try:
             import fcntl
         except ImportError as error:

@@ -1,7 +1,7 @@
 """Frames as image files: their size, and their pixels as 8-bit RGB.
 
-Every reader of frames comes here, so that a check, a training and a restoration give the same answer. Images of 8 or 16
-bits are read, grey or in colour, turned upright as their EXIF orientation says. What has no such answer is refused.
+All commands read frames with these functions, so that a check, a training and a restoration agree. Images may have 8
+or 16 bits per channel, in grey or colour. They are turned upright by their EXIF orientation. All others are errors.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vrtspike.errors import DataError
 
 #: A frame of 16K video. A header that claims more is refused before memory is allocated.
 MAX_PIXELS = 15360 * 8640
-#: Brightest value of 12-bit data: a 16-bit image below it has values that were not scaled to 16 bits.
+#: Largest value of 12-bit data. A 16-bit image without a larger value was not scaled to 16 bits.
 UNSCALED = 4095
 EXIF_ORIENTATION = 0x0112
 JPEG_START = b'\xff\xd8'
@@ -27,7 +27,7 @@ PNG_START = b'\x89PNG\r\n\x1a\n'
 
 
 class ImageHeader(NamedTuple):
-    """What the header of an image says: (height, width) of the upright image, and the EXIF orientation, 1 to 8."""
+    """Contents of an image header: (height, width) of the upright image, and the EXIF orientation, 1 to 8."""
 
     size: tuple[int, int]
     orientation: int
@@ -47,7 +47,7 @@ def read_header(path: Path, file: BinaryIO) -> ImageHeader:
     try:
         with Image.open(file) as image:
             (width, height), kind, pages = image.size, image.format, getattr(image, 'n_frames', 1)
-            # Without an EXIF chunk before its pixels, Pillow would decode a whole PNG in search of one after them.
+            # If a PNG has no EXIF chunk before its pixels, Pillow decodes the whole file to look for one after them.
             has_exif = kind != 'PNG' or 'exif' in image.info
             orientation = image.getexif().get(EXIF_ORIENTATION, 1) if has_exif else 1
     except Exception as error:  # Pillow raises errors of many types for damaged files
@@ -58,7 +58,7 @@ def read_header(path: Path, file: BinaryIO) -> ImageHeader:
             'or too large for a frame'
         )
     if pages > 1 and kind != 'MPO':  # the first image of an MPO is the photograph, the others are its previews
-        raise DataError(f'{path} holds {pages} images, expected one: write one file per frame')
+        raise DataError(f'{path} contains {pages} images, expected one: write one file per frame')
     if orientation not in range(1, 9):
         orientation = 1  # as viewers treat values that the standard does not define
     if kind == 'TIFF' and orientation != 1:
@@ -86,8 +86,8 @@ def read_image(path: Path, local: Callable[[Path], Path] = Path) -> np.ndarray:
         local: Maps the path to that of a copy to read; a damaged copy is ignored.
 
     Raises:
-        DataError: The image is missing, damaged or cut off, has several pages, transparent pixels or other values than
-            8 or 16 bits, or 16 bits that are not scaled.
+        DataError: The image is missing, damaged or cut off, has several pages or transparent pixels, has neither 8 nor
+            16 bits per channel, or has 16-bit values that are not scaled.
     """
     copy = local(path)
     if copy != path:
@@ -126,27 +126,27 @@ def decode_image(path: Path) -> np.ndarray:
 
 
 def has_jpeg_end(data: bytes) -> bool:
-    """Return whether an end marker follows the segments before a JPEG's first scan; scans contain none.
+    """Return whether a JPEG has an end marker after the start of its first scan.
 
-    A decoder takes the zeros of a file that was copied in part for pixels, and an embedded preview has an end of its
-    own.
+    Decoders read the zeros of a partly copied file as pixels, so they do not notice that the end is missing. The
+    segments before the scan are skipped, because an embedded preview has its own end marker. Scans contain none.
     """
-    place = len(JPEG_START)
-    while data[place : place + 1] == b'\xff' and data[place + 1 : place + 2] != b'\xda':
-        is_padding = data[place + 1 : place + 2] == b'\xff'
-        place += 1 if is_padding else 2 + int.from_bytes(data[place + 2 : place + 4], 'big')
-    return data.find(b'\xff\xd9', place) >= 0
+    offset = len(JPEG_START)
+    while data[offset : offset + 1] == b'\xff' and data[offset + 1 : offset + 2] != b'\xda':
+        is_padding = data[offset + 1 : offset + 2] == b'\xff'
+        offset += 1 if is_padding else 2 + int.from_bytes(data[offset + 2 : offset + 4], 'big')
+    return data.find(b'\xff\xd9', offset) >= 0
 
 
 def has_png_end(data: bytes) -> bool:
-    """Return whether the chunks of a PNG lie within it, up to the last one.
+    """Return whether all chunks of a PNG, up to the last one, lie within the file.
 
-    OpenCV allocates the length that a chunk states, up to 4 GiB, before it looks for the chunk's content.
+    OpenCV allocates the length that a chunk states, up to 4 GiB, before it reads the chunk.
     """
-    place = len(PNG_START)
-    while data[place + 4 : place + 8] not in (b'IEND', b''):
-        place += 12 + int.from_bytes(data[place : place + 4], 'big')
-    return data[place : place + 8] == b'\0\0\0\0IEND'
+    offset = len(PNG_START)
+    while data[offset + 4 : offset + 8] not in (b'IEND', b''):
+        offset += 12 + int.from_bytes(data[offset : offset + 4], 'big')
+    return data[offset : offset + 8] == b'\0\0\0\0IEND'
 
 
 def damaged(path: Path) -> str:
@@ -159,13 +159,13 @@ def eight_bit(image: np.ndarray, path: Path) -> np.ndarray:
     if image.dtype == np.uint8:
         return image
     if image.dtype != np.uint16:
-        raise DataError(f'{path} holds {image.dtype} values, expected 8 or 16 bits per channel: convert it to 8 bits')
+        raise DataError(f'{path} has {image.dtype} values, expected 8 or 16 bits per channel: convert it to 8 bits')
     colours = image if image.ndim == 2 else image[..., :3]
     brightest = int(colours.max())
     if 0 < brightest <= UNSCALED and (colours % 257).any():  # dark frames that were 8-bit are multiples of 257
         raise DataError(
-            f'{path} has 16 bits per channel, but no value above {brightest}, as if {brightest.bit_length()}-bit '
-            'values had not been scaled: scale white to 65535, or convert it to 8 bits'
+            f'{path} has 16 bits per channel, but no value above {brightest}: its {brightest.bit_length()}-bit '
+            'values were probably not scaled. Scale white to 65535, or convert it to 8 bits'
         )
     return ((image.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
 

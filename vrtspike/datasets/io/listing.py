@@ -1,4 +1,4 @@
-"""Which files of a folder are frames or spikes, and their order in time: one answer for all commands."""
+"""Finds the frames or spike files in a folder and their order in time. All commands use these functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from vrtspike.errors import DataError
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
-#: What macOS and network drives put beside the files of a data set.
+#: Folders that macOS and network drives add to a data set.
 HIDDEN_FOLDERS = ('__MACOSX', '@eaDir')
 
 
@@ -31,16 +31,16 @@ def stems_in(folder: Path, suffix: str) -> set[str]:
 
 
 def common_suffix(folder: Path, suffixes: Iterable[str]) -> str | None:
-    """Return the one of ``suffixes`` that files in ``folder`` have, in their spelling, as ``'.JPG'``; None without any.
+    """Return which of ``suffixes`` the files in ``folder`` have, spelled as there (``'.JPG'``); None if none has one.
 
     Raises:
-        DataError: Files have several of them: which of ``0001.png`` and ``0001.jpg`` is the frame is unknown.
+        DataError: The files have several of the suffixes: is ``0001.png`` or ``0001.jpg`` the frame?
     """
     names = visible_names(folder) if folder.is_dir() else []
     found = {suffix for name in names if (suffix := os.path.splitext(name)[1]).lower() in suffixes}
     if len(found) > 1:
         raise DataError(
-            f'{folder} holds files with the suffixes {", ".join(sorted(found))}: expected one; move the others away'
+            f'{folder} has files with the suffixes {", ".join(sorted(found))}: expected one; move the others elsewhere'
         )
     return found.pop() if found else None
 
@@ -62,17 +62,17 @@ def time_order(names: Iterable[str]) -> list[str]:
 
 
 def number_key(name: str) -> list[str | int]:
-    """Return a name as texts and whole numbers, alternating."""
+    """Split a name into alternating texts and integers."""
     return [int(part) if place % 2 else part for place, part in enumerate(re.split(r'([0-9]+)', name))]
 
 
 def files_in_time_order(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[Path]:
-    """Return the visible files in ``folder`` with one of ``suffixes``.
+    """Return the visible files in ``folder`` with one of ``suffixes``, in time order.
 
     Raises:
         DataError: There are none, or they have several suffixes, or their order is unknown.
     """
     suffix = common_suffix(folder, suffixes)
     if suffix is None:
-        raise DataError(f'{folder} holds no files with one of the suffixes {", ".join(suffixes)}: name their folder')
+        raise DataError(f'{folder} has no files with one of the suffixes {", ".join(suffixes)}: give another folder')
     return [folder / f'{stem}{suffix}' for stem in time_order(stems_in(folder, suffix))]

@@ -1,6 +1,6 @@
-"""Arrays of numbers in MATLAB files of the versions 5 to 7.2.
+"""Numeric arrays in MATLAB files of versions 5 to 7.2.
 
-SciPy's reader can end the process on a damaged file. This one reads numbers only, and checks each length first.
+SciPy's reader can crash the process on a damaged file. This one reads only numbers and checks each length first.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Variable(NamedTuple):
     order: str
 
     def size(self) -> int:
-        """Return the bytes of the variable when it is decompressed, as its tag states."""
+        """Return the size of the decompressed variable in bytes, as stated in its tag."""
         if self.kind == MATRIX:
             return len(self.content)
         return struct.unpack_from(f'{self.order}I', start_of(self.kind, self.content, 8), 4)[0]
@@ -48,7 +48,7 @@ def numeric_variables(data: memoryview) -> dict[str, Variable]:
     """Return the numeric variables of a file by name.
 
     Raises:
-        ValueError: It is no such file, or damaged; also struct.error, zlib.error and StopIteration.
+        ValueError: The file is damaged or has another format; also struct.error, zlib.error and StopIteration.
     """
     order = {b'IM': '<', b'MI': '>'}.get(bytes(data[HEADER_BYTES - 2 : HEADER_BYTES]))
     if order is None:
@@ -77,13 +77,13 @@ def start_of(kind: int, content: memoryview, length: int) -> bytes | memoryview:
 
 def elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
     """Yield the type and the content of each element; raise ValueError if one exceeds the data."""
-    place = 0
-    while place + 8 <= len(data):
-        kind, size = struct.unpack_from(f'{order}II', data, place)
-        start, after = place + 8, place + 8 + (size if kind == COMPRESSED else -(-size // 8) * 8)
+    offset = 0
+    while offset + 8 <= len(data):
+        kind, size = struct.unpack_from(f'{order}II', data, offset)
+        start, after = offset + 8, offset + 8 + (size if kind == COMPRESSED else -(-size // 8) * 8)
         if kind >> 16:  # up to four bytes within the tag
-            kind, size, start, after = kind & 0xFFFF, min(kind >> 16, 4), place + 4, place + 8
+            kind, size, start, after = kind & 0xFFFF, min(kind >> 16, 4), offset + 4, offset + 8
         if start + size > len(data):
             raise ValueError(f'an element of {size} bytes exceeds its {len(data)} bytes')
         yield kind, data[start : start + size]
-        place = after
+        offset = after

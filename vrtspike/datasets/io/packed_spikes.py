@@ -46,8 +46,8 @@ class PackedSpikes:
         lengths = {window.steps for window in self.windows}
         if len(lengths) > 1:
             raise DataError(
-                f'{windows[0].path} and the files after it hold {sorted(lengths)} steps: a clip needs exposures of '
-                'one length; write the files again'
+                f'{windows[0].path} and the files after it have {sorted(lengths)} steps: all exposures of a clip must '
+                'have the same length; write the files again'
             )
 
     @property
@@ -102,7 +102,7 @@ def with_steps(window: SpikeWindow, stored_size: tuple[int, int]) -> SpikeWindow
 
 
 def is_crop(key: Any) -> bool:
-    """Whether an index is ``[..., rows, columns]`` of plain, non-empty slices."""
+    """Return whether an index is ``[..., rows, columns]`` of plain, non-empty slices."""
     return (
         isinstance(key, tuple)
         and len(key) == 3

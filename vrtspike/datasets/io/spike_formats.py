@@ -1,8 +1,8 @@
 """Spikes in files of any format: raw bits (``.dat``), or one array of 0 and 1 (``.npy``, ``.npz``, ``.mat``, ``.h5``).
 
-An array is (steps, height, width), or (height, width, steps) where only that fits the sensor. It is checked and packed
-to one bit per spike when it is first read. No file can run code, and a size in a header is checked against the file and
-the free memory before anything is allocated.
+An array is (steps, height, width), or (height, width, steps) if only that fits the sensor. It is checked and packed to
+one bit per spike when it is first read. Reading never runs code from a file, and a size in a header is checked against
+the file size and the free memory before anything is allocated.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from vrtspike.runtime.device import free_memory
 RAW_SUFFIXES = ('.dat', '.bin', '.raw')
 ARRAY_SUFFIXES = ('.npy', '.npz', '.mat', '.h5', '.hdf5')
 SPIKE_SUFFIXES = RAW_SUFFIXES + ARRAY_SUFFIXES
-#: Names that data sets give their spikes; they decide where a file has several arrays of three dimensions.
+#: Usual names of spike arrays. They decide which array is read if a file has several with three dimensions.
 ARRAY_NAMES = ('spk', 'spike', 'spikes')
-#: Deflate, the compression of all these formats, makes data at most so many times smaller.
+#: Maximum compression ratio of deflate, which all these formats use.
 MAX_COMPRESSION = 1032
 #: Version and byte order in the header of MATLAB files that are HDF5.
 VERSION_7_3 = b'\x00\x02IM'
@@ -43,15 +43,15 @@ class PackedArray(NamedTuple):
 
 
 def is_array_file(path: Path) -> bool:
-    """Return whether a path names an array rather than raw bits; raise DataError if its suffix is of neither."""
+    """Return whether a path names an array rather than raw bits; raise DataError for other suffixes."""
     suffix = Path(path).suffix.lower()
     if suffix not in SPIKE_SUFFIXES:
-        raise DataError(f'{path} is no spike file: expected one of the suffixes {", ".join(SPIKE_SUFFIXES)}')
+        raise DataError(f'{path} is not a spike file: expected one of the suffixes {", ".join(SPIKE_SUFFIXES)}')
     return suffix in ARRAY_SUFFIXES
 
 
 def spike_array_size(path: Path) -> tuple[int, int] | None:
-    """Return the (height, width) that a file itself knows, taken as (steps, height, width); None for raw bits."""
+    """Return the (height, width) of an array file with axes (steps, height, width); None for raw bits."""
     if not is_array_file(path):
         return None
     array = packed_array(path, None)
@@ -76,7 +76,7 @@ def read_spikes(path: Path, height: int, width: int, **window: Any) -> np.ndarra
             :func:`~vrtspike.datasets.spike_dat.read_spike_dat`; by default everything is read.
 
     Raises:
-        DataError: The file is missing, damaged, holds something else, or ends before the window does.
+        DataError: The file is missing or damaged, contains something else, or ends before the window does.
     """
     if not is_array_file(path):
         return read_spike_dat(path, height, width, **window)
@@ -98,7 +98,7 @@ def packed_array(path: Path, size: tuple[int, int] | None) -> PackedArray:
     return load_packed(Path(path), size, status.st_mtime_ns, status.st_size)
 
 
-# Clips read the files of a few neighbouring frames again and again.
+# Overlapping clips read the files of a few neighbouring frames repeatedly.
 @functools.lru_cache(maxsize=4)
 def load_packed(path: Path, size: tuple[int, int] | None, changed: int, length: int) -> PackedArray:
     """Read, check and pack an array file of ``length`` bytes; ``changed`` is the time of its last change."""
@@ -107,7 +107,7 @@ def load_packed(path: Path, size: tuple[int, int] | None, changed: int, length: 
     except DataError:
         raise
     except Exception as error:  # the parsers raise errors of many types for damaged files
-        raise DataError(f'{path} is damaged, or no {path.suffix} file of numbers ({error}): write it again') from error
+        raise DataError(f'{path} is damaged, or not a numeric {path.suffix} file ({error}): write it again') from error
     array = oriented(array, size, path)
     steps, height, width = array.shape
     require_plausible(path, length, steps * height * -(-width // 8))
@@ -116,7 +116,8 @@ def load_packed(path: Path, size: tuple[int, int] | None, changed: int, length: 
         part = array[start : start + CHUNK]
         if ((part != 0) & (part != 1)).any():
             raise DataError(
-                f'{path} holds {part.min()} to {part.max()}, expected 0 and 1 only: store the spikes as array > 0'
+                f'{path} has values from {part.min()} to {part.max()}, expected 0 and 1 only: store the spikes as '
+                'array > 0'
             )
         bits[start : start + CHUNK] = np.packbits(part.astype(bool), axis=2)
     return PackedArray(bits, width)
@@ -125,26 +126,27 @@ def load_packed(path: Path, size: tuple[int, int] | None, changed: int, length: 
 def oriented(array: np.ndarray, size: tuple[int, int] | None, path: Path) -> np.ndarray:
     """Return an array as (steps, height, width); raise DataError if it does not fit the sensor."""
     if array.ndim != 3 or array.dtype.kind not in 'buif' or not array.size:
-        raise DataError(f'{path} holds {array.dtype} {array.shape}, expected spikes (steps, height, width) of 0 and 1')
+        raise DataError(
+            f'{path} contains {array.dtype} {array.shape}, expected spikes (steps, height, width) of 0 and 1'
+        )
     if size is None or array.shape[1:] == size:
         return array
     if array.shape[:2] == size:
         return np.moveaxis(array, 2, 0)
     raise DataError(
-        f'{path} holds spikes of the shape {array.shape}, expected (steps, {size[0]}, {size[1]}): '
-        'correct the spike size'
+        f'{path} has spikes of the shape {array.shape}, expected (steps, {size[0]}, {size[1]}): correct the spike size'
     )
 
 
 def require_plausible(path: Path, length: int, wanted: int) -> None:
-    """Raise a DataError if a file of ``length`` bytes cannot hold ``wanted`` bytes, or the memory cannot."""
+    """Raise DataError if ``wanted`` bytes cannot be in a file of ``length`` bytes, or do not fit into free memory."""
     if wanted > MAX_COMPRESSION * length:
         raise DataError(f'{path} has {length} bytes, but its header says {wanted}: it is damaged; write it again')
     free = free_memory(torch.device('cpu'))
     if wanted > free:
         raise DataError(
-            f'{path} needs {wanted / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free: cut it into shorter '
-            'files, or convert it to .dat, which is read in parts'
+            f'{path} needs {wanted / 2**30:.1f} GiB of memory, but {free / 2**30:.1f} GiB are free: cut it into '
+            'shorter files, or convert it to .dat, which is read in parts'
         )
 
 
@@ -164,7 +166,7 @@ def read_npz(path: Path, length: int) -> np.ndarray:
             with archive.open(member) as file:
                 shape, dtype = npy_header(file)
                 size = math.prod(shape) * dtype.itemsize + file.tell()
-            if dtype.hasobject:  # pickled, such as texts: not loaded
+            if dtype.hasobject:  # pickled objects, such as strings, are not loaded
                 continue
             name = member.filename.removesuffix('.npy')
             shapes[name], sizes[name] = shape, size
@@ -207,7 +209,7 @@ def read_hdf5(path: Path, length: int) -> np.ndarray:
     arrays = {}
 
     def collect(name: str, node: Any) -> None:
-        # Other files that a stranger's file may point to are not read.
+        # Arrays stored in other files are skipped: a file from a stranger could refer to any of them.
         if isinstance(node, h5py.Dataset) and node.shape and not node.external and not node.is_virtual:
             arrays[name] = node
 
@@ -219,14 +221,14 @@ def read_hdf5(path: Path, length: int) -> np.ndarray:
 
 
 def choose_array(shapes: dict[str, tuple[int, ...]], path: Path) -> str:
-    """Return the name of the only array of three dimensions, or of the one that is called spikes."""
+    """Return the name of the only array with three dimensions, or of the only one that is named like spikes."""
     names = [name for name, shape in shapes.items() if len(shape) == 3]
     named = [name for name in names if name.rpartition('/')[2].lower() in ARRAY_NAMES]
     if len(names) == 1 or len(named) == 1:
         return (named or names)[0]
     found = ', '.join(f'{name} {shape}' for name, shape in shapes.items()) or 'nothing'
     raise DataError(
-        f'{path} holds {found}, expected one array (steps, height, width), or one called {" or ".join(ARRAY_NAMES)}'
+        f'{path} contains {found}, expected one array (steps, height, width), or one called {" or ".join(ARRAY_NAMES)}'
     )
 
 

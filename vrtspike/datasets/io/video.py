@@ -78,9 +78,9 @@ class VideoFile:
         self.path = Path(path)
         contents = video_contents(self.path)
         if contents is None:
-            raise DataError(f'{path} is no video that OpenCV can open: convert it, or give a folder of images')
+            raise DataError(f'{path} is not a video that OpenCV can open: convert it, or give a folder of images')
         if not contents.frames:
-            raise DataError(f'{path} holds no frames that OpenCV can decode: convert it, or give a folder of images')
+            raise DataError(f'{path} has no frames that OpenCV can decode: convert it, or give a folder of images')
         if contents.missing:
             warnings.warn(
                 f'the header of {path} states {contents.frames + contents.missing} frames, but {contents.frames} can '
@@ -123,12 +123,12 @@ class VideoFile:
 
 
 class VideoContents(NamedTuple):
-    """What the decoded frames of a video are.
+    """Properties of a video, found by decoding it.
 
     Args:
-        frames: Their number.
-        missing: How many more frames the header states, if the time stamps end too early as well.
-        fps: Mean frames per second; None if neither the header nor the time stamps of the frames tell.
+        frames: Number of decoded frames.
+        missing: How many more frames the header states, if the time stamps also end too early; otherwise 0.
+        fps: Mean frames per second; None if neither the header nor the time stamps state it.
         size: (height, width) in pixels.
     """
 
@@ -139,7 +139,7 @@ class VideoContents(NamedTuple):
 
 
 def video_contents(path: Path) -> VideoContents | None:
-    """Decode a video file and return what its frames are, or None if OpenCV cannot open it."""
+    """Decode a video file and return its properties, or None if OpenCV cannot open it."""
     video = cv2.VideoCapture(str(path))
     if not video.isOpened():
         return None
@@ -161,7 +161,7 @@ def mean_rate(stated_fps: float, frames: int, seconds: float) -> float | None:
     """Return the rate of a video in frames per second: the stated one unless the time stamps contradict it.
 
     Args:
-        stated_fps: From the header; 0 or absurd in some containers, the highest rate in videos of variable rate.
+        stated_fps: From the header: 0 or absurd in some containers, the highest rate for videos of variable rate.
         frames: Number of frames.
         seconds: From the first to the last frame, by their time stamps; 0 if these are unknown.
     """
@@ -173,10 +173,10 @@ def mean_rate(stated_fps: float, frames: int, seconds: float) -> float | None:
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
-    """Write a video atomically, and decode it once to see that all frames are there.
+    """Write a video atomically, and decode it once to check that it has all frames.
 
-    OpenCV's encoders drop the last row or column of frames with odd sides, so it is repeated first; .avi files of a
-    whole rate keep odd sides, because OpenCV has a writer of its own for them.
+    Most of OpenCV's encoders drop the last row or column of frames with odd sides, so it is repeated first. OpenCV's
+    encoder for .avi files with an integer rate keeps odd sides.
 
     Args:
         path: A file with a suffix of :data:`VIDEO_CODES`.
@@ -204,7 +204,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
                         f'({", ".join(VIDEO_CODES)}), or write images'
                     )
             if frame.shape[:2] != size:
-                raise DataError(f'{path}: frame {count} has {frame.shape[:2]} pixels, those before it {size}')
+                raise DataError(f'{path}: frame {count} has {frame.shape[:2]} pixels, but those before it have {size}')
             writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
             count += 1
         if writer is None:
@@ -213,7 +213,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
         written = video_contents(aside)
         if written is None or (written.frames, written.size) != (count, size):
             found = f'{written.frames} of its {count} frames' if written else 'nothing that can be read'
-            raise DataError(f'{path} was not written whole: the file holds {found}. The disk may be full')
+            raise DataError(f'{path} was not written completely: the file has {found}. The disk may be full')
 
 
 def first_few(texts: list[str]) -> str:

@@ -24,7 +24,7 @@ Array = TypeVar('Array', np.ndarray, torch.Tensor)
 class Voxel:
     """Spike rate in ``bins`` equal, disjoint bins over the exposure.
 
-    Where a bin boundary cuts a step, each of the two bins gets its share of the step. So no bin is empty, and the
+    If a bin boundary cuts a step, each of the two bins gets its share of the step. No bin is empty, and the
     counts of the bins (rate times steps / bins) sum to the number of spikes.
 
     Args:
@@ -58,7 +58,7 @@ def bin_shares(steps: int, bins: int) -> tuple[list[list[tuple[int, int]]], int]
 
 
 def add_shares(spikes: np.ndarray, shares: list[list[tuple[int, int]]], length: int) -> np.ndarray:
-    """Return the bins of NumPy spikes, counted in the smallest integers: exact, and much faster than floats."""
+    """Return the bins of NumPy spikes. Counting in the smallest integer type is exact and faster than in floats."""
     counter = np.min_scalar_type(length).type
     spikes = spikes.astype(np.uint8, copy=False)
     rates = np.empty((len(shares), *spikes.shape[1:]), np.float32)
@@ -108,8 +108,8 @@ class RawWindow:
     """The spikes themselves, ``length`` steps around the middle of the exposure.
 
     Args:
-        length: L, an odd number of steps. Its middle one is the middle step of the exposure, or if that has an even
-            number of steps, the one after its middle.
+        length: L, an odd number of steps, centred on the middle step of the exposure. If the exposure has an even
+            number of steps, its middle step is the one after its centre.
     """
 
     def __init__(self, length: int = 41) -> None:
@@ -144,7 +144,7 @@ def tfp(spikes: Array, threshold: float) -> Array:
 
 
 def rate(spikes: Array) -> Array:
-    """Return the mean over the steps of (steps, H, W), (H, W) float32."""
+    """Return the spike rate (H, W) float32 of spikes (steps, H, W)."""
     return tfp(spikes, 1.0)
 
 
@@ -154,7 +154,7 @@ def instants(steps: int, bins: int) -> list[float]:
 
 
 def window_around(instant: float, window: int, steps: int) -> tuple[int, int]:
-    """Return (first, end) of those of the ``window`` steps nearest to an instant that lie within the exposure."""
+    """Return (first, end) of the ``window`` steps nearest to an instant, limited to the exposure."""
     start = math.ceil(instant - window / 2)
     first = min(max(start, 0), steps - 1)
     return first, max(min(start + window, steps), first + 1)

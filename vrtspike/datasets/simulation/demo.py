@@ -23,7 +23,7 @@ from vrtspike.datasets.sources.folders import read_config
 from vrtspike.datasets.spike_dat import bytes_per_step, write_spike_dat
 from vrtspike.errors import ConfigError, DataError
 
-# Increased with every change of the clips that one recipe gives: a demo of an older version is then another demo.
+# Increase it when a change alters the clips of a recipe. Demos of older versions then count as another recipe.
 GENERATOR_VERSION = 1
 RGB_PER_SPIKE_PIXEL = 2
 PHOTOGRAPHS = {'train': TRAIN_PHOTOGRAPHS, 'val': VAL_PHOTOGRAPHS}
@@ -41,7 +41,7 @@ class DemoRecipe:
         train_clips: Training clips.
         val_clips: Validation clips, from photographs that no training clip uses.
         frames: Frames of each clip.
-        size: Side of the square RGB frames in pixels; spikes have half of it.
+        size: Side of the square RGB frames in pixels; the spikes have half as many along each side.
         steps_per_frame: Spike-camera steps in one exposure; exposures follow each other without a gap.
         threshold: Firing threshold of the spike camera.
     """
@@ -93,7 +93,7 @@ def write_demo(root: str | os.PathLike, *, progress: bool = True, **recipe: int 
         recipe: Arguments of :class:`DemoRecipe`.
 
     Raises:
-        DataError: ``root`` holds something else than demo clips.
+        DataError: ``root`` contains something other than demo clips.
     """
     recipe = DemoRecipe(**recipe)
     root = Path(root)
@@ -115,10 +115,10 @@ def write_demo(root: str | os.PathLike, *, progress: bool = True, **recipe: int 
 
 
 def demo_folder(root: Path, recipe: DemoRecipe) -> Path:
-    """Return the folder for a demo: ``root``, or a folder beside it if ``root`` holds a demo of another recipe.
+    """Return the folder for a demo: ``root``, or a folder beside it if ``root`` has a demo of another recipe.
 
     Raises:
-        DataError: The folder holds something else than demo clips.
+        DataError: The folder contains something other than demo clips.
     """
     wanted = recipe.config()['generator']
     own = root.with_name(f'{root.name}_{hashlib.sha256(repr(wanted).encode()).hexdigest()[:8]}')
@@ -129,8 +129,8 @@ def demo_folder(root: Path, recipe: DemoRecipe) -> Path:
         if found == wanted:
             return folder
         if not isinstance(found, dict):
-            raise DataError(f'{folder} holds something else than demo clips: choose another root for them')
-    raise DataError(f'{own} holds the demo clips of another recipe: choose another root')
+            raise DataError(f'{folder} contains something other than demo clips: choose another root for them')
+    raise DataError(f'{own} contains the demo clips of another recipe: choose another root')
 
 
 def write_clips(root: Path, recipe: DemoRecipe, progress: bool) -> None:

@@ -1,7 +1,7 @@
 """Makes a sequence of the processed layout from a video: blurred frames, sharp frames, spikes.
 
 Exposures follow each other without a gap; each covers some frames of the video and is divided into the steps of the
-spike camera. Its blurred frame is the mean of the light at all its steps, its sharp frame the light in its middle. A
+spike camera. Its blurred frame is the mean of the light over its steps, its sharp frame is the light at its middle. A
 sequence is written to a hidden folder and renamed when it is complete. The state of the camera is saved with it, so
 that an interrupted run can be resumed with identical results.
 """
@@ -29,7 +29,7 @@ from vrtspike.runtime.atomic_write import atomic_write
 
 KINDS = ('blur', 'sharp', 'spike')
 STATE = 'state.npz'
-# Exposures from one saved state to the next; those after the last one are simulated again, with the same result.
+# Exposures between two saved states. A resumed run simulates those after the last state again, with the same result.
 SAVE_EVERY = 8
 OUTPUT_FPS = 30
 
@@ -42,7 +42,7 @@ class SimulationSettings:
         frames_per_exposure: Frames of the video that one exposure covers.
         steps_per_frame: Steps of the spike camera in one exposure.
         interpolation: Light between frames, see :class:`~vrtspike.datasets.simulation.light_stream.LightStream`.
-        light: How pixel values become light, likewise.
+        light: How pixel values become light, see the same class.
         threshold: Charge at which a pixel fires, in units of full intensity times one step.
         rgb_per_spike_pixel: RGB pixels along one spike pixel.
         reset: The charge after a spike, see :class:`~vrtspike.datasets.simulation.camera.IntegrateAndFire`.
@@ -71,9 +71,7 @@ class SimulationSettings:
 def default_frames_per_exposure(fps: float | None) -> int:
     """Return how many frames make an exposure of about 1/30 s."""
     if fps is None:
-        raise ConfigError(
-            'the frame rate is unknown, as that of a folder of frames: say how many frames an exposure covers'
-        )
+        raise ConfigError('the frame rate is unknown (a folder of frames has none): give --frames-per-exposure')
     return max(round(fps / OUTPUT_FPS), 1)
 
 
@@ -89,14 +87,14 @@ def simulate_sequence(
 
     Args:
         video: A video file or a folder of frames.
-        root: A data set in the processed layout; made where it is absent.
+        root: A data set in the processed layout; created if it does not exist.
         split: ``'train'`` or ``'val'``.
         name: Name of the new sequence.
         settings: Settings of the camera and the exposure.
         progress: Called with the exposures done and their expected total.
 
     Raises:
-        DataError: The video cannot be read or is too short, or ``root`` holds incompatible data.
+        DataError: The video cannot be read or is too short, or ``root`` contains incompatible data.
     """
     frames = open_frames(video)
     size = fitted_size(frames.size, settings.rgb_per_spike_pixel)
@@ -119,8 +117,8 @@ def simulate_sequence(
     exposures = write_exposures(frames, growing, size, settings, progress)
     if not exposures:
         raise DataError(
-            f'{video} has fewer than the {settings.frames_per_exposure} frames of one exposure: choose fewer, or a '
-            'longer video'
+            f'{video} has fewer than the {settings.frames_per_exposure} frames of one exposure: choose fewer frames '
+            'per exposure, or a longer video'
         )
     (growing / STATE).unlink(missing_ok=True)
     os.replace(growing, folder)
@@ -216,7 +214,7 @@ def save_state(path: Path, camera: IntegrateAndFire, exposure: int) -> None:
 
 
 def fitted_size(size: tuple[int, int], ratio: int) -> tuple[int, int]:
-    """Return the largest (height, width) within ``size`` whose spikes fill whole pixels and whole bytes."""
+    """Return the largest (height, width) within ``size`` at which spikes fill whole pixels and whole bytes."""
     height, width = (length // ratio for length in size)
     if height * width % 8:
         width -= width % 8

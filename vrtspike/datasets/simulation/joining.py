@@ -1,4 +1,4 @@
-"""Checks that a simulated sequence may join a data set in the processed layout."""
+"""Checks that a simulated sequence fits into a data set in the processed layout."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ METADATA = 'simulation.yaml'
 
 
 def require_free(root: Path, split: str, name: str) -> None:
-    """Raise if the name is hidden, no single folder name, or taken in the other split."""
+    """Raise an error if the name is hidden, is not a single folder name, or exists in the other split."""
     if split not in ('train', 'val'):
         raise ConfigError(f"a simulated sequence got split={split!r}, expected 'train' or 'val'")
     if not name or Path(name).name != name or name.startswith('.'):
         raise ConfigError(
-            f'a sequence cannot be called {name!r}: expected the name of one folder, not beginning with .'
+            f'a sequence cannot be called {name!r}: expected a folder name that does not begin with a dot'
         )
     other = root / ('val' if split == 'train' else 'train') / name
     if other.exists():
@@ -27,13 +27,13 @@ def require_free(root: Path, split: str, name: str) -> None:
 
 
 def require_same(folder: Path, metadata: dict) -> None:
-    """Raise if the sequence was simulated with other settings."""
+    """Raise an error if the sequence was simulated with other settings."""
     if different := differences(read_config(folder / METADATA), metadata):
         raise DataError(f'{folder} was simulated with other settings ({different}): choose another --name')
 
 
 def join_data_set(root: Path, wanted: dict) -> None:
-    """Write the data set's ``config.yaml``, or raise if the existing one differs."""
+    """Write the data set's ``config.yaml``, or raise an error if the existing one differs."""
     path = root / 'config.yaml'
     if not path.exists():
         write_yaml(path, wanted)
@@ -44,7 +44,7 @@ def join_data_set(root: Path, wanted: dict) -> None:
 
 
 def differences(found: dict, wanted: dict) -> str:
-    """Return the keys of ``wanted`` with other values in ``found``, as text."""
+    """Describe the keys of ``wanted`` that have another value in ``found``."""
     return '; '.join(
         f'{key}: found {found.get(key)}, expected {value}' for key, value in wanted.items() if found.get(key) != value
     )

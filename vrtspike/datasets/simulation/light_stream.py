@@ -30,9 +30,9 @@ class LightStream:
 
     Args:
         frames: The frames from number ``start`` on, (H, W, 3) uint8.
-        start: Number of the first of them.
+        start: Number of the first frame.
         interpolation: Between two frames, ``'flow'`` moves both along the optical flow and blends them, ``'linear'``
-            blends them where they are, ``'none'`` repeats the first.
+            blends them without motion, ``'none'`` repeats the first.
         light: ``'linear'`` decodes frames from sRGB, ``'encoded'`` uses their values as light.
     """
 
@@ -67,7 +67,7 @@ class LightStream:
         return self.current.light + np.float32(fraction) * (self.following.light - self.current.light)
 
     def has(self, number: int) -> bool:
-        """Whether the video has frame ``number``, which is no later than the one after the current."""
+        """Return whether the video has frame ``number``, which is at most one after the current frame."""
         return self.current is not None and number <= self.number + (self.following is not None)
 
     def reach(self, number: int) -> bool:
@@ -83,12 +83,12 @@ class LightStream:
         self.flows = None
 
     def flow_blend(self, fraction: np.float32) -> np.ndarray:
-        """Return both frames moved to the instant between them, each weighed by its nearness."""
+        """Return both frames moved to the instant between them and blended, the nearer one with more weight."""
         if self.flows is None:
             self.flows = flows_between(self.current.encoded, self.following.encoded)
         forward, backward = self.flows
         rest = 1 - fraction
-        # Flow is known at the frames, not at the instant between: the motion through it is taken to be straight.
+        # Flow is known at the frames only. At the instant between them, motion is assumed to be linear.
         to_current = fraction * (fraction * backward - rest * forward)
         to_following = rest * (rest * forward - fraction * backward)
         return rest * warped(self.current.light, to_current) + fraction * warped(self.following.light, to_following)

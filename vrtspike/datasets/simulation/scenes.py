@@ -1,4 +1,4 @@
-"""Synthetic scenes at any instant: photographs that shake, turn and zoom behind objects that move on their own.
+"""Synthetic scenes at any instant: photographs that shake, turn and zoom behind objects that move independently.
 
 A scene is a stack of textured layers, each moved by a smooth random similarity transform of time. Light is linear, so
 that mean images are motion blur, and the transforms give the exact optical flow. Times are in frames (one frame is one
@@ -40,7 +40,7 @@ class Trajectory:
 
     @classmethod
     def random(cls, rng: np.random.Generator, speed: float, radius: float, duration: float) -> Trajectory:
-        """Draw a motion whose mean speed over ``duration`` frames is ``speed`` pixels per frame.
+        """Draw a motion with a mean speed of ``speed`` pixels per frame over ``duration`` frames.
 
         Rotation and zoom move a point at ``radius`` pixels from the centre by up to half and a third of that.
         """
@@ -256,7 +256,7 @@ def cut_out(rng: np.random.Generator, texture: np.ndarray) -> np.ndarray:
 def random_motion_pair(
     rng: np.random.Generator, size: int | tuple[int, int], *, max_speed: float = 10.0, exposure: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw two frames of a training scene and the exact flow between them, to pretrain optical flow on.
+    """Draw two frames of a training scene and the exact flow between them, for pretraining optical flow.
 
     Args:
         rng: Source of every choice.

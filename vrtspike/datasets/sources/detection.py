@@ -14,7 +14,7 @@ from vrtspike.registry import CLIP_SOURCES
 
 
 def detect_source(root: Path, options: dict[str, Any]) -> Any:
-    """Return the clip source of a data set, of the type that ``options`` or else the folders name.
+    """Return the clip source of a data set. ``options`` may name its type; otherwise the folders decide.
 
     Args:
         root: The data set's folder.
@@ -47,5 +47,6 @@ def detect_type(root: Path) -> str:
         return 'SpikeCVRecording'
     raise DataError(
         f'{root} has no known layout: expected GOPRO_Large_spike_seq, train_fullRGB, a config.yaml that '
-        'names a recording, or train/<sequence>/{blur,sharp,spike}; name it, as with --options type=ProcessedClips'
+        'names a recording, or train/<sequence>/{blur,sharp,spike}; or name the layout, as in '
+        '--options type=ProcessedClips'
     )

@@ -120,7 +120,7 @@ def read_config(path: Path) -> dict:
 
 
 def config_number(found: dict, key: str, kind: type, path: Path, instead: str) -> int | float:
-    """Return a positive number of a ``config.yaml``; ``instead`` is another way to give it, for the error message."""
+    """Return a positive number of a ``config.yaml``; the error message names ``instead`` as another way to give it."""
     value = found.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, kind)) or not (value > 0 and math.isfinite(value)):
         state = f'is {reprlib.repr(value)}' if key in found else 'is missing'

@@ -31,7 +31,7 @@ class GoProSpike:
     A spike file has 8 N steps, with the exposure in their middle. ``'val'`` is the data set's test split.
 
     Args:
-        root: The folder that holds ``GOPRO_Large`` and ``GOPRO_Large_spike_seq``.
+        root: The folder with ``GOPRO_Large`` and ``GOPRO_Large_spike_seq``.
         layout: ``'gopro'`` for GoPro's own folders, ``'svrt'`` for ``train_GT`` and ``train_GT_blurred``; None detects
             it.
         blur: Folder of a clip's blurred frames in the ``'gopro'`` layout; the spikes fit ``blur_gamma``.
@@ -41,7 +41,7 @@ class GoProSpike:
         spikes: False reads the frames alone, for networks without fusion; ``GOPRO_Large_spike_seq`` may be absent.
 
     Raises:
-        DataError: Folders are missing, both layouts exist, or clips have other names.
+        DataError: Folders are missing, both layouts exist, or the name of a clip has no N.
     """
 
     def __init__(
@@ -76,8 +76,8 @@ class GoProSpike:
         clips = sorted({folder.name for parent in (frames, spikes) for folder in subfolders(parent)})
         if odd := [clip for clip in clips if steps_of(clip) is None]:
             raise DataError(
-                f'{frames} and {spikes} hold {", ".join(odd)}: expected clips named like GOPR0372_07_00, whose middle '
-                'number gives the steps of a spike file; move other folders away'
+                f'{frames} and {spikes} contain {", ".join(odd)}: expected clips named like GOPR0372_07_00 (the middle '
+                'number gives the steps of a spike file); move other folders elsewhere'
             )
         return [
             sequence_in(
@@ -101,7 +101,7 @@ class GoProSpike:
 
 
 def steps_of(clip: str) -> int | None:
-    """Return the steps in a spike file of ``clip`` according to its name; None for names of another form."""
+    """Return the steps in a spike file of ``clip`` according to its name; None for other names."""
     match = re.fullmatch(r'[^_]+_(\d+)_\d+', clip)
     return STEPS_PER_INSTANT * int(match[1]) if match and int(match[1]) else None
 
@@ -112,8 +112,8 @@ def detect_layout(frames: Path) -> str:
         'gopro': any((frames / split).is_dir() for split in ON_DISK.values()),
         'svrt': any((frames / f'{split}_GT').is_dir() for split in ON_DISK.values()),
     }
-    there = [layout for layout, is_there in found.items() if is_there]
-    if len(there) == 1:
-        return there[0]
-    state = 'holds both layouts; name one with layout=:' if there else 'holds no frames: expected them as'
+    layouts = [layout for layout, is_there in found.items() if is_there]
+    if len(layouts) == 1:
+        return layouts[0]
+    state = 'has both layouts; choose one with layout=:' if layouts else 'has no frames: expected them as'
     raise DataError(f'{frames} {state} {", or ".join(f"{key!r}, {value}" for key, value in LAYOUTS.items())}')

@@ -32,7 +32,7 @@ LAYOUT = (
 class RGBClips:
     """RGB alone, for networks without fusion (``model.fusion=None``).
 
-    GoPro itself is ``dict(type='RGBClips', root='GOPRO_Large', val='test')``, its gamma-corrected frames with
+    For GoPro itself, use ``dict(type='RGBClips', root='GOPRO_Large', val='test')``; for its gamma-corrected frames, add
     ``blur='blur_gamma'``.
 
     Args:
@@ -82,13 +82,13 @@ class RGBClips:
 class ProcessedClips(RGBClips):
     """The processed layout: ``ROOT/{train,val}/<sequence>/{blur,sharp,spike}/<frame>.{png,png,dat}``.
 
-    ``ROOT/config.yaml`` holds ``spike_h``, ``spike_w`` and ``threshold``, and may hold ``steps_per_frame``.
+    ``ROOT/config.yaml`` has ``spike_h``, ``spike_w`` and ``threshold``, and optionally ``steps_per_frame``.
 
     Args:
         root: The folder ROOT.
-        spike_size: (Hs, Ws) of the spikes in pixels, in place of that in ``config.yaml``.
-        threshold: Firing threshold of the spike camera, in place of that in ``config.yaml``.
-        image_suffix: As of :class:`RGBClips`, and so are ``train``, ``val``, ``blur`` and ``sharp``.
+        spike_size: (Hs, Ws) of the spikes in pixels; None takes it from ``config.yaml``.
+        threshold: Firing threshold of the spike camera; None takes it from ``config.yaml``.
+        image_suffix: See :class:`RGBClips`, also for ``train``, ``val``, ``blur`` and ``sharp``.
         spikes: False reads the frames alone and needs neither spikes nor ``config.yaml``. Configs of networks without
             fusion set it.
 
@@ -136,14 +136,14 @@ class ProcessedClips(RGBClips):
 
 @CLIP_SOURCES.register_module()
 class DemoClips(ProcessedClips):
-    """Simulated clips in the processed layout, written first where they are absent.
+    """Simulated clips in the processed layout. They are written if they do not exist.
 
     In distributed training the first process writes and the others wait.
 
     Args:
-        root: Folder of the clips. If it holds demo clips with other arguments, a folder beside it is used. The other
+        root: Folder of the clips. If it has demo clips with other arguments, a folder beside it is used. The other
             arguments are those of :func:`vrtspike.datasets.simulation.demo.write_demo`.
-        spikes: As of :class:`ProcessedClips`.
+        spikes: See :class:`ProcessedClips`.
     """
 
     def __init__(
@@ -166,9 +166,9 @@ class DemoClips(ProcessedClips):
         try:
             if is_main_process():
                 write_demo(root, **recipe, progress=progress)
-        finally:  # Others must not wait for a process that failed; they then find the demo missing.
+        finally:  # If this process failed, the others must not wait for it. They then report the missing demo.
             barrier()
         folder = demo_folder(root, DemoRecipe(**recipe))
         if folder != root:
-            print_log(f'{root} holds demo clips with other parameters: using {folder}', 'current')
+            print_log(f'{root} has demo clips with other parameters: using {folder}', 'current')
         super().__init__(folder, spikes=spikes)

@@ -1,4 +1,4 @@
-"""The files of one video of a data set."""
+"""The files of one sequence of a data set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FRAME_KINDS = ('blur', 'sharp')
 
 
 class SpikeWindow(NamedTuple):
-    """The steps of one exposure: ``steps`` of ``path`` from ``start`` on; all that follow if ``steps`` is None."""
+    """The steps of one exposure: ``steps`` steps of ``path`` from step ``start``; None takes all after ``start``."""
 
     path: Path
     start: int
@@ -22,7 +22,7 @@ class SpikeWindow(NamedTuple):
 
 @dataclass(frozen=True)
 class Sequence:
-    """One video: its frames have the same stems in every folder.
+    """One sequence. Its frames have the same stems in every folder.
 
     Args:
         name: Unique within its split.
@@ -41,7 +41,7 @@ class Sequence:
         sharp_suffix: Suffix of the sharp frames' files.
         spike_suffix: Suffix of the spike files, see :mod:`vrtspike.datasets.io.spike_formats`.
         interval: Steps between the starts of two exposures in a recording; None if every frame has its own file.
-        stored_width: Columns of the spikes in the files; those from the width of ``spike_size`` on are dropped.
+        stored_width: Columns of the spikes in the files; those beyond the width of ``spike_size`` are dropped.
     """
 
     name: str
@@ -84,6 +84,6 @@ class Sequence:
         return self.spike if self.interval else self.spike / f'{stem}{self.spike_suffix}'
 
     def window(self, position: int) -> SpikeWindow:
-        """Return the steps of the frame at ``position``."""
+        """Return the exposure of the frame at ``position``."""
         start = self.start + position * (self.interval or 0)
         return SpikeWindow(self.spike_path(self.stems[position].item()), start, self.steps)

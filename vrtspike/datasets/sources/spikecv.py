@@ -21,7 +21,7 @@ LAYOUT = 'ROOT/config.yaml naming filename, spike_w and spike_h, with ROOT/<name
 
 @CLIP_SOURCES.register_module()
 class SpikeCVRecording:
-    """Recordings in which frame i is exposed for ``steps_per_frame`` steps from ``first_step + i * interval`` on.
+    """Recordings in which the exposure of frame i is ``steps_per_frame`` steps from ``first_step + i * interval``.
 
     A recording called NAME is ``ROOT/NAME.dat``, or the one spike file in ``ROOT/NAME/``; arrays such as ``.npz`` are
     read too. The frames of its RGB camera are in ``ROOT/NAME/blur`` and ``ROOT/NAME/sharp``.
@@ -84,7 +84,7 @@ class SpikeCVRecording:
         return [self.sequence(name) for name in self.names[split]]
 
     def sequence(self, name: str) -> Sequence:
-        """Return one recording with its frames, or with as many exposures as it holds where it has none."""
+        """Return one recording with its frames. Without frames, it gets as many exposures as it has room for."""
         recording = find_recording(self.root, name)
         blur, sharp = (None if kind is None else self.root / name / kind for kind in (self.blur, self.sharp))
         sequence = sequence_in(
@@ -112,10 +112,10 @@ def find_recording(root: Path, name: str) -> Path:
     name = stem if suffix in SPIKE_SUFFIXES else name
     beside = [root / f'{name}{suffix}' for suffix in SPIKE_SUFFIXES] if name else []
     inside = [path for path in sorted((root / name).glob('*')) if path.suffix in SPIKE_SUFFIXES] if name else []
-    there = [path for path in (*beside, *inside) if path.is_file() and not is_hidden(path.name)]
-    if len(there) == 1:
-        return there[0]
-    found = ', '.join(path.name for path in there) or 'none'
+    files = [path for path in (*beside, *inside) if path.is_file() and not is_hidden(path.name)]
+    if len(files) == 1:
+        return files[0]
+    found = ', '.join(path.name for path in files) or 'none'
     raise DataError(
         f"{root} has no single recording '{name}' (found: {found}): expected {LAYOUT}; name recordings with train= and "
         'val='

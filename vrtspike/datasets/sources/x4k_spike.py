@@ -22,7 +22,7 @@ LAYOUT = (
 
 @CLIP_SOURCES.register_module()
 class X4KSpike:
-    """X4K-Spike: each blurred frame is the mean of 33 or 65 sharp frames, and its spikes have as many steps.
+    """X4K-Spike: each blurred frame is the mean of 33 or 65 sharp frames, and its spikes have the same number of steps.
 
     A sequence's name is ``<clip>/<sequence>``. Each blurred frame is paired with the sharp frame of the same name.
     Spikes have half the size of the frames, 384 x 384 in training and 256 x 256 in validation.
@@ -55,7 +55,7 @@ class X4KSpike:
         self.steps, self.threshold, self.spike_size, self.spikes = steps, threshold, spike_size, spikes
 
     def sequences(self, split: str) -> list[Sequence]:
-        """Return the sequences of ``'train'`` or ``'val'``, sorted by name: all with blurred frames or spikes."""
+        """Return the sequences of ``'train'`` or ``'val'``, sorted by name: every one with blurred frames or spikes."""
         kinds = [f'blurry_{self.steps}', 'fullRGB', *([f'spike_2xds_{self.steps}'] if self.spikes else [])]
         blur, sharp, *spike = (require_split(self.root / f'{split}_{kind}', split, LAYOUT) for kind in kinds)
         names = {
@@ -73,7 +73,7 @@ class X4KSpike:
                 blur / name,
                 sharp / name,
                 *(folder / name for folder in spike),
-                named_by=('blur', 'spike'),  # there are sharp frames between them
+                named_by=('blur', 'spike'),  # there are more sharp frames than blurred ones
                 **of_spikes,
             )
             for name in sorted(names)
@@ -85,7 +85,7 @@ def half_size_of_first(blur: Path) -> tuple[int, int]:
     found = (path for path in blur.glob('*/*/*') if path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path.name))
     path = next(found, None)
     if path is None:
-        raise DataError(f'{blur} holds no frames: expected {LAYOUT}')
+        raise DataError(f'{blur} has no frames: expected {LAYOUT}')
     try:
         height, width = image_size(path)
     except DataError as error:

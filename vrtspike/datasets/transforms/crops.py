@@ -16,7 +16,7 @@ class PairedRandomCrop:
 
     Args:
         size: Side, or (height, width), in RGB pixels. If the frames are a / b times as large as the spikes along each
-            side, a multiple of a.
+            side, it must be a multiple of a.
     """
 
     def __init__(self, size: int | tuple[int, int]) -> None:

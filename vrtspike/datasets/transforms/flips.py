@@ -38,7 +38,7 @@ class PairedRandomFlip:
         if self.probabilities['transpose'] and results['blur'].shape[1] != results['blur'].shape[2]:
             height, width = results['blur'].shape[1:3]
             raise DataError(
-                f'PairedRandomFlip transposes square frames only, {describe(results)} has {height} x {width}: '
+                f'PairedRandomFlip transposes square frames only, but {describe(results)} has {height} x {width}: '
                 'crop to a square first, or set transpose=0'
             )
         flipped = {kind: flip(results[kind], chosen, 1) for kind in FRAME_KINDS if kind in results}

@@ -15,7 +15,7 @@ class PackClip:
     """Turn the arrays of the pipeline into the tensors of a sample; :mod:`vrtspike.datasets.clips` lists both."""
 
     def __call__(self, results: dict) -> dict:
-        """Return ``meta`` and those of ``blur``, ``sharp`` and ``spikes`` that exist; frames become (T, 3, H, W)."""
+        """Return ``meta`` and, where they exist, ``blur``, ``sharp`` and ``spikes``; frames become (T, 3, H, W)."""
         packed = {kind: as_tensor(results[kind].transpose(0, 3, 1, 2)) for kind in FRAME_KINDS if kind in results}
         if 'spikes' in results:
             packed['spikes'] = as_tensor(require_binned(results['spikes']))
