@@ -26,13 +26,12 @@ from vrtspike.cli import run_tool, tool_parser
 from vrtspike.datasets.color import luminance
 from vrtspike.datasets.io.images import read_image
 from vrtspike.datasets.simulation.camera import IntegrateAndFire
-from vrtspike.datasets.simulation.demo import write_png
 from vrtspike.datasets.simulation.photographs import VAL_PHOTOGRAPHS
 from vrtspike.datasets.simulation.scenes import Scene, random_scene
 from vrtspike.datasets.spike_dat import write_spike_dat
 from vrtspike.errors import VrtSpikeError
 from vrtspike.metrics import psnr
-from vrtspike.runtime.atomic_write import write_json
+from vrtspike.runtime.atomic_write import write_json, write_png
 from vrtspike.runtime.environment import describe_environment
 
 TOOL = Path(__file__).resolve().parents[1] / 'tools/restore.py'
