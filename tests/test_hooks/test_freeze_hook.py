@@ -66,7 +66,7 @@ def test_never_releases_what_the_model_froze_itself(make_runner):
 
 
 def test_a_name_that_matches_nothing_is_an_error(make_runner):
-    with pytest.raises(ConfigError, match=r"under 'backbone\.flwo'; did you mean 'backbone\.flow'"):
+    with pytest.raises(ConfigError, match=r"no parameter matches 'backbone\.flwo'; did you mean 'backbone\.flow'"):
         make_runner(1, hooks=[freeze(names=['backbone.flwo'])]).train()
 
 

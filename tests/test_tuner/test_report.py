@@ -60,7 +60,7 @@ def test_what_waited_for_data_is_not_compared_with_the_step_of_the_published_pat
 
 def test_how_near_the_promise_came_is_said(found):
     found.steps = found.steps[:1]
-    assert 'not reached; 50% is the closest' in markdown(found, 'en')
+    assert 'not reached; the closest is 50%' in markdown(found, 'en')
 
 
 def test_every_candidate_has_its_row_or_its_reason(found):
