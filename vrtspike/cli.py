@@ -173,7 +173,9 @@ class OverrideAction(DictAction):
 def add_tiling_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options for dividing clips into tiles, which :func:`tiling_arguments` reads back."""
     group = parser.add_argument_group('tiling', "defaults: the config's model.tiling, else whole frames")
-    group.add_argument('--tile', nargs='+', metavar='PIXELS', help="side, height and width, or 'auto' (largest to fit)")
+    group.add_argument(
+        '--tile', nargs='+', metavar='PIXELS', help="height and width, or one number for both; 'auto' fits the memory"
+    )
     group.add_argument('--overlap', type=int, nargs='+', metavar='PIXELS', help='minimum overlap (default: 32)')
     group.add_argument('--tile-frames', type=int, metavar='N', help="frames restored at once (default: the config's)")
     group.add_argument('--frame-overlap', type=int, metavar='N', help='minimum overlap in frames (default: 2)')
@@ -252,7 +254,7 @@ def provide_cache_folder() -> None:
     with suppress(OSError):
         folder = Path(tempfile.gettempdir(), f'cache_of_user_{os.getuid()}')
         folder.mkdir(mode=0o700, exist_ok=True)
-        if folder.lstat().st_uid == os.getuid():  # another user could place code in his folder
+        if folder.lstat().st_uid == os.getuid():  # the folder of another user could contain malicious code
             os.environ['XDG_CACHE_HOME'] = str(folder)
 
 

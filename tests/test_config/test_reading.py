@@ -82,7 +82,7 @@ def test_a_config_that_ends_the_process_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ('', 'holds NoneType, expected keys'),
+        ('', 'contains NoneType, expected keys'),
         ('- 1', 'contains list, expected keys'),
         ('model: !!python/object/apply:os.getcwd []', 'is not valid YAML'),
     ],

@@ -67,7 +67,7 @@ def _keys_of_call(call: Callable) -> Keys:
 
 
 def constructors(cls: type) -> Iterator[tuple[type, Callable]]:
-    """Yield (owner, ``__init__``) along the MRO, up to the first constructor that takes no arguments."""
+    """Yield (owner, ``__init__``) along the MRO, up to the first class with a constructor without arguments."""
     for owner in cls.__mro__:
         # torch's Module declares **kwargs only to reject them.
         if owner is object or (owner.__module__, owner.__name__) == ('torch.nn.modules.module', 'Module'):

@@ -103,7 +103,7 @@ def in_range(key: str, value: Any) -> bool:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Return whether a value has an annotated type. Every value fits a type that no config can contain."""
+    """Return whether a value has an annotated type. Types that no config can contain accept anything."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return any(fits(value, each) for each in arguments)

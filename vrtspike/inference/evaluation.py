@@ -55,7 +55,7 @@ class TestSettings:
     save_images: bool = False
     lpips: Perceptual | None = None
 
-    __test__ = False  # pytest would take it for a test case by its name
+    __test__ = False  # pytest would collect it because of its name
 
 
 class TestInputs(msgspec.Struct, frozen=True, kw_only=True):

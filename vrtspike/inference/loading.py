@@ -106,7 +106,7 @@ def require_same_sizes(config: Config, weights: Mapping[str, Tensor], source: st
             f'the config in {source} has the number {largest}, but there are only {size} weights: give the config file'
         )
     with torch.device('meta'), warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # parts with shipped weights warn that they cannot load them on this device
+        warnings.simplefilter('ignore')  # parts with shipped weights warn that they cannot load them on the meta device
         model = MODELS.build(config.model)
     targets = model.state_dict()
     check_fit(renamed(weights, targets), targets, source)

@@ -109,7 +109,7 @@ def check_sizes(rgb: tuple[int, int], spike: tuple[int, int]) -> None:
         raise DataError(
             f'frames of {rgb[0]} x {rgb[1]} pixels and spikes of {spike[0]} x {spike[1]} do not show the same field of '
             'view, since their aspect ratios differ: check the spike size (height, width), crop the frames, or '
-            'drop the head of a sensor with 416 columns (restore.py --keep-columns 400)'
+            'drop the header of a sensor with 416 columns (restore.py --keep-columns 400)'
         )
 
 

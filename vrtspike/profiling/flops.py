@@ -69,7 +69,7 @@ class Costs:
     clip_shape: tuple[int, int, int] | None = None
     """(T, H, W) of the clip, if the input was one."""
     note: str | None = None
-    """How the counts are limited, for the user."""
+    """A limitation of the counts, for the user."""
 
     @property
     def total(self) -> StageCost:

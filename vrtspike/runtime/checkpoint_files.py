@@ -209,7 +209,7 @@ def use_safe_checkpoints(trust: bool = False) -> None:
 
 
 def write_checkpoint_file(path: Path, content: Any) -> None:
-    """Save ``content`` with :func:`torch.save`, by way of memory.
+    """Save ``content`` with :func:`torch.save`, through a buffer in memory.
 
     On a full disk, torch's own writer would raise a RuntimeError about file positions in place of an OSError.
     """

@@ -76,7 +76,7 @@ def _number_in(text: str, kind: str) -> float:
 
 
 def integer_at(flat: Flat, key: str, default: int) -> int:
-    """Return the integer of ``key``, or ``default`` if it is missing, while another key is being translated.
+    """Return the integer of another key of the config, or ``default`` if it is missing.
 
     Raises:
         ConfigError: The value is not an integer. The message names the key.

@@ -36,7 +36,7 @@ def keep_freed_memory() -> bool:
 
 
 def give_freed_memory_back() -> None:
-    """Return the freed memory that glibc has kept to the system, once."""
+    """Give the freed memory that glibc keeps back to the system, once."""
     trim = _libc_function('malloc_trim')
     if trim is not None:
         trim(0)
