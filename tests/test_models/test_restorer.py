@@ -78,7 +78,7 @@ class TestModes:
         assert model(**data, size=(13, 10)).shape == (1, 2, 3, 26, 20)
 
     def test_an_unknown_mode_is_refused(self):
-        with pytest.raises(ValueError, match="'tensor', 'loss' or 'predict', not 'train'"):
+        with pytest.raises(ValueError, match="mode='train'; expected 'tensor', 'loss' or 'predict'"):
             make()(**inputs(), mode='train')
 
     def test_a_batch_goes_through_train_val_and_test_steps(self):

@@ -77,7 +77,7 @@ def test_no_chunk_leaves_the_map_or_exceeds_a_limit(batch, height, width, option
 @pytest.mark.parametrize('adaptive', [True, False])
 def test_a_chunk_beyond_the_kernels_ceiling_shrinks_with_a_warning(adaptive):
     options = ChunkOptions(adaptive_chunk=adaptive, max_batch_tokens=65536, chunk_size=256)
-    with pytest.warns(UserWarning, match=r'256x256 pixels of 1 clips .* 65535 .* chunks of 256x255 are used'):
+    with pytest.warns(UserWarning, match=r'256x256 pixels of 1 clips .* 65535 .* using chunks of 256x255'):
         assert chunk_sizes(1, 256, 256, options) == (256, 255)
 
 
