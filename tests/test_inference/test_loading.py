@@ -24,7 +24,7 @@ def resaved(checkpoint, tmp_path, **changes):
 
 
 def test_without_a_config_it_says_what_to_give(checkpoint, tmp_path):
-    with pytest.raises(CheckpointError, match='carries no config'):
+    with pytest.raises(CheckpointError, match='contains no config'):
         load_restorer(resaved(checkpoint, tmp_path, meta={}))
 
 

@@ -62,7 +62,7 @@ def test_frames_are_kept_until_the_video_is_whole(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     try:
-        with pytest.raises(DataError, match=r'not written completely.*the same command, .* writes the video'):
+        with pytest.raises(DataError, match=r'not written completely.*run the same command again to write the video'):
             video_of_frames(tmp_path / 'a.avi', folder, 25)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -84,7 +84,7 @@ def restore(
 def require_spikes(model: nn.Module, given: bool) -> None:
     """Raise :class:`DataError` if a network fuses spikes and there are none."""
     if model.uses_spikes and not given:
-        raise DataError('this network fuses spikes, but the clip has none: give them, as in --spike')
+        raise DataError('this network fuses spikes, and the clip has none: give them, as in --spike')
 
 
 def check_clip(frames: np.ndarray, spikes: np.ndarray | None) -> None:

@@ -56,7 +56,7 @@ class SpikeFiles:
         if None in self.stored_size or not self.threshold:
             raise DataError(
                 f'the size and the threshold of the spikes in {path} are unknown: spike files contain neither, and no '
-                'config.yaml near them has spike_h, spike_w and threshold. Give --spike-size HEIGHT WIDTH and '
+                'config.yaml near them has spike_h, spike_w and threshold: give --spike-size HEIGHT WIDTH and '
                 '--threshold'
             )
         height, width = self.stored_size
