@@ -49,7 +49,7 @@ def with_nan(first):
         ),
         (dict(meta={}), {}, 'lacks the iteration'),
         ({}, {'model.spike_encoder.channels': 12}, r'does not fit the network\. Weights: .* of another shape'),
-        ({}, {'model.backbone.depths': [2, 1, 1, 1, 1, 1, 1, 1]}, r'does not fit the network: .* missing'),
+        ({}, {'model.backbone.depths': [2, 1, 1, 1, 1, 1, 1, 1]}, r'does not fit the network\. Weights: .* missing'),
         (with_nan, {}, r'has NaN or infinity in 1 of its \d+ weights'),
         ({}, {'default_hooks.ema': None}, 'averaged weights .* no EMAHook'),
         (
