@@ -69,7 +69,7 @@ def test_bad_keys_of_the_config_are_named(tiny_copy, changes, message):
         ProcessedClips(tiny_copy)
 
 
-@pytest.mark.parametrize(('text', 'message'), [('a: [', 'not valid YAML'), ('- 1', 'holds list')])
+@pytest.mark.parametrize(('text', 'message'), [('a: [', 'not valid YAML'), ('- 1', 'contains list')])
 def test_a_damaged_config_is_named(tiny_copy, text, message):
     (tiny_copy / 'config.yaml').write_text(text)
     with pytest.raises(DataError, match=message):
