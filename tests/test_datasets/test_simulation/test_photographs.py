@@ -32,5 +32,5 @@ def test_photographs_are_linear_rgb(name):
 
 
 def test_a_missing_photograph_says_how_to_get_it_back():
-    with pytest.raises(DataError, match=r'nothing\.png cannot be read.*pip install'):
+    with pytest.raises(DataError, match=r'nothing\.png is missing or damaged.*pip install'):
         photographs.load_photograph('nothing.png')

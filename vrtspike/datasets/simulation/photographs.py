@@ -6,9 +6,9 @@ import functools
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from vrtspike.datasets.color import decode_srgb
-from vrtspike.datasets.io.images import read_image
 from vrtspike.errors import DataError
 
 # Photographs of one scene are in one split: the two motorcycles are a stereo pair.
@@ -37,11 +37,13 @@ def load_photograph(name: str) -> np.ndarray:
 
     path = Path(skimage.__file__).parent / 'data' / name
     try:
-        linear = decode_srgb(read_image(path).astype(np.float32) / 255)
-    except DataError as error:
+        with Image.open(path) as image:  # not by OpenCV, which warns of a colour profile in one of them
+            encoded = np.asarray(image.convert('RGB'), np.float32) / 255
+    except OSError as error:
         raise DataError(
-            f'{error}; it is part of scikit-image: install that again '
+            f'{path} is missing or damaged; it is part of scikit-image: install that again '
             '(pip install --force-reinstall --no-deps scikit-image)'
         ) from error
+    linear = decode_srgb(encoded)
     linear.flags.writeable = False
     return linear
