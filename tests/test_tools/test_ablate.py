@@ -92,7 +92,7 @@ def test_without_gain_nothing_else_is_trained(ablated, folder):
     ('arguments', 'message'),
     [
         (['none.py'], 'no config file none.py'),
-        (['base.py', '--variants', 'none.yaml'], 'none.yaml cannot be read'),
+        (['base.py', '--variants', 'none.yaml'], 'none.yaml: No such file or directory'),
         (['base.py', '--plugin-variants', 'no_such'], "no plugin is called 'no_such'"),
         (['base.py', '--cfg-options', 'model.fusion.type=X'], "no fusion head is called 'X'"),
     ],

@@ -68,7 +68,7 @@ def test_objectives_do_not_write_over_each_other():
     ('arguments', 'status', 'said'),
     [
         (['configs/none.py'], 1, 'configs/none.py'),
-        (['configs/vrt_spike_tiny.py', '--minutes', '0'], 2, 'not positive'),
+        (['configs/vrt_spike_tiny.py', '--minutes', '0'], 2, 'expected a number above 0'),
         (['configs/vrt_spike_tiny.py', '--objective', 'both'], 2, 'invalid choice'),
         (['configs/vrt_spike_tiny.py', '--max-loss-db', '-1'], 1, 'is negative'),
     ],

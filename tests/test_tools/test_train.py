@@ -225,8 +225,10 @@ def test_a_folder_with_checkpoints_is_not_written_over(trained, demo, tmp_path):
     assert snapshot(trained[1]) == before
 
 
-def test_a_demo_made_otherwise_is_not_written_over(demo, tmp_path):
+def test_demo_clips_of_other_parameters_get_a_folder_of_their_own(demo, tmp_path):
     before = snapshot(demo)
     process = run(CONFIG, *demo_options(demo, **{'data.train_clips': 5}), cwd=tmp_path)
-    assert str(demo) in the_message(process)
+    assert process.returncode == 0, process.stderr[-3000:]
     assert snapshot(demo) == before
+    (other,) = demo.parent.glob(f'{demo.name}_*')
+    assert len(list((other / 'train').iterdir())) == 5

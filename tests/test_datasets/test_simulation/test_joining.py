@@ -7,7 +7,7 @@ from vrtspike.errors import ConfigError, DataError
 
 @pytest.mark.parametrize('name', ['a/b', '..', '.hidden', ''])
 def test_names_that_leave_or_hide_the_folder_are_refused(tmp_path, name):
-    with pytest.raises(ConfigError, match='expected the name of one folder'):
+    with pytest.raises(ConfigError, match='expected a folder name that does not begin with a dot'):
         require_free(tmp_path, 'train', name)
 
 
