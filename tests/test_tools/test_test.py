@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 CONFIG = Path(__file__).parents[2] / 'configs/vrt_spike_tiny.py'
+WITHOUT_ALEXNET = 'alexnet.pth does not exist' if find_spec('lpips') else 'pip install lpips'
 
 
 @pytest.fixture(scope='module')
@@ -96,7 +97,7 @@ def test_two_processes_give_the_same_results(tested, tiny_run, tmp_path):
         (['absent.pth'], 'absent.pth does not exist'),
         (['CHECKPOINT', '--tile', '64', '--overlap', '64'], 'cannot overlap by 64'),
         (['CHECKPOINT', '--tile', 'big'], '--tile got big'),
-        (['CHECKPOINT', '--lpips', 'alexnet.pth'], 'alexnet.pth does not exist' if find_spec('lpips') else 'pip install lpips'),
+        (['CHECKPOINT', '--lpips', 'alexnet.pth'], WITHOUT_ALEXNET),
         (['CHECKPOINT', '--thresholds', '0.5'], 'factors'),
     ],
 )
