@@ -83,15 +83,15 @@ def test_a_key_that_mmengine_cannot_write_is_refused(key):
 
 
 def test_the_home_folder_is_inserted_at_the_beginning_of_texts_and_paths(monkeypatch):
-    monkeypatch.setenv('HOME', '/home/me')
+    monkeypatch.setenv('HOME', '/folder/of/someone')
     assert expand_home(['~/x', Path('~/y'), 'a~/z', '~no-such-user/x', 3]) == [
-        '/home/me/x',
-        Path('/home/me/y'),
+        '/folder/of/someone/x',
+        Path('/folder/of/someone/y'),
         'a~/z',
         '~no-such-user/x',
         3,
     ]
-    assert plain_values({'data': {'root': '~'}}) == {'data': {'root': '/home/me'}}
+    assert plain_values({'data': {'root': '~'}}) == {'data': {'root': '/folder/of/someone'}}
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,8 @@ def run_with_auto_fit(config: Config, trust: bool, loaded: LoadedWeights, new_sc
             candidate = next(smaller_candidates(config), None) if config.get('auto_fit') else None
             if candidate is None:
                 raise TrainingError(report) from error
-            saved = newest_whole_checkpoint(Path(config.work_dir), config)
+            # Only the path: the contents would stay in memory during the next attempt.
+            saved = (newest_whole_checkpoint(Path(config.work_dir), config) or (None,))[0]
             if saved and not candidate.resumable:
                 raise TrainingError(
                     f'{report}\nThe batch size cannot change between checkpoints: start a new run with '
@@ -118,7 +119,7 @@ def run_with_auto_fit(config: Config, trust: bool, loaded: LoadedWeights, new_sc
         config.merge_from_dict(candidate.overrides)
         config.experiment_name = f'{Path(config.work_dir).name}_{candidate.name}'
         if saved:
-            config.load_from, config.resume = str(saved[0]), True
+            config.load_from, config.resume = str(saved), True
 
 
 def run(config: Config, trust: bool, loaded: LoadedWeights | None = None, new_schedule: bool = False) -> Runner:
@@ -127,7 +128,7 @@ def run(config: Config, trust: bool, loaded: LoadedWeights | None = None, new_sc
         remove_leftovers(Path(config.work_dir), config)
     runner = RUNNERS.get(config.get('runner_type', 'Runner')).from_cfg(config)
     guard_log_files(runner.logger)
-    guard_backends(runner.visualizer)
+    guard_backends(runner.visualizer)  # a user's own visualizer; ours has done it
     log_settings(runner)
     if config.resume:
         runner.register_hook(ResumeHook(new_schedule))

@@ -60,11 +60,12 @@ class FreezeHook(Hook):
         self._frozen = []
         # Sharded modules compute with other parameters, which are still frozen.
         sharded = [module for module in model.modules() if isinstance(module, FSDPModule)]
+        if not sharded:
+            return
         for module in sharded:
             module.unshard()
-        if sharded:
-            for parameter in parameters_under(self.names, model):
-                parameter.requires_grad_(True)
+        for parameter in parameters_under(self.names, model):
+            parameter.requires_grad_(True)
         for module in sharded:
             module.reshard()
 
