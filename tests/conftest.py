@@ -19,12 +19,12 @@ THREADS = 2
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome')
 
 sys.path.append(str(Path(__file__).parent))
-pytest_plugins = ['made_up_logs']  # what the tests of analysis, records and reports share
+# What several tests share: logs of runs, and readers that meet damaged files.
+pytest_plugins = ['made_up_logs', 'fuzzing']
 
 
 def pytest_addoption(parser):
     parser.addoption('--slow', action='store_true', help='also run the tests marked slow')
-    parser.addoption('--fuzz-seconds', type=float, default=0, help='CPU time for the damaged files of each reader')
 
 
 def pytest_configure(config):
@@ -47,12 +47,6 @@ def pytest_collection_modifyitems(config, items):
         for marker, reason in reasons.items():
             if marker in item.keywords:
                 item.add_marker(pytest.mark.skip(reason=reason))
-
-
-@pytest.fixture(scope='session')
-def fuzz_seconds(request):
-    """CPU time that ``fuzzing.fuzz`` spends on each reader; 0 for a few hundred files."""
-    return request.config.getoption('--fuzz-seconds')
 
 
 @pytest.fixture

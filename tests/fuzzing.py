@@ -1,6 +1,7 @@
 """Damaged files for readers: each must be read, or refused with one error that names the file.
 
-``--fuzz-seconds`` sets how much CPU time each reader gets; without it, a few hundred files are tried.
+``--fuzz-seconds`` sets how much CPU time each reader gets, and the summary tells how many files it was given; without
+it, a few hundred files are tried.
 """
 
 import time
@@ -8,15 +9,41 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from vrtspike.errors import VrtSpikeError
 from vrtspike.runtime.device import MIB, peak_resident_memory
 
 FILES = 200
+PROPERTY = 'damaged files'
 #: Small files must not need more memory than this, whatever their headers claim.
 MAX_GROWTH_MIB = 512
 #: Numbers that headers of damaged files hold: sizes, counts and offsets.
 NUMBERS = [0, 1, 2**7, 2**8 - 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1]
+
+
+def pytest_addoption(parser):
+    parser.addoption('--fuzz-seconds', type=float, default=0, help='CPU time for the damaged files of each reader')
+
+
+@pytest.fixture
+def fuzz_reader(request, tmp_path, record_property):
+    """``fuzz_reader(read)`` lets a reader read damaged copies of the files in ``tmp_path``."""
+
+    def fuzz_reader(read: Callable[[Path], object]) -> None:
+        seconds = request.config.getoption('--fuzz-seconds')
+        record_property(PROPERTY, fuzz(read, sorted(tmp_path.iterdir()), tmp_path, seconds))
+
+    return fuzz_reader
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if not config.getoption('--fuzz-seconds'):
+        return
+    terminalreporter.section(PROPERTY)
+    for report in terminalreporter.getreports('passed'):
+        for count in (value for name, value in report.user_properties if name == PROPERTY):
+            terminalreporter.write_line(f'{count:9,d}  {report.nodeid}')
 
 
 def damaged(content: bytes, rng: np.random.Generator) -> bytes:

@@ -134,3 +134,24 @@ def test_every_rule_refuses_or_takes_any_value_without_a_traceback(key):
             convert_legacy(nested)
         except ConfigError:
             continue
+
+
+def test_damaged_configs(tmp_path, fuzz_reader):
+    (tmp_path / 'a.yaml').write_text(
+        'SEED: 123\n'
+        'DATA: {ROOT: data/gopro, TRAIN_SPLIT: train, CROP_SIZE: 256, CLIP_LEN: 5, K: 32, IMAGE_EXTS: [.png, .jpg]}\n'
+        'DATALOADER: {PIN_MEMORY: true}\n'
+        'MODEL:\n'
+        '  USE_SPIKE: true\n'
+        '  VRT_DEPTHS: [8, 8, 8, 8, 8, 8, 8, 4, 4, 4, 4, 4, 4]\n'
+        '  FUSE: {ADAPTIVE_CHUNK: false, DROPOUT: 0.1}\n'
+        'TRAIN: {OPTIM: {NAME: adamw, LR: 1e-4, BETAS: [0.9, 0.99]}, SCHED: {TYPE: cosine}}\n'
+    )
+
+    def read(path):
+        try:
+            convert_legacy(read_legacy(path))
+        except ConfigError as error:
+            raise ConfigError(f'{path}: {error}') from error  # as tools/convert_config.py does
+
+    fuzz_reader(read)

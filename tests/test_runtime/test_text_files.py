@@ -63,3 +63,12 @@ def test_endless_and_very_deep_content_is_refused(tmp_path, content):
     path.write_text(content)
     with pytest.raises(DataError, match='is not valid YAML'):
         read_yaml_mapping(path, 'keys', DataError)
+
+
+def test_damaged_yaml(tmp_path, fuzz_reader):
+    nested = (
+        'a: &a [1, 2.5, 1e4, .inf, 2026-01-01, 0x1f, 0b1, 1:30]\nb: &b [*a, *a]\nc: {<<: {d: "\\u00e9"}, e: [*b, *b]}\n'
+    )
+    (tmp_path / 'nested.yaml').write_text(nested)
+    (tmp_path / 'tags.yaml').write_text('x: !!set {? a}\ny: !!binary aGk=\nz: !!omap [a: 1]\nt: |\n  text\n  text\n')
+    fuzz_reader(lambda path: read_yaml_mapping(path, 'keys', DataError))

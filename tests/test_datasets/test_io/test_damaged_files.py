@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 import pytest
 import scipy.io
-from fuzzing import fuzz
 from PIL import Image
 
 from vrtspike.datasets.io.images import EXIF_ORIENTATION, image_size, read_image
@@ -41,7 +40,7 @@ def bmps(folder):
 
 @pytest.mark.filterwarnings('ignore')  # Pillow's, about what it found in a header
 @pytest.mark.parametrize('write', [jpegs, pngs, tiffs, bmps])
-def test_images(write, tmp_path, fuzz_seconds):
+def test_images(write, tmp_path, fuzz_reader):
     write(tmp_path)
 
     def read(path):
@@ -53,7 +52,7 @@ def test_images(write, tmp_path, fuzz_seconds):
             raise
         assert read_image(path).shape == (*size, 3)
 
-    fuzz(read, list(tmp_path.iterdir()), tmp_path, fuzz_seconds)
+    fuzz_reader(read)
 
 
 def dats(folder):
@@ -75,9 +74,16 @@ def mats(folder):
     scipy.io.savemat(folder / 'packed.mat', {'spk': SPIKES.astype(float), 'text': 'x'}, do_compression=True)
 
 
+def hdf5s(folder):
+    h5py = pytest.importorskip('h5py')
+    for name, options in dict(plain={}, packed=dict(chunks=True, compression='gzip', shuffle=True)).items():
+        with h5py.File(folder / f'{name}.h5', 'w') as file:
+            file.create_dataset('camera/spk', data=SPIKES, **options)
+
+
 @pytest.mark.filterwarnings('ignore')
-@pytest.mark.parametrize('write', [dats, npys, npzs, mats])
-def test_spikes(write, tmp_path, fuzz_seconds):
+@pytest.mark.parametrize('write', [dats, npys, npzs, mats, hdf5s])
+def test_spikes(write, tmp_path, fuzz_reader):
     write(tmp_path)
 
     def read(path):
@@ -86,9 +92,9 @@ def test_spikes(write, tmp_path, fuzz_seconds):
         assert spikes.shape[1:] == size
         assert spikes.max() <= 1
 
-    fuzz(read, list(tmp_path.iterdir()), tmp_path, fuzz_seconds)
+    fuzz_reader(read)
 
 
-def test_raw_bits(tmp_path, fuzz_seconds):
+def test_raw_bits(tmp_path, fuzz_reader):
     dats(tmp_path)
-    fuzz(lambda path: read_spike_dat(path, 8, 12), list(tmp_path.iterdir()), tmp_path, fuzz_seconds)
+    fuzz_reader(lambda path: read_spike_dat(path, 8, 12))
