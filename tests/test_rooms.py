@@ -42,7 +42,9 @@ TESTED_BY = {
     'benchmarking/peak_memory.py': 'test_benchmarks/test_guide_memory.py',
     # Each module adds entries to the catalogue, and every entry is checked alike.
     'candidates/*.py': 'test_candidates/test_catalogue.py',
-    # One conversion of whole configs goes through all of them.
+    # Conversions of whole configs go through all of them.
+    'config/conversion/*.py': 'test_config/test_legacy.py',
+    'config/kair/*.py': 'test_config/test_kair.py',
     'config/legacy/*.py': 'test_config/test_legacy.py',
     # Types and keys are what validation reads from a schema.
     'config/schema.py': 'test_config/test_validation.py',

@@ -15,7 +15,8 @@ import torch
 
 from vrtspike.benchmarking.restorer_costs import count_restorer
 from vrtspike.config import load_config
-from vrtspike.config.legacy import RULES, Conversion
+from vrtspike.config.conversion.rules import Conversion
+from vrtspike.config.legacy import RULES
 from vrtspike.engine.out_of_memory import estimate
 from vrtspike.errors import ConfigError, VrtSpikeError
 from vrtspike.models.weights import LoadReport, load_matching

@@ -6,7 +6,7 @@ import yaml
 from vrtspike import registry
 from vrtspike.config import read_config
 from vrtspike.config.legacy import DEFAULTS, RULES, convert_legacy, read_legacy
-from vrtspike.config.legacy.rules import BASELINE_ACCUMULATION, BASELINE_FRAMES
+from vrtspike.config.legacy.sections import BASELINE_ACCUMULATION, BASELINE_FRAMES
 from vrtspike.errors import ConfigError
 
 

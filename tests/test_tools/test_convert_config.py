@@ -85,3 +85,22 @@ def test_unknown_keys_write_nothing(folder):
     assert result.returncode == 1
     assert "DATA.CROPSIZE: unknown key; did you mean 'DATA.CROP_SIZE'" in result.stderr
     assert [path.name for path in folder.iterdir()] == ['old.yaml']
+
+
+def test_options_of_kair_in_two_phases(tmp_path):
+    """The second config inherits the first, and both can be trained."""
+    (tmp_path / 'old.yaml').write_text("""
+datasets: {train: {dataroot_gt: x, num_frame: 6, gt_size: [64, 32], dataloader_batch_size: [4, 2]}}
+netG: {net_type: vrt, window_size: [6, 8, 8]}
+train: {total_iter: 100, fix_iter: 40, fix_keys: [spynet], G_optimizer_type: adam, G_optimizer_lr: 4e-4}
+""")
+    result = convert(tmp_path, '--out', str(tmp_path / 'new.py'))
+    assert result.returncode == 0, result.stderr
+    first, second = (load_config(tmp_path / f'{name}.py') for name in ('new', 'new_phase2'))
+    assert [each.train_cfg.max_iters for each in (first, second)] == [40, 60]
+    assert [each.train_dataloader.dataset.pipeline[0].size for each in (first, second)] == [64, 32]
+    assert first.optim_wrapper.optimizer == dict(type='Adam', lr=4e-4, weight_decay=0.0, betas=[0.9, 0.999])
+    assert first.model.get('fusion') is None
+    assert "_base_ = 'new.py'" in (tmp_path / 'new_phase2.py').read_text()
+    assert 'then' in result.stdout
+    assert '--load-from' in result.stdout

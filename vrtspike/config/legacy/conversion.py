@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vrtspike.config.legacy.reading import flatten
-from vrtspike.config.legacy.rules import Conversion
+from vrtspike.config.conversion.rules import Conversion
+from vrtspike.config.conversion.values import flatten
 from vrtspike.config.legacy.table import DEFAULTS, RULES
 from vrtspike.errors import ConfigError, did_you_mean
 

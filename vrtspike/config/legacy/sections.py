@@ -4,9 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from vrtspike.config.legacy.reading import Flat, integer_at
-from vrtspike.config.legacy.rules import BASELINE_FRAMES, Conversion, without_effect
+from vrtspike.config.conversion.rules import Conversion, Rule, without_effect
+from vrtspike.config.conversion.values import Flat, integer_at
 from vrtspike.errors import ConfigError
+
+BASELINE_ACCUMULATION = 6
+BASELINE_FRAMES = 5
+
+
+def sets_iterations(*keys: str) -> Rule:
+    """Return a rule that converts a number of optimizer steps to iterations.
+
+    A step has ``TRAIN.GRADIENT_ACCUMULATION_STEPS`` iterations.
+    """
+
+    def rule(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
+        steps = conversion.value_of('int', key, value)
+        per_step = integer_at(flat, 'TRAIN.GRADIENT_ACCUMULATION_STEPS', BASELINE_ACCUMULATION)
+        conversion.overrides |= dict.fromkeys(keys, steps * per_step)
+        if per_step != 1:
+            conversion.notes.append(f'{key}: {steps} optimizer steps are {steps * per_step} iterations here')
+
+    return rule
 
 
 def data_root(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:

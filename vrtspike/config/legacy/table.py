@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vrtspike.config.legacy.rules import Rule, leaves_out, only, sets, sets_iterations, without_effect
+from vrtspike.config.conversion.rules import Rule, leaves_out, only, sets, without_effect
 from vrtspike.config.legacy.sections import (
     betas,
     bins,
@@ -13,6 +13,7 @@ from vrtspike.config.legacy.sections import (
     image_suffix,
     mixed_precision,
     perceptual,
+    sets_iterations,
     tensorboard,
     use_spikes,
     validation_crop,

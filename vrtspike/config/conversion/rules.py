@@ -1,4 +1,4 @@
-"""Translation rules that several keys share."""
+"""The result of a conversion, and rules that several keys and formats share."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ from typing import Any
 
 import msgspec
 
-from vrtspike.config.legacy.reading import Flat, integer_at, value_of
+from vrtspike.config.conversion.values import Flat, value_of
 from vrtspike.errors import ConfigError
-
-BASELINE_ACCUMULATION = 6
-BASELINE_FRAMES = 5
 
 
 class Conversion(msgspec.Struct, kw_only=True):
-    """A legacy config, translated to this project's keys.
+    """A config of other code, translated to this project's keys.
 
     Args:
         overrides: Dotted keys of our baseline and their values.
         notes: Values that were changed, and differences from the behaviour of the old code.
-        without_effect: Keys that the old code read and never used.
+        without_effect: Keys that say nothing about a training here, such as those that the other code never used.
         left_out: Keys that did something and have no counterpart here, with what to use instead.
     """
 
@@ -30,7 +27,7 @@ class Conversion(msgspec.Struct, kw_only=True):
     left_out: list[str] = msgspec.field(default_factory=list)
 
     def value_of(self, kind: str, key: str, value: Any) -> Any:
-        """Return a value as one of :data:`~vrtspike.config.legacy.reading.KINDS`; see there."""
+        """Return a value as one of :data:`~vrtspike.config.conversion.values.KINDS`; see there."""
         return value_of(kind, key, value, self.notes)
 
 
@@ -47,32 +44,21 @@ def sets(kind: str, *keys: str) -> Rule:
     return rule
 
 
-def sets_iterations(*keys: str) -> Rule:
-    """Return a rule that converts a number of optimizer steps to iterations.
-
-    A step has ``TRAIN.GRADIENT_ACCUMULATION_STEPS`` iterations.
-    """
-
-    def rule(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
-        steps = conversion.value_of('int', key, value)
-        per_step = integer_at(flat, 'TRAIN.GRADIENT_ACCUMULATION_STEPS', BASELINE_ACCUMULATION)
-        conversion.overrides |= dict.fromkeys(keys, steps * per_step)
-        if per_step != 1:
-            conversion.notes.append(f'{key}: {steps} optimizer steps are {steps * per_step} iterations here')
-
-    return rule
-
-
 def without_effect(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
-    """Note a key that the old code read and never used."""
+    """Note a key that says nothing about a training here."""
     conversion.without_effect.append(key)
 
 
-def leaves_out(instead: str) -> Rule:
-    """Return a rule for a key without a counterpart. The rule says what to use instead."""
+def leaves_out(instead: str, *no_matter: Any) -> Rule:
+    """Return a rule for a key without a counterpart. The rule says what to use instead.
+
+    Args:
+        instead: What to use.
+        no_matter: Values that need no counterpart, besides None, False and ''.
+    """
 
     def rule(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
-        if value not in (None, False, ''):
+        if value not in (None, False, '', *no_matter):
             conversion.left_out.append(f'{key}: {instead}')
 
     return rule

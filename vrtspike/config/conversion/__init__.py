@@ -1,0 +1,1 @@
+"""What the conversions of other projects' configs have in common."""
