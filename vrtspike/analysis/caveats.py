@@ -41,6 +41,11 @@ OF_FORMAT = {
         "The older code's training log times no stages. iteration_ms is the time of an epoch divided by its steps, "
         'including any validation and saving during the epoch.',
     ),
+    'basicsr': (
+        "BasicSR's 'time (data)' is a mean over iterations. KAIR gives no times: iteration_ms comes from the time "
+        'stamps of two lines without a validation in between, and includes the saving of checkpoints. Either way '
+        'spreads are too small, and no stage but the wait for data is known.',
+    ),
     'mmengine': (
         "MMEngine's log times only the wait for data, no other stage. Its 'time' and losses are means over the last "
         'window of iterations, which smooths single slow iterations and makes spreads too small.',

@@ -13,14 +13,14 @@ from vrtspike.analysis.statistics.samples import SampleTable
 from vrtspike.analysis.statistics.trace import Trace
 from vrtspike.records.stage_costs import RunLine
 
-FORMATS = ('vrtspike', 'legacy_timing', 'legacy_print', 'mmengine', 'legacy_train')
+FORMATS = ('vrtspike', 'legacy_timing', 'legacy_print', 'mmengine', 'legacy_train', 'basicsr')
 """The formats with most detail about stages come first. If a run has several, its costs are read from the first."""
 
 LEGACY = ('legacy_timing', 'legacy_print', 'legacy_train')
 FORWARD_ONLY = ('legacy_timing', 'legacy_print')
 """Formats whose ``iteration_ms`` is the time of the forward pass only."""
 
-NO_STAGES = ('mmengine', 'legacy_train')
+NO_STAGES = ('mmengine', 'legacy_train', 'basicsr')
 """Formats without times of stages, except waiting for data."""
 
 SERIES_BATCH = 1024

@@ -9,14 +9,6 @@ from vrtspike.errors import LogError
 LINES = {
     'mmengine.log': ('2024/01/01 00:00:00 - mmengine - INFO - Iter(train) [ 50/700]', "MMEngine's text log"),
     'mmcv.log': ('2022-01-01 00:00:00,123 - mmdet - INFO - Epoch [1][50/250]', 'log.json beside it'),
-    'train_vrt.log': (
-        '2021-05-01 12:00:00,123 INFO: [VRT..][epoch:  0, iter:     100, lr:(4.000e-04,)] [eta: 2:03:04] l_pix: 3e-2',
-        "BasicSR's text log",
-    ),
-    'train.log': (
-        '21-09-01 12:00:00.123 : <epoch:  0, iter:     200, lr:2.000e-04> G_loss: 3.2e-02 ',
-        "KAIR's text log",
-    ),
     'trainer_state.json': ('{"log_history": [', 'Hugging Face'),
     'metrics.csv': ('epoch,loss,step', 'CSV'),
     'array.json': ('[{"step": 1, "loss": 1}]', 'one record per line'),
@@ -41,6 +33,6 @@ def test_utf_16_of_powershell(tmp_path):
 
 
 def test_a_folder_of_another_project_names_its_logs(tmp_path):
-    (tmp_path / 'train_vrt.log').write_text(LINES['train_vrt.log'][0])
-    with pytest.raises(LogError, match=r"holds no log that can be read.*train_vrt.log: BasicSR's text log"):
+    (tmp_path / 'mmcv.log').write_text(LINES['mmcv.log'][0])
+    with pytest.raises(LogError, match=r"holds no log that can be read.*mmcv.log: MMCV 1.x's text log"):
         read_logs([tmp_path])

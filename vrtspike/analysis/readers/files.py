@@ -13,8 +13,8 @@ from vrtspike.records.reader import read_line
 
 TEXT = 'text'
 EXPECTED = (
-    "expected our stage_costs.jsonl, MMEngine's scalars.json, a timing file, print log or training log of the older "
-    'code, or the folder of a run'
+    "expected our stage_costs.jsonl, MMEngine's scalars.json, a text log of KAIR or BasicSR, a timing file, print log "
+    'or training log of the older code, or the folder of a run'
 )
 
 

@@ -12,8 +12,6 @@ MMCV_TEXT = "MMCV 1.x's text log is for people: give the <timestamp>.log.json be
 IN_TEXT = (
     (r'^[\d/]+ \d\d:\d\d:\d\d - mm\w+ - ', MMENGINE_TEXT),
     (r'^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ - mm\w+ - ', MMCV_TEXT),
-    (r'\[epoch: *\d+, iter: *[\d,]+, lr:\(', "BasicSR's text log is not read; its TensorBoard files have the curves"),
-    (r'<epoch: *\d+, iter: *[\d,]+', "KAIR's text log is not read"),
     (r'"log_history"', 'Trainer states of Hugging Face are not read'),
     (r'^epoch,|^[\w/,]+,step\b', "CSV logs, such as Lightning's metrics.csv, are not read"),
     (r'^\s*\[\s*[\[{]', 'It is one JSON array: expected one record per line'),

@@ -1,15 +1,16 @@
-"""Reads text logs, which may mix all formats of the older code with other lines."""
+"""Reads text logs, which may mix several formats with other lines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from vrtspike.analysis.logs import RunLog, Source
+from vrtspike.analysis.readers.basicsr import BasicSRReader
 from vrtspike.analysis.readers.legacy_print import PrintReader
 from vrtspike.analysis.readers.legacy_timing import TimingReader
 from vrtspike.analysis.readers.legacy_train import TrainReader
 
-READERS = {reader.kind: reader for reader in (TimingReader, PrintReader, TrainReader)}
+READERS = {reader.kind: reader for reader in (TimingReader, PrintReader, TrainReader, BasicSRReader)}
 
 
 def read(lines: Iterable[bytes], source: Source, log: RunLog) -> None:
