@@ -1,12 +1,10 @@
 """What tests of several tools share: one short training."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from tool_processes import run_tool
 
 from vrtspike.datasets import write_demo
 
@@ -25,20 +23,12 @@ SHORT = {
 }
 
 
-def run_tool_process(tool, *arguments, cwd, launcher=()):
-    """Run a tool as users do and return its process."""
-    environment = os.environ | {'OMP_NUM_THREADS': '1'}
-    command = [sys.executable, *launcher, str(ROOT / f'tools/{tool}.py'), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
-
-
 class TinyRun(NamedTuple):
-    """A finished training: its folder, its data, the options that name both, and a function that runs tools."""
+    """A finished training: its folder, its data, and the options that name both."""
 
     folder: Path
     demo: Path
     options: list[str]
-    run: callable
 
     @property
     def checkpoint(self) -> Path:
@@ -52,9 +42,9 @@ def tiny_run(tmp_path_factory) -> TinyRun:
     values = SHORT | {f'data.{key}': value for key, value in (DEMO | {'root': demo}).items()}
     options = ['--cfg-options', *(f'{key}={value}' for key, value in values.items())]
     folder = tmp_path_factory.mktemp('tiny') / 'run'
-    process = run_tool_process('train', CONFIG, '--work-dir', folder, *options, cwd=folder.parent)
+    process = run_tool('train', CONFIG, '--work-dir', folder, *options, cwd=folder.parent)
     assert process.returncode == 0, process.stdout[-2000:] + process.stderr[-4000:]
-    return TinyRun(folder, demo, options, run_tool_process)
+    return TinyRun(folder, demo, options)
 
 
 def the_error(process):

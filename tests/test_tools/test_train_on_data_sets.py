@@ -2,13 +2,11 @@
 
 import ast
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tool_processes import run_tool
 
 from vrtspike.testing.data_sets import write_gopro, write_recordings, write_rgb, write_x4k
 
@@ -30,15 +28,8 @@ def train(tmp_path, **options):
 
 def run(tmp_path, arguments, options):
     """Run train.py in the folder of the project with further options; return the finished process."""
-    command = [sys.executable, 'tools/train.py', *arguments, *(f'{key}={value}' for key, value in options.items())]
-    return subprocess.run(
-        [*command, '--work-dir', str(tmp_path / 'run')],
-        cwd=ROOT,
-        env=os.environ | {'OMP_NUM_THREADS': '1'},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    options = [f'{key}={value}' for key, value in options.items()]
+    return run_tool('train', *arguments, *options, '--work-dir', tmp_path / 'run')
 
 
 def report_of(process, tmp_path):
