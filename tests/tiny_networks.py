@@ -1,4 +1,4 @@
-"""Tiny networks that several tests build."""
+"""Tiny networks and trainings that several tests build."""
 
 from torch import nn
 
@@ -13,6 +13,27 @@ TINIER = [
     'model.spike_encoder.channels=8',
 ]
 """Overrides of configs/vrt_spike_tiny.py."""
+
+TRAINING = {
+    'model.spike_encoder.channels': 8,
+    'train_dataloader.batch_size': 1,
+    'train_dataloader.num_workers': 0,
+    'train_dataloader.persistent_workers': False,
+    'train_dataloader.dataset.pipeline.0.size': 16,
+}
+"""Overrides that make a training take seconds."""
+
+LITE_TRAINING = TRAINING | {
+    'model.backbone.embed_dims': [8] * 7,
+    'model.backbone.depths': [0] * 7,
+    'model.fusion_stages': [1],
+    'train_dataloader.dataset.clip_len': 3,
+    'val_dataloader.dataset.clip_len': 3,
+    'val_dataloader.dataset.stride': 3,
+    'default_hooks.logger.interval': 1,
+    'log_processor.window_size': 1,
+}
+"""Overrides of configs/vrt_spike_lite.py on clips of three frames: an iteration takes a moment."""
 
 
 def awake(model):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from tiny_networks import TRAINING
 from tool_processes import run_tool
 
 from vrtspike.datasets import write_demo
@@ -11,13 +12,8 @@ from vrtspike.datasets import write_demo
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/vrt_spike_tiny.py'
 DEMO = dict(train_clips=4, val_clips=2, size=32, steps_per_frame=32)
-SHORT = {
-    'model.spike_encoder.channels': 8,
+SHORT = TRAINING | {
     'train_cfg.max_iters': 3,
-    'train_dataloader.batch_size': 1,
-    'train_dataloader.num_workers': 0,
-    'train_dataloader.persistent_workers': False,
-    'train_dataloader.dataset.pipeline.0.size': 16,
     'optim_wrapper.optimizer.lr': 0.02,
     'param_scheduler.0.start_factor': 1.0,
 }

@@ -6,17 +6,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tiny_networks import TRAINING
 from tool_processes import run_tool
 
 from vrtspike.testing.data_sets import write_gopro, write_recordings, write_rgb, write_x4k
 
 ROOT = Path(__file__).parents[2]
-SMALL = {
-    'model.spike_encoder.channels': 8,
+SMALL = TRAINING | {
     'train_cfg.max_iters': 2,
-    'train_dataloader.batch_size': 1,
-    'train_dataloader.num_workers': 0,
-    'train_dataloader.dataset.pipeline.0.size': 16,
     'val_dataloader.dataset.pipeline.0.size': 16,
 }
 
