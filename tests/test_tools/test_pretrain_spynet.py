@@ -18,7 +18,7 @@ def test_a_short_run_writes_a_level_and_measures_it(tmp_path):
 def test_a_senseless_number_ends_in_one_line(tmp_path):
     result = run_tool('pretrain_spynet', '--out', tmp_path / 'level.pth', '--iterations', 0)
     assert result.returncode == 1
-    assert result.stderr.startswith('error: flow pretraining: iterations is 0; expected')
+    assert result.stderr.startswith('error: flow pretraining: iterations=0; expected')
     assert result.stderr.count('\n') == 1
     assert not list(tmp_path.iterdir())
 
