@@ -16,12 +16,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def run_tool(tool, *arguments, cwd=ROOT):
+def run_tool(tool, *arguments, cwd='.'):
     """Run a tool as users do and return the finished process."""
     command = [str(ROOT / f'tools/{tool}.py'), *map(str, arguments)]
     with tempfile.TemporaryDirectory() as folder:
         streams = [Path(folder, name) for name in ('stdout', 'stderr')]
-        print(json.dumps([command, str(cwd), *map(str, streams)]), file=fork_server().stdin, flush=True)
+        print(json.dumps([command, os.path.abspath(cwd), *map(str, streams)]), file=fork_server().stdin, flush=True)
         status = int(fork_server().stdout.readline())
         return subprocess.CompletedProcess(command, status, *(path.read_text() for path in streams))
 

@@ -12,7 +12,7 @@ def test_two_configs_are_compared(tmp_path):
     record = tmp_path / 'record.json'
     configs = ['configs/vrt_spike_tiny.py', 'configs/vrt_spike_tiny_no_spikes.py']
     options = ['--shape', '1', '2', '16', '16', '--rounds', '2', '--no-memory', '--device', 'cpu']
-    result = run_tool('benchmark', *configs, *options, '--json', str(record), '--cfg-options', *TINIER)
+    result = run_tool('benchmark', *configs, *options, '--json', str(record), '--cfg-options', *TINIER, cwd=ROOT)
     assert result.returncode == 0, result.stderr
     found = json.loads(record.read_text())
     assert [row['config'] for row in found['rows']] == configs
@@ -28,7 +28,7 @@ def test_steps_are_divided_among_the_stages(tmp_path):
     record = tmp_path / 'record.json'
     options = ['--shape', '1', '2', '16', '16', '--rounds', '2', '--no-memory', '--device', 'cpu', '--stages']
     result = run_tool(
-        'benchmark', 'configs/vrt_spike_tiny.py', *options, '--json', str(record), '--cfg-options', *TINIER
+        'benchmark', 'configs/vrt_spike_tiny.py', *options, '--json', str(record), '--cfg-options', *TINIER, cwd=ROOT
     )
     assert result.returncode == 0, result.stderr
     found = json.loads(record.read_text())
@@ -44,7 +44,7 @@ def test_steps_are_divided_among_the_stages(tmp_path):
 
 
 def test_a_missing_config_is_named():
-    result = run_tool('benchmark', 'configs/none.py')
+    result = run_tool('benchmark', 'configs/none.py', cwd=ROOT)
     assert result.returncode == 1
     assert 'configs/none.py' in result.stderr
     assert 'Traceback' not in result.stderr

@@ -2,11 +2,11 @@ import json
 
 import pytest
 from tiny_networks import TINIER
-from tool_processes import run_tool
+from tool_processes import ROOT, run_tool
 
 
 def count(*arguments):
-    return run_tool('get_flops', 'configs/vrt_spike_tiny.py', *arguments)
+    return run_tool('get_flops', 'configs/vrt_spike_tiny.py', *arguments, cwd=ROOT)
 
 
 def test_counts_by_stage_as_json():

@@ -69,7 +69,7 @@ def test_objectives_do_not_write_over_each_other():
     ],
 )
 def test_mistakes_are_told(arguments, status, said):
-    result = run_tool('optimize', *arguments)
+    result = run_tool('optimize', *arguments, cwd=ROOT)
     assert result.returncode == status
     assert said in result.stderr
     assert 'Traceback' not in result.stderr

@@ -26,7 +26,7 @@ def train(tmp_path, **options):
 def run(tmp_path, arguments, options):
     """Run train.py in the folder of the project with further options; return the finished process."""
     options = [f'{key}={value}' for key, value in options.items()]
-    return run_tool('train', *arguments, *options, '--work-dir', tmp_path / 'run')
+    return run_tool('train', *arguments, *options, '--work-dir', tmp_path / 'run', cwd=ROOT)
 
 
 def report_of(process, tmp_path):
