@@ -28,6 +28,7 @@ from vrtspike.engine.training import train
 from vrtspike.optim.amp import DeviceAmpOptimWrapper
 from vrtspike.registry import HOOKS, OPTIM_WRAPPERS
 from vrtspike.runtime.atomic_write import write_json
+from vrtspike.runtime.device import chosen_device
 from vrtspike.runtime.environment import describe_environment
 
 
@@ -88,7 +89,7 @@ def main() -> None:
     for scale in args.scales:
         changes = {'optim_wrapper.type': 'HalfOptimWrapper', 'optim_wrapper.loss_scale': {'init_scale': scale}}
         runs[f'float16, init_scale {scale:g}'] = run(args, changes)
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    device = chosen_device()
     record = dict(config=args.config, overrides=args.cfg_options, iterations=args.iterations, runs=runs)
     record |= describe_environment(device)
     write_json(args.out, record)

@@ -27,15 +27,14 @@ def parse_args():
 
 def main() -> None:
     args = parse_args()
-    import torch
-
     from vrtspike.benchmarking.pairs import interleaved_ms, load_average
     from vrtspike.benchmarking.peak_memory import memory_in_new_process
     from vrtspike.benchmarking.training_step import training_step
     from vrtspike.config import load_config
+    from vrtspike.runtime.device import chosen_device
     from vrtspike.runtime.environment import describe_environment
 
-    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    device = chosen_device()
     config = load_config(args.config)
     series = {
         'pixels': [(1, 4, size, size) for size in args.sizes],

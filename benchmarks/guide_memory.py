@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from vrtspike.cli import run_tool, tool_parser
+from vrtspike.cli import add_device_argument, run_tool, tool_parser
 from vrtspike.runtime.atomic_write import write_json
 
 BASELINE, AMP = 'configs/vrt_spike_baseline.py', 'configs/vrt_spike_amp.py'
@@ -31,21 +31,20 @@ def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
     shape = dict(nargs=3, type=int, default=[5, 48, 48], metavar=('T', 'H', 'W'))
     parser.add_argument('--shape', **shape, help='frames, height and width of a clip (default: 5 48 48)')
-    parser.add_argument('--device', help='cuda or cpu (default: a GPU where there is one)')
+    add_device_argument(parser)
     parser.add_argument('--json', required=True, type=Path, metavar='F', help='the record to write')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    import torch
-
     from vrtspike.benchmarking.pairs import load_average
     from vrtspike.benchmarking.peak_memory import memory_in_new_process
     from vrtspike.config import load_config
+    from vrtspike.runtime.device import chosen_device
     from vrtspike.runtime.environment import describe_environment
 
-    device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    device = chosen_device(args.device)
     rows = []
     for name, (path, clips, batches) in track(BATCHES.items(), 'memory'):
         before = load_average()

@@ -31,7 +31,7 @@ from pathlib import Path
 
 import msgspec
 
-from vrtspike.cli import run_tool, tool_parser
+from vrtspike.cli import add_device_argument, run_tool, tool_parser
 from vrtspike.runtime.atomic_write import write_json
 
 CONFIG = dict(
@@ -63,19 +63,18 @@ def parse_args():
     parser.add_argument('--sizes', nargs='+', type=int, default=[64], metavar='N', help='pixels a side (default: 64)')
     parser.add_argument('--frames', type=int, default=6, help='frames of the clip (default: 6)')
     parser.add_argument('--rounds', type=int, default=3, help='timed calls of each side (default: 3)')
-    parser.add_argument('--device', default=None, help='cuda or cpu (default: a GPU where there is one)')
+    add_device_argument(parser)
     parser.add_argument('--json', type=Path, metavar='F', help='write the record there')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    import torch
-
     from vrtspike.benchmarking.pairs import load_average
+    from vrtspike.runtime.device import chosen_device
     from vrtspike.runtime.environment import describe_environment
 
-    device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    device = chosen_device(args.device)
     published, lent = load_published(args.upstream, args.sizes[0], device)
     settings = {'config': CONFIG, 'frames': args.frames, 'deform_conv2d_of_published': lent}
     record = {'kind': 'vs_upstream', **describe_environment(device), **settings, 'rows': []}

@@ -22,12 +22,12 @@ class Wrong(nn.Module):
 @pytest.fixture
 def registry():
     """Return a registry of its own with a contract like the fusion heads'."""
-    return Registry('head', locations=[], contract=Contract('rgb, spike -> rgb', ('rgb', 'spike'), ('channels',)))
+    return Registry('head', 'vrtspike', Contract('rgb, spike -> rgb', ('rgb', 'spike'), ('channels',)))
 
 
 @pytest.fixture
 def child(registry):
-    return Registry('inner head', parent=registry, contract=Contract('runs', attributes=('run',)))
+    return Registry('inner head', 'vrtspike', Contract('runs', attributes=('run',)), registry)
 
 
 class TestContract:
@@ -113,7 +113,7 @@ class TestLookup:
     def test_errors_inside_the_package_are_not_unknown_names(self, tmp_path, monkeypatch):
         (tmp_path / 'a_broken_location.py').write_text("raise RuntimeError('inside')")
         monkeypatch.syspath_prepend(tmp_path)
-        broken = Registry('head', locations=['a_broken_location'], contract=Contract(''))
+        broken = Registry('head', 'a_broken_location', Contract(''))
         with pytest.raises(RuntimeError, match='inside'):
             broken.get('Head')
 

@@ -7,20 +7,13 @@ from vrtspike.errors import ConfigError
 from vrtspike.export import REFERENCES, example_inputs, export_network
 from vrtspike.models import VRT, SpikeRestorer, VRTLite
 from vrtspike.ops import use_backends
+from vrtspike.testing.sweep import TINY_BACKBONE
 
 
 def vrt():
     """Return a deblurring network with every part, as small as it gets."""
     torch.manual_seed(0)
-    model = VRT(
-        upscale=1,
-        window_size=[2, 4, 4],
-        depths=[2] + [1] * 7,
-        indep_reconsts=[],
-        embed_dims=[8] * 8,
-        num_heads=[2] * 8,
-        deformable_groups=1,
-    )
+    model = VRT(**TINY_BACKBONE | dict(depths=[2] + [1] * 7, deformable_groups=1))
     for module in model.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=0.3)

@@ -31,6 +31,7 @@ from vrtspike.errors import ConfigError
 from vrtspike.runtime.atomic_write import write_text
 
 if TYPE_CHECKING:
+    from vrtspike.candidates import Overrides
     from vrtspike.experiments.runs import Run
     from vrtspike.experiments.variants import Variant
 
@@ -121,13 +122,13 @@ def chosen_variants(args: argparse.Namespace) -> list[Variant]:
     return complete([*from_file, *from_options, *map(plugin_variant, args.plugin_variants)])
 
 
-def common_overrides(args: argparse.Namespace) -> dict[str, Any]:
+def common_overrides(args: argparse.Namespace) -> Overrides:
     """Return what all variants share."""
     length = {'train_cfg.max_iters': args.iterations} if args.iterations else {}
     return {**args.cfg_options, **length}
 
 
-def train(runs: list[Run], args: argparse.Namespace, common: dict[str, Any]) -> dict[str, str]:
+def train(runs: list[Run], args: argparse.Namespace, common: Overrides) -> dict[str, str]:
     """Train the runs that are not finished; return the failures by variant."""
     from rich.progress import Progress
 

@@ -16,7 +16,14 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vrtspike.cli import add_plugins_argument, add_settings_argument, positive, run_tool, tool_parser
+from vrtspike.cli import (
+    add_device_argument,
+    add_plugins_argument,
+    add_settings_argument,
+    positive,
+    run_tool,
+    tool_parser,
+)
 
 if TYPE_CHECKING:
     from vrtspike.benchmarking.config_comparison import ConfigRow
@@ -34,7 +41,7 @@ def parse_args() -> argparse.Namespace:
         help='clips, frames, height and width (default: 1 5 64 64)',
     )
     parser.add_argument('--rounds', type=positive(int), default=5, help='timed steps of each config (default: 5)')
-    parser.add_argument('--device', help='torch device, as in cuda:1 (default: a GPU if there is one)')
+    add_device_argument(parser)
     parser.add_argument('--no-memory', action='store_true', help='do not measure the peak memory')
     parser.add_argument('--stages', action='store_true', help='record the times of stages and parts too')
     parser.add_argument(
@@ -48,14 +55,14 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     import msgspec
-    import torch
 
     from vrtspike.benchmarking.config_comparison import compare_configs
     from vrtspike.config import load_config
     from vrtspike.runtime.atomic_write import write_text
+    from vrtspike.runtime.device import chosen_device
     from vrtspike.runtime.environment import describe_environment
 
-    device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    device = chosen_device(args.device)
     configs = {path: load_config(path, overrides=args.cfg_options, plugins=args.plugins) for path in args.configs}
     rows = compare_configs(configs, tuple(args.shape), args.rounds, device, not args.no_memory, args.stages)
     record = {'kind': 'configs', **describe_environment(device), 'shape': args.shape, 'rows': msgspec.to_builtins(rows)}

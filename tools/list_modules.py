@@ -13,9 +13,24 @@ import argparse
 import inspect
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from vrtspike.cli import add_plugins_argument, run_tool, tool_parser
+
+if TYPE_CHECKING:
+    from mmengine.registry import Registry as MMEngineRegistry
+
+    from vrtspike.contracts import Registry
+
+
+class Listing(msgspec.Struct):
+    """A registry; each of its modules has ``name``, ``class``, ``module`` and ``doc``, the first paragraph."""
+
+    name: str
+    contract: str
+    modules: list[dict[str, str]]
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,12 +49,12 @@ def main() -> None:
     load_plugins(args.plugins)
     listing = {name: describe(registry, args.all) for name, registry in chosen(args.registry).items()}
     if args.json:
-        print(json.dumps(listing, indent=2))
+        print(json.dumps(msgspec.to_builtins(listing), indent=2))
     else:
         show(listing)
 
 
-def chosen(name: str | None) -> dict[str, Any]:
+def chosen(name: str | None) -> dict[str, Registry]:
     """Return the registries to list, by the name they have in ``vrtspike.registry``."""
     from vrtspike import registry
     from vrtspike.errors import RegistryError, did_you_mean
@@ -52,26 +67,23 @@ def chosen(name: str | None) -> dict[str, Any]:
     return {name.upper(): registries[name.upper()]}
 
 
-def describe(registry: Any, inherited: bool) -> dict[str, Any]:
-    """Return a registry's name, its contract and its modules, each with its name, class, module and first line."""
+def describe(registry: Registry, inherited: bool) -> Listing:
+    """List a registry, with the parts of MMEngine's registry if ``inherited``."""
     modules = parts(registry)
     if inherited and registry.parent is not None:
         import mmengine.runner  # noqa: F401  registers MMEngine's own parts
 
         modules = {**parts(registry.parent), **modules}
-    return {
-        'name': registry.name,
-        'contract': registry.contract.text,
-        'modules': [describe_part(name, part) for name, part in sorted(modules.items())],
-    }
+    entries = [describe_part(name, part) for name, part in sorted(modules.items())]
+    return Listing(registry.name, registry.contract.text, entries)
 
 
-def parts(registry: Any) -> dict[str, Any]:
+def parts(registry: MMEngineRegistry) -> dict[str, type]:
     registry.import_from_location()
     return registry.module_dict
 
 
-def describe_part(name: str, part: Any) -> dict[str, str]:
+def describe_part(name: str, part: type) -> dict[str, str]:
     doc = inspect.getdoc(part) or ''
     return {
         'name': name,
@@ -81,7 +93,7 @@ def describe_part(name: str, part: Any) -> dict[str, str]:
     }
 
 
-def show(listing: dict[str, Any]) -> None:
+def show(listing: dict[str, Listing]) -> None:
     """Print one table per registry."""
     from rich.console import Console
     from rich.markup import escape
@@ -90,13 +102,13 @@ def show(listing: dict[str, Any]) -> None:
     # In a file or a pipe, lines need not fit the width of a screen.
     console = Console(width=None if sys.stdout.isatty() else 240, highlight=False)
     for variable, registry in listing.items():
-        console.print(f'[bold]{variable}[/bold] ({registry["name"]}): {escape(registry["contract"])}', soft_wrap=True)
+        console.print(f'[bold]{variable}[/bold] ({registry.name}): {escape(registry.contract)}', soft_wrap=True)
         table = Table(box=None, header_style='dim', padding=(0, 2))
         for column in ('name', 'class', 'module', 'doc'):
             table.add_column(column, overflow='fold')
-        for module in registry['modules']:
+        for module in registry.modules:
             table.add_row(*(escape(module[column.header]) for column in table.columns))
-        console.print(table if registry['modules'] else '  nothing is registered')
+        console.print(table if registry.modules else '  nothing is registered')
         console.print()
 
 

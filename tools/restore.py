@@ -21,6 +21,7 @@ from pathlib import Path
 
 from vrtspike.cli import (
     add_config_arguments,
+    add_device_argument,
     add_tiling_arguments,
     add_trust_argument,
     config_arguments,
@@ -52,7 +53,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--threshold', type=float, help='of the spike camera (default: from a config.yaml nearby)')
     parser.add_argument('--side-by-side', action='store_true', help='blurred, TFP and restored beside each other')
     parser.add_argument('--fps', type=float, help="frames per second of a video (default: the input's, or 25)")
-    parser.add_argument('--device', help='torch device, as in cuda:1 (default: a GPU if there is one)')
+    add_device_argument(parser)
     add_trust_argument(parser)
     add_tiling_arguments(parser)
     return parser.parse_args()

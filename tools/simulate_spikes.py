@@ -48,14 +48,13 @@ def main() -> None:
     args = parse_args()
     from dataclasses import fields
 
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
     from vrtspike.datasets.io.video import open_frames
     from vrtspike.datasets.simulation.from_video import (
         SimulationSettings,
         default_frames_per_exposure,
         simulate_sequence,
     )
+    from vrtspike.runtime.progress import step_progress
 
     given = {field.name: getattr(args, field.name) for field in fields(SimulationSettings)}
     given = {name: value for name, value in given.items() if value is not None}
@@ -63,8 +62,7 @@ def main() -> None:
         given['frames_per_exposure'] = default_frames_per_exposure(open_frames(args.video).fps)
     settings = SimulationSettings(**given)
     name = args.name or (args.video.resolve().name if args.video.is_dir() else args.video.stem)
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as bar:
+    with step_progress() as bar:
         task = bar.add_task('simulating exposures', total=None)
         folder = simulate_sequence(
             args.video, args.out, args.split, name, settings,

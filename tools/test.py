@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from vrtspike.cli import (
     add_config_arguments,
+    add_device_argument,
     add_launcher_arguments,
     add_tiling_arguments,
     add_trust_argument,
@@ -49,7 +50,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--save-images', action='store_true', help='write every restored frame')
     parser.add_argument('--lpips', metavar='WEIGHTS', help="also score LPIPS, with torchvision's AlexNet weights")
-    parser.add_argument('--device', help='torch device, as in cuda:1 (default: a GPU if there is one)')
+    add_device_argument(parser)
     add_trust_argument(parser)
     add_launcher_arguments(parser)
     add_tiling_arguments(parser)

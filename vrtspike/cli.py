@@ -100,6 +100,11 @@ def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
 
 
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``. Pass its value to :func:`~vrtspike.runtime.device.chosen_device`."""
+    parser.add_argument('--device', help='torch device, as in cuda:1 (default: a GPU if there is one)')
+
+
 def add_json_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--json``. Pass its value to :func:`write_result`."""
     parser.add_argument('--json', metavar='FILE', help="write the result as JSON; '-' prints it and nothing else")

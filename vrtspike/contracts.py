@@ -56,10 +56,16 @@ class Registry(MMEngineRegistry):
 
     The contract is checked on what :meth:`build` returns. MMEngine's Runner builds parts through the parent registry,
     without this check, so a registry with a parent also checks the attributes of each class when it is registered.
+
+    Args:
+        name: What its parts are called in messages.
+        package: The package whose import registers our own parts.
+        contract: What every part has.
+        parent: MMEngine's registry, if it has one for these parts.
     """
 
-    def __init__(self, name: str, *, contract: Contract, **kwargs: Any) -> None:
-        super().__init__(name, scope='vrtspike', **kwargs)
+    def __init__(self, name: str, package: str, contract: Contract, parent: MMEngineRegistry | None = None) -> None:
+        super().__init__(name, scope='vrtspike', locations=[package], parent=parent)
         self.contract = contract
 
     def __contains__(self, key: str) -> bool:

@@ -57,11 +57,22 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     window: int = 0
 
 
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A row of the guide's own table: its name in both languages, and what the guide promises."""
+
+    en: str
+    zh: str
+    ms: list[float]
+    saves: list[float] = []
+    loses_db: list[float] = []
+    memory: str = 'not stated'
+
+
 class Claims(msgspec.Struct, frozen=True):
     """The guide as benchmarks/guide/claims.yaml has it."""
 
     networks: dict[str, dict[str, str]]
-    plans: dict[str, dict[str, Any]]
+    plans: dict[str, Plan]
     claims: list[Claim]
 
 
@@ -195,7 +206,7 @@ class Guide(msgspec.Struct, frozen=True, kw_only=True):
         measured: What they measured, by device and network.
     """
 
-    plans: dict[str, dict[str, Any]]
+    plans: dict[str, Plan]
     claims: int
     rows: list[ClaimRow]
     records: list[GuideRecord]

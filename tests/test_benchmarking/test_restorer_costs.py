@@ -12,6 +12,7 @@ from vrtspike.errors import ConfigError
 from vrtspike.models import SpikeRestorer
 from vrtspike.profiling import stage
 from vrtspike.profiling.flops import CannotCount
+from vrtspike.testing.sweep import TINY_BACKBONE
 
 LITE = dict(type='VRTLite', embed_dims=[8] * 7, depths=[1] * 7)
 
@@ -79,10 +80,8 @@ def test_large_clips_allocate_nothing(monkeypatch):
             real.extend(out.numel() for _ in [0] if isinstance(out, torch.Tensor) and not out.is_meta)
             return out
 
-    backbone = dict(
-        type='VRT', upscale=1, depths=[2] * 7 + [2], indep_reconsts=[], embed_dims=[8] * 8, num_heads=[2] * 8
-    )
-    model = SpikeRestorer(dict(backbone, deformable_groups=2, window_size=(2, 8, 8)), fusion=None)
+    backbone = dict(type='VRT', **TINY_BACKBONE | dict(depths=[2] * 8, window_size=[2, 8, 8]))
+    model = SpikeRestorer(backbone, fusion=None)
     with Watch():
         count_restorer(model, (4, 1080, 1920))
     weights = sum(tensor.numel() for tensor in model.state_dict().values())

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tiny_networks import LITE_TRAINING
 
 from vrtspike.config import load_config
 from vrtspike.datasets import write_demo
@@ -48,22 +49,9 @@ MINIMAL = {
     'optim_wrapper.accumulative_counts': 4,
 }
 
-SMALL = {
-    'train_dataloader.batch_size': 1,
-    'model.backbone.embed_dims': [8] * 7,
-    'model.backbone.depths': [0] * 7,
-    'model.spike_encoder.channels': 8,
-    'model.fusion_stages': [1],
-    'train_dataloader.num_workers': 0,
-    'train_dataloader.persistent_workers': False,
-    'train_dataloader.dataset.clip_len': 3,
-    'train_dataloader.dataset.pipeline.0.size': 16,
-    'val_dataloader.dataset.clip_len': 3,
-    'val_dataloader.dataset.stride': 3,
+SMALL = LITE_TRAINING | {
     'train_cfg.val_interval': 1000,
     'default_hooks.checkpoint.interval': 1000,
-    'default_hooks.logger.interval': 1,
-    'log_processor.window_size': 1,
     'optim_wrapper.accumulative_counts': 3,
     # Flow is trained after four iterations: a resumed run and one that is not must release it alike.
     'default_hooks.freeze.iters': 4,

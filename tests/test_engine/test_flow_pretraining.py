@@ -58,7 +58,7 @@ def rng():
     ],
 )
 def test_senseless_numbers_are_refused_by_name(name, value):
-    with pytest.raises(ConfigError, match=f'{name} is {value}; expected'):
+    with pytest.raises(ConfigError, match=f'{name}={value}; expected'):
         FlowTraining(**{name: value})
 
 

@@ -66,4 +66,4 @@ def test_a_failure_is_told(record):
 
 
 def test_without_an_instrument_costs_are_unknown(tmp_path):
-    assert read_stage_costs(tmp_path / 'none.jsonl') == {}
+    assert read_stage_costs(tmp_path / 'none.jsonl') == (None, None)

@@ -8,18 +8,9 @@ import torch
 from vrtspike.benchmarking.restorer_costs import count_restorer
 from vrtspike.hooks import FlopsHook
 from vrtspike.models import SpikeRestorer
+from vrtspike.testing.sweep import TINY_BACKBONE
 
-BACKBONE = dict(
-    type='VRT',
-    upscale=1,
-    window_size=(3, 4, 4),
-    depths=[1] * 8,
-    indep_reconsts=[],
-    embed_dims=[8] * 8,
-    num_heads=[2] * 8,
-    deformable_groups=2,
-    pa_frames=2,
-)
+BACKBONE = dict(type='VRT', **TINY_BACKBONE | dict(img_size=[3, 16, 16], window_size=[3, 4, 4]))
 
 
 def test_the_network_is_counted_once_at_the_first_batchs_padded_size(caplog):

@@ -6,20 +6,11 @@ import torch
 from mmengine.config import Config
 
 from vrtspike.registry import MODELS
+from vrtspike.testing.sweep import TINY_BACKBONE
 
 MODEL = dict(
     type='SpikeRestorer',
-    backbone=dict(
-        type='VRT',
-        upscale=1,
-        img_size=[2, 16, 16],
-        window_size=[2, 4, 4],
-        depths=[1] * 8,
-        indep_reconsts=[],
-        embed_dims=[8] * 8,
-        num_heads=[2] * 8,
-        deformable_groups=2,
-    ),
+    backbone=dict(type='VRT', **TINY_BACKBONE),
     spike_encoder=dict(type='SpikeEncoder3D', bins=4, channels=8),
     tsa=dict(type='TemporalSelfAttention', heads=2),
     fusion=dict(type='TemporalCrossAttention', heads=2),

@@ -6,18 +6,9 @@ from vrtspike.errors import ConfigError
 from vrtspike.models import SpikeRestorer
 from vrtspike.models.restorer import resize_maps
 from vrtspike.profiling import listening
+from vrtspike.testing.sweep import TINY_BACKBONE
 
-BACKBONE = dict(
-    type='VRT',
-    upscale=1,
-    img_size=[2, 16, 16],
-    window_size=[2, 4, 4],
-    depths=[1] * 8,
-    indep_reconsts=[],
-    embed_dims=[8] * 8,
-    num_heads=[2] * 8,
-    deformable_groups=2,
-)
+BACKBONE = dict(type='VRT', **TINY_BACKBONE)
 ENCODER = dict(type='SpikeEncoder3D', bins=4, channels=8)
 SMALL_CHUNKS = dict(adaptive_chunk=False, chunk_size=2, chunk_shape='square')
 

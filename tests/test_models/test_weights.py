@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_networks import TWO_BLOCKS
 
 from vrtspike.config import load_config
 from vrtspike.errors import CheckpointError
@@ -25,17 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def tiny(**changes):
-    settings = dict(
-        upscale=1,
-        img_size=[4, 16, 16],
-        window_size=[4, 4, 4],
-        depths=[2] * 8,
-        indep_reconsts=[],
-        embed_dims=[8] * 8,
-        num_heads=[2] * 8,
-        deformable_groups=2,
-    )
-    return VRT(**settings | changes)
+    return VRT(**TWO_BLOCKS | changes)
 
 
 def random_table(window, heads=2, seed=0):

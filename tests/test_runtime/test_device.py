@@ -9,6 +9,7 @@ from vrtspike.runtime.device import (
     MIB,
     cache_folder,
     call_seconds,
+    chosen_device,
     free_memory,
     peak_memory,
     reset_peak_memory,
@@ -23,6 +24,14 @@ def test_a_gpu_counts_what_the_allocator_holds_and_does_not_use(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'memory_reserved', lambda device: 70)
     monkeypatch.setattr(torch.cuda, 'memory_allocated', lambda device: 30)
     assert free_memory(torch.device('cuda')) == 100 + 70 - 30
+
+
+@pytest.mark.parametrize(
+    ('has_gpu', 'name', 'expected'), [(True, None, 'cuda'), (False, None, 'cpu'), (True, CPU, 'cpu')]
+)
+def test_a_gpu_is_chosen_unless_a_device_is_named(monkeypatch, has_gpu, name, expected):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: has_gpu)
+    assert chosen_device(name) == torch.device(expected)
 
 
 def test_free_memory_of_this_machine():

@@ -1,44 +1,30 @@
 """What tests of several tools share: one short training."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from tiny_networks import TRAINING
+from tool_processes import run_tool
 
 from vrtspike.datasets import write_demo
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/vrt_spike_tiny.py'
 DEMO = dict(train_clips=4, val_clips=2, size=32, steps_per_frame=32)
-SHORT = {
-    'model.spike_encoder.channels': 8,
+SHORT = TRAINING | {
     'train_cfg.max_iters': 3,
-    'train_dataloader.batch_size': 1,
-    'train_dataloader.num_workers': 0,
-    'train_dataloader.persistent_workers': False,
-    'train_dataloader.dataset.pipeline.0.size': 16,
     'optim_wrapper.optimizer.lr': 0.02,
     'param_scheduler.0.start_factor': 1.0,
 }
 
 
-def run_tool_process(tool, *arguments, cwd, launcher=()):
-    """Run a tool as users do and return its process."""
-    environment = os.environ | {'OMP_NUM_THREADS': '1'}
-    command = [sys.executable, *launcher, str(ROOT / f'tools/{tool}.py'), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
-
-
 class TinyRun(NamedTuple):
-    """A finished training: its folder, its data, the options that name both, and a function that runs tools."""
+    """A finished training: its folder, its data, and the options that name both."""
 
     folder: Path
     demo: Path
     options: list[str]
-    run: callable
 
     @property
     def checkpoint(self) -> Path:
@@ -52,9 +38,9 @@ def tiny_run(tmp_path_factory) -> TinyRun:
     values = SHORT | {f'data.{key}': value for key, value in (DEMO | {'root': demo}).items()}
     options = ['--cfg-options', *(f'{key}={value}' for key, value in values.items())]
     folder = tmp_path_factory.mktemp('tiny') / 'run'
-    process = run_tool_process('train', CONFIG, '--work-dir', folder, *options, cwd=folder.parent)
+    process = run_tool('train', CONFIG, '--work-dir', folder, *options, cwd=folder.parent)
     assert process.returncode == 0, process.stdout[-2000:] + process.stderr[-4000:]
-    return TinyRun(folder, demo, options, run_tool_process)
+    return TinyRun(folder, demo, options)
 
 
 def the_error(process):

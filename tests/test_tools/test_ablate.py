@@ -1,26 +1,16 @@
 """Ablates as users do: the tool as a process of its own, on demo clips of 32 x 32 pixels."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from tool_processes import run_tool
 
-ROOT = Path(__file__).parents[2]
 VARIANTS = """
 gated:
   model.fusion: {_delete_: true, type: GatedFusion}
 typo:
   model.fusion: {_delete_: true, type: GatedFsion}
 """
-
-
-def run(*arguments, cwd):
-    command = [sys.executable, str(ROOT / 'tools/ablate.py'), *map(str, arguments)]
-    environment = os.environ | {'OMP_NUM_THREADS': '1'}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
 
 @pytest.fixture(scope='module')
@@ -35,7 +25,9 @@ def folder(tmp_path_factory, write_small_config):
 @pytest.fixture(scope='module')
 def ablated(folder):
     outputs = ['--json', 'record.json', '--markdown', 'table.md', '--plot', 'plot.png']
-    return run('base.py', '--variants', 'variants.yaml', '--seeds', 0, '--iterations', 2, *outputs, cwd=folder)
+    return run_tool(
+        'ablate', 'base.py', '--variants', 'variants.yaml', '--seeds', 0, '--iterations', 2, *outputs, cwd=folder
+    )
 
 
 def test_what_failed_is_told_and_the_others_are_compared(ablated, folder):
@@ -66,20 +58,20 @@ def test_finished_runs_are_not_trained_again(ablated, folder):
     report = folder / 'work_dirs/ablation_base/gated/seed0/report.json'
     before = report.stat().st_mtime_ns
     options = ['--variant', 'gated', 'model.fusion._delete_=True', 'model.fusion.type=GatedFusion']
-    again = run('base.py', *options, '--seeds', 0, '--iterations', 2, cwd=folder)
+    again = run_tool('ablate', 'base.py', *options, '--seeds', 0, '--iterations', 2, cwd=folder)
     assert again.returncode == 0, again.stderr
     assert report.stat().st_mtime_ns == before
 
 
 def test_other_settings_do_not_mix_with_what_the_folder_holds(ablated, folder):
-    process = run('base.py', '--variants', 'variants.yaml', '--seeds', 0, '--iterations', 3, cwd=folder)
+    process = run_tool('ablate', 'base.py', '--variants', 'variants.yaml', '--seeds', 0, '--iterations', 3, cwd=folder)
     assert process.returncode == 1
     assert 'differs from what this ablation trains' in process.stdout
 
 
 def test_without_gain_nothing_else_is_trained(ablated, folder):
     options = ['--variants', 'variants.yaml', '--seeds', 0, 1, '--iterations', 2]
-    process = run('base.py', *options, '--stop-without-gain', '--json', 'stopped.json', cwd=folder)
+    process = run_tool('ablate', 'base.py', *options, '--stop-without-gain', '--json', 'stopped.json', cwd=folder)
     assert process.returncode == 0, process.stderr
     assert 'nothing else is trained' in process.stdout
     reference, _, typo = json.loads((folder / 'stopped.json').read_text())['variants']
@@ -98,7 +90,7 @@ def test_without_gain_nothing_else_is_trained(ablated, folder):
     ],
 )
 def test_wrong_input_is_one_message(folder, arguments, message):
-    process = run(*arguments, cwd=folder)
+    process = run_tool('ablate', *arguments, cwd=folder)
     assert process.returncode == 1
     assert process.stderr.startswith('error: ')
     assert message in process.stderr

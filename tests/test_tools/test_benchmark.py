@@ -1,28 +1,18 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
+from tiny_networks import TINIER
+from tool_processes import run_tool
 
 ROOT = Path(__file__).parents[2]
-SMALL = [
-    'model.backbone.embed_dims=[8,8,8,8,8,8,8,8]',
-    'model.backbone.depths=[1,1,1,1,1,1,1,1]',
-    'model.spike_encoder.channels=8',
-]
-
-
-def run(*arguments):
-    command = [sys.executable, str(ROOT / 'tools/benchmark.py'), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
 def test_two_configs_are_compared(tmp_path):
     record = tmp_path / 'record.json'
     configs = ['configs/vrt_spike_tiny.py', 'configs/vrt_spike_tiny_no_spikes.py']
     options = ['--shape', '1', '2', '16', '16', '--rounds', '2', '--no-memory', '--device', 'cpu']
-    result = run(*configs, *options, '--json', str(record), '--cfg-options', *SMALL)
+    result = run_tool('benchmark', *configs, *options, '--json', str(record), '--cfg-options', *TINIER, cwd=ROOT)
     assert result.returncode == 0, result.stderr
     found = json.loads(record.read_text())
     assert [row['config'] for row in found['rows']] == configs
@@ -37,7 +27,9 @@ def test_two_configs_are_compared(tmp_path):
 def test_steps_are_divided_among_the_stages(tmp_path):
     record = tmp_path / 'record.json'
     options = ['--shape', '1', '2', '16', '16', '--rounds', '2', '--no-memory', '--device', 'cpu', '--stages']
-    result = run('configs/vrt_spike_tiny.py', *options, '--json', str(record), '--cfg-options', *SMALL)
+    result = run_tool(
+        'benchmark', 'configs/vrt_spike_tiny.py', *options, '--json', str(record), '--cfg-options', *TINIER, cwd=ROOT
+    )
     assert result.returncode == 0, result.stderr
     found = json.loads(record.read_text())
     jsonschema.validate(found, json.loads((ROOT / 'benchmarks/speed.schema.json').read_text()))
@@ -52,7 +44,7 @@ def test_steps_are_divided_among_the_stages(tmp_path):
 
 
 def test_a_missing_config_is_named():
-    result = run('configs/none.py')
+    result = run_tool('benchmark', 'configs/none.py', cwd=ROOT)
     assert result.returncode == 1
     assert 'configs/none.py' in result.stderr
     assert 'Traceback' not in result.stderr

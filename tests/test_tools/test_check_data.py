@@ -1,21 +1,10 @@
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import cv2
 import pytest
+from tool_processes import run_tool
 
 from vrtspike.testing.data_sets import write_gopro, write_rgb
-
-TOOL = Path(__file__).parents[2] / 'tools/check_data.py'
-
-
-def run(*arguments):
-    environment = os.environ | {'OMP_NUM_THREADS': '1'}
-    command = [sys.executable, str(TOOL), *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture(scope='module')
@@ -30,7 +19,7 @@ def cells(process, split):
 
 def test_a_sound_data_set_is_summed_up_and_pictured(gopro, tmp_path):
     sheet = tmp_path / 'sheet.png'
-    process = run(gopro, '--options', 'spike_size=[32,32]', '--thorough', '--thumbnails', sheet)
+    process = run_tool('check_data', gopro, '--options', 'spike_size=[32,32]', '--thorough', '--thumbnails', sheet)
     assert process.returncode == 0, process.stderr
     assert f'{gopro} as GoProSpike' in process.stdout
     row = cells(process, 'train')
@@ -45,7 +34,7 @@ def test_a_sound_data_set_is_summed_up_and_pictured(gopro, tmp_path):
 
 
 def test_clips_without_spikes_have_no_spike_columns(tmp_path):
-    process = run(write_rgb(tmp_path / 'rgb'), '--thumbnails', tmp_path / 'rgb.jpg')
+    process = run_tool('check_data', write_rgb(tmp_path / 'rgb'), '--thumbnails', tmp_path / 'rgb.jpg')
     assert process.returncode == 0, process.stderr
     assert cells(process, 'val')[-5:] == ['-'] * 5
     assert (tmp_path / 'rgb.jpg').is_file()
@@ -55,7 +44,7 @@ def test_everything_that_is_wrong_is_listed(gopro, tmp_path):
     copy = shutil.copytree(gopro, tmp_path / 'copy')
     (copy / 'GOPRO_Large' / 'train' / 'GOPR0372_07_00' / 'sharp' / '000002.png').unlink()
     (copy / 'GOPRO_Large_spike_seq' / 'test' / 'GOPR0384_11_00' / 'spike' / '000001.dat').write_bytes(b'short')
-    process = run(copy, '--options', 'spike_size=[32,32]')
+    process = run_tool('check_data', copy, '--options', 'spike_size=[32,32]')
     assert process.returncode == 1
     assert 'Traceback' not in process.stderr
     assert '  - train: ' in process.stderr
@@ -68,8 +57,8 @@ def test_everything_that_is_wrong_is_listed(gopro, tmp_path):
 def test_only_a_thorough_check_reads_every_frame(gopro, tmp_path):
     copy = shutil.copytree(gopro, tmp_path / 'copy')
     (copy / 'GOPRO_Large' / 'train' / 'GOPR0374_11_01' / 'sharp' / '000005.png').write_bytes(b'no image')
-    assert run(copy, '--options', 'spike_size=[32,32]').returncode == 0
-    process = run(copy, '--options', 'spike_size=[32,32]', '--thorough')
+    assert run_tool('check_data', copy, '--options', 'spike_size=[32,32]').returncode == 0
+    process = run_tool('check_data', copy, '--options', 'spike_size=[32,32]', '--thorough')
     assert process.returncode == 1
     assert '000005.png is damaged' in process.stderr
 
@@ -83,7 +72,7 @@ def test_only_a_thorough_check_reads_every_frame(gopro, tmp_path):
 )
 def test_wrong_input_is_one_message(tmp_path, monkeypatch, arguments, expected):
     monkeypatch.chdir(tmp_path)
-    process = run(*arguments)
+    process = run_tool('check_data', *arguments)
     assert process.returncode == 1
     assert 'Traceback' not in process.stderr
     assert expected in process.stderr

@@ -1,7 +1,5 @@
-import subprocess
-import sys
-
 import pytest
+from tool_processes import run_tool
 
 from vrtspike.config import load_config
 
@@ -17,8 +15,7 @@ TRAIN: {EPOCHS: 20, BATCH_SIZE: 2, OPTIM: {LR: 2e-4}, SCHED: {WARMUP_STEPS: 100}
 
 
 def convert(folder, *arguments):
-    command = [sys.executable, 'tools/convert_config.py', str(folder / 'old.yaml'), *arguments]
-    return subprocess.run(command, capture_output=True, text=True)
+    return run_tool('convert_config', folder / 'old.yaml', *arguments)
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from tool_processes import run_tool
 
 from vrtspike.config import load_config
 from vrtspike.registry import MODELS
@@ -15,8 +14,7 @@ OPTIONS = {'model.backbone.embed_dims': [8] * 7, 'model.backbone.depths': [0] * 
 
 def run(*arguments, cwd):
     options = [f'{key}={value}'.replace(' ', '') for key, value in OPTIONS.items()]
-    command = [sys.executable, ROOT / 'tools/export.py', CONFIG, *arguments, '--cfg-options', *options]
-    return subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, timeout=300)
+    return run_tool('export', CONFIG, *arguments, '--cfg-options', *options, cwd=cwd)
 
 
 @pytest.fixture

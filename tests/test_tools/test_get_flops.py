@@ -1,25 +1,16 @@
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-SMALL = [
-    'model.backbone.embed_dims=[8,8,8,8,8,8,8,8]',
-    'model.backbone.depths=[1,1,1,1,1,1,1,1]',
-    'model.spike_encoder.channels=8',
-]
+from tiny_networks import TINIER
+from tool_processes import ROOT, run_tool
 
 
-def run(*arguments):
-    command = [sys.executable, str(ROOT / 'tools/get_flops.py'), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+def count(*arguments):
+    return run_tool('get_flops', 'configs/vrt_spike_tiny.py', *arguments, cwd=ROOT)
 
 
 def test_counts_by_stage_as_json():
-    result = run('configs/vrt_spike_tiny.py', '--shape', '2', '16', '16', '--json', '-', '--cfg-options', *SMALL)
+    result = count('--shape', '2', '16', '16', '--json', '-', '--cfg-options', *TINIER)
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
     assert list(found) == ['shape', 'total_gmacs', 'parameters', 'stages', 'uncounted_ops', 'elementwise_ops']
@@ -32,7 +23,7 @@ def test_counts_by_stage_as_json():
 
 
 def test_a_shape_that_does_not_fit_is_one_error():
-    result = run('configs/vrt_spike_tiny.py', '--shape', '2', '17', '16')
+    result = count('--shape', '2', '17', '16')
     assert result.returncode == 1
     assert 'frames of 17x16 are no whole number of spike pixels' in result.stderr
     assert 'Traceback' not in result.stderr
@@ -40,7 +31,7 @@ def test_a_shape_that_does_not_fit_is_one_error():
 
 @pytest.mark.parametrize('arguments', [['--spike-ratio', '0'], ['--spike-ratio', 'nan'], ['--shape', '0', '16', '16']])
 def test_numbers_that_mean_nothing_are_refused(arguments):
-    result = run('configs/vrt_spike_tiny.py', *arguments)
+    result = count(*arguments)
     assert result.returncode == 2
     assert 'expected a ' in result.stderr
     assert 'Traceback' not in result.stderr
@@ -65,11 +56,10 @@ class ReadsValues(nn.Module):
 
 def test_a_plugin_that_reads_values_is_counted_for_a_small_clip(tmp_path):
     (tmp_path / 'reads_values.py').write_text(PLUGIN, encoding='utf-8')
-    options = [*SMALL, 'model.fusion._delete_=True', 'model.fusion.type=ReadsValues', 'model.fusion_stages=[1]']
+    options = [*TINIER, 'model.fusion._delete_=True', 'model.fusion.type=ReadsValues', 'model.fusion_stages=[1]']
     plugin = ['--plugins', str(tmp_path / 'reads_values.py')]
-    result = run(
-        'configs/vrt_spike_tiny.py', *plugin, '--shape', '2', '720', '1280', '--json', '-', '--cfg-options', *options
-    )
+    shape = ['--shape', '2', '720', '1280']
+    result = count(*plugin, *shape, '--json', '-', '--cfg-options', *options)
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
     assert found['shape'] == [2, 64, 64]

@@ -1,13 +1,10 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tool_processes import run_tool
 
 from vrtspike import registry
-
-TOOL = Path(__file__).parents[2] / 'tools/list_modules.py'
 
 PLUGIN = '''
 from torch import nn
@@ -23,11 +20,6 @@ class ListedHead(nn.Module):
 '''
 
 
-def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(TOOL), *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
-
-
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('list_modules')
@@ -37,7 +29,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module')
 def listing(folder) -> dict:
-    done = run('--json', '--plugins', './listed.py', cwd=folder)
+    done = run_tool('list_modules', '--json', '--plugins', './listed.py', cwd=folder)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -69,7 +61,7 @@ def test_registered_names_are_all_there(listing):
 
 
 def test_table_of_one_registry_with_inherited_parts(folder):
-    done = run('--registry', 'hooks', '--all', cwd=folder)
+    done = run_tool('list_modules', '--registry', 'hooks', '--all', cwd=folder)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == f'HOOKS (hook): {registry.HOOKS.contract.text}'
@@ -79,13 +71,13 @@ def test_table_of_one_registry_with_inherited_parts(folder):
 
 
 def test_unknown_registry(folder):
-    done = run('--registry', 'FUSION_HAEDS', cwd=folder)
+    done = run_tool('list_modules', '--registry', 'FUSION_HAEDS', cwd=folder)
     assert done.returncode == 1
     assert done.stderr == "error: there is no registry 'FUSION_HAEDS'; did you mean 'FUSION_HEADS'?\n"
 
 
 def test_missing_plugin(folder):
-    done = run('--plugins', 'nowhere', cwd=folder)
+    done = run_tool('list_modules', '--plugins', 'nowhere', cwd=folder)
     assert done.returncode == 1
     assert "error: no plugin is called 'nowhere'" in done.stderr
     assert 'Traceback' not in done.stderr

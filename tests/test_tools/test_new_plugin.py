@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tool_processes import run_tool
 
 from vrtspike.config import load_config
 from vrtspike.errors import ConfigError
@@ -14,13 +15,6 @@ from vrtspike.scaffolding import KINDS, write_plugin
 from vrtspike.scaffolding.writing import class_name_of
 
 ROOT = Path(__file__).parents[2]
-TOOL = ROOT / 'tools/new_plugin.py'
-
-
-def run(*arguments, cwd):
-    command = [sys.executable, *map(str, arguments)]
-    environment = os.environ | {'OMP_NUM_THREADS': '1'}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
 
 @pytest.fixture
@@ -36,13 +30,14 @@ def registries_as_they_were():
 
 
 def test_the_tool_writes_a_plugin_whose_test_passes(tmp_path):
-    process = run(TOOL, 'fusion', 'brand_new', '--into', 'mine', cwd=tmp_path)
+    process = run_tool('new_plugin', 'fusion', 'brand_new', '--into', 'mine', cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     folder = tmp_path / 'mine/brand_new'
     assert {path.name for path in folder.iterdir()} == {
         'brand_new.py', 'config.py', 'test_brand_new.py', 'README.md',
     }  # fmt: skip
-    tested = run('-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'mine/brand_new', cwd=tmp_path)
+    command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'mine/brand_new']
+    tested = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert tested.returncode == 0, tested.stdout
     assert '1 passed' in tested.stdout
 
@@ -63,7 +58,8 @@ def test_ruff_has_nothing_to_say(tmp_path, monkeypatch):
     for kind in KINDS:
         write_plugin(kind, f'written_{kind}', Path())
     for command in (['check'], ['format', '--diff']):
-        process = run('-m', 'ruff', *command, '--config', ROOT / 'pyproject.toml', tmp_path, cwd=ROOT)
+        ruff = [sys.executable, '-m', 'ruff', *command, '--config', ROOT / 'pyproject.toml', tmp_path]
+        process = subprocess.run(ruff, cwd=ROOT, capture_output=True, text=True)
         assert process.returncode == 0, process.stdout
 
 
@@ -84,7 +80,7 @@ def test_what_cannot_work_is_refused(kind, name, message, tmp_path):
 
 def test_a_folder_that_exists_is_left_alone(tmp_path):
     (tmp_path / 'mine').mkdir()
-    process = run(TOOL, 'fusion', 'mine', '--into', tmp_path, cwd=tmp_path)
+    process = run_tool('new_plugin', 'fusion', 'mine', '--into', tmp_path, cwd=tmp_path)
     assert process.returncode == 1
     assert process.stderr.startswith('error: ')
     assert 'exists; choose another name' in process.stderr

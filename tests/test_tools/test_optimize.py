@@ -11,17 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tool_processes import run_tool
 
 from vrtspike.config import load_config
 
 ROOT = Path(__file__).parents[2]
 SMALL_CHUNKS = 'fusion=dict(adaptive_chunk=False, chunk_size=2), fusion_stages=[1]'
-
-
-def run(*arguments, cwd=ROOT, tool='optimize'):
-    command = [sys.executable, str(ROOT / f'tools/{tool}.py'), *map(str, arguments)]
-    environment = os.environ | {'OMP_NUM_THREADS': '1'}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
 
 def stopped_when(ready, by, arguments, folder):
@@ -74,7 +69,7 @@ def test_objectives_do_not_write_over_each_other():
     ],
 )
 def test_mistakes_are_told(arguments, status, said):
-    result = run(*arguments)
+    result = run_tool('optimize', *arguments, cwd=ROOT)
     assert result.returncode == status
     assert said in result.stderr
     assert 'Traceback' not in result.stderr
@@ -84,7 +79,7 @@ def test_mistakes_are_told(arguments, status, said):
 def test_a_planted_bottleneck_is_named_first_and_its_candidate_wins(tmp_path, write_small_config):
     write_small_config(tmp_path / 'planted.py', model=SMALL_CHUNKS)
     arguments = ['planted.py', '--minutes', 2, '--iterations', 2, '--work-dir', 'out']
-    result = run(*arguments, cwd=tmp_path)
+    result = run_tool('optimize', *arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
     found = json.loads((tmp_path / 'out/report.json').read_text())
     assert found['profile']['bottlenecks'][0]['stage'] == 'fuse1'
@@ -98,7 +93,7 @@ def test_a_planted_bottleneck_is_named_first_and_its_candidate_wins(tmp_path, wr
     # The same command measures nothing again.
     record = tmp_path / 'out/trials/fusion_chunks.json'
     before = record.stat().st_mtime_ns
-    assert run(*arguments, cwd=tmp_path).returncode == 0
+    assert run_tool('optimize', *arguments, cwd=tmp_path).returncode == 0
     assert record.stat().st_mtime_ns == before
 
 
@@ -106,7 +101,7 @@ def test_a_planted_bottleneck_is_named_first_and_its_candidate_wins(tmp_path, wr
 def test_restoring_becomes_faster_with_a_config_that_trains_and_tests(tmp_path, write_small_config):
     write_small_config(tmp_path / 'planted.py', model=SMALL_CHUNKS)
     arguments = ['planted.py', '--objective', 'infer', '--minutes', 2, '--iterations', 2, '--work-dir', 'out']
-    result = run(*arguments, cwd=tmp_path)
+    result = run_tool('optimize', *arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
     found = json.loads((tmp_path / 'out/report.json').read_text())
     assert found['profile']['bottlenecks'][0]['stage'] == 'fuse1'
@@ -122,15 +117,15 @@ def test_restoring_becomes_faster_with_a_config_that_trains_and_tests(tmp_path, 
 
     optimized = 'out/planted_optimized.py'
     shorter = ['--cfg-options', 'train_cfg.max_iters=2']
-    trained = run(optimized, '--work-dir', 'run', *shorter, cwd=tmp_path, tool='train')
+    trained = run_tool('train', optimized, '--work-dir', 'run', *shorter, cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr[-2000:]
-    tested = run(optimized, 'run/iter_2.pth', cwd=tmp_path, tool='test')
+    tested = run_tool('test', optimized, 'run/iter_2.pth', cwd=tmp_path)
     assert tested.returncode == 0, tested.stderr[-2000:]
 
 
 @pytest.mark.slow
 def test_iterations_that_a_schedule_outlasts_are_an_error_at_once(tmp_path):
-    result = run(ROOT / 'configs/vrt_spike_tiny.py', '--iterations', 40, '--work-dir', tmp_path)
+    result = run_tool('optimize', ROOT / 'configs/vrt_spike_tiny.py', '--iterations', 40, '--work-dir', tmp_path)
     assert result.returncode == 1
     assert 'begins at iteration 40' in result.stderr
     assert not list(tmp_path.iterdir())
@@ -164,7 +159,7 @@ def test_a_stopped_search_is_resumed(tmp_path, write_small_config):
         before = kept
     assert list(out.glob(f'{training}/iter_*.pth'))  # the training was told, and saved
 
-    result = run(*arguments, cwd=tmp_path)
+    result = run_tool('optimize', *arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
     assert before.items() <= written_at(out).items()
     found = json.loads((out / 'report.json').read_text())

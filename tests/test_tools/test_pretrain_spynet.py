@@ -1,21 +1,13 @@
 """Runs the tool as its users do, for two steps."""
 
-import subprocess
-import sys
-from pathlib import Path
+from tool_processes import run_tool
 
 from vrtspike.engine.flow_pretraining import FlowTraining
 from vrtspike.models.layers.flow import SpyNet, load_spynet
 
-TOOL = Path(__file__).parents[2] / 'tools/pretrain_spynet.py'
-
-
-def run(*arguments):
-    return subprocess.run([sys.executable, TOOL, *map(str, arguments)], capture_output=True, text=True)
-
 
 def test_a_short_run_writes_a_level_and_measures_it(tmp_path):
-    result = run('--out', tmp_path / 'level.pth', '--iterations', 2, '--pairs', 2)
+    result = run_tool('pretrain_spynet', '--out', tmp_path / 'level.pth', '--iterations', 2, '--pairs', 2)
     assert result.returncode == 0, result.stderr
     load_spynet(SpyNet(), tmp_path / 'level.pth')
     assert [path.name for path in tmp_path.iterdir()] == ['level.pth']
@@ -24,29 +16,29 @@ def test_a_short_run_writes_a_level_and_measures_it(tmp_path):
 
 
 def test_a_senseless_number_ends_in_one_line(tmp_path):
-    result = run('--out', tmp_path / 'level.pth', '--iterations', 0)
+    result = run_tool('pretrain_spynet', '--out', tmp_path / 'level.pth', '--iterations', 0)
     assert result.returncode == 1
-    assert result.stderr.startswith('error: flow pretraining: iterations is 0; expected')
+    assert result.stderr.startswith('error: flow pretraining: iterations=0; expected')
     assert result.stderr.count('\n') == 1
     assert not list(tmp_path.iterdir())
 
 
 def test_a_directory_is_refused_before_training(tmp_path):
-    result = run('--out', tmp_path)
+    result = run_tool('pretrain_spynet', '--out', tmp_path)
     assert result.returncode == 1
     assert f'error: --out {tmp_path} is a directory' in result.stderr
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path):
     (tmp_path / 'file').touch()
-    result = run('--out', tmp_path / 'file/level.pth')
+    result = run_tool('pretrain_spynet', '--out', tmp_path / 'file/level.pth')
     assert result.returncode == 1
     assert result.stderr.startswith(f'error: --out {tmp_path / "file/level.pth"} cannot be written: ')
     assert result.stderr.count('\n') == 1
 
 
 def test_help_states_the_defaults():
-    text = ' '.join(run('--help').stdout.split())
+    text = ' '.join(run_tool('pretrain_spynet', '--help').stdout.split())
     defaults = FlowTraining()
     for name in ('iterations', 'pairs', 'seed'):
         assert f'(default: {getattr(defaults, name)})' in text

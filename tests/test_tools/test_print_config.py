@@ -1,13 +1,10 @@
 """Runs the tool as its users do; its config names a network that a plugin brings, so that none of ours is needed."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-
-TOOL = Path(__file__).parents[2] / 'tools/print_config.py'
+from tool_processes import run_tool
 
 PLUGIN = """
 from torch import nn
@@ -27,11 +24,6 @@ cpu_overrides = {'train_cfg.max_iters': 5}
 """
 
 
-def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(TOOL), *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
-
-
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('print_config')
@@ -42,7 +34,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def test_output_is_the_resolved_config(folder):
-    done = run('config.py', '--cpu', '--cfg-options', 'model.width=16', cwd=folder)
+    done = run_tool('print_config', 'config.py', '--cpu', '--cfg-options', 'model.width=16', cwd=folder)
     assert done.returncode == 0, done.stderr
     config = Config.fromstring(done.stdout, '.py')
     assert config.model == {'type': 'PrintedNetwork', 'colour': 'red', 'width': 16}
@@ -52,13 +44,13 @@ def test_output_is_the_resolved_config(folder):
 
 
 def test_what_could_not_be_checked_is_noted_apart(folder):
-    done = run('config.py', cwd=folder)
+    done = run_tool('print_config', 'config.py', cwd=folder)
     assert 'note: model.colour: not checked, since PrintedNetwork takes any key' in done.stderr
     assert 'note' not in done.stdout
 
 
 def test_difference(folder):
-    done = run('child.py', '--diff-from', 'config.py', cwd=folder)
+    done = run_tool('print_config', 'child.py', '--diff-from', 'config.py', cwd=folder)
     assert done.returncode == 0, done.stderr
     changed = [line for line in done.stdout.splitlines() if line[:1] in '+-' and line[:3] not in ('+++', '---')]
     assert 'width=8' in ' '.join(changed)
@@ -66,7 +58,7 @@ def test_difference(folder):
 
 
 def test_wrong_config_ends_in_its_problems(folder):
-    done = run('config.py', '--cfg-options', 'train_cfg.max_itres=3', cwd=folder)
+    done = run_tool('print_config', 'config.py', '--cfg-options', 'train_cfg.max_itres=3', cwd=folder)
     assert done.returncode == 1
     assert done.stdout == ''
     assert done.stderr.startswith('error: config.py: one problem\n')
@@ -75,11 +67,11 @@ def test_wrong_config_ends_in_its_problems(folder):
 
 
 def test_missing_config(folder):
-    done = run('confg.py', cwd=folder)
+    done = run_tool('print_config', 'confg.py', cwd=folder)
     assert done.returncode == 1
     assert done.stderr.startswith('error: no config file confg.py')
     assert "did you mean 'config.py'?" in done.stderr
 
 
 def test_malformed_option(folder):
-    assert run('config.py', '--cfg-options', 'oops', cwd=folder).returncode == 2
+    assert run_tool('print_config', 'config.py', '--cfg-options', 'oops', cwd=folder).returncode == 2

@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from tool_processes import run_tool
 
 from vrtspike.datasets.io.video import VideoFile
 
@@ -16,7 +17,7 @@ def clip_of(tiny_run):
 
 
 def restore(tiny_run, *arguments, cwd, checkpoint=None):
-    return tiny_run.run('restore', CONFIG, checkpoint or tiny_run.checkpoint, *arguments, *tiny_run.options, cwd=cwd)
+    return run_tool('restore', CONFIG, checkpoint or tiny_run.checkpoint, *arguments, *tiny_run.options, cwd=cwd)
 
 
 def test_a_folder_of_frames(tiny_run, tmp_path):

@@ -1,4 +1,3 @@
-import os
 import resource
 import signal
 import subprocess
@@ -9,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from tool_processes import run_tool
 
 from vrtspike.datasets import ClipDataset, ProcessedClips
 
@@ -17,11 +17,6 @@ TOOL = Path(__file__).parents[2] / 'tools/simulate_spikes.py'
 
 def command(*arguments):
     return [sys.executable, str(TOOL), *map(str, arguments)]
-
-
-def run(*arguments):
-    environment = os.environ | {'OMP_NUM_THREADS': '1'}
-    return subprocess.run(command(*arguments), env=environment, capture_output=True, text=True, timeout=300)
 
 
 def write_video(path, frames, fps=60):
@@ -46,7 +41,9 @@ def contents(folder):
 def test_a_video_becomes_training_data(video, tmp_path):
     options = ['--steps-per-frame', 24, '--threshold', 2, '--noise', 0.001, '--dead-time', 1, '--reset', 'zero']
     for split in ('train', 'val'):
-        process = run(video, '--out', tmp_path, '--split', split, '--name', f'{split}_street', *options)
+        process = run_tool(
+            'simulate_spikes', video, '--out', tmp_path, '--split', split, '--name', f'{split}_street', *options
+        )
         assert process.returncode == 0, process.stderr
         assert '20 frames, each of 2 frames of the video and 24 steps' in process.stdout
     dataset = ClipDataset(ProcessedClips(tmp_path), 'val')
@@ -63,8 +60,8 @@ def test_a_killed_run_goes_on(video, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert state.exists(), 'it ended before it could be killed'
-    assert run(video, '--out', tmp_path / 'killed', *options).returncode == 0
-    assert run(video, '--out', tmp_path / 'whole', *options).returncode == 0
+    assert run_tool('simulate_spikes', video, '--out', tmp_path / 'killed', *options).returncode == 0
+    assert run_tool('simulate_spikes', video, '--out', tmp_path / 'whole', *options).returncode == 0
     assert contents(tmp_path / 'killed') == contents(tmp_path / 'whole')
 
 
@@ -99,7 +96,7 @@ def test_ten_thousand_frames_need_the_memory_of_a_hundred(tmp_path):
 )
 def test_wrong_input_is_one_message(tmp_path, monkeypatch, arguments, expected):
     monkeypatch.chdir(tmp_path)
-    process = run(*arguments, '--out', 'data')
+    process = run_tool('simulate_spikes', *arguments, '--out', 'data')
     assert process.returncode == 1
     assert 'Traceback' not in process.stderr
     assert expected in process.stderr

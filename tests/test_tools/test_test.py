@@ -2,12 +2,17 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from tool_processes import run_tool
 
-CONFIG = Path(__file__).parents[2] / 'configs/vrt_spike_tiny.py'
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / 'configs/vrt_spike_tiny.py'
 WITHOUT_ALEXNET = 'alexnet.pth does not exist' if find_spec('lpips') else 'pip install lpips'
 
 
@@ -15,7 +20,7 @@ WITHOUT_ALEXNET = 'alexnet.pth does not exist' if find_spec('lpips') else 'pip i
 def tested(tiny_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp('tested')
     arguments = ['--out', 'results', '--thresholds', '1', '2', '--save-images', *tiny_run.options]
-    process = tiny_run.run('test', CONFIG, tiny_run.checkpoint, *arguments, cwd=folder)
+    process = run_tool('test', CONFIG, tiny_run.checkpoint, *arguments, cwd=folder)
     assert process.returncode == 0, process.stderr
     return process, folder / 'results'
 
@@ -66,7 +71,7 @@ def test_it_goes_on_where_it_was_interrupted(tested, tiny_run):
     before, times = [path.read_bytes() for path in records], [path.stat().st_mtime_ns for path in records]
     records[1].unlink()
     arguments = ['--out', folder, '--thresholds', '1', '2', '--save-images', *tiny_run.options]
-    process = tiny_run.run('test', CONFIG, tiny_run.checkpoint, *arguments, cwd=folder.parent)
+    process = run_tool('test', CONFIG, tiny_run.checkpoint, *arguments, cwd=folder.parent)
     assert process.returncode == 0, process.stderr
     again = [json.loads(path.read_bytes()) for path in records]
     assert [record['frames'] for record in again] == [json.loads(text)['frames'] for text in before]
@@ -75,16 +80,16 @@ def test_it_goes_on_where_it_was_interrupted(tested, tiny_run):
 
 
 def test_another_test_is_not_mixed_in(tested, tiny_run, error_of):
-    process = tiny_run.run(
-        'test', CONFIG, tiny_run.checkpoint, '--out', tested[1], *tiny_run.options, cwd=tested[1].parent
-    )
+    process = run_tool('test', CONFIG, tiny_run.checkpoint, '--out', tested[1], *tiny_run.options, cwd=tested[1].parent)
     assert 'made from other inputs (thresholds: [1.0, 2.0] there, [1.0] now' in error_of(process)
 
 
 def test_two_processes_give_the_same_results(tested, tiny_run, tmp_path):
-    launcher = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2']
+    launcher = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2']
     arguments = ['--out', 'results', '--launcher', 'pytorch', *tiny_run.options]
-    process = tiny_run.run('test', CONFIG, tiny_run.checkpoint, *arguments, cwd=tmp_path, launcher=launcher)
+    command = [*launcher, ROOT / 'tools/test.py', CONFIG, tiny_run.checkpoint, *arguments]
+    environment = os.environ | {'OMP_NUM_THREADS': '1'}
+    process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     alone, both = results_of(tested[1]), results_of(tmp_path / 'results')
     assert both['clips'] == alone['clips']
@@ -103,6 +108,6 @@ def test_two_processes_give_the_same_results(tested, tiny_run, tmp_path):
 )
 def test_wrong_input_is_one_message_and_nothing_is_written(tiny_run, error_of, tmp_path, arguments, message):
     arguments = [tiny_run.checkpoint if each == 'CHECKPOINT' else each for each in arguments]
-    process = tiny_run.run('test', CONFIG, *arguments, '--out', 'results', *tiny_run.options, cwd=tmp_path)
+    process = run_tool('test', CONFIG, *arguments, '--out', 'results', *tiny_run.options, cwd=tmp_path)
     assert message in error_of(process)
     assert not (tmp_path / 'results').exists()

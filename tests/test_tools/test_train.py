@@ -1,29 +1,23 @@
 """Trains as users do: the tool as a process of its own, on demo clips of 32 x 32 pixels."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from tiny_networks import TRAINING
+from tool_processes import run_tool
 
 from vrtspike.datasets import write_demo
+from vrtspike.testing.training import WITHOUT_REPORTS
 
 ROOT = Path(__file__).parents[2]
-TOOL = ROOT / 'tools/train.py'
 CONFIG = ROOT / 'configs/vrt_spike_tiny.py'
 DEMO = dict(train_clips=4, val_clips=2, size=32, steps_per_frame=32)
-SMALL = {
-    'model.spike_encoder.channels': 8,
+SMALL = TRAINING | {
     'train_cfg.max_iters': 4,
-    'train_dataloader.batch_size': 1,
-    'train_dataloader.num_workers': 0,
-    'train_dataloader.persistent_workers': False,
-    'train_dataloader.dataset.pipeline.0.size': 16,
     'default_hooks.checkpoint.interval': 2,
     'default_hooks.logger.interval': 1,
     'log_processor.window_size': 1,
@@ -36,13 +30,6 @@ def demo(tmp_path_factory):
     return write_demo(tmp_path_factory.mktemp('data') / 'demo', **DEMO, progress=False)
 
 
-def run(*arguments, cwd):
-    environment = os.environ | {'OMP_NUM_THREADS': '1'}
-    return subprocess.run(
-        [sys.executable, str(TOOL), *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True
-    )
-
-
 def options(data, **changes):
     """Return the command line's ``--cfg-options`` for a tiny training; ``None`` removes one."""
     values = {f'data.{key}': value for key, value in data.items()} | SMALL | changes
@@ -51,6 +38,11 @@ def options(data, **changes):
 
 def demo_options(root, **changes):
     return options(dict(root=root, **DEMO), **changes)
+
+
+def quiet_options(root, **changes):
+    """Return the options without the hooks that only describe a run."""
+    return demo_options(root, **dict.fromkeys(WITHOUT_REPORTS, 'None'), **changes)
 
 
 def real_options(root, **changes):
@@ -73,7 +65,7 @@ def snapshot(folder):
 def trained(demo, tmp_path_factory):
     """One training of four iterations: its process and its folder."""
     folder = tmp_path_factory.mktemp('trained')
-    process = run(CONFIG, '--work-dir', folder / 'run', *demo_options(demo), cwd=folder)
+    process = run_tool('train', CONFIG, '--work-dir', folder / 'run', *demo_options(demo), cwd=folder)
     assert process.returncode == 0, process.stdout[-2000:] + process.stderr[-4000:]
     return process, folder / 'run'
 
@@ -94,7 +86,7 @@ def test_a_training_leaves_checkpoints_a_report_and_a_picture_of_every_clip(trai
 
 
 def test_two_runs_with_one_seed_have_identical_losses(trained, demo, tmp_path):
-    process = run(CONFIG, '--work-dir', 'again', *demo_options(demo), cwd=tmp_path)
+    process = run_tool('train', CONFIG, '--work-dir', 'again', *quiet_options(demo), cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     found = losses(tmp_path / 'again')
     assert list(found) == [1, 2, 3, 4]
@@ -107,7 +99,7 @@ def test_a_resumed_run_goes_on_as_if_never_interrupted(trained, demo, tmp_path, 
     interrupted.mkdir()
     shutil.copy(trained[1] / 'iter_2.pth', interrupted)
     wish = ['--resume', interrupted / 'iter_2.pth'] if named else ['--work-dir', interrupted, '--resume']
-    process = run(CONFIG, *wish, *demo_options(demo), cwd=tmp_path)
+    process = run_tool('train', CONFIG, *wish, *quiet_options(demo), cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     uninterrupted = losses(trained[1])
     assert losses(interrupted) == {i: uninterrupted[i] for i in (3, 4)}
@@ -117,7 +109,7 @@ def test_a_resumed_run_goes_on_as_if_never_interrupted(trained, demo, tmp_path, 
 def test_weights_alone_start_a_new_run(trained, demo, tmp_path):
     changes = {'train_cfg.max_iters': 2}
     arguments = ['--work-dir', 'run', '--load-from', trained[1] / 'iter_4.pth']
-    process = run(CONFIG, *arguments, *demo_options(demo, **changes), cwd=tmp_path)
+    process = run_tool('train', CONFIG, *arguments, *quiet_options(demo, **changes), cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     assert list(losses(tmp_path / 'run')) == [1, 2]
     names = json.loads((tmp_path / 'run/loaded_weights.json').read_text())
@@ -129,7 +121,7 @@ def test_weights_alone_start_a_new_run(trained, demo, tmp_path):
 def test_weights_of_another_network_are_adapted_as_far_as_they_fit(trained, demo, tmp_path):
     changes = {'train_cfg.max_iters': 2, 'model.backbone.window_size': [5, 6, 6], 'model.spike_encoder.channels': 12}
     arguments = ['--work-dir', 'run', '--load-from', trained[1] / 'iter_4.pth']
-    process = run(CONFIG, *arguments, *demo_options(demo, **changes), cwd=tmp_path)
+    process = run_tool('train', CONFIG, *arguments, *quiet_options(demo, **changes), cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     names = json.loads((tmp_path / 'run/loaded_weights.json').read_text())
     assert 'backbone.conv_first.weight' in names['loaded']
@@ -139,7 +131,7 @@ def test_weights_of_another_network_are_adapted_as_far_as_they_fit(trained, demo
 
 def test_weights_that_fit_nothing_are_refused(demo, tmp_path):
     torch.save({'params': {'weight': torch.zeros(3)}}, tmp_path / 'other.pth')
-    process = run(CONFIG, '--load-from', tmp_path / 'other.pth', *demo_options(demo), cwd=tmp_path)
+    process = run_tool('train', CONFIG, '--load-from', tmp_path / 'other.pth', *demo_options(demo), cwd=tmp_path)
     assert process.returncode == 1
     assert 'nothing in the checkpoint fits the network: it contains weight (3,)' in process.stderr
     assert 'Traceback' not in process.stderr
@@ -194,7 +186,7 @@ def the_message(process):
 def test_damaged_data_is_one_message_and_nothing_is_touched(damaged, tmp_path, damage):
     expected = damage(damaged)
     before = snapshot(damaged)
-    process = run(CONFIG, '--work-dir', tmp_path / 'run', *real_options(damaged), cwd=tmp_path)
+    process = run_tool('train', CONFIG, '--work-dir', tmp_path / 'run', *real_options(damaged), cwd=tmp_path)
     assert expected in the_message(process)
     assert snapshot(damaged) == before
     assert not list(tmp_path.rglob('*.pth'))
@@ -213,21 +205,22 @@ def test_damaged_data_is_one_message_and_nothing_is_touched(damaged, tmp_path, d
     ],
 )
 def test_wrong_input_is_one_message_and_nothing_is_written(demo, tmp_path, arguments, changes, expected):
-    process = run(CONFIG, *arguments, *demo_options(demo, **changes), cwd=tmp_path)
+    process = run_tool('train', CONFIG, *arguments, *demo_options(demo, **changes), cwd=tmp_path)
     assert expected in the_message(process)
     assert snapshot(tmp_path) == {}
 
 
 def test_a_folder_with_checkpoints_is_not_written_over(trained, demo, tmp_path):
     before = snapshot(trained[1])
-    process = run(CONFIG, '--work-dir', trained[1], *demo_options(demo), cwd=tmp_path)
+    process = run_tool('train', CONFIG, '--work-dir', trained[1], *demo_options(demo), cwd=tmp_path)
     assert 'has checkpoints of an earlier run' in the_message(process)
     assert snapshot(trained[1]) == before
 
 
 def test_demo_clips_of_other_parameters_get_a_folder_of_their_own(demo, tmp_path):
     before = snapshot(demo)
-    process = run(CONFIG, *demo_options(demo, **{'data.train_clips': 5}), cwd=tmp_path)
+    changes = {'data.train_clips': 5, 'train_cfg.max_iters': 2}
+    process = run_tool('train', CONFIG, *quiet_options(demo, **changes), cwd=tmp_path)
     assert process.returncode == 0, process.stderr[-3000:]
     assert snapshot(demo) == before
     (other,) = demo.parent.glob(f'{demo.name}_*')

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_networks import LITE_TRAINING
 
 from vrtspike.datasets import write_demo
 from vrtspike.engine.run_folder import checkpoints_in
@@ -19,23 +20,10 @@ from vrtspike.runtime.checkpoint_files import load_checkpoint_file
 ROOT = Path(__file__).parents[2]
 DEMO = dict(train_clips=4, val_clips=1, size=32, steps_per_frame=32, frames=3)
 ITERS = 8
-SMALL = {
-    'model.backbone.embed_dims': [8] * 7,
-    'model.backbone.depths': [0] * 7,
-    'model.fusion_stages': [1],
-    'model.spike_encoder.channels': 8,
+SMALL = LITE_TRAINING | {
     'train_cfg.max_iters': ITERS,
     'train_cfg.val_interval': ITERS,
-    'train_dataloader.batch_size': 1,
-    'train_dataloader.num_workers': 0,
-    'train_dataloader.persistent_workers': False,
-    'train_dataloader.dataset.clip_len': 3,
-    'train_dataloader.dataset.pipeline.0.size': 16,
-    'val_dataloader.dataset.clip_len': 3,
-    'val_dataloader.dataset.stride': 3,
     'default_hooks.checkpoint.interval': 2,
-    'default_hooks.logger.interval': 1,
-    'log_processor.window_size': 1,
 }
 
 

@@ -2,23 +2,18 @@
 
 import ast
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tiny_networks import TRAINING
+from tool_processes import run_tool
 
 from vrtspike.testing.data_sets import write_gopro, write_recordings, write_rgb, write_x4k
 
 ROOT = Path(__file__).parents[2]
-SMALL = {
-    'model.spike_encoder.channels': 8,
+SMALL = TRAINING | {
     'train_cfg.max_iters': 2,
-    'train_dataloader.batch_size': 1,
-    'train_dataloader.num_workers': 0,
-    'train_dataloader.dataset.pipeline.0.size': 16,
     'val_dataloader.dataset.pipeline.0.size': 16,
 }
 
@@ -30,15 +25,8 @@ def train(tmp_path, **options):
 
 def run(tmp_path, arguments, options):
     """Run train.py in the folder of the project with further options; return the finished process."""
-    command = [sys.executable, 'tools/train.py', *arguments, *(f'{key}={value}' for key, value in options.items())]
-    return subprocess.run(
-        [*command, '--work-dir', str(tmp_path / 'run')],
-        cwd=ROOT,
-        env=os.environ | {'OMP_NUM_THREADS': '1'},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    options = [f'{key}={value}' for key, value in options.items()]
+    return run_tool('train', *arguments, *options, '--work-dir', tmp_path / 'run', cwd=ROOT)
 
 
 def report_of(process, tmp_path):

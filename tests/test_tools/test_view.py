@@ -1,23 +1,11 @@
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from tool_processes import run_tool
 
 from vrtspike.datasets import write_demo, write_spike_dat
 from vrtspike.testing.data_sets import write_x4k
-
-TOOL = Path(__file__).parents[2] / 'tools/view.py'
-
-
-def run(*arguments):
-    environment = os.environ | {'OMP_NUM_THREADS': '1'}
-    command = [sys.executable, str(TOOL), *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture(scope='module')
@@ -27,7 +15,9 @@ def demo(tmp_path_factory):
 
 
 def test_a_sheet_has_a_row_per_frame(demo, tmp_path):
-    process = run(demo / 'val' / '001_coffee', '--out', tmp_path / 'sheet.png', '--first', 1, '--frames', 2)
+    process = run_tool(
+        'view', demo / 'val' / '001_coffee', '--out', tmp_path / 'sheet.png', '--first', 1, '--frames', 2
+    )
     assert process.returncode == 0, process.stderr
     assert '2 frames of 001_coffee' in process.stdout
     sheet = cv2.imread(str(tmp_path / 'sheet.png'))
@@ -42,7 +32,7 @@ def test_a_sheet_has_a_row_per_frame(demo, tmp_path):
 @pytest.mark.parametrize('suffix', ['.gif', '.mp4'])
 def test_a_moving_picture_has_every_frame(demo, tmp_path, suffix):
     path = tmp_path / f'moving{suffix}'
-    process = run(demo, '--split', 'val', '--sequence', '000_chelsea', '--out', path)
+    process = run_tool('view', demo, '--split', 'val', '--sequence', '000_chelsea', '--out', path)
     assert process.returncode == 0, process.stderr
     if suffix == '.gif':
         with Image.open(path) as image:
@@ -54,9 +44,11 @@ def test_a_moving_picture_has_every_frame(demo, tmp_path, suffix):
 
 def test_any_layout_and_a_bare_file_can_be_looked_at(tmp_path):
     root = write_x4k(tmp_path / 'x4k', frames=2)
-    assert run(root, '--out', tmp_path / 'x4k.png').returncode == 0
+    assert run_tool('view', root, '--out', tmp_path / 'x4k.png').returncode == 0
     write_spike_dat(tmp_path / 'bare.dat', np.random.default_rng(0).integers(0, 2, (30, 16, 24)).astype(np.uint8))
-    process = run(tmp_path / 'bare.dat', '--size', 16, 24, '--steps-per-frame', 10, '--out', tmp_path / 'bare.png')
+    process = run_tool(
+        'view', tmp_path / 'bare.dat', '--size', 16, 24, '--steps-per-frame', 10, '--out', tmp_path / 'bare.png'
+    )
     assert process.returncode == 0, process.stderr
     assert '3 frames of bare' in process.stdout
 
@@ -70,7 +62,7 @@ def test_any_layout_and_a_bare_file_can_be_looked_at(tmp_path):
 )
 def test_wrong_input_is_one_message(demo, tmp_path, monkeypatch, arguments, expected):
     monkeypatch.chdir(tmp_path)
-    process = run(demo, *arguments)
+    process = run_tool('view', demo, *arguments)
     assert process.returncode == 1
     assert 'Traceback' not in process.stderr
     assert expected in process.stderr
@@ -80,13 +72,13 @@ def test_wrong_input_is_one_message(demo, tmp_path, monkeypatch, arguments, expe
 def test_an_array_knows_its_size_and_loses_its_head(tmp_path):
     np.savez(tmp_path / 'bare.npz', spk=np.random.default_rng(0).integers(0, 2, (30, 15, 26)).astype(np.uint8))
     arguments = ['--steps-per-frame', 10, '--keep-columns', 25, '--out', tmp_path / 'bare.png']
-    process = run(tmp_path / 'bare.npz', *arguments)
+    process = run_tool('view', tmp_path / 'bare.npz', *arguments)
     assert process.returncode == 0, process.stderr
     assert '3 frames of bare' in process.stdout
-    process = run(tmp_path / 'bare.npz', *arguments, '--keep-columns', 27)
+    process = run_tool('view', tmp_path / 'bare.npz', *arguments, '--keep-columns', 27)
     assert '--keep-columns got 27, expected 1 to 26' in process.stderr
 
 
 def test_a_bare_file_needs_its_size(tmp_path):
     (tmp_path / 'x.dat').write_bytes(bytes(8))
-    assert 'give --size HEIGHT WIDTH' in run(tmp_path / 'x.dat', '--out', tmp_path / 'x.png').stderr
+    assert 'give --size HEIGHT WIDTH' in run_tool('view', tmp_path / 'x.dat', '--out', tmp_path / 'x.png').stderr

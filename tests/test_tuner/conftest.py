@@ -1,19 +1,34 @@
 """A measurer whose times are known, and what a whole search found with it."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
+from vrtspike.analysis.statistics.roofline import RooflinePoint
 from vrtspike.analysis.statistics.stage_shares import Bottleneck
 from vrtspike.candidates import CHANGES, EXACT, PRECISION, Candidate
 from vrtspike.datasets import write_demo
 from vrtspike.experiments.record import AblationRecord, RunScores, VariantRecord
 from vrtspike.experiments.statistics import Difference, Interval
 from vrtspike.tuner.profile import Profile
-from vrtspike.tuner.record import OutputConfig, SearchRecord
+from vrtspike.tuner.record import OutputConfig, SearchOptions, SearchRecord
 from vrtspike.tuner.search import combine
 from vrtspike.tuner.trials import Failed, Measured, Skipped, Trial
 
+TINY = Path(__file__).parents[2] / 'configs/vrt_spike_tiny.py'
 SAVINGS = {'chunks': 0.5, 'idle': 0.001, 'amp': 0.3, 'shallow': 0.4, 'student': 0.8, 'slower': -0.2}
+FUSION_POINT = RooflinePoint(
+    gmacs=1.0,
+    mib=1.0,
+    gmacs_per_s=1.0,
+    macs_per_byte=1.0,
+    compute_ms=0.1,
+    memory_ms=0.3,
+    bound='memory',
+    efficiency=0.03,
+    verdict='inefficient',
+)
 KINDS = dict(chunks=EXACT, idle=EXACT, slower=EXACT, amp=PRECISION, shallow=CHANGES, student=CHANGES)
 OVERRIDES = {
     'chunks': {'model.fusion.chunk_size': 256},
@@ -133,7 +148,7 @@ def found(tmp_path):
                 Bottleneck(stage='fuse1', share=0.6, share_interval=[0.55, 0.65]),
                 Bottleneck(stage='stage1', share=0.2),
             ],
-            roofline={'fuse1': {'efficiency': 0.03, 'bound': 'memory'}},
+            roofline={'fuse1': FUSION_POINT},
         ),
         trials=[chunks, amp, idle, slower, shallow, *missing],
         steps=combination.steps,
@@ -166,6 +181,18 @@ def small(demo):
         'train_dataloader.persistent_workers': False,
         'train_dataloader.dataset.clip_len': 3,
     }
+
+
+@pytest.fixture
+def options(tmp_path):
+    """Return a function from changed fields to the options of a search in ``tmp_path``."""
+
+    def changed(**fields):
+        given = dict(shared_overrides={}, plugins=[], minutes=1.0, max_loss_db=0.3, memory_gib=None, objective='train')
+        given |= dict(iterations=None, seeds=[0, 1, 2], full_length=True, command=[])
+        return SearchOptions(config_path=str(TINY), folder=str(tmp_path), **given | fields)
+
+    return changed
 
 
 @pytest.fixture

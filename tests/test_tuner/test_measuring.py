@@ -52,7 +52,8 @@ def test_a_trial_is_a_record_of_paired_rounds(make, tmp_path, objective):
 
 def test_what_was_measured_is_not_measured_again(make, monkeypatch):
     trial = make()('no_tsa', {'model.tsa': None})
-    monkeypatch.setattr(Measurer, '_measured', lambda self, *what: {'saving': 9.0, 'interval': (9.0, 9.0)})
+    invented = dict(saving=9.0, interval=(9.0, 9.0))
+    monkeypatch.setattr(Measurer, '_measured', lambda self, *what: Measured(**self._provenance(*what), **invented))
     assert make()('no_tsa', {'model.tsa': None}) == trial
     assert make()('no_tsa', {'model.tsa': None, 'model.fusion_stages': [1]}).saving == 9.0
     assert make({'model.spike_encoder.channels': 16})('no_tsa', {'model.tsa': None}).saving == 9.0

@@ -18,7 +18,6 @@ from vrtspike.profiling.sampler import StageSampler
 from vrtspike.tuner.choosing import choose
 from vrtspike.tuner.measuring import Measurer, loader_of
 from vrtspike.tuner.output_config import reasons_of
-from vrtspike.tuner.record import SearchOptions
 from vrtspike.tuner.run import quality_folder, write_output
 from vrtspike.tuner.search import try_singly, winners
 from vrtspike.tuner.setting import candidates_of
@@ -97,24 +96,6 @@ def _no_processes(monkeypatch):
     monkeypatch.setattr(Measurer, 'memory', lambda self, config: 100.0)
 
 
-def options(folder, **changed):
-    given = dict(
-        config_path=TINY,
-        shared_overrides={},
-        plugins=[],
-        minutes=1.0,
-        max_loss_db=0.3,
-        memory_gib=None,
-        objective='train',
-        iterations=None,
-        seeds=[0, 1, 2],
-        folder=str(folder),
-        full_length=True,
-        command=[],
-    )
-    return SearchOptions(**{**given, **changed})
-
-
 def names(choice):
     """Return the names of what was kept."""
     return [trial.name for trial in choice.combination.kept]
@@ -141,28 +122,28 @@ class KnownQuality:
 
 
 @pytest.mark.usefixtures('operator_clock')
-def test_a_deep_stage_is_named_first_and_its_depth_wins(tmp_path, difference):
+def test_a_deep_stage_is_named_first_and_its_depth_wins(tmp_path, difference, options):
     found, trials, measure = search(DEEP, tmp_path, lambda name: 'depth' in name or name == 'half_encoder')
     assert max(found, key=found.get) == 'stage3'
     best = winners(trials)[0]
     assert (best.name, best.kind) == ('stage3_half_depth', CHANGES)
     assert best.result.saving > 0.1
-    chosen = choose(trials, measure, KnownQuality(difference, {'stage3_half_depth': -0.05}), options(tmp_path))
+    chosen = choose(trials, measure, KnownQuality(difference, {'stage3_half_depth': -0.05}), options())
     assert names(chosen) == ['stage3_half_depth']
     assert chosen.combination.difference.mean == -0.05
-    lossy = choose(trials, measure, KnownQuality(difference, {'stage3_half_depth': -0.5}), options(tmp_path))
+    lossy = choose(trials, measure, KnownQuality(difference, {'stage3_half_depth': -0.5}), options())
     assert names(lossy) == []
 
 
 @pytest.mark.usefixtures('operator_clock')
-def test_small_chunks_are_named_first_and_larger_ones_win(tmp_path, difference):
+def test_small_chunks_are_named_first_and_larger_ones_win(tmp_path, difference, options):
     found, trials, measure = search(CHUNKY, tmp_path, lambda name: name in ('fusion_chunks', 'tsa_chunks', 'no_tsa'))
     assert max(found, key=found.get) == 'fuse1'
     best = winners(trials)[0]
     assert (best.name, best.kind) == ('fusion_chunks', EXACT)
     assert best.result.saving > 0.1
     assert best.result.predicted_saving == pytest.approx(0, abs=1e-6)
-    chosen = choose(trials, measure, KnownQuality(difference, {}), options(tmp_path))
+    chosen = choose(trials, measure, KnownQuality(difference, {}), options())
     assert names(chosen)[0] == 'fusion_chunks'
 
 
@@ -171,7 +152,7 @@ def loader_ms(sides, rounds):
     return {name: [10 + 200 / max(1, side.loader.num_workers)] * rounds for name, side in sides.items()}
 
 
-def test_slow_data_is_read_beside_the_step(tmp_path, small, monkeypatch, difference):
+def test_slow_data_is_read_beside_the_step(tmp_path, small, monkeypatch, difference, options):
     monkeypatch.setattr('vrtspike.tuner.setting.usable_cores', lambda: 2)
     monkeypatch.setattr('vrtspike.tuner.measuring.interleaved_loader_ms', loader_ms)
     load = loader_of(TINY, small, [], cpu=False)
@@ -183,7 +164,7 @@ def test_slow_data_is_read_beside_the_step(tmp_path, small, monkeypatch, differe
     assert trial.result.saving == pytest.approx(1 - 110 / 210)
     assert trial.result.default_ms_per_sample == 105
     assert trial.result.predicted_saving == 0
-    asked = options(tmp_path, shared_overrides=small)
+    asked = options(shared_overrides=small)
     chosen = choose([trial], measure, KnownQuality(difference, {}), asked)
     assert names(chosen) == ['data_workers_2']
     written = write_output(asked, chosen.combination)
@@ -205,11 +186,11 @@ def test_workers_are_not_tried_where_nobody_waits(tmp_path, small, monkeypatch):
     assert [(trial.result.skipped, trial.most) for trial in trials] == [('small_share', 0.019)] * 2
 
 
-def test_how_data_is_read_is_settled_first(tmp_path, single, measurer, difference, change):
+def test_how_data_is_read_is_settled_first(single, measurer, difference, change, options):
     overrides = {'train_dataloader.num_workers': 2}
     (chunks,) = single('chunks')
     workers = change(chunks, name='data_workers_2', saving=0.1, interval=(0.09, 0.11), overrides=overrides)
-    chosen = choose([chunks, workers], measurer(), KnownQuality(difference, {}), options(tmp_path))
+    chosen = choose([chunks, workers], measurer(), KnownQuality(difference, {}), options())
     assert [step.added for step in chosen.combination.steps] == ['data_workers_2', 'chunks']
 
 
@@ -226,9 +207,9 @@ class AskedQuality(KnownQuality):
         return super().__call__(trainings, reserve)
 
 
-def test_lower_precision_is_trained_first(tmp_path, single, measurer, difference):
+def test_lower_precision_is_trained_first(single, measurer, difference, options):
     quality = AskedQuality(difference, {'amp': -0.02, 'student': -1.0, 'amp+shallow': -0.12})
-    found = choose(single('chunks', 'student', 'shallow', 'amp'), measurer(), quality, options(tmp_path))
+    found = choose(single('chunks', 'student', 'shallow', 'amp'), measurer(), quality, options())
     # What computes the same function has no part in the quality of the whole.
     assert quality.asked == [['amp', 'student'], ['amp'], ['amp+shallow']]
     assert names(found) == ['chunks', 'amp', 'shallow']
@@ -236,9 +217,9 @@ def test_lower_precision_is_trained_first(tmp_path, single, measurer, difference
     assert next(trial for trial in found.trials if trial.name == 'amp').difference_db.mean == -0.02
 
 
-def test_a_network_that_was_trained_alone_after_all_is_told_so(tmp_path, single, measurer, difference):
+def test_a_network_that_was_trained_alone_after_all_is_told_so(single, measurer, difference, options):
     quality = AskedQuality(difference, {'student': -1.0, 'shallow': -0.12})
-    found = choose(single('chunks', 'student', 'shallow'), measurer(), quality, options(tmp_path))
+    found = choose(single('chunks', 'student', 'shallow'), measurer(), quality, options())
     assert quality.asked == [['student'], ['shallow']]
     losses = {trial.name: trial.difference_db for trial in found.trials}
     assert (losses['chunks'], losses['student'].mean, losses['shallow'].mean) == (None, -1.0, -0.12)
@@ -247,75 +228,75 @@ def test_a_network_that_was_trained_alone_after_all_is_told_so(tmp_path, single,
 
 
 @pytest.mark.parametrize(('objective', 'savings'), [('train', [0.8, 0.8]), ('infer', [0.0, 0.0])])
-def test_what_restoring_saves_is_not_expected_of_trainings(tmp_path, single, measurer, difference, objective, savings):
+def test_what_restoring_saves_is_not_expected_of_trainings(single, measurer, difference, objective, savings, options):
     quality = AskedQuality(difference, {'student': 0.0})
-    choose(single('student'), measurer(), quality, options(tmp_path, objective=objective))
+    choose(single('student'), measurer(), quality, options(objective=objective))
     assert quality.savings == pytest.approx(savings)
 
 
-def test_nothing_more_is_trained_where_no_difference_can_count(tmp_path, single, measurer, difference):
+def test_nothing_more_is_trained_where_no_difference_can_count(single, measurer, difference, options):
     class TooLittleGain(AskedQuality):
         def __call__(self, trainings, reserve=0):
             super().__call__(trainings)
             return {training.name: self.difference(0.0, informative=False) for training in trainings}
 
     quality = TooLittleGain(difference, {})
-    assert names(choose(single('student', 'shallow'), measurer(), quality, options(tmp_path))) == []
+    assert names(choose(single('student', 'shallow'), measurer(), quality, options())) == []
     assert quality.asked == [['student']]
 
 
-def test_nothing_is_added_to_what_is_of_unknown_quality(tmp_path, single, measurer, difference, change):
+def test_nothing_is_added_to_what_is_of_unknown_quality(single, measurer, difference, change, options):
     quality = AskedQuality(difference, {'student': 0.0})  # but there is no time for both together
     (narrow,) = single('shallow')
     narrow = change(narrow, name='narrow', overrides={'model.tsa': None})
-    found = choose([*single('amp', 'student'), narrow], measurer(), quality, options(tmp_path))
+    found = choose([*single('amp', 'student'), narrow], measurer(), quality, options())
     assert quality.asked == [['amp', 'student'], ['amp+student']]
     assert [step.added for step in found.combination.steps] == ['amp', 'student']
 
 
-def test_lower_precision_that_loses_too_much_are_not_taken(tmp_path, single, measurer, difference):
+def test_lower_precision_that_loses_too_much_are_not_taken(single, measurer, difference, options):
     quality = KnownQuality(difference, {'amp': -0.5})
-    found = choose(single('chunks', 'amp'), measurer(), quality, options(tmp_path))
+    found = choose(single('chunks', 'amp'), measurer(), quality, options())
     assert names(found) == ['chunks']
-    unknown = choose(single('chunks', 'amp'), measurer(), KnownQuality(difference, {}), options(tmp_path))
+    unknown = choose(single('chunks', 'amp'), measurer(), KnownQuality(difference, {}), options())
     assert names(unknown) == ['chunks', 'amp']
 
 
-def test_the_choice_respects_memory(tmp_path, single, difference):
+def test_the_choice_respects_memory(single, difference, options):
     def measure(name, overrides):
         raise AssertionError(name)
 
-    chosen = choose(single('chunks'), measure, KnownQuality(difference, {}), options(tmp_path, memory_gib=0.1))
+    chosen = choose(single('chunks'), measure, KnownQuality(difference, {}), options(memory_gib=0.1))
     assert names(chosen) == []
-    chosen = choose(single('chunks'), measure, KnownQuality(difference, {}), options(tmp_path, memory_gib=1.0))
+    chosen = choose(single('chunks'), measure, KnownQuality(difference, {}), options(memory_gib=1.0))
     assert names(chosen) == ['chunks']
 
 
-def test_what_fits_is_taken_where_the_default_does_not(tmp_path, single, measurer, difference):
+def test_what_fits_is_taken_where_the_default_does_not(single, measurer, difference, options):
     slower, idle = single('slower', 'idle')  # 550 and 500 MiB
     quality = KnownQuality(difference, {})
-    chosen = choose([slower, idle], measurer(), quality, options(tmp_path, memory_gib=0.53), default_memory_mib=600.0)
+    chosen = choose([slower, idle], measurer(), quality, options(memory_gib=0.53), default_memory_mib=600.0)
     assert names(chosen) == ['idle']
     assert [(step.added, step.kept) for step in chosen.combination.steps] == [('idle', True)]
-    chosen = choose([slower], measurer(), quality, options(tmp_path, memory_gib=0.6), default_memory_mib=700.0)
+    chosen = choose([slower], measurer(), quality, options(memory_gib=0.6), default_memory_mib=700.0)
     (reason,) = reasons_of(chosen.combination.kept, chosen.combination.trained_steps).values()
     assert reason == 'slower: -20% of the time saved alone (-21% to -19%), 550 MiB, the same function'
-    chosen = choose([slower], measurer(), quality, options(tmp_path, memory_gib=0.53), default_memory_mib=600.0)
+    chosen = choose([slower], measurer(), quality, options(memory_gib=0.53), default_memory_mib=600.0)
     assert names(chosen) == []
-    chosen = choose([slower, idle], measurer(), quality, options(tmp_path, memory_gib=1.0), default_memory_mib=600.0)
+    chosen = choose([slower, idle], measurer(), quality, options(memory_gib=1.0), default_memory_mib=600.0)
     assert names(chosen) == []
 
 
-def test_precision_that_was_too_low_is_not_taken_with_others(tmp_path, single, measurer, difference, change):
+def test_precision_that_was_too_low_is_not_taken_with_others(single, measurer, difference, change, options):
     (amp,) = single('amp')
     lower = change(amp, name='amp_and_flow', saving=0.25, overrides={**amp.overrides, 'a.b': 'autocast'})
     quality = KnownQuality(difference, {'amp': -0.5})
-    assert names(choose([amp, lower], measurer(), quality, options(tmp_path))) == []
+    assert names(choose([amp, lower], measurer(), quality, options())) == []
 
 
-def test_trainings_of_another_length_or_config_are_others(tmp_path):
+def test_trainings_of_another_length_or_config_are_others(options):
     def folder(**changed):
-        asked = options(tmp_path, **changed)
+        asked = options(**changed)
         trained = load_config(TINY, overrides={**asked.shared_overrides, **asked.training_length})
         return quality_folder(asked, trained)
 
@@ -324,10 +305,10 @@ def test_trainings_of_another_length_or_config_are_others(tmp_path):
     assert len({folder(), *others}) == 4
 
 
-def test_why_quality_is_not_known(tmp_path, single, measurer, difference):
+def test_why_quality_is_not_known(single, measurer, difference, options):
     quality = KnownQuality(difference, {})
-    assert choose(single('chunks'), measurer(), quality, options(tmp_path)).why_unknown == 'none_tried'
+    assert choose(single('chunks'), measurer(), quality, options()).why_unknown == 'none_tried'
     quality.why_unknown = 'no_time'
-    found = choose(single('chunks', 'shallow'), measurer(), quality, options(tmp_path))
+    found = choose(single('chunks', 'shallow'), measurer(), quality, options())
     assert found.why_unknown == 'no_time'
     assert names(found) == ['chunks']

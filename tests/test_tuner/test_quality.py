@@ -7,7 +7,6 @@ import pytest
 
 from vrtspike.tuner import quality
 from vrtspike.tuner.quality import QualityMeasurer, Training
-from vrtspike.tuner.record import SearchOptions
 
 REFERENCE_GAIN = 3.0
 COMMON = dict(iterations=10, versions={'torch': '2'}, device={'type': 'cpu', 'name': 'x'}, commit='0' * 40)
@@ -26,7 +25,7 @@ class Clock:
 
 
 @pytest.fixture
-def measurer(tmp_path, monkeypatch):
+def measurer(tmp_path, monkeypatch, options):
     """Return a function that makes a measurer and its clock; each training takes ten seconds."""
 
     def make(seconds, gain=REFERENCE_GAIN, broken=()):
@@ -47,20 +46,7 @@ def measurer(tmp_path, monkeypatch):
 
         monkeypatch.setattr(quality, 'train_all', train_all)
         monkeypatch.setattr(quality, 'time', clock)
-        options = SearchOptions(
-            config_path='c.py',
-            shared_overrides={},
-            plugins=[],
-            minutes=1.0,
-            max_loss_db=0.3,
-            memory_gib=None,
-            objective='train',
-            iterations=None,
-            seeds=[0, 1, 2],
-            folder=str(tmp_path),
-            command=[],
-        )
-        return QualityMeasurer(options, tmp_path, Path('train.py'), lambda: clock.left), clock
+        return QualityMeasurer(options(), tmp_path, Path('train.py'), lambda: clock.left), clock
 
     return make
 

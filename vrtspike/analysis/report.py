@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import msgspec
 
@@ -41,7 +40,7 @@ class RunDescription(msgspec.Struct, frozen=True, kw_only=True):
     config: str | None
     world_size: int | None
     precision: str | None
-    device: dict[str, Any] | None
+    device: dict[str, str | int] | None
     clip_shape: list[int] | None
     accumulative_counts: int | None
     interval: int | None

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 import torch
+from mmengine.config import Config
 
 from vrtspike.benchmarking.pairs import Spread, interleaved_ms, load_average, paired_ratio, spread
 from vrtspike.benchmarking.peak_memory import memory_in_new_process
@@ -47,7 +46,7 @@ class ConfigRow(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 def compare_configs(
-    configs: dict[str, Any],
+    configs: dict[str, Config],
     shape: Shape,
     rounds: int,
     device: torch.device,

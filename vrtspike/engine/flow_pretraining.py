@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vrtspike.datasets.simulation.scenes import random_motion_pair
-from vrtspike.errors import ConfigError
+from vrtspike.errors import ConfigError, require_positive
 from vrtspike.models.layers.alignment import warp
 from vrtspike.models.layers.flow import LEVELS, FlowLevel, SpyNet
 from vrtspike.runtime.atomic_write import atomic_write
@@ -64,14 +64,11 @@ class FlowTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ('iterations', 'batch_size', 'size', 'pairs', 'max_speed', 'lr'):
-            value = getattr(self, name)
-            if not 0 < value < math.inf:
-                raise ConfigError(f'flow pretraining: {name} is {value}; expected a number greater than 0')
+        require_positive('flow pretraining', **{name: value for name, value in asdict(self).items() if name != 'seed'})
         if self.size % 2 ** (LEVELS - 1):
-            raise ConfigError(f'flow pretraining: size is {self.size}; expected a multiple of {2 ** (LEVELS - 1)}')
+            raise ConfigError(f'flow pretraining: size={self.size}; expected a multiple of {2 ** (LEVELS - 1)}')
         if self.seed < 0:
-            raise ConfigError(f'flow pretraining: seed is {self.seed}; expected 0 or more')
+            raise ConfigError(f'flow pretraining: seed={self.seed}; expected 0 or more')
 
 
 class Pairs(NamedTuple):

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import msgspec
 
+from vrtspike.candidates import Overrides
 from vrtspike.experiments.runs import Run
 from vrtspike.experiments.statistics import LEAST_GAIN_DB, Difference, Interval, compare, interval
 from vrtspike.experiments.variants import REFERENCE, Variant
@@ -49,8 +49,8 @@ class FinishedRun(msgspec.Struct, frozen=True, kw_only=True):
     gmacs: float | None = None
     parameters: int
     iterations: int
-    versions: dict[str, Any]
-    device: dict[str, Any]
+    versions: dict[str, str | None]
+    device: dict[str, str | int]
 
 
 class VariantRecord(Variant, frozen=True, kw_only=True):
@@ -93,11 +93,11 @@ class AblationRecord(msgspec.Struct, kw_only=True):
     """
 
     config: str
-    common: dict[str, Any]
+    common: Overrides
     seeds: list[int]
     iterations: int | None
-    versions: dict[str, Any] | None
-    device: dict[str, Any] | None
+    versions: dict[str, str | None] | None
+    device: dict[str, str | int] | None
     commit: str | None
     variants: list[VariantRecord]
 
@@ -107,7 +107,7 @@ def record_of(
     runs: Sequence[Run],
     failures: Mapping[str, str],
     config: str,
-    common: Mapping[str, Any],
+    common: Overrides,
 ) -> AblationRecord:
     """Return the record of an ablation.
 
@@ -126,7 +126,7 @@ def record_of(
     first = next((run for found in (reference, *finished.values()) for run in found), None)
     return AblationRecord(
         config=config,
-        common=dict(common),
+        common=common,
         seeds=sorted({run.seed for run in runs}),
         iterations=first and first.iterations,
         versions=first and first.versions,
@@ -141,9 +141,11 @@ def read_run(run: Run) -> FinishedRun:
     report = json.loads(run.report.read_text(encoding='utf-8'))
     mean = {key: report['validation']['mean'][key] for key in ('blur_psnr_db', 'psnr_db', 'gain_db', 'ssim')}
     costs = {'iteration_ms': report['iteration_ms_median'], 'peak_memory_mib': report['peak_memory_mib']}
+    stage_ms, gmacs = read_stage_costs(run.work_dir / FILE_NAME)
     return FinishedRun(
         scores=RunScores(seed=run.seed, **mean, **costs, commit=report['commit']),
-        **read_stage_costs(run.work_dir / FILE_NAME),
+        stage_ms=stage_ms,
+        gmacs=gmacs,
         **{key: report[key] for key in ('parameters', 'iterations', 'versions', 'device')},
     )
 
@@ -153,10 +155,10 @@ def gains_enough(run: Run) -> bool:
     return read_run(run).scores.gain_db >= LEAST_GAIN_DB
 
 
-def read_stage_costs(path: Path) -> dict[str, Any]:
-    """Return ``stage_ms`` and ``gmacs`` of a ``stage_costs.jsonl``; empty if there is no such file."""
+def read_stage_costs(path: Path) -> tuple[dict[str, float] | None, float | None]:
+    """Return the median time of each stage and the GMAC of a ``stage_costs.jsonl``, None for what is not known."""
     if not path.is_file():
-        return {}
+        return None, None
     samples, costs = [], {}
     for line in read_records(path):
         if isinstance(line, SampleLine):
@@ -165,7 +167,7 @@ def read_stage_costs(path: Path) -> dict[str, Any]:
         else:
             costs = line.costs or costs
     gmacs = sum(cost.gmacs for cost in costs.values()) if costs else None
-    return {'stage_ms': _medians(samples), 'gmacs': gmacs}
+    return _medians(samples), gmacs
 
 
 def _medians(times: Sequence[Mapping[str, float]]) -> dict[str, float] | None:

@@ -6,8 +6,8 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
@@ -25,6 +25,25 @@ from vrtspike.runtime.distributed import any_rank
 #: Key of the number of skipped steps in the message hub.
 SKIPPED_KEY = 'skipped_steps'
 FILE = 'nonfinite.jsonl'
+
+
+class SampleIdentity(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What identifies a sample of a batch: the fields that the batch and the sampler have."""
+
+    name: str
+    first_frame: str
+    index: int | None = None
+    ordinal: int | None = None
+    seed: int | None = None
+
+
+class NonFiniteIteration(msgspec.Struct, frozen=True):
+    """A line of ``nonfinite.jsonl``. JSON has no NaN, so a loss that is not finite is text."""
+
+    iteration: int
+    what: str
+    loss: float | str
+    samples: list[SampleIdentity]
 
 
 @HOOKS.register_module()
@@ -113,18 +132,16 @@ class NonFiniteHook(Hook, StepListener):
 
     def _write(self, runner: Runner, batch: dict | None) -> None:
         rank = get_rank()
-        record = {
-            'iteration': runner.iter + 1,
-            'what': self.nonfinite,
-            'loss': self.loss if math.isfinite(self.loss) else str(self.loss),
-            'samples': list(sample_identities(runner, batch)),
-        }
+        loss = self.loss if math.isfinite(self.loss) else str(self.loss)
+        samples = list(sample_identities(runner, batch))
+        record = NonFiniteIteration(runner.iter + 1, self.nonfinite, loss, samples)
+        line = json.dumps(msgspec.to_builtins(record))
         path = Path(runner.work_dir, FILE if rank == 0 else f'{Path(FILE).stem}_rank{rank}.jsonl')
         try:
             with path.open('a', encoding='utf-8') as file:
-                file.write(json.dumps(record) + '\n')
+                file.write(line + '\n')
         except OSError as error:
-            runner.logger.warning(f'{path} cannot be written ({describe(error)}). Its line would be: {record}')
+            runner.logger.warning(f'{path} cannot be written ({describe(error)}). Its line would be: {line}')
 
     def _count(self, runner: Runner) -> None:
         skipped = runner.message_hub.get_info(SKIPPED_KEY) + 1
@@ -157,20 +174,17 @@ def gradients_finite(wrapper: OptimWrapper) -> bool:
     return not any_rank(not finite)
 
 
-def sample_identities(runner: Runner, batch: dict | None) -> Iterator[dict[str, Any]]:
-    """Yield what identifies each sample of a batch: the fields that the batch and the sampler have."""
+def sample_identities(runner: Runner, batch: dict | None) -> Iterator[SampleIdentity]:
+    """Yield what identifies each sample of a batch."""
     meta = (batch or {}).get('meta') or {}
     loop, sampler = runner.train_loop, runner.train_dataloader.sampler
     names = list(meta.get('name', ()))
     before = runner.message_hub.get_info(SAMPLES_SEEN_KEY, 0) - getattr(loop, 'samples_per_iteration', 0)
     world, rank = getattr(sampler, 'world_size', 1), getattr(sampler, 'rank', 0)
     for i, name in enumerate(names):
-        identity = {'name': name, 'first_frame': meta['first_frame'][i]}
-        if 'index' in meta:
-            identity['index'] = int(meta['index'][i])
-        if hasattr(sampler, 'order'):
-            identity |= {'ordinal': before + rank + i * world, 'seed': sampler.seed}
-        yield identity
+        index = int(meta['index'][i]) if 'index' in meta else None
+        drawn = (before + rank + i * world, sampler.seed) if hasattr(sampler, 'order') else ()
+        yield SampleIdentity(name, meta['first_frame'][i], index, *drawn)
 
 
 def advice(wrapper: OptimWrapper) -> str:

@@ -19,7 +19,6 @@ import msgspec
 import numpy as np
 from mmengine.config import Config
 from mmengine.dist import barrier, get_rank, get_world_size, is_main_process
-from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from torch import nn
 
 from vrtspike.inference.loading import file_sha256
@@ -33,6 +32,7 @@ from vrtspike.profiling.memory import peak_memory_mib
 from vrtspike.records.evaluation import SequenceScores
 from vrtspike.runtime.atomic_write import write_png, write_text
 from vrtspike.runtime.distributed import broadcast
+from vrtspike.runtime.progress import step_progress
 
 #: Number of sequences on the page, and number of frames that it shows of each.
 PAGE_CLIPS, PAGE_FRAMES = 8, 5
@@ -116,8 +116,7 @@ def evaluate(
             record_inputs(out, inputs_of_test(config, checkpoint, settings), INPUTS_FILE)
     finally:  # the other processes wait here, even if this one failed
         barrier()
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not is_main_process()) as bar:
+    with step_progress(disable=not is_main_process()) as bar:
         for task in bar.track(tasks[get_rank() :: get_world_size()], description='Testing'):
             path = task.record_path(out)
             if not path.is_file():

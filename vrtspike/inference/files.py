@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from mmengine.config import Config
-from rich.progress import MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
+from rich.progress import ProgressColumn, Task
 from rich.text import Text
 from torch import nn
 
@@ -23,6 +23,7 @@ from vrtspike.inference.spike_files import SpikeFiles
 from vrtspike.metrics import playback_frames
 from vrtspike.models.tiling import Tiling
 from vrtspike.reporting.clip_strip import clip_strip
+from vrtspike.runtime.progress import step_progress
 
 INPUTS_FILE = 'restore.json'
 
@@ -121,7 +122,7 @@ def restore_files(
     tiling = fitted_tiling(folder, model, read, tiling, length) if fit else tiling
     record_inputs(folder, restore_inputs(clip, checkpoint, tiling, side_by_side), INPUTS_FILE)
     target = FrameFolder(folder, clip.frames.names)
-    with Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), Rate(), TimeRemainingColumn()) as bar:
+    with step_progress(Rate()) as bar:
         done = target.done()
         task = bar.add_task('Restoring', total=length, completed=done, done_before=done)
         for images in restored_frames(model, read, length, tiling, done) if done < length else ():

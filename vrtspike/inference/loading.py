@@ -22,7 +22,7 @@ from vrtspike.native.allocator import allocate_tensors_with_malloc
 from vrtspike.plugins import every_registry, load_plugins
 from vrtspike.registry import MODELS
 from vrtspike.runtime.checkpoint_files import load_checkpoint_file, unwrap_state_dict
-from vrtspike.runtime.device import MIB
+from vrtspike.runtime.device import MIB, chosen_device
 
 
 def load_restorer(
@@ -57,8 +57,7 @@ def load_restorer(
             require_same_sizes(config, weights, source)
         model = MODELS.build(config.model)
     load_exact(model, weights, source)
-    device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-    return model.to(device).eval(), config
+    return model.to(chosen_device(device)).eval(), config
 
 
 def config_in_checkpoint(checkpoint: dict, path: str | os.PathLike, plugins: tuple[str, ...] = ()) -> Config:

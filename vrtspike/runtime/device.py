@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 MIB = 2**20
 
 
+def chosen_device(name: torch.device | str | None = None) -> torch.device:
+    """Return the named device; without a name, a GPU if there is one."""
+    import torch
+
+    return torch.device(name or ('cuda' if torch.cuda.is_available() else 'cpu'))
+
+
 def free_memory(device: torch.device) -> int:
     """Return how many bytes can still be allocated on ``device``.
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import torch
+from mmengine.config import Config
 
 from vrtspike.benchmarking.loader_step import interleaved_loader_ms, loader_step
 from vrtspike.benchmarking.pairs import interleaved_ms, load_average
@@ -51,7 +52,7 @@ class Measurer:
     def __init__(
         self,
         path: str,
-        load: Callable[[Overrides], Any],
+        load: Callable[[Overrides], Config],
         shape: Shape,
         device: torch.device,
         objective: str,
@@ -72,16 +73,17 @@ class Measurer:
         if kept:
             return kept
         try:
-            return self._keep(Measured, name, overrides, **self._measured(name, overrides))
+            return self._keep(self._measured(name, overrides))
         except Exception as error:  # in a backend, in torch or in a component of the user; the report shows it
             kind = '' if isinstance(error, VrtSpikeError) else f'{type(error).__name__}: '
-            return self._keep(Failed, name, overrides, failure=f'{kind}{first_line(error)}')
+            return self._keep(Failed(**self._provenance(name, overrides), failure=f'{kind}{first_line(error)}'))
 
     def default_memory(self) -> float | None:
         """Return the peak memory of one call of the default in MiB."""
         kept = self._kept(DefaultMemory, 'default', {})
         if not kept:
-            kept = self._keep(DefaultMemory, 'default', {}, peak_memory_mib=self.memory(self.default))
+            memory = self.memory(self.default)
+            kept = self._keep(DefaultMemory(**self._provenance('default', {}), peak_memory_mib=memory))
         return kept.peak_memory_mib
 
     def _conditions(self, overrides: Overrides) -> dict[str, Any]:
@@ -97,14 +99,16 @@ class Measurer:
         agrees = 'failure' not in record and all(record.get(key) == value for key, value in wanted.items())
         return msgspec.convert(record, kind) if agrees else None
 
-    def _keep(self, kind: type[Kind], name: str, overrides: Overrides, **found: Any) -> Kind:
+    def _provenance(self, name: str, overrides: Overrides) -> dict[str, Any]:
+        """Return the fields of :class:`~vrtspike.tuner.trials.Recorded`."""
+        return {'name': name, **self._conditions(overrides), **describe_environment(self.device)}
+
+    def _keep(self, record: Kind) -> Kind:
         """Write a record and return it."""
-        record = kind(name=name, **self._conditions(overrides), **found, **describe_environment(self.device))
-        write_json(self.folder / f'{name}.json', flat(msgspec.to_builtins(record), {}))
+        write_json(self.folder / f'{record.name}.json', flat(msgspec.to_builtins(record), {}))
         return record
 
-    def _measured(self, name: str, overrides: Overrides) -> dict[str, Any]:
-        """Return the fields of :class:`~vrtspike.tuner.trials.Measured`."""
+    def _measured(self, name: str, overrides: Overrides) -> Measured:
         forget_compiled()
         config = self.load(overrides)
         write_child(self.folder / f'{name}.py', self.path, overrides, {}, f'Trial {name}.')
@@ -114,26 +118,27 @@ class Measurer:
         default_macs, macs = (cost.total.macs for cost in costs)
         memory = self.memory(config)
         savings = [1 - b / a for a, b in zip(times['default'], times['changed'], strict=True)]
-        return {
-            'saving': statistics.median(savings),
-            'interval': (min(savings), max(savings)),
-            'ms_per_sample': statistics.median(times['changed']) / self.shape[0],
-            'default_ms_per_sample': statistics.median(times['default']) / self.shape[0],
-            'times_ms': times,
-            'gmacs': macs / 1e9,
-            'predicted_saving': 1 - macs / default_macs,
-            'peak_memory_mib': memory,
-            'load_average': [before, load_average()],
-        }
+        return Measured(
+            **self._provenance(name, overrides),
+            saving=statistics.median(savings),
+            interval=(min(savings), max(savings)),
+            ms_per_sample=statistics.median(times['changed']) / self.shape[0],
+            default_ms_per_sample=statistics.median(times['default']) / self.shape[0],
+            times_ms=times,
+            gmacs=macs / 1e9,
+            predicted_saving=1 - macs / default_macs,
+            peak_memory_mib=memory,
+            load_average=[before, load_average()],
+        )
 
-    def memory(self, config: Any) -> float | None:
+    def memory(self, config: Config) -> float | None:
         """Return the peak memory of one call in MiB, measured in its own process."""
         if self.objective == 'train':
             return memory_in_new_process(config, self.shape, self.device)
         arguments = (restoring_memory, config, self.shape, str(self.device))
         return in_new_process(f'restoring {self.shape} clips', *arguments)
 
-    def _times(self, configs: dict[str, Any], with_data: bool) -> dict[str, list[float]]:
+    def _times(self, configs: dict[str, Config], with_data: bool) -> dict[str, list[float]]:
         if with_data:
             sides = {side: loader_step(config, self.shape, self.device) for side, config in configs.items()}
             return interleaved_loader_ms(sides, self.rounds)
@@ -142,7 +147,7 @@ class Measurer:
         return interleaved_ms(steps, self.rounds, self.device)
 
 
-def restoring_step(config: Any, shape: Shape, device: torch.device) -> Callable[[], None]:
+def restoring_step(config: Config, shape: Shape, device: torch.device) -> Callable[[], None]:
     """Return a function that restores random clips in the precision of the network's tiling."""
     model = build(config).to(device).eval()
     network = with_precision(model.restore, model.tiling.precision)
@@ -158,7 +163,7 @@ def restoring_step(config: Any, shape: Shape, device: torch.device) -> Callable[
     return step
 
 
-def restoring_memory(config: Any, shape: Shape, device: str) -> float | None:
+def restoring_memory(config: Config, shape: Shape, device: str) -> float | None:
     """Return this process's peak memory after one clip."""
     restoring_step(config, shape, torch.device(device))()
     return peak_memory_mib()
@@ -175,7 +180,7 @@ def forget_compiled() -> None:
         torch.compiler.reset()
 
 
-def shape_of(config: Any) -> Shape:
+def shape_of(config: Config) -> Shape:
     """Return clips, frames, height and width of the batches that a config trains on.
 
     Raises:
@@ -195,6 +200,6 @@ def shape_of(config: Any) -> Shape:
     return loader.get('batch_size', 1), frames, height, width
 
 
-def loader_of(path: str, shared: Overrides, plugins: list[str], cpu: bool) -> Callable[[Overrides], Any]:
+def loader_of(path: str, shared: Overrides, plugins: list[str], cpu: bool) -> Callable[[Overrides], Config]:
     """Return a function that loads a config with the ``shared`` overrides and further ones."""
     return lambda overrides: load_config(path, overrides={**shared, **overrides}, plugins=plugins, cpu_overrides=cpu)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from mmengine.config import Config
@@ -11,7 +10,9 @@ from msgspec import UNSET, UnsetType
 
 from vrtspike.analysis.readers.reading import read_logs
 from vrtspike.analysis.report import Report, build_report
-from vrtspike.analysis.statistics.stage_shares import Bottleneck
+from vrtspike.analysis.statistics.roofline import RooflinePoint
+from vrtspike.analysis.statistics.samples import Statistics
+from vrtspike.analysis.statistics.stage_shares import Bottleneck, MeasuredCost
 from vrtspike.config.hooks import remove_reporting_hooks, set_default_hook
 from vrtspike.errors import ConfigError
 from vrtspike.experiments.runs import Run, digest, train, write_config
@@ -31,16 +32,17 @@ class Profile(msgspec.Struct, kw_only=True):
     Args:
         bottlenecks: The stages, the largest share first.
         run: The folder of the profiled training.
-        roofline: Roofline by stage. This and the following fields are JSON of :class:`vrtspike.analysis.report.Report`.
+        roofline: Roofline by stage. This and the following fields are those of
+            :class:`~vrtspike.analysis.report.Report`.
         iteration_ms: Statistics of the iteration's time.
         stages: Costs by stage.
     """
 
     bottlenecks: list[Bottleneck]
     run: str | UnsetType = UNSET
-    roofline: dict[str, Any] | None = None
-    iteration_ms: Any = UNSET
-    stages: dict[str, Any] | UnsetType = UNSET
+    roofline: dict[str, RooflinePoint] | None = None
+    iteration_ms: Statistics | UnsetType | None = UNSET
+    stages: dict[str, MeasuredCost] | UnsetType = UNSET
 
     @property
     def shares(self) -> dict[str, float]:
@@ -74,8 +76,13 @@ def profile(config: Config, folder: Path, train_tool: Path, objective: str) -> P
     if failed:
         raise ConfigError(f'the default config does not train: {failed}; see {run.work_dir / "train.log"}')
     report = build_report(read_logs([run.work_dir / FILE_NAME]))
-    plain = {key: msgspec.to_builtins(getattr(report, key)) for key in ('roofline', 'iteration_ms', 'stages')}
-    return Profile(bottlenecks=bottlenecks_of(report, objective), run=str(run.work_dir), **plain)
+    return Profile(
+        bottlenecks=bottlenecks_of(report, objective),
+        run=str(run.work_dir),
+        roofline=report.roofline,
+        iteration_ms=report.iteration_ms,
+        stages=report.stages,
+    )
 
 
 def profile_hooks(config: Config) -> None:

@@ -89,8 +89,8 @@ class SearchRecord(SearchOptions, kw_only=True, rename={'why_unknown': 'no_quali
     config: str
     shape: list[int]
     cpu_overrides: bool
-    versions: dict[str, Any]
-    device: dict[str, Any]
+    versions: dict[str, str | None]
+    device: dict[str, str | int]
     commit: str | None
     profile: Profile
     default_memory_mib: float | None

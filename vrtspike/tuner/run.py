@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import torch
 from mmengine.config import Config
 
 from vrtspike.candidates import Overrides
 from vrtspike.config import load_config
 from vrtspike.engine.training import check_schedules, wants_cpu_overrides
 from vrtspike.experiments.runs import digest
+from vrtspike.runtime.device import chosen_device
 from vrtspike.runtime.environment import describe_environment
 from vrtspike.tuner.choosing import choose
 from vrtspike.tuner.measuring import Measurer, loader_of, shape_of
@@ -41,7 +41,7 @@ def optimize(options: SearchOptions, train_tool: Path, announce: Announce = lamb
     """
     end = time.monotonic() + 60 * options.minutes
     folder = Path(options.folder)
-    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    device = chosen_device()
     use_cpu_overrides = wants_cpu_overrides(refused=options.full_length)
     load = loader_of(options.config_path, options.shared_overrides, options.plugins, use_cpu_overrides)
     default = load({})

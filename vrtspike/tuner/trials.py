@@ -70,8 +70,8 @@ class Recorded(Result, frozen=True, kw_only=True):
     objective: str | UnsetType = UNSET
     rounds: int | UnsetType = UNSET
     base: str | UnsetType = UNSET
-    versions: dict[str, Any] | UnsetType = UNSET
-    device: dict[str, Any] | UnsetType = UNSET
+    versions: dict[str, str | None] | UnsetType = UNSET
+    device: dict[str, str | int] | UnsetType = UNSET
     commit: str | UnsetType | None = UNSET
 
 

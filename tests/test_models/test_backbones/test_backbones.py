@@ -4,22 +4,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from tiny_networks import TWO_BLOCKS, awake
 
 from vrtspike.profiling import listening
 from vrtspike.registry import BACKBONES
 
 SMALL = {
-    'VRT': dict(
-        upscale=1,
-        img_size=[4, 16, 16],
-        window_size=[4, 4, 4],
-        depths=[2] * 8,
-        indep_reconsts=[],
-        embed_dims=[8] * 8,
-        num_heads=[2] * 8,
-        deformable_groups=2,
-    ),
+    'VRT': TWO_BLOCKS,
     'VRTLite': dict(embed_dims=[8, 8, 12, 16, 12, 8, 8], depths=[1] * 7),
 }
 NAMES = BACKBONES.names()
@@ -28,13 +19,7 @@ NAMES = BACKBONES.names()
 def build(name):
     """Return a small backbone whose layers that begin at zero are awake; plugins' are taken at their defaults."""
     torch.manual_seed(0)
-    model = BACKBONES.build(dict(type=name, **SMALL.get(name, {}))).eval()
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.3)
-        elif isinstance(module, (nn.Conv2d, nn.Conv3d)) and not module.weight.any():
-            nn.init.normal_(module.weight, std=0.05)
-    return model
+    return awake(BACKBONES.build(dict(type=name, **SMALL.get(name, {}))).eval())
 
 
 @pytest.fixture(scope='module', params=NAMES)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from tiny_networks import TWO_BLOCKS, awake
 from torch import nn
 
 from vrtspike.errors import ConfigError
@@ -12,28 +13,8 @@ from vrtspike.models.layers.padding import pad_to_multiple
 
 def tiny(**changes):
     """Return a VRT with every part, but hardly any channels."""
-    settings = dict(
-        upscale=1,
-        img_size=[4, 16, 16],
-        window_size=[4, 4, 4],
-        depths=[2] * 8,
-        indep_reconsts=[],
-        embed_dims=[8] * 8,
-        num_heads=[2] * 8,
-        deformable_groups=2,
-    )
     torch.manual_seed(0)
-    return VRT(**settings | changes)
-
-
-def awake(model):
-    """Give the layers that begin at or near zero larger weights, so that every part matters."""
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.3)
-        elif isinstance(module, (nn.Conv2d, nn.Conv3d)) and not module.weight.any():
-            nn.init.normal_(module.weight, std=0.05)
-    return model
+    return VRT(**TWO_BLOCKS | changes)
 
 
 def random_clip(frames=4, height=16, width=16, channels=3, batch=1):

@@ -6,6 +6,7 @@ from vrtspike.errors import CheckpointError, ConfigError
 from vrtspike.models import VRT, SpikeRestorer, VRTLite
 from vrtspike.models.backbones.vrt_lite import LiteStage, SeparableAlignment
 from vrtspike.models.layers.flow import PRETRAINED_LEVEL, SharedPyramidFlow
+from vrtspike.testing.sweep import TINY_BACKBONE
 
 
 def count(module):
@@ -24,16 +25,7 @@ def test_untrained_it_is_exactly_the_identity():
 
 
 def test_scales_and_fusion_places_are_those_of_vrt():
-    vrt = VRT(
-        upscale=1,
-        window_size=[2, 4, 4],
-        depths=[1] * 8,
-        indep_reconsts=[],
-        embed_dims=[8] * 8,
-        num_heads=[2] * 8,
-        deformable_groups=2,
-    )
-    assert VRTLite().stage_scales == vrt.stage_scales
+    assert VRTLite().stage_scales == VRT(**TINY_BACKBONE).stage_scales
     assert set(VRTLite.cost_stages()) == set(VRT.cost_stages()) - {'stage8'}
 
 

@@ -10,17 +10,9 @@ from vrtspike.models import VRT
 from vrtspike.models.layers.blocks import AttentionGroup
 from vrtspike.models.layers.checkpointing import MemoryFit, attention_blocks, needed_mib
 from vrtspike.models.layers.torch_compile import compile_blocks
+from vrtspike.testing.sweep import TINY_BACKBONE
 
-SMALL = dict(
-    upscale=1,
-    img_size=[3, 16, 16],
-    window_size=[3, 4, 4],
-    depths=[2] * 7 + [1],
-    indep_reconsts=[],
-    embed_dims=[8] * 8,
-    num_heads=[2] * 8,
-    deformable_groups=2,
-)
+SMALL = TINY_BACKBONE | dict(img_size=[3, 16, 16], window_size=[3, 4, 4], depths=[2] * 7 + [1])
 
 
 def tiny(**options):

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from vrtspike.errors import ConfigError
+from vrtspike.errors import ConfigError, require_positive
 
 GIB = 2**30
 # Only copies that were not read for this long are deleted to make room. Replacing copies in use would only cost time,
@@ -36,8 +36,7 @@ class FileCache:
     """
 
     def __init__(self, folder: str | os.PathLike, limit_gib: float) -> None:
-        if not limit_gib > 0:
-            raise ConfigError(f'a file cache got limit_gib={limit_gib}, expected a positive number of GiB')
+        require_positive('FileCache', limit_gib=limit_gib)
         self.folder = Path(folder)
         self.limit = int(limit_gib * GIB)
         self.folder.mkdir(parents=True, exist_ok=True)

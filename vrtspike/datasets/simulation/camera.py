@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vrtspike.errors import ConfigError, did_you_mean
+from vrtspike.errors import ConfigError, did_you_mean, require_positive
 
 RESETS = ('subtract', 'zero', 'modulo')
 
@@ -37,8 +37,7 @@ class IntegrateAndFire:
         noise: float = 0.0,
         dead_time: int = 0,
     ) -> None:
-        if not threshold > 0:
-            raise ConfigError(f'a spike camera got threshold={threshold}, expected a positive number')
+        require_positive('a spike camera', threshold=threshold)
         if reset not in RESETS:
             raise ConfigError(f'a spike camera got reset={reset!r}{did_you_mean(reset, RESETS)}')
         if not 0 <= noise < 1 or dead_time < 0:

@@ -12,7 +12,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import yaml
-from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from vrtspike.datasets.color import encode_srgb_uint8, luminance
 from vrtspike.datasets.io.images import write_image
@@ -22,6 +21,7 @@ from vrtspike.datasets.simulation.scenes import Scene, random_scene
 from vrtspike.datasets.sources.folders import read_config
 from vrtspike.datasets.spike_dat import bytes_per_step, write_spike_dat
 from vrtspike.errors import ConfigError, DataError
+from vrtspike.runtime.progress import step_progress
 
 # Increase it when a change alters the clips of a recipe. Demos of older versions then count as another recipe.
 GENERATOR_VERSION = 1
@@ -138,8 +138,7 @@ def write_clips(root: Path, recipe: DemoRecipe, progress: bool) -> None:
     root.mkdir(parents=True)
     clips = [('train', index) for index in range(recipe.train_clips)]
     clips += [('val', index) for index in range(recipe.val_clips)]
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not progress) as bar:
+    with step_progress(disable=not progress) as bar:
         for split, index in bar.track(clips, description='Writing demo clips'):
             write_clip(root, recipe, split, index)
     (root / 'config.yaml').write_text(yaml.safe_dump(recipe.config(), sort_keys=False), encoding='utf-8')

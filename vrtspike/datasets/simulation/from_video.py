@@ -24,7 +24,7 @@ from vrtspike.datasets.simulation.camera import IntegrateAndFire
 from vrtspike.datasets.simulation.joining import METADATA, join_data_set, require_free, require_same, write_yaml
 from vrtspike.datasets.simulation.light_stream import LightStream
 from vrtspike.datasets.spike_dat import bytes_per_step, write_spike_dat
-from vrtspike.errors import ConfigError, DataError
+from vrtspike.errors import ConfigError, DataError, require_positive_integers
 from vrtspike.runtime.atomic_write import atomic_write
 
 KINDS = ('blur', 'sharp', 'spike')
@@ -63,9 +63,8 @@ class SimulationSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ('frames_per_exposure', 'steps_per_frame', 'rgb_per_spike_pixel'):
-            if getattr(self, name) < 1:
-                raise ConfigError(f'a simulation got {name}={getattr(self, name)}, expected at least 1')
+        names = ('frames_per_exposure', 'steps_per_frame', 'rgb_per_spike_pixel')
+        require_positive_integers('a simulation', **{name: getattr(self, name) for name in names})
 
 
 def default_frames_per_exposure(fps: float | None) -> int:

@@ -148,6 +148,35 @@ def mean_gradient_kernel(qkv, table, grad, lse, delta, T, H, W, heads, scale,
 
 
 @triton.jit
+def scores_backward(m, n, frame, window, head, qkv, table, grad, lse, delta, T, H, W, heads, scale,
+                    WT: tl.constexpr, WH: tl.constexpr, WW: tl.constexpr,
+                    ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
+                    N: tl.constexpr, D: tl.constexpr, BD: tl.constexpr,
+                    FRAMES: tl.constexpr, MUTUAL: tl.constexpr, BIAS: tl.constexpr, PRECISION: tl.constexpr):
+    """Return a block's queries, keys, output gradients and probabilities, and the gradient (float32) of its scores."""
+    d = tl.arange(0, BD)
+    d_inside = d < D
+    width = heads * D
+    q_inside, k_inside = m < N, n < N
+    q_place, q_t, q_h, q_w, q_region = token_place(
+        m, FRAMES - 1 - frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)
+    o_place, _, _, _, _ = token_place(m, frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)
+    k_place, k_t, k_h, k_w, k_region = token_place(
+        n, frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)
+    q_mask, k_mask = q_inside[:, None] & d_inside[None, :], k_inside[:, None] & d_inside[None, :]
+    q = tl.load(qkv + q_place[:, None] * (3 * width) + head * D + d[None, :], mask=q_mask, other=0.0)
+    k = tl.load(qkv + k_place[:, None] * (3 * width) + width + head * D + d[None, :], mask=k_mask, other=0.0)
+    v = tl.load(qkv + k_place[:, None] * (3 * width) + 2 * width + head * D + d[None, :], mask=k_mask, other=0.0)
+    g = tl.load(grad + o_place[:, None] * width + head * D + d[None, :], mask=q_mask, other=0.0)
+    row_lse = tl.load(lse + o_place * heads + head, mask=q_inside, other=float('inf'))
+    row_delta = tl.load(delta + o_place * heads + head, mask=q_inside, other=0.0)
+    scores = scores_of(q, k, q_t, q_h, q_w, q_region, q_inside, k_t, k_h, k_w, k_region, k_inside,
+                       table, head, heads, scale, WT, WH, WW, BIAS, PRECISION)
+    p = tl.exp(scores - row_lse[:, None])
+    return q, k, g, p, p * (tl.dot(g, tl.trans(v), input_precision=PRECISION) - row_delta[:, None])
+
+
+@triton.jit
 def backward_kernel(qkv, table, grad, lse, delta, grad_qkv, T, H, W, heads, scale,
                     WT: tl.constexpr, WH: tl.constexpr, WW: tl.constexpr,
                     ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
@@ -168,24 +197,10 @@ def backward_kernel(qkv, table, grad, lse, delta, grad_qkv, T, H, W, heads, scal
     for start in range(0, N, other_length):
         other = start + tl.arange(0, other_length)
         m, n = (own, other) if QUERIES else (other, own)
-        q_inside, k_inside = m < N, n < N
-        q_place, q_t, q_h, q_w, q_region = token_place(
-            m, FRAMES - 1 - frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)
-        o_place, _, _, _, _ = token_place(m, frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)
-        k_place, k_t, k_h, k_w, k_region = token_place(
-            n, frame, window, T, H, W, WT, WH, WW, ST, SH, SW, MUTUAL)
-        q_mask, k_mask = q_inside[:, None] & d_inside[None, :], k_inside[:, None] & d_inside[None, :]
-        q = tl.load(qkv + q_place[:, None] * (3 * width) + head * D + d[None, :], mask=q_mask, other=0.0)
-        k = tl.load(qkv + k_place[:, None] * (3 * width) + width + head * D + d[None, :], mask=k_mask, other=0.0)
-        v = tl.load(qkv + k_place[:, None] * (3 * width) + 2 * width + head * D + d[None, :], mask=k_mask, other=0.0)
-        g = tl.load(grad + o_place[:, None] * width + head * D + d[None, :], mask=q_mask, other=0.0)
-        row_lse = tl.load(lse + o_place * heads + head, mask=q_inside, other=float('inf'))
-        row_delta = tl.load(delta + o_place * heads + head, mask=q_inside, other=0.0)
-        scores = scores_of(q, k, q_t, q_h, q_w, q_region, q_inside, k_t, k_h, k_w, k_region, k_inside,
-                           table, head, heads, scale, WT, WH, WW, BIAS, PRECISION)
-        p = tl.exp(scores - row_lse[:, None])
-        grad_p = tl.dot(g, tl.trans(v), input_precision=PRECISION)
-        grad_scores = (p * (grad_p - row_delta[:, None])).to(q.dtype)
+        q, k, g, p, grad_scores = scores_backward(
+            m, n, frame, window, head, qkv, table, grad, lse, delta, T, H, W, heads, scale,
+            WT, WH, WW, ST, SH, SW, N, D, BD, FRAMES, MUTUAL, BIAS, PRECISION)
+        grad_scores = grad_scores.to(q.dtype)
         if QUERIES:
             first += tl.dot(grad_scores, k, input_precision=PRECISION) * scale
         else:
@@ -213,24 +228,11 @@ def bias_gradient_kernel(qkv, table, grad, lse, delta, partial, windows, T, H, W
     m = (tl.program_id(0) // blocks) * BM + tl.arange(0, BM)
     n = (tl.program_id(0) % blocks) * BN + tl.arange(0, BN)
     head, split = tl.program_id(1), tl.program_id(2)
-    d = tl.arange(0, BD)
-    d_inside = d < D
-    width = heads * D
-    q_inside, k_inside = m < N, n < N
-    q_mask, k_mask = q_inside[:, None] & d_inside[None, :], k_inside[:, None] & d_inside[None, :]
     summed = tl.zeros((BM, BN), tl.float32)
     for window in range(split, windows, SPLITS):
-        q_place, q_t, q_h, q_w, q_region = token_place(m, 0, window, T, H, W, WT, WH, WW, ST, SH, SW, False)
-        k_place, k_t, k_h, k_w, k_region = token_place(n, 0, window, T, H, W, WT, WH, WW, ST, SH, SW, False)
-        q = tl.load(qkv + q_place[:, None] * (3 * width) + head * D + d[None, :], mask=q_mask, other=0.0)
-        k = tl.load(qkv + k_place[:, None] * (3 * width) + width + head * D + d[None, :], mask=k_mask, other=0.0)
-        v = tl.load(qkv + k_place[:, None] * (3 * width) + 2 * width + head * D + d[None, :], mask=k_mask, other=0.0)
-        g = tl.load(grad + q_place[:, None] * width + head * D + d[None, :], mask=q_mask, other=0.0)
-        row_lse = tl.load(lse + q_place * heads + head, mask=q_inside, other=float('inf'))
-        row_delta = tl.load(delta + q_place * heads + head, mask=q_inside, other=0.0)
-        scores = scores_of(q, k, q_t, q_h, q_w, q_region, q_inside, k_t, k_h, k_w, k_region, k_inside,
-                           table, head, heads, scale, WT, WH, WW, True, PRECISION)
-        p = tl.exp(scores - row_lse[:, None])
-        summed += p * (tl.dot(g, tl.trans(v), input_precision=PRECISION) - row_delta[:, None])
+        _, _, _, _, grad_scores = scores_backward(
+            m, n, 0, window, head, qkv, table, grad, lse, delta, T, H, W, heads, scale,
+            WT, WH, WW, ST, SH, SW, N, D, BD, 1, False, True, PRECISION)
+        summed += grad_scores
     at = partial + ((split * heads + head) * N + m[:, None]) * N + n[None, :]
-    tl.store(at, summed, mask=q_inside[:, None] & k_inside[None, :])
+    tl.store(at, summed, mask=(m < N)[:, None] & (n < N)[None, :])
