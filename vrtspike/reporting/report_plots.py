@@ -181,7 +181,7 @@ def write_keys(head: Body, keys: Sequence[Artist], loc: str = 'upper right') -> 
 
 def rehearse(body: Body) -> None:
     """Draw a part of a figure into nothing, so that an error comes now and concerns this part alone."""
-    whole = body.get_figure(root=True)
+    whole = body.figure
     body.draw(RendererAgg(*whole.bbox.size, whole.dpi))
 
 
@@ -190,7 +190,7 @@ def fit_axes(body: Body) -> None:
 
     Matplotlib's constrained layout gives up on parts within parts.
     """
-    frame, pad = body.bbox, PAD * body.get_figure(root=True).dpi
+    frame, pad = body.bbox, PAD * body.figure.dpi
     for _ in range(3):  # numbers along an axis depend on its length
         plots = Bbox.union([ax.get_window_extent() for ax in body.axes])
         whole = Bbox.union([ax.get_tightbbox() for ax in body.axes])
