@@ -57,9 +57,9 @@ def report(arguments: list[str]) -> None:
 
         save_page(args.html, run_page(found))
     if args.plot:
-        from vrtspike.reporting.report_plots import panels_of, picture_title, save_picture
+        from vrtspike.reporting.report_plots import save_picture
 
-        save_picture(picture_title(found), panels_of(found), args.plot)
+        save_picture(found, args.plot)
 
 
 def compare(arguments: list[str]) -> None:
@@ -87,7 +87,7 @@ def compare(arguments: list[str]) -> None:
         show_comparison(found)
     write_result(found, args.json)
     if args.html or args.plot:
-        from vrtspike.reporting.report_plots import compared_panels, save_picture
+        from vrtspike.reporting.report_plots import compared_panels, save_comparison
 
         panels = compared_panels(found, *map(build_report, logs))
         if args.html:
@@ -96,7 +96,7 @@ def compare(arguments: list[str]) -> None:
 
             save_page(args.html, comparison_page(found, panels))
         if args.plot:
-            save_picture('Two runs compared', panels, args.plot)
+            save_comparison(panels, args.plot)
 
 
 def check(arguments: list[str]) -> None:

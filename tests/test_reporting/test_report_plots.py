@@ -148,7 +148,7 @@ def test_panels_without_anything_to_show_are_left_out(name, titles, data):
 
 
 def test_picture(report, tmp_path):
-    save_picture(picture_title(report), panels_of(report), tmp_path / 'new' / 'report.png')
+    save_picture(report, tmp_path / 'new' / 'report.png')
     image = cv2.imread(str(tmp_path / 'new' / 'report.png'))
     assert image.shape[1] == 1430
     # Every panel has left ink in its sixth of the picture.
@@ -238,7 +238,7 @@ def test_headlines_fit(report):
 
 def test_unknown_format(report, tmp_path):
     with pytest.raises(LogError, match=r"no picture can be written as '\.xyz'; known: .*png"):
-        save_picture('A run', panels_of(report), tmp_path / 'a.xyz')
+        save_picture(report, tmp_path / 'a.xyz')
     assert list(tmp_path.glob('*.xyz')) == []
 
 

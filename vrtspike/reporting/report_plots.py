@@ -137,10 +137,16 @@ def picture_title(report: Report) -> str:
     return text if cell_len(text) <= TITLE_WIDTH else f'{set_cell_size(text, TITLE_WIDTH - 1)}…'
 
 
-def save_picture(title: str, panels: Sequence[Drawn], path: str | Path) -> None:
-    """Write panels as one picture in the format that the suffix of ``path`` names."""
+def save_picture(report: Report, path: str | Path) -> None:
+    """Write the picture of a run in the format that the suffix of ``path`` names."""
     with drawing():
-        save_figure(picture(title, panels), path)
+        save_figure(picture(picture_title(report), panels_of(report)), path)
+
+
+def save_comparison(panels: Sequence[Drawn], path: str | Path) -> None:
+    """Write the picture of two runs, from :func:`compared_panels`, in the format that the suffix of ``path`` names."""
+    with drawing():
+        save_figure(picture('Two runs compared', panels), path)
 
 
 def picture(title: str, panels: Sequence[Drawn]) -> Figure:
