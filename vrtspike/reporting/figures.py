@@ -12,12 +12,12 @@ from pathlib import Path
 
 import matplotlib
 from markupsafe import Markup, escape
-from matplotlib import font_manager
+from matplotlib import cycler, font_manager
 from matplotlib.figure import Figure
 from rich.cells import cell_len, set_cell_size
 
 from vrtspike.errors import LogError, did_you_mean
-from vrtspike.reporting.palette import GREY, GRID, INK
+from vrtspike.reporting.palette import GREY, GRID, INK, STAGE_COLOURS
 from vrtspike.runtime.atomic_write import atomic_write
 
 STYLE = {
@@ -25,6 +25,7 @@ STYLE = {
     'axes.spines.right': False,
     'axes.edgecolor': GREY,
     'axes.axisbelow': True,
+    'axes.prop_cycle': cycler(color=STAGE_COLOURS),
     'axes.labelcolor': INK,
     'axes.titlesize': 11,
     'axes.titleweight': 'bold',

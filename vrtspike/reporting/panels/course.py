@@ -17,7 +17,7 @@ FEWEST = 16
 #: The window of the running median is this fraction of the points.
 WINDOW = 0.1
 #: It reaches at least so many points to either side.
-LEAST_REACH = 2
+LEAST_REACH = 5
 NAMES = ('each sample', 'running median')
 
 
@@ -46,6 +46,6 @@ def running_median(values: Sequence[float]) -> list[float]:
     reach = max(round(WINDOW * len(values)) // 2, LEAST_REACH)
     last, medians = len(values) - 1, []
     for i in range(len(values)):
-        near = max(min(reach, i, last - i), reach // 2, LEAST_REACH)
+        near = max(min(reach, i, last - i), reach // 2)
         medians.append(median(values[max(i - near, 0) : i + near + 1]))
     return medians
