@@ -29,6 +29,7 @@ def report_of(made_up, tmp_path):
             'The loss shows no trend beyond its scatter: 1.5 to 1.5 (medians of the first tenth and the last quarter).',
         ),
         ([3.0, 2.0, 1.0], '3 losses, from 3 to 1; a trend needs 16.'),
+        ([3.0], 'One loss, 3; a trend needs 16.'),
     ],
 )
 def test_the_trend(losses, expected, report_of):

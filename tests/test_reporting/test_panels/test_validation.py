@@ -51,6 +51,15 @@ def test_a_single_validation_is_a_large_point_where_it_was_made(report_of):
     assert names == {'28.40', 'blurred input 25.00'}
 
 
+def test_a_difference_that_means_nothing_looks_small(report_of):
+    body = Figure()
+    draw(body, [Run(build_report(report_of(psnr=24.6, validate_every=40)), INK, stages={})])  # 25.0, like the input
+    low, high = body.axes[0].get_ylim()
+    assert high - low == pytest.approx(1.0)
+    low, high = body.axes[1].get_ylim()
+    assert high - low == pytest.approx(0.02)
+
+
 def test_psnr_and_ssim_come_first(report):
     report.curves |= dict.fromkeys(('lpips', 'other'), report.curves['psnr'])
     report.validation = dict.fromkeys(('other', 'lpips', 'blur/psnr', 'ssim', 'psnr'))

@@ -69,7 +69,8 @@ def sentence(report: Report) -> str:
         text += ' (medians of the first tenth and the last quarter)'
     elif 'loss' in report.curves:
         values = report.curves['loss'].values
-        text = f'{len(values)} losses, from {values[0]:.3g} to {values[-1]:.3g}; a trend needs {FEWEST_LOSSES}'
+        known = f'{len(values)} losses, from {values[0]:.3g} to {values[-1]:.3g}'
+        text = f'{known if len(values) > 1 else f"One loss, {values[0]:.3g}"}; a trend needs {FEWEST_LOSSES}'
     else:
         text = 'There is no total loss; its parts are drawn'
     if broken.losses_not_finite:

@@ -45,10 +45,17 @@ def _draw_score(ax: Axes, score: str, runs: Sequence[Run]) -> None:
         names[_text(score, curve.values[-1])] = points[-1]
         lines.append(points)
     ax.set_ylabel(NAMES.get(score, fit_name(score)))
-    ax.margins(y=0.25)
+    _widen(ax, 1.0 if _digits(score) == 2 else 0.02)
     ax.grid(axis='y')
     ax.locator_params(axis='y', nbins=4)
     PointLabels(ax, names, lines=lines, room=6.0)
+
+
+def _widen(ax: Axes, least: float) -> None:
+    """Leave room for names, and show at least this range, so that a difference that means nothing looks small."""
+    low, high = ax.dataLim.intervaly
+    middle, half = (low + high) / 2, max(0.7 * (high - low), least / 2)
+    ax.set_ylim(middle - half, middle + half)
 
 
 def _draw_inputs(ax: Axes, score: str, runs: Sequence[Run]) -> tuple[dict[str, XY], list[list[XY]]]:
