@@ -49,7 +49,7 @@ def draw(body: Body, runs: Sequence[Run]) -> list[Artist]:
     if any(line.get_color() == ALERT for line in ax.lines):
         keys.append(line_key('outlier', marker='^', color=ALERT, linewidth=0))
     if above:
-        PointLabels(ax, above)
+        PointLabels(ax, above, room=5.0)
     return keys
 
 
