@@ -86,7 +86,8 @@ class VariantAction(OverrideAction):
 def main() -> None:
     args = parse_args()
     end_as_interrupted()
-    from vrtspike.experiments.presentation import failure_lines, plot, table
+    from vrtspike.experiments.presentation import failure_lines, table
+    from vrtspike.experiments.quality_plot import plot
     from vrtspike.experiments.record import gains_enough, record_of
     from vrtspike.experiments.runs import Run
 

@@ -41,8 +41,7 @@ def report(arguments: list[str]) -> None:
     parser = tool_parser(__doc__)
     parser.add_argument('logs', nargs='+', metavar='LOG', help='a file, the folder of a run, or a pattern')
     add_json_argument(parser)
-    parser.add_argument('--html', metavar='FILE', help='write a page that needs no other file')
-    parser.add_argument('--plot', metavar='FILE', help='write a picture (.png, .svg or .pdf)')
+    add_picture_arguments(parser)
     args = parser.parse_args(arguments)
     from vrtspike.analysis import build_report, read_logs
 
@@ -68,22 +67,36 @@ def compare(arguments: list[str]) -> None:
 
     Examples:
       python tools/analyze_logs.py compare work_dirs/vrt_spike_baseline work_dirs/vrt_spike_fast --json comparison.json
+      python tools/analyze_logs.py compare work_dirs/before work_dirs/after --html comparison.html --plot comparison.png
     """
     from vrtspike.cli import add_json_argument, write_result
 
     parser = command_parser(compare)
     parser.add_argument('runs', nargs=2, metavar='RUN', help='a file, the folder of a run, or a pattern')
     add_json_argument(parser)
+    add_picture_arguments(parser)
     args = parser.parse_args(arguments)
+    from vrtspike.analysis import build_report, read_logs
     from vrtspike.analysis import compare as compared
-    from vrtspike.analysis import read_logs
 
-    found = compared(*(read_logs([run]) for run in args.runs))
+    logs = [read_logs([run]) for run in args.runs]
+    found = compared(*logs)
     if args.json != '-':
         from vrtspike.reporting.terminal import show_comparison
 
         show_comparison(found)
     write_result(found, args.json)
+    if args.html or args.plot:
+        from vrtspike.reporting.report_plots import compared_panels, save_comparison
+
+        panels = compared_panels(found, *map(build_report, logs))
+        if args.html:
+            from vrtspike.reporting.comparison_page import comparison_page
+            from vrtspike.reporting.pages import save_page
+
+            save_page(args.html, comparison_page(found, panels))
+        if args.plot:
+            save_comparison(panels, args.plot)
 
 
 def check(arguments: list[str]) -> None:
@@ -190,6 +203,12 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     'plot_curve': plot_curve,
     'cal_train_time': cal_train_time,
 }
+
+
+def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the files that a report or a comparison can be written to."""
+    parser.add_argument('--html', metavar='FILE', help='write a page that needs no other file')
+    parser.add_argument('--plot', metavar='FILE', help='write a picture (.png, .svg or .pdf)')
 
 
 def command_parser(command: Callable[[list[str]], None]) -> argparse.ArgumentParser:

@@ -1,6 +1,6 @@
-"""The table and the plot of a record."""
+"""The table of a record."""
 
-from vrtspike.experiments.presentation import COLUMNS, failure_lines, plot, table
+from vrtspike.experiments.presentation import COLUMNS, failure_lines, table
 
 
 def test_rows_are_ordered_by_quality_with_failures_last(record):
@@ -23,8 +23,3 @@ def test_markdown_has_a_line_per_row(record):
     assert len(lines) == 2 + 4
     assert {line.count('|') for line in lines} == {len(COLUMNS) + 1}
     assert lines[1] == f'| --- {"| --: " * 4}| --- {"| --: " * 8}|'
-
-
-def test_the_plot_is_an_image(record, tmp_path):
-    plot(record, tmp_path / 'plot.png')
-    assert (tmp_path / 'plot.png').read_bytes().startswith(b'\x89PNG')

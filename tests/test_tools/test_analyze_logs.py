@@ -76,6 +76,17 @@ def test_compare(folder):
     assert found['memory_mib']['ratio'] == 0.75
 
 
+def test_compare_draws_both_runs(folder):
+    done = run('compare', 'baseline', 'fast', '--html', 'out/c.html', '--plot', 'out/c.svg', cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ''
+    said = 'stage8 changes most, from 300.0 to 150.0 ms per clip (x0.50); 1 of 2 stages differ by more than noise.'
+    page, picture = ((folder / 'out' / name).read_text(encoding='utf-8') for name in ('c.html', 'c.svg'))
+    assert said in page
+    assert 'stage8 changes most, from 300.0 to 150.0' in picture
+    assert all(f'>{name}</text>' in picture for name in ('baseline', 'fast', 'Two runs compared'))
+
+
 def test_check_passes_or_fails(folder):
     checks = ('--only', 'loss', 'memory', 'throughput', 'bottleneck')
     done = run('check', 'fast', '--against', 'baseline', *checks, cwd=folder)

@@ -1,14 +1,12 @@
-"""The table and the plot of an ablation's record."""
+"""The table of an ablation's record."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from vrtspike.experiments.record import AblationRecord, VariantRecord
 from vrtspike.experiments.statistics import NOT_INFORMATIVE
 from vrtspike.reporting.table import Column, Table
-from vrtspike.runtime.atomic_write import atomic_write
 
 COLUMNS = (
     *('variant', 'seeds', 'PSNR dB', 'gain dB', 'difference dB [95 %]', Column('verdict', 'left'), 'SSIM'),
@@ -27,28 +25,6 @@ def table(record: AblationRecord) -> Table:
 def failure_lines(record: AblationRecord) -> list[str]:
     """Return a line for every variant that failed."""
     return [f'{variant.name} failed: {variant.failure}' for variant in record.variants if variant.failure]
-
-
-def plot(record: AblationRecord, path: str | Path) -> None:
-    """Plot quality against time, with the intervals over the seeds, into an image file."""
-    import matplotlib
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, 5), layout='constrained')
-    for variant in record.variants:
-        x, y = variant.iteration_ms, variant.psnr_db
-        if y.mean is None:
-            continue
-        error = 0 if y.low is None else y.high - y.mean
-        axes.errorbar(x, y.mean, error, marker='o', capsize=3)
-        axes.annotate(variant.name, (x, y.mean), xytext=(6, 4), textcoords='offset points', fontsize=8)
-    axes.set(xlabel='ms per training iteration', ylabel='PSNR of held-out clips, dB (95 % over seeds)')
-    axes.grid(alpha=0.3)
-    with atomic_write(path) as aside:
-        figure.savefig(aside)
-    pyplot.close(figure)
 
 
 def _cells(variant: VariantRecord) -> Sequence[str | None]:

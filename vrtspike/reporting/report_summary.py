@@ -16,7 +16,7 @@ def headline(report: Report) -> str:
     parts = [report.name]
     if report.iteration_ms:
         parts.append(f'{report.iteration_ms.median:,.1f} ms per {what_was_timed(report)} (median)')
-    parts.append(f'{report.samples:,} samples of {report.source_format}')
+    parts.append(f'{report.samples:,} sample{"" if report.samples == 1 else "s"} of {report.source_format}')
     device = (report.run and report.run.device) or {}
     if device.get('name'):
         parts.append(device['name'])

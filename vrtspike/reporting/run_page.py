@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vrtspike.analysis.report import Report
 from vrtspike.reporting.pages import render
-from vrtspike.reporting.report_plots import panel_svg, panels_of
+from vrtspike.reporting.report_plots import panels_of
 from vrtspike.reporting.report_summary import headline, no_findings, summary
 from vrtspike.reporting.report_tables import report_tables
 
@@ -18,7 +18,7 @@ def run_page(report: Report) -> str:
         summary=summary(report),
         findings=report.findings,
         no_findings=no_findings(report),
-        plots=[(panel.title, panel_svg(panel, report)) for panel in panels_of(report)],
+        plots=panels_of(report),
         tables=report_tables(report),
         warnings=report.warnings,
     )

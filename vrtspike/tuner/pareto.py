@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from vrtspike.reporting.figures import drawing, figure_svg, fit_name
+from vrtspike.reporting.palette import OTHER_STAGES, STAGE_COLOURS
+from vrtspike.reporting.point_labels import PointLabels
 from vrtspike.tuner.record import SearchRecord
 from vrtspike.tuner.trials import Step, is_known
+
+SIZE = (13, 4.2)
+FRONT = STAGE_COLOURS[0]
+#: The two plots: a point's quantity and its axis.
+AXES = {'db': 'dB against the default', 'mib': 'peak memory (MiB)'}
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,35 +84,30 @@ def svg(points: Sequence[Point]) -> str:
 
     Points of unknown quality are hollow. Numbers label the default, the points on the front and the trained configs.
     """
-    import matplotlib
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot
-
-    figure, (quality, memory) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout='constrained')
     best = set(front(points))
-    for point in points:
-        colour = '#0072B2' if point.name in best else '#9aa0a6'
-        filled = colour if point.db is not None else 'none'
-        for axes, value in ((quality, point.db), (memory, point.mib)):
-            if value is not None:
-                axes.scatter(point.ms, value, facecolors=filled, edgecolors=colour, zorder=3)
     named = [point for point in points if point.name == 'default' or point.name in best or point.db]
-    for number, point in enumerate(sorted(named, key=lambda point: point.ms), start=1):
-        quality.plot([], [], ' ', label=f'{number}  {point.label}')  # the points lie too close for their names
-        for axes, value in ((quality, point.db), (memory, point.mib)):
-            if value is not None:
-                above = {'xytext': (0, 5), 'textcoords': 'offset points', 'horizontalalignment': 'center'}
-                axes.annotate(str(number), (point.ms, value), fontsize=7, **above)
-    if named:
-        quality.legend(fontsize=7, handlelength=0)
-    quality.set(xlabel='ms per sample', ylabel='dB against the default')
-    memory.set(xlabel='ms per sample', ylabel='peak memory, MiB')
-    for axes in (quality, memory):
-        axes.grid(alpha=0.3)
-        axes.margins(0.12)
-    with io.StringIO() as text:
-        figure.savefig(text, format='svg')
-        pyplot.close(figure)
-        # Without the XML declaration, which a page must not contain.
-        return re.sub(r'^.*?(?=<svg)', '', text.getvalue(), flags=re.DOTALL)
+    numbers = {point.name: i for i, point in enumerate(sorted(named, key=lambda point: point.ms), start=1)}
+    with drawing():
+        figure = Figure(figsize=SIZE, layout='constrained')
+        for ax, (quantity, axis) in zip(figure.subplots(1, 2), AXES.items(), strict=True):
+            _draw(ax, [point for point in points if getattr(point, quantity) is not None], quantity, best, numbers)
+            ax.set(xlabel='ms per sample', ylabel=axis)
+        # The points lie too close for their names.
+        texts = {numbers[point.name]: f'{numbers[point.name]}  {fit_name(point.label, 40)}' for point in named}
+        keys = [Line2D([], [], linewidth=0, label=text) for _, text in sorted(texts.items())]
+        figure.legend(handles=keys, loc='outside right upper', handlelength=0, handletextpad=0)
+        return figure_svg(figure, f'Quality and memory against time of {len(points)} configs')
+
+
+def _draw(ax: Axes, points: Sequence[Point], quantity: str, best: set[str], numbers: Mapping[str, int]) -> None:
+    names = {}
+    for point in points:
+        colour = FRONT if point.name in best else OTHER_STAGES
+        place = point.ms, getattr(point, quantity)
+        filled = colour if point.db is not None else 'none'
+        ax.plot(*place, 'o', markerfacecolor=filled, markeredgecolor=colour, zorder=3 if point.name in best else 2)
+        if point.name in numbers:
+            names[str(numbers[point.name])] = place
+    ax.grid()
+    ax.margins(0.12)
+    PointLabels(ax, names, [(point.ms, getattr(point, quantity)) for point in points], room=4.5)

@@ -5,14 +5,10 @@ import shutil
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
-from PIL import Image
 
 from vrtspike.analysis import build_report, read_logs
-from vrtspike.analysis.report import Report
 from vrtspike.errors import VrtSpikeError
-from vrtspike.reporting.report_plots import save_picture
 
 ROOT = Path(__file__).resolve().parents[3]
 RECORDS = ROOT / 'benchmarks/records/analysis'
@@ -49,13 +45,3 @@ def test_another_record_gives_another_excerpt(folder, tmp_path, render):
 def test_without_a_record_there_is_no_page(tmp_path, folder, render):
     with pytest.raises(VrtSpikeError, match=r'tiny\.json: no such record'):
         render('docs/analysis.md', tmp_path)
-
-
-def test_the_picture_is_of_the_record(tmp_path):
-    save_picture(msgspec.json.decode((RECORDS / 'tiny.json').read_bytes(), type=Report), tmp_path / 'report.png')
-    drawn, shipped = (
-        np.asarray(Image.open(path).convert('RGB'), dtype=float)
-        for path in (tmp_path / 'report.png', ROOT / 'docs/images/report.png')
-    )
-    assert drawn.shape == shipped.shape
-    assert np.abs(drawn - shipped).mean() < 2
