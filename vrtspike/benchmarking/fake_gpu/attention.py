@@ -1,0 +1,103 @@
+"""Runs PyTorch's ``scaled_dot_product_attention`` on fake tensors with the kernel that a GPU would choose.
+
+On a CPU build the operator itself cannot choose, because the choice asks the GPU.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+Kernel = Literal['cudnn', 'flash', 'efficient', 'math']
+aten = torch.ops.aten
+
+MAX_CUDNN_BATCH = 65_535
+MASK_ALIGNMENT = 16
+"""The memory-efficient kernel wants rows of the mask at multiples of this many elements."""
+
+
+class ChosenAttention(TorchFunctionMode):
+    """Replaces ``scaled_dot_product_attention`` by its kernels.
+
+    Attributes:
+        choices: Calls by what decided: the kernel, the type, the channels of a head, and the mask.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.choices: Counter[str] = Counter()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **kwargs)
+        return self.attend(*args, **kwargs)
+
+    def attend(
+        self, q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None, scale: float | None = None, **_: object
+    ) -> Tensor:
+        """Attend as PyTorch would. Other arguments, such as dropout, change neither the kernel nor its cost much."""
+        q, k, v, mask = _autocast(q, k, v, attn_mask)
+        trained = mask is not None and mask.requires_grad
+        kernel = kernel_of(q, mask, trained)
+        described = 'no mask' if mask is None else 'mask with gradient' if trained else 'mask'
+        self.choices[f'{kernel}: {str(q.dtype).removeprefix("torch.")}, {q.shape[-1]} channels, {described}'] += 1
+        scale = q.shape[-1] ** -0.5 if scale is None else scale
+        return KERNELS[kernel](q, k, v, mask, scale)
+
+
+def kernel_of(q: Tensor, mask: Tensor | None, trained_mask: bool) -> Kernel:
+    """Return the kernel that PyTorch 2.13 chooses on an H100.
+
+    Args:
+        q: Queries (batch, heads, N, channels per head).
+        mask: What is added to the scores, if anything.
+        trained_mask: Whether the mask needs a gradient.
+    """
+    channels, half = q.shape[-1], q.dtype in (torch.float16, torch.bfloat16)
+    if half and channels % 8 == 0 and len(q) <= MAX_CUDNN_BATCH and not trained_mask:
+        return 'cudnn'
+    if half and mask is None:
+        return 'flash'
+    return 'efficient' if channels % (8 if half else 4) == 0 else 'math'
+
+
+def _autocast(*tensors: Tensor | None) -> list[Tensor | None]:
+    """Cast as autocast does for this operator."""
+    if not torch.is_autocast_enabled('cuda'):
+        return list(tensors)
+    dtype = torch.get_autocast_dtype('cuda')
+    return [None if tensor is None else tensor.to(dtype) for tensor in tensors]
+
+
+def _cudnn(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    return aten._scaled_dot_product_cudnn_attention(q, k, v, mask, True, scale=scale)[0]
+
+
+def _flash(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    channels = q.shape[-1]
+    q, k, v = (F.pad(x, (0, -channels % 8)) if channels % 8 else x for x in (q, k, v))
+    return aten._scaled_dot_product_flash_attention(q, k, v, scale=scale)[0][..., :channels]
+
+
+def _efficient(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    if mask is not None:
+        keys = mask.shape[-1]
+        mask = F.pad(mask, (0, -keys % MASK_ALIGNMENT))[..., :keys] if keys % MASK_ALIGNMENT else mask
+        mask = mask.expand(*q.shape[:3], keys)
+    return aten._scaled_dot_product_efficient_attention(q, k, v, mask, True, scale=scale)[0]
+
+
+def _math(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    with torch.autocast('cuda', enabled=False):
+        scores = (q.float() * scale**0.5) @ (k.float() * scale**0.5).transpose(-2, -1)
+        scores = scores if mask is None else scores + mask
+        return (scores.softmax(-1) @ v.float()).to(q.dtype)
+
+
+KERNELS = {'cudnn': _cudnn, 'flash': _flash, 'efficient': _efficient, 'math': _math}
