@@ -5,6 +5,7 @@ import torch
 from mmengine.hooks import Hook
 
 from vrtspike.errors import TrainingError
+from vrtspike.hooks import nonfinite_hook
 from vrtspike.hooks.nonfinite_hook import advice
 from vrtspike.optim import unsubscribe
 
@@ -58,6 +59,49 @@ def test_the_step_is_skipped_and_counted_and_the_samples_are_named(make_runner, 
     assert record['iteration'] == 3
     assert record['what'] == what.removesuffix('s').replace('losse', 'loss')
     assert [sample['name'].partition('/')[0] for sample in record['samples']] == ['street', 'street']
+
+
+@pytest.fixture
+def like_a_gpu(monkeypatch):
+    """Let the fused optimizer of the CPU skip steps by itself, and the host read an iteration late, as on a GPU."""
+    fused = lambda wrapper: all(group.get('fused') for group in wrapper.optimizer.param_groups)  # noqa: E731
+    monkeypatch.setattr(nonfinite_hook, 'skips_on_device', fused)
+    monkeypatch.setattr(nonfinite_hook, 'iterations_late', lambda loss: 1)
+    return {'optimizer': {'type': 'AdamW', 'lr': 1e-2, 'fused': True}}
+
+
+def test_a_fused_optimizer_skips_the_step_by_itself(make_runner, tmp_path, like_a_gpu):
+    spoil = Spoil(gradients=(2,))
+    runner = make_runner(5, hooks=[{'type': 'NonFiniteHook'}, spoil], optim_wrapper=like_a_gpu)
+    runner.train()
+    assert changed(spoil) == [1, 3, 4]
+    assert runner.message_hub.get_info('skipped_steps') == 1
+    (record,) = map(json.loads, (tmp_path / 'run' / 'nonfinite.jsonl').read_text().splitlines())
+    assert (record['iteration'], record['what']) == (3, 'gradient')
+    assert not hasattr(runner.optim_wrapper.optimizer, 'found_inf')
+
+
+def test_the_last_iteration_is_counted_too_where_the_host_reads_late(make_runner, like_a_gpu):
+    spoil = Spoil(gradients=(4,))
+    runner = make_runner(5, hooks=[{'type': 'NonFiniteHook'}, spoil], optim_wrapper=like_a_gpu)
+    runner.train()
+    assert runner.message_hub.get_info('skipped_steps') == 1
+
+
+def test_the_run_ends_one_iteration_late_and_the_weights_are_untouched(make_runner, like_a_gpu):
+    spoil = Spoil(gradients=(1, 2))
+    with pytest.raises(TrainingError, match='2 steps in a row'):
+        make_runner(8, hooks=[{'type': 'NonFiniteHook', 'in_a_row': 2}, spoil], optim_wrapper=like_a_gpu).train()
+    assert sorted(spoil.weights) == [0, 1, 2]  # the hook ends iteration 3 before the other reads its weights
+    assert changed(spoil) == []
+
+
+def test_no_checkpoint_follows_a_limit(make_runner, tmp_path, like_a_gpu):
+    checkpoint = {'type': 'CheckpointHook', 'interval': 1, 'by_epoch': False}
+    hooks = [{'type': 'NonFiniteHook', 'in_a_row': 1}, Spoil(gradients=(2,)), checkpoint]
+    with pytest.raises(TrainingError, match='1 steps in a row'):
+        make_runner(8, hooks=hooks, optim_wrapper=like_a_gpu).train()
+    assert sorted(path.name for path in (tmp_path / 'run').glob('iter_*.pth')) == ['iter_1.pth', 'iter_2.pth']
 
 
 def test_all_that_was_accumulated_for_the_step_goes_with_it(make_runner):
