@@ -1,11 +1,16 @@
-import pytest
+from pathlib import Path
 
-from vrtspike.config import load_config
+import pytest
+from mmengine.config import Config
+
 from vrtspike.config.gpu import set_gpu_defaults
 
 
+CONFIGS = Path(__file__).parents[2] / 'configs'
+
+
 def test_a_shipped_config_gets_the_fused_optimizer_and_pinned_memory():
-    config = load_config('configs/vrt_spike_tiny.py')
+    config = Config.fromfile(CONFIGS / 'vrt_spike_tiny.py')
     set_gpu_defaults(config)
     assert config.optim_wrapper.optimizer.fused is True
     assert config.train_dataloader.pin_memory is config.val_dataloader.pin_memory is True

@@ -68,6 +68,8 @@ def fake_gpu() -> Iterator[None]:
         stack.enter_context(patch('torch.cuda.is_bf16_supported', lambda including_emulation=True: True))
         stack.enter_context(patch('torch.cuda.amp.common.amp_definitely_not_available', lambda: False))
         # PyTorch updates lists of tensors at once only if it knows their classes.
-        stack.enter_context(patch.object(_foreach_utils, '_foreach_supported_types', [Tensor, nn.Parameter, FakeTensor]))
+        stack.enter_context(
+            patch.object(_foreach_utils, '_foreach_supported_types', [Tensor, nn.Parameter, FakeTensor])
+        )
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=False))
         yield

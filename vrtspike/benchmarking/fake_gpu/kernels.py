@@ -135,5 +135,3 @@ def flops_of(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -
     """Return the FLOPs of products, convolutions, attention and operators with a registered formula; 0 for others."""
     formula = flop_registry.get(func.overloadpacket)
     return formula(*args, **kwargs, out_val=out) if formula else 0
-
-
