@@ -46,7 +46,7 @@ def problems(memory_gib: float, out: Path) -> Iterator[str]:
 
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
-        yield f'packages: {", ".join(missing)} cannot be imported; install them as README.md says, or collect their wheels as docs/speed.md says'
+        yield f'packages: {", ".join(missing)} cannot be imported; docs/speed.md says how to bring them'
     disk = shutil.disk_usage(out).free / 2**30
     if disk < DISK_GIB:
         yield f'disk: {disk:.1f} GiB are free in {out}, and the records and logs may need {DISK_GIB}'

@@ -5,7 +5,6 @@ from mmengine.config import Config
 
 from vrtspike.config.gpu import set_gpu_defaults
 
-
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
