@@ -46,7 +46,7 @@ class StepCounter(TorchDispatchMode):
         self.waits: Counter[str] = Counter()
         """Reads of values that the device has not computed yet, by the line of ours that reads."""
         self.copies: Counter[str] = Counter()
-        """Copies between host and device, by the line of ours that copies."""
+        """Copies between host and device, by the line of ours that copies. None of them need be waited for."""
         self.host_operations: Counter[str] = Counter()
         """Operators on tensors of the host, by name."""
 

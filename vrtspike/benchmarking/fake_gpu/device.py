@@ -54,6 +54,17 @@ def restart_with_fake_gpu() -> NoReturn:
     os.execve(sys.executable, [sys.executable, *sys.argv], fake_gpu_environment())
 
 
+class FakeEvent:
+    """An event of the fake GPU, which has always more to do."""
+
+    def record(self, stream: object = None) -> None: ...
+
+    def synchronize(self) -> None: ...
+
+    def query(self) -> bool:
+        return False
+
+
 @contextmanager
 def fake_gpu() -> Iterator[None]:
     """Make every new tensor a fake one, and let autocast and gradient scalers accept the fake GPU.
@@ -67,6 +78,9 @@ def fake_gpu() -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(patch('torch.cuda.is_bf16_supported', lambda including_emulation=True: True))
         stack.enter_context(patch('torch.cuda.amp.common.amp_definitely_not_available', lambda: False))
+        stack.enter_context(patch('torch.cuda.Event', FakeEvent))
+        stack.enter_context(patch('torch.cuda.current_stream', lambda device=None: None))
+        stack.enter_context(patch('vrtspike.runtime.readback.pinned_like', lambda x: torch.empty_like(x, device='cpu')))
         # PyTorch updates lists of tensors at once only if it knows their classes.
         stack.enter_context(
             patch.object(_foreach_utils, '_foreach_supported_types', [Tensor, nn.Parameter, FakeTensor])

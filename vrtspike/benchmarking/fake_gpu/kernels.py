@@ -1,7 +1,8 @@
 """What an operator costs on a GPU, on paper: kernels that it launches, bytes that it moves, and a model of its time.
 
 The model of time is a roofline with a fixed cost per launch: max(bytes / bandwidth, FLOPs / rate) + launches x 2 us.
-Its rates are those that large kernels reach on an H100. It knows nothing of caches, of overlap or of a kernel's quality.
+Its rates are those that large kernels reach on an H100. It knows nothing of caches, overlap or
+the quality of a kernel.
 """
 
 from __future__ import annotations
@@ -34,22 +35,8 @@ LAUNCHES = {
 """Kernels of operators that launch more than one, by name: the usual number, as PyTorch's profiler shows it."""
 
 WITHOUT_KERNEL = frozenset(
-    [
-        '_local_scalar_dense',
-        '_unsafe_view',
-        'detach',
-        'empty',
-        'empty_like',
-        'empty_permuted',
-        'empty_strided',
-        'is_same_size',
-        'lift_fresh',
-        'new_empty',
-        'new_empty_strided',
-        'resize_',
-        'result_type',
-        'set_',
-    ]
+    'detach empty empty_like empty_permuted empty_strided is_same_size lift_fresh new_empty new_empty_strided resize_ '
+    'result_type set_ _local_scalar_dense _unsafe_view'.split()  # noqa: SIM905
 )
 """Operators that launch nothing, besides views."""
 
