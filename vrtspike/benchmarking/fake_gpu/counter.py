@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import vrtspike
-from vrtspike.benchmarking.fake_gpu.kernels import Operation, operation, tensors_of
+from vrtspike.benchmarking.fake_gpu.kernels import Operation, has_kernel, operation, tensors_of
 
 BLOCK = 512
 """PyTorch's allocator rounds every size up to multiples of this many bytes."""
@@ -55,12 +55,10 @@ class StepCounter(TorchDispatchMode):
         if func is aten._local_scalar_dense.default and isinstance(args[0], FakeTensor):
             return self._value_of(args[0])
         out = func(*args, **kwargs)
-        if func.namespace == 'prim':
-            return out
         arguments, results = tensors_of((args, kwargs)), tensors_of(out)
         for tensor in results:
             self.hold(tensor)
-        sides = self._sides(func, arguments, results)
+        sides = self._sides(func, arguments, results) if has_kernel(func) else set()
         if sides == {True, False}:
             self.copies[f'{func.overloadpacket.__name__} at {_our_line()}'] += 1
         elif sides == {False}:

@@ -35,8 +35,19 @@ LAUNCHES = {
 """Kernels of operators that launch more than one, by name: the usual number, as PyTorch's profiler shows it."""
 
 WITHOUT_KERNEL = frozenset(
-    'detach empty empty_like empty_permuted empty_strided is_same_size lift_fresh new_empty new_empty_strided resize_ '
-    'result_type set_ _local_scalar_dense _unsafe_view'.split()  # noqa: SIM905
+    {
+        *(
+            'empty',
+            'empty_like',
+            'empty_permuted',
+            'empty_strided',
+            'new_empty',
+            'new_empty_strided',
+            'resize_',
+            'set_',
+        ),
+        *('detach', 'is_same_size', 'lift_fresh', 'result_type', '_local_scalar_dense', '_unsafe_view'),
+    }
 )
 """Operators that launch nothing, besides views."""
 
@@ -82,9 +93,9 @@ def operation(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Any) 
         kwargs: Its named arguments.
         out: What it returned.
     """
-    name = func.overloadpacket.__name__
-    if func.is_view or name in WITHOUT_KERNEL:
+    if not has_kernel(func):
         return None
+    name = func.overloadpacket.__name__
     read, results = tensors_of((args, kwargs)), tensors_of(out)
     if not read and not results:
         return None
@@ -99,6 +110,11 @@ def operation(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Any) 
         flops=flops_of(func, args, kwargs, out),
         casts=name in ('_to_copy', 'copy_') and bool(read and results) and read[0].dtype != results[0].dtype,
     )
+
+
+def has_kernel(func: Any) -> bool:
+    """Return whether an overload computes or copies anything."""
+    return not func.is_view and func.overloadpacket.__name__ not in WITHOUT_KERNEL
 
 
 def list_launches(args: Sequence[Any]) -> int:
