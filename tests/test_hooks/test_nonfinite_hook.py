@@ -1,9 +1,13 @@
 import json
+import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
 from mmengine.hooks import Hook
 
+from vrtspike.benchmarking.fake_gpu.device import fake_gpu_environment
 from vrtspike.errors import TrainingError
 from vrtspike.hooks import nonfinite_hook
 from vrtspike.hooks.nonfinite_hook import advice
@@ -183,3 +187,42 @@ def test_training_with_both_hooks_is_that_without(make_runner, order):
         make_runner(5, hooks=[*each, spoil], optim_wrapper=dict(wrapper)).train()
         weights.append(spoil.weights)
     assert all(torch.equal(weights[0][i], weights[1][i]) for i in range(5))
+
+
+ON_A_FAKE_GPU = """
+from types import SimpleNamespace
+import torch
+from mmengine.logging import MessageHub
+from vrtspike.benchmarking.fake_gpu.counter import StepCounter
+from vrtspike.benchmarking.fake_gpu.device import fake_gpu
+from vrtspike.hooks import NonFiniteHook
+from vrtspike.optim import DeviceAmpOptimWrapper
+
+hub = MessageHub.get_instance('fake')
+with fake_gpu():
+    model = torch.nn.Linear(4, 4, device='cuda')
+    optimizer = torch.optim.AdamW(model.parameters(), fused=FUSED)
+    wrapper = DeviceAmpOptimWrapper(optimizer, dtype='bfloat16', clip_grad={'max_norm': 1.0})
+    loader = SimpleNamespace(sampler=None)
+    runner = SimpleNamespace(message_hub=hub, optim_wrapper=wrapper, iter=0, train_loop=None, train_dataloader=loader)
+    hook, left = NonFiniteHook(), []
+    hook._read = lambda runner, leave: left.append(leave)  # fake tensors have no values
+    hook.before_train(runner)
+    with StepCounter() as counter:
+        for _ in range(3):
+            counter.reset()
+            with wrapper.optim_context(model):
+                loss = model(torch.empty(2, 4, device='cuda')).float().mean()
+            wrapper.update_params(loss)
+            hook.after_train_iter(runner, 0)
+        print(sum(counter.waits.values()), *left)
+"""
+
+
+@pytest.mark.skipif(shutil.which('g++') is None or bool(torch.version.cuda), reason='needs g++ and a CPU build')
+@pytest.mark.parametrize(('fused', 'waits'), [(True, 0), (False, 1)])
+def test_no_iteration_waits_for_the_gpu_with_a_fused_optimizer(fused, waits):
+    program = ON_A_FAKE_GPU.replace('FUSED', str(fused))
+    command = [sys.executable, '-c', program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=fake_gpu_environment())
+    assert done.stdout == f'{waits} 1 1 1\n', done.stderr

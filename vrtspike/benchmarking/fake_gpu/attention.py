@@ -52,7 +52,7 @@ class ChosenAttention(TorchFunctionMode):
 
 
 def kernel_of(q: Tensor, mask: Tensor | None, trained_mask: bool) -> Kernel:
-    """Return the kernel that PyTorch 2.13 chooses on an H100.
+    """Return the kernel that PyTorch 2.13 chooses on an H100 among those that ``sdpa_kernel`` allows.
 
     Args:
         q: Queries (batch, heads, N, channels per head).
@@ -60,11 +60,12 @@ def kernel_of(q: Tensor, mask: Tensor | None, trained_mask: bool) -> Kernel:
         trained_mask: Whether the mask needs a gradient.
     """
     channels, half = q.shape[-1], q.dtype in (torch.float16, torch.bfloat16)
-    if half and channels % 8 == 0 and len(q) <= MAX_CUDNN_BATCH and not trained_mask:
+    allowed = torch.backends.cuda
+    if allowed.cudnn_sdp_enabled() and half and channels % 8 == 0 and len(q) <= MAX_CUDNN_BATCH and not trained_mask:
         return 'cudnn'
-    if half and mask is None:
+    if allowed.flash_sdp_enabled() and half and mask is None:
         return 'flash'
-    return 'efficient' if channels % (8 if half else 4) == 0 else 'math'
+    return 'efficient' if allowed.mem_efficient_sdp_enabled() and channels % (8 if half else 4) == 0 else 'math'
 
 
 def _autocast(*tensors: Tensor | None) -> list[Tensor | None]:
