@@ -39,13 +39,16 @@ def main() -> None:
     if not has_fake_gpu():
         restart_with_fake_gpu()
 
+    import msgspec
+
     from vrtspike.benchmarking.fake_gpu.step import step_on_paper
     from vrtspike.config import load_config
     from vrtspike.runtime.environment import commit, versions
 
     config = load_config(**config_arguments(args))
     step = step_on_paper(Path(args.config).stem, config, tuple(args.shape))
-    write_result({'kind': 'on_paper', 'versions': versions(), 'commit': commit(), 'step': step}, args.json)
+    provenance = {'kind': 'on_paper', 'versions': versions(), 'commit': commit(), 'overrides': args.cfg_options}
+    write_result({**provenance, 'step': msgspec.to_builtins(step)}, args.json)
     if args.json != '-':
         print(described(step))
 
