@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.checkpoint import checkpoint
 
 from vrtspike.benchmarking.fake_gpu.attention import ChosenAttention, kernel_of
 
@@ -39,15 +40,24 @@ def test_the_math_kernel_is_attention_and_is_counted(masked):
     q, k, v = torch.randn(3, 2, 3, 5, 6)
     mask = torch.randn(1, 3, 5, 5) if masked else None
     expected = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=0.3)
-    with ChosenAttention() as attention:
+    with ChosenAttention('CPU') as attention:
         found = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=0.3)
     torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=0.3), expected)
     assert attention.choices == {f'math: float32, 6 channels, {"mask" if masked else "no mask"}': 1}
 
 
 def test_the_other_kernels_return_the_shape_of_the_values():
     q = torch.empty(2, 3, 5, 8, device='meta')
     mask = torch.empty(1, 3, 5, 5, device='meta')
-    with ChosenAttention() as attention:
+    with ChosenAttention('Meta') as attention:
         assert F.scaled_dot_product_attention(q, q, q, attn_mask=mask).shape == q.shape
     assert attention.choices == {'efficient: float32, 8 channels, mask': 1}
+
+
+def test_a_recomputation_chooses_alike():
+    q = torch.empty(2, 3, 5, 8, device='meta', requires_grad=True)
+    with ChosenAttention('Meta') as attention:
+        checkpoint(lambda x: F.scaled_dot_product_attention(x, x, x), q, use_reentrant=False).sum().backward()
+    assert attention.choices == {'efficient: float32, 8 channels, no mask': 2}
+    assert q.grad.shape == q.shape

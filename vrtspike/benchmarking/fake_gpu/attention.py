@@ -5,13 +5,13 @@ On a CPU build the operator itself cannot choose, because the choice asks the GP
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
 Kernel = Literal['cudnn', 'flash', 'efficient', 'math']
 aten = torch.ops.aten
@@ -21,34 +21,50 @@ MASK_ALIGNMENT = 16
 """The memory-efficient kernel wants rows of the mask at multiples of this many elements."""
 
 
-class ChosenAttention(TorchFunctionMode):
-    """Replaces ``scaled_dot_product_attention`` by its kernels.
+class ChosenAttention:
+    """A context in which ``scaled_dot_product_attention`` runs as the kernels that a GPU would choose.
+
+    It is replaced in PyTorch's dispatcher, below autocast, so the backward pass and its recomputation use it too.
+
+    Args:
+        device: The backend whose attention is replaced, by its name in the dispatcher.
 
     Attributes:
         choices: Calls by what decided: the kernel, the type, the channels of a head, and the mask.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, device: str = 'CUDA') -> None:
+        self.device = device
         self.choices: Counter[str] = Counter()
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if func is not F.scaled_dot_product_attention:
-            return func(*args, **kwargs)
-        return self.attend(*args, **kwargs)
+    def __enter__(self) -> ChosenAttention:
+        self._library = torch.library.Library('aten', 'IMPL')
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # PyTorch warns that its own implementation is overridden
+            self._library.impl('scaled_dot_product_attention', self._attend, f'Autograd{self.device}')
+        return self
 
-    def attend(
-        self, q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None, scale: float | None = None, **_: object
+    def __exit__(self, *exception: object) -> None:
+        self._library._destroy()
+
+    def _attend(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        *,
+        scale: float | None = None,
+        enable_gqa: bool = False,
     ) -> Tensor:
-        """Attend as PyTorch would. Other arguments, such as dropout, change neither the kernel nor its cost much."""
-        q, k, v, mask = _autocast(q, k, v, attn_mask)
-        trained = mask is not None and mask.requires_grad
-        kernel = kernel_of(q, mask, trained)
-        described = 'no mask' if mask is None else 'mask with gradient' if trained else 'mask'
+        """Attend as PyTorch would. Dropout and causal masks, which this package does not use here, are left out."""
+        trained = attn_mask is not None and attn_mask.requires_grad
+        kernel = kernel_of(q, attn_mask, trained)
+        described = 'no mask' if attn_mask is None else 'mask with gradient' if trained else 'mask'
         self.choices[f'{kernel}: {str(q.dtype).removeprefix("torch.")}, {q.shape[-1]} channels, {described}'] += 1
-        scale = q.shape[-1] ** -0.5 if scale is None else scale
-        return KERNELS[kernel](q, k, v, mask, scale)
+        return KERNELS[kernel](q, k, v, attn_mask, q.shape[-1] ** -0.5 if scale is None else scale)
 
 
 def kernel_of(q: Tensor, mask: Tensor | None, trained_mask: bool) -> Kernel:
@@ -66,14 +82,6 @@ def kernel_of(q: Tensor, mask: Tensor | None, trained_mask: bool) -> Kernel:
     if allowed.flash_sdp_enabled() and half and mask is None:
         return 'flash'
     return 'efficient' if allowed.mem_efficient_sdp_enabled() and channels % (8 if half else 4) == 0 else 'math'
-
-
-def _autocast(*tensors: Tensor | None) -> list[Tensor | None]:
-    """Cast as autocast does for this operator."""
-    if not torch.is_autocast_enabled('cuda'):
-        return list(tensors)
-    dtype = torch.get_autocast_dtype('cuda')
-    return [None if tensor is None else tensor.to(dtype) for tensor in tensors]
 
 
 def _cudnn(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:
@@ -95,10 +103,9 @@ def _efficient(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: floa
 
 
 def _math(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:
-    with torch.autocast('cuda', enabled=False):
-        scores = (q.float() * scale**0.5) @ (k.float() * scale**0.5).transpose(-2, -1)
-        scores = scores if mask is None else scores + mask
-        return (scores.softmax(-1) @ v.float()).to(q.dtype)
+    scores = (q.float() * scale**0.5) @ (k.float() * scale**0.5).transpose(-2, -1)
+    scores = scores if mask is None else scores + mask
+    return (scores.softmax(-1) @ v.float()).to(q.dtype)
 
 
 KERNELS = {'cudnn': _cudnn, 'flash': _flash, 'efficient': _efficient, 'math': _math}
