@@ -110,13 +110,38 @@ def test_the_check_names_everything_that_is_missing(monkeypatch, tmp_path):
     monkeypatch.setattr(gpu_preflight, 'DISK_GIB', 2**40)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'get_device_name', lambda: 'a card')
-    monkeypatch.setattr('vrtspike.runtime.device.free_memory', lambda device: 20 * 2**30)
+    monkeypatch.setattr(torch.cuda, 'mem_get_info', lambda: (20 * 2**30, 80 * 2**30))
     packages, disk, memory = gpu_preflight.problems(36, tmp_path)
     assert packages.startswith('packages: no_such_package cannot be imported')
     assert disk.startswith('disk: ')
     assert memory == 'memory: 20.0 GiB of a card are free, and the steps need 36'
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     assert list(gpu_preflight.problems(36, tmp_path))[2] == f'GPU: PyTorch {torch.__version__} finds none'
+
+
+def test_packages_are_checked_where_nothing_is_installed():
+    command = [sys.executable, '-I', '-S', ROOT / 'benchmarks/gpu_preflight.py']
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith('error: this machine cannot run the steps:\n  packages: torch, triton, mmengine, ')
+
+
+def test_wheels_are_collected_for_the_python_of_the_gpu_machine(tmp_path, monkeypatch):
+    stub, calls = tmp_path / 'python', tmp_path / 'calls'
+    stub.write_text(STUB.replace('exit 0', 'touch "$FOLDER"/{onedl_mmcv,fvcore}-1-py3-none-any.whl'))
+    stub.chmod(0o755)
+    folder = tmp_path / 'wheels'
+    folder.mkdir()
+    for name, value in {'PYTHON': stub, 'CALLS': calls, 'FOLDER': folder}.items():
+        monkeypatch.setenv(name, str(value))
+    script = ROOT / 'benchmarks/collect_wheels.sh'
+    done = subprocess.run(['bash', script, folder, '3.13'], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    download, build = (shlex.split(line) for line in calls.read_text().splitlines())
+    assert download[:3] == ['-m', 'pip', 'download']
+    assert download[download.index('--python-version') + 1] == '3.13'
+    assert build[-2:] == ['onedl-mmcv', 'fvcore']
+    assert subprocess.run(['bash', script], capture_output=True).returncode == 2
 
 
 def test_help_has_examples():
