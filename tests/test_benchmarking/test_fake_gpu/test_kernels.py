@@ -31,6 +31,7 @@ def test_views_and_empty_tensors_launch_nothing():
     assert cost(aten.view.default, X, [32]) is None
     assert cost(aten.empty_like.default, X) is None
     assert cost(aten.detach.default, X) is None
+    assert cost(torch.ops.prim.device.default, X) is None
 
 
 def test_a_product_has_flops_and_a_cast_is_one():

@@ -114,7 +114,7 @@ def operation(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Any) 
 
 def has_kernel(func: Any) -> bool:
     """Return whether an overload computes or copies anything."""
-    return not func.is_view and func.overloadpacket.__name__ not in WITHOUT_KERNEL
+    return func.namespace != 'prim' and not func.is_view and func.overloadpacket.__name__ not in WITHOUT_KERNEL
 
 
 def list_launches(args: Sequence[Any]) -> int:
