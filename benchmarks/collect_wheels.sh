@@ -21,7 +21,7 @@ folder=$1 version=${2:-3.12} python=${PYTHON:-python3}
 "$python" -m pip download -q --no-deps --only-binary=:all: --python-version "$version" --implementation cp \
   --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 -d "$folder" \
   onedl-mmengine addict yapf termcolor platformdirs iopath yacs portalocker msgspec psutil \
-  pytest-xdist execnet hypothesis sortedcontainers jsonschema
+  tabulate pytest-xdist execnet hypothesis sortedcontainers
 # These two have sources only. Without its operators mmcv is pure Python, and so is good for any version.
 MMCV_WITH_OPS=0 "$python" -m pip wheel -q --no-cache-dir --no-deps -w "$folder" onedl-mmcv fvcore
 for name in onedl_mmcv fvcore; do

@@ -30,7 +30,7 @@ PACKAGES = (
         'psutil',
         'rich',
     ),
-    *('rich', 'matplotlib', 'jinja2', 'markdown_it', 'pytest', 'xdist', 'hypothesis', 'jsonschema'),
+    *('rich', 'matplotlib', 'jinja2', 'markdown_it', 'pytest', 'xdist', 'hypothesis'),
 )
 GIB = 2**30
 DISK_GIB = 2
