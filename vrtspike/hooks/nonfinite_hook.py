@@ -16,6 +16,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from vrtspike.datasets.samplers import SAMPLES_SEEN_KEY
 from vrtspike.errors import TrainingError
@@ -54,8 +55,8 @@ class NonFiniteHook(Hook, StepListener):
     :meth:`~vrtspike.datasets.clips.ClipDataset.__getitem__`.
 
     On a GPU with a fused optimizer the host never waits: the GPU skips the step by itself, as under a gradient scaler,
-    and the hook counts, writes and ends the run one iteration later. With another optimizer the host waits for the
-    gradient before each step.
+    and the hook counts, writes and ends the run one iteration later. With another optimizer, or a sharded
+    network, the host waits for the gradient before each step.
 
     Args:
         in_a_row: Number of consecutive skipped steps that ends the run.
@@ -202,8 +203,11 @@ def iterations_late(loss: Tensor) -> int:
 def skips_on_device(wrapper: OptimWrapper) -> bool:
     """Return whether the optimizer's kernels skip a step that ``found_inf`` marks, as those of fused optimizers do."""
     groups = wrapper.optimizer.param_groups
-    fused = all(group.get('fused') for group in groups) and groups[0]['params'][0].is_cuda
-    return fused and not has_loss_scaling(wrapper)  # a gradient scaler sets found_inf itself
+    first = groups[0]['params'][0]
+    if not first.is_cuda or isinstance(first, DTensor):  # the flag is no part of a sharded network
+        return False
+    # A gradient scaler sets found_inf itself.
+    return all(group.get('fused') for group in groups) and not has_loss_scaling(wrapper)
 
 
 def gradients_finite(wrapper: OptimWrapper) -> Tensor:
