@@ -91,6 +91,7 @@ setup(
     packages=find_packages(include=['vrtspike', 'vrtspike.*']),
     package_data={
         'vrtspike.native.allocator': ['*.cpp'],
+        'vrtspike.benchmarking.fake_gpu': ['*.cpp'],
         'vrtspike.models': ['pretrained/*.pth'],
         'vrtspike.ops': ['window_attention/cpu_kernel/*'],
         'vrtspike.scaffolding': ['templates/README.md', 'templates/*/*.py'],

@@ -1,9 +1,9 @@
 """Compare the published VRT, from a clone of its repository, with ours: same weights, same shapes, interleaved.
 
 The clone is neither changed nor copied. It runs in float32, as published, and on CPUs twice: with the C library
-returning freed memory, its default, and keeping it, as our tools do. That is a setting of a process, so each side has
-its own process. Their calls are interleaved. A training call makes two steps, times the second, and then frees its
-memory for the next side.
+returning freed memory, its default, and keeping it, as our tools do. On GPUs it also runs as one would first speed it
+up: in bfloat16 autocast, with its attention computed by PyTorch's fused operator. Each side has its own process. Their
+calls are interleaved. A training call makes two steps, times the second, and then frees its memory for the next side.
 
 Without torchvision, the clone gets a deformable convolution that agrees with the reference: the fastest one that is
 available, measured on the shape of the rows.
@@ -54,6 +54,15 @@ PRECISIONS = ('float32', 'bfloat16')
 
 MEMORY_BACK, MEMORY_KEPT = 'published', 'published_memory_kept'
 """The published code, with freed memory returned and kept."""
+
+SDPA = 'published_sdpa'
+"""The published code with PyTorch's fused attention. It is timed in bfloat16."""
+
+REFERENCES = {
+    'cpu': {MEMORY_BACK: 'float32', MEMORY_KEPT: 'float32'},
+    'cuda': {MEMORY_BACK: 'float32', SDPA: 'bfloat16'},
+}
+"""By type of device: the sides of the published code and their precisions."""
 
 
 def parse_args():
@@ -173,17 +182,20 @@ def timed_row(published: Callable, row: str, size: int, args, device) -> dict:
 
     The training steps of all sides do not fit into memory at once, so each returns the memory that the C library keeps.
     """
+    import torch
+
     from vrtspike.benchmarking.pairs import orders, paired_ratio, spread
     from vrtspike.native.allocator import give_freed_memory_back
 
-    references = (MEMORY_BACK, MEMORY_KEPT) if device.type == 'cpu' else (MEMORY_BACK,)
+    references = REFERENCES[device.type]
     job = dict(upstream=str(args.upstream), row=row, size=size, frames=args.frames, device=str(device))
     agreement = compare(published, row == 'train', clip_of(args.frames, size, device))
     give_freed_memory_back()
+    torch.cuda.empty_cache()
     with contextlib.ExitStack() as stack:
         theirs = {name: stack.enter_context(Side(name, job)) for name in references}
         ours = stack.enter_context(Side('ours', job))
-        calls = {name: lambda name=name: theirs[name].call_ms('float32') for name in references}
+        calls = {name: lambda name=name: theirs[name].call_ms(references[name]) for name in references}
         calls |= {precision: lambda precision=precision: ours.call_ms(precision) for precision in PRECISIONS}
         times: dict[str, list[float]] = {name: [] for name in calls}
         for name in orders(tuple(calls), args.rounds):
@@ -204,7 +216,7 @@ class Side:
     """A process that makes the calls of one side, one at a time.
 
     Args:
-        name: :data:`MEMORY_BACK`, :data:`MEMORY_KEPT` or 'ours'.
+        name: A side of :data:`REFERENCES`, or 'ours'.
         job: The other arguments of :func:`prepare`.
     """
 
@@ -259,6 +271,7 @@ def prepare(side: str, upstream: str, row: str, size: int, frames: int, device: 
         if trains:
             model.zero_grad()
             give_freed_memory_back()
+            torch.cuda.empty_cache()
         return found
 
     PREPARED['call_ms'] = call_ms
@@ -278,7 +291,28 @@ def network_of(side: str, upstream: str, device, **options):
     if side == 'ours':
         allocate_tensors_with_malloc()
     network = VRT if side == 'ours' else load_published(Path(upstream), 16, device)[0]
+    if side == SDPA:
+        use_fused_attention(network)
     return make_network(network, device, **options)
+
+
+def use_fused_attention(network: Callable) -> None:
+    """Let the attention of the published network, in this process, run in PyTorch's fused operator."""
+    from torch.nn import functional as F
+
+    def attention(self, q, k, v, mask, x_shape, relative_position_encoding=True):
+        windows, tokens, channels = x_shape
+        added = None
+        if relative_position_encoding:
+            index = self.relative_position_index[:tokens, :tokens]
+            added = self.relative_position_bias_table[index].permute(2, 0, 1)[None]
+        if mask is not None:
+            mask = mask[:, None, :tokens, :tokens].repeat(windows // len(mask), 1, 1, 1)
+            added = mask if added is None else added + mask
+        found = F.scaled_dot_product_attention(q, k, v, attn_mask=added, scale=self.scale)
+        return found.transpose(1, 2).reshape(windows, tokens, channels)
+
+    sys.modules[network.__module__].WindowAttention.attention = attention
 
 
 def clip_of(frames: int, size: int, device):

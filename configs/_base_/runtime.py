@@ -2,7 +2,8 @@
 # default_hooks = dict(stage_cost=dict(interval=2)), or switches it off: default_hooks = dict(flops=None).
 default_scope = 'vrtspike'
 randomness = dict(seed=0)
-env_cfg = dict(cudnn_benchmark=True)
+# On GPUs, float32 matrix products compute in TF32, as convolutions do by PyTorch's default.
+env_cfg = dict(cudnn_benchmark=True, matmul_tf32=True)
 log_processor = dict(by_epoch=False, window_size=10)
 default_hooks = dict(
     checkpoint=dict(type='SafeCheckpointHook', interval=1000, max_keep_ckpts=3, save_best='psnr'),

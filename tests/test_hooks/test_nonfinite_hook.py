@@ -1,10 +1,15 @@
 import json
+import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
 from mmengine.hooks import Hook
 
+from vrtspike.benchmarking.fake_gpu.device import fake_gpu_environment
 from vrtspike.errors import TrainingError
+from vrtspike.hooks import nonfinite_hook
 from vrtspike.hooks.nonfinite_hook import advice
 from vrtspike.optim import unsubscribe
 
@@ -58,6 +63,49 @@ def test_the_step_is_skipped_and_counted_and_the_samples_are_named(make_runner, 
     assert record['iteration'] == 3
     assert record['what'] == what.removesuffix('s').replace('losse', 'loss')
     assert [sample['name'].partition('/')[0] for sample in record['samples']] == ['street', 'street']
+
+
+@pytest.fixture
+def like_a_gpu(monkeypatch):
+    """Let the fused optimizer of the CPU skip steps by itself, and the host read an iteration late, as on a GPU."""
+    fused = lambda wrapper: all(group.get('fused') for group in wrapper.optimizer.param_groups)  # noqa: E731
+    monkeypatch.setattr(nonfinite_hook, 'skips_on_device', fused)
+    monkeypatch.setattr(nonfinite_hook, 'iterations_late', lambda loss: 1)
+    return {'optimizer': {'type': 'AdamW', 'lr': 1e-2, 'fused': True}}
+
+
+def test_a_fused_optimizer_skips_the_step_by_itself(make_runner, tmp_path, like_a_gpu):
+    spoil = Spoil(gradients=(2,))
+    runner = make_runner(5, hooks=[{'type': 'NonFiniteHook'}, spoil], optim_wrapper=like_a_gpu)
+    runner.train()
+    assert changed(spoil) == [1, 3, 4]
+    assert runner.message_hub.get_info('skipped_steps') == 1
+    (record,) = map(json.loads, (tmp_path / 'run' / 'nonfinite.jsonl').read_text().splitlines())
+    assert (record['iteration'], record['what']) == (3, 'gradient')
+    assert not hasattr(runner.optim_wrapper.optimizer, 'found_inf')
+
+
+def test_the_last_iteration_is_counted_too_where_the_host_reads_late(make_runner, like_a_gpu):
+    spoil = Spoil(gradients=(4,))
+    runner = make_runner(5, hooks=[{'type': 'NonFiniteHook'}, spoil], optim_wrapper=like_a_gpu)
+    runner.train()
+    assert runner.message_hub.get_info('skipped_steps') == 1
+
+
+def test_the_run_ends_one_iteration_late_and_the_weights_are_untouched(make_runner, like_a_gpu):
+    spoil = Spoil(gradients=(1, 2))
+    with pytest.raises(TrainingError, match='2 steps in a row'):
+        make_runner(8, hooks=[{'type': 'NonFiniteHook', 'in_a_row': 2}, spoil], optim_wrapper=like_a_gpu).train()
+    assert sorted(spoil.weights) == [0, 1, 2]  # the hook ends iteration 3 before the other reads its weights
+    assert changed(spoil) == []
+
+
+def test_no_checkpoint_follows_a_limit(make_runner, tmp_path, like_a_gpu):
+    checkpoint = {'type': 'CheckpointHook', 'interval': 1, 'by_epoch': False}
+    hooks = [{'type': 'NonFiniteHook', 'in_a_row': 1}, Spoil(gradients=(2,)), checkpoint]
+    with pytest.raises(TrainingError, match='1 steps in a row'):
+        make_runner(8, hooks=hooks, optim_wrapper=like_a_gpu).train()
+    assert sorted(path.name for path in (tmp_path / 'run').glob('iter_*.pth')) == ['iter_1.pth', 'iter_2.pth']
 
 
 def test_all_that_was_accumulated_for_the_step_goes_with_it(make_runner):
@@ -139,3 +187,42 @@ def test_training_with_both_hooks_is_that_without(make_runner, order):
         make_runner(5, hooks=[*each, spoil], optim_wrapper=dict(wrapper)).train()
         weights.append(spoil.weights)
     assert all(torch.equal(weights[0][i], weights[1][i]) for i in range(5))
+
+
+ON_A_FAKE_GPU = """
+from types import SimpleNamespace
+import torch
+from mmengine.logging import MessageHub
+from vrtspike.benchmarking.fake_gpu.counter import StepCounter
+from vrtspike.benchmarking.fake_gpu.device import fake_gpu
+from vrtspike.hooks import NonFiniteHook
+from vrtspike.optim import DeviceAmpOptimWrapper
+
+hub = MessageHub.get_instance('fake')
+with fake_gpu():
+    model = torch.nn.Linear(4, 4, device='cuda')
+    optimizer = torch.optim.AdamW(model.parameters(), fused=FUSED)
+    wrapper = DeviceAmpOptimWrapper(optimizer, dtype='bfloat16', clip_grad={'max_norm': 1.0})
+    loader = SimpleNamespace(sampler=None)
+    runner = SimpleNamespace(message_hub=hub, optim_wrapper=wrapper, iter=0, train_loop=None, train_dataloader=loader)
+    hook, left = NonFiniteHook(), []
+    hook._read = lambda runner, leave: left.append(leave)  # fake tensors have no values
+    hook.before_train(runner)
+    with StepCounter() as counter:
+        for _ in range(3):
+            counter.reset()
+            with wrapper.optim_context(model):
+                loss = model(torch.empty(2, 4, device='cuda')).float().mean()
+            wrapper.update_params(loss)
+            hook.after_train_iter(runner, 0)
+        print(sum(counter.waits.values()), *left)
+"""
+
+
+@pytest.mark.skipif(shutil.which('g++') is None or bool(torch.version.cuda), reason='needs g++ and a CPU build')
+@pytest.mark.parametrize(('fused', 'waits'), [(True, 0), (False, 1)])
+def test_no_iteration_waits_for_the_gpu_with_a_fused_optimizer(fused, waits):
+    program = ON_A_FAKE_GPU.replace('FUSED', str(fused))
+    command = [sys.executable, '-c', program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=fake_gpu_environment())
+    assert done.stdout == f'{waits} 1 1 1\n', done.stderr

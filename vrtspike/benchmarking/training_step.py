@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vrtspike.native.allocator import allocate_tensors_with_malloc
+from vrtspike.runtime.device import allow_matmul_tf32
 
 Shape = tuple[int, int, int, int]
 """(B, T, H, W) of a batch."""
@@ -52,16 +53,22 @@ def build(config: Any) -> nn.Module:
 def training_step(config: Any, shape: Shape, device: torch.device) -> TrainingStep:
     """Return the training step of a config's model in its precision. All configs get the same random clips."""
     allocate_tensors_with_malloc()
+    allow_matmul_tf32((config.get('env_cfg') or {}).get('matmul_tf32', False))
     model = build(config).to(device).train()
-    batch, frames, height, width = shape
     generator = torch.Generator().manual_seed(0)
-    blur, sharp = (torch.rand(batch, frames, 3, height, width, generator=generator).to(device) for _ in range(2))
-    inputs = {'blur': blur, 'sharp': sharp}
-    if model.uses_spikes:
-        bins = model.spike_encoder.bins
-        spikes = torch.rand(batch, frames, bins, height // 2, width // 2, generator=generator)
-        inputs['spikes'] = spikes.to(device)
+    inputs = {
+        name: torch.rand(size, generator=generator).to(device) for name, size in input_shapes(model, shape).items()
+    }
     return TrainingStep(model, inputs, precision_of(config, device))
+
+
+def input_shapes(model: nn.Module, shape: Shape) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a restorer's inputs for a training step."""
+    batch, frames, height, width = shape
+    shapes = dict.fromkeys(('blur', 'sharp'), (batch, frames, 3, height, width))
+    if model.uses_spikes:
+        shapes['spikes'] = (batch, frames, model.spike_encoder.bins, height // 2, width // 2)
+    return shapes
 
 
 def precision_of(config: Any, device: torch.device) -> Callable[[], Any]:

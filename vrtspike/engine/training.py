@@ -15,6 +15,7 @@ from mmengine.logging import MMLogger, print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from vrtspike.config.gpu import set_gpu_defaults
 from vrtspike.config.hooks import set_default_hook
 from vrtspike.engine.data_parallel import configure_data_parallel
 from vrtspike.engine.out_of_memory import out_of_memory_report, smaller_candidates
@@ -26,6 +27,7 @@ from vrtspike.errors import ConfigError, TrainingError, is_out_of_memory
 from vrtspike.hooks.observing import guard_backends, guard_log_files
 from vrtspike.native.allocator import allocate_tensors_with_malloc
 from vrtspike.runtime.checkpoint_files import use_safe_checkpoints
+from vrtspike.runtime.device import allow_matmul_tf32
 from vrtspike.runtime.distributed import from_main_process, process_group
 
 
@@ -126,6 +128,9 @@ def run(config: Config, trust: bool, loaded: LoadedWeights | None = None, new_sc
     """Train once, from the checkpoint that the config names."""
     if is_main_process():
         remove_leftovers(Path(config.work_dir), config)
+    if torch.cuda.is_available():
+        set_gpu_defaults(config)
+        allow_matmul_tf32((config.get('env_cfg') or {}).get('matmul_tf32', False))
     runner = RUNNERS.get(config.get('runner_type', 'Runner')).from_cfg(config)
     guard_log_files(runner.logger)
     guard_backends(runner.visualizer)  # a user's own visualizer; ours has done it

@@ -12,6 +12,7 @@ from vrtspike.hooks.nonfinite_hook import NonFiniteHook
 from vrtspike.hooks.progress_hook import ProgressHook
 from vrtspike.hooks.progressive_crops_hook import ProgressiveCropsHook
 from vrtspike.hooks.run_record_hook import RunRecordHook
+from vrtspike.hooks.runtime_info_hook import RuntimeInfoHook
 from vrtspike.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from vrtspike.hooks.stage_cost_hook import StageCostHook
 from vrtspike.hooks.stop_signal_hook import StopSignalHook
@@ -30,6 +31,7 @@ __all__ = [
     'ProgressHook',
     'ProgressiveCropsHook',
     'RunRecordHook',
+    'RuntimeInfoHook',
     'SafeCheckpointHook',
     'StageCostHook',
     'StopSignalHook',

@@ -50,8 +50,8 @@ class ProgressHook(TimedHook):
         if left is not None:
             runner.message_hub.update_scalar('train/eta_s', left)
         if self._progress is not None:
-            loss = (outputs or {}).get('loss')
-            text = [f'loss {float(loss):.4g}'] if loss is not None else []
+            scalars = runner.message_hub.log_scalars  # the loss of this iteration may still be on its way from the GPU
+            text = [f'loss {scalars["train/loss"].current():.4g}'] if 'train/loss' in scalars else []
             text += [f'{duration(left)} left'] if left is not None else []
             self._progress.update(self._task, completed=runner.iter + 1, description='  '.join(text))
 

@@ -37,7 +37,20 @@ class CannotCompile(Exception):
 
 @cache
 def library(source: Path) -> ctypes.CDLL:
-    """Return the library of a C++ source and the headers beside it. It is compiled once and then cached.
+    """Return the library of a C++ source and the headers beside it; see :func:`compiled`.
+
+    Raises:
+        CannotCompile: It cannot be compiled or loaded.
+    """
+    path = compiled(source)
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        raise CannotCompile(f'could not be compiled or loaded: {error}') from error
+
+
+def compiled(source: Path) -> Path:
+    """Return the library of a C++ source and the headers beside it as a file. It is compiled once and then cached.
 
     The cache is :func:`~vrtspike.runtime.device.cache_folder`. ``$CXX`` names the compiler, ``g++`` by default: the
     sources use extensions of GCC.
@@ -55,7 +68,7 @@ def library(source: Path) -> ctypes.CDLL:
         if not path.is_file():
             with atomic_write(path) as aside:
                 _compile(compiler, source, aside)
-        return ctypes.CDLL(str(path))
+        return path
     except subprocess.CalledProcessError as error:
         lines = error.stderr.strip().splitlines()
         raise CannotCompile(f"could not be compiled: '{compiler}' said {lines[0] if lines else 'nothing'!r}") from error

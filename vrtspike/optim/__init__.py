@@ -2,5 +2,6 @@
 
 from vrtspike.optim.amp import DeviceAmpOptimWrapper
 from vrtspike.optim.step_events import StepListener, subscribe, unsubscribe
+from vrtspike.optim.wrapper import OptimWrapper
 
-__all__ = ['DeviceAmpOptimWrapper', 'StepListener', 'subscribe', 'unsubscribe']
+__all__ = ['DeviceAmpOptimWrapper', 'OptimWrapper', 'StepListener', 'subscribe', 'unsubscribe']

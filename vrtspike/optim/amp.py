@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.amp import GradScaler
 
 from vrtspike.errors import ConfigError, did_you_mean
+from vrtspike.optim.wrapper import OptimWrapper
 from vrtspike.registry import OPTIM_WRAPPERS
 
 DTYPES = {'auto': None, 'bfloat16': torch.bfloat16, 'float16': torch.float16}

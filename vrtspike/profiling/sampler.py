@@ -16,6 +16,7 @@ from vrtspike.profiling.stages import listening
 from vrtspike.profiling.timer import StageTimer, Timeline, clock_of
 from vrtspike.records.stage_costs import Sample
 from vrtspike.runtime.device import MIB, synchronize
+from vrtspike.runtime.readback import Readback
 
 
 @dataclass
@@ -25,7 +26,7 @@ class _Pending:
     timeline: Timeline
     memory: StageMemory | None
     memory_mib: float | None
-    loss: Tensor | None
+    loss: Readback | None
     fields: dict[str, Any]
 
 
@@ -108,9 +109,10 @@ class StageSampler:
             loss: Loss of the iteration. It is read after the device has finished.
             **fields: ``iteration``, ``clips``, ``frames`` and ``rank`` of the sample.
         """
+        read = Readback(loss) if isinstance(loss, Tensor) else None
         timeline = self.timer.stop()
         self._listening.close()
-        self._pending.append(_Pending(timeline, self._memory, peak_memory_mib(), loss, fields))
+        self._pending.append(_Pending(timeline, self._memory, peak_memory_mib(), read, fields))
 
     def abandon(self) -> None:
         """Discard the iteration that is being sampled, if any."""
@@ -129,7 +131,7 @@ class StageSampler:
 
 
 def _sample(pending: _Pending) -> Sample:
-    loss = pending.loss.item() if isinstance(pending.loss, Tensor) else pending.loss
+    loss = pending.loss and pending.loss.values()
     memory = pending.memory
     return Sample(
         iteration_ms=pending.timeline.total_ms(),

@@ -105,6 +105,14 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def allow_matmul_tf32(allowed: bool) -> None:
+    """Let float32 matrix products on GPUs compute in TF32, in this process, or forbid it. CPUs are not affected."""
+    import torch
+
+    # Not the newer ``fp32_precision``: after it is set, PyTorch and its compiler fail where they read this one.
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+
+
 def call_seconds(function: Callable[[], object], device: torch.device) -> float:
     """Return how many seconds a call took, including the device's work."""
     synchronize(device)

@@ -131,6 +131,18 @@ def any_rank(flag: bool) -> bool:
     return bool(total)
 
 
+def any_rank_of(flag: Tensor) -> Tensor:
+    """Return whether ``flag``, one boolean, is true on any process. All processes must call this together.
+
+    The result stays on the device. Over NCCL the host does not wait for it.
+    """
+    if get_world_size() == 1:
+        return flag
+    total = flag.float()
+    all_reduce(total, 'max')
+    return total > 0
+
+
 def unwrap_model(model: nn.Module) -> nn.Module:
     """Return the network inside a data-parallel wrapper, or the network itself."""
     return model.module if is_model_wrapper(model) else model

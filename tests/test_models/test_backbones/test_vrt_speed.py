@@ -7,6 +7,7 @@ import torch
 
 from vrtspike.errors import ConfigError
 from vrtspike.models import VRT
+from vrtspike.models.layers.attention import WindowAttention
 from vrtspike.models.layers.blocks import AttentionGroup
 from vrtspike.models.layers.checkpointing import MemoryFit, attention_blocks, needed_mib
 from vrtspike.models.layers.torch_compile import compile_blocks
@@ -93,6 +94,42 @@ def test_compiled_blocks_agree_with_stochastic_depth_and_checkpointing(recompute
         return out.detach(), {name: p.grad for name, p in group.named_parameters()}
 
     assert_same(run(compiled), run(plain))
+
+
+@pytest.fixture
+def compiled_graphs():
+    """Return the graphs of :data:`compiled_attention`, one for each map and shift that it cannot share."""
+    torch.compiler.reset()
+    graphs = []
+
+    def keep(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    yield lambda module: torch.compile(module, backend=keep, fullgraph=True), graphs
+    torch.compiler.reset()
+
+
+def test_compiled_graphs_hold_no_tensor_of_the_host(compiled_graphs):
+    compile_module, graphs = compiled_graphs
+    attention = WindowAttention(8, (2, 4, 4), 2, mutual=True, attn_type='sdpa').to('meta')  # any device but the host
+    compiled = compile_module(attention)
+    for shift in ((0, 0, 0), (1, 2, 2)):
+        for size in ((4, 8, 8), (4, 12, 8)):
+            assert compiled(torch.empty(1, *size, 8, device='meta'), shift).shape == (1, *size, 8)
+    values = [(node, node.meta.get('example_value')) for graph in graphs for node in graph.graph.nodes]
+    devices = {node.name: value.device.type for node, value in values if isinstance(value, torch.Tensor)}
+    assert 'scaled_dot_product_attention' in devices
+    assert set(devices.values()) == {'meta'}
+    assert not [name for name in devices if 'argsort' in name]
+
+
+def test_compiled_attention_is_the_same(compiled_graphs):
+    compile_module, _ = compiled_graphs
+    torch.manual_seed(0)
+    attention = WindowAttention(8, (2, 4, 4), 2, mutual=True, attn_type='sdpa')
+    x = torch.rand(1, 4, 8, 12, 8)
+    assert torch.equal(compile_module(attention)(x, (1, 2, 2)), attention(x, (1, 2, 2)))
 
 
 def test_modes_of_compilation_are_checked():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vrtspike.models.layers.attention import WindowAttention
 from vrtspike.ops import WINDOW_ATTENTION, chunks, map_windows, use_backends
 from vrtspike.ops.window_attention import functional
-from vrtspike.ops.window_attention.layout import WindowLayout, split_kinds
+from vrtspike.ops.window_attention.layout import WindowLayout, split_kinds, window_order
 from vrtspike.ops.window_attention.reference import map_regions, mask_between
 from vrtspike.ops.window_attention.sdpa import without_time
 from vrtspike.ops.window_attention.windows import window_mask
@@ -42,6 +42,16 @@ def test_to_map_undoes_to_windows_and_so_do_the_gradients(layout):
     assert torch.equal(grad, layout.to_map(weights))
     (twice,) = torch.autograd.grad((grad * x.detach()).sum(), weights)
     assert torch.equal(twice, windows)
+
+
+@settings(max_examples=40, deadline=None)
+@given(layout=layouts())
+def test_the_views_of_compiled_graphs_have_the_same_order(layout):
+    x = numbered(layout)
+    parts = torch.cat([part.flatten(0, 6) for part in layout.parts(x)])
+    order = window_order(layout, x.device)[0]
+    assert torch.equal(parts, x.flatten(0, 3)[order])
+    assert torch.equal(layout.joined(parts.view(-1, math.prod(layout.window), 1)), x)
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,4 +1,4 @@
-"""Stochastic depth (arXiv 1603.09382); on CPUs, dropped samples are not computed."""
+"""Stochastic depth (arXiv 1603.09382); dropped samples are not computed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 class DropPath(nn.Module):
     """Add a residual branch. In training, random samples drop it; for the others it is scaled by ``1 / (1 - rate)``.
 
-    On CPUs the branch is computed only for the samples that keep it. Elsewhere it is computed for all samples and
-    multiplied by zero, because otherwise the host would have to wait for the device to learn which samples keep it.
+    The host draws which samples keep the branch, from its own generator, so it need not wait for a GPU to know how many
+    there are. Compiled graphs compute the branch for all samples and multiply it by zero, because their shapes must not
+    depend on random numbers.
 
     Args:
         rate: Probability of dropping, in [0, 1).
@@ -35,16 +36,20 @@ class DropPath(nn.Module):
         if not self.training or self.rate == 0:
             return x + branch(x)
         keep = 1 - self.rate
-        kept = x.new_empty(x.shape[0]).bernoulli_(keep)
-        if x.device.type != 'cpu' or torch.compiler.is_compiling():
+        if x.is_meta or torch.compiler.is_compiling():
+            kept = x.new_empty(x.shape[0]).bernoulli_(keep)
             return x + branch(x) * (kept / keep).view(-1, *[1] * (x.ndim - 1))
-        samples = kept.nonzero()[:, 0]
+        drawn = x.new_empty(x.shape[0], device='cpu').bernoulli_(keep).tolist()
+        samples = [i for i, kept in enumerate(drawn) if kept]
         if len(samples) == len(x):
             return torch.add(x, branch(x), alpha=1 / keep)
-        if len(samples) == 0:
+        if not samples:
             return _Dropped.apply(x, *parameters)
-        added = branch(x.index_select(0, samples)).to(x.dtype)
-        return x.index_add(0, samples, added, alpha=1 / keep)
+        rows = list(x.split(1))  # indices would have to be copied to the device
+        added = branch(torch.cat([rows[i] for i in samples])).to(x.dtype)
+        for i, row in zip(samples, added.split(1), strict=True):
+            rows[i] = torch.add(rows[i], row, alpha=1 / keep)
+        return torch.cat(rows)
 
     def extra_repr(self) -> str:
         return f'rate={self.rate:.3f}'

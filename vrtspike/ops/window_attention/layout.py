@@ -63,18 +63,50 @@ class WindowLayout:
 
     def to_windows(self, x: Tensor) -> Tensor:
         """Return the windows (M, N, C) of a map (B, T, H, W, C)."""
-        if any(self.shift):
-            rows = _Permute.apply(x.flatten(0, 3), *window_order(self, x.device))
-        else:
+        if not any(self.shift):
             rows = partition(x, self.window)
+        elif torch.compiler.is_compiling():
+            rows = torch.cat([part.flatten(0, 6) for part in self.parts(x)])
+        else:
+            rows = _Permute.apply(x.flatten(0, 3), *window_order(self, x.device))
         return rows.reshape(-1, math.prod(self.window), x.shape[-1])
 
     def to_map(self, windows: Tensor) -> Tensor:
         """Return the map (B, T, H, W, C) of windows (M, N, C)."""
-        if any(self.shift):
-            order, inverse = window_order(self, windows.device)
-            return _Permute.apply(windows.flatten(0, 1), inverse, order).view(*self.size, -1)
-        return merge(windows.reshape(self.size[0], *self.grid, *self.window, -1))
+        if not any(self.shift):
+            return merge(windows.reshape(self.size[0], *self.grid, *self.window, -1))
+        if torch.compiler.is_compiling():
+            return self.joined(windows)
+        order, inverse = window_order(self, windows.device)
+        return _Permute.apply(windows.flatten(0, 1), inverse, order).view(*self.size, -1)
+
+    def parts(self, x: Tensor) -> list[Tensor]:
+        """Return the windows (B, nT, nH, nW, t, h, w, C) of every kind, as views of the shifted map (B, T, H, W, C).
+
+        Compiled graphs copy these views, because a compiler fuses the copy with what comes before or after it. An index
+        would have to be made outside of the graph, for each size of the map.
+        """
+        parts = [partition(x.roll([-s for s in self.shift], dims=(1, 2, 3)), self.window)]
+        for axis in self.split_axes:
+            parts = [half for part in parts for half in part.tensor_split([part.shape[axis] - 1], dim=axis)]
+        return parts
+
+    def joined(self, windows: Tensor) -> Tensor:
+        """Return the map of windows (M, N, C): the inverse of :meth:`parts`."""
+        grids = [list(self.grid)]
+        for axis in self.split_axes:
+            grids = [half for grid in grids for half in _halves(grid, axis - 1)]
+        rows = windows.split([self.size[0] * math.prod(grid) for grid in grids])
+        shape = (*self.window, windows.shape[-1])
+        parts = [each.reshape(self.size[0], *grid, *shape) for each, grid in zip(rows, grids, strict=True)]
+        for axis in reversed(self.split_axes):
+            parts = [torch.cat(parts[i : i + 2], dim=axis) for i in range(0, len(parts), 2)]
+        return merge(parts[0]).roll(self.shift, dims=(1, 2, 3))
+
+    @property
+    def split_axes(self) -> list[int]:
+        """The axes of a grid of windows (B, nT, nH, nW, ...) along which only the last window has two regions."""
+        return [axis for axis in (2, 3, 1) if self.shift[axis - 1]]  # neighbours in order may differ in time only
 
 
 def split_kinds(kinds: Sequence[WindowKind], windows: int) -> Iterator[list[WindowKind]]:
@@ -93,16 +125,17 @@ def split_kinds(kinds: Sequence[WindowKind], windows: int) -> Iterator[list[Wind
         yield chunk
 
 
+def _halves(grid: list[int], axis: int) -> tuple[list[int], list[int]]:
+    """Return the grids of windows before the last one along an axis, and of the last one."""
+    return [*grid[:axis], grid[axis] - 1, *grid[axis + 1 :]], [*grid[:axis], 1, *grid[axis + 1 :]]
+
+
 @partial(cached, entries=16)  # each is as large as a map; a network needs nine for one size of clip
 def window_order(layout: WindowLayout, device: torch.device) -> Tensor:
     """Return (2, B*T*H*W): the indices that gather the tokens of a map into windows, and the inverse permutation."""
-    tokens = torch.arange(math.prod(layout.size)).view(*layout.size, 1)
-    parts = [partition(tokens.roll([-s for s in layout.shift], dims=(1, 2, 3)), layout.window)]
-    for axis in (2, 3, 1):  # time last, so that windows that differ only in time are neighbours
-        if layout.shift[axis - 1]:
-            parts = [half for part in parts for half in part.tensor_split([part.shape[axis] - 1], dim=axis)]
-    order = torch.cat([part.flatten() for part in parts])
-    return torch.stack((order, order.argsort())).int().to(device)
+    tokens = torch.arange(math.prod(layout.size), device=device).view(*layout.size, 1)
+    order = torch.cat([part.flatten() for part in layout.parts(tokens)])
+    return torch.stack((order, order.argsort())).int()
 
 
 class _Permute(Function):

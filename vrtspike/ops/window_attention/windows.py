@@ -39,20 +39,25 @@ class Settings(NamedTuple):
 
 
 def cached(function: Callable[..., Tensor], entries: int = 256) -> Callable[..., Tensor]:
-    """Cache the latest tensors that ``function`` makes, except during export, where tensors have no values."""
+    """Cache the latest tensors that ``function`` makes, except in graphs.
+
+    An exported graph has no values to cache. A compiled graph computes the tensor where it needs it, on its device, and
+    a compiler fuses that with what reads it.
+    """
     # A training may use a cached tensor later, and it cannot use tensors made in inference mode.
     lookup = lru_cache(maxsize=entries)(torch.inference_mode(False)(function))
 
     @wraps(function)
     def call(*arguments):
-        return function(*arguments) if torch.compiler.is_exporting() else lookup(*arguments)
+        in_graph = torch.compiler.is_compiling() or torch.compiler.is_exporting()
+        return function(*arguments) if in_graph else lookup(*arguments)
 
     return call
 
 
-def relative_position_index(window: Window) -> Tensor:
+def relative_position_index(window: Window, device: torch.device | None = None) -> Tensor:
     """Return (N, N): the row of the bias table ((2t-1)*(2h-1)*(2w-1)) for each query and key of a window."""
-    axes = [torch.arange(length) for length in window]
+    axes = [torch.arange(length, device=device) for length in window]
     position = torch.stack(torch.meshgrid(*axes, indexing='ij')).flatten(1)  # (3, N)
     offset = position[:, :, None] - position[:, None, :]
     t, h, w = ((offset[axis] + window[axis] - 1) for axis in range(3))
@@ -62,7 +67,7 @@ def relative_position_index(window: Window) -> Tensor:
 @cached
 def cached_relative_position_index(window: Window, device: torch.device) -> Tensor:
     """Return :func:`relative_position_index` on ``device``, cached."""
-    return relative_position_index(window).to(device)
+    return relative_position_index(window, device)
 
 
 def relative_position_bias(table: Tensor, window: Window) -> Tensor:
@@ -88,28 +93,27 @@ def axis_regions(size: int, length: int, shift: int, device: torch.device | str 
     Only the last window has two regions: the cyclic shift moves ``shift`` tokens from the opposite border of the map to
     its end, and they are not neighbours of its first tokens.
     """
-    region = torch.zeros(size, dtype=torch.long, device=device)
-    if shift:
-        region[-shift:] = 1
-    return region.view(-1, length)
+    token = torch.arange(size, device=device)
+    return (token >= size - shift).long().view(-1, length)
 
 
-def window_regions(mixed: tuple[bool, bool, bool], window: Window, shift: Window) -> Tensor:
+def window_regions(
+    mixed: tuple[bool, bool, bool], window: Window, shift: Window, device: torch.device | str = 'cpu'
+) -> Tensor:
     """Return (N,): the region of every token of a window with two regions along the axes that are ``mixed``."""
     regions = [
-        axis_regions(length, length, s if two else 0) for length, s, two in zip(window, shift, mixed, strict=True)
+        axis_regions(length, length, s if two else 0, device)
+        for length, s, two in zip(window, shift, mixed, strict=True)
     ]
-    label = torch.zeros(1, dtype=torch.long)
-    for region in regions:
-        label = (label[:, None] * 2 + region).flatten()
-    return label
+    t, h, w = (region.view(shape) for region, shape in zip(regions, ((-1, 1, 1), (-1, 1), (-1,)), strict=True))
+    return (4 * t + 2 * h + w).flatten()
 
 
 @cached
 def window_mask(mixed: tuple[bool, bool, bool], window: Window, shift: Window, device: torch.device) -> Tensor:
     """Return the mask (N, N) of a window: 0 within a region, :data:`MASKED` across."""
-    label = window_regions(mixed, window, shift)
-    return ((label[:, None] != label[None, :]) * MASKED).to(device)
+    label = window_regions(mixed, window, shift, device)
+    return (label[:, None] != label[None, :]) * MASKED
 
 
 def partition(x: Tensor, window: Window) -> Tensor:

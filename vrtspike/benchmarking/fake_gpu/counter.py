@@ -1,0 +1,117 @@
+"""Counts what a training step on fake tensors would make a GPU and its host do."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections import Counter
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import vrtspike
+from vrtspike.benchmarking.fake_gpu.kernels import Operation, has_kernel, operation, tensors_of
+
+BLOCK = 512
+"""PyTorch's allocator rounds every size up to multiples of this many bytes."""
+
+PACKAGE = vrtspike.__path__[0]
+INSTRUMENT = __file__.rpartition('/')[0]
+
+aten = torch.ops.aten
+COPIES = (aten._to_copy.default, aten.copy_.default)
+
+
+class StepCounter(TorchDispatchMode):
+    """Records every operator on the GPU, and what the host should not do between them.
+
+    Args:
+        device: The type of device that is counted; all others are the host.
+    """
+
+    def __init__(self, device: str = 'cuda') -> None:
+        super().__init__()
+        self.device = device
+        self.live_bytes = 0
+        self._sizes: dict[int, weakref.ref] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all counts. What is in memory stays there."""
+        self.operations: list[Operation] = []
+        self.peak_bytes = self.live_bytes
+        self.waits: Counter[str] = Counter()
+        """Reads of values that the device has not computed yet, by the line of ours that reads."""
+        self.copies: Counter[str] = Counter()
+        """Copies between host and device, by the line of ours that copies. None of them need be waited for."""
+        self.host_operations: Counter[str] = Counter()
+        """Operators on tensors of the host, by name."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        if func is aten._local_scalar_dense.default and isinstance(args[0], FakeTensor):
+            return self._value_of(args[0])
+        out = func(*args, **kwargs)
+        arguments, results = tensors_of((args, kwargs)), tensors_of(out)
+        for tensor in results:
+            self.hold(tensor)
+        sides = self._sides(func, arguments, results) if has_kernel(func) else set()
+        if sides == {True, False}:
+            self.copies[f'{func.overloadpacket.__name__} at {_our_line()}'] += 1
+        elif sides == {False}:
+            self.host_operations[func.overloadpacket.__name__] += 1
+        elif sides == {True}:
+            found = operation(func, args, kwargs, out)
+            if found is not None:
+                self.operations.append(found)
+        return out
+
+    def hold(self, tensor: Tensor) -> None:
+        """Count a tensor of the device as memory in use, until it is freed."""
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if not self._is_here(tensor) or key in self._sizes:
+            return
+        size = -(-storage.nbytes() // BLOCK) * BLOCK
+
+        def freed(_: weakref.ref) -> None:
+            self.live_bytes -= size
+            del self._sizes[key]
+
+        self._sizes[key] = weakref.ref(storage, freed)
+        self.live_bytes += size
+        self.peak_bytes = max(self.peak_bytes, self.live_bytes)
+
+    def _is_here(self, tensor: Tensor) -> bool:
+        return tensor.device.type == self.device
+
+    def _sides(self, func: Any, arguments: list[Tensor], results: list[Tensor]) -> set[bool]:
+        """Return whether tensors of a call are on the device (True) and on the host (False).
+
+        A number in a tensor of the host travels with the launch of a kernel: it counts only if it is copied.
+        """
+        if func not in COPIES:
+            arguments = [tensor for tensor in arguments if tensor.ndim or self._is_here(tensor)]
+        return {self._is_here(tensor) for tensor in (*arguments, *results)}
+
+    def _value_of(self, tensor: Tensor) -> bool | float | int:
+        """Return 1 for the value that only a real run has."""
+        if self._is_here(tensor):
+            self.waits[_our_line()] += 1
+        if tensor.dtype is torch.bool:
+            return True
+        return 1.0 if tensor.dtype.is_floating_point else 1
+
+
+def _our_line() -> str:
+    """Return the innermost line of this package that is running, outside of the instrument."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        path = frame.f_code.co_filename
+        if path.startswith(PACKAGE) and not path.startswith(INSTRUMENT):
+            return f'{path[len(PACKAGE) + 1 :]}:{frame.f_lineno}'
+        frame = frame.f_back
+    return 'outside of vrtspike'
