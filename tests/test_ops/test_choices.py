@@ -187,9 +187,13 @@ def test_without_a_folder_every_process_measures(tmp_path, monkeypatch, x):
     assert planted.choose(planted.operator('slow', 'fast'), x) == 'fast'
 
 
-def test_what_ran_out_of_memory_is_tried_again_by_the_next_process(folder, x):
-    assert planted.choose(planted.operator('hungry', 'slow'), x) == 'slow'
+def test_what_ran_out_of_memory_is_passed_over_and_all_of_it_is_tried_again(folder, x):
+    assert planted.choose(planted.operator('hungry', 'hungry'), x) == 'hungry'
     assert list(folder.iterdir()) == []
+    assert planted.choose(planted.operator('hungry', 'slow'), x) == 'slow'
+    planted.calls.clear()
+    assert planted.choose(planted.operator('hungry', 'slow'), x) == 'slow'
+    assert planted.calls == []
 
 
 def test_an_interrupted_trial_leaves_nothing(folder, x):

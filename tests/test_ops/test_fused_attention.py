@@ -114,7 +114,7 @@ def test_every_kernel_is_noted_with_its_reasons(monkeypatch):
     q, k, v, added = inputs(20, 64, torch.bfloat16)
     for mask in (added, added.detach(), None):
         attend_on_gpu(q, k, v, mask, H100, scale=None, dropout=0.0)
-    case = 'bfloat16, heads of 20 channels padded to 24, 64 tokens'
+    case = 'bfloat16, heads of 24 channels with padding, 64 tokens'
     assert fused.kernels == {
         f'{case}, mask with gradient': (
             'memory-efficient kernel (cuDNN takes no mask that needs a gradient; flash takes no mask)'

@@ -118,9 +118,9 @@ def stored_outcome(operator: str, backends: Sequence[Backend], reference: Backen
         tried = [backend for backend in backends if backend.name not in fatal]
         outcome = outcome_of(tried, reference, trial, lambda name: noted_trial(file, name))
         outcome = Outcome(outcome.milliseconds, outcome.failures | fatal, outcome.without_memory)
-        if not outcome.without_memory:  # with more free memory it may come out differently
+        print_log(f'{operator} ({trial.case}): {outcome}; kept in {file}', 'current')
+        if outcome.milliseconds or not outcome.without_memory:  # else there is nothing to keep
             _store(file, key, outcome)
-    print_log(f'{operator} ({trial.case}): {outcome} [{file}]', 'current')
     return outcome
 
 

@@ -68,7 +68,7 @@ def attend_on_gpu(
     call = call_of(q, k, v, added)
     kernel = kernel_of(call, gpu)
     if not torch.compiler.is_compiling():
-        _record(call, gpu, head_dim)
+        _record(call, gpu)
     if misses_statistics(kernel, call):
         q = _NeedsGradient.apply(q, added)
     with _allowed(kernel, call, gpu):
@@ -133,12 +133,11 @@ def _allowed(kernel: Kernel, call: AttentionCall, gpu: Gpu) -> AbstractContextMa
     return sdpa_kernel(WITHOUT_CUDNN) if wrong_gradient(kernel, call, gpu) else nullcontext()
 
 
-def _record(call: AttentionCall, gpu: Gpu, head_dim: int) -> None:
+def _record(call: AttentionCall, gpu: Gpu) -> None:
     """Record the kernel of a call, and why not those that PyTorch tries before, the first time that it is made."""
     mask = 'no mask' if not call.mask else 'mask with gradient' if call.mask_trained else 'mask'
-    padded = f' padded to {call.head_dim}' if call.head_dim > head_dim else ''
     dtype = str(call.dtype).removeprefix('torch.')
-    case = f'{dtype}, heads of {head_dim} channels{padded}, {call.tokens} tokens, {mask}'
+    case = f'{dtype}, heads of {call.head_dim} channels with padding, {call.tokens} tokens, {mask}'
     if case in kernels:
         return
     reasons = []
@@ -146,5 +145,5 @@ def _record(call: AttentionCall, gpu: Gpu, head_dim: int) -> None:
         reason = refusal(kernel, call, gpu) or wrong_gradient(kernel, call, gpu)
         if reason is None:
             break
-        reasons.append(f'{kernel} {reason}')
-    kernels[case] = f'{kernel} kernel' + (f' ({"; ".join(reasons)})' if reasons else '')
+        reasons.append(f'{kernel.value} {reason}')
+    kernels[case] = f'{kernel.value} kernel' + (f' ({"; ".join(reasons)})' if reasons else '')

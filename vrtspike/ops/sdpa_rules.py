@@ -6,7 +6,7 @@ channels. A mask that is not aligned is no reason to refuse: PyTorch pads it its
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum
 from typing import NamedTuple
 
 import torch
@@ -28,7 +28,7 @@ PyTorch's fix waits for cuDNN 9.26, but a newer one was reported to fail too, so
 """
 
 
-class Kernel(StrEnum):
+class Kernel(Enum):
     """The kernels of ``scaled_dot_product_attention``; MATH keeps all scores in memory, in float32 for 16 bits."""
 
     CUDNN = 'cuDNN'
