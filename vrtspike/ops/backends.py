@@ -124,16 +124,15 @@ class Operator:
         trained = 'training' if torch.is_grad_enabled() and tensor.requires_grad else 'inference'
         case = f'{tensor.device.type}, {str(tensor.dtype).removeprefix("torch.")}, {trained}, {wanted}'
         outcome = self.outcomes.get((trial.device, trial.case)) if trial and wanted == 'auto' else None
-        if outcome == Outcome():
-            outcome = None
-        if outcome:
-            case = f'{tensor.device.type}, {trial.case}, auto'
+        measured = outcome not in (None, Outcome())
+        if measured:
+            case = f'{tensor.device.type}, {trial.case}, {wanted}'
         if case in self.choices:
             return
         faster = self.backends[: self.backends.index(chosen)] if wanted == 'auto' else ()
         reasons = [f"'{backend.name}' {backend.refusal(tensor)}" for backend in faster if backend.refusal(tensor)]
         why = 'requested' if wanted != 'auto' else '; '.join(reasons) or 'the fastest backend'
-        self.choices[case] = f"'{chosen.name}' ({outcome or why})"
+        self.choices[case] = f"'{chosen.name}' ({outcome if measured else why})"
 
     def explain(self, tensor: Tensor) -> dict[str, str]:
         """Return for every backend 'chosen', 'serves', or why it does not support ``tensor``."""

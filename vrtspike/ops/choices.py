@@ -118,7 +118,7 @@ def stored_outcome(operator: str, backends: Sequence[Backend], reference: Backen
         tried = [backend for backend in backends if backend.name not in fatal]
         outcome = outcome_of(tried, reference, trial, lambda name: noted_trial(file, name))
         outcome = Outcome(outcome.milliseconds, outcome.failures | fatal, outcome.without_memory)
-        print_log(f'{operator} ({trial.case}): {outcome}; kept in {file}', 'current')
+        print_log(f'{operator} ({trial.case}): {outcome}', 'current')
         if outcome.milliseconds or not outcome.without_memory:  # else there is nothing to keep
             _store(file, key, outcome)
     return outcome
