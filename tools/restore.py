@@ -66,6 +66,7 @@ def main() -> None:
     from vrtspike.inference.loading import load_restorer
     from vrtspike.inference.outputs import frame_folder
     from vrtspike.inference.restoring import tiling_of
+    from vrtspike.ops import measure_backends
 
     frame_folder(Path(args.out))  # rejects an impossible name before the network is built
     if args.fps is not None and not 0 < args.fps < math.inf:
@@ -75,17 +76,18 @@ def main() -> None:
     config = load_config(**config_arguments(args))
     tiling = tiling_of(config, **tiling_arguments(args))
     model, config = load_restorer(args.checkpoint, config, device=args.device, trust=args.trust_checkpoint)
-    written = restore_files(
-        model,
-        config,
-        clip,
-        args.out,
-        checkpoint=args.checkpoint,
-        tiling=tiling,
-        fit=args.tile == ['auto'],
-        side_by_side=args.side_by_side,
-        fps=args.fps,
-    )
+    with measure_backends((config.get('env_cfg') or {}).get('measure_backends')):
+        written = restore_files(
+            model,
+            config,
+            clip,
+            args.out,
+            checkpoint=args.checkpoint,
+            tiling=tiling,
+            fit=args.tile == ['auto'],
+            side_by_side=args.side_by_side,
+            fps=args.fps,
+        )
     print(f'{len(clip.frames)} frames restored: {written}')
 
 

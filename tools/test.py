@@ -60,10 +60,13 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     from vrtspike.config import load_config
+    from vrtspike.ops import measure_backends
     from vrtspike.runtime.distributed import process_group
 
     config = load_config(**config_arguments(args))
-    with process_group(args.launcher, (config.get('env_cfg') or {}).get('dist_cfg')):
+    environment = config.get('env_cfg') or {}
+    measuring = measure_backends(environment.get('measure_backends'))
+    with process_group(args.launcher, environment.get('dist_cfg')), measuring:
         score(args, config)
 
 

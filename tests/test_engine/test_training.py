@@ -1,6 +1,7 @@
 from typing import ClassVar
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from vrtspike.engine import training
@@ -13,6 +14,7 @@ from vrtspike.engine.training import (
     with_amp,
 )
 from vrtspike.errors import ConfigError
+from vrtspike.ops.choices import VARIABLE, measures
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +79,21 @@ def test_cpu_overrides_are_for_machines_without_a_gpu_unless_refused(monkeypatch
 def test_a_training_without_length_is_refused(name, number):
     with pytest.raises(ConfigError, match=rf'train_cfg\.{name} is {number}, expected 1 or more'):
         train(Config(dict(train_cfg={name: number})))
+
+
+@pytest.mark.parametrize('setting', [None, True, False])
+def test_backends_are_measured_as_the_config_says(monkeypatch, setting):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    seen = []
+    monkeypatch.setattr(training, 'run_with_auto_fit', lambda *_: seen.append(measures(torch.zeros(1))))
+    train(Config(dict(env_cfg=dict(measure_backends=setting))), work_dir='run')
+    assert seen == [setting is True]
+    assert not measures(torch.zeros(1))
+
+
+def test_a_setting_that_is_no_flag_is_refused():
+    with pytest.raises(ConfigError, match=r"env_cfg\.measure_backends is 'often': expected True, False or None"):
+        train(Config(dict(env_cfg=dict(measure_backends='often'))))
 
 
 class TestAmp:

@@ -1,6 +1,7 @@
 from torch import nn
 
-from vrtspike.hooks.network_summary_hook import network_summary
+from vrtspike.hooks.network_summary_hook import backend_choices, network_summary
+from vrtspike.ops import fused_attention
 
 
 class Described(nn.Module):
@@ -42,3 +43,8 @@ def test_children_without_parameters_are_left_out():
     text = network_summary(nn.Sequential(nn.ReLU(), nn.Linear(1, 1)))
     assert ['1', '2'] in cells(text)
     assert not any(line[:1] == ['0'] for line in cells(text))
+
+
+def test_kernels_of_attention_are_among_the_choices(monkeypatch):
+    monkeypatch.setitem(fused_attention.kernels, 'bfloat16, 64 tokens', 'cuDNN kernel')
+    assert 'scaled_dot_product_attention (bfloat16, 64 tokens): cuDNN kernel' in backend_choices(nn.ReLU())

@@ -7,6 +7,7 @@ from vrtspike.errors import ConfigError
 from vrtspike.inference import Tiling
 from vrtspike.inference import tile_memory as memory
 from vrtspike.inference.tile_memory import largest_tile, tile_sides
+from vrtspike.ops import measure_backends
 
 BYTES_PER_PIXEL = 1000
 
@@ -47,6 +48,17 @@ def test_the_largest_tile_that_fits(machine, tiles_per_batch):
 def test_all_of_a_frame_that_fits(machine):
     assert machine(10**12).tile == (2, 360, 640)
     assert machine(10**12, size=(64, 64)).tile == (2, 0, 0)
+
+
+def test_what_trials_of_backends_take_is_no_part_of_the_peak(machine, monkeypatch):
+    runs = []
+    monkeypatch.setattr(memory, 'restore_frames', lambda *_, **__: runs.append('run'))
+    monkeypatch.setattr(memory, 'reset_peak_memory', lambda device: runs.append('reset'))
+    monkeypatch.setattr(memory, 'peak_memory', lambda device: 10**6)
+    machine(10**9)
+    with measure_backends(True):
+        machine(10**9)
+    assert runs == ['reset', 'run'] * 2 + ['run', 'reset', 'run'] * 2
 
 
 def test_too_little_memory_is_an_error(machine):

@@ -154,7 +154,9 @@ def _runner_schemas() -> dict[str, NodeSchema]:
         'log_processor': NodeSchema(mmengine.LOG_PROCESSORS, lambda node: LogProcessor),
         'model_wrapper_cfg': NodeSchema(mmengine.MODEL_WRAPPERS, _model_wrapper, filled_in=('module', 'device_ids')),
         'randomness': NodeSchema(untyped=lambda node: Runner.set_randomness, filled_in=('self',)),
-        'env_cfg': NodeSchema(keys=('cudnn_benchmark', 'matmul_tf32', 'mp_cfg', 'dist_cfg', 'resource_limit')),
+        'env_cfg': NodeSchema(
+            keys=('cudnn_benchmark', 'matmul_tf32', 'measure_backends', 'mp_cfg', 'dist_cfg', 'resource_limit')
+        ),
         'env_cfg.mp_cfg': NodeSchema(untyped=lambda node: set_multi_processing, filled_in=('distributed',)),
     }
 

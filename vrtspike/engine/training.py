@@ -26,6 +26,7 @@ from vrtspike.engine.training_errors import explained_errors
 from vrtspike.errors import ConfigError, TrainingError, is_out_of_memory
 from vrtspike.hooks.observing import guard_backends, guard_log_files
 from vrtspike.native.allocator import allocate_tensors_with_malloc
+from vrtspike.ops import measure_backends
 from vrtspike.runtime.checkpoint_files import use_safe_checkpoints
 from vrtspike.runtime.device import allow_matmul_tf32
 from vrtspike.runtime.distributed import from_main_process, process_group
@@ -73,7 +74,9 @@ def train(
     use_safe_checkpoints(trust=trust_checkpoint)
     config.launcher = launcher
     with ExitStack() as stack:
-        stack.enter_context(process_group(launcher, (config.get('env_cfg') or {}).get('dist_cfg')))
+        environment = config.get('env_cfg') or {}
+        stack.enter_context(process_group(launcher, environment.get('dist_cfg')))
+        stack.enter_context(measure_backends(environment.get('measure_backends')))
         requested = work_dir or config.get('work_dir')
         config.work_dir = from_main_process(lambda: str(claim_work_dir(config, requested, resume, stack)))
         loaded = set_start(config, resume, load_from, trust_checkpoint, new_schedule)

@@ -8,6 +8,7 @@ from torch import nn
 
 from vrtspike.hooks.observing import ObservingHook
 from vrtspike.ops import OPERATORS
+from vrtspike.ops.fused_attention import kernels
 from vrtspike.profiling.parameters import count_parameters
 from vrtspike.registry import HOOKS
 from vrtspike.reporting.table import Table
@@ -54,12 +55,13 @@ def network_summary(model: nn.Module) -> str:
 
 
 def backend_choices(model: nn.Module) -> list[str]:
-    """Return the choices so far: a backend for each operator and case, a checkpointing policy for each size."""
+    """Return the choices so far: backends of operators, PyTorch's attention kernels, checkpointing of each size."""
     lines = [
         f'{operator.name} ({case}): {choice}'
         for operator in OPERATORS.values()
         for case, choice in operator.choices.items()
     ]
+    lines += [f'scaled_dot_product_attention ({case}): {kernel}' for case, kernel in kernels.items()]
     fits = [module.memory_fit for module in model.modules() if getattr(module, 'memory_fit', None)]
     return lines + [f'checkpointing of {size}: {choice}' for fit in fits for size, choice in fit.sizes.items()]
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from vrtspike.errors import ConfigError
 from vrtspike.models.tiling import Network, Tiling, grid_step, restore_frames
 from vrtspike.native.allocator import give_freed_memory_back
+from vrtspike.ops.choices import measures
 from vrtspike.runtime.device import MIB, free_memory, peak_memory, reset_peak_memory, used_memory
 
 #: Sides of the measured tiles in pixels. Memory grows linearly with the area, so two tiles are enough.
@@ -76,6 +77,8 @@ def tile_peak(network: Network, blur: Tensor, spikes: Tensor | None, tiling: Til
         spike_sides = [side * s // n for s, n in zip(spikes.shape[-2:], blur.shape[-2:], strict=True)]
         spikes = spikes[..., : spike_sides[0], : spike_sides[1]].repeat_interleave(tiling.tiles_per_batch, 0)
     whole = dataclasses.replace(tiling, tile=(0, 0, 0), overlap=(0, 0, 0))
+    if measures(blur):  # trials of backends take memory too, once
+        restore_frames(network, corner, spikes, whole, divisor=divisor)
     give_freed_memory_back()  # freed blocks that the C library keeps would hide part of the next peak
     try:
         reset_peak_memory(blur.device)

@@ -7,6 +7,7 @@ In an operator's folder, ``functional.py`` has the function and ``backends.py`` 
 import functools
 
 from vrtspike.ops.backends import Backend, Operator, use_backends
+from vrtspike.ops.choices import measure_backends
 from vrtspike.ops.counting import count_as_one
 from vrtspike.ops.deform_conv import DEFORM_CONV2D, deform_conv2d
 from vrtspike.ops.window_attention import WINDOW_ATTENTION, Windows, map_windows, window_attention
@@ -25,6 +26,7 @@ __all__ = [
     'Windows',
     'deform_conv2d',
     'map_windows',
+    'measure_backends',
     'use_backends',
     'window_attention',
 ]

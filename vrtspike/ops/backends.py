@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from vrtspike.errors import ConfigError, did_you_mean
+from vrtspike.ops.choices import find_outcome
+from vrtspike.ops.trials import Outcome, Trial
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Backend:
 
 
 class Operator:
-    """An operator with several backends, fastest first. The last one supports every input.
+    """An operator with several backends, fastest first. The last one, the reference, supports every input.
 
     Args:
         name: The operator's name in messages and in :func:`use_backends`.
@@ -58,46 +60,79 @@ class Operator:
         self.wanted = 'auto'
         self.choices: dict[str, str] = {}
         """For logs: the choices so far with their reasons, by device, element type and whether gradients are needed."""
+        self.outcomes: dict[tuple[torch.device, str], Outcome] = {}
+        """What trials have found in this process, by device and case."""
 
-    def choose(self, tensor: Tensor, wanted: str = 'auto') -> Backend:
-        """Return the backend for ``tensor``: the requested one, or the first that supports it.
+    def choose(
+        self,
+        tensor: Tensor,
+        wanted: str = 'auto',
+        trial: Trial | None = None,
+        fits: Callable[[Backend], bool] = lambda backend: True,
+    ) -> Backend:
+        """Return the backend for ``tensor``: the requested one, or with 'auto' the fastest that supports it.
 
         Args:
             tensor: The operator's first argument.
             wanted: A backend's name or 'auto'; :func:`use_backends` overrides it.
+            trial: Compares the backends on this call, once; without it, the first that serves is taken as the fastest.
+            fits: With 'auto', whether a backend may be used at all.
 
         Raises:
             ConfigError: The requested backend does not support ``tensor``.
         """
-        backend = self.select(tensor, wanted)
+        backend = self.select(tensor, wanted, trial, fits)
         if not torch.compiler.is_compiling():
-            self._record(backend, tensor, self._requested(wanted))
+            self._record(backend, tensor, self._requested(wanted), trial)
         return backend
 
-    def select(self, tensor: Tensor, wanted: str = 'auto') -> Backend:
+    def select(
+        self,
+        tensor: Tensor,
+        wanted: str = 'auto',
+        trial: Trial | None = None,
+        fits: Callable[[Backend], bool] = lambda backend: True,
+    ) -> Backend:
         """Return what :meth:`choose` would, without recording the choice."""
         wanted = self._requested(wanted)
         if wanted == 'auto':
-            return next(backend for backend in self.backends if backend.refusal(tensor) is None)
+            serving = (backend for backend in self.backends if fits(backend) and backend.refusal(tensor) is None)
+            if trial is None:
+                return next(serving)
+            return self._outcome(tensor, trial).best(list(serving), self.backends[-1])
         backend = self.find(wanted)
         refusal = backend.refusal(tensor)
         if refusal:
             raise ConfigError(f"{self.name}: backend '{wanted}' cannot be used here: it {refusal}")
         return backend
 
+    def _outcome(self, tensor: Tensor, trial: Trial) -> Outcome:
+        """Return the outcome of trials of all backends but the reference, which is the slowest."""
+        case = (trial.device, trial.case)
+        if case not in self.outcomes:
+            *candidates, reference = self.backends
+            candidates = [backend for backend in candidates if backend.refusal(tensor) is None]
+            found = find_outcome(self.name, candidates, reference, trial) if len(candidates) > 1 else Outcome()
+            self.outcomes[case] = found
+        return self.outcomes[case]
+
     def _requested(self, wanted: str) -> str:
         return self.wanted if self.wanted != 'auto' else wanted
 
-    def _record(self, chosen: Backend, tensor: Tensor, wanted: str) -> None:
+    def _record(self, chosen: Backend, tensor: Tensor, wanted: str, trial: Trial | None) -> None:
         """Record a choice the first time it is made."""
         trained = 'training' if torch.is_grad_enabled() and tensor.requires_grad else 'inference'
         case = f'{tensor.device.type}, {str(tensor.dtype).removeprefix("torch.")}, {trained}, {wanted}'
+        outcome = self.outcomes.get((trial.device, trial.case)) if trial and wanted == 'auto' else None
+        measured = outcome not in (None, Outcome())
+        if measured:
+            case = f'{tensor.device.type}, {trial.case}, {wanted}'
         if case in self.choices:
             return
         faster = self.backends[: self.backends.index(chosen)] if wanted == 'auto' else ()
-        reasons = [f"'{backend.name}' {backend.refusal(tensor)}" for backend in faster]
+        reasons = [f"'{backend.name}' {backend.refusal(tensor)}" for backend in faster if backend.refusal(tensor)]
         why = 'requested' if wanted != 'auto' else '; '.join(reasons) or 'the fastest backend'
-        self.choices[case] = f"'{chosen.name}' ({why})"
+        self.choices[case] = f"'{chosen.name}' ({outcome if measured else why})"
 
     def explain(self, tensor: Tensor) -> dict[str, str]:
         """Return for every backend 'chosen', 'serves', or why it does not support ``tensor``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -120,6 +121,30 @@ def from_main_process(function: Callable[[], T]) -> T:
     if error is not None:
         raise error
     return result
+
+
+def decided_by_main_process(name: str, decide: Callable[[], bytes], *, seconds: float) -> bytes | None:
+    """Return what the main process decides; the others wait for it, and get None if it takes more than ``seconds``.
+
+    Unlike :func:`broadcast` this is no collective: the processes may come here at different times, or never.
+
+    Args:
+        name: Names the decision in the store of the process group.
+        decide: Called by the main process.
+        seconds: How long to wait.
+    """
+    store = torch.distributed.distributed_c10d._get_default_store()
+    key = f'vrtspike/{name}'
+    if is_main_process():
+        decision = decide()
+        store.set(key, decision)
+        return decision
+    deadline = time.monotonic() + seconds
+    while not store.check([key]):  # not wait(): it would block the store for the process's other threads
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(0.02)
+    return store.get(key)
 
 
 def any_rank(flag: bool) -> bool:

@@ -39,6 +39,13 @@ def describe_device(device: torch.device) -> dict:
     return {'type': device.type, 'name': _cpu_name(), 'threads': torch.get_num_threads()}
 
 
+def gpu_driver() -> str | None:
+    """Return the version line of NVIDIA's kernel driver; None without it. PyTorch knows only CUDA's version."""
+    with contextlib.suppress(OSError):
+        return Path('/proc/driver/nvidia/version').read_text(encoding='utf-8').splitlines()[0]
+    return None
+
+
 def usable_cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1

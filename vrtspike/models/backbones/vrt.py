@@ -66,8 +66,8 @@ class VRT(StagedBackbone):
         use_checkpoint_ffn: The same for the MLPs.
         no_checkpoint_attn_blocks: Groups excluded from ``use_checkpoint_attn``.
         no_checkpoint_ffn_blocks: Groups excluded from ``use_checkpoint_ffn``.
-        attn_type: Backend of the attention: 'auto', 'reference', 'sdpa', 'flex', 'flash' (the fused kernel for
-            GPUs) or 'native' (the fused kernel for CPUs).
+        attn_type: Backend of the attention: 'auto' (on GPUs the fastest, by trials at first use), 'reference', 'sdpa',
+            'flex', 'flash' (the fused kernel for GPUs) or 'native' (the fused kernel for CPUs).
         checkpointing: 'none', 'attn', 'ffn' or 'all' for all blocks, or 'auto' for the fastest of these that fits
             ``checkpoint_budget_mib``; None applies the four arguments above.
         checkpoint_budget_mib: With 'auto': MiB of activations that attention blocks may save; None is half of the

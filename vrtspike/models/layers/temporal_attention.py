@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vrtspike.errors import ConfigError, require_positive, require_positive_integers
 from vrtspike.models.layers.checks import check_heads
 from vrtspike.models.layers.chunking.part import ChunkedPart
+from vrtspike.ops.fused_attention import fused_attention
 
 MAX_DISTANCE = 16
 """All larger distances in frames share the bias of this one."""
@@ -48,12 +48,12 @@ class TemporalAttention(nn.Module):
     def forward(self, query: Tensor, context: Tensor) -> Tensor:
         """Attend from ``query`` to ``context``, both (N, T, C); returns (N, T, C)."""
         key, value = self.key_value(context).chunk(2, dim=-1)
-        attended = F.scaled_dot_product_attention(
+        attended = fused_attention(
             self.encode_time(self._split_heads(self.query(query))),
             self.encode_time(self._split_heads(key)),
             self._split_heads(value),
-            attn_mask=self.time_bias(query.shape[1], key),
-            dropout_p=self.dropout if self.training else 0.0,
+            self.time_bias(query.shape[1], key),
+            dropout=self.dropout if self.training else 0.0,
         )
         return self.out(attended.transpose(1, 2).flatten(2))
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from vrtspike.ops.choices import measures
 from vrtspike.ops.deform_conv.backends import DEFORM_CONV2D
+from vrtspike.ops.deform_conv.trials import trial_of_convolution
 
 
 def deform_conv2d(
@@ -28,7 +30,8 @@ def deform_conv2d(
         ValueError: The shapes of the arguments do not fit together.
     """
     _check_shapes(x, offset, mask, weight, padding)
-    return DEFORM_CONV2D.choose(x).run(x, offset, mask, weight, bias, padding=padding)
+    trial = trial_of_convolution(x, offset, mask, weight, bias, padding) if measures(x) else None
+    return DEFORM_CONV2D.choose(x, trial=trial).run(x, offset, mask, weight, bias, padding=padding)
 
 
 def _check_shapes(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, padding: int) -> None:

@@ -1,18 +1,23 @@
-"""The backends of window attention, fastest first. Here the attention kernel is chosen.
+"""The backends of window attention in the order of preference. Here the attention kernel is chosen.
 
-:class:`~vrtspike.ops.backends.Operator` picks the first that supports the input, unless ``attn_type`` in a
-config or :func:`~vrtspike.ops.backends.use_backends` names one.
+:class:`~vrtspike.ops.backends.Operator` picks the one that trials found fastest, or the first that supports the input,
+unless ``attn_type`` in a config or :func:`~vrtspike.ops.backends.use_backends` names one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from torch import Tensor
 
 from vrtspike.ops.backends import Backend, Operator
 from vrtspike.ops.window_attention import flash, native
 from vrtspike.ops.window_attention.flex import flex
+from vrtspike.ops.window_attention.layout import WindowLayout
 from vrtspike.ops.window_attention.reference import reference
 from vrtspike.ops.window_attention.sdpa import sdpa
+from vrtspike.ops.window_attention.windows import Settings, relative_position_bias
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,30 @@ class WindowBackend(Backend):
 
     by_windows: bool = False
 
+    def attend_in_map(
+        self,
+        x: Tensor,
+        bias_table: Tensor | None,
+        settings: Settings,
+        project: Callable[[Tensor], Tensor] = lambda qkv: qkv,
+    ) -> Tensor:
+        """Attend in the windows of a map.
+
+        Args:
+            x: Map (B, T, H, W, ...).
+            bias_table: See :func:`vrtspike.ops.window_attention`.
+            settings: The other arguments.
+            project: Returns queries, keys and values (..., 3*C) of tokens of ``x``.
+
+        Returns:
+            The attended values (B, T, H, W, C).
+        """
+        if not self.by_windows:
+            return self.run(project(x), bias_table, settings)
+        layout = WindowLayout(tuple(x.shape[:4]), settings.window, settings.shift)
+        bias = None if bias_table is None else relative_position_bias(bias_table, settings.window)
+        return layout.to_map(self.run(project(layout.to_windows(x)), bias, settings, layout.kinds()))
+
 
 WINDOW_ATTENTION = Operator(
     'window_attention',
@@ -42,7 +71,7 @@ WINDOW_ATTENTION = Operator(
             by_windows=True,
         ),
         WindowBackend('sdpa', sdpa, by_windows=True),
-        # Not timed on a GPU yet, so it is only used on request.
+        # Its place is that of a kernel nobody has timed on a GPU: without trials it is used on request only.
         WindowBackend('flash', flash.flash, devices=flash.devices(), dtypes=flash.DTYPES, missing=flash.missing),
         WindowBackend('flex', flex, backward=('cuda',), by_windows=True),
         WindowBackend('reference', reference),

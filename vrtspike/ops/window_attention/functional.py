@@ -15,9 +15,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vrtspike.ops.choices import measures
 from vrtspike.ops.chunks import chunk_rows, works_in_chunks
-from vrtspike.ops.window_attention.backends import WINDOW_ATTENTION
+from vrtspike.ops.trials import Trial
+from vrtspike.ops.window_attention.backends import WINDOW_ATTENTION, WindowBackend
 from vrtspike.ops.window_attention.layout import WindowKind, WindowLayout, split_kinds
+from vrtspike.ops.window_attention.trials import trial_of_attention, trial_of_windows
 from vrtspike.ops.window_attention.windows import Settings, Window, relative_position_bias
 
 
@@ -58,13 +61,9 @@ def window_attention(
     for name, size, length in zip('THW', qkv.shape[1:4], window, strict=True):
         if size % length:
             raise ValueError(f'window_attention: {name} = {size} is not a multiple of the window length {length}')
-    settings = _settings(qkv, bias_table, window, shift, heads, mutual, scale)
-    chosen = WINDOW_ATTENTION.choose(qkv, backend)
-    if not chosen.by_windows:
-        return chosen.run(qkv, bias_table, settings)
-    layout = WindowLayout(tuple(qkv.shape[:4]), window, shift)
-    bias = None if bias_table is None else relative_position_bias(bias_table, window)
-    return layout.to_map(chosen.run(layout.to_windows(qkv), bias, settings, layout.kinds()))
+    settings = _settings(qkv.shape[-1] // 3, window, shift, heads, scale, mutual=mutual, bias=bias_table)
+    trial = trial_of_attention(qkv, bias_table, settings) if measures(qkv) else None
+    return WINDOW_ATTENTION.choose(qkv, backend, trial).attend_in_map(qkv, bias_table, settings)
 
 
 @dataclass(frozen=True)
@@ -86,6 +85,8 @@ class Windows:
     heads: int
     scale: float | None
     backend: str
+    trial: Trial | None
+    """Of all that is done with the windows; it has chosen the layout and chooses the backend that attends."""
 
     def attend(self, qkv: Tensor, *, mutual: bool = False) -> Tensor:
         """Attend in the windows.
@@ -98,11 +99,13 @@ class Windows:
             The attended values (..., C) in the same layout.
         """
         bias = None if mutual else self.bias
-        settings = dict(window=self.window, shift=self.shift, heads=self.heads, mutual=mutual, scale=self.scale)
+        channels = qkv.shape[-1] // 3
+        settings = _settings(channels, self.window, self.shift, self.heads, self.scale, mutual=mutual, bias=bias)
         if self.kinds is None:
-            return window_attention(qkv, bias, backend=self.backend, **settings)
-        chosen = WINDOW_ATTENTION.choose(qkv, self.backend)
-        return chosen.run(qkv, bias, _settings(qkv, bias, **settings), self.kinds)
+            chosen = WINDOW_ATTENTION.choose(qkv, self.backend, self.trial)
+            return chosen.attend_in_map(qkv, bias, settings)
+        chosen = WINDOW_ATTENTION.choose(qkv, self.backend, self.trial, fits=_by_windows)
+        return chosen.run(qkv, bias, settings, self.kinds)
 
     def at_tokens(self, encoding: Tensor) -> Tensor:
         """Repeat the position encoding (h, w, C) of one frame of a window for all :attr:`tokens`.
@@ -139,24 +142,41 @@ def map_windows(
         The results as a map (B, T, H, W, C').
     """
     settings = dict(window=window, shift=shift, heads=heads, scale=scale, backend=backend)
-    if not WINDOW_ATTENTION.select(x, backend).by_windows:
-        return function(Windows(x, bias=bias_table, kinds=None, **settings))
+    like, trial = x, None
+    if measures(x):
+        trial = trial_of_windows(x, bias_table, _settings(x.shape[-1], window, shift, heads, scale))
+        like = torch.empty(0, dtype=trial.dtype, device=x.device, requires_grad=trial.trains)
+    if not WINDOW_ATTENTION.select(like, backend, trial).by_windows:
+        return function(Windows(x, bias=bias_table, kinds=None, trial=trial, **settings))
     layout = WindowLayout(tuple(x.shape[:4]), window, shift)
     bias = None if bias_table is None else relative_position_bias(bias_table, window)
     tokens = layout.to_windows(x)
     count = max(1, chunk_rows() // tokens.shape[1]) if works_in_chunks(x) else len(tokens)
     kinds = list(split_kinds(layout.kinds(), count))
     chunks = tokens.split(count) if len(kinds) > 1 else (tokens,)
-    results = [function(Windows(c, bias=bias, kinds=k, **settings)) for c, k in zip(chunks, kinds, strict=True)]
+    settings |= dict(bias=bias, trial=trial)
+    results = [function(Windows(c, kinds=k, **settings)) for c, k in zip(chunks, kinds, strict=True)]
     return layout.to_map(torch.cat(results) if len(results) > 1 else results[0])
 
 
 def _settings(
-    qkv: Tensor, bias: Tensor | None, window: Window, shift: Window, heads: int, mutual: bool, scale: float | None
+    channels: int,
+    window: Window,
+    shift: Window,
+    heads: int,
+    scale: float | None,
+    *,
+    mutual: bool = False,
+    bias: Tensor | None = None,
 ) -> Settings:
+    """Return the settings for ``channels`` of queries, of all heads together."""
     if mutual and window[0] > 2:
         raise ValueError(f'window_attention: mutual attention takes windows of 2 frames, found {window[0]}')
     if mutual and bias is not None:
         raise ValueError('window_attention: mutual attention has no relative position bias; give bias_table=None')
-    default = 1 / math.sqrt(qkv.shape[-1] // 3 // heads)
+    default = 1 / math.sqrt(channels // heads)
     return Settings(window, shift, heads, mutual, default if scale is None else scale)
+
+
+def _by_windows(backend: WindowBackend) -> bool:
+    return backend.by_windows

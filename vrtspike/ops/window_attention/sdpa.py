@@ -1,4 +1,4 @@
-"""Window attention with PyTorch's fused ``scaled_dot_product_attention``.
+"""Window attention with PyTorch's fused attention.
 
 The bias is broadcast over windows, and windows of one kind (see
 :class:`~vrtspike.ops.window_attention.layout.WindowLayout`) share a mask, so there is one call for each of at most
@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
+from vrtspike.ops.fused_attention import fused_attention, pad_channels
 from vrtspike.ops.window_attention.layout import WindowKind
 from vrtspike.ops.window_attention.windows import Settings, Window, window_mask
 
@@ -24,12 +24,25 @@ Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None, float], Tensor]
 
 def sdpa(qkv: Tensor, bias: Tensor | None, settings: Settings, kinds: Sequence[WindowKind]) -> Tensor:
     """Attend in windows (M, N, 3*C) without scores in memory or a mask for every window."""
-    return attend_by_kinds(qkv, bias, settings, kinds, fused_attention)
+    if qkv.device.type != 'cuda':
+        return attend_by_kinds(qkv, bias, settings, kinds, _attend)
+    return attend_with_padded_heads(qkv, bias, settings, kinds)
 
 
-def fused_attention(q: Tensor, k: Tensor, v: Tensor, added: Tensor | None, scale: float) -> Tensor:
-    """Attend with whichever kernel PyTorch's operator selects."""
-    return scaled_dot_product_attention(q, k, v, attn_mask=added, scale=scale)
+def attend_with_padded_heads(
+    qkv: Tensor, bias: Tensor | None, settings: Settings, kinds: Sequence[WindowKind]
+) -> Tensor:
+    """Compute :func:`sdpa` with heads of a width that fused kernels take, padded once for all kinds of windows."""
+    by_head = qkv.unflatten(-1, (3 * settings.heads, -1))
+    padded = pad_channels(by_head)
+    if padded is by_head:
+        return attend_by_kinds(qkv, bias, settings, kinds, _attend)
+    out = attend_by_kinds(padded.flatten(-2), bias, settings, kinds, _attend)
+    return out.unflatten(-1, (settings.heads, -1))[..., : by_head.shape[-1]].flatten(-2)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, added: Tensor | None, scale: float) -> Tensor:
+    return fused_attention(q, k, v, added, scale=scale)
 
 
 def attend_by_kinds(

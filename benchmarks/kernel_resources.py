@@ -1,0 +1,269 @@
+"""Compile our Triton kernels for GPUs that need not be here, and read what they use from the machine code.
+
+The launches are those of one forward and backward pass. Triton's own toolchain compiles them for NVIDIA (sm_80, sm_86,
+sm_90) or AMD (gfx942). The numbers say what a kernel needs, not how fast it is: nothing runs.
+
+Examples:
+    python benchmarks/kernel_resources.py
+    python benchmarks/kernel_resources.py --arch sm_86 gfx942 --dtype float32 --window 5x8x8
+    python benchmarks/kernel_resources.py --check --out kernels.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from vrtspike.cli import run_tool, tool_parser
+from vrtspike.reporting.table import Column, Table
+from vrtspike.runtime.atomic_write import write_json
+
+ARCHITECTURES = ('sm_80', 'sm_86', 'sm_90', 'gfx942')
+DTYPES = ('bfloat16', 'float16', 'float32')
+SHARED_KIB = {'sm': 99, 'gfx': 64}
+"""Shared memory that a block may use: on NVIDIA's consumer GPUs (sm_86, sm_89), which have the least, and on AMD's."""
+
+
+class Launch(msgspec.Struct, frozen=True):
+    """A launch of a kernel, as the operator makes it."""
+
+    kernel: Any
+    arguments: tuple
+    constants: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        side = {True: ' of queries', False: ' of keys', None: ''}[self.constants.get('QUERIES')]
+        return self.kernel.__name__.removesuffix('_kernel') + side
+
+
+class Resources(msgspec.Struct):
+    """What a compiled kernel uses."""
+
+    kernel: str
+    architecture: str
+    dtype: str
+    window: str
+    registers: int
+    """Of a thread."""
+    spilled: int
+    """Bytes of local memory of a thread on NVIDIA GPUs, spilled registers on AMD's."""
+    shared_bytes: int
+    """Of a block."""
+    tensor_core_instructions: int
+    instructions: int
+
+    @property
+    def problems(self) -> list[str]:
+        """What keeps the kernel from running well, or on consumer GPUs at all."""
+        found = ['spills'] if self.spilled else []
+        family = 'gfx' if self.architecture.startswith('gfx') else 'sm'
+        if self.shared_bytes > SHARED_KIB[family] * 1024:
+            found.append('shared memory')
+        if self.dtype != 'float32' and not self.tensor_core_instructions:
+            found.append('no tensor cores')
+        return found
+
+
+def parse_args() -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    parser.add_argument(
+        '--arch', nargs='+', default=ARCHITECTURES[:3], choices=ARCHITECTURES, help='architectures (the NVIDIA ones)'
+    )
+    parser.add_argument('--dtype', nargs='+', default=['bfloat16'], choices=DTYPES, help='types (bfloat16)')
+    parser.add_argument(
+        '--window', nargs='+', default=['5x8x8', '2x8x8'], metavar='TxHxW', help='windows in tokens (%(default)s)'
+    )
+    parser.add_argument('--channels', type=int, default=16, help='channels of a head (%(default)s)')
+    parser.add_argument('--mutual', action='store_true', help='mutual attention, of windows of two frames')
+    parser.add_argument('--check', action='store_true', help='exit with 1 if a kernel has a problem')
+    parser.add_argument('--out', type=Path, metavar='JSON', help='write a record there')
+    args = parser.parse_args()
+    if not all(re.fullmatch(r'\d+x\d+x\d+', window) for window in args.window):
+        parser.error(f'--window takes lengths such as 5x8x8, not {" ".join(args.window)}')
+    if args.mutual and any(not window.startswith('2x') for window in args.window):
+        parser.error('--mutual takes windows of two frames, such as --window 2x8x8')
+    return args
+
+
+@contextmanager
+def recorded(kernels: ModuleType, launches: list[Launch]) -> Iterator[None]:
+    """Record the launches of a module's kernels inside the ``with`` block; nothing runs."""
+    from triton.runtime.jit import JITFunction
+
+    class Recorder:
+        def __init__(self, kernel: JITFunction) -> None:
+            self.kernel = kernel
+
+        def __getitem__(self, grid: tuple) -> Any:
+            return lambda *arguments, **constants: launches.append(Launch(self.kernel, arguments, constants))
+
+    found = {name: value for name, value in vars(kernels).items() if isinstance(value, JITFunction)}
+    try:
+        for name, kernel in found.items():
+            setattr(kernels, name, Recorder(kernel))
+        yield
+    finally:
+        for name, kernel in found.items():
+            setattr(kernels, name, kernel)
+
+
+def launches_of_attention(window: tuple[int, int, int], channels: int, dtype: str, *, mutual: bool) -> list[Launch]:
+    """Return the launches of window attention with six heads and shifted windows, forward and backward."""
+    import torch
+
+    from vrtspike.ops.window_attention import triton_kernels
+    from vrtspike.ops.window_attention.flash import flash
+    from vrtspike.ops.window_attention.windows import Settings
+
+    heads, launches = 6, []
+    settings = Settings(window, (0, window[1] // 2, window[2] // 2), heads, mutual, channels**-0.5)
+    size = (1, window[0], 2 * window[1], 2 * window[2], 3 * heads * channels)
+    qkv = torch.zeros(size, dtype=getattr(torch, dtype), requires_grad=True)
+    rows = math.prod(2 * length - 1 for length in window)
+    table = None if mutual else torch.zeros(rows, heads, requires_grad=True)
+    with recorded(triton_kernels, launches):
+        flash(qkv, table, settings).sum().backward()
+    return launches
+
+
+def compiled(launch: Launch, architecture: str) -> Any:
+    """Return Triton's compiled kernel of a launch, specialised for its arguments as Triton does at run time."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    signature, constants, attributes = {}, dict(launch.constants), {}
+    names = launch.kernel.arg_names
+    for i, (name, value) in enumerate(zip(names, launch.arguments, strict=False)):
+        signature[name] = triton_type(value)
+        if signature[name] == 'constexpr':
+            constants[name] = value
+        elif signature[name].startswith('*') or (isinstance(value, int) and value % 16 == 0):
+            attributes[(i,)] = [['tt.divisibility', 16]]
+    signature |= dict.fromkeys(launch.constants, 'constexpr')
+    by_place = {(names.index(name),): value for name, value in constants.items()}
+    source = ASTSource(launch.kernel, {name: signature[name] for name in names}, by_place, attributes)
+    amd = architecture.startswith('gfx')
+    target = GPUTarget('hip', architecture, 64) if amd else GPUTarget('cuda', int(architecture.removeprefix('sm_')), 32)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)  # a default that changes in Triton 3.10
+        return triton.compile(source, target=target)
+
+
+def triton_type(value: Any) -> str:
+    """Return the type of an argument in Triton's signatures; None and 1 are compiled in."""
+    import torch
+
+    types = {torch.bfloat16: '*bf16', torch.float16: '*fp16', torch.float32: '*fp32'}
+    if isinstance(value, torch.Tensor):
+        return types[value.dtype]
+    if value is None or value == 1:
+        return 'constexpr'
+    return 'i32' if isinstance(value, int) else 'fp32'
+
+
+def resources_of(launch: Launch, architecture: str, dtype: str, window: str) -> Resources:
+    """Compile a launch and return what the kernel uses."""
+    kernel = compiled(launch, architecture)
+    usage = amd_usage(kernel.asm['amdgcn']) if 'amdgcn' in kernel.asm else nvidia_usage(kernel.asm['cubin'])
+    return Resources(launch.name, architecture, dtype, window, shared_bytes=kernel.metadata.shared, **usage)
+
+
+def nvidia_usage(cubin: bytes) -> dict[str, int]:
+    """Return registers, spills and instructions of a compiled kernel, as Triton's own cuobjdump lists them."""
+    import triton
+
+    program = Path(triton.__file__).parent / 'backends/nvidia/bin/cuobjdump'
+
+    def listed(option: str) -> str:
+        return subprocess.run([program, option, file.name], capture_output=True, text=True, check=True).stdout
+
+    with tempfile.NamedTemporaryFile(suffix='.cubin') as file:
+        file.write(cubin)
+        file.flush()
+        usage, code = listed('-res-usage'), listed('-sass')
+    registers, stack = re.search(r'REG:(\d+) STACK:(\d+)', usage).groups()
+    return dict(
+        registers=int(registers),
+        spilled=int(stack),
+        tensor_core_instructions=len(re.findall(r'\bHG?MMA', code)),
+        instructions=len(re.findall(r'/\*[0-9a-f]{4,5}\*/', code)),
+    )
+
+
+def amd_usage(assembly: str) -> dict[str, int]:
+    """Return registers, spills and instructions of a kernel from its assembly."""
+    return dict(
+        registers=int(re.search(r'\.vgpr_count:\s+(\d+)', assembly)[1]),
+        spilled=int(re.search(r'\.vgpr_spill_count:\s+(\d+)', assembly)[1]),
+        tensor_core_instructions=len(re.findall(r'^\s+v_mfma', assembly, re.MULTILINE)),
+        instructions=len(re.findall(r'^\t[a-z]\w*', assembly, re.MULTILINE)),
+    )
+
+
+def resources_table(found: list[Resources]) -> Table:
+    """Return a row for each kernel; those with a problem are marked."""
+    columns = [
+        Column('kernel', 'left'),
+        'arch',
+        'dtype',
+        'window',
+        'registers',
+        'spilled',
+        'shared KiB',
+        'tensor cores',
+    ]
+    rows = [
+        [
+            each.kernel,
+            each.architecture,
+            each.dtype,
+            each.window,
+            each.registers,
+            each.spilled,
+            f'{each.shared_bytes / 1024:.1f}',
+            each.tensor_core_instructions,
+            each.instructions,
+            ', '.join(each.problems),
+        ]
+        for each in found
+    ]
+    levels = ['severe' if each.problems else '' for each in found]
+    columns += ['instructions', Column('problems', 'left')]
+    nvidia, amd = SHARED_KIB.values()
+    note = f'limits of shared memory: {nvidia} KiB on consumer GPUs of NVIDIA, {amd} KiB on AMD; nothing was run'
+    return Table(title='Compiled kernels of window attention', columns=columns, rows=rows, levels=levels, notes=[note])
+
+
+def main() -> None:
+    args = parse_args()
+    found = []
+    for window in args.window:
+        lengths = tuple(map(int, window.split('x')))
+        for dtype in args.dtype:
+            launches = launches_of_attention(lengths, args.channels, dtype, mutual=args.mutual)
+            found += [resources_of(launch, arch, dtype, window) for arch in args.arch for launch in launches]
+    print(resources_table(found).text())
+    if args.out:
+        from importlib.metadata import version
+
+        write_json(args.out, {'triton': version('triton'), 'kernels': msgspec.to_builtins(found)})
+    if args.check and any(each.problems for each in found):
+        sys.exit(1)
+
+
+if __name__ == '__main__':
+    run_tool(main)
