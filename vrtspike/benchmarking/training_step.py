@@ -55,7 +55,8 @@ def training_step(config: Any, shape: Shape, device: torch.device) -> TrainingSt
     model = build(config).to(device).train()
     batch, frames, height, width = shape
     generator = torch.Generator().manual_seed(0)
-    blur, sharp = (torch.rand(batch, frames, 3, height, width, generator=generator).to(device) for _ in range(2))
+    channels = (model.backbone.in_channels, 3)
+    blur, sharp = (torch.rand(batch, frames, each, height, width, generator=generator).to(device) for each in channels)
     inputs = {'blur': blur, 'sharp': sharp}
     if model.uses_spikes:
         bins = model.spike_encoder.bins
