@@ -1,8 +1,8 @@
 """The spike-guided deblurring model (SDM): a sharp frame from a blurred one and its spikes, without training.
 
 A blurred frame is the mean light of its exposure, and the spike rate over a window is the light in that window over the
-threshold. Their ratio leaves no unknown (Chen et al., *Enhancing Motion Deblurring in High-Speed Scenes with Spike
-Streams*, NeurIPS 2023, and the S-SDM of arXiv 2403.09486)::
+threshold. In their ratio the threshold cancels (Chen et al., *SpikeReveal: Unlocking Temporal Sequences from Real
+Blurry Inputs with Spike Streams*, NeurIPS 2024, arXiv 2403.09486)::
 
     sharp(t) = blurred * rate around t / rate over the exposure            in linear light
 
@@ -14,10 +14,10 @@ window is known to suppress it better than equal weights. Hence
 
 - a pixel's window is triangular and reaches ``INTERVALS`` of its mean intervals between spikes to both sides: dark
   pixels get a long window, bright ones a short one;
-- the rate of such a window with half-width n steps is taken to have the variance of 1/6 spike in 2n steps, 1 / (24 n^2).
-  What it differs from the rate over the exposure is multiplied by the fraction of its local variance that is not noise
-  (Lee, *Digital image enhancement and noise filtering by use of local statistics*, IEEE PAMI 2, 1980): where only noise
-  is left, the frame stays as it is.
+- the rate of such a window with half-width n steps is taken to have the variance of 1/6 spike in 2n steps,
+  1 / (24 n^2). Its difference from the rate over the exposure is multiplied by the fraction of the local variance that
+  is not noise (Lee, *Digital image enhancement and noise filtering by use of local statistics*, IEEE PAMI 2, 1980):
+  where only noise is left, the frame stays as it is.
 
 Noise of the light itself and of the electronics is not modelled.
 """

@@ -196,7 +196,7 @@ def restored_frames(model: nn.Module, read: Read, length: int, tiling: Tiling, f
     Raises:
         ConfigError: The network does not restore every frame.
     """
-    model.check_task(length, 3 * len(getattr(model.data_preprocessor, 'inputs', ('blur',))))
+    model.check_task(length, channels=3 * len(getattr(model.data_preprocessor, 'inputs', ('blur',))))
     size: tuple[int, int] = (0, 0)
 
     def prepared(start: int, stop: int) -> tuple[Tensor, Tensor | None]:

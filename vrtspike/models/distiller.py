@@ -61,8 +61,8 @@ class DistilledRestorer(SpikeRestorer):
         channels = [network.backbone.in_channels for network in (self, self.teacher.module)]
         if channels[0] != channels[1]:
             raise ConfigError(
-                f'DistilledRestorer: the student takes {channels[0]} channels and the teacher {channels[1]}, but both get '
-                'the same frames: give both the same start'
+                f'DistilledRestorer: the student takes {channels[0]} channels and the teacher {channels[1]}, but both '
+                'get the same frames: give both the same start'
             )
         student, teacher = self.backbone.stage_channels, self.teacher.module.backbone.stage_channels
         for i in self.feature_stages:

@@ -40,8 +40,8 @@ class SpikePreprocessor(BaseDataPreprocessor):
         """Prepare a batch of samples, which :mod:`vrtspike.datasets.clips` documents.
 
         Returns:
-            ``blur`` (B, T, 3 x inputs, H', W') and, if given, ``sharp`` (B, T, 3, H', W'), float in [0, 1]; ``spikes`` float (B, T, K, Hs',
-            Ws'); ``size``, the (H, W) before padding; ``meta``, unchanged.
+            ``blur`` (B, T, 3 x inputs, H', W') and, if given, ``sharp`` (B, T, 3, H', W'), float in [0, 1]; ``spikes``
+            float (B, T, K, Hs', Ws'); ``size``, the (H, W) before padding; ``meta``, unchanged.
         """
         with stage('data'):
             return self.prepare(data)
