@@ -21,7 +21,9 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     num_workers=0,
-    dataset=dict(pipeline=[dict(type='PairedCenterCrop', size=None), _bins, dict(type='PackClip')]),
+    dataset=dict(
+        pipeline=[dict(type='PairedCenterCrop', size=None), dict(type='AddSDM'), _bins, dict(type='PackClip')]
+    ),
 )
 optim_wrapper = dict(optimizer=dict(lr=2e-3, betas=(0.9, 0.999)), accumulative_counts=1)
 warm_up = dict(max_iters=20)

@@ -13,6 +13,7 @@ from vrtspike.errors import VrtSpikeError
 ROOT = Path(__file__).resolve().parents[2]
 SLOW = ('docs/troubleshooting.md', 'docs/vrt.md')
 PAGES = {'docs/data.md': ('91 % of a clip', '90 % of a clip'), 'docs/instrument.md': ('2.3 % longer', '2.2 % longer')}
+RECORDS = ('data/speed', 'data/motion', 'overhead/tiny')
 """What stands there, and what stood there before."""
 
 
@@ -35,8 +36,8 @@ def test_the_pages_that_take_long_are_up_to_date(page):
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A checkout with two records, and pages with a table and a number of them, both out of date."""
-    for name in (*PAGES, 'benchmarks/records/data/speed.json', 'benchmarks/records/overhead/tiny.json'):
+    """A checkout with some records, and pages with a table and a number of them, both out of date."""
+    for name in (*PAGES, *(f'benchmarks/records/{name}.json' for name in RECORDS)):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     shutil.copytree(ROOT / TEMPLATES, tmp_path / TEMPLATES)

@@ -54,6 +54,8 @@ def test_a_network_without_fusion_reads_no_spikes(kind):
     overrides = {'data.type': kind, 'data.root': '/data'}
     assert 'spikes' not in source_of(load_config(TINY, overrides=overrides))
     assert source_of(load_config(TINY, overrides={**overrides, 'model.fusion': None}))['spikes'] is False
+    started = {**overrides, 'model.fusion': None, 'model.start': 'sdm'}
+    assert 'spikes' not in source_of(load_config(TINY, overrides=started))
     kept = load_config(TINY, overrides={**overrides, 'model.fusion': None, 'data.spikes': True})
     assert source_of(kept)['spikes'] is True
 

@@ -13,12 +13,14 @@ from vrtspike.testing.sweep import TINY_BACKBONE
 BACKBONE = dict(type='VRT', **TINY_BACKBONE | dict(img_size=[3, 16, 16], window_size=[3, 4, 4]))
 
 
-def test_the_network_is_counted_once_at_the_first_batchs_padded_size(caplog):
+@pytest.mark.parametrize('start', ['blur', 'sdm'])
+def test_the_network_is_counted_once_at_the_first_batchs_padded_size(start, caplog):
     encoder, fusion = dict(type='SpikeEncoder3D', bins=4, channels=8), dict(type='TemporalCrossAttention', heads=2)
-    model = SpikeRestorer(BACKBONE, spike_encoder=encoder, fusion=fusion)
+    model = SpikeRestorer(BACKBONE, spike_encoder=encoder, fusion=fusion, start=start)
     runner = SimpleNamespace(model=model, logger=logging.getLogger('vrtspike.test'))
     batch = {
         'blur': torch.zeros(4, 3, 3, 12, 16, dtype=torch.uint8),
+        'sdm': torch.zeros(4, 3, 3, 12, 16, dtype=torch.uint8),
         'spikes': torch.zeros(4, 3, 4, 6, 8),
         'meta': {},
     }

@@ -7,10 +7,12 @@ import torch
 from mmengine.config import Config
 
 import vrtspike
+from vrtspike.datasets.sdm import sdm
 from vrtspike.errors import DataError
 from vrtspike.inference import Tiling
-from vrtspike.inference.restoring import tiling_of
+from vrtspike.inference.restoring import input_pipeline, restored_frames, tiling_of
 from vrtspike.metrics import to_uint8_frames
+from vrtspike.models import SpikeRestorer
 
 
 def test_restore_is_the_network_on_its_own_inputs(checkpoint, network, clip):
@@ -37,6 +39,22 @@ def test_clips_are_cut_in_time_as_in_training(checkpoint, clip):
     cut = vrtspike.restore(frames, spikes, checkpoint)
     same = vrtspike.restore(frames, spikes, checkpoint, tiling=Tiling((2, 0, 0), (1, 0, 0)))
     assert np.array_equal(cut, same)
+
+
+def test_an_untrained_network_that_starts_from_the_estimate_returns_it(clip):
+    frames, spikes = clip
+    pipeline = [dict(type='AddSDM'), dict(type='BinSpikes'), dict(type='PackClip')]
+    prepare = input_pipeline(Config(dict(val_dataloader=dict(dataset=dict(pipeline=pipeline)))))
+    model = SpikeRestorer(backbone=dict(type='VRTLite'), start='sdm').eval()
+
+    def read(start, stop):
+        meta = {'threshold': 1.0, 'light': 'linear'}
+        return prepare({'blur': frames[start:stop], 'spikes': spikes[start:stop], 'meta': meta})
+
+    restored = np.concatenate(list(restored_frames(model, read, len(frames), Tiling((2, 0, 0), (1, 0, 0)))))
+    estimates = np.stack([sdm(*each) for each in zip(frames, spikes, strict=True)])
+    np.testing.assert_array_equal(restored, estimates)
+    assert (estimates != frames).any()
 
 
 def test_published_weights_restore_without_spikes(published, network, clip):

@@ -5,6 +5,7 @@ from mmengine.config import Config
 from vrtspike.datasets import write_demo
 from vrtspike.errors import ConfigError
 from vrtspike.inference.sequences import held_out_sequences
+from vrtspike.metrics import psnr
 
 
 @pytest.fixture(scope='module')
@@ -45,11 +46,12 @@ def test_twice_the_threshold_halves_the_spikes_and_keeps_the_light(demo):
 def test_playbacks_are_near_the_scene(demo):
     window = held_out_sequences(config(demo)).window(0, 0, 5)
     playbacks = window.playbacks()
-    assert set(playbacks) == {'tfp', 'tfi'}
-    sharp = window.frames('sharp').mean(axis=3)
-    for frames in playbacks.values():
-        assert frames.shape == (5, 16, 16)
-        assert np.abs(frames - sharp).mean() < 40
+    assert set(playbacks) == {'tfp', 'tfi', 'sdm'}
+    sharp = window.frames('sharp')
+    for name in ('tfp', 'tfi'):
+        assert playbacks[name].shape == (5, 16, 16)
+        assert np.abs(playbacks[name] - sharp.mean(axis=3)).mean() < 40
+    assert psnr(playbacks['sdm'], sharp) > psnr(window.frames('blur'), sharp)
 
 
 def test_without_clips_it_says_so():

@@ -95,6 +95,15 @@ def test_playback_of_the_true_intensity_is_nearly_perfect():
     assert clip_quality(sharp, sharp, sharp, gray)['tfp/psnr'] == 100.0
 
 
+def test_the_estimate_of_the_deblurring_model_is_scored_in_colour():
+    metric, batch = RestorationQuality(), make_batch()
+    batch['sdm'] = batch['blur']
+    metric.process(batch, make_samples(batch))
+    scalars = metric.evaluate(2)
+    assert scalars['sdm/psnr'] == scalars['blur/psnr']
+    assert [row['sdm/psnr'] for row in metric.rows] == [row['blur/psnr'] for row in metric.rows]
+
+
 def test_without_spikes_there_is_no_playback_score():
     metric, batch = RestorationQuality(), make_batch(spikes=False)
     metric.process(batch, make_samples(batch))

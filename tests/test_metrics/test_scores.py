@@ -35,8 +35,9 @@ def test_scores_are_those_of_scikit_image(kind):
 def test_playbacks_are_scored_by_their_names():
     image, sharp = pairs()['real']
     gray = np.full(sharp.shape[:2], 90, np.uint8)
-    scores = frame_scores(image, image, sharp, {'tfp': gray, 'tfi': gray})
+    scores = frame_scores(image, image, sharp, {'tfp': gray, 'tfi': gray, 'sdm': image})
     assert scores['tfp_psnr_db'] == scores['tfi_psnr_db'] < 20
+    assert scores['sdm_psnr_db'] == scores['psnr_db']
 
 
 def test_means_leave_out_what_is_no_score():

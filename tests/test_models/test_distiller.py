@@ -98,6 +98,11 @@ def test_features_of_other_widths_are_refused(teacher):
     DistilledRestorer(**teacher, **wider, feature_weight=0.0, feature_stages=[1, 4])
 
 
+def test_both_networks_start_from_the_same_frame(teacher):
+    with pytest.raises(ConfigError, match='student takes 6 channels and the teacher 3'):
+        distilled(teacher, start='sdm')
+
+
 def test_a_checkpoint_of_another_network_is_refused(teacher, tmp_path):
     torch.save({'state_dict': SpikeRestorer(**STUDENT).state_dict()}, tmp_path / 'other.pth')
     message = r'other\.pth \(teacher_checkpoint\) does not fit the network\. Weights: \d+ missing'

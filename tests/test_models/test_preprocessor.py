@@ -82,3 +82,15 @@ def test_padded_lengths_keep_the_ratio_and_are_least(spike, ratio):
     assert new_rgb == new_spike * ratio
     assert new_rgb % 8 == 0
     assert 0 <= new_rgb - rgb < 8 * 5
+
+
+def test_several_frames_are_stacked_in_the_order_of_inputs():
+    data = batch((16, 24), (8, 12))
+    data['sdm'] = 255 - data['blur']
+    stacked = SpikePreprocessor(inputs=['sdm', 'blur'])(data)['blur']
+    assert torch.equal(stacked, torch.cat((data['sdm'], data['blur']), dim=2).float() / 255)
+
+
+def test_a_missing_estimate_is_an_error_that_names_the_transform():
+    with pytest.raises(DataError, match='AddSDM'):
+        SpikePreprocessor(inputs=['sdm', 'blur'])(batch((16, 24), (8, 12)))

@@ -10,18 +10,19 @@ from vrtspike.testing.sweep import TINY_BACKBONE
 
 BACKBONE = dict(type='VRT', **TINY_BACKBONE)
 ENCODER = dict(type='SpikeEncoder3D', bins=4, channels=8)
+PARTS = dict(
+    backbone=BACKBONE,
+    spike_encoder=ENCODER,
+    tsa=dict(type='TemporalSelfAttention', heads=2),
+    fusion=dict(type='TemporalCrossAttention', heads=2),
+)
+LITE = dict(type='VRTLite')
 SMALL_CHUNKS = dict(adaptive_chunk=False, chunk_size=2, chunk_shape='square')
 
 
 def make(backbone=None, **changes):
     torch.manual_seed(0)
-    parts = dict(
-        backbone=dict(BACKBONE, **backbone or {}),
-        spike_encoder=ENCODER,
-        tsa=dict(type='TemporalSelfAttention', heads=2),
-        fusion=dict(type='TemporalCrossAttention', heads=2),
-    )
-    return SpikeRestorer(**parts | changes)
+    return SpikeRestorer(**PARTS | dict(backbone=dict(BACKBONE, **backbone or {})) | changes)
 
 
 def awake(model):
@@ -249,3 +250,36 @@ class TestTiling:
         data = inputs((16, 32), (8, 16))
         whole, tiled = (awake(make(tiling=tiling)) for tiling in (None, dict(tile=[0, 64, 64], overlap=[0, 8, 8])))
         assert torch.equal(whole(**data, mode='predict')[0]['restored'], tiled(**data, mode='predict')[0]['restored'])
+
+
+class TestStart:
+    @pytest.mark.parametrize('parts', [{}, dict(backbone=LITE)])
+    @pytest.mark.parametrize('tiling', [{}, dict(tile=(2, 16, 16), overlap=(0, 8, 8)), dict(ensemble=True)])
+    def test_an_untrained_network_returns_the_estimate(self, parts, tiling):
+        model = SpikeRestorer(**PARTS | parts, start='sdm', tiling=tiling).eval()
+        data = inputs((24, 24), (12, 12))
+        uint8 = {key: (255 * data[key]).byte() for key in ('blur', 'sharp')} | {'spikes': data['spikes']}
+        uint8['sdm'] = uint8['sharp']
+        prepared = model.data_preprocessor(uint8)
+        assert prepared['blur'].shape == (1, 2, 6, 24, 24)
+        with torch.no_grad():
+            (restored,) = model(**prepared, mode='predict')
+        torch.testing.assert_close(restored['restored'], uint8['sdm'][0].float() / 255, atol=1e-6, rtol=0)
+
+    def test_the_blurred_frame_is_seen_too(self):
+        model = awake(make(start='sdm'))
+        clip = torch.rand(1, 2, 6, 16, 16, generator=torch.Generator().manual_seed(0))
+        other = torch.cat((clip[:, :, :3], 1 - clip[:, :, 3:]), dim=2)
+        spikes = inputs()['spikes']
+        assert not torch.allclose(model(clip, spikes), model(other, spikes))
+
+    def test_only_the_first_convolution_differs(self):
+        shapes = [
+            {key: value.shape for key, value in make(start=each).state_dict().items()} for each in ('blur', 'sdm')
+        ]
+        assert {key for key in shapes[0] if shapes[0][key] != shapes[1][key]} == {'backbone.conv_first.weight'}
+        assert shapes[0].keys() == shapes[1].keys()
+
+    def test_an_unknown_start_is_an_error(self):
+        with pytest.raises(ConfigError, match="expected 'blur' or 'sdm'"):
+            make(start='tfp')

@@ -49,7 +49,9 @@ def saved_activations_mib(
     model = copy_to('meta', model).train()
     for parameter, requires_grad in zip(model.parameters(), trained, strict=True):
         parameter.requires_grad_(requires_grad)
-    tensors = {'blur': torch.empty(shape, device='meta'), 'sharp': torch.empty(shape, device='meta')}
+    channels = model.backbone.in_channels
+    blur = torch.empty((*shape[:2], channels, *shape[3:]), device='meta')
+    tensors = {'blur': blur, 'sharp': torch.empty(shape, device='meta')}
     if spike_shape is not None:
         tensors['spikes'] = torch.empty(spike_shape, device='meta')
     saved_bytes: Counter[str] = Counter()

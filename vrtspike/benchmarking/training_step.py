@@ -65,7 +65,8 @@ def training_step(config: Any, shape: Shape, device: torch.device) -> TrainingSt
 def input_shapes(model: nn.Module, shape: Shape) -> dict[str, tuple[int, ...]]:
     """Return the shapes of a restorer's inputs for a training step."""
     batch, frames, height, width = shape
-    shapes = dict.fromkeys(('blur', 'sharp'), (batch, frames, 3, height, width))
+    channels = {'blur': model.backbone.in_channels, 'sharp': 3}
+    shapes = {name: (batch, frames, each, height, width) for name, each in channels.items()}
     if model.uses_spikes:
         shapes['spikes'] = (batch, frames, model.spike_encoder.bins, height // 2, width // 2)
     return shapes

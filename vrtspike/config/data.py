@@ -18,7 +18,7 @@ WORKER_OPTIONS = ('persistent_workers', 'prefetch_factor', 'multiprocessing_cont
 
 
 def copy_to_datasets(config: Config) -> None:
-    """Copy ``data`` into every ClipDataset without a ``source``. A network without fusion reads no spikes."""
+    """Copy ``data`` into every ClipDataset without a ``source``. A network that needs no spikes reads none."""
     if isinstance(config.get('data'), dict):
         for dataset in _clip_datasets(config):
             dataset.setdefault('source', copy.deepcopy(config.data))
@@ -75,10 +75,11 @@ def _arguments_of(source: Any) -> tuple[str, ...]:
 
 
 def _uses_spikes(model: Any) -> bool:
-    """Return whether the network of a node, or its teacher, fuses spikes; True if that is unknown."""
+    """Return whether the network of a node, or its teacher, needs spikes; True if that is unknown."""
     if not isinstance(model, dict) or model.get('type') not in ('SpikeRestorer', 'DistilledRestorer'):
         return True
-    return model.get('fusion') is not None or (model.get('teacher') is not None and _uses_spikes(model['teacher']))
+    own = model.get('fusion') is not None or model.get('start') == 'sdm'
+    return own or (model.get('teacher') is not None and _uses_spikes(model['teacher']))
 
 
 def _clip_datasets(config: Config) -> Iterator[dict]:

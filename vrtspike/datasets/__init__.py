@@ -16,6 +16,7 @@ from vrtspike.datasets.sources.spikecv import SpikeCVRecording
 from vrtspike.datasets.sources.x4k_spike import X4KSpike
 from vrtspike.datasets.spike_dat import count_spike_steps, read_spike_dat, write_spike_dat
 from vrtspike.datasets.transforms import (
+    AddSDM,
     BinSpikes,
     DropSpikes,
     PackClip,

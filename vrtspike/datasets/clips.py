@@ -7,6 +7,7 @@ Inside the pipeline (NumPy), from :class:`ClipDataset` to its last transform::
 
     blur    (T, H, W, 3) uint8       blurred frames, sRGB-encoded RGB
     sharp   (T, H, W, 3) uint8       the middle instant of each exposure, sRGB-encoded RGB
+    sdm     (T, H, W, 3) uint8       after AddSDM: what the spike-guided deblurring model makes of blur and spikes
     spikes  (T, steps, Hs, Ws) uint8 0 or 1 in time order, the exposure of each frame; at first a PackedSpikes, which
                                      reads the files when it is iterated or passed to np.asarray;
             (T, K, Hs, Ws) float32   after BinSpikes
@@ -18,13 +19,15 @@ tensors and strings into lists::
 
     blur    (T, 3, H, W) uint8
     sharp   (T, 3, H, W) uint8
+    sdm     (T, 3, H, W) uint8       only with AddSDM
     spikes  (T, K, Hs, Ws) float32   spike rate per bin times the threshold: its mean over K is the TFP estimate of
                                      linear intensity in [0, 1]
     meta    dict                     name (of the sequence), index (of the sample), first_frame (its stem), threshold,
-                                     and, with on_bad_sample='skip', skipped (errors of the bad samples
+                                     light, and, with on_bad_sample='skip', skipped (errors of the bad samples
                                      that this one replaces, usually '')
 
-Without spikes there are no ``spikes`` and no ``threshold``; without sharp frames there is no ``sharp``.
+Without spikes there are no ``sdm``, ``spikes``, ``threshold`` and ``light``; without sharp frames there is no
+``sharp``.
 """
 
 from __future__ import annotations
@@ -159,7 +162,7 @@ class ClipDataset(Dataset):
         sample = read_frames(sequence, positions, self.local)
         if sequence.spike is not None:
             sample['spikes'] = packed_spikes(sequence, positions, self.local)
-            meta['threshold'] = sequence.threshold
+            meta |= {'threshold': sequence.threshold, 'light': sequence.light}
             if 'blur' not in sample:
                 sample['blur'] = playback(sample['spikes'], sequence.threshold)
         return {**sample, 'meta': meta}

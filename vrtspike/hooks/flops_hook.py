@@ -40,6 +40,6 @@ class FlopsHook(ObservingHook):
 
 def count_batch(model: Any, batch: dict) -> Costs:
     """Count one forward pass for the first clip of a batch, padded as the network gets it."""
-    inputs = {name: batch[name][:1] for name in ('blur', 'spikes') if batch.get(name) is not None}
+    inputs = {name: batch[name][:1] for name in ('blur', 'sdm', 'spikes') if batch.get(name) is not None}
     inputs = model.data_preprocessor(inputs)
     return count_clip(model, inputs['blur'], inputs.get('spikes'))

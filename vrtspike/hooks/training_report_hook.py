@@ -28,9 +28,10 @@ JSON_NAMES = {
     'blur/ssim': 'blur_ssim',
     'ssim': 'ssim',
     'tfp/psnr': 'tfp_psnr_db',
+    'sdm/psnr': 'sdm_psnr_db',
 }
 FILE = 'report.json'
-HEADINGS = ('blurred dB', 'restored dB', 'gain dB', 'blurred SSIM', 'restored SSIM', 'TFP dB')
+HEADINGS = ('blurred dB', 'restored dB', 'gain dB', 'blurred SSIM', 'restored SSIM', 'TFP dB', 'SDM dB')
 
 
 @HOOKS.register_module()
@@ -41,9 +42,9 @@ class TrainingReportHook(TimedHook):
     pass and step), ``data_ms_median`` (from the end of one iteration to the start of the next: waiting for data,
     logging), ``peak_memory_mib`` (allocated on the GPU, or resident in the main process), ``parameters``,
     ``validation`` (``iteration``, ``mean`` and ``clips`` with ``blur_psnr_db``, ``psnr_db``, ``gain_db``,
-    ``blur_ssim``, ``ssim`` and, if there are spikes, ``tfp_psnr_db``), ``skipped_samples`` (bad samples), ``versions``,
-    ``device``, ``commit``. Values that were not measured are null. A resumed training that has no iteration left keeps
-    the earlier file.
+    ``blur_ssim``, ``ssim`` and, if there are spikes, ``tfp_psnr_db`` and ``sdm_psnr_db``), ``skipped_samples`` (bad
+    samples), ``versions``, ``device``, ``commit``. Values that were not measured are null. A resumed training that has
+    no iteration left keeps the earlier file.
 
     Args:
         note: A line printed with the report, about what its numbers mean. ``{iterations}`` becomes their number.

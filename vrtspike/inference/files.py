@@ -45,7 +45,7 @@ class ClipFiles:
         meta = {'name': str(self.frames.path), 'index': 0, 'first_frame': self.frames.names[start]}
         sample = {'blur': self.frames.read(start, stop), 'meta': meta}
         if self.spikes is not None:
-            meta['threshold'] = self.spikes.threshold
+            meta |= {'threshold': self.spikes.threshold, 'light': self.spikes.light}
             sample['spikes'] = self.spikes.read(start, stop)
         return sample
 

@@ -39,6 +39,7 @@ def restore(
     *,
     config: str | os.PathLike | None = None,
     threshold: float = 1.0,
+    light: str = 'linear',
     tiling: Tiling | None = None,
     plugins: tuple[str, ...] = (),
     device: torch.device | str | None = None,
@@ -52,6 +53,7 @@ def restore(
         checkpoint: A checkpoint of our training, which contains the config of its network, or published weights.
         config: A config file to use instead of the one in the checkpoint; published weights need one.
         threshold: Firing threshold of the spike camera, in units of full linear intensity times one step.
+        light: What the spike camera integrated: ``'linear'`` light, or the ``'encoded'`` values of the frames.
         tiling: How the clip is divided into tiles; None uses tiles as long as the training clips and as large as the
             frames.
         plugins: Plugins that register parts of the network.
@@ -74,7 +76,7 @@ def restore(
     prepare = input_pipeline(config)
 
     def read(start: int, stop: int) -> dict[str, Any]:
-        meta = {'name': 'clip', 'index': 0, 'first_frame': str(start), 'threshold': threshold}
+        meta = {'name': 'clip', 'index': 0, 'first_frame': str(start), 'threshold': threshold, 'light': light}
         given = {} if spikes is None else {'spikes': spikes[start:stop]}
         return prepare({'blur': frames[start:stop], **given, 'meta': meta})
 
@@ -194,7 +196,7 @@ def restored_frames(model: nn.Module, read: Read, length: int, tiling: Tiling, f
     Raises:
         ConfigError: The network does not restore every frame.
     """
-    model.check_task(length, channels=3)
+    model.check_task(length, channels=3 * len(getattr(model.data_preprocessor, 'inputs', ('blur',))))
     size: tuple[int, int] = (0, 0)
 
     def prepared(start: int, stop: int) -> tuple[Tensor, Tensor | None]:

@@ -11,6 +11,7 @@ from mmengine.dataset import default_collate
 
 from vrtspike.datasets import BinSpikes, ClipDataset, RandomThreshold
 from vrtspike.datasets.representations.intensity import TFI
+from vrtspike.datasets.sdm import sdm
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.metrics import playback_frames, to_uint8_frames
 
@@ -31,15 +32,20 @@ class Window(NamedTuple):
         return to_uint8_frames(self.batch[kind][0])
 
     def playbacks(self) -> dict[str, np.ndarray]:
-        """Return what spikes alone show, (T, H, W) uint8: ``tfp``, and ``tfi`` in the middle of the exposure."""
+        """Return what needs no network, by name.
+
+        ``tfp`` and ``tfi`` (T, H, W) uint8 are what spikes alone show, over the exposure and in its middle. ``sdm``
+        (T, H, W, 3) uint8 is the estimate of :func:`vrtspike.datasets.sdm.sdm`.
+        """
         if self.raw is None:
             return {}
         size = tuple(self.batch['blur'].shape[-2:])
-        threshold = float(self.batch['meta']['threshold'][0])
+        threshold, light = (self.batch['meta'][key][0] for key in ('threshold', 'light'))
         rates = np.stack([TFI()(spikes) for spikes in self.raw])
         return {
             'tfp': playback_frames(self.batch['spikes'][0], size),
             'tfi': playback_frames(torch.from_numpy(rates * np.float32(threshold)), size),
+            'sdm': np.stack([sdm(*each, light) for each in zip(self.frames('blur'), self.raw, strict=True)]),
         }
 
 

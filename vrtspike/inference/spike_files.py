@@ -11,7 +11,7 @@ import numpy as np
 from vrtspike.datasets.io.listing import files_in_time_order
 from vrtspike.datasets.io.spike_formats import SPIKE_SUFFIXES, count_steps, read_spikes, spike_array_size
 from vrtspike.datasets.io.video import first_few
-from vrtspike.datasets.sources.folders import read_config
+from vrtspike.datasets.sources.folders import config_light, read_config
 from vrtspike.errors import DataError
 
 #: Number of folders that are searched for a config.yaml, upwards from <root>/<split>/<sequence>/spike.
@@ -53,6 +53,7 @@ class SpikeFiles:
         size = size or (known.get('spike_h'), known.get('spike_w'))
         self.stored_size = (spike_array_size(self.files[0]) or size) if None in size else size
         self.threshold = known.get('threshold') if threshold is None else threshold
+        self.light = config_light(known, self.path)
         if None in self.stored_size or not self.threshold:
             raise DataError(
                 f'the size and the threshold of the spikes in {path} are unknown: spike files contain neither, and no '

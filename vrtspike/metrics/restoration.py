@@ -1,4 +1,4 @@
-"""The validation metric: quality of the restored clips, of the blurred input and of the TFP of the spikes."""
+"""The validation metric: quality of the restored clips, of the blurred input, and of plain uses of the spikes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vrtspike.registry import METRICS
 #: What the PSNR of equal frames counts as, in dB. The true value is infinite and would make every mean infinite.
 PSNR_OF_EQUAL_FRAMES = 100.0
 #: The scalars, in the order in which they are logged.
-SCALARS = ('psnr', 'ssim', 'blur/psnr', 'blur/ssim', 'tfp/psnr')
+SCALARS = ('psnr', 'ssim', 'blur/psnr', 'blur/ssim', 'tfp/psnr', 'sdm/psnr')
 
 
 @METRICS.register_module()
@@ -24,7 +24,8 @@ class RestorationQuality(BaseMetric):
     """PSNR and SSIM against the sharp frames, averaged over the frames of each clip and then over clips.
 
     Scalars: ``psnr`` (dB) and ``ssim`` of the restored frames, ``blur/psnr`` and ``blur/ssim`` of the blurred input,
-    and, for clips with spikes, ``tfp/psnr`` of the TFP of the spikes against the luma of the sharp frames. All images
+    and, for clips with spikes, ``tfp/psnr`` of the TFP of the spikes against the luma of the sharp frames. If the
+    pipeline has :class:`~vrtspike.datasets.transforms.sdm.AddSDM`, ``sdm/psnr`` is that of its estimate. All images
     are 8-bit and no border is cropped. A frame equal to its target counts as 100 dB.
 
     After :meth:`evaluate`, ``rows`` on the main process has one entry for each clip: ``clip`` (its name), ``frames``
@@ -48,7 +49,7 @@ class RestorationQuality(BaseMetric):
 
         Args:
             data_batch: The batch as the data loader collates it: ``blur`` and ``sharp`` (B, T, 3, H, W) uint8,
-                ``meta`` and, optionally, ``spikes`` (B, T, K, Hs, Ws).
+                ``meta`` and, optionally, ``spikes`` (B, T, K, Hs, Ws) and ``sdm`` like ``blur``.
             data_samples: One dict for each clip of the batch, in order, with ``restored`` (T, 3, H, W) in [0, 1].
         """
         if data_batch.get('sharp') is None:
@@ -61,6 +62,7 @@ class RestorationQuality(BaseMetric):
                 to_uint8_frames(data_batch['blur'][i]),
                 sharp,
                 None if spikes is None else playback_frames(spikes[i], sharp.shape[1:3]),
+                to_uint8_frames(data_batch['sdm'][i]) if 'sdm' in data_batch else None,
             )
             self.results.append({'clip': clip_name(data_batch, i), 'frames': len(sharp), **row})
 
@@ -82,13 +84,18 @@ def file_stem(name: str) -> str:
 
 
 def clip_quality(
-    restored: np.ndarray, blur: np.ndarray, sharp: np.ndarray, playback: np.ndarray | None = None
+    restored: np.ndarray,
+    blur: np.ndarray,
+    sharp: np.ndarray,
+    playback: np.ndarray | None = None,
+    sdm: np.ndarray | None = None,
 ) -> dict[str, float]:
     """Return the scalars of one clip, each averaged over its frames.
 
     Args:
         restored: (T, H, W, 3) uint8, like ``blur`` and ``sharp``.
         playback: (T, H, W) uint8, the TFP of the spikes, compared with the luma of ``sharp``.
+        sdm: The estimate of the spike-guided deblurring model, like ``sharp``.
     """
     quality = {
         'psnr': _mean(finite_psnr, restored, sharp),
@@ -98,6 +105,8 @@ def clip_quality(
     }
     if playback is not None:
         quality['tfp/psnr'] = _mean(finite_psnr, playback, luma(sharp))
+    if sdm is not None:
+        quality['sdm/psnr'] = _mean(finite_psnr, sdm, sharp)
     return quality
 
 

@@ -26,14 +26,15 @@ def frame_scores(
 
     ``psnr_db`` and ``ssim`` use all three channels. ``psnr_y_db`` and ``ssim_y`` use the Y channel (BT.601, 16 to 235,
     as in most published tables). ``lpips`` is the ``perceptual`` distance, if one is given. The scores of the blurred
-    frame have the same names with the prefix ``blur_``. Every reconstruction of the spikes has ``<name>_psnr_db`` and
-    ``<name>_ssim`` against the full-range luma of the sharp frame. The PSNR of equal images counts as 100 dB.
+    frame have the same names with the prefix ``blur_``. Every reconstruction without a network has ``<name>_psnr_db``
+    and ``<name>_ssim``; gray ones are compared with the full-range luma of the sharp frame. The PSNR of equal images
+    counts as 100 dB.
 
     Args:
         restored: (H, W, 3) uint8 RGB.
         blur: The blurred frame, of the same shape and type.
         sharp: The target, of the same shape and type.
-        playbacks: Reconstructions of the spikes by name, (H, W) uint8.
+        playbacks: Reconstructions without a network by name, (H, W) or (H, W, 3) uint8.
         perceptual: Distance between two RGB images.
     """
     scores = {}
@@ -47,7 +48,8 @@ def frame_scores(
             scores[f'{prefix}lpips'] = perceptual(image, sharp)
     gray = luma(sharp[None])[0]
     for name, image in (playbacks or {}).items():
-        scores |= {f'{name}_psnr_db': finite_psnr(image, gray), f'{name}_ssim': ssim(image, gray)}
+        reference = gray if image.ndim == 2 else sharp
+        scores |= {f'{name}_psnr_db': finite_psnr(image, reference), f'{name}_ssim': ssim(image, reference)}
     return scores
 
 

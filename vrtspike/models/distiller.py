@@ -57,7 +57,13 @@ class DistilledRestorer(SpikeRestorer):
         self.check_stages()
 
     def check_stages(self) -> None:
-        """Raise :class:`ConfigError` if features cannot be compared."""
+        """Raise :class:`ConfigError` if the networks take different inputs, or features cannot be compared."""
+        channels = [network.backbone.in_channels for network in (self, self.teacher.module)]
+        if channels[0] != channels[1]:
+            raise ConfigError(
+                f'DistilledRestorer: the student takes {channels[0]} channels and the teacher {channels[1]}, but both '
+                'get the same frames: give both the same start'
+            )
         student, teacher = self.backbone.stage_channels, self.teacher.module.backbone.stage_channels
         for i in self.feature_stages:
             if not i < min(len(student), len(teacher)) or student[i] != teacher[i]:

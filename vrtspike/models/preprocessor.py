@@ -6,8 +6,10 @@ Shapes: B clips, T frames, K temporal bins, H x W pixels of RGB, Hs x Ws pixels 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
+import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
@@ -24,19 +26,22 @@ class SpikePreprocessor(BaseDataPreprocessor):
     Args:
         divisor: Height and width of the padded frames are multiples of it. Borders are repeated below and to the right;
             restorers crop the result.
+        inputs: The frames of a sample that the network sees, stacked along their channels. It corrects the first:
+            ``['sdm', 'blur']`` starts from the estimate of :mod:`vrtspike.datasets.sdm` and sees the blurred frame too.
         non_blocking: Copy to the device without waiting, for data loaders with pinned memory.
     """
 
-    def __init__(self, divisor: int = 8, non_blocking: bool = True) -> None:
+    def __init__(self, divisor: int = 8, inputs: Sequence[str] = ('blur',), non_blocking: bool = True) -> None:
         super().__init__(non_blocking=non_blocking)
         self.divisor = divisor
+        self.inputs = tuple(inputs)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Prepare a batch of samples, which :mod:`vrtspike.datasets.clips` documents.
 
         Returns:
-            ``blur`` and, if given, ``sharp`` float (B, T, 3, H', W') in [0, 1]; ``spikes`` float (B, T, K, Hs',
-            Ws'); ``size``, the (H, W) before padding; ``meta``, unchanged.
+            ``blur`` (B, T, 3 x inputs, H', W') and, if given, ``sharp`` (B, T, 3, H', W'), float in [0, 1]; ``spikes``
+            float (B, T, K, Hs', Ws'); ``size``, the (H, W) before padding; ``meta``, unchanged.
         """
         with stage('data'):
             return self.prepare(data)
@@ -51,11 +56,22 @@ class SpikePreprocessor(BaseDataPreprocessor):
         (new_h, new_hs), (new_w, new_ws) = (
             padded_lengths(rgb, spike, self.divisor) for rgb, spike in zip((height, width), spike_size, strict=True)
         )
-        frames = {key: batch[key].float() / 255 for key in ('blur', 'sharp') if key in batch}
+        kinds = {'blur': self.inputs, **({'sharp': ('sharp',)} if 'sharp' in batch else {})}
+        frames = {key: stacked(batch, each).float() / 255 for key, each in kinds.items()}
         inputs = {key: repeat_border(value, new_h, new_w) for key, value in frames.items()}
         if spikes is not None:
             inputs['spikes'] = repeat_border(spikes, new_hs, new_ws)
         return inputs | {'size': (height, width), 'meta': meta}
+
+
+def stacked(batch: dict[str, Tensor], kinds: Sequence[str]) -> Tensor:
+    """Return frames (B, T, 3, H, W) of several kinds as one tensor (B, T, 3 x kinds, H, W)."""
+    if missing := [kind for kind in kinds if kind not in batch]:
+        raise DataError(
+            f"the network sees {', '.join(kinds)}, but the batch has no {', '.join(missing)}: put dict(type='AddSDM') "
+            'before BinSpikes in the pipelines, and use data with spikes'
+        )
+    return batch[kinds[0]] if len(kinds) == 1 else torch.cat([batch[kind] for kind in kinds], dim=2)
 
 
 def padded_lengths(rgb: int, spike: int, divisor: int) -> tuple[int, int]:

@@ -40,6 +40,9 @@ class SpikeRestorer(BaseModel):
         data_preprocessor: From MODELS; None uses :class:`~vrtspike.models.preprocessor.SpikePreprocessor`.
         tiling: How mode 'predict' cuts clips into tiles, a :class:`~vrtspike.models.tiling.Tiling` or its arguments;
             None restores whole clips. Training never tiles.
+        start: The frame that the backbone corrects: ``'blur'``, or ``'sdm'``, the estimate of
+            :mod:`vrtspike.datasets.sdm`. With ``'sdm'`` the backbone gets both frames, six channels, and an untrained
+            one returns the estimate. The pipelines need :class:`~vrtspike.datasets.transforms.sdm.AddSDM`.
 
     Raises:
         ConfigError: A fusion stage does not exist.
@@ -57,9 +60,12 @@ class SpikeRestorer(BaseModel):
         loss: Part | None = None,
         data_preprocessor: Part | None = None,
         tiling: Tiling | dict | None = None,
+        start: str = 'blur',
     ) -> None:
-        super().__init__(built(data_preprocessor or dict(type='SpikePreprocessor'), MODELS))
-        self.backbone = built(backbone, BACKBONES)
+        of_preprocessor, of_backbone = arguments_of_start(start)
+        preprocessor = data_preprocessor or dict(type='SpikePreprocessor')
+        super().__init__(built(preprocessor, MODELS, of_preprocessor))
+        self.backbone = built(backbone, BACKBONES, of_backbone)
         self.loss = built(loss or dict(type='CharbonnierLoss'), MODELS)
         self.tiling = tiling if isinstance(tiling, Tiling) else Tiling(**tiling or {})
         if fusion is None:
@@ -109,7 +115,8 @@ class SpikeRestorer(BaseModel):
         """Restore a prepared batch.
 
         Args:
-            blur: Frames (B, T, 3, H, W) in [0, 1].
+            blur: Frames (B, T, 3, H, W) in [0, 1]; six channels with ``start='sdm'``: the estimate, then the blurred
+                frames.
             spikes: Voxels (B, T, K, Hs, Ws) of the same scene; unused without fusion.
             sharp: Targets like ``blur``; needed for the loss.
             size: (H, W) before padding; None crops nothing.
@@ -225,6 +232,15 @@ class SpikeRestorer(BaseModel):
         return rows
 
 
-def built(part: Part, registry: Any) -> nn.Module:
-    """Build the module that a config node describes; return a built module as it is."""
-    return registry.build(part) if isinstance(part, dict) else part
+def built(part: Part, registry: Any, arguments: dict[str, Any] | None = None) -> nn.Module:
+    """Build the module that a config node and further ``arguments`` describe; return a built module as it is."""
+    return registry.build({**part, **(arguments or {})}) if isinstance(part, dict) else part
+
+
+def arguments_of_start(start: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what ``start`` adds to the arguments of the preprocessor and of the backbone."""
+    if start == 'sdm':
+        return {'inputs': ('sdm', 'blur')}, {'in_chans': 6}
+    if start == 'blur':
+        return {}, {}
+    raise ConfigError(f"SpikeRestorer: start={start!r}, expected 'blur' or 'sdm'")

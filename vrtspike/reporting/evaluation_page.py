@@ -23,6 +23,7 @@ VIEWS = {
     'blurred': 'blurred input',
     'tfp': 'spikes played back (TFP)',
     'tfi': 'spike intervals (TFI)',
+    'sdm': 'spike-guided deblurring model (SDM)',
     'restored': 'restored',
     'sharp': 'sharp target',
     'error_blurred': 'error of the blurred input',

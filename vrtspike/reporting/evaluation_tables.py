@@ -29,6 +29,7 @@ SCORES = (
     Score('Y SSIM', 'ssim_y', '.4f'),
     Score('TFP dB', 'tfp_psnr_db', '.2f'),
     Score('TFI dB', 'tfi_psnr_db', '.2f'),
+    Score('SDM dB', 'sdm_psnr_db', '.2f'),
     Score('LPIPS', 'lpips', '.4f'),
 )
 

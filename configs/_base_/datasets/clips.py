@@ -35,6 +35,7 @@ val_dataloader = dict(
         stride=5,
         pipeline=[
             dict(type='PairedCenterCrop', size=None),  # the whole frame
+            dict(type='AddSDM'),
             dict(type='BinSpikes', representation=dict(type='Voxel', bins=32)),
             dict(type='PackClip'),
         ],

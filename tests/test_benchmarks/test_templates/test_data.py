@@ -17,3 +17,13 @@ def test_another_record_changes_the_page(tmp_path, render):
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(record))
     assert 'is 25 % of a clip' in render('docs/data.md', tmp_path)
+
+
+def test_motion_is_shown_where_it_was_measured(tmp_path, render):
+    row = dict(p10_pixels=1.0, p50_pixels=2.0, p90_pixels=3.0, p99_pixels=4.0, p100_pixels=5.0)
+    folder = tmp_path / 'benchmarks/records/data'
+    folder.mkdir(parents=True)
+    (folder / 'speed.json').write_text(json.dumps(RECORD))
+    assert 'most |' not in render('docs/data.md', tmp_path)
+    (folder / 'motion.json').write_text(json.dumps(dict(size=128, motion=[dict(row, split='val')])))
+    assert '| held-out | 1.0 | 2.0 | 3.0 | 4.0 | 5.0 |' in render('docs/data.md', tmp_path)

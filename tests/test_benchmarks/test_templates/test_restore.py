@@ -29,7 +29,7 @@ def test_clips_and_their_mean(tmp_path, render):
     write(tmp_path)
     text = render('docs/restore.md', tmp_path)
     assert '| one | 28.500 | 28.491 | -0.009 |\n| mean | 28.500 | 28.491 | -0.009 |' in text
-    assert text.count('No record yet.') == 2
+    assert text.count('No record yet.') == 3
 
 
 def test_results_of_different_checkpoints_are_refused(tmp_path, render):

@@ -48,6 +48,12 @@ def test_a_simulated_video_is_a_sound_data_set(video, tmp_path):
     assert yaml.safe_load((tmp_path / 'train' / 'a' / 'simulation.yaml').read_text())['threshold'] == 1.0
 
 
+@pytest.mark.parametrize('light', ['linear', 'encoded'])
+def test_the_data_set_knows_its_light(video, tmp_path, light):
+    simulate_sequence(video, tmp_path, 'val', 'a', replace(SETTINGS, light=light))
+    assert ProcessedClips(tmp_path).sequences('val')[0].light == light
+
+
 def test_blur_and_spikes_record_the_same_light(video, tmp_path):
     folder = simulate_sequence(video, tmp_path, 'train', 'a', replace(SETTINGS, steps_per_frame=48))
     for stem in ('000000', '000011'):

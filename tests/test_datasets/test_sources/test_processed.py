@@ -61,12 +61,20 @@ def test_a_data_set_without_config_needs_both_arguments(tiny_copy):
         ({'threshold': float('nan')}, "'threshold' is nan"),
         ({'spike_w': '16'}, "'spike_w' is '16'"),
         ({'steps_per_frame': 0}, "'steps_per_frame' is 0"),
+        ({'light': 'log'}, "'light' is 'log'"),
     ],
 )
 def test_bad_keys_of_the_config_are_named(tiny_copy, changes, message):
     edit_config(tiny_copy, **changes)
     with pytest.raises(DataError, match=message):
         ProcessedClips(tiny_copy)
+
+
+def test_light_is_linear_unless_the_config_names_another(tiny_copy):
+    assert ProcessedClips(tiny_copy).sequences('val')[0].light == 'linear'
+    edit_config(tiny_copy, light='encoded')
+    dataset = ClipDataset(ProcessedClips(tiny_copy), 'val', clip_len=2)
+    assert dataset[0]['meta']['light'] == 'encoded'
 
 
 @pytest.mark.parametrize(('text', 'message'), [('a: [', 'not valid YAML'), ('- 1', 'contains list')])

@@ -11,7 +11,7 @@ import numpy as np
 from vrtspike.analysis.logs import RunLog, Series
 from vrtspike.errors import LogError, did_you_mean
 
-QUALITY = ('psnr', 'ssim', 'blur/psnr', 'blur/ssim', 'tfp/psnr', 'psnr_y', 'ssim_y', 'lpips')
+QUALITY = ('psnr', 'ssim', 'blur/psnr', 'blur/ssim', 'tfp/psnr', 'sdm/psnr', 'psnr_y', 'ssim_y', 'lpips')
 """Names of the scalars of our validations."""
 
 LOWER_IS_BETTER = ('lpips', 'niqe', 'mae', 'mse', 'rmse', 'loss')

@@ -146,19 +146,10 @@ def write_clips(root: Path, recipe: DemoRecipe, progress: bool) -> None:
 
 def write_clip(root: Path, recipe: DemoRecipe, split: str, index: int) -> None:
     """Write one clip; it depends on the recipe's seed, ``split`` and ``index`` alone."""
-    rng = np.random.default_rng((recipe.seed, list(PHOTOGRAPHS).index(split), index))
-    photographs = PHOTOGRAPHS[split]
-    background = photographs[index % len(photographs)]
-    scene = random_scene(
-        rng,
-        (background, *(name for name in photographs if name != background)),
-        (recipe.size, recipe.size),
-        duration=recipe.frames,
-        speeds=tuple(speed * recipe.size for speed in SPEEDS[split]),
-        varied=split == 'train',
-    )
+    rng = clip_rng(recipe, split, index)
+    scene = demo_scene(rng, recipe, split, index)
     camera = IntegrateAndFire(recipe.spike_size, recipe.spike_size, recipe.threshold, rng)
-    folder = root / split / f'{index:03d}_{Path(background).stem}'
+    folder = root / split / f'{index:03d}_{Path(background_of(split, index)).stem}'
     for kind in ('blur', 'sharp', 'spike'):
         (folder / kind).mkdir(parents=True)
     for frame in range(recipe.frames):
@@ -166,6 +157,29 @@ def write_clip(root: Path, recipe: DemoRecipe, split: str, index: int) -> None:
         write_image(folder / 'blur' / f'{frame:05d}.png', encode_srgb_uint8(blur))
         write_image(folder / 'sharp' / f'{frame:05d}.png', encode_srgb_uint8(sharp))
         write_spike_dat(folder / 'spike' / f'{frame:05d}.dat', spikes)
+
+
+def clip_rng(recipe: DemoRecipe, split: str, index: int) -> np.random.Generator:
+    """Return the random generator of a clip; it first draws the scene."""
+    return np.random.default_rng((recipe.seed, list(PHOTOGRAPHS).index(split), index))
+
+
+def demo_scene(rng: np.random.Generator, recipe: DemoRecipe, split: str, index: int) -> Scene:
+    """Draw the scene of a clip."""
+    background = background_of(split, index)
+    return random_scene(
+        rng,
+        (background, *(name for name in PHOTOGRAPHS[split] if name != background)),
+        (recipe.size, recipe.size),
+        duration=recipe.frames,
+        speeds=tuple(speed * recipe.size for speed in SPEEDS[split]),
+        varied=split == 'train',
+    )
+
+
+def background_of(split: str, index: int) -> str:
+    """Return the photograph behind the objects of a clip."""
+    return PHOTOGRAPHS[split][index % len(PHOTOGRAPHS[split])]
 
 
 def expose(scene: Scene, camera: IntegrateAndFire, frame: int, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -182,6 +182,7 @@ def data_set_config(size: tuple[int, int], settings: SimulationSettings) -> dict
         'spike_h': height,
         'threshold': settings.threshold,
         'steps_per_frame': settings.steps_per_frame,
+        **({} if settings.light == 'linear' else {'light': settings.light}),
     }
 
 

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from vrtspike.datasets.color import decode_srgb
+from vrtspike.datasets.sources.sequence import LIGHTS
 from vrtspike.errors import ConfigError, did_you_mean
 
 INTERPOLATIONS = ('flow', 'linear', 'none')
-LIGHTS = ('linear', 'encoded')
 
 
 class Frame(NamedTuple):

@@ -13,7 +13,7 @@ import numpy as np
 
 from vrtspike.datasets.io.listing import IMAGE_SUFFIXES, common_suffix, is_hidden, stems_in, time_order
 from vrtspike.datasets.io.spike_formats import SPIKE_SUFFIXES
-from vrtspike.datasets.sources.sequence import Sequence
+from vrtspike.datasets.sources.sequence import LIGHTS, Sequence
 from vrtspike.errors import ConfigError, DataError, require_positive_integers
 from vrtspike.runtime.text_files import read_yaml_mapping
 
@@ -126,3 +126,11 @@ def config_number(found: dict, key: str, kind: type, path: Path, instead: str) -
         state = f'is {reprlib.repr(value)}' if key in found else 'is missing'
         raise DataError(f"'{key}' {state} in {path}, expected a positive {kind.__name__}: write it there, or {instead}")
     return kind(value)
+
+
+def config_light(found: dict, path: Path) -> str:
+    """Return ``light`` of a ``config.yaml``, see :class:`Sequence`; ``'linear'`` if the file does not name it."""
+    light = found.get('light', LIGHTS[0])
+    if light not in LIGHTS:
+        raise DataError(f"'light' is {light!r} in {path}, expected one of {', '.join(LIGHTS)}")
+    return light

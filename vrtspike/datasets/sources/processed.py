@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 
 from vrtspike.datasets.simulation.demo import DemoRecipe, demo_folder, write_demo
 from vrtspike.datasets.sources.folders import (
+    config_light,
     config_number,
     read_config,
     require_pair,
@@ -82,7 +83,8 @@ class RGBClips:
 class ProcessedClips(RGBClips):
     """The processed layout: ``ROOT/{train,val}/<sequence>/{blur,sharp,spike}/<frame>.{png,png,dat}``.
 
-    ``ROOT/config.yaml`` has ``spike_h``, ``spike_w`` and ``threshold``, and optionally ``steps_per_frame``.
+    ``ROOT/config.yaml`` has ``spike_h``, ``spike_w`` and ``threshold``, and optionally ``steps_per_frame`` and
+    ``light``, see :class:`~vrtspike.datasets.sources.sequence.Sequence`.
 
     Args:
         root: The folder ROOT.
@@ -130,6 +132,7 @@ class ProcessedClips(RGBClips):
         self.of_spikes = {
             'spike_size': (number('spike_h', int), number('spike_w', int)),
             'threshold': number('threshold', float),
+            'light': config_light(found, config),
             'file_steps': number('steps_per_frame', int) if 'steps_per_frame' in found else None,
         }
 

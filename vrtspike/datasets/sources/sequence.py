@@ -10,6 +10,9 @@ import numpy as np
 
 SPLITS = ('train', 'val')
 FRAME_KINDS = ('blur', 'sharp')
+#: The frames of a sample: those on disk, and the estimate of AddSDM.
+SAMPLE_FRAMES = (*FRAME_KINDS, 'sdm')
+LIGHTS = ('linear', 'encoded')
 
 
 class SpikeWindow(NamedTuple):
@@ -34,6 +37,7 @@ class Sequence:
         spike_size: (Hs, Ws) of the spikes in pixels; None without spikes.
         threshold: Firing threshold of the spike camera, in units of full linear intensity times one step; None
             without spikes.
+        light: What the spike camera integrated: ``'linear'`` light, or the ``'encoded'`` values of the frames.
         start: First step of the (first) exposure within a spike file.
         steps: Steps of the exposure; None for all after ``start``.
         file_steps: Steps in each file; None if unknown.
@@ -51,6 +55,7 @@ class Sequence:
     stems: np.ndarray
     spike_size: tuple[int, int] | None = None
     threshold: float | None = None
+    light: str = 'linear'
     start: int = 0
     steps: int | None = None
     file_steps: int | None = None

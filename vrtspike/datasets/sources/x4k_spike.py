@@ -64,7 +64,8 @@ class X4KSpike:
             for clip in subfolders(parent)
             for sequence in subfolders(clip)
         }
-        of_spikes = {'threshold': self.threshold, 'file_steps': self.steps}
+        # Blurred frames are plain means of encoded values; so is the light of the spikes.
+        of_spikes = {'threshold': self.threshold, 'light': 'encoded', 'file_steps': self.steps}
         if self.spikes:
             of_spikes['spike_size'] = tuple(self.spike_size or half_size_of_first(blur))
         return [

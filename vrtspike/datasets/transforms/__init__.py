@@ -3,4 +3,5 @@
 from vrtspike.datasets.transforms.crops import PairedCenterCrop, PairedRandomCrop
 from vrtspike.datasets.transforms.flips import PairedRandomFlip
 from vrtspike.datasets.transforms.packing import PackClip
+from vrtspike.datasets.transforms.sdm import AddSDM
 from vrtspike.datasets.transforms.spikes import BinSpikes, DropSpikes, RandomThreshold

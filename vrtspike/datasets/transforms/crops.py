@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from vrtspike.datasets.sources.folders import require_pair
-from vrtspike.datasets.sources.sequence import FRAME_KINDS
+from vrtspike.datasets.sources.sequence import SAMPLE_FRAMES
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import TRANSFORMS
 
@@ -98,7 +98,7 @@ def crop(results: dict, top: int, left: int, size: tuple[int, int]) -> dict:
     ratio = rgb_per_spike_pixel(results)
     starts = [cell * ratio.numerator for cell in (top, left)]
     rgb = [slice(start, start + length) for start, length in zip(starts, size, strict=True)]
-    cropped = {kind: results[kind][(slice(None), *rgb)] for kind in FRAME_KINDS if kind in results}
+    cropped = {kind: results[kind][(slice(None), *rgb)] for kind in SAMPLE_FRAMES if kind in results}
     if 'spikes' in results:
         spike = [slice(int(part.start / ratio), int(part.stop / ratio)) for part in rgb]
         cropped['spikes'] = results['spikes'][(..., *spike)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vrtspike.datasets.sources.sequence import FRAME_KINDS
+from vrtspike.datasets.sources.sequence import SAMPLE_FRAMES
 from vrtspike.datasets.transforms.crops import describe
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import TRANSFORMS
@@ -41,7 +41,7 @@ class PairedRandomFlip:
                 f'PairedRandomFlip transposes square frames only, but {describe(results)} has {height} x {width}: '
                 'crop to a square first, or set transpose=0'
             )
-        flipped = {kind: flip(results[kind], chosen, 1) for kind in FRAME_KINDS if kind in results}
+        flipped = {kind: flip(results[kind], chosen, 1) for kind in SAMPLE_FRAMES if kind in results}
         if 'spikes' in results:
             flipped['spikes'] = flip(np.asarray(results['spikes']), chosen, 2)
         return {**results, **flipped}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from vrtspike.datasets.sources.sequence import FRAME_KINDS
+from vrtspike.datasets.sources.sequence import SAMPLE_FRAMES
 from vrtspike.errors import ConfigError
 from vrtspike.registry import TRANSFORMS
 
@@ -16,7 +16,7 @@ class PackClip:
 
     def __call__(self, results: dict) -> dict:
         """Return ``meta`` and, where they exist, ``blur``, ``sharp`` and ``spikes``; frames become (T, 3, H, W)."""
-        packed = {kind: as_tensor(results[kind].transpose(0, 3, 1, 2)) for kind in FRAME_KINDS if kind in results}
+        packed = {kind: as_tensor(results[kind].transpose(0, 3, 1, 2)) for kind in SAMPLE_FRAMES if kind in results}
         if 'spikes' in results:
             packed['spikes'] = as_tensor(require_binned(results['spikes']))
         return {**packed, 'meta': results['meta']}

@@ -37,14 +37,16 @@ class BinSpikes:
 class DropSpikes:
     """Set all spikes to zero, for an ablation: what does a network gain from its spikes?
 
-    Put it into the training and the validation pipeline, before or after :class:`BinSpikes`.
+    Put it into the training and the validation pipeline, before or after :class:`BinSpikes`. Without spikes, the
+    estimate of :class:`~vrtspike.datasets.transforms.sdm.AddSDM` is the blurred frame.
     """
 
     def __call__(self, results: dict) -> dict:
         """Return the sample with ``spikes`` of the same shape and type, all zero."""
         if 'spikes' not in results:
             return results
-        return {**results, 'spikes': np.zeros(results['spikes'].shape, results['spikes'].dtype)}
+        dropped = {**results, 'spikes': np.zeros(results['spikes'].shape, results['spikes'].dtype)}
+        return {**dropped, 'sdm': results['blur']} if 'sdm' in results else dropped
 
 
 @TRANSFORMS.register_module()

@@ -43,7 +43,7 @@ class VRT(StagedBackbone):
 
     Args:
         upscale: 1, or a power of 2 for super-resolution.
-        in_chans: Image channels of the input, without the noise level.
+        in_chans: Channels of the input, without the noise level; the first ``out_chans`` are the image.
         out_chans: Image channels of the output.
         img_size: Training size (T, H, W); only frame interpolation depends on it, through T.
         window_size: Attention window (t, h, w) in tokens; it shrinks to fit smaller maps.
@@ -125,13 +125,13 @@ class VRT(StagedBackbone):
         channels = embed_dims[0]
         self.scale = upscale
         self.in_channels = in_chans + nonblind_denoising
-        self.image_channels = in_chans
+        self.image_channels = out_chans
         self.pa_frames = pa_frames
         self.window = window
         self.depths = tuple(depths)
         self.stage_channels = (channels, *embed_dims[:STAGES])
 
-        inputs = in_chans * (1 + 2 * 4) if pa_frames else in_chans
+        inputs = in_chans + out_chans * 2 * 4 if pa_frames else in_chans
         self.conv_first = FrameConv(inputs + nonblind_denoising, channels)
         if pa_frames:
             self.spynet = SpyNet()
@@ -271,11 +271,11 @@ class VRT(StagedBackbone):
 
     def first_features(self, clip: Tensor, flows: list[Flows]) -> Tensor:
         """Return the features (B, C, T, H, W) of every frame and its warped neighbours."""
-        image, noise = clip[:, :, : self.image_channels], clip[:, :, self.image_channels :]
+        image, rest = clip[:, :, : self.image_channels], clip[:, :, self.image_channels :]
         if self.pa_frames:
             (backward, *_), (forward, *_) = flows[0]
             image = torch.cat((image, *neighbour_corners(image, backward, forward)), dim=2)
-        return self.conv_first(torch.cat((image, noise), dim=2).transpose(1, 2))
+        return self.conv_first(torch.cat((image, rest), dim=2).transpose(1, 2))
 
     def deep_features(self, x: Tensor, flows: list[Flows], fuse: Fuse) -> Tensor:
         """Run the eight stages on (B, C, T, H, W); return the features after stage 8 (B, T, H, W, C8)."""

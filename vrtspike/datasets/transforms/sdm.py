@@ -1,0 +1,28 @@
+"""Adds the sharp frames that blurred frames and spikes determine without a network."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vrtspike.datasets.sdm import sdm
+from vrtspike.errors import ConfigError
+from vrtspike.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class AddSDM:
+    """Add ``sdm``, the estimate of the spike-guided deblurring model (:mod:`vrtspike.datasets.sdm`), to a sample.
+
+    Validation then scores it as ``sdm/psnr``, and a restorer with ``start='sdm'`` corrects it. Put it before
+    :class:`~vrtspike.datasets.transforms.spikes.BinSpikes`; after a crop it costs least.
+    """
+
+    def __call__(self, results: dict) -> dict:
+        """Add ``sdm`` (T, H, W, 3) uint8 to a sample with raw spikes (T, steps, Hs, Ws); leave others as they are."""
+        if 'spikes' not in results:
+            return results
+        if results['spikes'].dtype != np.uint8:
+            raise ConfigError('AddSDM got binned spikes: put it before BinSpikes in the pipeline')
+        spikes, light = np.asarray(results['spikes']), results['meta']['light']
+        estimates = [sdm(*each, light) for each in zip(results['blur'], spikes, strict=True)]
+        return {**results, 'spikes': spikes, 'sdm': np.stack(estimates)}
