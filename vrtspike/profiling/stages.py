@@ -9,8 +9,9 @@ A stage is marked in the code that runs it. Module hooks cannot find it, because
         x = s.leave(x)
 
 ``enter`` and ``leave`` are identities. Their autograd nodes tell listeners when the *backward* pass of the stage begins
-(a gradient reaches an output) and ends (the gradients of all inputs have arrived). Without listeners they record
-nothing and add nothing to the graph. Inside a compiled graph there are no events, and markers do nothing.
+(a gradient reaches an output) and ends (the gradients of all inputs have arrived). While a PyTorch profiler records,
+:mod:`vrtspike.profiling.ranges` is a listener. Without listeners they record nothing and add nothing to the graph.
+Inside a compiled graph there are no events, and markers do nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from vrtspike.profiling.ranges import IN_PROFILERS, profiler_records
 
 
 class StageListener(Protocol):
@@ -140,9 +143,11 @@ class _Exit(torch.autograd.Function):
 
 def _has_listener(x: Tensor) -> bool:
     """Whether a listener could receive the gradient of ``x``."""
-    return not torch.compiler.is_compiling() and bool(_listeners) and x.requires_grad
+    return not torch.compiler.is_compiling() and (bool(_listeners) or profiler_records()) and x.requires_grad
 
 
 def _notify(event: str, name: str) -> None:
     for listener in tuple(_listeners):
         getattr(listener, event)(name)
+    if profiler_records():
+        getattr(IN_PROFILERS, event)(name)
