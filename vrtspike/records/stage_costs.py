@@ -20,6 +20,12 @@ PHASES = ('forward', 'recompute', 'backward')
 PHASE_KEYS = tuple(f'{phase}_ms' for phase in PHASES)
 """Keys of the phases' milliseconds in records and reports."""
 
+LAUNCH_BOUND_FROM = 0.5
+"""A stage is launch-bound if at least this share of its time is host-bound."""
+
+WITHOUT_DEVICE = ('data', 'communication', 'other')
+"""Stages that are not computed on the device, so that they are never launch-bound."""
+
 # The limits keep sums finite. No run reaches them: 1e12 ms are 31 years, and 1e12 MiB are an exabyte.
 Natural = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Amount = Annotated[float, msgspec.Meta(ge=0, le=1e12)]

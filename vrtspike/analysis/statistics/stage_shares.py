@@ -29,6 +29,15 @@ class MeasuredCost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Mean of what its forward pass left allocated."""
     avg_since_start_ms: float | None = None
     """The mean since the start of the run, which only a legacy timing file gives."""
+    host_bound_ms: float | None = None
+    """Mean of the time in which a GPU may have waited for the host; not known for parts."""
+
+    @property
+    def host_bound_share(self) -> float | None:
+        """Return the share of its time that is host-bound, None if it is not known."""
+        if self.host_bound_ms is None or not self.total_ms or not self.total_ms.mean:
+            return None
+        return self.host_bound_ms / self.total_ms.mean
 
 
 class Bottleneck(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +74,7 @@ def measured_cost(log: RunLog, costs: SampleTable, prefix: str) -> MeasuredCost:
         memory_mib=costs.highest(f'{prefix}/peak_mib'),
         allocated_mib=costs.mean(f'{prefix}/allocated_mib'),
         avg_since_start_ms=log.averages.get(prefix.partition('/')[2]),
+        host_bound_ms=costs.mean(f'{prefix}/host_bound_ms'),
     )
 
 
