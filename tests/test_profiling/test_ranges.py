@@ -138,6 +138,25 @@ def test_ranges_nest_and_are_closed_at_the_end_of_the_backward_pass(stack):
     assert stack.seen == once * 2
 
 
+def test_a_part_with_two_outputs_is_one_range(stack):
+    x = torch.ones(2, 4, requires_grad=True)
+    with listening(StageRanges(stack)):
+        with stage('align') as s:
+            x = s.enter(x)
+            with part('before') as p:
+                x = p.leave(p.enter(x).exp())
+            with part('offsets') as p:
+                x = p.enter(x)
+                y, z = p.leave(x.sin()), p.leave(x.cos())
+            x = s.leave(y * z)
+        x.sum().backward()
+    assert stack.seen[-3:] == [
+        ('align backward',),
+        ('align backward', 'align/offsets backward'),
+        ('align backward', 'align/before backward'),
+    ]
+
+
 def test_a_backward_pass_inside_a_stage_leaves_the_stage_open(stack):
     with listening(StageRanges(stack)):
         with stage('penalty'):

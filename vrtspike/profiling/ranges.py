@@ -62,9 +62,8 @@ class _Ranges:
             self.stack.pop().close()
 
     def index_of(self, name: str) -> int | None:
-        """Return the place of the innermost backward range of a stage or part, None if it is not open."""
-        found = (i for i in reversed(range(len(self.stack))) if self.stack[i][:2] == (name, True))
-        return next(found, None)
+        """Return the place of the backward range of a stage or part, None if it is not open."""
+        return next((i for i, each in enumerate(self.stack) if each.backward and each.name == name), None)
 
 
 class StageRanges:
@@ -92,12 +91,11 @@ class StageRanges:
 
     def backward_begins(self, name: str) -> None:
         ranges = self._of_this_thread()
+        if ranges.index_of(name) is not None:  # the gradient of another output
+            return
         if not name.startswith('/'):
-            outermost = next((i for i, each in enumerate(ranges.stack) if each.backward), None)
-            if outermost is not None:
-                if ranges.stack[outermost].name == name:  # the gradient of another output
-                    return
-                ranges.close_from(outermost)
+            outermost = next((i for i, each in enumerate(ranges.stack) if each.backward), len(ranges.stack))
+            ranges.close_from(outermost)
         self._open(name, 'backward')
         if ranges.task != _backward_pass():
             ranges.task = _backward_pass()
