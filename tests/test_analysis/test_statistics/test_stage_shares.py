@@ -3,6 +3,7 @@
 import pytest
 
 from vrtspike.analysis import build_report, read_logs
+from vrtspike.reporting.report_tables import stage_table
 
 
 def test_shares_are_fractions_of_the_iteration_and_sum_to_one(report, made_up):
@@ -29,6 +30,25 @@ def test_intervals_of_shares_hold_the_truth(make_run, made_up):
         entry = build_report(read_logs([make_run(f'run{seed}', samples=60, seed=seed)])).bottlenecks[0]
         covered += entry.share_interval[0] <= truth <= entry.share_interval[1]
     assert covered >= 34
+
+
+def test_host_bound_time_is_the_mean_of_the_records_that_have_it(made_up, tmp_path):
+    lines = list(made_up.sample_lines(40))
+    for i, line in enumerate(lines[:30]):
+        line['stages']['stage8']['host_bound_ms'] = 100.0 + (i % 2)
+    report = build_report(read_logs([made_up.write(tmp_path / 'log', [made_up.run_line(), *lines])]))
+    assert report.stages['stage8'].host_bound_ms == 100.5
+    assert report.stages['stage8'].host_bound_share == pytest.approx(100.5 / 340, rel=0.02)
+    assert report.stages['stage1'].host_bound_share is None
+    table = stage_table(report)
+    assert table.columns[-1].heading == 'host-bound'
+    shares = {row[0]: row[-1] for row in table.rows}
+    assert shares['stage1'] == '-'
+    assert float(shares['stage8'].rstrip('%')) == pytest.approx(29.6, abs=0.6)
+
+
+def test_without_a_gpu_there_is_no_column_of_it(report):
+    assert 'host-bound' not in [column.heading for column in stage_table(report).columns]
 
 
 def test_parts_inside_stages(report):
