@@ -18,8 +18,7 @@ from vrtspike.hooks.flops_hook import FlopsHook
 from vrtspike.hooks.iteration_clock import TimedHook, iteration_clock
 from vrtspike.hooks.observing import describe
 from vrtspike.optim import StepListener, subscribe, unsubscribe
-from vrtspike.profiling import listening
-from vrtspike.profiling.ranges import StageRanges, nvtx_range
+from vrtspike.profiling.ranges import nvtx_ranges
 from vrtspike.profiling.rates import device_rates
 from vrtspike.profiling.sampler import StageSampler
 from vrtspike.records.stage_costs import FILE_NAME, Rates, RunLine, Sample, SampleLine
@@ -99,7 +98,7 @@ class StageCostHook(TimedHook, StepListener):
         sampler = StageSampler(unwrap_model(runner.model), after_backward, self.trace)
         self._sampler = self._stack.enter_context(sampler)
         if self.nvtx:
-            self._stack.enter_context(listening(StageRanges(nvtx_range)))
+            self._stack.enter_context(nvtx_ranges())
         subscribe(runner.optim_wrapper, self)
         self._stack.callback(unsubscribe, runner.optim_wrapper, self)
 

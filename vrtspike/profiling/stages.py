@@ -9,9 +9,10 @@ A stage is marked in the code that runs it. Module hooks cannot find it, because
         x = s.leave(x)
 
 ``enter`` and ``leave`` are identities. Their autograd nodes tell listeners when the *backward* pass of the stage begins
-(a gradient reaches an output) and ends (the gradients of all inputs have arrived). While a PyTorch profiler records,
-:mod:`vrtspike.profiling.ranges` is a listener. Without listeners they record nothing and add nothing to the graph.
-Inside a compiled graph there are no events, and markers do nothing.
+(a gradient reaches an output) and ends (the gradients of all inputs have arrived). Without listeners they record
+nothing and add nothing to the graph. Inside a compiled graph there are no events, and markers do nothing.
+
+While a PyTorch profiler records, the markers name the stages in it (:mod:`vrtspike.profiling.ranges`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from vrtspike.profiling.ranges import IN_PROFILERS, profiler_records
+from vrtspike.profiling.ranges import active_ranges
 
 
 class StageListener(Protocol):
@@ -69,11 +70,15 @@ class stage:
     def __enter__(self) -> stage:
         if not torch.compiler.is_compiling():
             _notify('forward_begins', self.name)
+            for ranges in active_ranges():
+                ranges.forward_begins(self.name)
         return self
 
     def __exit__(self, *exception: object) -> None:
         if not torch.compiler.is_compiling():
             _notify('forward_ends', self.name)
+            for ranges in active_ranges():
+                ranges.forward_ends(self.name)
 
     def enter(self, x: Tensor) -> Tensor:
         """Return ``x``, an input of the stage. The backward pass ends when the gradients of all inputs have arrived."""
@@ -84,7 +89,11 @@ class stage:
 
     def leave(self, x: Tensor) -> Tensor:
         """Return ``x``, an output of the stage. The backward pass begins when its gradient arrives."""
-        return _Exit.apply(x, self) if _has_listener(x) else x
+        x = _Exit.apply(x, self) if _has_listener(x) else x
+        if not torch.compiler.is_compiling():
+            for ranges in active_ranges():
+                ranges.leaves(x)
+        return x
 
 
 class part(stage):
@@ -143,11 +152,9 @@ class _Exit(torch.autograd.Function):
 
 def _has_listener(x: Tensor) -> bool:
     """Whether a listener could receive the gradient of ``x``."""
-    return not torch.compiler.is_compiling() and (bool(_listeners) or profiler_records()) and x.requires_grad
+    return not torch.compiler.is_compiling() and bool(_listeners) and x.requires_grad
 
 
 def _notify(event: str, name: str) -> None:
     for listener in tuple(_listeners):
         getattr(listener, event)(name)
-    if profiler_records():
-        getattr(IN_PROFILERS, event)(name)
