@@ -8,6 +8,7 @@ the content. Further commands, each with its own --help:
   check RUN --against BASELINE  loss, PSNR/SSIM, memory, throughput, bottleneck: pass or fail
   plot_curve LOG...             curves of one or several runs, as in MMDetection
   cal_train_time LOG...         seconds per iteration, as in MMDetection
+  trace RUN --out FILE          the traces of all ranks as one, for Perfetto and chrome://tracing
 
 Examples:
   python tools/analyze_logs.py work_dirs/vrt_spike_tiny
@@ -16,6 +17,7 @@ Examples:
   python tools/analyze_logs.py compare work_dirs/vrt_spike_baseline work_dirs/vrt_spike_fast
   python tools/analyze_logs.py check work_dirs/vrt_spike_fast --against work_dirs/vrt_spike_baseline
   python tools/analyze_logs.py plot_curve work_dirs/vrt_spike_tiny --keys loss psnr --out curves.png
+  python tools/analyze_logs.py trace work_dirs/vrt_spike_tiny --out trace.json.gz
 """
 
 from __future__ import annotations
@@ -197,11 +199,37 @@ def cal_train_time(arguments: list[str]) -> None:
         print(train_time_text(read_logs([log]), args.include_outliers))
 
 
+def trace(arguments: list[str]) -> None:
+    """Write the traces of all ranks of a run as one file. Open it in https://ui.perfetto.dev or chrome://tracing.
+
+    A training writes traces with --cfg-options default_hooks.stage_cost.trace=3, here of three sampled iterations.
+
+    Examples:
+      python tools/analyze_logs.py trace work_dirs/vrt_spike_tiny --out trace.json.gz
+    """
+    parser = command_parser(trace)
+    parser.add_argument('run', metavar='RUN', help='the folder of a run')
+    parser.add_argument('--out', required=True, metavar='FILE', help='.json, or .json.gz to compress it')
+    args = parser.parse_args(arguments)
+    from pathlib import Path
+
+    from vrtspike.records.trace import merged_trace, traces_of, write_trace
+
+    paths, out = traces_of(Path(args.run)), Path(args.out)
+    if out.resolve() in (path.resolve() for path in paths):
+        parser.error(f'--out: {out} is one of the traces to merge')
+    merged = merged_trace(paths)
+    write_trace(out, merged)
+    ranks = len({event.pid for event in merged.traceEvents})
+    print(f'{out}: {ranks} rank{"s" * (ranks > 1)}, {len(merged.traceEvents)} events')
+
+
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     'compare': compare,
     'check': check,
     'plot_curve': plot_curve,
     'cal_train_time': cal_train_time,
+    'trace': trace,
 }
 
 

@@ -27,6 +27,14 @@ def with_share(report: Report, stage: str, share: float) -> Report:
     return replace(report, stages=report.stages | {stage: cost})
 
 
+def with_host_bound(report: Report, share: float) -> Report:
+    stages = {
+        name: replace(cost, host_bound_ms=share * cost.total_ms.mean if cost.total_ms else None)
+        for name, cost in report.stages.items()
+    }
+    return replace(report, stages=stages)
+
+
 def with_stability(report: Report, **changes) -> Report:
     return replace(report, stability=replace(report.stability, **changes))
 
@@ -53,6 +61,7 @@ CASES = {
     'optimizer': lambda r: with_share(r, 'optimizer', 0.3),
     'communication': lambda r: with_share(r, 'communication', 0.3),
     'other': lambda r: with_share(r, 'other', 0.3),
+    'launch': lambda r: with_host_bound(r, 0.9),
     'drift': lambda r: with_stability(r, drift=Drift(1.15, [1.1, 1.2], False)),
     'outliers': lambda r: with_stability(r, outliers=OUTLIERS),
     'ranks': lambda r: replace(r, ranks=RankTimes({}, 1, 1.3)),
@@ -73,8 +82,20 @@ def test_nothing_else_stands_out_in_a_steady_run(steady):
     assert {finding.kind for finding in findings(steady)} == {'stage'}
 
 
+def test_launch_bound_stages_are_named_and_the_others_are_not(steady):
+    def launch(report):
+        return [finding for finding in findings(report) if finding.kind == 'launch']
+
+    (finding,) = launch(with_host_bound(steady, 0.9))
+    assert 'stage8 90%' in finding.evidence
+    assert 'data' not in finding.evidence
+    outside = sum(steady.stages[name].share for name in ('data', 'other') if name in steady.stages)
+    assert finding.saves_at_most == pytest.approx(0.9 * (1 - outside), rel=1e-3)
+    assert launch(with_host_bound(steady, 0.49)) == []
+
+
 def test_every_rule_is_covered():
-    assert len(RULES) == 10
+    assert len(RULES) == 11
 
 
 @pytest.mark.parametrize('stage', ['stage1', 'stage8', 'fuse1', 'fuse2', 'fuse', 'tsa', 'spike_encoder', 'flow'])

@@ -1,3 +1,4 @@
+import gzip
 import json
 import os
 import subprocess
@@ -8,12 +9,15 @@ from importlib.resources import files
 import jsonschema
 import pytest
 import torch
+from msgspec import to_builtins
 from torch.utils.checkpoint import checkpoint
 
 from vrtspike.errors import ConfigError
+from vrtspike.hooks import stage_cost_hook
 from vrtspike.hooks.stage_cost_hook import batch_size
-from vrtspike.profiling import part, stage, stages
+from vrtspike.profiling import part, ranges, stage, stages
 from vrtspike.profiling.flops import Costs, StageCost
+from vrtspike.records.trace import merged_trace, traces_of
 
 SCHEMA = json.loads(files('vrtspike.records').joinpath('stage_costs.schema.json').read_text(encoding='utf-8'))
 
@@ -165,6 +169,77 @@ def test_a_run_too_short_for_a_sample_says_so(make_runner, log_of):
     assert 'took no sample: the training had 3 iterations, of which the first 5 are warm-up' in log_of(runner)
 
 
+def read_trace(path):
+    """Return the traced iterations and the milliseconds of slices by iteration, name and phase."""
+    slices = [each for each in json.loads(gzip.decompress(path.read_bytes()))['traceEvents'] if each['ph'] == 'X']
+    sums = {}
+    for each in slices:
+        key = each['args']['iteration'], each['name'], each.get('cat')
+        sums[key] = sums.get(key, 0.0) + each['dur'] / 1e3
+    return sorted({each['args']['iteration'] for each in slices}), sums
+
+
+def test_a_trace_of_the_first_samples_equals_their_records(make_runner, log_of, tmp_path):
+    runner = marked(make_runner, iters=8, hooks=[HOOK | {'trace': 2}])
+    runner.train()
+    _, *samples = read(runner)
+    iterations, sums = read_trace(tmp_path / 'run/trace.json.gz')
+    assert iterations == [2, 4]
+    for sample in samples[:2]:
+        for name, phases in (sample['stages'] | sample['parts']).items():
+            for phase in ('forward', 'recompute', 'backward'):
+                ms = sums.get((sample['iteration'], name, phase), 0.0)
+                assert ms == pytest.approx(phases.get(f'{phase}_ms', 0.0), rel=1e-3, abs=1e-4)
+    assert 'A trace of 2 iterations is in' in log_of(runner)
+
+
+def test_a_training_that_ends_early_writes_what_it_traced(make_runner, tmp_path):
+    marked(make_runner, iters=4, hooks=[HOOK | {'trace': 100}]).train()
+    assert read_trace(tmp_path / 'run/trace.json.gz')[0] == [2, 4]
+
+
+def test_without_trace_nothing_is_kept(make_runner, tmp_path):
+    runner = marked(make_runner, iters=4, hooks=[HOOK])
+    runner.train()
+    (hook,) = (each for each in runner.hooks if type(each).__name__ == 'StageCostHook')
+    assert not list((tmp_path / 'run').glob('trace*'))
+    assert all(sample.spans == [] for sample in hook.samples)
+
+
+def test_a_trace_that_cannot_be_written_is_missing_and_nothing_else(make_runner, log_of, tmp_path):
+    (tmp_path / 'run/trace.json.gz').mkdir(parents=True)
+    runner = marked(make_runner, iters=6, hooks=[HOOK | {'trace': 1}])
+    runner.train()
+    assert [record['kind'] for record in read(runner)] == ['run', *['sample'] * 3]
+    assert log_of(runner).count('StageCostHook failed (IsADirectoryError') == 1
+
+
+def test_the_profiler_of_mmengine_shows_the_stages(make_runner, tmp_path):
+    path = tmp_path / 'profile.json'
+    profiler = dict(type='mmengine.ProfilerHook', by_epoch=False, profile_times=1, json_trace_path=str(path))
+    marked(make_runner, iters=2, hooks=[profiler]).train()  # without our hook
+    events = json.loads(path.read_text())['traceEvents']
+    names = {each['name'] for each in events if each.get('cat') == 'user_annotation'}
+    assert {'flow forward', 'flow backward', 'tail/conv recompute', 'tail/conv backward', 'loss backward'} <= names
+
+
+def test_nvtx_ranges_in_all_iterations_if_asked(make_runner, monkeypatch):
+    with pytest.raises(ConfigError, match='needs CUDA'):
+        make_runner(1, hooks=[HOOK | {'nvtx': True}])
+    pushed = []
+    monkeypatch.setattr(torch.cuda.nvtx, 'range_push', pushed.append)
+    monkeypatch.setattr(torch.cuda.nvtx, 'range_pop', lambda: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, 'is_available', lambda: True)
+        hook = stage_cost_hook.StageCostHook(nvtx=True)
+    marked(make_runner, iters=3, hooks=[hook]).train()
+    assert pushed.count('tail/conv recompute') == 3
+    assert pushed.count('tail/conv backward') % 3 == 0  # once for every node
+    assert 'tail/conv backward' in pushed
+    assert not ranges._asked
+    assert pushed.count('flow forward') == 3 + 2  # two batches of the validation
+
+
 @pytest.mark.slow
 def test_a_compiled_network_is_said_to_be_one_piece(make_runner):
     from mmengine.config import Config
@@ -176,9 +251,9 @@ def test_a_compiled_network_is_said_to_be_one_piece(make_runner):
     assert 'tail' not in sample['stages']
 
 
-@pytest.mark.parametrize('arguments', [{'interval': 0}, {'warmup': 0}])
+@pytest.mark.parametrize('arguments', [{'interval': 0}, {'warmup': 0}, {'trace': -1}])
 def test_arguments_are_checked(make_runner, arguments):
-    with pytest.raises((ConfigError, ValueError), match='at least 1'):
+    with pytest.raises((ConfigError, ValueError), match=r'at least 1|number of iterations'):
         make_runner(1, hooks=[HOOK | arguments])
 
 
@@ -225,7 +300,7 @@ TWO_PROCESSES = """
     Runner(Net(), work_dir='run', train_dataloader=loader, train_cfg=dict(by_epoch=False, max_iters=4),
            optim_wrapper=dict(optimizer=dict(type='SGD', lr=1e-3)), launcher='pytorch', default_scope='vrtspike',
            cfg=Config(dict(model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None))),
-           custom_hooks=[StageCostHook(interval=1, warmup=1, roofline=False)]).train()
+           custom_hooks=[StageCostHook(interval=1, warmup=1, roofline=False, trace=2)]).train()
 """
 
 
@@ -242,3 +317,9 @@ def test_two_processes_write_their_own_files_and_the_slowest_is_named(tmp_path):
         assert (run['rank'], run['world_size'], len(samples)) == (rank, 2, 3)
         assert all('backward_ms' in sample['stages']['communication'] for sample in samples)
     assert 'slowest of 2 processes: rank' in result.stdout + result.stderr
+    traces = [read_trace(tmp_path / 'run' / name) for name in ('trace.json.gz', 'trace_rank1.json.gz')]
+    assert [iterations for iterations, _ in traces] == [[2, 3]] * 2
+    merged = to_builtins(merged_trace(traces_of(tmp_path / 'run')))['traceEvents']
+    communication = [each for each in merged if each['name'] == 'communication']
+    assert {each['pid'] for each in communication} == {0, 1}
+    assert max(each['ts'] for each in merged if 'ts' in each) < 60e6  # of one machine: within a minute

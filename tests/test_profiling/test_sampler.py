@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from vrtspike.profiling import stage
+from vrtspike.profiling.host_bound import Issue
 from vrtspike.profiling.sampler import StageSampler
+from vrtspike.records.writer import sample_line
 
 
 class Net(nn.Module):
@@ -86,3 +88,50 @@ def test_what_follows_the_backward_pass_can_be_communication():
         iterate(sampler, model, 1)
         (sample,) = sampler.finished()
     assert list(sample.stages()['communication']) == ['backward']
+
+
+class Lockstep:
+    """A device that never has anything queued: it comes to every mark when the host issues it, 1 ms after the last."""
+
+    def __init__(self):
+        self.ms = 0
+
+    def stamp(self):
+        self.ms += 1
+        return Issue(self.ms, True)
+
+    def passed(self, stamp):
+        return True
+
+    def elapsed_ms(self, start, end):
+        return end.ms - start.ms
+
+    def issue(self, stamp):
+        return stamp
+
+
+def test_a_device_that_waits_for_the_host_is_host_bound_throughout():
+    model = Net()
+    with StageSampler(model) as sampler:
+        sampler.timer.clock = Lockstep()
+        iterate(sampler, model, 1)
+        (sample,) = sampler.finished()
+    assert sample.host_bound_ms == {name: sum(phases.values()) for name, phases in sample.stages().items()}
+    line = sample_line(sample)
+    assert line.stages['first'].host_bound_ms == line.stages['first'].forward_ms + line.stages['first'].backward_ms > 0
+
+
+def test_the_first_samples_are_traced_and_abandoned_ones_do_not_count():
+    model = Net()
+    with StageSampler(model, trace=2) as sampler:
+        sampler.start()
+        sampler.abandon()
+        for i in range(3):
+            iterate(sampler, model, i)
+        first, second, third = sampler.finished()
+    for sample in (first, second):
+        assert sum(span.ms for span in sample.spans) == pytest.approx(sample.iteration_ms)
+        assert all(span.memory_mib > 10 for span in sample.spans)
+        assert all(span.host_bound_ms is None for span in sample.spans)  # the host does the work itself
+    assert first.began_us > 0
+    assert third.spans == []

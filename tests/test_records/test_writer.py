@@ -49,6 +49,14 @@ def test_memory_is_part_of_a_stage():
     jsonschema.validate(record, SCHEMA)
 
 
+def test_host_bound_time_is_part_of_a_stage():
+    sample = Sample(iteration=1, iteration_ms=15.0, times=TIMES, clips=1, frames=5, host_bound_ms={'stage1': 1.23456})
+    record = sample_record(sample)
+    assert record['stages']['stage1']['host_bound_ms'] == 1.2346
+    assert 'host_bound_ms' not in record['stages']['data']
+    jsonschema.validate(record, SCHEMA)
+
+
 @pytest.mark.parametrize('change', [{'iteration': 0}, {'stages': {'a': {'forward_ms': -1}}}, {'surprise': 1}])
 def test_the_schema_refuses_what_is_no_record(change):
     record = sample_record(Sample(iteration=1, iteration_ms=15.0, times=TIMES, clips=1, frames=5)) | change

@@ -1,6 +1,7 @@
 from collections import Counter
 
 import pytest
+from msgspec.structs import replace
 
 from vrtspike.profiling.flops import Costs, StageCost
 from vrtspike.records.stage_costs import CountedCost, Owner, Rates, RunLine, Sample
@@ -42,6 +43,13 @@ def test_medians_by_stage_and_phase(samples):
 
 def test_without_samples_there_are_no_stages():
     assert cost_medians([]) == CostMedians()
+
+
+def test_launch_bound_stages_are_named_in_a_note(samples):
+    bound = [replace(each, host_bound_ms={'flow': 5.0, 'stage1': 9.0, 'communication': 9.0}) for each in samples]
+    *_, note = measured_costs_table(bound, run()).notes
+    assert note == 'launch-bound (share of the time in which the GPU may wait for the host): stage1 (90%)'
+    assert measured_costs_table(samples, run()).notes == ['note: one note']
 
 
 def test_measured_costs_come_in_the_order_of_the_run_with_their_sums(samples):

@@ -1,5 +1,6 @@
 """Runs the tool as its users do, on the older code's logs and on made-up ones."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -7,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from vrtspike.records.stage_costs import Owner, RunLine, Sample, Span
+from vrtspike.records.trace import file_name, trace_of, write_trace
 
 TOOL = Path(__file__).parents[2] / 'tools/analyze_logs.py'
 DATA = Path(__file__).parents[1] / 'test_analysis/data'
@@ -85,6 +89,37 @@ def test_compare_draws_both_runs(folder):
     assert said in page
     assert 'stage8 changes most, from 300.0 to 150.0' in picture
     assert all(f'>{name}</text>' in picture for name in ('baseline', 'fast', 'Two runs compared'))
+
+
+def test_trace_joins_ranks(tmp_path):
+    for rank in range(2):
+        spans = [Span(Owner('stage1'), 0.0, 2.0)]
+        sample = Sample(iteration=1, iteration_ms=2.0, times={}, clips=1, frames=5, rank=rank, spans=spans)
+        run_line = RunLine(version=1, rank=rank, world_size=2, stages=['stage1'])
+        write_trace(tmp_path / 'run' / file_name(rank), trace_of([sample], run_line))
+    for name in ('joined.json', 'joined.json.gz'):
+        done = run('trace', 'run', '--out', name, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(f'{name}: 2 ranks, ')
+    events = json.loads((tmp_path / 'joined.json').read_bytes())['traceEvents']
+    assert {event['pid'] for event in events if event['name'] == 'stage1'} == {0, 1}
+    assert gzip.decompress((tmp_path / 'joined.json.gz').read_bytes()) == (tmp_path / 'joined.json').read_bytes()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('trace', '.', '--out', 'x.json'), "no trace in '.'"),
+        (('trace', 'run', '--out', 'run/trace.json.gz'), 'is one of the traces to merge'),
+    ],
+)
+def test_trace_refuses(tmp_path, arguments, message):
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run/trace.json.gz').touch()
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert 'Traceback' not in done.stderr
 
 
 def test_check_passes_or_fails(folder):

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TOOLS = sorted(ROOT.glob('tools/*.py'))
-SUBCOMMANDS = ('compare', 'check', 'plot_curve', 'cal_train_time')
+SUBCOMMANDS = ('compare', 'check', 'plot_curve', 'cal_train_time', 'trace')
 # Each takes half a second or more to import.
 SLOW = {'torch', 'mmcv', 'scipy', 'skimage', 'matplotlib', 'fvcore'}
 PROGRAM = f"""

@@ -18,6 +18,7 @@ from vrtspike.analysis.facts import by_mean, mib, share_of, unsynchronised, uses
 from vrtspike.candidates import Candidate, Purpose, Setting, catalogue
 from vrtspike.candidates.baseline import BASELINE
 from vrtspike.candidates.candidate import config_lines
+from vrtspike.records.stage_costs import LAUNCH_BOUND_FROM, WITHOUT_DEVICE
 
 if TYPE_CHECKING:
     from vrtspike.analysis.report import Report
@@ -29,6 +30,7 @@ RECOMPUTE_SHARE = 0.10
 OPTIMIZER_SHARE = 0.10
 COMMUNICATION_SHARE = 0.10
 OTHER_SHARE = 0.05
+HOST_BOUND_SHARE = 0.05
 DRIFT = 0.03
 OUTLIER_FRACTION = 0.01
 RANK_SKEW = 1.05
@@ -255,6 +257,26 @@ def optimizer_and_communication(report: Report) -> Iterator[Finding]:
         yield costly('communication', 'Processes wait for gradients', share, less_often, advice=advice)
 
 
+def launch_bound(report: Report) -> Iterator[Finding]:
+    """Find stages whose time on the device is that in which the host issues their work."""
+    bound = {
+        name: cost
+        for name, cost in report.stages.items()
+        if name not in WITHOUT_DEVICE and (cost.host_bound_share or 0.0) >= LAUNCH_BOUND_FROM
+    }
+    share = sum(cost.host_bound_ms for cost in bound.values()) / report.iteration_ms.mean if bound else 0.0
+    if share >= HOST_BOUND_SHARE:
+        known = candidates_for(report)
+        fewer_kernels = [known['compile'], known['larger_batch']]
+        stages = ', '.join(f'{name} {cost.host_bound_share:.0%}' for name, cost in bound.items())
+        detail = f', in which the device may wait for the host; of the time of {stages}'
+        advice = (
+            f'These stages are launch-bound: faster kernels do not help, fewer kernels do. {notes_of(fewer_kernels)} '
+            'A stage that reads values of the device (.item(), masks as indices) looks the same.'
+        )
+        yield costly('launch', 'The host is slower than the device', share, fewer_kernels, detail, advice)
+
+
 def unattributed(report: Report) -> Iterator[Finding]:
     """Find time outside all stages: hooks, logging, the host."""
     share = share_of(report, 'other')
@@ -321,6 +343,7 @@ RULES: tuple[Callable[[Report], Iterator[Finding]], ...] = (
     recomputation,
     costly_stages,
     optimizer_and_communication,
+    launch_bound,
     unattributed,
     unsteady,
     skewed_ranks,

@@ -18,9 +18,11 @@ from vrtspike.hooks.flops_hook import FlopsHook
 from vrtspike.hooks.iteration_clock import TimedHook, iteration_clock
 from vrtspike.hooks.observing import describe
 from vrtspike.optim import StepListener, subscribe, unsubscribe
+from vrtspike.profiling.ranges import nvtx_ranges
 from vrtspike.profiling.rates import device_rates
 from vrtspike.profiling.sampler import StageSampler
 from vrtspike.records.stage_costs import FILE_NAME, Rates, RunLine, Sample, SampleLine
+from vrtspike.records.trace import file_name, trace_of, write_trace
 from vrtspike.records.writer import line_of, sample_line
 from vrtspike.registry import HOOKS
 from vrtspike.reporting.cost_tables import CostMedians, cost_medians, measured_costs_table
@@ -40,7 +42,7 @@ class StageCostHook(TimedHook, StepListener):
     rank in the name. ``vrtspike/records/stage_costs.schema.json`` describes the records, and ``tools/analyze_logs.py``
     reads them. The visualizer gets the milliseconds as ``stage_ms/<stage>``.
 
-    Without this hook nothing is measured and the markers do nothing.
+    Without this hook nothing is measured, and the markers do nothing unless a PyTorch profiler records.
 
     Args:
         interval: Sample every ``interval``-th iteration.
@@ -48,6 +50,10 @@ class StageCostHook(TimedHook, StepListener):
             the end of the previous one.
         roofline: Measure the device's rates, once for about a second, and compare the stages with them.
         summary_samples: The table at the end shows medians of this many latest samples.
+        trace: Write the first ``trace`` sampled iterations to ``trace.json.gz`` in the run's folder, for Perfetto and
+            ``chrome://tracing``. All ranks but the first have their rank in the name. A resumed training traces again,
+            and replaces the file.
+        nvtx: Emit NVTX ranges of the stages in all iterations, for Nsight Systems; needs CUDA.
     """
 
     gives = f'stage costs in {FILE_NAME}'
@@ -55,13 +61,28 @@ class StageCostHook(TimedHook, StepListener):
     # Last of the hooks: what they do at the end of an iteration is part of its time.
     priority = 'LOWEST'
 
-    def __init__(self, interval: int = 10, warmup: int = 5, roofline: bool = True, summary_samples: int = 500) -> None:
+    def __init__(
+        self,
+        interval: int = 10,
+        warmup: int = 5,
+        roofline: bool = True,
+        summary_samples: int = 500,
+        trace: int = 0,
+        nvtx: bool = False,
+    ) -> None:
         if interval < 1 or warmup < 1:
             raise ConfigError(f'StageCostHook: interval and warmup are at least 1, found {interval} and {warmup}')
+        if trace < 0:
+            raise ConfigError(f'StageCostHook: trace is a number of iterations, found {trace}')
+        if nvtx and not torch.cuda.is_available():
+            raise ConfigError('StageCostHook: nvtx=True needs CUDA, and there is none here')
         self.interval = interval
         self.warmup = warmup
         self.roofline = roofline
+        self.trace = trace
+        self.nvtx = nvtx
         self.samples: deque[Sample] = deque(maxlen=summary_samples)
+        self._traced: list[Sample] = []
         self.run_record: RunLine | None = None
         self._stack = ExitStack()
         self._sampler: StageSampler | None = None
@@ -74,7 +95,10 @@ class StageCostHook(TimedHook, StepListener):
         path = Path(runner.work_dir, FILE_NAME if rank == 0 else f'stage_costs_rank{rank}.jsonl')
         self._file: IO[str] = self._stack.enter_context(path.open('a', buffering=1, encoding='utf-8'))
         after_backward = 'communication' if processes > 1 else 'other'
-        self._sampler = self._stack.enter_context(StageSampler(unwrap_model(runner.model), after_backward))
+        sampler = StageSampler(unwrap_model(runner.model), after_backward, self.trace)
+        self._sampler = self._stack.enter_context(sampler)
+        if self.nvtx:
+            self._stack.enter_context(nvtx_ranges())
         subscribe(runner.optim_wrapper, self)
         self._stack.callback(unsubscribe, runner.optim_wrapper, self)
 
@@ -133,6 +157,7 @@ class StageCostHook(TimedHook, StepListener):
         self._sampler.abandon()
         for sample in self._sampler.wait():
             self._write(runner, sample)
+        self._write_trace(runner)
 
     def _start_if_due(self, runner: Runner) -> None:
         since_warmup = iteration_clock(runner).iterations - self.warmup
@@ -147,6 +172,18 @@ class StageCostHook(TimedHook, StepListener):
         self._write_line(sample_line(sample, tuple(self.run_record.stages)))
         scalars = {f'stage_ms/{name}': sum(phases.values()) for name, phases in sample.stages().items()}
         runner.visualizer.add_scalars(scalars, step=sample.iteration)
+        if sample.spans:
+            self._traced.append(sample)
+            if len(self._traced) == self.trace:
+                self._write_trace(runner)
+
+    def _write_trace(self, runner: Runner) -> None:
+        """Write the traced iterations that have not been written."""
+        if self._traced:
+            path = Path(runner.work_dir, file_name(get_rank()))
+            write_trace(path, trace_of(self._traced, self.run_record))
+            runner.logger.info(f'A trace of {len(self._traced)} iterations is in {path}: open it in ui.perfetto.dev')
+            self._traced = []
 
     def _write_line(self, record: RunLine | SampleLine) -> None:
         self._file.write(line_of(record))

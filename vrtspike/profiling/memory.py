@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
+import psutil
 import torch
 
 from vrtspike.records.stage_costs import Owner
@@ -20,6 +22,14 @@ def peak_memory_mib() -> float | None:
     with suppress(OSError):
         return peak_resident_memory() / MIB
     return None
+
+
+def memory_gauge(device: torch.device) -> Callable[[], float]:
+    """Return a function that returns the MiB in use: allocated on the GPU, or resident in the process without a GPU."""
+    if device.type == 'cuda':
+        return lambda: torch.cuda.memory_allocated(device) / MIB
+    process = psutil.Process()
+    return lambda: process.memory_info().rss / MIB
 
 
 def reset_stage_peak() -> int:

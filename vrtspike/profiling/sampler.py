@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vrtspike.profiling.memory import StageMemory, peak_memory_mib
+from vrtspike.profiling.memory import StageMemory, memory_gauge, peak_memory_mib
 from vrtspike.profiling.stages import listening
 from vrtspike.profiling.timer import StageTimer, Timeline, clock_of
 from vrtspike.records.stage_costs import Sample
@@ -27,6 +28,7 @@ class _Pending:
     memory: StageMemory | None
     memory_mib: float | None
     loss: Readback | None
+    traced: bool
     fields: dict[str, Any]
 
 
@@ -53,13 +55,15 @@ class StageSampler:
             parameters.
         after_backward: Owner of the time after the last stage of the backward pass: ``'communication'`` if the process
             then waits for the gradients of other processes.
+        trace: This many first samples contain what was done when, and the memory in use, for a trace.
     """
 
-    def __init__(self, model: nn.Module, after_backward: str = 'other') -> None:
+    def __init__(self, model: nn.Module, after_backward: str = 'other', trace: int = 0) -> None:
         parameters = list(model.parameters())
         self.device = parameters[0].device
         self.after_backward = after_backward
         self.timer = StageTimer(clock_of(self.device))
+        self.to_trace = trace
         self._memory: StageMemory | None = None
         self._pending: deque[_Pending] = deque()
         self._listening = ExitStack()
@@ -87,7 +91,9 @@ class StageSampler:
         if self.device.type == 'cuda':
             self._memory = StageMemory()
             self.timer.on_mark = self._memory.on_mark
+        self.timer.memory_gauge = memory_gauge(self.device) if self.to_trace else None
         self._listening.enter_context(listening(self.timer))
+        self._began_us = time.time_ns() // 1000
         self.timer.start('data')
 
     def batch_arrived(self) -> None:
@@ -112,7 +118,10 @@ class StageSampler:
         read = Readback(loss) if isinstance(loss, Tensor) else None
         timeline = self.timer.stop()
         self._listening.close()
-        self._pending.append(_Pending(timeline, self._memory, peak_memory_mib(), read, fields))
+        traced = self.to_trace > 0
+        self.to_trace -= traced
+        fields['began_us'] = self._began_us
+        self._pending.append(_Pending(timeline, self._memory, peak_memory_mib(), read, traced, fields))
 
     def abandon(self) -> None:
         """Discard the iteration that is being sampled, if any."""
@@ -136,6 +145,8 @@ def _sample(pending: _Pending) -> Sample:
     return Sample(
         iteration_ms=pending.timeline.total_ms(),
         times=pending.timeline.times(),
+        host_bound_ms=pending.timeline.host_bound(),
+        spans=pending.timeline.spans() if pending.traced else [],
         loss=loss if loss is not None and math.isfinite(loss) else None,
         memory_mib=pending.memory_mib,
         peak_mib={name: peak / MIB for name, peak in memory.peak.items()} if memory else {},

@@ -11,6 +11,8 @@ A stage is marked in the code that runs it. Module hooks cannot find it, because
 ``enter`` and ``leave`` are identities. Their autograd nodes tell listeners when the *backward* pass of the stage begins
 (a gradient reaches an output) and ends (the gradients of all inputs have arrived). Without listeners they record
 nothing and add nothing to the graph. Inside a compiled graph there are no events, and markers do nothing.
+
+While a PyTorch profiler records, the markers name the stages in it (:mod:`vrtspike.profiling.ranges`).
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from vrtspike.profiling.ranges import active_ranges
 
 
 class StageListener(Protocol):
@@ -66,11 +70,15 @@ class stage:
     def __enter__(self) -> stage:
         if not torch.compiler.is_compiling():
             _notify('forward_begins', self.name)
+            for ranges in active_ranges():
+                ranges.forward_begins(self.name)
         return self
 
     def __exit__(self, *exception: object) -> None:
         if not torch.compiler.is_compiling():
             _notify('forward_ends', self.name)
+            for ranges in active_ranges():
+                ranges.forward_ends(self.name)
 
     def enter(self, x: Tensor) -> Tensor:
         """Return ``x``, an input of the stage. The backward pass ends when the gradients of all inputs have arrived."""
@@ -81,7 +89,11 @@ class stage:
 
     def leave(self, x: Tensor) -> Tensor:
         """Return ``x``, an output of the stage. The backward pass begins when its gradient arrives."""
-        return _Exit.apply(x, self) if _has_listener(x) else x
+        x = _Exit.apply(x, self) if _has_listener(x) else x
+        if not torch.compiler.is_compiling():
+            for ranges in active_ranges():
+                ranges.leaves(x)
+        return x
 
 
 class part(stage):

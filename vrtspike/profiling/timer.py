@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate, pairwise, repeat
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
+from vrtspike.profiling.host_bound import Issue, host_bound_ms
 from vrtspike.profiling.stages import innermost
-from vrtspike.records.stage_costs import Owner
+from vrtspike.records.stage_costs import Owner, Span
 
 UNOWNED_BACKWARD = Owner('other', None, 'backward')
 
@@ -32,6 +35,9 @@ class Clock(Protocol):
     def elapsed_ms(self, start: Any, end: Any) -> float:
         """Return the milliseconds between two stamps that the device has passed."""
 
+    def issue(self, stamp: Any) -> Issue | None:
+        """Return when the host issued a stamp, None if the host does the work itself."""
+
 
 class HostClock:
     """The host's performance counter, for devices that compute synchronously."""
@@ -45,20 +51,35 @@ class HostClock:
     def elapsed_ms(self, start: int, end: int) -> float:
         return (end - start) / 1e6
 
+    def issue(self, stamp: int) -> None:
+        return None
+
+
+class CudaStamp(NamedTuple):
+    """An event, and when the host put it into the stream."""
+
+    event: torch.cuda.Event
+    issue: Issue
+
 
 class CudaClock:
     """Events in the current stream. They give the times of the GPU without waiting for it."""
 
-    def stamp(self) -> torch.cuda.Event:
+    def stamp(self) -> CudaStamp:
         event = torch.cuda.Event(enable_timing=True)
+        stream_empty = torch.cuda.current_stream().query()
+        issue = Issue(time.perf_counter_ns() / 1e6, stream_empty)
         event.record()
-        return event
+        return CudaStamp(event, issue)
 
-    def passed(self, stamp: torch.cuda.Event) -> bool:
-        return stamp.query()
+    def passed(self, stamp: CudaStamp) -> bool:
+        return stamp.event.query()
 
-    def elapsed_ms(self, start: torch.cuda.Event, end: torch.cuda.Event) -> float:
-        return start.elapsed_time(end)
+    def elapsed_ms(self, start: CudaStamp, end: CudaStamp) -> float:
+        return start.event.elapsed_time(end.event)
+
+    def issue(self, stamp: CudaStamp) -> Issue:
+        return stamp.issue
 
 
 def clock_of(device: torch.device) -> Clock:
@@ -73,6 +94,8 @@ class Timeline:
     clock: Clock
     marks: list[tuple[Any, Owner]]
     end: Any
+    memory_mib: list[float] = field(default_factory=list)
+    """Memory in use at every mark, if it was asked for."""
 
     def complete(self) -> bool:
         """Whether the times can be read without waiting."""
@@ -84,11 +107,38 @@ class Timeline:
 
     def times(self) -> dict[Owner, float]:
         """Return the milliseconds of every owner, in the order of their first marks. They sum to the total."""
-        stamps = [stamp for stamp, _ in self.marks] + [self.end]
         times: dict[Owner, float] = {}
-        for (start, owner), end in zip(self.marks, stamps[1:], strict=True):
-            times[owner] = times.get(owner, 0.0) + self.clock.elapsed_ms(start, end)
+        for (_, owner), ms in zip(self.marks, self.lengths_ms, strict=True):
+            times[owner] = times.get(owner, 0.0) + ms
         return times
+
+    def host_bound(self) -> dict[str, float]:
+        """Return the host-bound milliseconds of every stage; empty if they are not known."""
+        sums: dict[str, float] = {}
+        for (_, owner), ms in zip(self.marks, self._host_bound_ms or (), strict=False):
+            sums[owner.stage] = sums.get(owner.stage, 0.0) + ms
+        return sums
+
+    def spans(self) -> list[Span]:
+        """Return what was done when."""
+        starts = accumulate(self.lengths_ms, initial=0.0)
+        host_bound = self._host_bound_ms or repeat(None)
+        memory = self.memory_mib or repeat(None)
+        owners = (owner for _, owner in self.marks)
+        return [Span(*values) for values in zip(owners, starts, self.lengths_ms, host_bound, memory, strict=False)]
+
+    @cached_property
+    def lengths_ms(self) -> list[float]:
+        """Return the milliseconds from every mark to the next."""
+        return [self.clock.elapsed_ms(start, end) for start, end in pairwise(self._stamps())]
+
+    @cached_property
+    def _host_bound_ms(self) -> list[float] | None:
+        issues = [self.clock.issue(stamp) for stamp in self._stamps()]
+        return None if None in issues else host_bound_ms(self.lengths_ms, issues)
+
+    def _stamps(self) -> list[Any]:
+        return [*(stamp for stamp, _ in self.marks), self.end]
 
 
 class StageTimer:
@@ -110,13 +160,16 @@ class StageTimer:
         """None between iterations, when marks are ignored."""
         self.on_mark: Callable[[Owner, Owner], None] | None = None
         """Called at every mark with the owners before and after it."""
+        self.memory_gauge: Callable[[], float] | None = None
+        """Returns the memory in use in MiB. If it is set, every mark reads it."""
+        self._memory_mib: list[float] = []
         self._ended_by_gradient: set[str] = set()
         self._reset('other')
 
     def start(self, base: str) -> None:
         """Begin a timeline. ``base`` owns the time outside of all stages."""
         self._reset(base)
-        self.marks = []
+        self.marks, self._memory_mib = [], []
         self._mark()
 
     def rebase(self, base: str, tail: str | None = None) -> None:
@@ -137,7 +190,7 @@ class StageTimer:
 
     def stop(self) -> Timeline:
         """End the timeline and return it."""
-        timeline = Timeline(self.clock, self.marks, self.clock.stamp())
+        timeline = Timeline(self.clock, self.marks, self.clock.stamp(), self._memory_mib)
         self.marks = None
         return timeline
 
@@ -194,6 +247,8 @@ class StageTimer:
         if self.on_mark is not None:
             self.on_mark(self.marks[-1][1] if self.marks else owner, owner)
         self.marks.append((self.clock.stamp(), owner))
+        if self.memory_gauge is not None:
+            self._memory_mib.append(self.memory_gauge())
         self._last_gradient = None
 
     def _owner(self) -> Owner:

@@ -20,6 +20,12 @@ PHASES = ('forward', 'recompute', 'backward')
 PHASE_KEYS = tuple(f'{phase}_ms' for phase in PHASES)
 """Keys of the phases' milliseconds in records and reports."""
 
+LAUNCH_BOUND_FROM = 0.5
+"""A stage is launch-bound if at least this share of its time is host-bound."""
+
+WITHOUT_DEVICE = ('data', 'communication', 'other')
+"""Stages that are not computed on the device, so that they are never launch-bound."""
+
 # The limits keep sums finite. No run reaches them: 1e12 ms are 31 years, and 1e12 MiB are an exabyte.
 Natural = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Amount = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
@@ -38,6 +44,19 @@ class Owner(NamedTuple):
     phase: str = 'forward'
 
 
+class Span(NamedTuple):
+    """A stretch of an iteration in which the owner does not change."""
+
+    owner: Owner
+    start_ms: float
+    """Since the beginning of the iteration."""
+    ms: float
+    host_bound_ms: float | None = None
+    """How much of it is host-bound, see :class:`StageTimes`."""
+    memory_mib: float | None = None
+    """In use at its beginning."""
+
+
 class Times(msgspec.Struct, gc=False, omit_defaults=True):
     """Milliseconds of a part by phase. Phases that it does not have are left out and count as 0."""
 
@@ -52,6 +71,9 @@ class StageTimes(Times, gc=False, omit_defaults=True):
     peak_mib: Amount | None = math.nan
     allocated_mib: Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)] | None = math.nan
     """Negative if the stage freed more than it allocated."""
+    host_bound_ms: Amount | None = math.nan
+    """Of its time on a GPU: milliseconds in which the host was still issuing its work, so that the GPU may have waited
+    for the host (:mod:`vrtspike.profiling.host_bound`)."""
 
 
 class SampleLine(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True, tag_field='kind', tag='sample'):
@@ -129,6 +151,11 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     memory_mib: float | None = None
     peak_mib: dict[str, float] = {}
     allocated_mib: dict[str, float] = {}
+    host_bound_ms: dict[str, float] = {}
+    began_us: int = 0
+    """When it began, in microseconds since 1970."""
+    spans: list[Span] = []
+    """What was done when, if the iteration is traced."""
 
     def stages(self) -> dict[str, dict[str, float]]:
         """Return the milliseconds by stage and phase, parts included."""

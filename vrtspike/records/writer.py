@@ -36,8 +36,9 @@ def sample_line(sample: Sample, order: tuple[str, ...] = ()) -> SampleLine:
         stages={
             name: StageTimes(
                 **_rounded(stages[name]),
-                peak_mib=_mib(sample.peak_mib, name),
-                allocated_mib=_mib(sample.allocated_mib, name),
+                peak_mib=_known(sample.peak_mib, name, MIB_DIGITS),
+                allocated_mib=_known(sample.allocated_mib, name, MIB_DIGITS),
+                host_bound_ms=_known(sample.host_bound_ms, name, MS_DIGITS),
             )
             for name in names
         },
@@ -49,6 +50,6 @@ def _rounded(phases: dict[str, float]) -> dict[str, float]:
     return {f'{phase}_ms': round(phases[phase], MS_DIGITS) for phase in PHASES if phase in phases}
 
 
-def _mib(amounts: dict[str, float], stage: str) -> float:
-    """Return a stage's memory. If it is not known, this is the field's default, which is not written."""
-    return round(amounts[stage], MIB_DIGITS) if stage in amounts else math.nan
+def _known(amounts: dict[str, float], stage: str, digits: int) -> float:
+    """Return the amount of a stage. If it is not known, this is the field's default, which is not written."""
+    return round(amounts[stage], digits) if stage in amounts else math.nan

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from statistics import median
 
 import msgspec
 
 from vrtspike.profiling.flops import Costs
 from vrtspike.records.roofline import batch_work, least_time
-from vrtspike.records.stage_costs import PHASES, CountedCost, RunLine, Sample
+from vrtspike.records.stage_costs import LAUNCH_BOUND_FROM, PHASES, WITHOUT_DEVICE, CountedCost, RunLine, Sample
 from vrtspike.reporting.table import Table
 from vrtspike.runtime.device import MIB
 
@@ -67,6 +67,7 @@ def measured_costs_table(samples: Collection[Sample], run: RunLine, ranks: Seque
     notes = [f'note: {note}' for note in run.notes or ()]
     if len(ranks) > 1:
         notes.append(slowest_rank(ranks))
+    notes += launch_bound_notes(samples)
     medians = cost_medians(samples)
     clips = max(median(sample.clips for sample in samples), 1)
     columns = ['stage', *(f'{phase} ms' for phase in PHASES), 'share', *_rate_columns(run)]
@@ -82,6 +83,20 @@ def measured_costs_table(samples: Collection[Sample], run: RunLine, ranks: Seque
         footer=[*sums, '100.0%', *[''] * len(_rate_columns(run))],
         notes=notes,
     )
+
+
+def launch_bound_notes(samples: Iterable[Sample]) -> Iterator[str]:
+    """Yield a sentence about the stages whose time is that in which the host issues their work, if there are any."""
+    times, host_bound = Counter(), Counter()
+    for sample in samples:
+        host_bound.update(sample.host_bound_ms)
+        for owner, ms in sample.times.items():
+            if owner.stage in sample.host_bound_ms and owner.stage not in WITHOUT_DEVICE:
+                times[owner.stage] += ms
+    shares = {name: host_bound[name] / ms for name, ms in times.items() if ms}
+    named = [f'{name} ({share:.0%})' for name, share in shares.items() if share >= LAUNCH_BOUND_FROM]
+    if named:
+        yield f'launch-bound (share of the time in which the GPU may wait for the host): {", ".join(named)}'
 
 
 def _in_order(stages: Iterable[str], order: list[str]) -> list[str]:

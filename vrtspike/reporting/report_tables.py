@@ -62,6 +62,11 @@ def _cost_table(title: str, costs: dict[str, MeasuredCost]) -> Table:
         columns.append('avg since start')
         for row, average in zip(rows, averages, strict=True):
             row.append(None if average is None else number(average))
+    host_bound = [cost.host_bound_share for cost in costs.values()]  # only a GPU's records have it
+    if any(share is not None for share in host_bound):
+        columns.append('host-bound')
+        for row, share in zip(rows, host_bound, strict=True):
+            row.append(percent(share))
     return Table(title=title, columns=columns, rows=rows)
 
 

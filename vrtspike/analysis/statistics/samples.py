@@ -13,6 +13,7 @@ import numpy as np
 from vrtspike.analysis.statistics.sketch import QuantileSketch
 from vrtspike.analysis.statistics.trace import Trace
 from vrtspike.errors import LogError
+from vrtspike.records.stage_costs import PHASE_KEYS
 
 MOST_COLUMNS = 4096
 """More columns than this cannot come from one network, and would need too much memory."""
@@ -215,6 +216,9 @@ class RowBuffer:
             self.rows = []
 
 
+TIMES = (*PHASE_KEYS, 'total_ms')
+
+
 def absent(names: Iterable[str]) -> np.ndarray:
-    """Return the value of a missing quantity, by column."""
-    return np.array([0.0 if '/' in name and name.endswith('_ms') else math.nan for name in names])
+    """Return the value of a missing quantity, by column: a stage that did not run took no time."""
+    return np.array([0.0 if '/' in name and name.rpartition('/')[2] in TIMES else math.nan for name in names])

@@ -29,6 +29,16 @@ class MeasuredCost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Mean of what its forward pass left allocated."""
     avg_since_start_ms: float | None = None
     """The mean since the start of the run, which only a legacy timing file gives."""
+    host_bound_ms: float | None = None
+    """Mean of the time in which a GPU may have waited for the host; samples in which it is not known count as 0. None
+    if it is known in no sample, and for parts."""
+
+    @property
+    def host_bound_share(self) -> float | None:
+        """Return the share of its time that is host-bound, None if it is not known."""
+        if self.host_bound_ms is None or not self.total_ms or not self.total_ms.mean:
+            return None
+        return self.host_bound_ms / self.total_ms.mean
 
 
 class Bottleneck(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,13 +68,14 @@ def measured_cost(log: RunLog, costs: SampleTable, prefix: str) -> MeasuredCost:
         costs: Its table of costs.
         prefix: Start of the names of its columns, such as ``stages/flow``.
     """
-    whole = costs.total('iteration_ms')
+    whole, bound = costs.total('iteration_ms'), f'{prefix}/host_bound_ms'
     return MeasuredCost(
         **{key: phase_statistics(costs, f'{prefix}/{key}') for key in (*PHASE_KEYS, 'total_ms')},
         share=costs.total(f'{prefix}/total_ms') / whole if whole else None,
         memory_mib=costs.highest(f'{prefix}/peak_mib'),
         allocated_mib=costs.mean(f'{prefix}/allocated_mib'),
         avg_since_start_ms=log.averages.get(prefix.partition('/')[2]),
+        host_bound_ms=costs.total(bound) / costs.rows if costs.number(bound) else None,
     )
 
 
