@@ -8,6 +8,7 @@ from importlib.resources import files
 import jsonschema
 import pytest
 import torch
+from mmengine.hooks import Hook
 from torch.utils.checkpoint import checkpoint
 
 from vrtspike.errors import ConfigError
@@ -138,6 +139,86 @@ def test_costs_stand_beside_the_times(make_runner, log_of, monkeypatch):
     assert run['clip_shape'] == [3, 16, 16]
     (row,) = [line for line in log_of(runner).splitlines() if line.strip().startswith('flow ') and 'compute' in line]
     assert '4.00' in row.split()  # GMAC of the batch's two clips
+
+
+def counted(monkeypatch, runner):
+    """Let the hook count 2 GMAC in each of two stages, and 1 GMAC of recomputation."""
+    from vrtspike.hooks import flops_hook
+
+    stages = {name: StageCost(2_000_000_000, 10, 2**20, 16) for name in ('flow', 'tail')}
+    monkeypatch.setattr(flops_hook, 'count_clip', lambda *_: Costs(stages, clip_shape=(3, 16, 16)))
+    monkeypatch.setattr(flops_hook, 'recomputed_macs', lambda model, **inputs: {'tail': 1_000_000_000})
+    runner.model.data_preprocessor.forward = lambda data, training=False: data
+    return runner
+
+
+def test_utilisation_of_iterations_and_stages(make_runner, log_of, monkeypatch):
+    visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
+    runner = marked(make_runner, iters=4, hooks=[HOOK | {'interval': 1}, {'type': 'FlopsHook'}], visualizer=visualizer)
+    counted(monkeypatch, runner).train()
+    run, *samples = read(runner)
+    assert (run['costs']['flow']['recomputed_gmacs'], run['costs']['tail']['recomputed_gmacs']) == (0, 1)
+    assert 'nominal' not in run
+    assert len(samples) == 3
+    for sample in samples:
+        # 2 clips of 2 GMAC in both stages, forward and twice that backward, at a peak of 100 GMAC/s: 240 ms.
+        assert sample['mfu'] == pytest.approx(240 / sample['iteration_ms'], rel=1e-3)
+        assert sample['hfu'] == pytest.approx(260 / sample['iteration_ms'], rel=1e-3)
+        tail_ms = sum(sample['stages']['tail'].values())
+        assert sample['utilisation'].keys() == {'flow', 'tail'}
+        assert sample['utilisation']['tail']['mfu'] == pytest.approx(120 / tail_ms, rel=1e-3)
+        assert sample['utilisation']['tail']['hfu'] == pytest.approx(140 / tail_ms, rel=1e-3)
+    assert 'of the measured peak of 100 GMAC/s' in log_of(runner)
+    with open(f'{runner._log_dir}/vis_data/scalars.json', encoding='utf-8') as file:
+        scalars = [line for line in map(json.loads, file) if 'mfu' in line]
+    assert [line['mfu'] for line in scalars] == pytest.approx([sample['mfu'] for sample in samples], rel=1e-3)
+    assert [line['hfu'] for line in scalars] == pytest.approx([sample['hfu'] for sample in samples], rel=1e-3)
+
+
+def test_hfu_is_absent_if_recomputation_cannot_be_counted(make_runner, monkeypatch):
+    from vrtspike.hooks import flops_hook
+
+    def fail(*args, **kwargs):
+        raise NotImplementedError('an operator without a meta kernel')
+
+    runner = counted(monkeypatch, marked(make_runner, iters=3, hooks=[HOOK, {'type': 'FlopsHook'}]))
+    monkeypatch.setattr(flops_hook, 'recomputed_macs', fail)
+    runner.train()
+    run, sample = read(runner)
+    assert run['notes'] == ['no HFU: what is recomputed could not be counted (NotImplementedError: an operator without '
+                            'a meta kernel)']  # fmt: skip
+    assert 'mfu' in sample
+    assert 'hfu' not in sample
+    assert 'hfu' in sample['utilisation']['flow']
+    assert 'hfu' not in sample['utilisation']['tail']
+
+
+def test_clips_of_another_shape_have_no_utilisation(make_runner, monkeypatch):
+    runner = counted(monkeypatch, marked(make_runner, iters=4, hooks=[HOOK | {'interval': 1}, {'type': 'FlopsHook'}]))
+    (flops,) = (hook for hook in runner.hooks if type(hook).__name__ == 'FlopsHook')
+
+    class CropsGrow(Hook):
+        def after_train_iter(self, runner, *args, **kwargs):
+            if runner.iter == 2:
+                flops.clip_shape = (3, 8, 8)  # as if the crops had grown since they were counted
+
+    runner.register_hook(CropsGrow())
+    runner.train()
+    _, *samples = read(runner)
+    assert ['mfu' in sample for sample in samples] == [True, False, False]
+
+
+def test_rates_are_measured_before_the_training(make_runner, monkeypatch):
+    from vrtspike.hooks import stage_cost_hook
+    from vrtspike.records.stage_costs import Rates
+
+    measured_at = []
+    monkeypatch.setattr(
+        stage_cost_hook, 'device_rates', lambda *_: measured_at.append(runner.iter) or Rates(100.0, 10.0)
+    )
+    runner = marked(make_runner, iters=3, hooks=[HOOK])
+    runner.train()
+    assert measured_at == [0]
 
 
 def test_a_resumed_run_adds_to_the_file(make_runner):

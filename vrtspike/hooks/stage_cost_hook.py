@@ -8,19 +8,22 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.runner import Runner
 from torch import Tensor
 
 from vrtspike.errors import ConfigError
-from vrtspike.hooks.flops_hook import FlopsHook
+from vrtspike.hooks.flops_hook import FlopsHook, clip_shape
 from vrtspike.hooks.iteration_clock import TimedHook, iteration_clock
 from vrtspike.hooks.observing import describe
 from vrtspike.optim import StepListener, subscribe, unsubscribe
 from vrtspike.profiling.rates import device_rates
 from vrtspike.profiling.sampler import StageSampler
-from vrtspike.records.stage_costs import FILE_NAME, Rates, RunLine, Sample, SampleLine
+from vrtspike.records.nominal_peaks import nominal_peak
+from vrtspike.records.stage_costs import FILE_NAME, CountedCost, Rates, RunLine, Sample, SampleLine
+from vrtspike.records.utilisation import SampleUtilisation, sample_utilisation
 from vrtspike.records.writer import line_of, sample_line
 from vrtspike.registry import HOOKS
 from vrtspike.reporting.cost_tables import CostMedians, cost_medians, measured_costs_table
@@ -38,7 +41,8 @@ class StageCostHook(TimedHook, StepListener):
     for the gradients of other processes) and ``other``. On a GPU the times come from the GPU's own events, which are
     read later, so that no iteration waits for them. Every process writes its own file; all but the first have their
     rank in the name. ``vrtspike/records/stage_costs.schema.json`` describes the records, and ``tools/analyze_logs.py``
-    reads them. The visualizer gets the milliseconds as ``stage_ms/<stage>``.
+    reads them. The visualizer gets the milliseconds as ``stage_ms/<stage>`` and, if :class:`FlopsHook` has counted the
+    network, the fractions of the device's peak as ``mfu`` and ``hfu`` (see :mod:`vrtspike.records.utilisation`).
 
     Without this hook nothing is measured and the markers do nothing.
 
@@ -46,7 +50,8 @@ class StageCostHook(TimedHook, StepListener):
         interval: Sample every ``interval``-th iteration.
         warmup: Number of first iterations that are not sampled; at least 1, because the time of an iteration begins at
             the end of the previous one.
-        roofline: Measure the device's rates, once for about a second, and compare the stages with them.
+        roofline: Measure the device's rates before the training, once for about a second, and compare the stages with
+            them.
         summary_samples: The table at the end shows medians of this many latest samples.
     """
 
@@ -62,7 +67,9 @@ class StageCostHook(TimedHook, StepListener):
         self.warmup = warmup
         self.roofline = roofline
         self.samples: deque[Sample] = deque(maxlen=summary_samples)
+        self.utilisations: deque[SampleUtilisation] = deque(maxlen=summary_samples)
         self.run_record: RunLine | None = None
+        self._rates: Rates | None = None
         self._stack = ExitStack()
         self._sampler: StageSampler | None = None
         """None before and after a training."""
@@ -73,6 +80,8 @@ class StageCostHook(TimedHook, StepListener):
         rank, processes = get_rank(), get_world_size()
         path = Path(runner.work_dir, FILE_NAME if rank == 0 else f'stage_costs_rank{rank}.jsonl')
         self._file: IO[str] = self._stack.enter_context(path.open('a', buffering=1, encoding='utf-8'))
+        # Now, because later the network and its activations need the memory that this takes.
+        self._rates = self._measured_rates(runner) if self.roofline else None
         after_backward = 'communication' if processes > 1 else 'other'
         self._sampler = self._stack.enter_context(StageSampler(unwrap_model(runner.model), after_backward))
         subscribe(runner.optim_wrapper, self)
@@ -99,7 +108,10 @@ class StageCostHook(TimedHook, StepListener):
         if self._sampler.sampling:
             clips, frames = batch_size(data_batch)
             loss = (outputs or {}).get('loss')
-            self._sampler.stop(loss, iteration=runner.iter + 1, rank=get_rank(), clips=clips, frames=frames)
+            shape = clip_shape(data_batch)
+            self._sampler.stop(
+                loss, iteration=runner.iter + 1, rank=get_rank(), clips=clips, frames=frames, clip_shape=shape
+            )
         for sample in self._sampler.finished():
             self._write(runner, sample)
         self._start_if_due(runner)
@@ -141,26 +153,46 @@ class StageCostHook(TimedHook, StepListener):
 
     def _write(self, runner: Runner, sample: Sample) -> None:
         if self.run_record is None:
-            self.run_record = self._describe_run(runner)
+            self.run_record = self._describe_run(runner, sample)
             self._write_line(self.run_record)
         self.samples.append(sample)
-        self._write_line(sample_line(sample, tuple(self.run_record.stages)))
+        used = self._utilisation(runner, sample)
+        self._write_line(sample_line(sample, tuple(self.run_record.stages), used))
         scalars = {f'stage_ms/{name}': sum(phases.values()) for name, phases in sample.stages().items()}
+        if used is not None:
+            self.utilisations.append(used)
+            scalars |= {'mfu': used.iteration.mfu}
+            scalars |= {'hfu': used.iteration.hfu} if used.iteration.hfu is not None else {}
         runner.visualizer.add_scalars(scalars, step=sample.iteration)
 
     def _write_line(self, record: RunLine | SampleLine) -> None:
         self._file.write(line_of(record))
 
-    def _describe_run(self, runner: Runner) -> RunLine:
-        """Return the record of the run."""
+    def _utilisation(self, runner: Runner, sample: Sample) -> SampleUtilisation | None:
+        """Return the utilisation in a sample, None if clips of its shape were not counted."""
+        run, flops = self.run_record, flops_hook(runner)
+        if not run.costs or not run.rates or sample.clip_shape != flops.clip_shape:
+            return None
+        return sample_utilisation(sample, run.costs, run.rates.gmacs_per_s)
+
+    def _describe_run(self, runner: Runner, sample: Sample) -> RunLine:
+        """Return the record of the run whose first sample is ``sample``."""
         model = unwrap_model(runner.model)
         device = next(model.parameters()).device
         dtype = getattr(runner.optim_wrapper, 'cast_dtype', torch.float32)
         notes = self._notes(runner)
-        counted = next((hook.costs for hook in runner.hooks if isinstance(hook, FlopsHook)), None)
+        flops = flops_hook(runner)
+        counted = flops and flops.costs
         if counted and counted.note:  # the counted clip is not the one that is timed
             notes.append(f'no rates: {counted.note}')
             counted = None
+        costs = counted and counted.counted()
+        if costs and any(owner.phase == 'recompute' for owner in sample.times):
+            try:
+                costs = with_recomputed(costs, flops.recomputed_macs(model))
+            except Exception as error:
+                notes.append(f'no HFU: what is recomputed could not be counted ({describe(error)})')
+        environment = describe_environment(device)
         return RunLine(
             version=1,
             time=datetime.datetime.now().astimezone().isoformat(timespec='seconds'),
@@ -173,15 +205,18 @@ class StageCostHook(TimedHook, StepListener):
             accumulative_counts=getattr(runner.optim_wrapper, '_accumulative_counts', 1),
             precision=str(dtype).removeprefix('torch.'),
             clip_shape=counted and list(counted.clip_shape),
-            costs=counted and counted.counted(),
+            costs=costs,
             uncounted_ops=dict(counted.unknown) if counted else {},
-            rates=self._rates(runner, device, dtype) if self.roofline else None,
+            rates=self._rates,
+            nominal=nominal_peak(environment['device']['name'], products_in(dtype)) or msgspec.UNSET,
             notes=notes,
-            **describe_environment(device),
+            **environment,
         )
 
-    def _rates(self, runner: Runner, device: torch.device, dtype: torch.dtype) -> Rates | None:
+    def _measured_rates(self, runner: Runner) -> Rates | None:
         """Return the device's rates, or None if they cannot be measured."""
+        device = next(unwrap_model(runner.model).parameters()).device
+        dtype = getattr(runner.optim_wrapper, 'cast_dtype', torch.float32)
         try:
             return device_rates(device, dtype)
         except Exception as error:
@@ -200,12 +235,32 @@ class StageCostHook(TimedHook, StepListener):
 
     def _log_summary(self, runner: Runner, ranks: list[CostMedians]) -> None:
         if self.samples:
-            runner.logger.info('\n' + measured_costs_table(self.samples, self.run_record, ranks).text())
+            runner.logger.info(
+                '\n' + measured_costs_table(self.samples, self.run_record, ranks, self.utilisations).text()
+            )
         elif iteration_clock(runner).iterations:
             runner.logger.info(
                 f'StageCostHook took no sample: the training had {iteration_clock(runner).iterations} iterations, of '
                 f'which the first {self.warmup} are warm-up; lower warmup or interval'
             )
+
+
+def flops_hook(runner: Runner) -> FlopsHook | None:
+    """Return the hook that counts the network, if there is one."""
+    return next((hook for hook in runner.hooks if isinstance(hook, FlopsHook)), None)
+
+
+def with_recomputed(costs: dict[str, CountedCost], macs: dict[str, int]) -> dict[str, CountedCost]:
+    """Return counts by stage with what is recomputed."""
+    return {
+        name: msgspec.structs.replace(cost, recomputed_gmacs=macs.get(name, 0) / 1e9) for name, cost in costs.items()
+    }
+
+
+def products_in(dtype: torch.dtype) -> str:
+    """Return the precision of matrix products of a type: float32 ones may use tensor cores."""
+    name = str(dtype).removeprefix('torch.')
+    return 'tf32' if name == 'float32' and torch.backends.cuda.matmul.allow_tf32 else name
 
 
 def batch_size(batch: Any) -> tuple[int, int]:

@@ -84,7 +84,7 @@ class StageSampler:
     def start(self) -> None:
         """Begin an iteration, which first waits for its batch."""
         if self.device.type == 'cuda':
-            self._memory = StageMemory()
+            self._memory = StageMemory(self.device)
             self.timer.on_mark = self._memory.on_mark
         self._listening.enter_context(listening(self.timer))
         self.timer.start('data')
@@ -110,7 +110,7 @@ class StageSampler:
         """
         timeline = self.timer.stop()
         self._listening.close()
-        self._pending.append(_Pending(timeline, self._memory, peak_memory_mib(), loss, fields))
+        self._pending.append(_Pending(timeline, self._memory, peak_memory_mib(self.device), loss, fields))
 
     def abandon(self) -> None:
         """Discard the iteration that is being sampled, if any."""

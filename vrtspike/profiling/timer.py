@@ -47,11 +47,14 @@ class HostClock:
 
 
 class CudaClock:
-    """Events in the current stream. They give the times of the GPU without waiting for it."""
+    """Events in a GPU's current stream. They give the times of the GPU without waiting for it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
 
     def stamp(self) -> torch.cuda.Event:
         event = torch.cuda.Event(enable_timing=True)
-        event.record()
+        event.record(torch.cuda.current_stream(self.device))
         return event
 
     def passed(self, stamp: torch.cuda.Event) -> bool:
@@ -63,7 +66,7 @@ class CudaClock:
 
 def clock_of(device: torch.device) -> Clock:
     """Return the clock for work on ``device``."""
-    return CudaClock() if device.type == 'cuda' else HostClock()
+    return CudaClock(device) if device.type == 'cuda' else HostClock()
 
 
 @dataclass

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
+from vrtspike.records.nominal_peaks import NominalPeak
+
 FILE_NAME = 'stage_costs.jsonl'
 """The file of rank 0 in the folder of a run."""
 
@@ -54,6 +56,14 @@ class StageTimes(Times, gc=False, omit_defaults=True):
     """Negative if the stage freed more than it allocated."""
 
 
+class Utilisation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Fractions of the device's measured peak; see :mod:`vrtspike.records.utilisation`."""
+
+    mfu: Amount
+    hfu: Amount | None = None
+    """None if it is not known what was recomputed."""
+
+
 class SampleLine(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True, tag_field='kind', tag='sample'):
     """What one iteration cost in one process."""
 
@@ -68,6 +78,10 @@ class SampleLine(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True, tag
     stages: Annotated[dict[str, StageTimes], msgspec.Meta(max_length=MOST_NAMES)]
     parts: Annotated[dict[str, Times], msgspec.Meta(max_length=MOST_NAMES)] = {}
     """By ``<stage>/<part>``; their times are also in the times of the stages."""
+    mfu: Amount | None = math.nan
+    hfu: Amount | None = math.nan
+    utilisation: Annotated[dict[str, Utilisation], msgspec.Meta(max_length=MOST_NAMES)] = {}
+    """By stage."""
 
 
 class CountedCost(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +93,8 @@ class CountedCost(msgspec.Struct, frozen=True, kw_only=True):
     """Millions of values."""
     mib: Amount = 0.0
     """Read and written by all operators, one by one, at four bytes per value."""
+    recomputed_gmacs: Amount | msgspec.UnsetType = msgspec.UNSET
+    """What activation checkpointing computes again in the backward pass. It is counted only if a sample has any."""
 
 
 class Rates(msgspec.Struct, frozen=True):
@@ -109,6 +125,8 @@ class RunLine(msgspec.Struct, kw_only=True, tag_field='kind', tag='run'):
     costs: dict[str, CountedCost] | None = None
     uncounted_ops: dict[str, int] | None = None
     rates: Rates | None = None
+    nominal: NominalPeak | msgspec.UnsetType = msgspec.UNSET
+    """The stated peak of the device, if it is known."""
     notes: list[str] | None = None
     versions: dict[str, Any] | None = None
     device: dict[str, Any] | None = None
@@ -124,6 +142,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """Milliseconds by owner. Their sum is ``iteration_ms``."""
     clips: int
     frames: int
+    clip_shape: tuple[int, ...] | None = None
+    """(T, H, W) of the batch's clips, if they are videos."""
     rank: int = 0
     loss: float | None = None
     memory_mib: float | None = None

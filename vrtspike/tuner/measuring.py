@@ -160,8 +160,9 @@ def restoring_step(config: Any, shape: Shape, device: torch.device) -> Callable[
 
 def restoring_memory(config: Any, shape: Shape, device: str) -> float | None:
     """Return this process's peak memory after one clip."""
-    restoring_step(config, shape, torch.device(device))()
-    return peak_memory_mib()
+    where = torch.device(device)
+    restoring_step(config, shape, where)()
+    return peak_memory_mib(where)
 
 
 def first_line(error: Exception) -> str:
