@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
@@ -19,14 +20,19 @@ from vrtspike.hooks.flops_hook import FlopsHook, clip_shape
 from vrtspike.hooks.iteration_clock import TimedHook, iteration_clock
 from vrtspike.hooks.observing import describe
 from vrtspike.optim import StepListener, subscribe, unsubscribe
+from vrtspike.profiling.explained_memory import ExplainedMemory
+from vrtspike.profiling.memory_snapshot import record_history, snapshot_path, stop_history, write_snapshot
 from vrtspike.profiling.rates import device_rates
 from vrtspike.profiling.sampler import StageSampler
+from vrtspike.records import memory as memory_records
+from vrtspike.records.memory import MemoryLine
 from vrtspike.records.nominal_peaks import nominal_peak
 from vrtspike.records.stage_costs import FILE_NAME, CountedCost, Rates, RunLine, Sample, SampleLine
 from vrtspike.records.utilisation import SampleUtilisation, sample_utilisation
 from vrtspike.records.writer import line_of, sample_line
 from vrtspike.registry import HOOKS
 from vrtspike.reporting.cost_tables import CostMedians, cost_medians, measured_costs_table
+from vrtspike.reporting.memory_tables import memory_table
 from vrtspike.runtime.distributed import unwrap_model
 from vrtspike.runtime.environment import describe_environment
 
@@ -53,6 +59,10 @@ class StageCostHook(TimedHook, StepListener):
         roofline: Measure the device's rates before the training, once for about a second, and compare the stages with
             them.
         summary_samples: The table at the end shows medians of this many latest samples.
+        memory: Iterations whose memory is explained: which stage holds what at the peak. ``True`` explains the first
+            one after the warm-up. Such an iteration is several times slower, and its times are not sampled. The table
+            is logged, and ``memory.jsonl`` gets it with the memory over time. On a GPU the hook also records the
+            allocator's history until the last of them, and writes ``memory_snapshot.pickle``.
     """
 
     gives = f'stage costs in {FILE_NAME}'
@@ -60,12 +70,21 @@ class StageCostHook(TimedHook, StepListener):
     # Last of the hooks: what they do at the end of an iteration is part of its time.
     priority = 'LOWEST'
 
-    def __init__(self, interval: int = 10, warmup: int = 5, roofline: bool = True, summary_samples: int = 500) -> None:
+    def __init__(
+        self,
+        interval: int = 10,
+        warmup: int = 5,
+        roofline: bool = True,
+        summary_samples: int = 500,
+        memory: bool | Sequence[int] = False,
+    ) -> None:
         if interval < 1 or warmup < 1:
             raise ConfigError(f'StageCostHook: interval and warmup are at least 1, found {interval} and {warmup}')
         self.interval = interval
         self.warmup = warmup
         self.roofline = roofline
+        self.memory = [warmup + 1] if memory is True else list(memory or ())
+        """The iterations whose memory is explained."""
         self.samples: deque[Sample] = deque(maxlen=summary_samples)
         self.utilisations: deque[SampleUtilisation] = deque(maxlen=summary_samples)
         self.run_record: RunLine | None = None
@@ -73,6 +92,8 @@ class StageCostHook(TimedHook, StepListener):
         self._stack = ExitStack()
         self._sampler: StageSampler | None = None
         """None before and after a training."""
+        self._explained: ExplainedMemory | None = None
+        """The iteration that is being explained, if any."""
 
     def before_train(self, runner: Runner) -> None:
         """Open the file and listen to the optimizer wrapper and the parameters."""
@@ -84,20 +105,30 @@ class StageCostHook(TimedHook, StepListener):
         self._rates = self._measured_rates(runner) if self.roofline else None
         after_backward = 'communication' if processes > 1 else 'other'
         self._sampler = self._stack.enter_context(StageSampler(unwrap_model(runner.model), after_backward))
+        if self.memory and self._sampler.device.type == 'cuda':
+            record_history(self._sampler.device)
+            self._stack.callback(stop_history)
         subscribe(runner.optim_wrapper, self)
         self._stack.callback(unsubscribe, runner.optim_wrapper, self)
 
     def after_backward(self) -> None:
         """Tell the sampler that the optimizer begins."""
         self._sampler.backward_over()
+        if self._explained is not None:
+            self._explained.backward_over()
 
     def after_update(self) -> None:
         """Tell the sampler that the optimizer has ended."""
         self._sampler.optimizer_over()
+        if self._explained is not None:
+            self._explained.optimizer_over()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Tell the sampler that the batch has arrived."""
         super().before_train_iter(runner, batch_idx, data_batch)
+        if runner.iter + 1 in self.memory:
+            self._sampler.abandon()
+            self._explain_next_step(runner, data_batch)
         self._sampler.batch_arrived()
 
     def after_train_iter(
@@ -105,6 +136,9 @@ class StageCostHook(TimedHook, StepListener):
     ) -> None:
         """End a sample, write those that the device has finished, and begin the next one if it is due."""
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        if self._explained is not None:
+            self._write_memory(runner, self._explained.line(runner.iter + 1, get_rank()))
+            self._explained = None
         if self._sampler.sampling:
             clips, frames = batch_size(data_batch)
             loss = (outputs or {}).get('loss')
@@ -164,6 +198,32 @@ class StageCostHook(TimedHook, StepListener):
             scalars |= {'mfu': used.iteration.mfu}
             scalars |= {'hfu': used.iteration.hfu} if used.iteration.hfu is not None else {}
         runner.visualizer.add_scalars(scalars, step=sample.iteration)
+
+    def _explain_next_step(self, runner: Runner, batch: Any) -> None:
+        """Watch the next step of the model, also if it ends with an error, and only that."""
+        explained = ExplainedMemory(unwrap_model(runner.model), [runner.optim_wrapper.optimizer], batch)
+        train_step: Callable[..., Any] = runner.model.train_step
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            del runner.model.train_step
+            with ExitStack() as stack:
+                self.observe(runner, stack.enter_context, explained.watching())
+                return train_step(*args, **kwargs)
+
+        runner.model.train_step = watched
+        self._explained = explained
+
+    def _write_memory(self, runner: Runner, line: MemoryLine) -> None:
+        rank = get_rank()
+        name = memory_records.FILE_NAME if rank == 0 else f'memory_rank{rank}.jsonl'
+        with Path(runner.work_dir, name).open('a', encoding='utf-8') as file:
+            file.write(line_of(line))
+        if rank == 0:
+            runner.logger.info('\n' + memory_table(line).text())
+        if self._sampler.device.type == 'cuda':
+            write_snapshot(snapshot_path(runner.work_dir, rank))
+            if line.iteration == max(self.memory):
+                stop_history()
 
     def _write_line(self, record: RunLine | SampleLine) -> None:
         self._file.write(line_of(record))

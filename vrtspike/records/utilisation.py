@@ -34,7 +34,7 @@ def sample_utilisation(sample: Sample, costs: Mapping[str, CountedCost], peak: f
     """
     times = sample.stages()
     work = {
-        name: _times(gmacs(costs[name], phases), sample.clips)
+        name: work_of(costs[name], phases, sample.clips)
         for name, phases in times.items()
         if name in costs and costs[name].gmacs
     }
@@ -50,16 +50,17 @@ Work = tuple[float, float | None]
 """GMAC of the model, and of the hardware (None if it is not known what was recomputed)."""
 
 
-def gmacs(cost: CountedCost, phases: Collection[str]) -> Work:
-    """Return the work of a stage for one clip.
+def work_of(cost: CountedCost, phases: Collection[str], clips: float) -> Work:
+    """Return the work of a stage.
 
     Args:
-        cost: Counts of its forward pass.
+        cost: Counts of its forward pass for one clip.
         phases: Which it had. Without a backward pass, as in a frozen stage, only the forward pass counts.
+        clips: In the batch.
     """
-    model = cost.gmacs * (1 + BACKWARD * ('backward' in phases))
+    model = cost.gmacs * clips * (1 + BACKWARD * ('backward' in phases))
     if cost.recomputed_gmacs is not msgspec.UNSET:
-        return model, model + cost.recomputed_gmacs
+        return model, model + cost.recomputed_gmacs * clips
     return model, None if 'recompute' in phases else model
 
 
@@ -68,11 +69,6 @@ def utilisation(work: Work, ms: float, peak: float) -> Utilisation:
     model, hardware = work
     done = ms / 1e3 * peak
     return Utilisation(mfu=model / done, hfu=None if hardware is None else hardware / done)
-
-
-def _times(work: Work, clips: int) -> Work:
-    model, hardware = work
-    return model * clips, None if hardware is None else hardware * clips
 
 
 def _sum(works: Collection[Work]) -> Work:

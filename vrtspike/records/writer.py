@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from vrtspike.records.stage_costs import PHASES, RunLine, Sample, SampleLine, StageTimes, Times, Utilisation
+from vrtspike.records.stage_costs import PHASES, Sample, SampleLine, StageTimes, Times, Utilisation
 from vrtspike.records.utilisation import SampleUtilisation
 
 MS_DIGITS = 4
@@ -18,7 +18,7 @@ MIB_DIGITS = 1
 encode = msgspec.json.Encoder().encode
 
 
-def line_of(record: RunLine | SampleLine) -> str:
+def line_of(record: msgspec.Struct) -> str:
     """Return a record as one line of JSON, with the line's end."""
     return encode(record).decode() + '\n'
 

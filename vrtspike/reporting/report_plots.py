@@ -19,6 +19,7 @@ from vrtspike.analysis.statistics.curves import Curve
 from vrtspike.analysis.statistics.roofline import RooflinePoint
 from vrtspike.analysis.statistics.stage_shares import Bottleneck
 from vrtspike.reporting.figures import INK, drawing, figure_svg, save_figure
+from vrtspike.reporting.memory_plots import draw_memory_timeline
 from vrtspike.reporting.report_summary import headline
 from vrtspike.runtime.device import MIB
 
@@ -133,6 +134,11 @@ def draw_memory(ax: Axes, report: Report) -> None:
     ax.set_xlim(0, 1.05 * max(peaks))
 
 
+def draw_explained_memory(ax: Axes, report: Report) -> None:
+    """Draw what holds the memory over an explained iteration."""
+    draw_memory_timeline(ax, report.explained_memory)
+
+
 def draw_roofline(ax: Axes, report: Report) -> None:
     """Draw the rates of the stages over their arithmetic intensity, below the roofline; name the bottlenecks."""
     points = {name: point for name, point in report.roofline.items() if point.macs_per_byte}
@@ -198,6 +204,7 @@ PANELS = (
     Panel('Training loss', lambda r: bool(losses_of(r)), draw_loss),
     Panel('Validation', lambda r: 'psnr' in r.curves or 'psnr_y' in r.curves, draw_quality),
     Panel('Memory', lambda r: any(cost.memory_mib is not None for cost in r.stages.values()), draw_memory),
+    Panel('Memory over an iteration', lambda r: r.explained_memory is not None, draw_explained_memory),
     Panel('Big or inefficient', lambda r: any(p.macs_per_byte for p in r.roofline.values()), draw_roofline),
 )
 
