@@ -8,7 +8,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
-from vrtspike.records.memory import KINDS, MemoryLine
+from vrtspike.records.memory import MemoryLine
 from vrtspike.reporting.figures import INK
 
 KEPT_COLOURS = {
@@ -50,7 +50,7 @@ def draw_memory_timeline(ax: Axes, line: MemoryLine) -> None:
         below = [low + high for low, high in zip(below, layer.mib, strict=True)]
     for label, colour in (
         ('stays', KEPT_COLOURS['optimizer']),
-        ('saved activations', colormaps[SAVED_COLOURS](0.5)),
+        ('saved', colormaps[SAVED_COLOURS](0.5)),
         ('other', TEMPORARY_COLOUR),
     ):
         ax.fill_between([], [], color=colour, label=label)
@@ -64,7 +64,7 @@ def draw_memory_timeline(ax: Axes, line: MemoryLine) -> None:
 def layers_of(line: MemoryLine) -> list[Layer]:
     """Return the layers of a timeline from the bottom up; the last one is that of temporary tensors of all stages."""
     mib = line.timeline.mib
-    kept = [Layer(KINDS[kind], mib[kind], colour) for kind, colour in KEPT_COLOURS.items() if any(mib.get(kind, ()))]
+    kept = [Layer(kind, mib[kind], colour) for kind, colour in KEPT_COLOURS.items() if any(mib.get(kind, ()))]
     saved = {name.removeprefix('saved/'): values for name, values in mib.items() if name.startswith('saved/')}
     shades = colormaps[SAVED_COLOURS].resampled(max(len(saved), 2))
     others = [values for name, values in mib.items() if name.startswith('temporary/')]
@@ -72,7 +72,7 @@ def layers_of(line: MemoryLine) -> list[Layer]:
     return [
         *kept,
         *(Layer(name, values, shades(i)) for i, (name, values) in enumerate(saved.items())),
-        Layer(KINDS['temporary'], temporary, TEMPORARY_COLOUR),
+        Layer('other', temporary, TEMPORARY_COLOUR),
     ]
 
 

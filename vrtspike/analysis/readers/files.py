@@ -78,12 +78,12 @@ def kind_of(path: Path) -> str | None:
 def _kind_of_line(line: bytes) -> str | None:
     if not line.lstrip().startswith(b'{'):
         return None
+    if line.startswith(memory.LINE_START):  # too long to be decoded here
+        return memory.FORMAT
     try:
         record = decode(line)
     except ValueError:
         return None
     if isinstance(record, dict) and record.get('kind') in ('run', 'sample'):
         return 'vrtspike'
-    if isinstance(record, dict) and record.get('kind') == 'memory':
-        return memory.FORMAT
     return 'mmengine' if mmengine_json.is_record(record) else None

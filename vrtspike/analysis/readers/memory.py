@@ -10,6 +10,7 @@ from vrtspike.analysis.logs import RunLog, Source
 from vrtspike.records.memory import MemoryLine
 
 FORMAT = 'memory'
+LINE_START = b'{"kind":"memory"'
 
 _decode = msgspec.json.Decoder(MemoryLine).decode
 
