@@ -68,9 +68,9 @@ class Report(msgspec.Struct, kw_only=True):
     roofline: dict[str, RooflinePoint]
     batch: BatchSize
     throughput: Throughput
-    utilisation: RunUtilisation | None
+    utilisation: RunUtilisation | None = None
     memory: PeakMemory
-    explained_memory: MemoryLine | None
+    explained_memory: MemoryLine | None = None
     """What held the memory in the latest explained iteration, in the process with the highest peak."""
     stability: Stability
     convergence: Convergence | None
