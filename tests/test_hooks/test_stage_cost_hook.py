@@ -203,7 +203,7 @@ def test_clips_of_another_shape_have_no_utilisation(make_runner, monkeypatch):
     class CropsGrow(Hook):
         def after_train_iter(self, runner, *args, **kwargs):
             if runner.iter == 2:
-                flops.clip_shape = (3, 8, 8)  # as if the crops had grown since they were counted
+                flops.shapes = ((3, 3, 8, 8),)  # as if the crops had grown since they were counted
 
     runner.register_hook(CropsGrow())
     runner.train()
@@ -270,10 +270,11 @@ def test_an_explanation_that_fails_costs_no_training(make_runner, log_of, monkey
             yield
 
     monkeypatch.setattr(stage_cost_hook, 'ExplainedMemory', Fails)
-    runner = marked(make_runner, iters=4, hooks=[HOOK | {'memory': [2]}])
+    runner = marked(make_runner, iters=4, hooks=[HOOK | {'memory': [3]}])
     runner.train()
     assert runner.iter == 4
-    assert 'StageCostHook failed (RuntimeError: the profiler is in use)' in log_of(runner)
+    assert 'cannot be explained (RuntimeError: the profiler is in use)' in log_of(runner)
+    assert [sample['iteration'] for sample in read(runner)[1:]] == [2, 4]  # the times are there
 
 
 def test_a_step_that_fails_while_it_is_watched_ends_the_watching(make_runner):

@@ -60,6 +60,10 @@ def test_every_gpu_begins_anew(monkeypatch):
     assert reset == [GPU]
 
 
-@pytest.mark.parametrize('device', ['cpu'])
-def test_a_cpu_has_a_trace(device):
-    assert isinstance(watch_of(torch.device(device)), CpuWatch)
+def test_a_running_profiler_is_left_alone():
+    assert isinstance(watch_of(torch.device('cpu')), CpuWatch)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as theirs:
+        with pytest.raises(RuntimeError, match='another profiler is running'), watch_of(torch.device('cpu')):
+            pass
+        torch.ones(3).exp()
+    assert any(event.key == 'aten::exp' for event in theirs.key_averages())

@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from vrtspike.benchmarking.restorer_costs import count_clip
 from vrtspike.hooks.observing import ObservingHook
@@ -30,8 +31,8 @@ class FlopsHook(ObservingHook):
 
     def __init__(self) -> None:
         self.costs: Costs | None = None
-        self.clip_shape: tuple[int, ...] | None = None
-        """Of the counted clip as it was in the batch, see :func:`clip_shape`."""
+        self.shapes: tuple[tuple[int, ...], ...] | None = None
+        """Of the batch whose first clip was counted, see :func:`shapes_of`."""
         self._inputs: dict[str, Tensor] = {}
         """The counted clip, on the meta device."""
 
@@ -40,7 +41,7 @@ class FlopsHook(ObservingHook):
         if self.costs is not None:
             return
         model = unwrap_model(runner.model)
-        self.clip_shape = clip_shape(data_batch)
+        self.shapes = shapes_of(data_batch)
         inputs = first_clip(model, data_batch)
         self._inputs = {name: tensor.to('meta') for name, tensor in inputs.items()}
         self.costs = count_clip(model, inputs['blur'], inputs.get('spikes'))
@@ -62,7 +63,6 @@ def first_clip(model: Any, batch: dict) -> dict[str, Tensor]:
     return {name: inputs[name] for name in ('blur', 'spikes') if inputs.get(name) is not None}
 
 
-def clip_shape(batch: Any) -> tuple[int, ...] | None:
-    """Return (T, H, W) of a batch's clips before they are padded, None if it has none."""
-    blur = batch.get('blur') if isinstance(batch, dict) else None
-    return (blur.shape[1], *blur.shape[3:]) if isinstance(blur, Tensor) and blur.ndim == 5 else None
+def shapes_of(batch: Any) -> tuple[tuple[int, ...], ...]:
+    """Return the shapes of all tensors in a batch, each without its first axis, the number of clips."""
+    return tuple(tuple(leaf.shape[1:]) for leaf in tree_leaves(batch) if isinstance(leaf, Tensor))

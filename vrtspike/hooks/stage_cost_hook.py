@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from vrtspike.errors import ConfigError
-from vrtspike.hooks.flops_hook import FlopsHook, clip_shape
+from vrtspike.hooks.flops_hook import FlopsHook, shapes_of
 from vrtspike.hooks.iteration_clock import TimedHook, iteration_clock
 from vrtspike.hooks.observing import describe
 from vrtspike.optim import StepListener, subscribe, unsubscribe
@@ -142,9 +142,9 @@ class StageCostHook(TimedHook, StepListener):
         if self._sampler.sampling:
             clips, frames = batch_size(data_batch)
             loss = (outputs or {}).get('loss')
-            shape = clip_shape(data_batch)
+            shapes = shapes_of(data_batch)
             self._sampler.stop(
-                loss, iteration=runner.iter + 1, rank=get_rank(), clips=clips, frames=frames, clip_shape=shape
+                loss, iteration=runner.iter + 1, rank=get_rank(), clips=clips, frames=frames, shapes=shapes
             )
         for sample in self._sampler.finished():
             self._write(runner, sample)
@@ -207,7 +207,11 @@ class StageCostHook(TimedHook, StepListener):
         def watched(*args: Any, **kwargs: Any) -> Any:
             del runner.model.train_step
             with ExitStack() as stack:
-                self.observe(runner, stack.enter_context, explained.watching())
+                try:
+                    stack.enter_context(explained.watching())
+                except Exception as error:
+                    self._explained = None
+                    runner.logger.warning(f'The memory of this iteration cannot be explained ({describe(error)})')
                 return train_step(*args, **kwargs)
 
         runner.model.train_step = watched
@@ -231,7 +235,7 @@ class StageCostHook(TimedHook, StepListener):
     def _utilisation(self, runner: Runner, sample: Sample) -> SampleUtilisation | None:
         """Return the utilisation in a sample, None if clips of its shape were not counted."""
         run, flops = self.run_record, flops_hook(runner)
-        if not run.costs or not run.rates or sample.clip_shape != flops.clip_shape:
+        if not run.costs or not run.rates or sample.shapes != flops.shapes:
             return None
         return sample_utilisation(sample, run.costs, run.rates.gmacs_per_s)
 

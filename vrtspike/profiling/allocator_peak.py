@@ -52,6 +52,8 @@ class CpuWatch:
         self._began = 0
 
     def __enter__(self) -> CpuWatch:
+        if torch.autograd._profiler_enabled():
+            raise RuntimeError('another profiler is running, which this one would stop')
         self._profile.start()
         self._began = time.time_ns()
         return self

@@ -142,8 +142,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """Milliseconds by owner. Their sum is ``iteration_ms``."""
     clips: int
     frames: int
-    clip_shape: tuple[int, ...] | None = None
-    """(T, H, W) of the batch's clips, if they are videos."""
+    shapes: tuple[tuple[int, ...], ...] | None = None
+    """Of the tensors in the batch, without the number of clips."""
     rank: int = 0
     loss: float | None = None
     memory_mib: float | None = None

@@ -78,7 +78,7 @@ def kind_of(path: Path) -> str | None:
 def _kind_of_line(line: bytes) -> str | None:
     if not line.lstrip().startswith(b'{'):
         return None
-    if line.startswith(memory.LINE_START):  # too long to be decoded here
+    if memory.LINE_START.match(line):  # too long to be decoded here
         return memory.FORMAT
     try:
         record = decode(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import msgspec
@@ -10,7 +11,7 @@ from vrtspike.analysis.logs import RunLog, Source
 from vrtspike.records.memory import MemoryLine
 
 FORMAT = 'memory'
-LINE_START = b'{"kind":"memory"'
+LINE_START = re.compile(rb'\{\s*"kind"\s*:\s*"memory"')
 
 _decode = msgspec.json.Decoder(MemoryLine).decode
 
