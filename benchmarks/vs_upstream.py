@@ -389,7 +389,7 @@ def memory_of(upstream: str, side: str, size: int, frames: int, device: str, che
     device = torch.device(device)
     model = network_of(side, upstream, device, **options).train()
     step(model, clip_of(frames, size, device), trains=True, precision='float32')
-    return peak_memory_mib()
+    return peak_memory_mib(device)
 
 
 if __name__ == '__main__':

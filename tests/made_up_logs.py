@@ -82,7 +82,7 @@ def data() -> Path:
 def made_up() -> SimpleNamespace:
     """The functions and constants that made-up logs are made with."""
     constants = dict(STAGES=STAGES, WHOLE=WHOLE, COSTS=COSTS, RATES=RATES)
-    functions = (run_line, noise, sample_lines, write, scalars)
+    functions = (run_line, noise, sample_lines, write, scalars, memory_line)
     return SimpleNamespace(**constants, **{function.__name__: function for function in functions})
 
 
@@ -110,9 +110,22 @@ def scalars(steps: int = 40, validate_every: int = 10, psnr: float = 28.0) -> li
     return lines
 
 
+def memory_line() -> dict:
+    """An explained iteration: two stages save 1000 MiB each, which the backward pass frees."""
+    ms = [float(i) for i in range(0, 400, 10)]
+    saved = [min(i, 40 - i) * 50.0 for i in range(40)]
+    timeline = dict(ms=ms, running=['stage1'] * 20 + ['stage8 backward'] * 20)
+    timeline['mib'] = {'parameters': [500.0] * 40, 'saved/stage1': saved, 'saved/stage8': saved}
+    holdings = [dict(kind='parameters', mib=500.0)]
+    holdings += [dict(kind='saved', stage=stage, mib=1000.0) for stage in ('stage1', 'stage8')]
+    line = dict(kind='memory', version=1, iteration=6, rank=0, device='cuda:0', peak_mib=2500.0, peak_in='stage8')
+    return line | dict(peak_ms=200.0, holdings=holdings, timeline=timeline)
+
+
 @pytest.fixture
 def report(make_run, made_up):
     """The report of a run with everything that a report can show."""
     folder = make_run('run', samples=300)
     made_up.write(folder / '20260101/vis_data/scalars.json', made_up.scalars())
+    made_up.write(folder / 'memory.jsonl', [made_up.memory_line()])
     return build_report(read_logs([folder], 'run'))

@@ -1,5 +1,7 @@
 """A training that does not fit: a fake that runs out of memory above a bound stands for the device."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.hooks import Hook
@@ -127,6 +129,29 @@ def test_a_network_that_cannot_be_estimated_is_reported_all_the_same(minimal_con
     config.model.type = 'Gone'
     report = out_of_memory_report(config, torch.OutOfMemoryError('CUDA'))
     assert 'The saved activations could not be estimated: ' in report
+
+
+def test_what_the_gpu_held_is_written_to_the_folder_of_the_run(minimal_config, tmp_path, monkeypatch):
+    config = minimal_config(work_dir=str(tmp_path))
+    report = out_of_memory_report(config, torch.OutOfMemoryError('CUDA'))
+    assert 'memory_viz' not in report  # without a GPU
+    monkeypatch.setattr(torch.cuda, 'is_initialized', lambda: True)
+    monkeypatch.setattr(torch.cuda.memory, '_dump_snapshot', lambda name: Path(name).write_bytes(b'snapshot'))
+    path = tmp_path / 'memory_snapshot.pickle'
+    report = out_of_memory_report(config, torch.OutOfMemoryError('CUDA'))
+    assert f'What the GPU held is in {path}: open it at https://pytorch.org/memory_viz' in report
+    assert path.read_bytes() == b'snapshot'
+
+
+def test_a_snapshot_that_cannot_be_written_hides_nothing(minimal_config, tmp_path, monkeypatch):
+    def fail(name):
+        raise RuntimeError('no history')
+
+    monkeypatch.setattr(torch.cuda, 'is_initialized', lambda: True)
+    monkeypatch.setattr(torch.cuda.memory, '_dump_snapshot', fail)
+    report = out_of_memory_report(minimal_config(work_dir=str(tmp_path)), torch.OutOfMemoryError('CUDA: 15 GiB'))
+    assert report.startswith('memory ran out: CUDA: 15 GiB')
+    assert 'could not be written: RuntimeError: no history' in report
 
 
 def test_several_processes_are_refused(minimal_config, tmp_path):

@@ -79,7 +79,7 @@ def test_counting_that_fails_leaves_the_times(make_runner, log_of, monkeypatch):
     def fail(*args, **kwargs):
         raise NotImplementedError('an operator without a meta kernel')
 
-    monkeypatch.setattr(flops_hook, 'count_batch', fail)
+    monkeypatch.setattr(flops_hook, 'count_clip', fail)
     monkeypatch.setattr(stage_cost_hook, 'device_rates', fail)
     hooks = [{'type': 'FlopsHook'}, {'type': 'StageCostHook', 'interval': 1, 'warmup': 1}]
     runner = make_runner(4, hooks=hooks)

@@ -4,11 +4,14 @@ import os
 import subprocess
 import sys
 import textwrap
+from contextlib import contextmanager
 from importlib.resources import files
+from types import SimpleNamespace
 
 import jsonschema
 import pytest
 import torch
+from mmengine.hooks import Hook
 from msgspec import to_builtins
 from torch.utils.checkpoint import checkpoint
 
@@ -17,6 +20,7 @@ from vrtspike.hooks import stage_cost_hook
 from vrtspike.hooks.stage_cost_hook import batch_size
 from vrtspike.profiling import part, ranges, stage, stages
 from vrtspike.profiling.flops import Costs, StageCost
+from vrtspike.records.memory import Holding, MemoryLine, MemoryTimeline
 from vrtspike.records.trace import merged_trace, traces_of
 
 SCHEMA = json.loads(files('vrtspike.records').joinpath('stage_costs.schema.json').read_text(encoding='utf-8'))
@@ -142,6 +146,175 @@ def test_costs_stand_beside_the_times(make_runner, log_of, monkeypatch):
     assert run['clip_shape'] == [3, 16, 16]
     (row,) = [line for line in log_of(runner).splitlines() if line.strip().startswith('flow ') and 'compute' in line]
     assert '4.00' in row.split()  # GMAC of the batch's two clips
+
+
+def counted(monkeypatch, runner):
+    """Let the hook count 2 GMAC in each of two stages, and 1 GMAC of recomputation."""
+    from vrtspike.hooks import flops_hook
+
+    stages = {name: StageCost(2_000_000_000, 10, 2**20, 16) for name in ('flow', 'tail')}
+    monkeypatch.setattr(flops_hook, 'count_clip', lambda *_: Costs(stages, clip_shape=(3, 16, 16)))
+    monkeypatch.setattr(flops_hook, 'recomputed_macs', lambda model, **inputs: {'tail': 1_000_000_000})
+    runner.model.data_preprocessor.forward = lambda data, training=False: data
+    return runner
+
+
+def test_utilisation_of_iterations_and_stages(make_runner, log_of, monkeypatch):
+    visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
+    runner = marked(make_runner, iters=4, hooks=[HOOK | {'interval': 1}, {'type': 'FlopsHook'}], visualizer=visualizer)
+    counted(monkeypatch, runner).train()
+    run, *samples = read(runner)
+    assert (run['costs']['flow']['recomputed_gmacs'], run['costs']['tail']['recomputed_gmacs']) == (0, 1)
+    assert 'nominal' not in run
+    assert len(samples) == 3
+    for sample in samples:
+        # 2 clips of 2 GMAC in both stages, forward and twice that backward, at a peak of 100 GMAC/s: 240 ms.
+        assert sample['mfu'] == pytest.approx(240 / sample['iteration_ms'], rel=1e-3)
+        assert sample['hfu'] == pytest.approx(260 / sample['iteration_ms'], rel=1e-3)
+        tail_ms = sum(sample['stages']['tail'].values())
+        assert sample['utilisation'].keys() == {'flow', 'tail'}
+        assert sample['utilisation']['tail']['mfu'] == pytest.approx(120 / tail_ms, rel=1e-3)
+        assert sample['utilisation']['tail']['hfu'] == pytest.approx(140 / tail_ms, rel=1e-3)
+    assert 'of the measured peak of 100 GMAC/s' in log_of(runner)
+    with open(f'{runner._log_dir}/vis_data/scalars.json', encoding='utf-8') as file:
+        scalars = [line for line in map(json.loads, file) if 'mfu' in line]
+    assert [line['mfu'] for line in scalars] == pytest.approx([sample['mfu'] for sample in samples], rel=1e-3)
+    assert [line['hfu'] for line in scalars] == pytest.approx([sample['hfu'] for sample in samples], rel=1e-3)
+
+
+def test_hfu_is_absent_if_recomputation_cannot_be_counted(make_runner, monkeypatch):
+    from vrtspike.hooks import flops_hook
+
+    def fail(*args, **kwargs):
+        raise NotImplementedError('an operator without a meta kernel')
+
+    runner = counted(monkeypatch, marked(make_runner, iters=3, hooks=[HOOK, {'type': 'FlopsHook'}]))
+    monkeypatch.setattr(flops_hook, 'recomputed_macs', fail)
+    runner.train()
+    run, sample = read(runner)
+    assert run['notes'] == ['no HFU: what is recomputed could not be counted (NotImplementedError: an operator without '
+                            'a meta kernel)']  # fmt: skip
+    assert 'mfu' in sample
+    assert 'hfu' not in sample
+    assert 'hfu' in sample['utilisation']['flow']
+    assert 'hfu' not in sample['utilisation']['tail']
+
+
+def test_clips_of_another_shape_have_no_utilisation(make_runner, monkeypatch):
+    runner = counted(monkeypatch, marked(make_runner, iters=4, hooks=[HOOK | {'interval': 1}, {'type': 'FlopsHook'}]))
+    (flops,) = (hook for hook in runner.hooks if type(hook).__name__ == 'FlopsHook')
+
+    class CropsGrow(Hook):
+        def after_train_iter(self, runner, *args, **kwargs):
+            if runner.iter == 2:
+                flops.shapes = ((3, 3, 8, 8),)  # as if the crops had grown since they were counted
+
+    runner.register_hook(CropsGrow())
+    runner.train()
+    _, *samples = read(runner)
+    assert ['mfu' in sample for sample in samples] == [True, False, False]
+
+
+def test_rates_are_measured_before_the_training(make_runner, monkeypatch):
+    from vrtspike.hooks import stage_cost_hook
+    from vrtspike.records.stage_costs import Rates
+
+    measured_at = []
+    monkeypatch.setattr(
+        stage_cost_hook, 'device_rates', lambda *_: measured_at.append(runner.iter) or Rates(100.0, 10.0)
+    )
+    runner = marked(make_runner, iters=3, hooks=[HOOK])
+    runner.train()
+    assert measured_at == [0]
+
+
+MEMORY_SCHEMA = json.loads(files('vrtspike.records').joinpath('memory.schema.json').read_text(encoding='utf-8'))
+
+
+def explained(runner):
+    with open(f'{runner.work_dir}/memory.jsonl', encoding='utf-8') as file:
+        lines = [json.loads(line) for line in file]
+    for line in lines:
+        jsonschema.validate(line, MEMORY_SCHEMA)
+    return lines
+
+
+def test_the_memory_of_an_iteration_is_explained(make_runner, log_of):
+    runner = marked(make_runner, iters=5, hooks=[HOOK | {'interval': 1, 'memory': True}])
+    runner.train()
+    (line,) = explained(runner)
+    assert (line['iteration'], line['device']) == (2, 'cpu')
+    held = {each['kind']: each['mib'] for each in line['holdings'] if 'stage' not in each}
+    parameters = sum(parameter.nbytes for parameter in runner.model.parameters()) / 2**20
+    assert held['parameters'] == pytest.approx(parameters)
+    assert held['optimizer'] == pytest.approx(2 * parameters, rel=0.5)  # AdamW: two moments, and the numbers of steps
+    assert held['batch'] > 2 * 3 * 3 * 16 * 16 / 2**20
+    assert sum(each['mib'] for each in line['holdings']) == pytest.approx(line['peak_mib'])
+    assert {'flow', 'tail', 'tail recompute', 'tail backward', 'optimizer'} <= set(line['timeline']['running'])
+    assert 'Memory at the peak of iteration 2' in log_of(runner)
+    # Its times are not sampled, and the other samples are as ever.
+    assert [sample['iteration'] for sample in read(runner)[1:]] == [3, 4, 5]
+    assert 'train_step' not in vars(runner.model)
+    assert stages._listeners == []
+
+
+def test_several_iterations_can_be_explained(make_runner):
+    runner = marked(make_runner, iters=4, hooks=[HOOK | {'memory': [1, 3]}])
+    runner.train()
+    assert [line['iteration'] for line in explained(runner)] == [1, 3]
+
+
+def test_an_explanation_that_fails_costs_no_training(make_runner, log_of, monkeypatch):
+    from vrtspike.hooks import stage_cost_hook
+
+    class Fails(stage_cost_hook.ExplainedMemory):
+        @contextmanager
+        def watching(self):
+            raise RuntimeError('the profiler is in use')
+            yield
+
+    monkeypatch.setattr(stage_cost_hook, 'ExplainedMemory', Fails)
+    runner = marked(make_runner, iters=4, hooks=[HOOK | {'memory': [3]}])
+    runner.train()
+    assert runner.iter == 4
+    assert 'cannot be explained (RuntimeError: the profiler is in use)' in log_of(runner)
+    assert [sample['iteration'] for sample in read(runner)[1:]] == [2, 4]  # the times are there
+
+
+def test_a_step_that_fails_while_it_is_watched_ends_the_watching(make_runner):
+    runner = marked(make_runner, iters=4, hooks=[HOOK | {'memory': [2]}])
+    forward, calls = runner.model.forward, []
+
+    def fails(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2:
+            raise ZeroDivisionError
+        return forward(*args, **kwargs)
+
+    runner.model.forward = fails
+    with pytest.raises(ZeroDivisionError):
+        runner.train()
+    assert torch.utils._python_dispatch._get_current_dispatch_mode() is None
+
+
+def test_on_a_gpu_the_history_is_written_as_a_snapshot(make_runner, monkeypatch):
+    from vrtspike.hooks import stage_cost_hook
+
+    calls = []
+    hook = stage_cost_hook.StageCostHook(memory=[3, 5])
+    runner = make_runner(1)
+    hook._sampler = SimpleNamespace(device=torch.device('cuda', 1))
+    monkeypatch.setattr(stage_cost_hook, 'write_snapshot', lambda path: calls.append(path.name))
+    monkeypatch.setattr(stage_cost_hook, 'stop_history', lambda: calls.append('stop'))
+    holdings = [Holding('parameters', 3.0)]
+    for iteration in (3, 5):
+        timeline = MemoryTimeline([0.0], ['other'], {'parameters': [3.0]})
+        line = MemoryLine(
+            iteration=iteration, rank=0, device='cuda:1', peak_mib=3.0, peak_in='other', peak_ms=0.0,
+            holdings=holdings, timeline=timeline,
+        )  # fmt: skip
+        hook._write_memory(runner, line)
+    assert calls == ['memory_snapshot.pickle', 'memory_snapshot.pickle', 'stop']
 
 
 def test_a_resumed_run_adds_to_the_file(make_runner):

@@ -3,6 +3,7 @@ import math
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from vrtspike.hooks import TrainingReportHook, iteration_clock, training_report_hook
 from vrtspike.hooks.training_report_hook import peak_memory_mib, report_text, scores, validation_table
@@ -107,7 +108,7 @@ def test_a_run_without_validation_is_reported_too(make_runner, log_of, tmp_path)
 def test_the_peak_memory_is_that_of_the_worst_iteration(monkeypatch, run_clock, make_runner):
     # The logger resets the GPU's peak whenever it logs.
     hook, peaks = TrainingReportHook(), iter([100.0, 300.0, 200.0])
-    monkeypatch.setattr(training_report_hook, 'peak_memory_mib', lambda: next(peaks))
+    monkeypatch.setattr(training_report_hook, 'peak_memory_mib', lambda device: next(peaks))
     run_clock(hook, make_runner(1), [(0, 1), (1, 2), (2, 3)])
     assert hook.peak_memory_mib == 300.0
 
@@ -115,7 +116,7 @@ def test_the_peak_memory_is_that_of_the_worst_iteration(monkeypatch, run_clock, 
 def test_memory_is_in_mib():
     with open('/proc/self/status') as file:
         resident = next(int(line.split()[1]) for line in file if line.startswith('VmHWM'))
-    assert peak_memory_mib() == pytest.approx(resident / 1024, rel=0.01)
+    assert peak_memory_mib(torch.device('cpu')) == pytest.approx(resident / 1024, rel=0.01)
 
 
 def test_scores_are_named_with_units_and_have_no_infinities():

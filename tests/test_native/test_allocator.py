@@ -77,7 +77,8 @@ from vrtspike.profiling.memory import peak_memory_mib
 keep_freed_memory()
 INSTALL
 MIB = 1 << 20
-before = peak_memory_mib()
+CPU = torch.device("cpu")
+before = peak_memory_mib(CPU)
 for _ in range(8):
     freed, kept = [], []
     for _ in range(16):
@@ -85,7 +86,7 @@ for _ in range(8):
         kept.append(torch.ones(MIB // 2, dtype=torch.uint8))
     freed.clear()
     again = [torch.ones(4 * MIB, dtype=torch.uint8) for _ in range(16)]
-print(peak_memory_mib() - before)
+print(peak_memory_mib(CPU) - before)
 """
 """Prints by how many MiB the peak grew: of 136 MiB of tensors at a time, most are freed and made again among others."""
 

@@ -299,6 +299,14 @@ def test_a_timeline_is_read_in_order_of_its_marks():
     assert list(timeline.times().items()) == [(Owner('b'), 7), (Owner('a'), 1)]
 
 
+def test_events_are_recorded_in_the_stream_of_the_timed_device(monkeypatch):
+    recorded = []
+    monkeypatch.setattr(torch.cuda, 'current_stream', lambda device: f'stream of {device}')
+    monkeypatch.setattr(torch.cuda, 'Event', lambda enable_timing: SimpleNamespace(record=recorded.append))
+    timer_module.clock_of(torch.device('cuda', 1)).stamp()
+    assert recorded == ['stream of cuda:1']
+
+
 @pytest.mark.gpu
 def test_kernels_of_known_duration_on_a_gpu():
     def cycles_per_ms():
@@ -318,7 +326,7 @@ def test_kernels_of_known_duration_on_a_gpu():
         two_stages(x, lambda *key: torch.cuda._sleep(int(rate * truth[key]))).sum().backward()
         timer.rebase('optimizer')
 
-    timeline = timed(step, CudaClock())
+    timeline = timed(step, CudaClock(torch.device('cuda', 0)))
     assert not timeline.complete()  # nobody has waited for the GPU
     torch.cuda.synchronize()
     times = timeline.times()

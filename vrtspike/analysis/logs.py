@@ -11,9 +11,10 @@ import numpy as np
 
 from vrtspike.analysis.statistics.samples import SampleTable
 from vrtspike.analysis.statistics.trace import Trace
+from vrtspike.records.memory import MemoryLine
 from vrtspike.records.stage_costs import RunLine
 
-FORMATS = ('vrtspike', 'legacy_timing', 'legacy_print', 'mmengine', 'legacy_train', 'basicsr')
+FORMATS = ('vrtspike', 'legacy_timing', 'legacy_print', 'mmengine', 'legacy_train', 'basicsr', 'memory')
 """The formats with most detail about stages come first. If a run has several, its costs are read from the first."""
 
 LEGACY = ('legacy_timing', 'legacy_print', 'legacy_train')
@@ -263,6 +264,8 @@ class RunLog:
         self.sources: list[Source] = []
         self.averages: dict[str, float] = {}
         """Milliseconds by stage, and under 'forward', that the last step of a legacy timing file gives as means."""
+        self.memory: list[MemoryLine] = []
+        """Iterations whose memory was explained."""
         self.left_out: dict[Key, list[Start]] = {}
         self._records: dict[Key, RunRecords] = {}
         self._open: dict[Key, RunRecords] = {}

@@ -24,7 +24,9 @@ from vrtspike.analysis.statistics.stage_shares import (
     stage_costs,
 )
 from vrtspike.analysis.statistics.throughput import RankTimes, Throughput, rank_times, throughput
+from vrtspike.analysis.statistics.utilisation import RunUtilisation, run_utilisation
 from vrtspike.errors import LogError
+from vrtspike.records.memory import MemoryLine
 
 
 class BatchSize(msgspec.Struct, frozen=True):
@@ -65,7 +67,10 @@ class Report(msgspec.Struct, kw_only=True):
     roofline: dict[str, RooflinePoint]
     batch: BatchSize
     throughput: Throughput
+    utilisation: RunUtilisation | None = None
     memory: PeakMemory
+    explained_memory: MemoryLine | None = None
+    """What held the memory in the latest explained iteration, in the process with the highest peak."""
     stability: Stability
     convergence: Convergence | None
     validation: dict[str, Quality]
@@ -96,7 +101,9 @@ def build_report(log: RunLog) -> Report:
         roofline=roofline(log, costs),
         batch=BatchSize(costs.mean('clips'), costs.mean('frames')),
         throughput=throughput(log, costs),
+        utilisation=run_utilisation(log, costs),
         memory=peak_memory(log, costs),
+        explained_memory=max(log.memory, key=lambda line: (line.iteration, line.peak_mib), default=None),
         stability=stability(log, costs),
         convergence=curves.convergence(log),
         validation=curves.quality(log),
@@ -107,7 +114,7 @@ def build_report(log: RunLog) -> Report:
         sources=log.sources,
         warnings=caveats(log, costs),
     )
-    if not report.samples and not report.curves:
+    if not report.samples and not report.curves and not report.explained_memory:
         raise LogError(
             f'{log.name}: records were read, but no time of an iteration, no loss and no validation. Found: '
             f'{", ".join(sorted(log.series)[:20]) or "no numbers"}. plot_curve --keys shows any of these'

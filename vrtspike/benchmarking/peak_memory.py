@@ -50,8 +50,9 @@ def memory_in_new_process(config: Any, shape: Shape, device: torch.device, batch
 def step_memory(config: Any, shape: Shape, device: str, batches: int = 1) -> float | None:
     """Return the peak memory of this process after one training step. Memory is managed as in the tools."""
     keep_freed_memory()
-    step = training_step(config, shape, torch.device(device))
+    where = torch.device(device)
+    step = training_step(config, shape, where)
     step()
     for _ in range(1, batches):
         step.accumulate()
-    return peak_memory_mib()
+    return peak_memory_mib(where)

@@ -6,11 +6,14 @@ import copy
 import inspect
 from collections.abc import Iterator
 
+import torch
 from mmengine.config import Config
+from mmengine.dist import get_rank
 from mmengine.registry import init_default_scope
 
 from vrtspike.benchmarking.saved_activations import saved_activations_mib
 from vrtspike.candidates import Candidate, Purpose, Setting, catalogue
+from vrtspike.profiling.memory_snapshot import snapshot_path, write_snapshot
 from vrtspike.registry import BACKBONES, MODELS
 
 SHOWN_STAGES = 6
@@ -26,7 +29,7 @@ def smaller_candidates(config: Config) -> Iterator[Candidate]:
 
 def out_of_memory_report(config: Config, error: BaseException) -> str:
     """Return the error, the activations that each stage saves, and how much the candidates would save."""
-    lines = [f'memory ran out: {str(error).strip().splitlines()[0]}', *stage_lines(config)]
+    lines = [f'memory ran out: {str(error).strip().splitlines()[0]}', *stage_lines(config), *snapshot_lines(config)]
     candidates = list(smaller_candidates(config))
     if candidates:
         lines.append('Settings that need less memory, each including those above (auto_fit=True tries them in order):')
@@ -54,6 +57,18 @@ def stage_lines(config: Config) -> list[str]:
     for name, size in sorted(saved.items(), key=lambda item: -item[1])[:SHOWN_STAGES]:
         lines.append(f'  {name:<14} {size:8.0f} MiB  {100 * size / total:3.0f} %')
     return lines
+
+
+def snapshot_lines(config: Config) -> list[str]:
+    """Write what is allocated on the GPUs to the folder of the run, and return a line that says where."""
+    if not torch.cuda.is_initialized():
+        return []
+    path = snapshot_path(config.work_dir, get_rank())
+    try:
+        write_snapshot(path)
+    except Exception as error:  # must not replace the error that is being reported
+        return [f"The snapshot of the GPU's memory could not be written: {type(error).__name__}: {error}"]
+    return [f'What the GPU held is in {path}: open it at https://pytorch.org/memory_viz']
 
 
 def estimate(config: Config) -> dict[str, float] | str:

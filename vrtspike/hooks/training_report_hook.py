@@ -40,7 +40,7 @@ class TrainingReportHook(TimedHook):
 
     ``report.json``: ``note``, ``iterations``, ``iterations_timed``, ``iteration_ms_median`` (forward pass, backward
     pass and step), ``data_ms_median`` (from the end of one iteration to the start of the next: waiting for data,
-    logging), ``peak_memory_mib`` (allocated on the GPU, or resident in the main process), ``parameters``,
+    logging), ``peak_memory_mib`` (allocated on the GPU that trains, or resident in the main process), ``parameters``,
     ``validation`` (``iteration``, ``mean`` and ``clips`` with ``blur_psnr_db``, ``psnr_db``, ``gain_db``,
     ``blur_ssim``, ``ssim`` and, if there are spikes, ``tfp_psnr_db`` and ``sdm_psnr_db``), ``skipped_samples`` (bad
     samples), ``versions``, ``device``, ``commit``. Values that were not measured are null. A resumed training that has
@@ -69,7 +69,8 @@ class TrainingReportHook(TimedHook):
     ) -> None:
         """Read the memory."""
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
-        self.peak_memory_mib = max(peak_memory_mib() or 0, self.peak_memory_mib or 0) or None
+        device = next(runner.model.parameters()).device
+        self.peak_memory_mib = max(peak_memory_mib(device) or 0, self.peak_memory_mib or 0) or None
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Keep the means and rows of the latest validation."""

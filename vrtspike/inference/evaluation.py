@@ -159,7 +159,7 @@ def score_sequence(model: nn.Module, task: Task, out: Path, settings: TestSettin
             scores = frame_scores(*frame.images.values(), frame.playbacks, settings.lpips)
             rows.append({'frame': stem, **scores})
         start = time.perf_counter()
-    memory = peak_memory_mib()
+    memory = peak_memory_mib(next(model.parameters()).device)
     return SequenceScores(factor=task.factor, clip=task.name, seconds=seconds, peak_memory_mib=memory, frames=rows)
 
 

@@ -116,7 +116,7 @@ def count_with_values(model: nn.Module, *inputs: Tensor, **named: Tensor) -> Cos
 def _count(device: str, model: nn.Module, inputs: tuple, named: dict[str, Any]) -> Costs:
     inputs, named = tree_map_only(Tensor, lambda tensor: _moved(tensor, device), (inputs, named))
     try:
-        counter = _Counter(copy_to(device, model))
+        counter = MacCounter(copy_to(device, model))
         with torch.no_grad(), fused_operators(counter.run_as_one), listening(counter), counter:
             counter.model(*inputs, **named)
     except VrtSpikeError:
@@ -153,7 +153,7 @@ def _first_line(error: Exception) -> str:
     return f'{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}'
 
 
-class _Counter(TorchDispatchMode):
+class MacCounter(TorchDispatchMode):
     """Listens to stage markers and to every operator between them."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -200,7 +200,7 @@ class _Counter(TorchDispatchMode):
             name = func._schema.name
             outputs = list(_tensors([out]))
             cost.bytes = 0 if self.fused else _bytes_of([*arguments, *outputs])
-            macs = _macs(name, arguments, outputs)
+            macs = self.macs(func, arguments, out)
             if macs is not None:
                 cost.macs = macs
                 cost.activations = outputs[0].numel() if name in PRODUCTS else 0
@@ -209,6 +209,17 @@ class _Counter(TorchDispatchMode):
             else:
                 self.costs.unknown[name] += 1
         self.add(cost)
+
+    def macs(self, func: Any, arguments: list, out: Any) -> int | None:
+        """Return the MACs of a call, or None if no rule counts them."""
+        rule = MAC_RULES.get(func._schema.name)
+        if rule is None:
+            return None
+        try:
+            macs = rule([_Value(a) for a in arguments], [_Value(t) for t in _tensors([out])])
+        except Exception:  # fvcore's rules assert what they expect of their arguments
+            return None
+        return int(sum(macs.values()) if isinstance(macs, Counter) else macs)
 
     def add(self, cost: StageCost) -> None:
         """Add a cost to the open stage and part."""
@@ -283,17 +294,6 @@ def _repeated(func: Any, first: tuple, args: tuple, out: Any) -> Callable[[tuple
         return new[0] if alone else tuple(new)
 
     return repeat
-
-
-def _macs(name: str, arguments: list, outputs: list[Tensor]) -> int | None:
-    """Return the MACs of a call, or None if no rule counts them."""
-    if name not in MAC_RULES:
-        return None
-    try:
-        macs = MAC_RULES[name]([_Value(a) for a in arguments], [_Value(t) for t in outputs])
-    except Exception:  # fvcore's rules assert what they expect of their arguments
-        return None
-    return int(sum(macs.values()) if isinstance(macs, Counter) else macs)
 
 
 class _Value:

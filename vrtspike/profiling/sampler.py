@@ -89,7 +89,7 @@ class StageSampler:
     def start(self) -> None:
         """Begin an iteration, which first waits for its batch."""
         if self.device.type == 'cuda':
-            self._memory = StageMemory()
+            self._memory = StageMemory(self.device)
             self.timer.on_mark = self._memory.on_mark
         self.timer.memory_gauge = memory_gauge(self.device) if self.to_trace else None
         self._listening.enter_context(listening(self.timer))
@@ -121,7 +121,7 @@ class StageSampler:
         traced = self.to_trace > 0
         self.to_trace -= traced
         fields['began_us'] = self._began_us
-        self._pending.append(_Pending(timeline, self._memory, peak_memory_mib(), read, traced, fields))
+        self._pending.append(_Pending(timeline, self._memory, peak_memory_mib(self.device), read, traced, fields))
 
     def abandon(self) -> None:
         """Discard the iteration that is being sampled, if any."""

@@ -63,13 +63,17 @@ class CudaStamp(NamedTuple):
 
 
 class CudaClock:
-    """Events in the current stream. They give the times of the GPU without waiting for it."""
+    """Events in a GPU's current stream. They give the times of the GPU without waiting for it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
 
     def stamp(self) -> CudaStamp:
         event = torch.cuda.Event(enable_timing=True)
-        stream_empty = torch.cuda.current_stream().query()
+        stream = torch.cuda.current_stream(self.device)
+        stream_empty = stream.query()
         issue = Issue(time.perf_counter_ns() / 1e6, stream_empty)
-        event.record()
+        event.record(stream)
         return CudaStamp(event, issue)
 
     def passed(self, stamp: CudaStamp) -> bool:
@@ -84,7 +88,7 @@ class CudaClock:
 
 def clock_of(device: torch.device) -> Clock:
     """Return the clock for work on ``device``."""
-    return CudaClock() if device.type == 'cuda' else HostClock()
+    return CudaClock(device) if device.type == 'cuda' else HostClock()
 
 
 @dataclass

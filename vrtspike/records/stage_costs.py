@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
+from vrtspike.records.nominal_peaks import NominalPeak
+
 FILE_NAME = 'stage_costs.jsonl'
 """The file of rank 0 in the folder of a run."""
 
@@ -76,6 +78,14 @@ class StageTimes(Times, gc=False, omit_defaults=True):
     for the host (:mod:`vrtspike.profiling.host_bound`)."""
 
 
+class Utilisation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Fractions of the device's measured peak; see :mod:`vrtspike.records.utilisation`."""
+
+    mfu: Amount
+    hfu: Amount | None = None
+    """None if it is not known what was recomputed."""
+
+
 class SampleLine(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True, tag_field='kind', tag='sample'):
     """What one iteration cost in one process."""
 
@@ -90,6 +100,10 @@ class SampleLine(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True, tag
     stages: Annotated[dict[str, StageTimes], msgspec.Meta(max_length=MOST_NAMES)]
     parts: Annotated[dict[str, Times], msgspec.Meta(max_length=MOST_NAMES)] = {}
     """By ``<stage>/<part>``; their times are also in the times of the stages."""
+    mfu: Amount | None = math.nan
+    hfu: Amount | None = math.nan
+    utilisation: Annotated[dict[str, Utilisation], msgspec.Meta(max_length=MOST_NAMES)] = {}
+    """By stage."""
 
 
 class CountedCost(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +115,8 @@ class CountedCost(msgspec.Struct, frozen=True, kw_only=True):
     """Millions of values."""
     mib: Amount = 0.0
     """Read and written by all operators, one by one, at four bytes per value."""
+    recomputed_gmacs: Amount | msgspec.UnsetType = msgspec.UNSET
+    """What activation checkpointing computes again in the backward pass. It is counted only if a sample has any."""
 
 
 class Rates(msgspec.Struct, frozen=True):
@@ -131,6 +147,8 @@ class RunLine(msgspec.Struct, kw_only=True, tag_field='kind', tag='run'):
     costs: dict[str, CountedCost] | None = None
     uncounted_ops: dict[str, int] | None = None
     rates: Rates | None = None
+    nominal: NominalPeak | msgspec.UnsetType = msgspec.UNSET
+    """The stated peak of the device, if it is known."""
     notes: list[str] | None = None
     versions: dict[str, Any] | None = None
     device: dict[str, Any] | None = None
@@ -146,6 +164,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """Milliseconds by owner. Their sum is ``iteration_ms``."""
     clips: int
     frames: int
+    shapes: tuple[tuple[int, ...], ...] | None = None
+    """Of the tensors in the batch, without the number of clips."""
     rank: int = 0
     loss: float | None = None
     memory_mib: float | None = None

@@ -9,8 +9,18 @@ from statistics import median
 import msgspec
 
 from vrtspike.profiling.flops import Costs
+from vrtspike.records.nominal_peaks import NominalPeak
 from vrtspike.records.roofline import batch_work, least_time
-from vrtspike.records.stage_costs import LAUNCH_BOUND_FROM, PHASES, WITHOUT_DEVICE, CountedCost, RunLine, Sample
+from vrtspike.records.stage_costs import (
+    LAUNCH_BOUND_FROM,
+    PHASES,
+    WITHOUT_DEVICE,
+    CountedCost,
+    RunLine,
+    Sample,
+    Utilisation,
+)
+from vrtspike.records.utilisation import SampleUtilisation
 from vrtspike.reporting.table import Table
 from vrtspike.runtime.device import MIB
 
@@ -53,18 +63,27 @@ def cost_medians(samples: Iterable[Sample]) -> CostMedians:
     return CostMedians(median(sample.iteration_ms for sample in samples), stages)
 
 
-def measured_costs_table(samples: Collection[Sample], run: RunLine, ranks: Sequence[CostMedians] = ()) -> Table:
+def measured_costs_table(
+    samples: Collection[Sample],
+    run: RunLine,
+    ranks: Sequence[CostMedians] = (),
+    utilisations: Collection[SampleUtilisation] = (),
+) -> Table:
     """Return the median times of the stages, in the run's order.
 
     If the run has counted costs, there are columns for the rate of the forward pass, and if it also has the device's
-    rates, for its share of the roofline. The notes are those of the run and, for several processes, the slowest one.
+    rates, for its share of the roofline. The notes are those of the run, the utilisation and, for several processes,
+    the slowest one.
 
     Args:
         samples: Of this process.
         run: What the run is.
         ranks: Medians of all processes.
+        utilisations: Of this process.
     """
     notes = [f'note: {note}' for note in run.notes or ()]
+    if utilisations:
+        notes.append(utilisation_text([used.iteration for used in utilisations], run))
     if len(ranks) > 1:
         notes.append(slowest_rank(ranks))
     notes += launch_bound_notes(samples)
@@ -75,12 +94,16 @@ def measured_costs_table(samples: Collection[Sample], run: RunLine, ranks: Seque
         [*_time_cells(medians, stage), *_rate_cells(medians.stages[stage]['forward'], stage, clips, run)]
         for stage in _in_order(medians.stages, run.stages)
     ]
+    if utilisations:
+        columns.append('MFU')
+        for row in rows:
+            row.append(_stage_mfu(utilisations, row[0]))
     sums = [f'iteration {medians.iteration_ms:.1f} ms', *(f'{medians.phase_ms(phase):.1f}' for phase in PHASES)]
     return Table(
         title=f'Medians of {len(samples)} iterations of {clips:g} clips, {run.precision} on {run.device["name"]}',
         columns=columns,
         rows=rows,
-        footer=[*sums, '100.0%', *[''] * len(_rate_columns(run))],
+        footer=[*sums, '100.0%', *[''] * (len(columns) - 5)],
         notes=notes,
     )
 
@@ -128,6 +151,24 @@ def _rate_cells(forward_ms: float, stage: str, clips: float, run: RunLine) -> li
         least = least_time(work, run.rates)
         cells += [f'{least.ms / forward_ms:.0%}', f'{least.bound}-bound']
     return cells
+
+
+def _stage_mfu(utilisations: Iterable[SampleUtilisation], stage: str) -> str:
+    found = [used.stages[stage].mfu for used in utilisations if stage in used.stages]
+    return f'{median(found):.1%}' if found else ''
+
+
+def utilisation_text(utilisations: Iterable[Utilisation], run: RunLine) -> str:
+    """Return a sentence about the median MFU and HFU of iterations, against the measured and the stated peak."""
+    utilisations = list(utilisations)
+    mfu = median(used.mfu for used in utilisations)
+    hfus = [used.hfu for used in utilisations if used.hfu is not None]
+    hfu = f', HFU {median(hfus):.1%}' if hfus else ''
+    text = f'MFU {mfu:.1%}{hfu} of the measured peak of {run.rates.gmacs_per_s:,.0f} GMAC/s'
+    if isinstance(run.nominal, NominalPeak):
+        share = mfu * run.rates.gmacs_per_s / run.nominal.gmacs_per_s
+        text += f'; MFU {share:.1%} of the stated {run.nominal.gmacs_per_s:,.0f} GMAC/s in {run.nominal.precision}'
+    return text
 
 
 def slowest_rank(ranks: Sequence[CostMedians]) -> str:

@@ -21,13 +21,23 @@ from vrtspike.analysis.comparison import Comparison
 from vrtspike.analysis.report import Report
 from vrtspike.reporting.figures import drawing, figure_svg, fit_name, save_figure
 from vrtspike.reporting.palette import ALERT, INK, RUN_COLOURS, stage_colours
-from vrtspike.reporting.panels import iteration_times, loss, memory, ranks, roofline, stage_bars, validation
+from vrtspike.reporting.panels import (
+    iteration_times,
+    loss,
+    memory,
+    memory_timeline,
+    ranks,
+    roofline,
+    stage_bars,
+    validation,
+)
 from vrtspike.reporting.panels.panel import Body, Panel, Run, area_key
 from vrtspike.reporting.report_summary import headline
 
 PANELS = (
     stage_bars.PANEL,
     memory.PANEL,
+    memory_timeline.PANEL,
     iteration_times.PANEL,
     loss.PANEL,
     validation.PANEL,

@@ -30,6 +30,7 @@ def summary(report: Report) -> list[Line]:
         ('log', log),
         *_run_lines(report),
         *_time_lines(report),
+        *_utilisation_lines(report),
         *_memory_lines(report),
         *_training_lines(report),
         ('stability', stability_text(report.stability, has_loss='loss' in report.curves)),
@@ -74,6 +75,17 @@ def _throughput_lines(report: Report) -> list[Line]:
     if rate.iterations_per_s and what_was_timed(report) == 'iteration':
         return [('throughput', f'{rate.iterations_per_s:.3g} iterations/s')]
     return []
+
+
+def _utilisation_lines(report: Report) -> list[Line]:
+    used = report.utilisation
+    if used is None:
+        return []
+    hfu = f', HFU {percent(used.hfu.median)}' if used.hfu else ''
+    text = f'MFU {percent(used.mfu.median)}{hfu} of the measured peak (medians)'
+    if used.nominal_mfu is not None:
+        text += f'; MFU {percent(used.nominal_mfu)} of the stated peak'
+    return [('utilisation', text)]
 
 
 def _memory_lines(report: Report) -> list[Line]:

@@ -7,6 +7,7 @@ from vrtspike.analysis.report import Report
 from vrtspike.analysis.statistics.stage_shares import MeasuredCost
 from vrtspike.records.stage_costs import PHASE_KEYS, PHASES
 from vrtspike.reporting.formatting import number, percent, percent_range
+from vrtspike.reporting.memory_tables import memory_table
 from vrtspike.reporting.table import Table
 
 
@@ -17,6 +18,8 @@ def report_tables(report: Report) -> list[Table]:
         stage_table(report),
         part_table(report),
         roofline_table(report),
+        utilisation_table(report),
+        *([memory_table(report.explained_memory)] if report.explained_memory else []),
         quality_table(report),
         rank_table(report),
     )
@@ -100,6 +103,13 @@ def roofline_table(report: Report) -> Table:
     ]
     columns = ['stage', 'GMAC', 'MiB moved', 'GMAC/s', 'limit', 'of roofline', 'verdict']
     return Table(title='Big or inefficient (forward pass)', columns=columns, rows=rows)
+
+
+def utilisation_table(report: Report) -> Table:
+    """Return the fractions of the measured peak by stage."""
+    stages = report.utilisation.stages if report.utilisation else {}
+    rows = [(name, percent(used.mfu), None if used.hfu is None else percent(used.hfu)) for name, used in stages.items()]
+    return Table(title='Utilisation of the measured peak (all phases)', columns=['stage', 'MFU', 'HFU'], rows=rows)
 
 
 def quality_table(report: Report) -> Table:

@@ -165,8 +165,9 @@ def restoring_step(config: Config, shape: Shape, device: torch.device) -> Callab
 
 def restoring_memory(config: Config, shape: Shape, device: str) -> float | None:
     """Return this process's peak memory after one clip."""
-    restoring_step(config, shape, torch.device(device))()
-    return peak_memory_mib()
+    where = torch.device(device)
+    restoring_step(config, shape, where)()
+    return peak_memory_mib(where)
 
 
 def first_line(error: Exception) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
-from vrtspike.analysis.readers import mmengine_json, text
+from vrtspike.analysis.readers import memory, mmengine_json, text
 from vrtspike.analysis.readers.foreign import HEAD_BYTES, hint_about
 from vrtspike.analysis.readers.mmengine_json import decode
 from vrtspike.errors import LogError, did_you_mean
@@ -57,18 +57,18 @@ def logs_of_run(folder: Path) -> list[Path]:
 
 def _recorded(folder: Path) -> list[Path]:
     """Return our records and MMEngine's in a run's folder, the starts in the order of their time stamps."""
-    logs = sorted(folder.glob('stage_costs*.jsonl'))
+    logs = [*sorted(folder.glob('stage_costs*.jsonl')), *sorted(folder.glob('memory*.jsonl'))]
     for vis_data in sorted({folder / 'vis_data', *folder.glob('*/vis_data')}):
         logs += sorted(vis_data.glob('*.json'))
     return logs
 
 
 def kind_of(path: Path) -> str | None:
-    """Return 'vrtspike', 'mmengine' or 'text' by the content of a file's first lines, None for anything else."""
+    """Return 'vrtspike', 'memory', 'mmengine' or 'text' by a file's first lines, None for anything else."""
     with open(path, 'rb') as file:
         head = file.read(HEAD_BYTES)
     kinds = [kind for line in head.splitlines() if (kind := _kind_of_line(line))]
-    for kind in ('vrtspike', 'mmengine'):
+    for kind in ('vrtspike', memory.FORMAT, 'mmengine'):
         if kind in kinds:
             return kind
     with open(path, 'rb') as file:
@@ -78,6 +78,8 @@ def kind_of(path: Path) -> str | None:
 def _kind_of_line(line: bytes) -> str | None:
     if not line.lstrip().startswith(b'{'):
         return None
+    if memory.LINE_START.match(line):  # too long to be decoded here
+        return memory.FORMAT
     try:
         record = decode(line)
     except ValueError:

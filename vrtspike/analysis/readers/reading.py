@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from vrtspike.analysis.logs import RunLog, Source
-from vrtspike.analysis.readers import mmengine_json, stage_costs, text
+from vrtspike.analysis.readers import memory, mmengine_json, stage_costs, text
 from vrtspike.analysis.readers.files import EXPECTED, TEXT, find_logs, kind_of
 from vrtspike.analysis.readers.foreign import hint_about
 from vrtspike.errors import LogError
@@ -71,6 +71,8 @@ def _read(path: Path, log: RunLog, advance: Advance) -> None:
         source.formats = [kind]
         if kind == mmengine_json.FORMAT:
             mmengine_json.read(_lines(path, advance), source, log)
+        elif kind == memory.FORMAT:
+            memory.read(_lines(path, advance), source, log)
         else:
             _read_stage_costs(path, source, log, advance)
 

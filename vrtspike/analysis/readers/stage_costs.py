@@ -19,7 +19,7 @@ FORMAT = 'vrtspike'
 BATCH_VALUES = 1 << 19
 """Numbers that are added to a table at once."""
 
-HEAD = ('iteration', 'iteration_ms', 'clips', 'frames', 'loss', 'memory_mib', 'loss_not_finite_at')
+HEAD = ('iteration', 'iteration_ms', 'clips', 'frames', 'loss', 'memory_mib', 'mfu', 'hfu', 'loss_not_finite_at')
 """Columns of a sample before those of its stages. The last one is the iteration if its loss was null."""
 
 STAGE_KEYS = StageTimes.__struct_fields__
@@ -200,4 +200,5 @@ def _head(sample: SampleLine) -> list[float | None]:
         not_finite_at = sample.iteration
     elif loss is msgspec.UNSET:
         loss = None
-    return [sample.iteration, sample.iteration_ms, sample.clips, sample.frames, loss, sample.memory_mib, not_finite_at]
+    whole = [sample.iteration, sample.iteration_ms, sample.clips, sample.frames, loss]
+    return [*whole, sample.memory_mib, sample.mfu, sample.hfu, not_finite_at]
