@@ -8,6 +8,7 @@ import pytest
 
 from vrtspike.analysis import build_report, read_logs
 from vrtspike.reporting.pages import save_page
+from vrtspike.reporting.report_plots import panels_of
 from vrtspike.reporting.run_page import run_page
 
 VOID = {'meta', 'br', 'img'}
@@ -35,7 +36,7 @@ def test_page_is_well_formed_and_complete(report, tmp_path):
     parser = Balanced()
     parser.feed(text)
     assert parser.open == []
-    assert text.count('<figure>') == 6
+    assert text.count('<figure>') == len(panels_of(report))
     for heading in ('Summary', 'Findings', 'Bottlenecks', 'Time by stage and phase', 'Validation'):
         assert heading in text
     for finding in report.findings:
@@ -77,7 +78,7 @@ def test_page_in_a_browser(report, tmp_path, browse):
     browse(page, window, '--hide-scrollbars', f'--screenshot={tmp_path / "page.png"}')
     image = cv2.imread(str(tmp_path / 'page.png'))
     boxes = json.loads(html.unescape(re.search('data-boxes="([^"]*)"', shown)[1]))
-    assert len(boxes) == 6
+    assert len(boxes) == len(panels_of(report))
     for box in boxes:
         left, top, right, bottom = (int(box[side]) for side in ('left', 'top', 'right', 'bottom'))
         assert right <= image.shape[1]
