@@ -25,7 +25,7 @@ eight=($baseline configs/vrt_spike_{opt,fast,amp,combined}.py
 v0=(configs/vrt_spike_v0.py $changes/v0_{conservative,aggressive,amp,combined}.py $baseline)
 
 # The steps in their order: seconds at most, GiB of GPU memory at most, and the command without its interpreter.
-# The memory is that of benchmarks/on_paper.py for our networks. For the published network it is 153 GiB at 256 x 256
+# The memory is on paper (see benchmarks/on_paper.py), with room to spare. The published network takes 153 GiB at 256 x 256
 # pixels without checkpointing, so it is compared at 128 x 128, which is a quarter.
 steps=()
 declare -A seconds gib commands

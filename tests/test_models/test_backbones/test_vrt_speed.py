@@ -114,14 +114,11 @@ def test_compiled_graphs_hold_no_tensor_of_the_host(compiled_graphs):
     compile_module, graphs = compiled_graphs
     attention = WindowAttention(8, (2, 4, 4), 2, mutual=True, attn_type='sdpa').to('meta')  # any device but the host
     compiled = compile_module(attention)
-    for shift in ((0, 0, 0), (1, 2, 2)):
-        for size in ((4, 8, 8), (4, 12, 8)):
-            assert compiled(torch.empty(1, *size, 8, device='meta'), shift).shape == (1, *size, 8)
+    assert compiled(torch.empty(1, 4, 8, 8, 8, device='meta'), (1, 2, 2)).shape == (1, 4, 8, 8, 8)
     values = [(node, node.meta.get('example_value')) for graph in graphs for node in graph.graph.nodes]
     devices = {node.name: value.device.type for node, value in values if isinstance(value, torch.Tensor)}
-    assert 'scaled_dot_product_attention' in devices
     assert set(devices.values()) == {'meta'}
-    assert not [name for name in devices if 'argsort' in name]
+    assert not [node for node, _ in values if 'argsort' in str(node.target)]
 
 
 def test_compiled_attention_is_the_same(compiled_graphs):
