@@ -33,7 +33,8 @@ def assert_same(one, other):
 
 def test_a_sample_without_pipeline_is_what_lies_on_disk(tiny_demo):
     sample = build(tiny_demo)[3]
-    assert sample['meta'] == {'name': '001_motorcycle_left', 'index': 3, 'first_frame': '00001', 'threshold': 1.0}
+    where = {'name': '001_motorcycle_left', 'index': 3, 'first_frame': '00001'}
+    assert sample['meta'] == {**where, 'threshold': 1.0, 'light': 'linear'}
     folder = tiny_demo / 'train' / '001_motorcycle_left'
     for kind in ('blur', 'sharp'):
         assert sample[kind].shape == (3, 32, 32, 3)
