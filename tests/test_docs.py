@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import json
 import re
 import runpy
 import shutil
@@ -11,9 +12,14 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import torch
+from foreign_networks import Classifier, Images, ResNet
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
 
 from vrtspike.config import read_config
 from vrtspike.models import VRT
+from vrtspike.records.stage_costs import Rates
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / 'docs/site/mkdocs.yml'
@@ -163,3 +169,39 @@ def reached(node, key):
         except (KeyError, IndexError, TypeError):
             return False
     return True
+
+
+def test_the_code_for_networks_of_your_own_runs(tmp_path, monkeypatch, capsys):
+    text = (ROOT / 'docs/your_network.md').read_text(encoding='utf-8')
+    loop, marked, config = re.findall(r'```python\n(.*?)```', text, re.DOTALL)
+    model = ResNet()
+    loader = torch.utils.data.DataLoader(Images(), batch_size=4)
+    names = dict(model=model, loader=loader, cross_entropy=torch.nn.functional.cross_entropy)
+    names |= dict(optimizer=torch.optim.SGD(model.parameters(), lr=0.01))
+    monkeypatch.setattr('vrtspike.benchmarking.stage_profiler.device_rates', lambda device, dtype: Rates(100.0, 10.0))
+    exec(loop, names)
+    printed = capsys.readouterr().out
+    assert printed.startswith('Medians of 1 iterations of 4 clips, float32 on ')
+    assert re.search('stem .* body .* head .* other ', printed, re.DOTALL)
+
+    images, labels = next(iter(loader))
+    exec(marked, names | dict(images=images, labels=labels))
+
+    hooks = {}
+    exec(config, hooks)
+    monkeypatch.setattr(DefaultScope, '_instance_dict', DefaultScope._instance_dict.copy())  # of other tests
+    runner = Runner(
+        model=Classifier(model),
+        work_dir=str(tmp_path),
+        train_dataloader=dict(
+            batch_size=4, dataset=Images(), sampler=dict(type='DefaultSampler'), collate_fn=dict(type='default_collate')
+        ),
+        train_cfg=dict(by_epoch=True, max_epochs=4),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01)),
+        custom_hooks=hooks['custom_hooks'],
+    )
+    monkeypatch.setattr('vrtspike.hooks.stage_cost_hook.device_rates', lambda device, dtype: Rates(100.0, 10.0))
+    runner.train()
+    run, sample = (json.loads(line) for line in (tmp_path / 'stage_costs.jsonl').read_text().splitlines())
+    assert set(sample['stages']) == {'data', 'stem', 'body', 'head', 'optimizer', 'other'}
+    assert run['costs']['head']['parameters'] == 650

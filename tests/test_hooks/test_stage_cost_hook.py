@@ -1,6 +1,7 @@
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -11,13 +12,13 @@ from types import SimpleNamespace
 import jsonschema
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from msgspec import to_builtins
 from torch.utils.checkpoint import checkpoint
 
 from vrtspike.errors import ConfigError
 from vrtspike.hooks import stage_cost_hook
-from vrtspike.hooks.stage_cost_hook import batch_size
 from vrtspike.profiling import part, ranges, stage, stages
 from vrtspike.profiling.flops import Costs, StageCost
 from vrtspike.records.memory import Holding, MemoryLine, MemoryTimeline
@@ -413,34 +414,26 @@ def test_nvtx_ranges_in_all_iterations_if_asked(make_runner, monkeypatch):
     assert pushed.count('flow forward') == 3 + 2  # two batches of the validation
 
 
-@pytest.mark.slow
-def test_a_compiled_network_is_said_to_be_one_piece(make_runner):
-    from mmengine.config import Config
-
-    runner = marked(make_runner, iters=3, hooks=[HOOK], cfg=Config(dict(compile=True)))
+def test_sampled_iterations_of_a_compiled_network_run_uncompiled(make_runner, log_of):
+    torch.compiler.reset()
+    hook = HOOK | {'stages': {'named': 'head'}}
+    runner = marked(make_runner, iters=6, hooks=[hook], cfg=Config(dict(compile=dict(backend='eager'))))
     runner.train()
-    run, sample = read(runner)
-    assert 'compiled as one' in run['notes'][0]
-    assert 'tail' not in sample['stages']
+    run, *samples = read(runner)
+    assert run['notes'] == ['the network is compiled as one, and sampled iterations run uncompiled']
+    assert [sample['iteration'] for sample in samples] == [2, 4, 6]
+    for sample in samples:
+        assert list(sample['stages']) == ['data', 'named', 'flow', 'tail', 'loss', 'optimizer', 'other']
+        assert set(sample['stages']['tail']) == {'forward_ms', 'recompute_ms', 'backward_ms'}
+        assert set(sample['stages']['named']) == {'forward_ms', 'backward_ms'}
+    assert re.search(r'sampled iterations, which run uncompiled, took .* ms, the compiled ones .* ms', log_of(runner))
+    torch.compiler.reset()
 
 
 @pytest.mark.parametrize('arguments', [{'interval': 0}, {'warmup': 0}, {'trace': -1}])
 def test_arguments_are_checked(make_runner, arguments):
     with pytest.raises((ConfigError, ValueError), match=r'at least 1|number of iterations'):
         make_runner(1, hooks=[HOOK | arguments])
-
-
-@pytest.mark.parametrize(
-    ('batch', 'expected'),
-    [
-        ({'blur': torch.zeros(2, 5, 3, 4, 4)}, (2, 10)),
-        ({'meta': {}, 'image': torch.zeros(4, 3, 8, 8)}, (4, 4)),
-        ([torch.zeros(3, 2), torch.zeros(3)], (3, 3)),
-        ({'text': 'x'}, (1, 1)),
-    ],
-)
-def test_batch_size(batch, expected):
-    assert batch_size(batch) == expected
 
 
 TWO_PROCESSES = """

@@ -83,6 +83,22 @@ def test_a_listener_leaves_after_an_error():
     assert recorder.events == []
 
 
+def test_a_compiled_network_stays_one_graph_and_has_no_events():
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    torch.compiler.reset()
+    compiled = torch.compile(two_stages, backend=backend, fullgraph=True)
+    with listening(Recorder()) as recorder:
+        compiled(torch.ones(3, requires_grad=True)).sum().backward()
+    compiled(torch.ones(3, requires_grad=True))
+    assert (len(graphs), recorder.events) == (1, [])
+    torch.compiler.reset()
+
+
 def test_a_stage_that_fails_still_ends():
     with listening(Recorder()) as recorder, pytest.raises(RuntimeError, match='inside'), stage('failing'):
         raise RuntimeError('inside')

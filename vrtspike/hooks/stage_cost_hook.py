@@ -7,21 +7,23 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 from typing import IO, Any
 
 import msgspec
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.runner import Runner
-from torch import Tensor
 
 from vrtspike.errors import ConfigError
 from vrtspike.hooks.flops_hook import FlopsHook, shapes_of
 from vrtspike.hooks.iteration_clock import TimedHook, iteration_clock
 from vrtspike.hooks.observing import describe
 from vrtspike.optim import StepListener, subscribe, unsubscribe
+from vrtspike.profiling.batches import batch_size
 from vrtspike.profiling.explained_memory import ExplainedMemory
 from vrtspike.profiling.memory_snapshot import record_history, snapshot_path, stop_history, write_snapshot
+from vrtspike.profiling.named_stages import NamedStages, Patterns
 from vrtspike.profiling.ranges import nvtx_ranges
 from vrtspike.profiling.rates import device_rates
 from vrtspike.profiling.sampler import StageSampler
@@ -69,10 +71,13 @@ class StageCostHook(TimedHook, StepListener):
             one after the warm-up. Such an iteration is several times slower, and its times are not sampled. The table
             is logged, and ``memory.jsonl`` gets it with the memory over time. On a GPU the hook also records the
             allocator's history until the last of them, and writes ``memory_snapshot.pickle``.
+        stages: For a network that marks no stages, or not all: the paths of modules by stage, such as
+            ``{'stem': 'backbone.conv1', 'body': 'backbone.layer*'}``; see
+            :class:`~vrtspike.profiling.named_stages.NamedStages`.
     """
 
     gives = f'stage costs in {FILE_NAME}'
-    unguarded = ('after_train',)
+    unguarded = ('before_run', 'after_train')
     # Last of the hooks: what they do at the end of an iteration is part of its time.
     priority = 'LOWEST'
 
@@ -85,6 +90,7 @@ class StageCostHook(TimedHook, StepListener):
         trace: int = 0,
         nvtx: bool = False,
         memory: bool | Sequence[int] = False,
+        stages: Patterns | None = None,
     ) -> None:
         if interval < 1 or warmup < 1:
             raise ConfigError(f'StageCostHook: interval and warmup are at least 1, found {interval} and {warmup}')
@@ -102,6 +108,10 @@ class StageCostHook(TimedHook, StepListener):
         self.samples: deque[Sample] = deque(maxlen=summary_samples)
         self.utilisations: deque[SampleUtilisation] = deque(maxlen=summary_samples)
         self._traced: list[Sample] = []
+        self.stages = stages or {}
+        self._sampled: set[int] = set()
+        """Which iterations of the iteration clock were sampled."""
+        self._discarded = 0
         self.run_record: RunLine | None = None
         self._rates: Rates | None = None
         self._stack = ExitStack()
@@ -110,16 +120,25 @@ class StageCostHook(TimedHook, StepListener):
         self._explained: ExplainedMemory | None = None
         """The iteration that is being explained, if any."""
 
+    def before_run(self, runner: Runner) -> None:
+        """Find the modules of the named stages.
+
+        Raises:
+            ConfigError: A pattern matches no module, or two stages match one.
+        """
+        self._named = NamedStages(unwrap_model(runner.model), self.stages)
+
     def before_train(self, runner: Runner) -> None:
         """Open the file and listen to the optimizer wrapper and the parameters."""
         super().before_train(runner)
+        self._stack.enter_context(self._named)
         rank, processes = get_rank(), get_world_size()
         path = Path(runner.work_dir, FILE_NAME if rank == 0 else f'stage_costs_rank{rank}.jsonl')
         self._file: IO[str] = self._stack.enter_context(path.open('a', buffering=1, encoding='utf-8'))
         # Now, because later the network and its activations need the memory that this takes.
         self._rates = self._measured_rates(runner) if self.roofline else None
         after_backward = 'communication' if processes > 1 else 'other'
-        sampler = StageSampler(unwrap_model(runner.model), after_backward, self.trace)
+        sampler = StageSampler(runner.model, after_backward, self.trace)
         self._sampler = self._stack.enter_context(sampler)
         if self.nvtx:
             self._stack.enter_context(nvtx_ranges())
@@ -160,6 +179,7 @@ class StageCostHook(TimedHook, StepListener):
         if self._sampler.sampling:
             clips, frames = batch_size(data_batch)
             loss = (outputs or {}).get('loss')
+            self._sampled.add(iteration_clock(runner).iterations - 1)
             shapes = shapes_of(data_batch)
             self._sampler.stop(
                 loss, iteration=runner.iter + 1, rank=get_rank(), clips=clips, frames=frames, shapes=shapes
@@ -195,6 +215,7 @@ class StageCostHook(TimedHook, StepListener):
 
     def _write_remaining(self, runner: Runner) -> None:
         self._sampler.abandon()
+        self._discarded = self._sampler.discarded
         for sample in self._sampler.wait():
             self._write(runner, sample)
         self._write_trace(runner)
@@ -206,6 +227,8 @@ class StageCostHook(TimedHook, StepListener):
 
     def _write(self, runner: Runner, sample: Sample) -> None:
         if self.run_record is None:
+            for note in self._named.limits():
+                runner.logger.warning(note)
             self.run_record = self._describe_run(runner, sample)
             self._write_line(self.run_record)
         self.samples.append(sample)
@@ -294,12 +317,12 @@ class StageCostHook(TimedHook, StepListener):
             config=Path(runner.cfg.filename).stem if getattr(runner.cfg, 'filename', None) else None,
             rank=get_rank(),
             world_size=get_world_size(),
-            stages=list(stages_of(model)),
+            stages=list(stages_of(model, self._named)),
             warmup=self.warmup,
             interval=self.interval,
             accumulative_counts=getattr(runner.optim_wrapper, '_accumulative_counts', 1),
             precision=str(dtype).removeprefix('torch.'),
-            clip_shape=counted and list(counted.clip_shape),
+            clip_shape=list(counted.clip_shape) if counted and counted.clip_shape else None,
             costs=costs,
             uncounted_ops=dict(counted.unknown) if counted else {},
             rates=self._rates,
@@ -323,9 +346,9 @@ class StageCostHook(TimedHook, StepListener):
 
     def _notes(self, runner: Runner) -> list[str]:
         """Return what limits the measurements of this run."""
-        notes = []
+        notes = self._named.limits()
         if runner.cfg.get('compile'):
-            notes.append('the network is compiled as one: its stages cannot be told apart, and their time is in other')
+            notes.append('the network is compiled as one, and sampled iterations run uncompiled')
         return notes
 
     def _log_summary(self, runner: Runner, ranks: list[CostMedians]) -> None:
@@ -338,6 +361,18 @@ class StageCostHook(TimedHook, StepListener):
                 f'StageCostHook took no sample: the training had {iteration_clock(runner).iterations} iterations, of '
                 f'which the first {self.warmup} are warm-up; lower warmup or interval'
             )
+        if self._discarded:
+            runner.logger.info(f'{self._discarded} sampled iterations are left out: torch.compile compiled in them')
+        if runner.cfg.get('compile') and self.samples:
+            runner.logger.info(self._compared_with_compiled(iteration_clock(runner).iteration_ms))
+
+    def _compared_with_compiled(self, iteration_ms: list[float]) -> str:
+        """Return how the sampled iterations compare with the others after the warm-up."""
+        after = range(self.warmup, len(iteration_ms))
+        sampled = median(iteration_ms[i] for i in after if i in self._sampled)
+        others = [iteration_ms[i] for i in after if i not in self._sampled]
+        compiled = f'the compiled ones {median(others):.1f} ms' if others else 'there were no compiled ones'
+        return f'sampled iterations, which run uncompiled, took {sampled:.1f} ms, {compiled} (medians)'
 
 
 def flops_hook(runner: Runner) -> FlopsHook | None:
@@ -358,17 +393,7 @@ def products_in(dtype: torch.dtype) -> str:
     return 'tf32' if name == 'float32' and torch.backends.cuda.matmul.allow_tf32 else name
 
 
-def batch_size(batch: Any) -> tuple[int, int]:
-    """Return the numbers of clips and frames in a batch; an image is a clip of one frame."""
-    blur = batch.get('blur') if isinstance(batch, dict) else None
-    if isinstance(blur, Tensor) and blur.ndim == 5:
-        return blur.shape[0], blur.shape[0] * blur.shape[1]
-    tensors = batch.values() if isinstance(batch, dict) else batch if isinstance(batch, (list, tuple)) else [batch]
-    lengths = [len(tensor) for tensor in tensors if isinstance(tensor, Tensor) and tensor.ndim]
-    return (lengths[0], lengths[0]) if lengths else (1, 1)
-
-
-def stages_of(model: torch.nn.Module) -> tuple[str, ...]:
-    """Return every stage of an iteration in the order they run."""
+def stages_of(model: torch.nn.Module, named: NamedStages) -> tuple[str, ...]:
+    """Return every stage of an iteration in the order they run, as far as it is known."""
     own = model.cost_stages() if hasattr(model, 'cost_stages') else ()
-    return ('data', *own, 'optimizer', 'communication', 'other')
+    return ('data', *named.names, *own, 'optimizer', 'communication', 'other')

@@ -68,6 +68,8 @@ class Costs:
     """Calls of operators without a rule. If there are any, the counts are lower bounds."""
     clip_shape: tuple[int, int, int] | None = None
     """(T, H, W) of the clip, if the input was one."""
+    clips: int = 1
+    """Clips in the input."""
     note: str | None = None
     """A limitation of the counts, for the user."""
 
@@ -77,13 +79,13 @@ class Costs:
         return sum(self.stages.values(), StageCost())
 
     def counted(self) -> dict[str, CountedCost]:
-        """Return the counts by stage in the form of records."""
+        """Return the counts for one clip by stage in the form of records."""
         return {
             name: CountedCost(
-                gmacs=cost.macs / 1e9,
+                gmacs=cost.macs / 1e9 / self.clips,
                 parameters=cost.parameters,
-                activations_m=cost.activations / 1e6,
-                mib=round(cost.bytes / MIB, 3),
+                activations_m=cost.activations / 1e6 / self.clips,
+                mib=round(cost.bytes / MIB / self.clips, 3),
             )
             for name, cost in self.stages.items()
         }
@@ -368,7 +370,8 @@ index_select gather scatter index_put repeat _unsafe_view repeat_interleave sele
 pixel_shuffle pixel_unshuffle upsample_nearest2d upsample_nearest3d max_pool2d_with_indices fill_ zero_ tril
 triu masked_fill where empty empty_like empty_strided new_empty zeros zeros_like new_zeros ones ones_like
 new_ones full full_like new_full arange linspace scalar_tensor lift_fresh lift_fresh_copy bernoulli bernoulli_
-native_dropout sort topk argmax detach
+native_dropout sort topk argmax detach nll_loss_forward nll_loss2d_forward embedding _adaptive_avg_pool2d
+_adaptive_avg_pool3d std var im2col col2im one_hot
 """
 
 WITHOUT_MACS = {f'aten::{name}' for name in _NAMES_WITHOUT_MACS.split()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from vrtspike.profiling.memory import StageMemory, memory_gauge, peak_memory_mib
@@ -34,6 +36,8 @@ class _Pending:
 
 class StageSampler:
     """Takes samples of a network's training iterations.
+
+    A network that is compiled as one runs uncompiled in these iterations, because a graph has no stages.
 
     The training loop reports the events that the network cannot know: the start of an iteration, the arrival of its
     batch, the end of the backward pass, of the optimizer step and of the iteration.
@@ -60,12 +64,15 @@ class StageSampler:
 
     def __init__(self, model: nn.Module, after_backward: str = 'other', trace: int = 0) -> None:
         parameters = list(model.parameters())
+        self.model = model
         self.device = parameters[0].device
         self.after_backward = after_backward
         self.timer = StageTimer(clock_of(self.device))
         self.to_trace = trace
         self._memory: StageMemory | None = None
         self._pending: deque[_Pending] = deque()
+        self.discarded = 0
+        """Samples left out because torch.compile compiled something meanwhile."""
         self._listening = ExitStack()
         self._hooks = [
             parameter.register_post_accumulate_grad_hook(self.timer.gradient_accumulated)
@@ -92,6 +99,9 @@ class StageSampler:
             self._memory = StageMemory(self.device)
             self.timer.on_mark = self._memory.on_mark
         self.timer.memory_gauge = memory_gauge(self.device) if self.to_trace else None
+        self._compiled = compiled_functions()
+        if is_compiled_as_one(self.model):
+            self._listening.enter_context(torch.compiler.set_stance('force_eager'))
         self._listening.enter_context(listening(self.timer))
         self._began_us = time.time_ns() // 1000
         self.timer.start('data')
@@ -109,7 +119,7 @@ class StageSampler:
         self.timer.rebase('other')
 
     def stop(self, loss: Tensor | None = None, **fields: Any) -> None:
-        """End the iteration.
+        """End the iteration. It is left out if ``torch.compile`` compiled something in it, which takes seconds.
 
         Args:
             loss: Loss of the iteration. It is read after the device has finished.
@@ -118,6 +128,9 @@ class StageSampler:
         read = Readback(loss) if isinstance(loss, Tensor) else None
         timeline = self.timer.stop()
         self._listening.close()
+        if compiled_functions() != self._compiled:
+            self.discarded += 1
+            return
         traced = self.to_trace > 0
         self.to_trace -= traced
         fields['began_us'] = self._began_us
@@ -137,6 +150,18 @@ class StageSampler:
         """Wait for the device, then yield all remaining samples."""
         synchronize(self.device)
         return self.finished()
+
+
+def is_compiled_as_one(model: nn.Module) -> bool:
+    """Return whether ``torch.compile`` has compiled a network, or MMEngine its ``train_step``, and not only blocks."""
+    compiled = (model, vars(model).get('train_step'))
+    return model._compiled_call_impl is not None or any(hasattr(x, '_torchdynamo_orig_callable') for x in compiled)
+
+
+def compiled_functions() -> int:
+    """Return how often this process has compiled a function with ``torch.compile``."""
+    dynamo = sys.modules.get('torch._dynamo.utils')
+    return dynamo.counters['frames']['total'] if dynamo else 0
 
 
 def _sample(pending: _Pending) -> Sample:

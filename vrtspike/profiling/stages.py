@@ -10,7 +10,10 @@ A stage is marked in the code that runs it. Module hooks cannot find it, because
 
 ``enter`` and ``leave`` are identities. Their autograd nodes tell listeners when the *backward* pass of the stage begins
 (a gradient reaches an output) and ends (the gradients of all inputs have arrived). Without listeners they record
-nothing and add nothing to the graph. Inside a compiled graph there are no events, and markers do nothing.
+nothing and add nothing to the graph.
+
+Inside a compiled graph there are no events, and markers do nothing. They do not break the graph for listeners either:
+PyTorch would then never compile a function with a loop over stages again, also when the listeners have gone.
 
 While a PyTorch profiler records, the markers name the stages in it (:mod:`vrtspike.profiling.ranges`).
 """
@@ -43,6 +46,8 @@ class StageListener(Protocol):
 
 
 _listeners: list[StageListener] = []
+_open: list[str] = []
+"""Names of the stages and parts that run forward, outermost first, while there are listeners."""
 
 
 @contextmanager
@@ -53,6 +58,18 @@ def listening(listener: StageListener) -> Iterator[StageListener]:
         yield listener
     finally:
         _listeners.remove(listener)
+        if not _listeners:
+            _open.clear()
+
+
+def has_listeners() -> bool:
+    """Return whether anyone receives events: never in a compiled graph."""
+    return not torch.compiler.is_compiling() and bool(_listeners)
+
+
+def stage_is_open() -> bool:
+    """Return whether a stage runs forward."""
+    return any(not name.startswith('/') for name in _open)
 
 
 class stage:
@@ -68,28 +85,33 @@ class stage:
         """Number of inputs whose gradients have not arrived yet."""
 
     def __enter__(self) -> stage:
+        if has_listeners():
+            _open.append(self.name)
+            notify('forward_begins', self.name)
         if not torch.compiler.is_compiling():
-            _notify('forward_begins', self.name)
             for ranges in active_ranges():
                 ranges.forward_begins(self.name)
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if has_listeners():
+            if _open:  # otherwise the listeners came when the stage had begun
+                _open.pop()
+            notify('forward_ends', self.name)
         if not torch.compiler.is_compiling():
-            _notify('forward_ends', self.name)
             for ranges in active_ranges():
                 ranges.forward_ends(self.name)
 
     def enter(self, x: Tensor) -> Tensor:
         """Return ``x``, an input of the stage. The backward pass ends when the gradients of all inputs have arrived."""
-        if not _has_listener(x):
+        if not (has_listeners() and x.requires_grad):
             return x
         self.awaited += 1
         return _Entry.apply(x, self)
 
     def leave(self, x: Tensor) -> Tensor:
         """Return ``x``, an output of the stage. The backward pass begins when its gradient arrives."""
-        x = _Exit.apply(x, self) if _has_listener(x) else x
+        x = _Exit.apply(x, self) if has_listeners() and x.requires_grad else x
         if not torch.compiler.is_compiling():
             for ranges in active_ranges():
                 ranges.leaves(x)
@@ -132,7 +154,7 @@ class _Entry(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
         ctx.marked.awaited -= 1
         if not ctx.marked.awaited:
-            _notify('backward_ends', ctx.marked.name)
+            notify('backward_ends', ctx.marked.name)
         return grad, None
 
 
@@ -146,15 +168,11 @@ class _Exit(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
-        _notify('backward_begins', ctx.name)
+        notify('backward_begins', ctx.name)
         return grad, None
 
 
-def _has_listener(x: Tensor) -> bool:
-    """Whether a listener could receive the gradient of ``x``."""
-    return not torch.compiler.is_compiling() and bool(_listeners) and x.requires_grad
-
-
-def _notify(event: str, name: str) -> None:
+def notify(event: str, name: str) -> None:
+    """Send an event of a stage to all listeners."""
     for listener in tuple(_listeners):
         getattr(listener, event)(name)

@@ -179,7 +179,7 @@ def slowest_rank(ranks: Sequence[CostMedians]) -> str:
 
 
 def counted_costs_table(costs: Costs) -> Table:
-    """Return what the stages compute for one clip; operators without a count are in the notes."""
+    """Return what the stages compute for one clip or one batch; operators without a count are in the notes."""
     total = costs.total
     *rows, footer = (
         [
@@ -192,8 +192,11 @@ def counted_costs_table(costs: Costs) -> Table:
         ]
         for name, cost in {**costs.stages, 'total': total}.items()
     )
+    counted = f'One batch of {costs.clips}'
+    if costs.clip_shape:
+        counted = 'One clip of {} frames of {} x {} pixels'.format(*costs.clip_shape)
     return Table(
-        title='One clip of {} frames of {} x {} pixels, forward (1 GMAC = 2 GFLOP)'.format(*costs.clip_shape),
+        title=f'{counted}, forward (1 GMAC = 2 GFLOP)',
         columns=['stage', 'GMAC', 'share', 'activations M', 'MiB moved', 'parameters'],
         rows=rows,
         footer=footer,
