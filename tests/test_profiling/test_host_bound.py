@@ -178,7 +178,7 @@ def test_the_clock_of_a_gpu_looks_at_the_queue_before_it_adds_to_it(monkeypatch)
         def __init__(self, enable_timing):
             assert enable_timing
 
-        def record(self):
+        def record(self, stream):
             calls.append('record')
 
         def query(self):
@@ -192,9 +192,9 @@ def test_the_clock_of_a_gpu_looks_at_the_queue_before_it_adds_to_it(monkeypatch)
         return True
 
     monkeypatch.setattr(torch.cuda, 'Event', Event)
-    monkeypatch.setattr(torch.cuda, 'current_stream', lambda: SimpleNamespace(query=stream_is_empty))
+    monkeypatch.setattr(torch.cuda, 'current_stream', lambda device: SimpleNamespace(query=stream_is_empty))
     monkeypatch.setattr(timer_module, 'time', SimpleNamespace(perf_counter_ns=lambda: 3_000_000))
-    clock = CudaClock()
+    clock = CudaClock(torch.device('cuda', 0))
     start = clock.stamp()
     assert calls == ['look', 'record']
     assert clock.issue(start) == Issue(3.0, True)
@@ -207,7 +207,7 @@ def test_the_clock_of_a_gpu_looks_at_the_queue_before_it_adds_to_it(monkeypatch)
 @pytest.mark.gpu
 def test_small_kernels_on_a_gpu_are_host_bound():
     x = torch.ones(2, device='cuda')
-    clock = CudaClock()
+    clock = CudaClock(torch.device('cuda', 0))
     torch.cuda.synchronize()
     marks = []
     for name, work in (('small', lambda: [x.add_(1) for _ in range(500)]), ('large', lambda: torch.cuda._sleep(10**8))):

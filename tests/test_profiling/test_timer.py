@@ -301,10 +301,11 @@ def test_a_timeline_is_read_in_order_of_its_marks():
 
 def test_events_are_recorded_in_the_stream_of_the_timed_device(monkeypatch):
     recorded = []
-    monkeypatch.setattr(torch.cuda, 'current_stream', lambda device: f'stream of {device}')
+    streams = {torch.device('cuda', i): SimpleNamespace(query=lambda: True) for i in range(2)}
+    monkeypatch.setattr(torch.cuda, 'current_stream', streams.get)
     monkeypatch.setattr(torch.cuda, 'Event', lambda enable_timing: SimpleNamespace(record=recorded.append))
     timer_module.clock_of(torch.device('cuda', 1)).stamp()
-    assert recorded == ['stream of cuda:1']
+    assert recorded == [streams[torch.device('cuda', 1)]]
 
 
 @pytest.mark.gpu
