@@ -5,6 +5,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
 from vrtspike.benchmarking.fake_gpu.attention import ChosenAttention, kernel_of
+from vrtspike.ops.sdpa_rules import Kernel
 
 BF16, F32 = torch.bfloat16, torch.float32
 
@@ -23,15 +24,15 @@ BF16, F32 = torch.bfloat16, torch.float32
 )
 def test_the_kernel_depends_on_the_type_the_head_and_the_mask(dtype, channels, batch, masked, trained, kernel):
     q = torch.empty(batch, 2, 4, channels, dtype=dtype, device='meta')
-    assert kernel_of(q, torch.empty(1) if masked else None, trained) == kernel
+    assert kernel_of(q, torch.empty(1) if masked else None, trained) is Kernel[kernel.upper()]
 
 
 def test_kernels_that_are_not_allowed_are_not_chosen():
     q = torch.empty(8, 2, 4, 16, dtype=BF16, device='meta')
     with sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
-        assert kernel_of(q, None, trained_mask=False) == 'efficient'
+        assert kernel_of(q, None, trained_mask=False) is Kernel.EFFICIENT
     with sdpa_kernel(SDPBackend.MATH):
-        assert kernel_of(q, None, trained_mask=False) == 'math'
+        assert kernel_of(q, None, trained_mask=False) is Kernel.MATH
 
 
 @pytest.mark.parametrize('masked', [False, True])

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Kernel = Literal['cudnn', 'flash', 'efficient', 'math']
+from vrtspike.ops.sdpa_rules import HOPPER, AttentionCall, Gpu, Kernel, priority, refusal
+
 aten = torch.ops.aten
 
+H100 = Gpu(HOPPER, (2, 13), 92000)
 MAX_CUDNN_BATCH = 65_535
 MASK_ALIGNMENT = 16
 """The memory-efficient kernel wants rows of the mask at multiples of this many elements."""
@@ -63,25 +64,27 @@ class ChosenAttention:
         trained = attn_mask is not None and attn_mask.requires_grad
         kernel = kernel_of(q, attn_mask, trained)
         described = 'no mask' if attn_mask is None else 'mask with gradient' if trained else 'mask'
-        self.choices[f'{kernel}: {str(q.dtype).removeprefix("torch.")}, {q.shape[-1]} channels, {described}'] += 1
+        dtype = str(q.dtype).removeprefix('torch.')
+        self.choices[f'{kernel.name.lower()}: {dtype}, {q.shape[-1]} channels, {described}'] += 1
         return KERNELS[kernel](q, k, v, attn_mask, q.shape[-1] ** -0.5 if scale is None else scale)
 
 
 def kernel_of(q: Tensor, mask: Tensor | None, trained_mask: bool) -> Kernel:
-    """Return the kernel that PyTorch 2.13 chooses on an H100 among those that ``sdpa_kernel`` allows.
+    """Return the kernel that PyTorch chooses on an H100 among those that ``sdpa_kernel`` allows.
 
     Args:
         q: Queries (batch, heads, N, channels per head).
         mask: What is added to the scores, if anything.
         trained_mask: Whether the mask needs a gradient.
     """
-    channels, half = q.shape[-1], q.dtype in (torch.float16, torch.bfloat16)
-    allowed = torch.backends.cuda
-    if allowed.cudnn_sdp_enabled() and half and channels % 8 == 0 and len(q) <= MAX_CUDNN_BATCH and not trained_mask:
-        return 'cudnn'
-    if allowed.flash_sdp_enabled() and half and mask is None:
-        return 'flash'
-    return 'efficient' if allowed.mem_efficient_sdp_enabled() and channels % (8 if half else 4) == 0 else 'math'
+    call = AttentionCall(q.dtype, q.shape[-1], q.shape[-2], mask is not None, trained_mask, q.requires_grad)
+    allowed = {
+        Kernel.CUDNN: torch.backends.cuda.cudnn_sdp_enabled() and len(q) <= MAX_CUDNN_BATCH,
+        Kernel.FLASH: torch.backends.cuda.flash_sdp_enabled(),
+        Kernel.EFFICIENT: torch.backends.cuda.mem_efficient_sdp_enabled(),
+        Kernel.MATH: True,
+    }
+    return next(kernel for kernel in priority(H100) if allowed[kernel] and refusal(kernel, call, H100) is None)
 
 
 def _cudnn(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:
@@ -108,4 +111,4 @@ def _math(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) ->
     return (scores.softmax(-1) @ v.float()).to(q.dtype)
 
 
-KERNELS = {'cudnn': _cudnn, 'flash': _flash, 'efficient': _efficient, 'math': _math}
+KERNELS = {Kernel.CUDNN: _cudnn, Kernel.FLASH: _flash, Kernel.EFFICIENT: _efficient, Kernel.MATH: _math}
