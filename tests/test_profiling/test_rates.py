@@ -90,6 +90,7 @@ def test_a_measurement_is_left_out_of_the_peak(monkeypatch):
 
 def test_products_on_tensor_cores_are_kept_apart(monkeypatch, tmp_path):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    torch.set_float32_matmul_precision('highest')  # another test may have changed it
     answers = iter([Rates(1.0, 2.0), Rates(8.0, 2.0)])
     monkeypatch.setattr(roofline, 'measure_rates', lambda device, dtype: next(answers))
     assert device_rates(CPU, torch.float32).gmacs_per_s == 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import logging
 import warnings
@@ -134,7 +135,7 @@ def run(config: Config, trust: bool, loaded: LoadedWeights | None = None, new_sc
     if torch.cuda.is_available():
         set_gpu_defaults(config)
         allow_matmul_tf32((config.get('env_cfg') or {}).get('matmul_tf32', False))
-    runner = RUNNERS.get(config.get('runner_type', 'Runner')).from_cfg(config)
+    runner = RUNNERS.get(config.get('runner_type', 'Runner')).from_cfg(without_own_settings(config))
     guard_log_files(runner.logger)
     guard_backends(runner.visualizer)  # a user's own visualizer; ours has done it
     log_settings(runner)
@@ -150,6 +151,16 @@ def run(config: Config, trust: bool, loaded: LoadedWeights | None = None, new_sc
         finally:
             shut_down_workers(runner)
     return runner
+
+
+def without_own_settings(config: Config) -> Config:
+    """Return a config for MMEngine's ``FlexibleRunner``, whose strategies refuse unknown keys of ``env_cfg``."""
+    if config.get('runner_type') != 'FlexibleRunner':
+        return config
+    config = copy.deepcopy(config)
+    for name in ('matmul_tf32', 'measure_backends'):
+        config.get('env_cfg', {}).pop(name, None)
+    return config
 
 
 def shut_down_workers(runner: Runner) -> None:

@@ -119,8 +119,12 @@ class MemoryTracker(TorchDispatchMode):
                 continue
             if is_traceable_wrapper_subclass(value):
                 yield from self._tensors(getattr(value, name) for name in value.__tensor_flatten__()[0])
-            elif value.device == self.device and value.layout == torch.strided:
+            elif value.layout == torch.strided and self._is_here(value):
                 yield value
+
+    def _is_here(self, tensor: Tensor) -> bool:
+        # A fake tensor claims the device, and its storage does not.
+        return tensor.device == self.device == tensor.untyped_storage().device
 
     def _see(self, tensor: Tensor, now: int) -> _Storage:
         """Return the storage of a tensor, which is new unless it is known."""

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from vrtspike.errors import ConfigError
-from vrtspike.models.layers import temporal_attention as pixel_attention
 from vrtspike.models.tsa import TemporalSelfAttention
 from vrtspike.registry import TSA
 
@@ -61,7 +60,7 @@ def test_no_attention_call_exceeds_the_kernels_ceiling(monkeypatch):
         calls.append(query.shape)
         return attend(query, *args, **kwargs)
 
-    monkeypatch.setattr(pixel_attention.F, 'scaled_dot_product_attention', counted)
+    monkeypatch.setattr(torch.nn.functional, 'scaled_dot_product_attention', counted)
     block = TemporalSelfAttention(2, heads=1, adaptive_chunk=False, chunk_size=256)
     with torch.no_grad(), pytest.warns(UserWarning, match='65535'):
         block(torch.randn(1, 2, 1, 256, 256))

@@ -64,7 +64,7 @@ def representation(key: str, value: Any, conversion: Conversion, flat: Flat) -> 
     conversion.overrides |= {
         'model.spike_encoder.bins': count,
         f'{TRAIN}.pipeline.2.representation': node,
-        f'{VAL}.pipeline.1.representation': node,
+        f'{VAL}.pipeline.2.representation': node,
     }
 
 

@@ -57,7 +57,7 @@ def bins(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
     conversion.overrides |= {
         'model.spike_encoder.bins': count,
         'train_dataloader.dataset.pipeline.2.representation.bins': count,
-        'val_dataloader.dataset.pipeline.1.representation.bins': count,
+        'val_dataloader.dataset.pipeline.2.representation.bins': count,
     }
 
 
