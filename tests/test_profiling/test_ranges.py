@@ -8,6 +8,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.checkpoint import checkpoint
 
 from vrtspike.profiling import listening, part, ranges, stage
+from vrtspike.profiling.named_stages import NamedStages
 from vrtspike.profiling.ranges import StageRanges, nvtx_ranges
 from vrtspike.profiling.timer import HostClock, StageTimer
 
@@ -222,3 +223,22 @@ def test_nvtx_ranges_are_pushed_and_popped_while_they_are_asked_for(monkeypatch)
     with stage('later'):
         pass
     assert calls == ['first forward', 'first/mlp forward', 'pop', 'pop']
+
+
+def test_stages_named_by_their_modules_have_ranges_too():
+    """No marks in the code, and nobody listens but the profiler."""
+    model = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.Linear(4, 4), nn.Tanh()))
+    patterns = {'first': '0', 'second': '1', 'inner': '1.0'}
+    with NamedStages(model, patterns), profile(activities=[ProfilerActivity.CPU]) as profiler:
+        model(torch.ones(2, 4)).square().mean().backward()
+    found = {}
+    for event in profiler.events():
+        if event.name.endswith(('Backward0', 'AccumulateGrad')) and not event.name.startswith('autograd::'):
+            found.setdefault(event.name.rpartition('::')[2], []).append(around(event))
+    inner, first = ['second/inner backward', 'second backward'], ['first backward']
+    assert found['TanhBackward0'] == [['second backward']]
+    assert found['AddmmBackward0'] == [inner, first]
+    assert sorted(found['AccumulateGrad']) == [first] * 2 + [inner] * 2
+    assert found['MeanBackward0'] == [[]]
+    forward = Counter(event.name for event in profiler.events() if event.name.endswith(' forward'))
+    assert forward == {'first forward': 1, 'second forward': 1, 'second/inner forward': 1}

@@ -25,7 +25,8 @@ from torch.autograd.graph import Node
 from torch.utils._pytree import tree_leaves
 
 from vrtspike.errors import ConfigError, did_you_mean
-from vrtspike.profiling.stages import has_listeners, notify, part, stage, stage_is_open
+from vrtspike.profiling.ranges import active_ranges
+from vrtspike.profiling.stages import is_observed, notify, part, stage, stage_is_open
 from vrtspike.runtime.checkpoint_files import WRAPPERS
 
 Patterns = Mapping[str, str | Sequence[str]]
@@ -183,16 +184,16 @@ class _Watched:
         self._is_part = False
 
     def before(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
-        if has_listeners():
+        if is_observed():
             self._begin()
 
     def after(self, module: nn.Module, args: tuple, kwargs: dict, result: Any) -> None:
-        if has_listeners():
+        if is_observed():
             self._end(module, (result, args, kwargs))
 
     def call(self, compiled: Callable[..., Any], module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         """Call a compiled module."""
-        if not has_listeners():
+        if not is_observed():
             return compiled(*args, **kwargs)
         result = None
         self._begin()
@@ -212,9 +213,13 @@ class _Watched:
         call = self.calls.close(self)
         if call is None:
             return
-        call.mark.__exit__()
         if call.first is not None:
             call.find_outputs(values)
+            for ranges in active_ranges():
+                for output in call.outputs:
+                    ranges.leaves(output)
+        call.mark.__exit__()
+        if call.first is not None:
             failed = sys.exc_info()[0] is not None
             if not call.outputs and not failed and any(parameter.requires_grad for parameter in module.parameters()):
                 self.lost = True

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 import torch
-from torch import Tensor
 from torch.autograd import _get_sequence_nr
 from torch.autograd import profiler as torch_profiler
 from torch.autograd.graph import Node
@@ -95,13 +94,13 @@ class StageRanges:
         if self._stack:
             self._stack[-1].ended += [*part.ended, (part.first, _get_sequence_nr(), part.titles)]
 
-    def leaves(self, output: Tensor) -> None:
-        """Name the nodes that made an output of the outermost stage, and gradients of its parameters."""
+    def leaves(self, output: Node | None) -> None:
+        """Name the nodes that lead to the node of an output of the outermost stage, and gradients of its parameters."""
         forward = [*takewhile(lambda each: not each.backward, reversed(self._stack))]
-        if len(forward) != 1 or output.grad_fn is None:
+        if len(forward) != 1 or output is None:
             return
         (stage,) = forward
-        waiting = [(output.grad_fn, stage.titles)]
+        waiting = [(output, stage.titles)]
         while waiting:
             node, titles = waiting.pop()
             if node is None or node in stage.named or node._sequence_nr() < stage.first:

@@ -47,7 +47,7 @@ class StageListener(Protocol):
 
 _listeners: list[StageListener] = []
 _open: list[str] = []
-"""Names of the stages and parts that run forward, outermost first, while there are listeners."""
+"""Names of the stages and parts that run forward, outermost first, while anyone hears the markers."""
 
 
 @contextmanager
@@ -65,6 +65,11 @@ def listening(listener: StageListener) -> Iterator[StageListener]:
 def has_listeners() -> bool:
     """Return whether anyone receives events: never in a compiled graph."""
     return not torch.compiler.is_compiling() and bool(_listeners)
+
+
+def is_observed() -> bool:
+    """Return whether anyone hears the markers: listeners, or the ranges of a profiler."""
+    return not torch.compiler.is_compiling() and bool(_listeners or active_ranges())
 
 
 def stage_is_open() -> bool:
@@ -85,20 +90,18 @@ class stage:
         """Number of inputs whose gradients have not arrived yet."""
 
     def __enter__(self) -> stage:
-        if has_listeners():
+        if is_observed():
             _open.append(self.name)
             notify('forward_begins', self.name)
-        if not torch.compiler.is_compiling():
             for ranges in active_ranges():
                 ranges.forward_begins(self.name)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if has_listeners():
+        if is_observed():
             if _open:  # otherwise the listeners came when the stage had begun
                 _open.pop()
             notify('forward_ends', self.name)
-        if not torch.compiler.is_compiling():
             for ranges in active_ranges():
                 ranges.forward_ends(self.name)
 
@@ -114,7 +117,7 @@ class stage:
         x = _Exit.apply(x, self) if has_listeners() and x.requires_grad else x
         if not torch.compiler.is_compiling():
             for ranges in active_ranges():
-                ranges.leaves(x)
+                ranges.leaves(x.grad_fn)
         return x
 
 
