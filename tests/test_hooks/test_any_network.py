@@ -123,6 +123,7 @@ def test_a_swin(train, clock):
     assert run['notes'] == []
 
 
+@pytest.mark.slow  # imports timm and torchvision, where they are installed
 def test_timms_swin(train, clock):
     pytest.importorskip('torchvision', reason='timm needs torchvision', exc_type=ImportError)
     timm = pytest.importorskip('timm', reason='pip install --no-deps timm', exc_type=ImportError)
