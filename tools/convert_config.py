@@ -41,10 +41,7 @@ def main() -> None:
     from vrtspike.runtime.atomic_write import atomic_write
 
     old, new = Path(args.config), Path(args.out or Path(args.config).with_suffix('.py'))
-    try:
-        conversions = conversions_of(old)
-    except ConfigError as error:
-        raise ConfigError(f'{old}: {error}') from error
+    conversions = conversions_of(old)
     targets = [new, new.with_name(f'{new.stem}_phase2{new.suffix}')][: len(conversions)]
     for path in targets:
         if path.exists() and not args.force:
@@ -64,13 +61,15 @@ def conversions_of(path: Path) -> list[Conversion]:
     """Return the conversion of every phase of a training."""
     from vrtspike.config.kair import convert_options, is_options, read_options
     from vrtspike.config.legacy import convert_legacy, read_legacy
+    from vrtspike.errors import ConfigError
 
-    if path.suffix == '.json' or is_options(read_legacy(path)):
-        options, twice = read_options(path)
-        conversions = convert_options(options)
-        conversions[0].notes += [f'{name}: is there twice; the last one counts' for name in twice]
-        return conversions
-    return [convert_legacy(read_legacy(path))]
+    values, twice = read_options(path) if path.suffix == '.json' else (read_legacy(path), [])
+    try:
+        conversions = convert_options(values) if is_options(values) else [convert_legacy(values)]
+    except ConfigError as error:
+        raise ConfigError(f'{path}: {error}') from error
+    conversions[0].notes += [f'{name}: is there twice; the last one counts' for name in twice]
+    return conversions
 
 
 def child_of(base: Path, overrides: dict, new: Path, heading: str) -> str:

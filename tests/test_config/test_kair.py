@@ -6,6 +6,7 @@ import pytest
 
 from vrtspike.config.kair import convert_options, is_options, read_options
 from vrtspike.config.kair.table import RULES
+from vrtspike.config.legacy import read_legacy
 from vrtspike.errors import ConfigError
 
 TEXT = r"""
@@ -15,8 +16,8 @@ TEXT = r"""
   "path": {"root": "experiments", "pretrained_netG": "weights/a.pth", "pretrained_netE": null}
   , "datasets": {
     "train": {
-      "dataset_type": "TrainDatasetRGBSpike", "dataroot_gt": "/home/x/GOPRO_Large/train_GT", /* a
-      block */ "dataroot_lq": "/home/x/GOPRO_Large/train_GT_blurred", "dataroot_spike": "/home/x/spikes",
+      "dataset_type": "TrainDatasetRGBSpike", "dataroot_gt": "/data/x/GOPRO_Large/train_GT", /* a
+      block */ "dataroot_lq": "/data/x/GOPRO_Large/train_GT_blurred", "dataroot_spike": "/data/x/spikes",
       "spike_h": 360, "spike_w": 640, "spike_channels": 9, "spike_flipud": true,
       "spike": {"representation": "raw_window", "raw_window_length": 9},
       "num_frame": 6, "gt_size": [192, 128], "use_hflip": true, "use_rot": false, "random_reverse": false,
@@ -37,7 +38,7 @@ TEXT = r"""
     "G_scheduler_eta_min": 1e-7, "checkpoint_test": [4000, 6000, 10000], "checkpoint_save": 2000,
   },
   "val": {"num_frame_testing": 12, "num_frame_overlapping": 2, "size_patch_testing": 96},
-  "logging": {"use_wandb": true, "wandb_api_key": "0123456789abcdef", "cache": "/home/x/cache"}
+  "logging": {"use_wandb": true, "wandb_api_key": "0123456789abcdef", "cache": "/data/x/cache"}
 }
 """
 
@@ -69,7 +70,7 @@ def test_slashes_in_text_begin_no_comment(tmp_path):
 
 def test_yaml_is_read_too(options, tmp_path):
     (tmp_path / 'a.yaml').write_text(json.dumps(options))
-    found = convert_options(read_options(tmp_path / 'a.yaml')[0])
+    found = convert_options(read_legacy(tmp_path / 'a.yaml'))
     assert [each.overrides for each in found] == [each.overrides for each in convert_options(options)]
 
 
@@ -142,7 +143,7 @@ def test_secrets_and_absolute_paths_are_not_copied(options):
     conversion = one_phase(options)
     said = json.dumps([conversion.overrides, conversion.notes, conversion.left_out])
     assert '0123456789abcdef' not in said
-    assert '/home/x' not in said
+    assert '/data/x' not in said
     assert any(line.startswith('logging.wandb_api_key: a secret, not copied') for line in conversion.left_out)
 
 

@@ -82,6 +82,17 @@ def test_a_resumed_training_continues(read):
     assert sorted(points(log, 'loss')) == [200, 400, 600, 1000]
 
 
+def test_damaged_logs(tmp_path, fuzz_reader):
+    (tmp_path / 'kair.log').write_text(KAIR)
+    (tmp_path / 'basicsr.log').write_text(BASICSR)
+    fuzz_reader(lambda path: build_report(read_logs([path])))
+
+
+def test_an_iteration_that_no_counter_reaches_is_left_out(read):
+    log = read(KAIR + KAIR[-75:].replace('1,000', '9' * 30))
+    assert max(points(log, 'loss')) == 1000
+
+
 @pytest.mark.parametrize('stamp', ['22-13-45 99:00:00.000', 'no time', ''])
 def test_a_time_stamp_that_does_not_exist_gives_no_times(read, stamp):
     log = read(KAIR.replace('22-05-14 12:10:00.000', stamp))

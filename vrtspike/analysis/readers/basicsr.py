@@ -10,7 +10,7 @@ from vrtspike.analysis.readers.line_reader import LineReader
 NUMBER = r'[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)'
 CLOCK = re.compile(r'^(?P<year>\d{2}|\d{4})-(?P<rest>\d\d-\d\d \d\d:\d\d:\d\d)[.,](?P<ms>\d{3})')
 ITERATION = re.compile(
-    r'[<\[]epoch: *(?P<epoch>\d+), iter: *(?P<iter>\d+(?:,\d{3})*)'
+    r'[<\[]epoch: *(?P<epoch>\d{1,15}), iter: *(?P<iter>\d{1,15}|\d{1,3}(?:,\d{3}){1,4})(?![\d,]*\d)'
     rf'(?:, lr: *\(?(?P<rate>{NUMBER})[^>\]]*)?[>\]]?(?P<rest>.*)'
 )
 TIMES = re.compile(rf'time \(data\): *(?P<time>{NUMBER}) \((?P<data>{NUMBER})\)')

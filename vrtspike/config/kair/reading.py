@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vrtspike.errors import ConfigError
-from vrtspike.runtime.text_files import MAX_NODES, node_count, read_text, read_yaml_mapping
+from vrtspike.runtime.text_files import MAX_NODES, node_count, read_text
 
 SECTIONS = {'datasets', 'netG', 'train'}
 IN_PHASES = ('gt_size', 'dataloader_batch_size')
@@ -29,14 +29,12 @@ def is_options(values: Mapping[str, Any]) -> bool:
 
 
 def read_options(path: Path) -> tuple[Options, list[str]]:
-    """Return the options in a JSON file with comments, or in a YAML file, and the keys that stand in it twice.
+    """Return the options in a JSON file with comments, and the keys that stand in it twice.
 
     Raises:
         ConfigError: The file cannot be read, is damaged, or holds something else.
     """
     expected = f'options of KAIR with {", ".join(sorted(SECTIONS))}'
-    if path.suffix != '.json':
-        return read_yaml_mapping(path, expected, ConfigError), []
     text = read_text(path, ConfigError)
     for pattern in (COMMENT, LAST_COMMA):
         text = pattern.sub(lambda found: found[1] or ' ', text)

@@ -115,6 +115,7 @@ def placement(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
 
 def fusion_stages(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
     conversion.overrides['model.fusion_stages'] = conversion.value_of('ints', key, value)
+    conversion.notes.append(f'{key}: taken as the stages after which spikes are fused')
 
 
 def operator(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:

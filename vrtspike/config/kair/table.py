@@ -96,6 +96,7 @@ RULES: dict[str, Rule] = {
     'train.G_regularizer_orthstep': leaves_out('weights are not made orthogonal'),
     'train.G_regularizer_clipstep': leaves_out('weights are not clipped'),
     'train.use_lora': LORA,
+    'train.fusion_warmup.head_only_iters': leaves_out('fusion heads begin as the identity; they are not warmed up', 0),
     'train.phase1_fusion_aux_loss_weight': leaves_out('there is no auxiliary loss on the fused frames', 0),
     'train.fusion_passthrough_loss_weight': leaves_out('fusion heads begin as the identity without a loss', 0),
     'train.checkpoint_test': rules.validation_interval,
@@ -108,6 +109,7 @@ RULES: dict[str, Rule] = {
     'val.num_frame_testing': rules.tiling,
     'logging.use_tensorboard': rules.watching,
     'logging.use_wandb': rules.watching,
+    'logging.wandb_project': leaves_out('set init_kwargs=dict(project=...) of WandbVisBackend'),
     'logging.use_swanlab': leaves_out('SwanLab is not available; TensorBoard and W&B are'),
     'logging.use_logfire': leaves_out('Logfire is not available; TensorBoard and W&B are'),
 }
