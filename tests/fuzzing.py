@@ -4,6 +4,7 @@
 it, a few hundred files are tried.
 """
 
+import faulthandler
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,8 @@ FILES = 200
 PROPERTY = 'damaged files'
 #: Small files must not need more memory than this, whatever their headers claim.
 MAX_GROWTH_MIB = 512
+#: Seconds after which a file that is still being read ends the process: libraries in C cannot be interrupted.
+HANG = 120
 #: Numbers that headers of damaged files hold: sizes, counts and offsets.
 NUMBERS = [0, 1, 2**7, 2**8 - 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1]
 
@@ -77,7 +80,7 @@ def fuzz(read: Callable[[Path], object], whole: list[Path], folder: Path, second
     Args:
         read: Reads a file, and raises a VrtSpikeError that names it where it cannot.
         whole: Files that it can read.
-        folder: Where the damaged files are written; the last one remains after an unexpected error.
+        folder: Where the damaged files are written; the last one remains after an unexpected error or a hang.
         seconds: CPU time to spend; 0 tries ``FILES`` files.
     """
     rng, count, end = np.random.default_rng(0), 0, time.process_time() + seconds
@@ -89,11 +92,14 @@ def fuzz(read: Callable[[Path], object], whole: list[Path], folder: Path, second
         suffix, content = contents[rng.integers(len(contents))]
         path = folder / f'damaged{suffix}'
         path.write_bytes(damaged(content, rng))
+        faulthandler.dump_traceback_later(HANG, exit=True)
         try:
             read(path)
         except VrtSpikeError as error:
             if path.name not in str(error):
                 raise AssertionError(f'an error does not name {path.name}: {error}') from error
+        finally:
+            faulthandler.cancel_dump_traceback_later()
         count += 1
     growth = (peak_resident_memory() - before) / MIB
     assert growth < MAX_GROWTH_MIB, f'{count} damaged files needed {growth:.0f} MiB'

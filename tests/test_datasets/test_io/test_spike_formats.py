@@ -207,6 +207,15 @@ def test_arrays_in_other_files_are_not_read(tmp_path):
         spike_array_size(tmp_path / 'x.h5')
 
 
+def test_hdf5_groups_may_contain_each_other(tmp_path):
+    h5py = pytest.importorskip('h5py')
+    with h5py.File(tmp_path / 'x.h5', 'w') as file:
+        file['camera/data'] = SPIKES
+        file['camera/same'] = file['camera/data']
+        file['camera/up'] = file['loop'] = file['/']
+    np.testing.assert_array_equal(read_spikes(tmp_path / 'x.h5', HEIGHT, WIDTH), SPIKES)
+
+
 def test_a_small_hdf5_file_of_an_absurd_array_is_refused(tmp_path):
     h5py = pytest.importorskip('h5py')
     with h5py.File(tmp_path / 'x.h5', 'w') as file:

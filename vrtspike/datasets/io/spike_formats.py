@@ -11,6 +11,7 @@ import functools
 import math
 import os
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -206,18 +207,32 @@ def read_hdf5(path: Path, length: int) -> np.ndarray:
             f'{path} is an HDF5 file, which needs h5py: pip install h5py, or save the spikes as .npy or, from MATLAB, '
             "with save(..., '-v7')"
         ) from error
-    arrays = {}
-
-    def collect(name: str, node: Any) -> None:
-        # Arrays stored in other files are skipped: a file from a stranger could refer to any of them.
-        if isinstance(node, h5py.Dataset) and node.shape and not node.external and not node.is_virtual:
-            arrays[name] = node
-
     with h5py.File(path, 'r') as file:
-        file.visititems(collect)
+        arrays = {array.name.lstrip('/'): array for array in hdf5_arrays(file)}
         array = arrays[choose_array({name: each.shape for name, each in arrays.items()}, path)]
         require_plausible(path, length, array.nbytes)
         return array[()]
+
+
+def hdf5_arrays(file: Any) -> Iterator[Any]:
+    """Yield the arrays that an HDF5 file stores itself: a file from a stranger could refer to any other file."""
+    import h5py
+
+    # Not File.visititems: in some damaged files it never ends (HDF5 2.0.0).
+    groups, seen = [file], {file}
+    while groups:
+        group = groups.pop()
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                continue
+            node = group[name]
+            if node in seen:  # under another name
+                continue
+            seen.add(node)
+            if isinstance(node, h5py.Group):
+                groups.append(node)
+            elif isinstance(node, h5py.Dataset) and node.shape and not node.external and not node.is_virtual:
+                yield node
 
 
 def choose_array(shapes: dict[str, tuple[int, ...]], path: Path) -> str:
