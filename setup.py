@@ -58,6 +58,7 @@ EXTRAS = {
 EXTRAS['dev'] += EXTRAS['test']
 # What the tests need to skip nothing but the GPU's; torchvision has no CPU build everywhere.
 EXTRAS['ci'] = [name for extra in ('dev', 'docs', 'onnx', 'tensorboard', 'wandb', 'triton') for name in EXTRAS[extra]]
+EXTRAS['ci'] += ['huggingface-hub', 'safetensors']  # timm is installed without its dependencies, among them torchvision
 
 
 class BuildWithMim(build_py):
