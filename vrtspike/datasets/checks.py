@@ -223,7 +223,8 @@ def ratio_problems(path: Path, size: tuple[int, int], sequence: Sequence) -> lis
 
 def spike_file_lengths(sequence: Sequence) -> list[tuple[Path, int]]:
     """Return (path, length in bytes) of the existing spike files of a sequence, in time order."""
-    with os.scandir(sequence.spike) as entries:
-        lengths = {entry.name: entry.stat().st_size for entry in entries}
     paths = [sequence.spike_path(stem) for stem in sequence.stems.tolist()]
+    names = {path.name for path in paths}
+    with os.scandir(sequence.spike) as entries:
+        lengths = {entry.name: entry.stat().st_size for entry in entries if entry.name in names}
     return [(path, lengths[path.name]) for path in paths if path.name in lengths]

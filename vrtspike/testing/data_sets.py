@@ -113,3 +113,19 @@ def write_recordings(root: Path, size: tuple[int, int] = (64, 64), frames: int =
     config = {'filename': 'one', 'spike_w': width, 'spike_h': height, 'is_labeled': False}
     (root / 'config.yaml').write_text(yaml.safe_dump(config), encoding='utf-8')
     return root
+
+
+def write_spikezoo(root: Path, size: tuple[int, int] = (32, 32), streams: int = 2, steps: int = 81) -> Path:
+    """Write Spike-Zoo's base layout: streams of sRGB values as light with the grey frame of their middle step."""
+    waves = np.add.outer(np.arange(size[0]) / 3, np.arange(size[1]) / 4)
+    for seed, split in enumerate(('train', 'test')):
+        camera = IntegrateAndFire(*size, 1 / 0.6, np.random.default_rng(seed))
+        for number in range(seed * streams, (seed + 1) * streams):
+            values = [0.5 + 0.4 * np.sin(waves + number + step / steps) for step in range(steps)]
+            folders = {kind: root / split / kind for kind in ('spike', 'gt')}
+            for folder in folders.values():
+                folder.mkdir(parents=True, exist_ok=True)
+            write_spike_dat(folders['spike'] / f'{number:03d}_part1.dat', camera.run(np.stack(values)))
+            middle = np.rint(values[steps // 2] * 255).astype(np.uint8)
+            write_image(folders['gt'] / f'{number:03d}_part1.png', middle[..., None].repeat(3, axis=-1))
+    return root

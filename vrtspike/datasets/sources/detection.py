@@ -6,7 +6,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from vrtspike.datasets.sources.folders import read_config
+from vrtspike.datasets.sources.folders import ON_DISK, read_config
 from vrtspike.datasets.sources.gopro_spike import FRAMES, SPIKES
 from vrtspike.datasets.sources.sequence import SPLITS
 from vrtspike.errors import ConfigError, DataError, did_you_mean
@@ -39,6 +39,8 @@ def detect_type(root: Path) -> str:
         return 'GoProSpike'
     if any((root / f'{split}_fullRGB').is_dir() for split in SPLITS):
         return 'X4KSpike'
+    if any((root / split / 'spike').is_dir() for split in ON_DISK.values()):
+        return 'SpikeZooBase'
     if any(True for split in SPLITS for _ in root.glob(f'{split}/*/spike')):
         return 'ProcessedClips'
     if any(True for split in SPLITS for _ in root.glob(f'{split}/*/blur')):

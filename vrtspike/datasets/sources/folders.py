@@ -14,8 +14,11 @@ import numpy as np
 from vrtspike.datasets.io.listing import IMAGE_SUFFIXES, common_suffix, is_hidden, stems_in, time_order
 from vrtspike.datasets.io.spike_formats import SPIKE_SUFFIXES
 from vrtspike.datasets.sources.sequence import LIGHTS, Sequence
-from vrtspike.errors import ConfigError, DataError, require_positive_integers
+from vrtspike.errors import ConfigError, DataError, did_you_mean, require_positive_integers
 from vrtspike.runtime.text_files import read_yaml_mapping
+
+#: Names of the splits on disk, in data sets with a test split.
+ON_DISK = {'train': 'train', 'val': 'test'}
 
 
 def require_root(root: str | os.PathLike, layout: str) -> Path:
@@ -49,6 +52,12 @@ def require_pair(owner: str, **pairs: Any) -> None:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise ConfigError(f'{owner}: {name}={pair!r}; expected (height, width)')
         require_positive_integers(owner, **{f'{name}[{i}]': length for i, length in enumerate(pair)})
+
+
+def require_light(owner: str, light: str) -> None:
+    """Raise :class:`ConfigError` unless ``light`` is one of :data:`~vrtspike.datasets.sources.sequence.LIGHTS`."""
+    if light not in LIGHTS:
+        raise ConfigError(f'{owner} got {light=}{did_you_mean(str(light), LIGHTS)}')
 
 
 def subfolders(folder: Path) -> list[Path]:

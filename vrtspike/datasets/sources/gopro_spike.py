@@ -6,14 +6,19 @@ import os
 import re
 from pathlib import Path
 
-from vrtspike.datasets.sources.folders import require_pair, require_root, require_split, sequence_in, subfolders
+from vrtspike.datasets.sources.folders import (
+    ON_DISK,
+    require_pair,
+    require_root,
+    require_split,
+    sequence_in,
+    subfolders,
+)
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.errors import ConfigError, DataError, did_you_mean, require_positive, require_positive_integers
 from vrtspike.registry import CLIP_SOURCES
 
 FRAMES, SPIKES = 'GOPRO_Large', 'GOPRO_Large_spike_seq'
-#: Names of the splits on disk.
-ON_DISK = {'train': 'train', 'val': 'test'}
 #: Steps of the spike camera between two instants of GoPro's camera.
 STEPS_PER_INSTANT = 8
 LAYOUTS = {
