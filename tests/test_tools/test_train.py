@@ -113,9 +113,9 @@ def test_weights_alone_start_a_new_run(trained, demo, tmp_path):
     assert process.returncode == 0, process.stderr
     assert list(losses(tmp_path / 'run')) == [1, 2]
     names = json.loads((tmp_path / 'run/loaded_weights.json').read_text())
-    assert list(names) == ['loaded', 'adapted', 'fresh', 'unused']
+    assert list(names) == ['loaded', 'adapted', 'merged', 'fresh', 'unused']
     assert names['adapted'] == names['fresh'] == names['unused'] == []
-    assert re.search(rf'^ *all +{len(names["loaded"])} +0 +0 +0 *$', process.stdout, re.MULTILINE)
+    assert re.search(rf'^ *all +{len(names["loaded"])} +0 +0 +0 +0 *$', process.stdout, re.MULTILINE)
 
 
 def test_weights_of_another_network_are_adapted_as_far_as_they_fit(trained, demo, tmp_path):

@@ -35,7 +35,16 @@ RUNNER_READS = (
 )
 """Top-level keys that MMEngine's Runner reads from the config, besides its arguments."""
 
-OUR_KEYS = ('data', 'plugins', 'auto_fit', 'cpu_overrides', 'applied_cpu_overrides', 'warm_up', 'partial_load')
+OUR_KEYS = (
+    'data',
+    'plugins',
+    'auto_fit',
+    'cpu_overrides',
+    'applied_cpu_overrides',
+    'warm_up',
+    'partial_load',
+    'lora_alpha',
+)
 """Top-level keys of this project."""
 
 PARAMWISE_KEYS = (

@@ -21,7 +21,7 @@ from vrtspike.runtime.checkpoint_files import load_checkpoint_file
 from vrtspike.runtime.distributed import unwrap_model
 
 LOADED_NAMES = 'loaded_weights.json'
-"""File of the run's folder: ``loaded``, ``adapted``, ``fresh`` and ``unused``, each a list of names of tensors."""
+"""File of the run's folder: ``loaded``, ``adapted``, ``merged``, ``fresh`` and ``unused``, each a list of names."""
 
 LoadedWeights = dict[str, dict[str, torch.Tensor]]
 """Weights that were read before training, by path. They are removed when they are used, to free their memory."""
@@ -80,7 +80,9 @@ def start_from_weights(runner: Runner, path: str, trust: bool, loaded: LoadedWei
     """
     model = unwrap_model(runner.model)
     weights = loaded.pop(path, None) or read_weights(path, trust)
-    report = load_matching(model, weights, partial=runner.cfg.get('partial_load', False))
+    report = load_matching(
+        model, weights, partial=runner.cfg.get('partial_load', False), lora_alpha=runner.cfg.get('lora_alpha')
+    )
     runner._has_loaded = True
     names_file = Path(runner.work_dir, LOADED_NAMES)
     runner.logger.info(f'Weights of {path}\n{report_table(report)}\n\nNames: {names_file}')

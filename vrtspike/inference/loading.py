@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from vrtspike.config import check_config
 from vrtspike.config.values import read_saved_config
 from vrtspike.errors import CheckpointError, ConfigError
+from vrtspike.models.adapters import merge_adapters
 from vrtspike.models.weights import check_fit, load_exact, renamed
 from vrtspike.native.allocator import allocate_tensors_with_malloc
 from vrtspike.plugins import every_registry, load_plugins
@@ -108,7 +109,7 @@ def require_same_sizes(config: Config, weights: Mapping[str, Tensor], source: st
         warnings.simplefilter('ignore')  # parts with shipped weights warn that they cannot load them on the meta device
         model = MODELS.build(config.model)
     targets = model.state_dict()
-    check_fit(renamed(weights, targets), targets, source)
+    check_fit(merge_adapters(renamed(weights, targets), targets).weights, targets, source)
 
 
 def whole_numbers(node: Any) -> Iterator[int]:

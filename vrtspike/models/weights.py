@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vrtspike.errors import CheckpointError
+from vrtspike.models.adapters import merge_adapters, with_plain_adapters
 from vrtspike.ops.window_attention.windows import Window
 from vrtspike.runtime.checkpoint_files import WRAPPERS, load_checkpoint_file, plain_name, unwrap_state_dict
 
@@ -45,12 +46,14 @@ class LoadReport:
     Attributes:
         loaded: Loaded unchanged.
         adapted: Converted from another window: bias tables are resampled, sine encodings and indices computed again.
+        merged: Loaded with the low-rank adapters in the checkpoint added to them.
         fresh: Missing from the checkpoint, or of another width there; they keep their initial values.
         unused: Missing from the network, or of another width there; under the names they would have in the network.
     """
 
     loaded: list[str] = field(default_factory=list)
     adapted: list[str] = field(default_factory=list)
+    merged: list[str] = field(default_factory=list)
     fresh: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
 
@@ -90,7 +93,7 @@ def load_exact(model: nn.Module, weights: Mapping[str, Tensor], source: str = 't
         CheckpointError: Weights are missing, unknown or of another shape; ``model`` is then unchanged.
     """
     targets = model.state_dict()
-    sources = renamed(weights, targets)
+    sources = merge_adapters(renamed(weights, targets), targets).weights
     check_fit(sources, targets, source)
     model.load_state_dict(sources)
 
@@ -114,29 +117,35 @@ def check_fit(sources: Mapping[str, Tensor], targets: Mapping[str, Tensor], sour
         )
 
 
-def load_matching(model: nn.Module, weights: Mapping[str, Tensor], *, partial: bool = False) -> LoadReport:
+def load_matching(
+    model: nn.Module, weights: Mapping[str, Tensor], *, partial: bool = False, lora_alpha: float | None = None
+) -> LoadReport:
     """Load all weights of another network that fit, in place.
 
     Weights and ``model`` may each be a whole restorer or a backbone alone. Relative position tables of another window
-    are resampled (:func:`resample_bias_table`). A tensor of another width is not loaded: channels only have a meaning
-    together, so a slice of them is no better than noise.
+    are resampled (:func:`resample_bias_table`). Low-rank adapters are merged with the weights of their layers, unless
+    the network has them too. A tensor of another width is not loaded: channels only have a meaning together, so a slice
+    of them is no better than noise.
 
     Args:
         model: A restorer or a backbone.
         weights: Tensors by name, from :func:`read_weights`.
         partial: Also load weights that fill less than half of the network.
+        lora_alpha: Scale times rank of the adapters in ``weights``, if they do not contain their scale.
 
     Raises:
-        CheckpointError: Nothing in ``weights`` fits, or too little; ``model`` is then unchanged.
+        CheckpointError: Nothing in ``weights`` fits, or too little, or adapters cannot be merged; ``model`` is then
+            unchanged.
     """
     targets = model.state_dict()
-    sources = renamed(weights, targets)
+    merged = merge_adapters(renamed(weights, targets), targets, lora_alpha)
+    sources, merged_names = merged.weights, set(merged.names)
     report = LoadReport(unused=[name for name in sources if name not in targets])
     chosen = {}
     for name, target in targets.items():
         source = sources.get(name)
         if source is not None and source.shape == target.shape:
-            report.loaded.append(name)
+            (report.merged if name in merged_names else report.loaded).append(name)
             chosen[name] = source
         elif (adapted := adapt(model, name, target, sources)) is not None:
             report.adapted.append(name)
@@ -163,7 +172,7 @@ def load_matching(model: nn.Module, weights: Mapping[str, Tensor], *, partial: b
 
 
 def renamed(weights: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Return weights under the names that they have in the network.
+    """Return weights under the names that they have in the network, low-rank adapters under ours.
 
     If the network is only a part of the checkpoint, such as ``generator.``, the prefix of this part is removed and the
     other parts are left out. The prefix of a restorer's backbone is removed or added as needed. The function chooses
@@ -171,7 +180,7 @@ def renamed(weights: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Map
     (``generator_ema.``).
     """
     plain = {plain_name(name, EVERY_WRAPPER): name for name in targets}
-    weights = {plain_name(name, EVERY_WRAPPER): tensor for name, tensor in weights.items()}
+    weights = with_plain_adapters({plain_name(name, EVERY_WRAPPER): tensor for name, tensor in weights.items()})
     prefix, missing = wrapping_of(weights, plain)
     outer = prefix.removesuffix(BACKBONE)
     found = {name.removeprefix(outer): tensor for name, tensor in weights.items() if name.startswith(outer)}
