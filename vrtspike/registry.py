@@ -35,7 +35,7 @@ REPRESENTATIONS = Registry('spike representation', 'vrtspike.datasets', Contract
 
 # Children of MMEngine's registries, so that its Runner finds our parts, and our configs find its parts.
 MODELS = Registry('model', 'vrtspike.models', Contract(
-    'a restorer, a data preprocessor or a loss, as MMEngine defines them'), mmengine.MODELS)
+    'a restorer, a data preprocessor or a loss, as MMEngine defines them; or a time embedding'), mmengine.MODELS)
 DATASETS = Registry('dataset', 'vrtspike.datasets', Contract(
     'a torch data set of samples as vrtspike.datasets.clips documents them', attributes=('__len__', '__getitem__')),
     mmengine.DATASETS)

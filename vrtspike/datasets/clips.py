@@ -6,11 +6,15 @@ RGB and spikes show the same field of view; H / Hs = W / Ws is one rational numb
 Inside the pipeline (NumPy), from :class:`ClipDataset` to its last transform::
 
     blur    (T, H, W, 3) uint8       blurred frames, sRGB-encoded RGB
-    sharp   (T, H, W, 3) uint8       the middle instant of each exposure, sRGB-encoded RGB
+    sharp   (T, H, W, 3) uint8       the wanted instant of each exposure, sRGB-encoded RGB
     sdm     (T, H, W, 3) uint8       after AddSDM: what the spike-guided deblurring model makes of blur and spikes
     spikes  (T, steps, Hs, Ws) uint8 0 or 1 in time order, the exposure of each frame; at first a PackedSpikes, which
                                      reads the files when it is iterated or passed to np.asarray;
             (T, K, Hs, Ws) float32   after BinSpikes
+    instant (T,) float32             the wanted instants, 0 to 1 of the exposure; absent means 0.5, the middle
+    margin  int                      steps beside each exposure that raw spikes also have, before and after it:
+                                     (T, margin + steps + margin, Hs, Ws); absent means 0, and after BinSpikes
+    known   (T, 2 margin + steps)    with margin: bool, which steps the file has; the others have no spikes
     rng     numpy Generator          the only source of random numbers, seeded by (seed, ordinal)
     meta    dict                     as below
 
@@ -22,6 +26,7 @@ tensors and strings into lists::
     sdm     (T, 3, H, W) uint8       only with AddSDM
     spikes  (T, K, Hs, Ws) float32   spike rate per bin times the threshold: its mean over K is the TFP estimate of
                                      linear intensity in [0, 1]
+    instant (T,) float32             the wanted instants; absent means 0.5
     meta    dict                     name (of the sequence), index (of the sample), first_frame (its stem), threshold,
                                      light, and, with on_bad_sample='skip', skipped (errors of the bad samples
                                      that this one replaces, usually '')
@@ -32,7 +37,7 @@ Without spikes there are no ``sdm``, ``spikes``, ``threshold`` and ``light``; wi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -41,6 +46,7 @@ from torch.utils.data import Dataset
 
 from vrtspike.datasets.checks import find_problems
 from vrtspike.datasets.color import encode_srgb_uint8
+from vrtspike.datasets.instants import MIDDLE, margin_of, require_instants
 from vrtspike.datasets.io.file_cache import FileCache
 from vrtspike.datasets.io.images import read_images
 from vrtspike.datasets.io.packed_spikes import PackedSpikes, packed_spikes
@@ -52,6 +58,10 @@ from vrtspike.registry import CLIP_SOURCES, DATASETS, TRANSFORMS
 SHOWN_PROBLEMS = 50
 # Separates the random numbers that choose substitutes from those of the samples.
 SUBSTITUTE_STREAM = 0xBAD
+# Separates the random numbers that choose instants.
+INSTANT_STREAM = 0x71
+#: The value of ``instants`` for all instants that have sharp frames.
+TARGETS = 'targets'
 
 
 class SampleKey(NamedTuple):
@@ -73,13 +83,16 @@ class ClipDataset(Dataset):
         pipeline: Transforms, built or as configs, applied in order.
         stride: Frames from the start of one clip to the start of the next; frames at the end of a sequence that do not
             fill a clip are not used.
-        limit: Use the first ``limit`` clips only; None uses all.
+        limit: Use the first ``limit`` samples only; None uses all.
         on_bad_sample: ``'raise'`` ends the run at a sample that cannot be read. ``'skip'`` (only for training) replaces
             it by another one, chosen by seed and ordinal, and records the error in ``meta['skipped']``;
             :class:`~vrtspike.hooks.BadSamplesHook` counts, logs and reports these errors.
         max_bad_samples: The run ends when more samples than this were skipped.
         cache_dir: Folder on a fast local disk for copies of files from a slow disk; None reads the original files.
         cache_gib: Maximum size of ``cache_dir`` in GiB, shared by all processes of the machine.
+        instants: The instants of the exposure to restore, 0 to 1, or ``'targets'`` for all of which a sequence has
+            sharp frames. Each sample of ``'train'`` draws one for all its frames; ``'val'`` has every clip once for
+            each, in this order. None restores the middle, 0.5.
 
     Raises:
         DataError: Files are missing or inconsistent; one message lists all problems.
@@ -100,6 +113,7 @@ class ClipDataset(Dataset):
         max_bad_samples: int = 100,
         cache_dir: str | None = None,
         cache_gib: float = 16.0,
+        instants: Iterable[float] | str | None = None,
     ) -> None:
         if split not in SPLITS:
             raise ConfigError(f"ClipDataset got split={split!r}, expected 'train' or 'val'")
@@ -120,10 +134,12 @@ class ClipDataset(Dataset):
         self.cache = FileCache(cache_dir, cache_gib) if cache_dir is not None else None
         self.sequences = source.sequences(split)
         raise_problems(find_problems(source, split, self.sequences, clip_len))
+        self.instants = instants if instants in (None, TARGETS) else require_instants('ClipDataset', instants)
         clips = [(len(sequence.stems) - clip_len) // stride + 1 for sequence in self.sequences]
-        # One number per sequence, not one entry per clip: worker processes copy it.
-        self.clip_ends = np.cumsum(clips)
-        self.length = min(int(self.clip_ends[-1]), limit or int(self.clip_ends[-1]))
+        samples = [n * self.samples_per_clip(sequence) for n, sequence in zip(clips, self.sequences, strict=True)]
+        # One number per sequence, not one entry per sample: worker processes copy it.
+        self.sample_ends = np.cumsum(samples)
+        self.length = min(int(self.sample_ends[-1]), limit or int(self.sample_ends[-1]))
         self.pipeline = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
 
     def __len__(self) -> int:
@@ -146,7 +162,7 @@ class ClipDataset(Dataset):
 
     def sample(self, key: SampleKey, skipped: list[str] | None = None) -> dict:
         """Return clip ``key.index`` after the pipeline, with the errors of the samples it replaces."""
-        sample = self.read(key.index)
+        sample = self.read(key.index, self.instant_of(key))
         if skipped is not None:
             sample['meta']['skipped'] = '\n'.join(skipped)
         sample['rng'] = np.random.default_rng((key.seed, key.ordinal))
@@ -154,17 +170,19 @@ class ClipDataset(Dataset):
             sample = transform(sample)
         return sample
 
-    def read(self, index: int) -> dict:
-        """Return clip ``index`` before the pipeline: blur, sharp, spikes and meta."""
+    def read(self, index: int, instant: float | None = None) -> dict:
+        """Return sample ``index`` before the pipeline: blur, sharp, spikes, meta and, if given, its instant."""
         sequence, first = self.locate(index)
         positions = range(first, first + self.clip_len)
         meta = {'name': sequence.name, 'index': index, 'first_frame': sequence.stems[first].item()}
-        sample = read_frames(sequence, positions, self.local)
+        sample = read_frames(sequence, positions, self.local, MIDDLE if instant is None else instant)
+        if instant is not None:
+            sample['instant'] = np.full(self.clip_len, instant, np.float32)
         if sequence.spike is not None:
-            sample['spikes'] = packed_spikes(sequence, positions, self.local)
+            sample |= read_spikes(packed_spikes(sequence, positions, self.local), instant)
             meta |= {'threshold': sequence.threshold, 'light': sequence.light}
             if 'blur' not in sample:
-                sample['blur'] = playback(sample['spikes'], sequence.threshold)
+                sample['blur'] = playback(packed_spikes(sequence, positions, self.local), sequence.threshold)
         return {**sample, 'meta': meta}
 
     def local(self, path: Path) -> Path:
@@ -172,12 +190,34 @@ class ClipDataset(Dataset):
         return path if self.cache is None else self.cache.local(path)
 
     def locate(self, index: int) -> tuple[Sequence, int]:
-        """Return the sequence of clip ``index`` and the position of its first frame."""
+        """Return the sequence of sample ``index`` and the position of its first frame."""
+        sequence, place = self.place(index)
+        return sequence, place // self.samples_per_clip(sequence) * self.stride
+
+    def place(self, index: int) -> tuple[Sequence, int]:
+        """Return the sequence of sample ``index`` and how many of its samples come before."""
         if not 0 <= index < self.length:
             raise IndexError(f'clip {index} of a data set of {self.length} clips')
-        number = int(np.searchsorted(self.clip_ends, index, side='right'))
-        before = int(self.clip_ends[number - 1]) if number else 0
-        return self.sequences[number], (index - before) * self.stride
+        number = int(np.searchsorted(self.sample_ends, index, side='right'))
+        return self.sequences[number], index - (int(self.sample_ends[number - 1]) if number else 0)
+
+    def samples_per_clip(self, sequence: Sequence) -> int:
+        """Return how many samples each clip of a sequence has: one, or in validation one for each instant."""
+        return 1 if self.instants is None or self.split == 'train' else len(self.instants_of(sequence))
+
+    def instants_of(self, sequence: Sequence) -> tuple[float, ...]:
+        """Return the instants at which frames of a sequence are restored."""
+        return sequence.target_instants if self.instants == TARGETS else self.instants
+
+    def instant_of(self, key: SampleKey) -> float | None:
+        """Return the instant of a sample, or None if ``instants`` is."""
+        if self.instants is None:
+            return None
+        sequence, place = self.place(key.index)
+        instants = self.instants_of(sequence)
+        if self.split == 'val':
+            return instants[place % len(instants)]
+        return instants[int(np.random.default_rng((key.seed, key.ordinal, INSTANT_STREAM)).integers(len(instants)))]
 
 
 def raise_problems(problems: list[str]) -> None:
@@ -198,12 +238,24 @@ def too_many_bad_samples(skipped: list[str], limit: int) -> str:
     )
 
 
-def read_frames(sequence: Sequence, positions: range, local: Callable[[Path], Path] = Path) -> dict[str, np.ndarray]:
-    """Return the frames of a clip by kind, each (T, H, W, 3) uint8, all of one size."""
+def read_spikes(spikes: PackedSpikes, instant: float | None) -> dict:
+    """Return ``spikes`` of a sample, and what lies beside the exposures as far as the instant needs it."""
+    margin = 0 if instant is None else margin_of([instant], spikes.shape[1])
+    if not margin:
+        return {'spikes': spikes}
+    spikes = spikes.with_margin(margin)
+    return {'spikes': spikes, 'margin': margin, 'known': spikes.known()}
+
+
+def read_frames(
+    sequence: Sequence, positions: range, local: Callable[[Path], Path] = Path, instant: float = MIDDLE
+) -> dict[str, np.ndarray]:
+    """Return the frames of a clip by kind, each (T, H, W, 3) uint8, all of one size; sharp ones at ``instant``."""
     stems = [sequence.stems[position].item() for position in positions]
-    frames = {
-        kind: read_images([sequence.image_path(kind, stem) for stem in stems], local) for kind in sequence.frame_folders
-    }
+    paths = {kind: [sequence.image_path(kind, stem) for stem in stems] for kind in sequence.frame_folders}
+    if 'sharp' in paths:
+        paths['sharp'] = [sequence.target_path(position, instant) for position in positions]
+    frames = {kind: read_images(each, local) for kind, each in paths.items()}
     shapes = {kind: images.shape for kind, images in frames.items()}
     if len(set(shapes.values())) > 1:
         blur, sharp = (shapes[kind] for kind in FRAME_KINDS)

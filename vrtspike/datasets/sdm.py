@@ -19,6 +19,9 @@ window is known to suppress it better than equal weights. Hence
   is not noise (Lee, *Digital image enhancement and noise filtering by use of local statistics*, IEEE PAMI 2, 1980):
   where only noise is left, the frame stays as it is.
 
+At other instants than the middle, the windows are centred there, and steps that are not known have no weight. A window
+that is cut at one side has the noise of one spike's phase there, weighted like the step at the cut.
+
 Noise of the light itself and of the electronics is not modelled.
 """
 
@@ -28,6 +31,7 @@ import cv2
 import numpy as np
 
 from vrtspike.datasets.color import decode_srgb, encode_srgb
+from vrtspike.datasets.instants import SpikesAround
 from vrtspike.datasets.representations.counts import require_steps
 from vrtspike.datasets.sources.sequence import LIGHTS
 from vrtspike.errors import ConfigError, did_you_mean
@@ -42,12 +46,13 @@ NEIGHBOURHOOD = 1.0
 HALF_A_SPIKE = 0.5
 
 
-def sdm(blur: np.ndarray, spikes: np.ndarray, light: str = 'linear') -> np.ndarray:
-    """Estimate the sharp frame at the middle of an exposure.
+def sdm(blur: np.ndarray, spikes: np.ndarray | SpikesAround, light: str = 'linear') -> np.ndarray:
+    """Estimate the sharp frame at an instant of an exposure.
 
     Args:
         blur: The blurred frame (H, W, 3) uint8, sRGB-encoded.
-        spikes: The spikes of its exposure (steps, Hs, Ws), 0 or 1, of the same field of view.
+        spikes: The spikes of its exposure (steps, Hs, Ws), 0 or 1, of the same field of view, for its middle; or
+            :class:`~vrtspike.datasets.instants.SpikesAround` another instant.
         light: What the spike camera integrated: ``'linear'`` light, or the ``'encoded'`` values of the frames, as in
             data sets that were simulated without decoding them.
 
@@ -62,13 +67,15 @@ def sdm(blur: np.ndarray, spikes: np.ndarray, light: str = 'linear') -> np.ndarr
     return np.rint(np.clip(sharp, 0, 1) * 255).astype(np.uint8)
 
 
-def rate_ratio(spikes: np.ndarray) -> np.ndarray:
-    """Return the spike rate at the middle of the exposure over the mean rate, (steps, Hs, Ws) -> (Hs, Ws) float32."""
-    steps = require_steps(spikes)
-    mean = spikes.mean(axis=0, dtype=np.float32)
+def rate_ratio(spikes: np.ndarray | SpikesAround) -> np.ndarray:
+    """Return the spike rate at the instant over the mean rate of the exposure, (Hs, Ws) float32."""
+    around = spikes if isinstance(spikes, SpikesAround) else SpikesAround(spikes)
+    steps = require_steps(around.exposure)
+    mean = around.exposure.mean(axis=0, dtype=np.float32)
     width = half_widths(mean, steps)
-    change = middle_rate(spikes, width) - mean
-    change *= trust(change, 1 / (24 * width**2))
+    rate, total = rate_at_instant(around, width)
+    change = rate - mean
+    change *= trust(change, 1 / (24 * width**2) + cut_weight(around, width) ** 2 / (12 * total**2))
     least = np.float32(HALF_A_SPIKE / steps)
     return np.maximum(mean + change + least, 0) / (mean + least)
 
@@ -79,14 +86,31 @@ def half_widths(mean: np.ndarray, steps: int) -> np.ndarray:
     return np.clip(INTERVALS * interval, LEAST_STEPS, 2 * steps)
 
 
-def middle_rate(spikes: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """Return the rate (Hs, Ws) in triangular windows of the half-widths ``width`` around the middle of the exposure."""
-    steps, total, rate = len(spikes), np.zeros_like(width), np.zeros_like(width)
-    for step, spike in enumerate(spikes):
-        weight = np.maximum(1 - np.float32(abs(step + 0.5 - steps / 2)) / width, 0)
+def rate_at_instant(around: SpikesAround, width: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rate in triangular windows of the half-widths ``width``, and their sums of weights, each (Hs, Ws)."""
+    total, rate = np.zeros_like(width), np.zeros_like(width)
+    for step in known_steps(around):
+        weight = weight_at(step + 0.5 - around.centre, width)
         total += weight
-        rate += weight * spike
-    return rate / total
+        rate += weight * around.spikes[step]
+    return rate / total, total
+
+
+def cut_weight(around: SpikesAround, width: np.ndarray) -> np.ndarray:
+    """Return how much more weight (Hs, Ws) a window has at one end of the known steps than at the other."""
+    steps = known_steps(around)
+    before, after = (weight_at(end - around.centre, width) for end in (steps[0], steps[-1] + 1))
+    return np.abs(before - after)
+
+
+def known_steps(around: SpikesAround) -> np.ndarray:
+    """Return the numbers of the steps that are known, in order."""
+    return np.arange(len(around.spikes)) if around.known is None else np.flatnonzero(around.known)
+
+
+def weight_at(distance: float, width: np.ndarray) -> np.ndarray:
+    """Return the weights (Hs, Ws) of triangular windows at a distance in steps from their centre."""
+    return np.maximum(1 - np.float32(abs(distance)) / width, 0)
 
 
 def trust(change: np.ndarray, noise: np.ndarray) -> np.ndarray:

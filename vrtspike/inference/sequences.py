@@ -71,7 +71,7 @@ class Sequences(ClipDataset):
 
     def sequence_of_clip(self, index: int) -> int:
         """Return the index of the sequence of clip ``index``."""
-        return int(np.searchsorted(self.clip_ends, index, side='right'))
+        return int(np.searchsorted(self.sample_ends, index, side='right'))
 
     def locate(self, index: int):
         """Return sequence ``index`` and the first frame of the window that is being read."""
@@ -93,6 +93,7 @@ def held_out_sequences(config: Config, threshold_factor: float = 1.0) -> Sequenc
     """Return the sequences of a config's ``test_dataloader``, or of its ``val_dataloader`` if it has none."""
     loader = config.get('test_dataloader') or config.get('val_dataloader')
     node = dict((loader or {}).get('dataset') or {})
+    node.pop('instants', None)  # scored in the middle of the exposure
     if node.pop('type', None) != 'ClipDataset':
         raise ConfigError('the config names no ClipDataset in test_dataloader or val_dataloader to test on')
     return Sequences(threshold_factor, **node)

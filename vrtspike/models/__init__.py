@@ -7,6 +7,7 @@ from vrtspike.models.losses import CharbonnierLoss, PerceptualLoss, SumLoss
 from vrtspike.models.preprocessor import SpikePreprocessor
 from vrtspike.models.restorer import SpikeRestorer
 from vrtspike.models.spike_encoders import SpikeEncoder3D
+from vrtspike.models.time_embedding import TimeEmbedding
 from vrtspike.models.tsa import TemporalSelfAttention
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     'SumLoss',
     'TemporalCrossAttention',
     'TemporalSelfAttention',
+    'TimeEmbedding',
     'VRTLite',
 ]

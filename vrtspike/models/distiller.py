@@ -87,13 +87,18 @@ class DistilledRestorer(SpikeRestorer):
         return network
 
     def losses(
-        self, blur: Tensor, spikes: Tensor | None, sharp: Tensor, size: tuple[int, int] | None
+        self,
+        blur: Tensor,
+        spikes: Tensor | None,
+        sharp: Tensor,
+        size: tuple[int, int] | None,
+        instant: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return the student's loss and the differences from the teacher; see :meth:`forward` for the arguments."""
         with torch.no_grad(), recorded_features(self.teacher.module, self.feature_stages) as teacher_features:
-            teacher_frames = self.crop(self.teacher.module.restore(blur, spikes), size)
+            teacher_frames = self.crop(self.teacher.module.restore(blur, spikes, instant), size)
         with recorded_features(self, self.feature_stages) as features:
-            restored = self.restore(blur, spikes)
+            restored = self.restore(blur, spikes, instant)
         with stage('loss') as s:
             restored = self.crop(s.enter(restored), size)
             target = sharp[..., : restored.shape[-2], : restored.shape[-1]]

@@ -41,7 +41,7 @@ class SpikePreprocessor(BaseDataPreprocessor):
 
         Returns:
             ``blur`` (B, T, 3 x inputs, H', W') and, if given, ``sharp`` (B, T, 3, H', W'), float in [0, 1]; ``spikes``
-            float (B, T, K, Hs', Ws'); ``size``, the (H, W) before padding; ``meta``, unchanged.
+            float (B, T, K, Hs', Ws'); ``instant`` (B, T) and ``meta``, unchanged; ``size``, the (H, W) before padding.
         """
         with stage('data'):
             return self.prepare(data)
@@ -61,6 +61,8 @@ class SpikePreprocessor(BaseDataPreprocessor):
         inputs = {key: repeat_border(value, new_h, new_w) for key, value in frames.items()}
         if spikes is not None:
             inputs['spikes'] = repeat_border(spikes, new_hs, new_ws)
+        if 'instant' in batch:
+            inputs['instant'] = batch['instant']
         return inputs | {'size': (height, width), 'meta': meta}
 
 

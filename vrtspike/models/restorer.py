@@ -43,12 +43,14 @@ class SpikeRestorer(BaseModel):
         start: The frame that the backbone corrects: ``'blur'``, or ``'sdm'``, the estimate of
             :mod:`vrtspike.datasets.sdm`. With ``'sdm'`` the backbone gets both frames, six channels, and an untrained
             one returns the estimate. The pipelines need :class:`~vrtspike.datasets.transforms.sdm.AddSDM`.
+        time: From MODELS, such as :class:`~vrtspike.models.time_embedding.TimeEmbedding`: tells the network the instant
+            of the exposure that it restores. It is applied after the input convolution. None tells it nothing.
 
     Raises:
         ConfigError: A fusion stage does not exist.
     """
 
-    filled_in = {'tsa': ('channels',), 'fusion': ('channels',)}  # noqa: RUF012 - read by the config's validation
+    filled_in = {'tsa': ('channels',), 'fusion': ('channels',), 'time': ('channels',)}  # noqa: RUF012 - read by the config's validation
 
     def __init__(
         self,
@@ -61,6 +63,7 @@ class SpikeRestorer(BaseModel):
         data_preprocessor: Part | None = None,
         tiling: Tiling | dict | None = None,
         start: str = 'blur',
+        time: dict | None = None,
     ) -> None:
         of_preprocessor, of_backbone = arguments_of_start(start)
         preprocessor = data_preprocessor or dict(type='SpikePreprocessor')
@@ -68,6 +71,7 @@ class SpikeRestorer(BaseModel):
         self.backbone = built(backbone, BACKBONES, of_backbone)
         self.loss = built(loss or dict(type='CharbonnierLoss'), MODELS)
         self.tiling = tiling if isinstance(tiling, Tiling) else Tiling(**tiling or {})
+        self.time = time and MODELS.build(dict(time, channels=self.backbone.stage_channels[0]))
         if fusion is None:
             return
         if spike_encoder is None:
@@ -110,6 +114,7 @@ class SpikeRestorer(BaseModel):
         sharp: Tensor | None = None,
         size: tuple[int, int] | None = None,
         meta: dict[str, Any] | None = None,
+        instant: Tensor | None = None,
         mode: str = 'tensor',
     ) -> Tensor | dict[str, Tensor] | list[dict[str, Any]]:
         """Restore a prepared batch.
@@ -121,6 +126,7 @@ class SpikeRestorer(BaseModel):
             sharp: Targets like ``blur``; needed for the loss.
             size: (H, W) before padding; None crops nothing.
             meta: Information from the data set about the samples; unused.
+            instant: The instants to restore (B, T), from 0, the start of the exposure, to 1; None is 0.5, its middle.
             mode: 'tensor' returns the restored frames (B, T, 3, H, W), 'loss' a dict of losses, and 'predict' one dict
                 per clip with ``restored`` (T, 3, H, W), clamped to [0, 1], and ``index``, its index in the batch.
         """
@@ -129,8 +135,9 @@ class SpikeRestorer(BaseModel):
         if mode != 'tensor':
             self.check_task(*blur.shape[1:3])
         if mode == 'loss':
-            return self.losses(blur, spikes, sharp, size)
-        restored = self.restore_tiles(blur, spikes) if mode == 'predict' else self.restore(blur, spikes)
+            return self.losses(blur, spikes, sharp, size, instant)
+        restore = self.restore_tiles if mode == 'predict' else self.restore
+        restored = restore(blur, spikes, instant)
         restored = self.crop(restored, size)
         if mode == 'tensor':
             return restored
@@ -147,10 +154,15 @@ class SpikeRestorer(BaseModel):
             )
 
     def losses(
-        self, blur: Tensor, spikes: Tensor | None, sharp: Tensor, size: tuple[int, int] | None
+        self,
+        blur: Tensor,
+        spikes: Tensor | None,
+        sharp: Tensor,
+        size: tuple[int, int] | None,
+        instant: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return the losses by name; see :meth:`forward` for the arguments."""
-        restored = self.crop(self.restore(blur, spikes), size)
+        restored = self.crop(self.restore(blur, spikes, instant), size)
         with stage('loss') as s:
             target = sharp[..., : restored.shape[-2], : restored.shape[-1]]
             return {'loss': s.leave(self.loss(s.enter(restored), target))}
@@ -161,26 +173,30 @@ class SpikeRestorer(BaseModel):
             return restored
         return restored[..., : size[0] * self.backbone.scale, : size[1] * self.backbone.scale]
 
-    def restore(self, blur: Tensor, spikes: Tensor | None) -> Tensor:
-        """Return the restored frames (B, T, 3, H, W), not clamped."""
-        if not self.uses_spikes:
+    def restore(self, blur: Tensor, spikes: Tensor | None, instant: Tensor | None = None) -> Tensor:
+        """Return the restored frames (B, T, 3, H, W), not clamped; see :meth:`forward` for the arguments."""
+        instant = None if self.time is None else instant
+        if not self.uses_spikes and instant is None:
             return self.backbone(blur)
-        if spikes is None:
+        if self.uses_spikes and spikes is None:
             raise DataError(
                 'SpikeRestorer: this network fuses spikes, but the data have none: use data with spikes and do not '
                 'set data.spikes=False, or turn off fusion with model.fusion=None'
             )
-        maps = self.spike_maps(spikes)
+        maps = self.spike_maps(spikes) if self.uses_spikes else []
 
         def fuse(i: int, features: Tensor) -> Tensor:
-            return self.fuse(i, features, maps)
+            if i == 0 and instant is not None:
+                features = self.time(features, instant)
+            return self.fuse(i, features, maps) if maps else features
 
         return self.backbone(blur, fuse=fuse)
 
-    def restore_tiles(self, blur: Tensor, spikes: Tensor | None) -> Tensor:
+    def restore_tiles(self, blur: Tensor, spikes: Tensor | None, instant: Tensor | None = None) -> Tensor:
         """Return the restored frames in float32, restored tile by tile as set in ``tiling``."""
         divisor = getattr(self.data_preprocessor, 'divisor', 1)
-        return restore_clip(self.restore, blur, spikes, self.tiling, scale=self.backbone.scale, divisor=divisor)
+        scale = self.backbone.scale
+        return restore_clip(self.restore, blur, spikes, self.tiling, scale=scale, divisor=divisor, instant=instant)
 
     @property
     def uses_spikes(self) -> bool:
@@ -224,7 +240,7 @@ class SpikeRestorer(BaseModel):
         rows = list(self.backbone.summary_rows()) if hasattr(self.backbone, 'summary_rows') else []
         if not rows:
             rows = [{'part': type(self.backbone).__name__, 'parameters': count_parameters(self.backbone)}]
-        for name in ('spike_encoder', 'tsa', 'fusion', 'projection'):
+        for name in ('spike_encoder', 'tsa', 'fusion', 'projection', 'time'):
             module = getattr(self, name, None)
             if module is not None and (parameters := count_parameters(module)):
                 names = ', '.join(module) if isinstance(module, nn.ModuleDict) else ''

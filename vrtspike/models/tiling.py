@@ -137,7 +137,14 @@ def grid_step(rgb: int, spike: int, divisor: int) -> int:
 
 
 def restore_clip(
-    network: Network, blur: Tensor, spikes: Tensor | None, tiling: Tiling, *, scale: int = 1, divisor: int = 8
+    network: Network,
+    blur: Tensor,
+    spikes: Tensor | None,
+    tiling: Tiling,
+    *,
+    scale: int = 1,
+    divisor: int = 8,
+    instant: Tensor | None = None,
 ) -> Tensor:
     """Restore a whole clip tile by tile.
 
@@ -148,6 +155,7 @@ def restore_clip(
         tiling: How the clip is cut.
         scale: s, the factor by which the network enlarges frames.
         divisor: Tiles start at multiples of it; the network pads to the same multiples.
+        instant: The instants to restore (B, T), which the network then takes as a third argument.
 
     Returns:
         (B, T, 3, s*H, s*W) float32.
@@ -156,7 +164,7 @@ def restore_clip(
     def read(start: int, stop: int) -> tuple[Tensor, Tensor | None]:
         return blur[:, start:stop], None if spikes is None else spikes[:, start:stop]
 
-    parts = stream_clip(network, read, blur.shape[1], tiling, scale=scale, divisor=divisor)
+    parts = stream_clip(network, read, blur.shape[1], tiling, scale=scale, divisor=divisor, instant=instant)
     return torch.cat(list(parts), dim=1)
 
 
@@ -169,6 +177,7 @@ def stream_clip(
     first: int = 0,
     scale: int = 1,
     divisor: int = 8,
+    instant: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """Yield the restored frames (B, t, 3, s*H, s*W) of a clip of any length in time order, as they are finished.
 
@@ -187,7 +196,8 @@ def stream_clip(
         if first >= start + int(weights.nonzero().max()) + 1:
             continue
         blur, spikes = read(start, start + cut.size)
-        restored = restore_frames(network, blur, spikes, tiling, scale, divisor)
+        at_instant = network if instant is None else with_instant(network, instant[:, start : start + cut.size])
+        restored = restore_frames(at_instant, blur, spikes, tiling, scale, divisor)
         weighted = restored * weights.to(blur.device).view(-1, 1, 1, 1)
         if unfinished is not None:
             weighted[:, : unfinished.shape[1]] += unfinished
@@ -195,6 +205,15 @@ def stream_clip(
         if finished.shape[1]:
             yield finished
         unfinished = weighted[:, end - start :]
+
+
+def with_instant(network: Callable[[Tensor, Tensor | None, Tensor], Tensor], instant: Tensor) -> Network:
+    """Return the network for batches of tiles of the same frames, whose instants are (B, T)."""
+
+    def run(blur: Tensor, spikes: Tensor | None) -> Tensor:
+        return network(blur, spikes, instant.repeat(len(blur) // len(instant), 1))
+
+    return run
 
 
 def restore_frames(

@@ -15,7 +15,7 @@ from vrtspike.errors import DataError
 
 
 class PackedSpikes:
-    """The spikes (T, steps, Hs, Ws) of T exposures, uint8 of 0 and 1, read lazily.
+    """The spikes (T, margin + steps + margin, Hs, Ws) of T exposures, uint8 of 0 and 1, read lazily.
 
     ``spikes[..., top:bottom, left:right]`` returns a cropped PackedSpikes and reads nothing; iterating decodes one
     exposure at a time; ``np.asarray(spikes)`` and other indices decode into an array.
@@ -26,6 +26,7 @@ class PackedSpikes:
         rows: (top, bottom) of the crop.
         columns: (left, right) of the crop.
         local: Maps the path of a file to the path to read, as :meth:`vrtspike.datasets.io.file_cache.FileCache.local`.
+        margin: Steps to read before and after each exposure. Steps that a file lacks are unknown and have no spikes.
     """
 
     dtype = np.dtype(np.uint8)
@@ -38,11 +39,13 @@ class PackedSpikes:
         rows: tuple[int, int],
         columns: tuple[int, int],
         local: Callable[[Path], Path] = Path,
+        margin: int = 0,
     ) -> None:
         self.windows = [with_steps(window, stored_size) for window in windows]
         self.stored_size = stored_size
         self.rows, self.columns = rows, columns
         self.local = local
+        self.margin = margin
         lengths = {window.steps for window in self.windows}
         if len(lengths) > 1:
             raise DataError(
@@ -52,9 +55,30 @@ class PackedSpikes:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """(T, steps, Hs, Ws)."""
+        """(T, margin + steps + margin, Hs, Ws)."""
         height, width = self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]
-        return len(self.windows), self.windows[0].steps, height, width
+        return len(self.windows), self.windows[0].steps + 2 * self.margin, height, width
+
+    def with_margin(self, margin: int) -> PackedSpikes:
+        """Return the same spikes with ``margin`` steps before and after each exposure."""
+        return PackedSpikes(self.windows, self.stored_size, self.rows, self.columns, self.local, margin)
+
+    def known(self) -> np.ndarray:
+        """Return which steps the files have, (T, margin + steps + margin) bool."""
+        known = np.zeros(self.shape[:2], bool)
+        for row, window in zip(known, self.windows, strict=True):
+            row[self.stored(window)[1]] = True
+        return known
+
+    def stored(self, window: SpikeWindow) -> tuple[SpikeWindow, slice]:
+        """Return the window with as much of the margin as its file has, and its place in the array."""
+        if not self.margin:
+            return window, slice(None)
+        before = min(self.margin, window.start)
+        after = min(self.margin, count_steps(window.path, *self.stored_size) - window.start - window.steps)
+        steps = before + window.steps + after
+        place = slice(self.margin - before, self.margin - before + steps)
+        return window._replace(start=window.start - before, steps=steps), place
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -73,12 +97,22 @@ class PackedSpikes:
             rows, columns = (
                 absolute_range(part, slice_) for part, slice_ in zip((self.rows, self.columns), key[1:], strict=True)
             )
-            return PackedSpikes(self.windows, self.stored_size, rows, columns, self.local)
+            return PackedSpikes(self.windows, self.stored_size, rows, columns, self.local, self.margin)
         return np.asarray(self)[key]
 
     def exposure(self, position: int) -> np.ndarray:
-        """Return the spikes (steps, Hs, Ws) of one exposure."""
-        path, start, steps = self.windows[position]
+        """Return the spikes (margin + steps + margin, Hs, Ws) of one exposure."""
+        window, place = self.stored(self.windows[position])
+        spikes = self.read(window)
+        if len(spikes) == self.shape[1]:
+            return spikes
+        padded = np.zeros(self.shape[1:], np.uint8)
+        padded[place] = spikes
+        return padded
+
+    def read(self, window: SpikeWindow) -> np.ndarray:
+        """Return the spikes (steps, Hs, Ws) of a window of a file."""
+        path, start, steps = window
         window = {'start': start, 'steps': steps, 'rows': self.rows, 'columns': self.columns}
         copy = self.local(path)
         if copy != path:

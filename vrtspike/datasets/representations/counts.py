@@ -31,6 +31,8 @@ class Voxel:
         bins: K, the number of bins.
     """
 
+    mean_of_steps = True
+
     def __init__(self, bins: int = 32) -> None:
         require_positive_integers('Voxel', bins=bins)
         self.bins = bins
@@ -91,6 +93,8 @@ class TFP:
         window: Steps of a window; None takes the whole exposure at every instant.
     """
 
+    mean_of_steps = True
+
     def __init__(self, bins: int = 1, window: int | None = None) -> None:
         require_positive_integers('TFP', bins=bins, **({} if window is None else {'window': window}))
         self.bins, self.window = bins, window
@@ -111,6 +115,8 @@ class RawWindow:
         length: L, an odd number of steps, centred on the middle step of the exposure. If the exposure has an even
             number of steps, its middle step is the one after its centre.
     """
+
+    mean_of_steps = True
 
     def __init__(self, length: int = 41) -> None:
         require_positive_integers('RawWindow', length=length)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from vrtspike.datasets.instants import MIDDLE
+from vrtspike.errors import DataError
 
 SPLITS = ('train', 'val')
 FRAME_KINDS = ('blur', 'sharp')
@@ -46,6 +49,7 @@ class Sequence:
         spike_suffix: Suffix of the spike files, see :mod:`vrtspike.datasets.io.spike_formats`.
         interval: Steps between the starts of two exposures in a recording; None if every frame has its own file.
         stored_width: Columns of the spikes in the files; those beyond the width of ``spike_size`` are dropped.
+        other_targets: Sharp frames of other instants than the middle: the instant, and the path of every frame.
     """
 
     name: str
@@ -64,6 +68,7 @@ class Sequence:
     spike_suffix: str = '.dat'
     interval: int | None = None
     stored_width: int | None = None
+    other_targets: dict[float, np.ndarray] = field(default_factory=dict)
 
     @property
     def stored_size(self) -> tuple[int, int]:
@@ -83,6 +88,22 @@ class Sequence:
     def image_path(self, kind: str, stem: str) -> Path:
         """Return the path of a ``'blur'`` or ``'sharp'`` frame."""
         return getattr(self, kind) / f'{stem}{self.suffix(kind)}'
+
+    @property
+    def target_instants(self) -> tuple[float, ...]:
+        """The instants that have sharp frames, in order."""
+        return () if self.sharp is None else tuple(sorted({MIDDLE, *self.other_targets}))
+
+    def target_path(self, position: int, instant: float) -> Path:
+        """Return the path of the sharp frame of an instant of the exposure at ``position``."""
+        if instant == MIDDLE:
+            return self.image_path('sharp', self.stems[position].item())
+        if instant not in self.other_targets:
+            raise DataError(
+                f'{self.sharp} has no sharp frames of the instant {instant:g}, only of '
+                f"{', '.join(f'{each:g}' for each in self.target_instants)}: ask for these, as instants='targets' does"
+            )
+        return Path(self.other_targets[instant][position].item())
 
     def spike_path(self, stem: str) -> Path:
         """Return the path of a frame's spike file."""

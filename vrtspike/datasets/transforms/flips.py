@@ -14,7 +14,8 @@ from vrtspike.registry import TRANSFORMS
 class PairedRandomFlip:
     """Reflect frames and spikes together, each reflection with its own probability.
 
-    Reversing time reverses the order of the frames, and that of the steps (or bins) inside every exposure.
+    Reversing time reverses the order of the frames, and that of the steps (or bins) inside every exposure. An instant t
+    of an exposure becomes 1 - t.
 
     Args:
         horizontal: Probability of swapping left and right.
@@ -44,6 +45,10 @@ class PairedRandomFlip:
         flipped = {kind: flip(results[kind], chosen, 1) for kind in SAMPLE_FRAMES if kind in results}
         if 'spikes' in results:
             flipped['spikes'] = flip(np.asarray(results['spikes']), chosen, 2)
+        if 'time' in chosen and 'instant' in results:
+            flipped['instant'] = 1 - results['instant'][::-1]
+        if 'time' in chosen and 'known' in results:
+            flipped['known'] = np.flip(results['known'])
         return {**results, **flipped}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vrtspike.datasets.instants import spikes_around
 from vrtspike.datasets.sdm import sdm
 from vrtspike.errors import ConfigError
 from vrtspike.registry import TRANSFORMS
@@ -18,11 +19,12 @@ class AddSDM:
     """
 
     def __call__(self, results: dict) -> dict:
-        """Add ``sdm`` (T, H, W, 3) uint8 to a sample with raw spikes (T, steps, Hs, Ws); leave others as they are."""
+        """Add ``sdm`` (T, H, W, 3) uint8 to a sample with raw spikes; leave others as they are."""
         if 'spikes' not in results:
             return results
         if results['spikes'].dtype != np.uint8:
             raise ConfigError('AddSDM got binned spikes: put it before BinSpikes in the pipeline')
-        spikes, light = np.asarray(results['spikes']), results['meta']['light']
-        estimates = [sdm(*each, light) for each in zip(results['blur'], spikes, strict=True)]
-        return {**results, 'spikes': spikes, 'sdm': np.stack(estimates)}
+        results = {**results, 'spikes': np.asarray(results['spikes'])}
+        light = results['meta']['light']
+        estimates = [sdm(*each, light) for each in zip(results['blur'], spikes_around(results), strict=True)]
+        return {**results, 'sdm': np.stack(estimates)}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from vrtspike.datasets.instants import SpikesAround, spikes_around
 from vrtspike.errors import ConfigError
 from vrtspike.registry import REPRESENTATIONS, TRANSFORMS
 
@@ -13,6 +14,10 @@ from vrtspike.registry import REPRESENTATIONS, TRANSFORMS
 @TRANSFORMS.register_module()
 class BinSpikes:
     """Replace raw spikes by their representation times the threshold: intensity that does not depend on the threshold.
+
+    Off the middle of the exposure, the representation is that of a window as long as the exposure around the wanted
+    instant. Steps that are not known have no spikes. Representations that are means over steps (``mean_of_steps``) are
+    those over the known steps, and 0 where there are none.
 
     Args:
         representation: A registered representation or its config, (steps, Hs, Ws) -> (K, Hs, Ws) rates.
@@ -25,12 +30,21 @@ class BinSpikes:
         )
 
     def __call__(self, results: dict) -> dict:
-        """Turn ``spikes``, where there are any, from (T, steps, Hs, Ws) uint8 into (T, K, Hs, Ws) float32."""
+        """Turn ``spikes``, where there are any, from raw ones, uint8, into (T, K, Hs, Ws) float32."""
         if 'spikes' not in results:
             return results
-        binned = np.stack([self.representation(spikes) for spikes in results['spikes']])
+        binned = np.stack([self.represent(around) for around in spikes_around(results)])
         binned *= np.float32(results['meta']['threshold'])
-        return {**results, 'spikes': binned}
+        rest = {key: value for key, value in results.items() if key not in ('margin', 'known')}
+        return {**rest, 'spikes': binned}
+
+    def represent(self, around: SpikesAround) -> np.ndarray:
+        """Return the representation (K, Hs, Ws) of the window around the instant."""
+        binned = self.representation(around.spikes[around.window])
+        if around.known is None or not getattr(self.representation, 'mean_of_steps', False):
+            return binned
+        share = self.representation(around.known[around.window, None, None].astype(np.uint8))
+        return np.divide(binned, share, out=binned, where=share > 0)
 
 
 @TRANSFORMS.register_module()

@@ -1,0 +1,82 @@
+"""The instant of an exposure that is restored, and the spikes around it.
+
+An instant is a number from 0, the start of the exposure, to 1, its end; 0.5 is its middle. The spikes that belong to an
+instant are a window as long as the exposure, centred on it. Off the middle it reaches into steps outside of the
+exposure. A file may have them; where it has not, they are unknown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from vrtspike.errors import ConfigError
+
+MIDDLE = 0.5
+
+
+class SpikesAround(NamedTuple):
+    """The spikes of one exposure and of ``margin`` steps before and after it.
+
+    Args:
+        spikes: (margin + steps + margin, Hs, Ws) uint8 of 0 and 1; unknown steps have none.
+        margin: Steps on either side.
+        known: Which of the steps are known, bool; None for all.
+        instant: The wanted instant.
+    """
+
+    spikes: np.ndarray
+    margin: int = 0
+    known: np.ndarray | None = None
+    instant: float = MIDDLE
+
+    @property
+    def exposure(self) -> np.ndarray:
+        """The steps of the exposure alone."""
+        return self.spikes[self.margin : len(self.spikes) - self.margin]
+
+    @property
+    def centre(self) -> float:
+        """The instant in steps from the start of ``spikes``."""
+        return self.margin + self.instant * len(self.exposure)
+
+    @property
+    def window(self) -> slice:
+        """The steps centred on the instant, as many as the exposure has."""
+        steps = len(self.exposure)
+        start = self.margin + round((self.instant - MIDDLE) * steps)  # to even, so that reversed time gives the same
+        return slice(start, start + steps)
+
+
+def require_instants(owner: str, instants: Iterable[float]) -> tuple[float, ...]:
+    """Return instants as a tuple of floats; raise :class:`ConfigError` unless each is from 0 to 1 and none repeats."""
+    found = tuple(float(instant) for instant in instants)
+    if not found or len(set(found)) < len(found) or not all(0 <= instant <= 1 for instant in found):
+        raise ConfigError(
+            f'{owner} got instants={list(found)}, expected different numbers from 0, the start of the exposure, to 1'
+        )
+    return found
+
+
+def margin_of(instants: Iterable[float], steps: int) -> int:
+    """Return how many steps outside of an exposure of ``steps`` steps the windows around ``instants`` reach."""
+    return max(math.ceil(abs(instant - MIDDLE) * steps) for instant in instants)
+
+
+def spikes_around(sample: dict) -> Iterator[SpikesAround]:
+    """Yield the spikes of each frame of a sample with raw spikes, see :mod:`vrtspike.datasets.clips`."""
+    frames = len(sample['spikes'])
+    instants = sample.get('instant', np.full(frames, MIDDLE)).tolist()
+    known = sample.get('known', [None] * frames)
+    for each in zip(sample['spikes'], known, instants, strict=True):
+        yield SpikesAround(each[0], sample.get('margin', 0), *each[1:])
+
+
+def with_unknown_margin(spikes: np.ndarray, margin: int) -> dict:
+    """Return ``spikes``, ``margin`` and ``known`` of a sample that has the exposures (T, steps, Hs, Ws) alone."""
+    beside = [(0, 0), (margin, margin), (0, 0), (0, 0)]
+    known = np.pad(np.ones(spikes.shape[:2], bool), beside[:2])
+    return {'spikes': np.pad(spikes, beside), 'margin': margin, 'known': known}
