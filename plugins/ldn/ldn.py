@@ -37,8 +37,8 @@ class LDNRestorer(SpikeRestorer):
         """The network, which encodes the spikes itself; ``bins`` is the number of its steps."""
         return self.backbone
 
-    def restore(self, blur: Tensor, spikes: Tensor | None) -> Tensor:
-        """Return the restored frames (B, T, 3, H, W), not clamped."""
+    def restore(self, blur: Tensor, spikes: Tensor | None, instant: Tensor | None = None) -> Tensor:
+        """Return the restored frames (B, T, 3, H, W), not clamped; the spikes alone tell the network the instant."""
         if spikes is None or spikes.shape[2] != self.backbone.bins:
             found = 'no spikes' if spikes is None else f'{spikes.shape[2]} bins'
             raise DataError(
