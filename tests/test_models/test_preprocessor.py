@@ -94,3 +94,13 @@ def test_several_frames_are_stacked_in_the_order_of_inputs():
 def test_a_missing_estimate_is_an_error_that_names_the_transform():
     with pytest.raises(DataError, match='AddSDM'):
         SpikePreprocessor(inputs=['sdm', 'blur'])(batch((16, 24), (8, 12)))
+
+
+def test_clips_at_several_instants_become_clips_of_their_own():
+    data = batch((8, 8), (4, 4), frames=6) | {'instant': torch.tensor([[0.25] * 3 + [0.75] * 3])}
+    data['meta']['instants'] = torch.tensor([2])
+    inputs = SpikePreprocessor()(data)
+    assert torch.equal(inputs['instant'], torch.tensor([[0.25] * 3, [0.75] * 3]))
+    for kind in ('blur', 'sharp'):
+        assert torch.equal(inputs[kind][1], data[kind][0, 3:].float() / 255)
+    assert torch.equal(inputs['spikes'][1], data['spikes'][0, 3:])

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from vrtspike.errors import ConfigError
+from vrtspike.errors import ConfigError, DataError
 from vrtspike.models import SpikeRestorer
 from vrtspike.models.restorer import resize_maps
 from vrtspike.profiling import listening
@@ -53,6 +53,30 @@ class TestModes:
         data['sharp'][..., 13:, :] = 100
         data['sharp'][..., 10:] = 100
         torch.testing.assert_close(model(**data, size=(13, 10), mode='loss')['loss'], expected)
+
+    def test_without_sharp_frames_the_error_names_the_recipe(self):
+        data = inputs() | {'sharp': None}
+        with pytest.raises(DataError, match=r'no sharp frames.*recipes/reblur.py'):
+            make()(**data, mode='loss')
+
+    @pytest.mark.parametrize('kinds', [('blur',), ('sdm', 'blur'), ('blur', 'sdm')])
+    def test_reblurring_compares_with_the_blurred_frames_of_the_input(self, kinds):
+        preprocessor = dict(type='SpikePreprocessor', inputs=kinds)
+        model = make(
+            backbone=dict(in_chans=3 * len(kinds)), data_preprocessor=preprocessor, loss=dict(type='ReblurLoss')
+        )
+        data = inputs(batch=3)
+        frames = {'blur': data['blur'], 'sdm': torch.zeros_like(data['blur'])}
+        meta = {
+            'instants': torch.tensor([3]),
+            'supervised': torch.zeros(1, 6, dtype=torch.bool),
+            'threshold': torch.ones(1),
+        }
+        given = data | {'blur': torch.cat([frames[kind] for kind in kinds], dim=2)}
+        losses = model(**given, meta=meta, mode='loss')
+        expected = model.loss(model(**given), data['sharp'], data['blur'], meta)
+        assert losses.keys() == {'reblur_loss', 'sdm_loss', 'restoration_loss'}
+        assert all(torch.equal(losses[name], expected[name]) for name in losses)
 
     def test_predict_clamps_and_crops_and_tells_the_place(self):
         model, data = awake(make()), inputs(batch=2)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from vrtspike.errors import ConfigError
 from vrtspike.models.layers.frozen import FrozenModule
-from vrtspike.models.restorer import Part, SpikeRestorer, built
+from vrtspike.models.restorer import Part, SpikeRestorer, built, require_targets
 from vrtspike.models.weights import load_exact, read_weights
 from vrtspike.profiling import stage
 from vrtspike.registry import MODELS
@@ -93,8 +93,10 @@ class DistilledRestorer(SpikeRestorer):
         sharp: Tensor,
         size: tuple[int, int] | None,
         instant: Tensor | None = None,
+        meta: dict[str, Any] | None = None,
     ) -> dict[str, Tensor]:
         """Return the student's loss and the differences from the teacher; see :meth:`forward` for the arguments."""
+        require_targets(sharp)
         with torch.no_grad(), recorded_features(self.teacher.module, self.feature_stages) as teacher_features:
             teacher_frames = self.crop(self.teacher.module.restore(blur, spikes, instant), size)
         with recorded_features(self, self.feature_stages) as features:

@@ -40,6 +40,7 @@ class SpikePreprocessor(BaseDataPreprocessor):
         """Prepare a batch of samples, which :mod:`vrtspike.datasets.clips` documents.
 
         Returns:
+            B is that of the batch, times the instants of :class:`~vrtspike.datasets.transforms.targets.SDMTargets`.
             ``blur`` (B, T, 3 x inputs, H', W') and, if given, ``sharp`` (B, T, 3, H', W'), float in [0, 1]; ``spikes``
             float (B, T, K, Hs', Ws'); ``instant`` (B, T) and ``meta``, unchanged; ``size``, the (H, W) before padding.
         """
@@ -50,6 +51,9 @@ class SpikePreprocessor(BaseDataPreprocessor):
         """Prepare a batch; see :meth:`forward`, which measures its time as the stage ``data``."""
         meta = data.get('meta')
         batch = self.cast_data({key: value for key, value in data.items() if isinstance(value, Tensor)})
+        if meta and 'instants' in meta:  # of SDMTargets: (B, M T, ...) -> (B M, T, ...)
+            count = int(meta['instants'][0])
+            batch = {key: value.unflatten(1, (count, -1)).flatten(0, 1) for key, value in batch.items()}
         height, width = batch['blur'].shape[-2:]
         spikes = batch.get('spikes')
         spike_size = spikes.shape[-2:] if spikes is not None else (height, width)

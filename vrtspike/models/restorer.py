@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.models.layers.conv import Conv3d
 from vrtspike.models.layers.maps import resize_maps
+from vrtspike.models.losses.reblur import ReblurLoss
 from vrtspike.models.tiling import Tiling, restore_clip
 from vrtspike.profiling import stage
 from vrtspike.profiling.parameters import count_parameters
@@ -36,7 +37,8 @@ class SpikeRestorer(BaseModel):
         tsa: From TSA, built once for every scale that is used; None leaves the spike maps unchanged.
         fusion: From FUSION_HEADS, built once for every entry of ``fusion_stages``; None restores from RGB alone.
         fusion_stages: Where to fuse: 0 is after the input convolution, 1-7 are after that stage.
-        loss: A module from MODELS that takes (restored, sharp).
+        loss: A module from MODELS that takes (restored, sharp); or :class:`~vrtspike.models.losses.ReblurLoss`, which
+            needs no sharp frames.
         data_preprocessor: From MODELS; None uses :class:`~vrtspike.models.preprocessor.SpikePreprocessor`.
         tiling: How mode 'predict' cuts clips into tiles, a :class:`~vrtspike.models.tiling.Tiling` or its arguments;
             None restores whole clips. Training never tiles.
@@ -125,7 +127,7 @@ class SpikeRestorer(BaseModel):
             spikes: Voxels (B, T, K, Hs, Ws) of the same scene; unused without fusion.
             sharp: Targets like ``blur``; needed for the loss.
             size: (H, W) before padding; None crops nothing.
-            meta: Information from the data set about the samples; unused.
+            meta: Information from the data set about the samples; ReblurLoss needs it.
             instant: The instants to restore (B, T), from 0, the start of the exposure, to 1; None is 0.5, its middle.
             mode: 'tensor' returns the restored frames (B, T, 3, H, W), 'loss' a dict of losses, and 'predict' one dict
                 per clip with ``restored`` (T, 3, H, W), clamped to [0, 1], and ``index``, its index in the batch.
@@ -135,7 +137,7 @@ class SpikeRestorer(BaseModel):
         if mode != 'tensor':
             self.check_task(*blur.shape[1:3])
         if mode == 'loss':
-            return self.losses(blur, spikes, sharp, size, instant)
+            return self.losses(blur, spikes, sharp, size, instant, meta)
         restore = self.restore_tiles if mode == 'predict' else self.restore
         restored = restore(blur, spikes, instant)
         restored = self.crop(restored, size)
@@ -160,12 +162,22 @@ class SpikeRestorer(BaseModel):
         sharp: Tensor,
         size: tuple[int, int] | None,
         instant: Tensor | None = None,
+        meta: dict[str, Any] | None = None,
     ) -> dict[str, Tensor]:
         """Return the losses by name; see :meth:`forward` for the arguments."""
+        require_targets(sharp)
         restored = self.crop(self.restore(blur, spikes, instant), size)
         with stage('loss') as s:
             target = sharp[..., : restored.shape[-2], : restored.shape[-1]]
-            return {'loss': s.leave(self.loss(s.enter(restored), target))}
+            if not isinstance(self.loss, ReblurLoss):
+                return {'loss': s.leave(self.loss(s.enter(restored), target))}
+            losses = self.loss(s.enter(restored), target, self.crop(self.blurred(blur), size), meta)
+            return {name: s.leave(loss) for name, loss in losses.items()}
+
+    def blurred(self, frames: Tensor) -> Tensor:
+        """Return the blurred frames (B, T, 3, H, W) of the input, which may have other frames beside them."""
+        first = 3 * getattr(self.data_preprocessor, 'inputs', ('blur',)).index('blur')
+        return frames[:, :, first : first + 3]
 
     def crop(self, restored: Tensor, size: tuple[int, int] | None) -> Tensor:
         """Remove the padding from restored frames; ``size`` is (H, W) of the input before padding, or None."""
@@ -246,6 +258,15 @@ class SpikeRestorer(BaseModel):
                 names = ', '.join(module) if isinstance(module, nn.ModuleDict) else ''
                 rows.append({'part': name, 'blocks': names, 'parameters': parameters})
         return rows
+
+
+def require_targets(sharp: Tensor | None) -> None:
+    """Raise :class:`DataError` if a batch has nothing to learn from."""
+    if sharp is None:
+        raise DataError(
+            'the training clips have no sharp frames: use data with sharp frames, or train without them as '
+            'configs/recipes/reblur.py does, with ReblurLoss and SDMTargets'
+        )
 
 
 def built(part: Part, registry: Any, arguments: dict[str, Any] | None = None) -> nn.Module:

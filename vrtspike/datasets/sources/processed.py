@@ -41,7 +41,7 @@ class RGBClips:
         train: Folder of the training sequences.
         val: Folder of the validation sequences.
         blur: Folder of a sequence's blurred frames.
-        sharp: Folder of a sequence's sharp frames.
+        sharp: Folder of a sequence's sharp frames; None reads none, see configs/recipes/reblur.py.
         image_suffix: Suffix of the frames' files; None takes that of the images in each folder.
 
     Raises:
@@ -56,7 +56,7 @@ class RGBClips:
         train: str = 'train',
         val: str = 'val',
         blur: str = 'blur',
-        sharp: str = 'sharp',
+        sharp: str | None = 'sharp',
         image_suffix: str | None = None,
     ) -> None:
         self.root = require_root(root, self.layout)
@@ -70,7 +70,7 @@ class RGBClips:
             sequence_in(
                 folder.name,
                 folder / self.blur,
-                folder / self.sharp,
+                None if self.sharp is None else folder / self.sharp,
                 None if self.spike is None else folder / self.spike,
                 suffix=self.image_suffix,
                 **self.of_spikes,
@@ -110,7 +110,7 @@ class ProcessedClips(RGBClips):
         train: str = 'train',
         val: str = 'val',
         blur: str = 'blur',
-        sharp: str = 'sharp',
+        sharp: str | None = 'sharp',
     ) -> None:
         super().__init__(root, train, val, blur, sharp, image_suffix)
         if not spikes:
@@ -146,7 +146,7 @@ class DemoClips(ProcessedClips):
     Args:
         root: Folder of the clips. If it has demo clips with other arguments, a folder beside it is used. The other
             arguments are those of :func:`vrtspike.datasets.simulation.demo.write_demo`.
-        spikes: See :class:`ProcessedClips`.
+        spikes, sharp: See :class:`ProcessedClips`.
     """
 
     def __init__(
@@ -162,6 +162,7 @@ class DemoClips(ProcessedClips):
         threshold: float = 1.0,
         progress: bool = True,
         spikes: bool = True,
+        sharp: str | None = 'sharp',
     ) -> None:
         recipe = {'seed': seed, 'train_clips': train_clips, 'val_clips': val_clips, 'frames': frames, 'size': size}
         recipe.update(steps_per_frame=steps_per_frame, threshold=threshold)
@@ -174,4 +175,4 @@ class DemoClips(ProcessedClips):
         folder = demo_folder(root, DemoRecipe(**recipe))
         if folder != root:
             print_log(f'{root} has demo clips with other parameters: using {folder}', 'current')
-        super().__init__(folder, spikes=spikes)
+        super().__init__(folder, spikes=spikes, sharp=sharp)

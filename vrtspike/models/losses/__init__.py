@@ -2,5 +2,6 @@
 
 from vrtspike.models.losses.charbonnier import CharbonnierLoss
 from vrtspike.models.losses.perceptual import PerceptualLoss, SumLoss
+from vrtspike.models.losses.reblur import ReblurLoss
 
-__all__ = ['CharbonnierLoss', 'PerceptualLoss', 'SumLoss']
+__all__ = ['CharbonnierLoss', 'PerceptualLoss', 'ReblurLoss', 'SumLoss']
