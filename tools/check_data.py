@@ -23,7 +23,19 @@ from vrtspike.errors import DataError
 if TYPE_CHECKING:
     from vrtspike.datasets.inventory import SplitInventory
 
-COLUMNS = ('split', 'sequences', 'frames', 'clips', 'RGB', 'spikes', 'steps', 'threshold', 'suggested', 'spikes / step')
+COLUMNS = (
+    'split',
+    'sequences',
+    'frames',
+    'clips',
+    'RGB',
+    'spikes',
+    'steps',
+    'threshold',
+    'light',
+    'suggested',
+    'spikes / step',
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -52,7 +64,7 @@ def main() -> None:
     if any(split.suggestion for split in splits):
         print(
             "\n'suggested' is the threshold at which the first sequence's spikes are as bright as its blurred frames, "
-            'for linear light and for sRGB values used as light.'
+            'for linear light and for encoded (sRGB) values used as light.'
         )
     if args.thumbnails:
         write_thumbnails(args.thumbnails, splits, args.max_videos)
@@ -72,7 +84,7 @@ def cells(found: SplitInventory, clip_len: int) -> list[object]:
         return row + [None] * (len(COLUMNS) - len(row))
     lengths = {sequence.steps or sequence.file_steps for sequence in found.sequences}
     row += [sizes({sequence.spike_size for sequence in found.sequences})]
-    row += [', '.join(map(str, sorted(lengths))) if None not in lengths else None, f'{first.threshold:g}']
+    row += [', '.join(map(str, sorted(lengths))) if None not in lengths else None, f'{first.threshold:g}', first.light]
     if found.suggestion is None:
         return [*row, None, None]
     suggestion = found.suggestion

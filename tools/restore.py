@@ -22,6 +22,7 @@ from pathlib import Path
 from vrtspike.cli import (
     add_config_arguments,
     add_device_argument,
+    add_light_argument,
     add_tiling_arguments,
     add_trust_argument,
     config_arguments,
@@ -51,6 +52,7 @@ def parse_args() -> argparse.Namespace:
         '--keep-columns', type=int, metavar='N', help='spike columns to keep: 400 of 416, if the last 16 are the header'
     )
     parser.add_argument('--threshold', type=float, help='of the spike camera (default: from a config.yaml nearby)')
+    add_light_argument(parser)
     parser.add_argument('--side-by-side', action='store_true', help='blurred, TFP and restored beside each other')
     parser.add_argument('--fps', type=float, help="frames per second of a video (default: the input's, or 25)")
     add_device_argument(parser)
@@ -72,7 +74,7 @@ def main() -> None:
     if args.fps is not None and not 0 < args.fps < math.inf:
         raise ConfigError(f'--fps got {args.fps}, expected a positive number of frames per second')
     size = args.spike_size and tuple(args.spike_size)
-    clip = open_clip(args.blur, args.spike, size, args.threshold, args.keep_columns)
+    clip = open_clip(args.blur, args.spike, size, args.threshold, args.light, args.keep_columns)
     config = load_config(**config_arguments(args))
     tiling = tiling_of(config, **tiling_arguments(args))
     model, config = load_restorer(args.checkpoint, config, device=args.device, trust=args.trust_checkpoint)

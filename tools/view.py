@@ -10,6 +10,7 @@ Examples:
     python tools/view.py /data/gopro --sequence GOPR0384_11_00 --split val --first 10 --frames 8 --out clip.mp4
     python tools/view.py /data/x4k --options steps=65 threshold=2 --out x4k.png
     python tools/view.py recording.dat --size 250 400 --steps-per-frame 100 --out recording.gif
+    python tools/view.py simulated.dat --size 250 400 --threshold 1.67 --light encoded --out simulated.png
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vrtspike.cli import add_source_argument, run_tool, tool_parser
+from vrtspike.cli import add_light_argument, add_source_argument, run_tool, tool_parser
 from vrtspike.errors import ConfigError, DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -37,7 +38,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--fps', type=float, default=8.0, help='frames per second of a video (default: 8)')
     parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help='size of the spikes in a spike file')
     parser.add_argument('--steps-per-frame', type=int, default=56, help='steps per frame of a spike file (default: 56)')
-    parser.add_argument('--threshold', type=float, default=1.0, help="threshold of a spike file's camera (default: 1)")
+    parser.add_argument('--first-step', type=int, default=0, help='step at which frame 0 begins (default: 0)')
+    parser.add_argument(
+        '--threshold', type=float, help='of the spike camera (default: from a config.yaml nearby, or 1)'
+    )
+    add_light_argument(parser)
     parser.add_argument(
         '--keep-columns', type=int, metavar='N', help='columns of a spike file to keep, as in 400 of 416'
     )
@@ -101,24 +106,30 @@ def sequence_of_spike_file(args: argparse.Namespace) -> Sequence:
 
     from vrtspike.datasets import Sequence
     from vrtspike.datasets.io.spike_formats import count_steps, spike_array_size
+    from vrtspike.datasets.sources.folders import config_light, nearest_spike_config
 
-    size = args.size or spike_array_size(args.clip)
-    if size is None:
+    known = nearest_spike_config(args.clip)
+    size = args.size or spike_array_size(args.clip) or (known.get('spike_h'), known.get('spike_w'))
+    if None in size:
         raise ConfigError(f'{args.clip} does not contain its size: give --size HEIGHT WIDTH')
     height, width = size
     if args.keep_columns is not None and not 1 <= args.keep_columns <= width:
         raise ConfigError(f'--keep-columns got {args.keep_columns}, expected 1 to {width}')
     steps = count_steps(args.clip, height, width)
-    length = min(args.steps_per_frame, steps)
+    if not 0 <= args.first_step < steps:
+        raise ConfigError(f'--first-step got {args.first_step}, expected 0 to {steps - 1}, the last step')
+    length = min(args.steps_per_frame, steps - args.first_step)
     return Sequence(
         args.clip.stem,
         None,
         None,
         args.clip,
-        stems=np.array([f'{i:06d}' for i in range(steps // length)]),
+        stems=np.array([f'{i:06d}' for i in range((steps - args.first_step) // length)]),
         spike_size=(height, args.keep_columns or width),
         stored_width=width,
-        threshold=args.threshold,
+        threshold=args.threshold or known.get('threshold', 1.0),
+        light=args.light or config_light(known, args.clip),
+        start=args.first_step,
         steps=length,
         interval=length,
     )

@@ -80,6 +80,16 @@ def add_source_argument(parser: argparse.ArgumentParser) -> None:
     add_settings_argument(parser, '--options', 'arguments of the clip source, as in type=GoProSpike threshold=2')
 
 
+def add_light_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--light``, what the spike camera integrated."""
+    parser.add_argument(
+        '--light',
+        choices=['linear', 'encoded'],
+        help='what the spike camera integrated: linear light, or encoded (sRGB) values of frames (default: from a '
+        'config.yaml nearby, or linear)',
+    )
+
+
 def add_trust_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--trust-checkpoint``."""
     parser.add_argument(

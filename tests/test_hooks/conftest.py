@@ -41,7 +41,7 @@ class RandomClips(torch.utils.data.Dataset):
             'blur': blur,
             'sharp': sharp,
             'spikes': spikes,
-            'meta': {'name': f'street/{index}', 'first_frame': '0000'},
+            'meta': {'name': f'street/{index}', 'first_frame': '0000', 'light': 'linear'},
         }
 
 

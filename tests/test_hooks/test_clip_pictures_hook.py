@@ -34,7 +34,8 @@ def make_batch(frames=3):
     """Two clips whose frame t is 10 * t, the sharp ones one more."""
     levels = (10 * torch.arange(frames, dtype=torch.uint8)).view(1, frames, 1, 1, 1).expand(2, frames, 3, 4, 6)
     spikes = torch.ones(2, frames, 4, 2, 3)
-    return {'blur': levels, 'sharp': levels + 1, 'spikes': spikes}, {'restored': (levels[1] + 1) / 255}
+    batch = {'blur': levels, 'sharp': levels + 1, 'spikes': spikes, 'meta': {'light': ['linear', 'linear']}}
+    return batch, {'restored': (levels[1] + 1) / 255}
 
 
 def test_panels_show_the_middle_frame_with_its_psnr():

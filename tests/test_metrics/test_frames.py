@@ -25,6 +25,10 @@ def test_playback_encodes_the_mean_over_bins_as_srgb():
     assert (frames[1] == 128).all()
 
 
+def test_playback_of_encoded_values_shows_them_as_they_are():
+    assert (playback_frames(torch.full((1, 4, 3, 5), 128 / 255), (6, 10), light='encoded') == 128).all()
+
+
 def test_playback_is_resized_bilinearly_with_aligned_areas():
     spikes = torch.tensor([[0.0, 1.0]]).view(1, 1, 1, 2)
     expected = torch.nn.functional.interpolate(spikes, (2, 8), mode='bilinear', align_corners=False)

@@ -13,7 +13,7 @@ FRAMES, SIZE = 2, 16
 
 
 def make_meta(clips):
-    return {'name': [f'clip{i}' for i in range(clips)], 'first_frame': ['0007'] * clips}
+    return {'name': [f'clip{i}' for i in range(clips)], 'first_frame': ['0007'] * clips, 'light': ['linear'] * clips}
 
 
 def make_batch(clips=2, seed=0, spikes=True):

@@ -2,9 +2,11 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from real_files import real_file
 from tool_processes import run_tool
 
 from vrtspike.datasets import write_demo, write_spike_dat
+from vrtspike.metrics import psnr
 from vrtspike.testing.data_sets import write_x4k
 
 
@@ -51,6 +53,20 @@ def test_any_layout_and_a_bare_file_can_be_looked_at(tmp_path):
     )
     assert process.returncode == 0, process.stderr
     assert '3 frames of bare' in process.stdout
+
+
+@pytest.mark.parametrize(
+    ('name', 'steps', 'expected_db'), [('part1', 41, 31.6), ('part3', 41, 28.9), ('part1', 21, 29.1)]
+)
+def test_playback_of_spikes_from_encoded_values_looks_like_their_frame(tmp_path, name, steps, expected_db):
+    recording = real_file(f'spikezoo/200_{name}_key_id151.dat')
+    described = ['--size', 250, 400, '--threshold', 1 / 0.6, '--light', 'encoded']
+    middle = ['--first-step', 150 - steps // 2, '--steps-per-frame', steps, '--frames', 1]
+    process = run_tool('view', recording, *described, *middle, '--out', tmp_path / 'sheet.png')
+    assert process.returncode == 0, process.stderr
+    shown = cv2.imread(str(tmp_path / 'sheet.png'), cv2.IMREAD_GRAYSCALE)[28 : 28 + 250, 8 : 8 + 400]
+    frame = cv2.imread(str(real_file(f'spikezoo/200_{name}_key_id151.png')), cv2.IMREAD_GRAYSCALE)
+    assert psnr(shown, frame) == pytest.approx(expected_db, abs=0.05)
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ tensors and strings into lists::
     blur    (T, 3, H, W) uint8
     sharp   (T, 3, H, W) uint8
     sdm     (T, 3, H, W) uint8       only with AddSDM
-    spikes  (T, K, Hs, Ws) float32   spike rate per bin times the threshold: its mean over K is the TFP estimate of
-                                     linear intensity in [0, 1]
+    spikes  (T, K, Hs, Ws) float32   spike rate per bin times the threshold: its mean over K is the TFP estimate, in
+                                     [0, 1], of the light that the camera integrated
     instant (T,) float32             the wanted instants; absent means 0.5
     meta    dict                     name (of the sequence), index (of the sample), first_frame (its stem), threshold,
                                      light, and, with on_bad_sample='skip', skipped (errors of the bad samples
@@ -45,7 +45,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from vrtspike.datasets.checks import find_problems
-from vrtspike.datasets.color import encode_srgb_uint8
+from vrtspike.datasets.color import encode_light_uint8
 from vrtspike.datasets.instants import MIDDLE, margin_of, require_instants
 from vrtspike.datasets.io.file_cache import FileCache
 from vrtspike.datasets.io.images import read_images
@@ -182,7 +182,8 @@ class ClipDataset(Dataset):
             sample |= read_spikes(packed_spikes(sequence, positions, self.local), instant)
             meta |= {'threshold': sequence.threshold, 'light': sequence.light}
             if 'blur' not in sample:
-                sample['blur'] = playback(packed_spikes(sequence, positions, self.local), sequence.threshold)
+                spikes = packed_spikes(sequence, positions, self.local)
+                sample['blur'] = playback(spikes, sequence.threshold, sequence.light)
         return {**sample, 'meta': meta}
 
     def local(self, path: Path) -> Path:
@@ -266,7 +267,7 @@ def read_frames(
     return frames
 
 
-def playback(spikes: PackedSpikes, threshold: float) -> np.ndarray:
+def playback(spikes: PackedSpikes, threshold: float, light: str) -> np.ndarray:
     """Return the exposures played back as frames, (T, Hs, Ws, 3) uint8 gray, sRGB-encoded."""
-    gray = np.stack([encode_srgb_uint8(tfp(exposure, threshold)) for exposure in spikes])
+    gray = np.stack([encode_light_uint8(tfp(exposure, threshold), light) for exposure in spikes])
     return gray[..., None].repeat(3, axis=-1)

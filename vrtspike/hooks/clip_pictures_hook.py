@@ -78,7 +78,7 @@ def clip_panels(batch: dict, i: int, sample: dict) -> list[tuple[str, np.ndarray
     sharp = None if batch.get('sharp') is None else to_uint8_frames(batch['sharp'][i][middle])[0]
     panels = [(_caption('blurred', blur, sharp), blur)]
     if batch.get('spikes') is not None:
-        played = playback_frames(batch['spikes'][i][middle], blur.shape[:2])[0]
+        played = playback_frames(batch['spikes'][i][middle], blur.shape[:2], batch['meta']['light'][i])[0]
         panels.append((_caption('TFP', played, None if sharp is None else luma(sharp[None])[0]), played))
     panels.append((_caption('restored', restored, sharp), restored))
     return panels if sharp is None else [*panels, ('sharp', sharp)]

@@ -55,6 +55,7 @@ def open_clip(
     spike: str | os.PathLike | None,
     spike_size: tuple[int, int] | None = None,
     threshold: float | None = None,
+    light: str | None = None,
     keep_columns: int | None = None,
 ) -> ClipFiles:
     """Check a video file or folder of images and its spikes, if any, and return the clip.
@@ -64,6 +65,7 @@ def open_clip(
         spike: Folder of spike files, or one file; None for networks that use no spikes.
         spike_size: (Hs, Ws), or None as for :class:`~vrtspike.inference.spike_files.SpikeFiles`.
         threshold: Firing threshold, or None as for SpikeFiles.
+        light: What the spike camera integrated, or None as for SpikeFiles.
         keep_columns: Columns of the spikes to keep, or None for all.
 
     Raises:
@@ -73,7 +75,7 @@ def open_clip(
     if spike is None:
         return ClipFiles(frames, None)
     names = frames.names if isinstance(frames, ImageFolder) else None
-    spikes = SpikeFiles(spike, len(frames), names, spike_size, threshold, keep_columns)
+    spikes = SpikeFiles(spike, len(frames), names, spike_size, threshold, light, keep_columns)
     check_sizes(frames.size, spikes.size)
     return ClipFiles(frames, spikes)
 
@@ -143,7 +145,7 @@ def fitted_tiling(folder: Path, model: nn.Module, read: Read, tiling: Tiling, le
     return fit_tiling(model, read, tiling, length)
 
 
-class RestoreInputs(msgspec.Struct, frozen=True, kw_only=True):
+class RestoreInputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything that a restored clip depends on, as ``restore.json`` records it."""
 
     checkpoint_sha256: str
@@ -153,6 +155,7 @@ class RestoreInputs(msgspec.Struct, frozen=True, kw_only=True):
     frame_size: tuple[int, int]
     spike_size: tuple[int, int] | None
     threshold: float | None
+    light: str = 'linear'
     side_by_side: bool
     tiling: Tiling
 
@@ -168,6 +171,7 @@ def restore_inputs(clip: ClipFiles, checkpoint: str | os.PathLike, tiling: Tilin
         frame_size=clip.frames.size,
         spike_size=spikes and spikes.size,
         threshold=spikes and spikes.threshold,
+        light='linear' if spikes is None else spikes.light,
         side_by_side=side_by_side,
         tiling=tiling,
     )
@@ -178,7 +182,8 @@ def strips(clip: ClipFiles, read: Read, first: int, restored: Sequence[np.ndarra
     blurred = clip.frames.read(first, first + len(restored))
     rows = {'blurred': blurred, 'TFP': None, 'restored': restored}
     if clip.spikes is not None:
-        rows['TFP'] = playback_frames(read(first, first + len(restored))['spikes'][0], blurred.shape[1:3])
+        spikes = read(first, first + len(restored))['spikes'][0]
+        rows['TFP'] = playback_frames(spikes, blurred.shape[1:3], clip.spikes.light)
     rows = {name: images for name, images in rows.items() if images is not None}
     return [clip_strip(list(zip(rows, images, strict=True))) for images in zip(*rows.values(), strict=True)]
 

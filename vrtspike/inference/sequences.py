@@ -43,8 +43,8 @@ class Window(NamedTuple):
         threshold, light = (self.batch['meta'][key][0] for key in ('threshold', 'light'))
         rates = np.stack([TFI()(spikes) for spikes in self.raw])
         return {
-            'tfp': playback_frames(self.batch['spikes'][0], size),
-            'tfi': playback_frames(torch.from_numpy(rates * np.float32(threshold)), size),
+            'tfp': playback_frames(self.batch['spikes'][0], size, light),
+            'tfi': playback_frames(torch.from_numpy(rates * np.float32(threshold)), size, light),
             'sdm': np.stack([sdm(*each, light) for each in zip(self.frames('blur'), self.raw, strict=True)]),
         }
 

@@ -11,11 +11,8 @@ import numpy as np
 from vrtspike.datasets.io.listing import files_in_time_order
 from vrtspike.datasets.io.spike_formats import SPIKE_SUFFIXES, count_steps, read_spikes, spike_array_size
 from vrtspike.datasets.io.video import first_few
-from vrtspike.datasets.sources.folders import config_light, read_config
+from vrtspike.datasets.sources.folders import config_light, nearest_spike_config
 from vrtspike.errors import DataError
-
-#: Number of folders that are searched for a config.yaml, upwards from <root>/<split>/<sequence>/spike.
-CONFIG_FOLDERS = 4
 
 
 class SpikeFiles:
@@ -30,6 +27,8 @@ class SpikeFiles:
         size: (Hs, Ws) of the spikes; None uses ``spike_h`` and ``spike_w`` from the nearest ``config.yaml``, or the
             size of an array.
         threshold: Firing threshold; None uses that of ``config.yaml``.
+        light: What the spike camera integrated: ``'linear'`` light, or the ``'encoded'`` values of the frames. None
+            uses ``light`` of ``config.yaml``, or linear light.
         keep_columns: Columns to keep: 400 if the sensor has 416 and wrote its header into the last 16. None keeps all.
 
     Raises:
@@ -43,6 +42,7 @@ class SpikeFiles:
         names: Sequence[str] | None = None,
         size: tuple[int, int] | None = None,
         threshold: float | None = None,
+        light: str | None = None,
         keep_columns: int | None = None,
     ) -> None:
         self.path = Path(path)
@@ -53,7 +53,7 @@ class SpikeFiles:
         size = size or (known.get('spike_h'), known.get('spike_w'))
         self.stored_size = (spike_array_size(self.files[0]) or size) if None in size else size
         self.threshold = known.get('threshold') if threshold is None else threshold
-        self.light = config_light(known, self.path)
+        self.light = light or config_light(known, self.path)
         if None in self.stored_size or not self.threshold:
             raise DataError(
                 f'the size and the threshold of the spikes in {path} are unknown: spike files contain neither, and no '
@@ -105,13 +105,3 @@ class SpikeFiles:
         window = {'start': start * self.steps, 'steps': (stop - start) * self.steps, 'columns': columns}
         spikes = read_spikes(self.path, *self.stored_size, **window)
         return spikes.reshape(stop - start, self.steps, *self.size)
-
-
-def nearest_spike_config(path: Path) -> dict:
-    """Return the nearest ``config.yaml`` with a spike size in ``path`` or a folder above; empty if there is none."""
-    path = path.resolve()
-    for folder in [path, *path.parents][:CONFIG_FOLDERS]:
-        known = read_config(folder / 'config.yaml')
-        if 'spike_h' in known:
-            return known
-    return {}

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import torch
 
-from vrtspike.datasets.color import encode_srgb
+from vrtspike.datasets.color import encode_light
 
 
 def to_uint8_frames(frames: torch.Tensor) -> np.ndarray:
@@ -16,19 +16,20 @@ def to_uint8_frames(frames: torch.Tensor) -> np.ndarray:
     return np.ascontiguousarray(frames.permute(0, 2, 3, 1).cpu().numpy())
 
 
-def playback_frames(spikes: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+def playback_frames(spikes: torch.Tensor, size: tuple[int, int], light: str = 'linear') -> np.ndarray:
     """Return the TFP (texture from playback) of the spikes as (T, H, W) uint8 gray images.
 
-    The mean over the bins is the linear intensity of the exposure in [0, 1]. It is encoded as sRGB and then resized
+    The mean over the bins is the intensity of the exposure in [0, 1]. It becomes values of a frame, which are resized
     bilinearly.
 
     Args:
         spikes: (T, K, Hs, Ws), the spike rate of each bin times the threshold.
         size: (H, W) of the images.
+        light: What the spike camera integrated: ``'linear'`` light, or the ``'encoded'`` values of the frames.
     """
     intensity = spikes.detach().float().mean(dim=1).cpu().numpy()
     height, width = size
-    return np.stack([_to_uint8(cv2.resize(encode_srgb(image), (width, height))) for image in intensity])
+    return np.stack([_to_uint8(cv2.resize(encode_light(image, light), (width, height))) for image in intensity])
 
 
 def luma(frames: np.ndarray) -> np.ndarray:

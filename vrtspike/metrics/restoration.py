@@ -49,7 +49,8 @@ class RestorationQuality(BaseMetric):
 
         Args:
             data_batch: The batch as the data loader collates it: ``blur`` and ``sharp`` (B, T, 3, H, W) uint8,
-                ``meta`` and, optionally, ``spikes`` (B, T, K, Hs, Ws) and ``sdm`` like ``blur``.
+                ``meta`` and, optionally, ``spikes`` (B, T, K, Hs, Ws) with ``light`` in ``meta``, and ``sdm`` like
+                ``blur``.
             data_samples: One dict for each clip of the batch, in order, with ``restored`` (T, 3, H, W) in [0, 1].
         """
         if data_batch.get('sharp') is None:
@@ -61,7 +62,9 @@ class RestorationQuality(BaseMetric):
                 to_uint8_frames(sample['restored']),
                 to_uint8_frames(data_batch['blur'][i]),
                 sharp,
-                None if spikes is None else playback_frames(spikes[i], sharp.shape[1:3]),
+                None
+                if spikes is None
+                else playback_frames(spikes[i], sharp.shape[1:3], data_batch['meta']['light'][i]),
                 to_uint8_frames(data_batch['sdm'][i]) if 'sdm' in data_batch else None,
             )
             self.results.append({'clip': clip_name(data_batch, i), 'frames': len(sharp), **row})

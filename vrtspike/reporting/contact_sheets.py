@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from vrtspike.datasets.clips import read_frames
-from vrtspike.datasets.color import encode_srgb_uint8
+from vrtspike.datasets.color import encode_light_uint8
 from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.io.packed_spikes import packed_spikes
 from vrtspike.datasets.io.video import write_video
@@ -39,19 +39,21 @@ def frame_panels(sequence: Sequence, position: int) -> list[tuple[str, np.ndarra
     if sequence.spike is not None:
         spikes = packed_spikes(sequence, range(position, position + 1))[0]
         size = next(iter(frames.values())).shape[1:3] if frames else spikes.shape[1:]
-        panels += _spike_panels(spikes, sequence.threshold, size)
+        panels += _spike_panels(spikes, sequence.threshold, sequence.light, size)
     if 'sharp' in frames:
         panels.append(('sharp', frames['sharp'][0]))
     return [(caption, _shrunk(image)) for caption, image in panels]
 
 
-def _spike_panels(spikes: np.ndarray, threshold: float, size: tuple[int, int]) -> list[tuple[str, np.ndarray]]:
+def _spike_panels(
+    spikes: np.ndarray, threshold: float, light: str, size: tuple[int, int]
+) -> list[tuple[str, np.ndarray]]:
     """Return TFP, TFI and raster of (steps, H, W) spikes as images of ``size`` = (H, W) pixels."""
     height, width = size
     middle = spikes.shape[1] // 2
     pictures = {
-        'TFP': encode_srgb_uint8(tfp(spikes, threshold)),
-        'TFI': encode_srgb_uint8(_INTERVALS(spikes)[0] * threshold),
+        'TFP': encode_light_uint8(tfp(spikes, threshold), light),
+        'TFI': encode_light_uint8(_INTERVALS(spikes)[0] * threshold, light),
         f'row {middle}, {len(spikes)} steps': spikes[:, middle] * np.uint8(255),
     }
     return [

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from vrtspike.datasets.color import encode_srgb_uint8, luminance
+from vrtspike.datasets.color import encode_light, encode_light_uint8, luminance
 from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.simulation.camera import IntegrateAndFire
 from vrtspike.datasets.spike_dat import write_spike_dat
@@ -22,18 +22,21 @@ class DriftingPattern:
         size: (height, width) of the frames; spikes have half of it.
         seed: Seed of the spike camera's initial charges.
         threshold: Threshold of the spike camera.
+        light: ``'linear'`` exposes and integrates linear light, ``'encoded'`` the values of frames.
     """
 
-    def __init__(self, size: tuple[int, int], seed: int = 0, threshold: float = 1.0) -> None:
+    def __init__(self, size: tuple[int, int], seed: int = 0, threshold: float = 1.0, light: str = 'linear') -> None:
+        self.kind = light
         self.rows, self.columns = np.indices(size, dtype=np.float32)
         spike_size = (length // RGB_PER_SPIKE_PIXEL for length in size)
         self.camera = IntegrateAndFire(*spike_size, threshold, np.random.default_rng(seed))
         self.time = 0.0
 
     def light(self, time: float) -> np.ndarray:
-        """Return the linear light (H, W, 3) float32 at ``time`` in frames."""
+        """Return the light (H, W, 3) float32 at ``time`` in frames."""
         waves = [np.sin(self.columns / 3 - 2 * time + shift) * np.cos(self.rows / 4) for shift in (0, 1, 2)]
-        return 0.4 + 0.3 * np.stack(waves, axis=-1)
+        linear = 0.4 + 0.3 * np.stack(waves, axis=-1)
+        return linear if self.kind == 'linear' else encode_light(linear, 'linear')
 
     def expose(self, steps: int, before: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return a blurred and a sharp frame (H, W, 3) uint8, and spikes, with ``before`` steps on each side."""
@@ -44,7 +47,8 @@ class DriftingPattern:
         blur = np.mean(lights[before : before + steps], axis=0)
         sharp = self.light(self.time + 0.5)
         self.time += 1
-        return encode_srgb_uint8(blur), encode_srgb_uint8(sharp), self.camera.run(np.stack(small))
+        frames = (encode_light_uint8(each, self.kind) for each in (blur, sharp))
+        return *frames, self.camera.run(np.stack(small))
 
 
 def write_frames(
@@ -55,11 +59,12 @@ def write_frames(
     before: int = 0,
     seed: int = 0,
     threshold: float = 1.0,
+    light: str = 'linear',
 ) -> np.ndarray:
     """Write one video into the folders for ``'blur'``, ``'sharp'`` and, if given, ``'spike'``; return its spikes."""
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
-    scene, recording = DriftingPattern(size, seed, threshold), []
+    scene, recording = DriftingPattern(size, seed, threshold, light), []
     for stem in stems:
         blur, sharp, spikes = scene.expose(steps, before)
         write_image(folders['blur'] / f'{stem}.png', blur)
@@ -90,7 +95,7 @@ def write_x4k(root: Path, steps: int = 33, size: tuple[int, int] = (64, 64), fra
         for name in names:
             kinds = {'blur': f'blurry_{steps}', 'sharp': 'fullRGB', 'spike': f'spike_2xds_{steps}'}
             folders = {kind: root / f'{split}_{folder}' / name for kind, folder in kinds.items()}
-            write_frames(folders, [f'{i * steps:04d}' for i in range(frames)], size, steps)
+            write_frames(folders, [f'{i * steps:04d}' for i in range(frames)], size, steps, light='encoded')
             write_image(folders['sharp'] / '9999.png', np.zeros((*size, 3), np.uint8))
     return root
 

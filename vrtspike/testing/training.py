@@ -33,7 +33,7 @@ class RandomClips(Dataset):
         generator = torch.Generator().manual_seed(index)
         blur, sharp = torch.randint(0, 256, (2, FRAMES, 3, SIZE, SIZE), generator=generator, dtype=torch.uint8)
         spikes = torch.rand(FRAMES, BINS, SIZE // 2, SIZE // 2, generator=generator)
-        meta = {'name': f'noise{index}', 'first_frame': '00000'}
+        meta = {'name': f'noise{index}', 'first_frame': '00000', 'light': 'linear'}
         return {'blur': blur, 'sharp': sharp, 'spikes': spikes, 'meta': meta}
 
 

@@ -73,7 +73,9 @@ def test_a_clip_in_both_splits_is_an_error(copy):
 
 
 def test_the_wrong_threshold_is_an_error(root):
-    with pytest.raises(DataError, match=r'the threshold is 4, but its spikes are as bright .* at 1\.0'):
+    with pytest.raises(
+        DataError, match=r'threshold: 4 and light: linear, but the spikes .* at threshold: 1\.0\d with light: linear'
+    ):
         ClipDataset(GoProSpike(root, spike_size=SIZE, threshold=4), 'train')
 
 

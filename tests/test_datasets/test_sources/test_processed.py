@@ -73,8 +73,14 @@ def test_bad_keys_of_the_config_are_named(tiny_copy, changes, message):
 def test_light_is_linear_unless_the_config_names_another(tiny_copy):
     assert ProcessedClips(tiny_copy).sequences('val')[0].light == 'linear'
     edit_config(tiny_copy, light='encoded')
-    dataset = ClipDataset(ProcessedClips(tiny_copy), 'val', clip_len=2)
-    assert dataset[0]['meta']['light'] == 'encoded'
+    assert ProcessedClips(tiny_copy).sequences('val')[0].light == 'encoded'
+    assert ProcessedClips(tiny_copy, light='linear').sequences('val')[0].light == 'linear'
+
+
+def test_another_light_than_that_of_the_spikes_is_an_error(tiny_copy):
+    assert ClipDataset(ProcessedClips(tiny_copy), 'val', clip_len=2)[0]['meta']['light'] == 'linear'
+    with pytest.raises(DataError, match='threshold: 1 and light: encoded, but the spikes'):
+        ClipDataset(ProcessedClips(tiny_copy, light='encoded'), 'val', clip_len=2)
 
 
 @pytest.mark.parametrize(('text', 'message'), [('a: [', 'not valid YAML'), ('- 1', 'contains list')])

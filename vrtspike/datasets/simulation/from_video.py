@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vrtspike.datasets.color import encode_srgb_uint8, luminance
+from vrtspike.datasets.color import encode_light_uint8, luminance
 from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.io.video import ImageFolder, VideoFile, open_frames
 from vrtspike.datasets.simulation.camera import IntegrateAndFire
@@ -145,8 +145,8 @@ def write_exposures(
         blur, sharp, spikes = expose(stream, camera, exposure, settings)
         if not stream.reach((exposure + 1) * covered - 1):
             break  # the rest of the video is shorter than an exposure
-        write_image(folder / 'blur' / f'{exposure:06d}.png', to_uint8(blur, settings.light))
-        write_image(folder / 'sharp' / f'{exposure:06d}.png', to_uint8(sharp, settings.light))
+        write_image(folder / 'blur' / f'{exposure:06d}.png', encode_light_uint8(blur, settings.light))
+        write_image(folder / 'sharp' / f'{exposure:06d}.png', encode_light_uint8(sharp, settings.light))
         write_spike_dat(folder / 'spike' / f'{exposure:06d}.dat', spikes)
         exposure += 1
         if exposure % SAVE_EVERY == 0:
@@ -231,8 +231,3 @@ def centre_crop(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return the middle of a frame."""
     top, left = ((have - want) // 2 for have, want in zip(frame.shape[:2], size, strict=True))
     return np.ascontiguousarray(frame[top : top + size[0], left : left + size[1]])
-
-
-def to_uint8(light: np.ndarray, kind: str) -> np.ndarray:
-    """Return light (H, W, 3) as 8-bit pixel values."""
-    return encode_srgb_uint8(light) if kind == 'linear' else np.rint(np.clip(light, 0, 1) * 255).astype(np.uint8)

@@ -19,6 +19,8 @@ from vrtspike.runtime.text_files import read_yaml_mapping
 
 #: Names of the splits on disk, in data sets with a test split.
 ON_DISK = {'train': 'train', 'val': 'test'}
+#: Number of folders that are searched for a config.yaml, upwards from <root>/<split>/<sequence>/spike.
+CONFIG_FOLDERS = 4
 
 
 def require_root(root: str | os.PathLike, layout: str) -> Path:
@@ -126,6 +128,16 @@ def read_config(path: Path) -> dict:
     if not path.is_file():
         return {}
     return read_yaml_mapping(path, 'keys such as spike_h, spike_w and threshold', DataError)
+
+
+def nearest_spike_config(path: Path) -> dict:
+    """Return the nearest ``config.yaml`` with a spike size in ``path`` or a folder above; empty if there is none."""
+    path = path.resolve()
+    for folder in [path, *path.parents][:CONFIG_FOLDERS]:
+        known = read_config(folder / 'config.yaml')
+        if 'spike_h' in known:
+            return known
+    return {}
 
 
 def config_number(found: dict, key: str, kind: type, path: Path, instead: str) -> int | float:

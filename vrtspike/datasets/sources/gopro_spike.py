@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vrtspike.datasets.sources.folders import (
     ON_DISK,
+    require_light,
     require_pair,
     require_root,
     require_split,
@@ -42,6 +43,7 @@ class GoProSpike:
         blur: Folder of a clip's blurred frames in the ``'gopro'`` layout; the spikes fit ``blur_gamma``.
         spike_size: (Hs, Ws) of the spikes in pixels.
         threshold: Firing threshold of the simulated spike camera.
+        light: What the spike camera integrated: ``'linear'`` light, or the ``'encoded'`` values of the frames.
         exposure_steps: Steps of the exposure in the middle of each file.
         spikes: False reads the frames alone, for networks without fusion; ``GOPRO_Large_spike_seq`` may be absent.
 
@@ -58,6 +60,7 @@ class GoProSpike:
         threshold: float = 1.0,
         exposure_steps: int = 56,
         spikes: bool = True,
+        light: str = 'linear',
     ) -> None:
         if layout not in (None, *LAYOUTS):
             raise ConfigError(f'GoProSpike got layout={layout!r}{did_you_mean(str(layout), LAYOUTS)}')
@@ -66,9 +69,10 @@ class GoProSpike:
         self.blur = blur
         require_pair('GoProSpike', spike_size=spike_size)
         require_positive('GoProSpike', threshold=threshold)
+        require_light('GoProSpike', light)
         require_positive_integers('GoProSpike', exposure_steps=exposure_steps)
         self.spike_size, self.threshold, self.exposure_steps = tuple(spike_size), threshold, exposure_steps
-        self.spikes = spikes
+        self.spikes, self.light = spikes, light
 
     def sequences(self, split: str) -> list[Sequence]:
         """Return the sequences of ``'train'`` or ``'val'``, sorted by name: every clip with frames or spikes."""
@@ -91,6 +95,7 @@ class GoProSpike:
                 spikes / clip / 'spike',
                 spike_size=self.spike_size,
                 threshold=self.threshold,
+                light=self.light,
                 start=(steps_of(clip) - self.exposure_steps) // 2,
                 steps=self.exposure_steps,
                 file_steps=steps_of(clip),

@@ -13,6 +13,7 @@ from vrtspike.datasets.sources.folders import (
     config_light,
     config_number,
     read_config,
+    require_light,
     require_pair,
     require_root,
     require_split,
@@ -90,6 +91,7 @@ class ProcessedClips(RGBClips):
         root: The folder ROOT.
         spike_size: (Hs, Ws) of the spikes in pixels; None takes it from ``config.yaml``.
         threshold: Firing threshold of the spike camera; None takes it from ``config.yaml``.
+        light: ``'linear'`` or ``'encoded'``; None takes it from ``config.yaml``, which says so if it is not linear.
         image_suffix: See :class:`RGBClips`, also for ``train``, ``val``, ``blur`` and ``sharp``.
         spikes: False reads the frames alone and needs neither spikes nor ``config.yaml``. Configs of networks without
             fusion set it.
@@ -111,6 +113,7 @@ class ProcessedClips(RGBClips):
         val: str = 'val',
         blur: str = 'blur',
         sharp: str | None = 'sharp',
+        light: str | None = None,
     ) -> None:
         super().__init__(root, train, val, blur, sharp, image_suffix)
         if not spikes:
@@ -122,6 +125,8 @@ class ProcessedClips(RGBClips):
             found['spike_h'], found['spike_w'] = spike_size
         if threshold is not None:
             found['threshold'] = threshold
+        light = config_light(found, config) if light is None else light
+        require_light('ProcessedClips', light)
 
         def number(key: str, kind: type) -> int | float:
             return config_number(
@@ -132,7 +137,7 @@ class ProcessedClips(RGBClips):
         self.of_spikes = {
             'spike_size': (number('spike_h', int), number('spike_w', int)),
             'threshold': number('threshold', float),
-            'light': config_light(found, config),
+            'light': light,
             'file_steps': number('steps_per_frame', int) if 'steps_per_frame' in found else None,
         }
 

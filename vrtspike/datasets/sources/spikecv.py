@@ -11,7 +11,14 @@ import numpy as np
 
 from vrtspike.datasets.io.listing import is_hidden
 from vrtspike.datasets.io.spike_formats import SPIKE_SUFFIXES, count_steps
-from vrtspike.datasets.sources.folders import config_number, read_config, require_root, sequence_in
+from vrtspike.datasets.sources.folders import (
+    config_light,
+    config_number,
+    read_config,
+    require_light,
+    require_root,
+    sequence_in,
+)
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.errors import ConfigError, DataError, require_positive, require_positive_integers
 from vrtspike.registry import CLIP_SOURCES
@@ -32,7 +39,10 @@ class SpikeCVRecording:
         train: Names of the recordings to train on.
         val: Names of the recordings to validate on; None takes the ``filename`` in ``config.yaml`` unless there are
             names in ``train``.
-        threshold: Firing threshold of the camera, in units of full intensity times one step.
+        threshold: Firing threshold of the camera, in units of full intensity times one step; None takes it from
+            ``config.yaml``, or 1 if it does not say.
+        light: What the spike camera integrated: ``'linear'`` light, or the ``'encoded'`` values of the frames; None
+            takes it from ``config.yaml``, which says so if it is not linear.
         first_step: First step of the first exposure.
         interval: Steps between the starts of two exposures; None for exposures without a gap.
         blur: Folder of the blurred frames; None uses TFP of the exposures instead, as gray images.
@@ -49,12 +59,13 @@ class SpikeCVRecording:
         steps_per_frame: int,
         train: Names[str] = (),
         val: Names[str] | None = None,
-        threshold: float = 1.0,
+        threshold: float | None = None,
         first_step: int = 0,
         interval: int | None = None,
         blur: str | None = 'blur',
         sharp: str | None = 'sharp',
         keep_columns: int | None = None,
+        light: str | None = None,
     ) -> None:
         self.root = require_root(root, LAYOUT)
         config = self.root / 'config.yaml'
@@ -72,7 +83,12 @@ class SpikeCVRecording:
         self.names = {'train': list(train), 'val': list(val)}
         interval = steps_per_frame if interval is None else interval
         require_positive_integers('SpikeCVRecording', steps_per_frame=steps_per_frame, interval=interval)
+        if threshold is None and 'threshold' in found:
+            threshold = config_number(found, 'threshold', float, config, 'give threshold= to SpikeCVRecording')
+        threshold = 1.0 if threshold is None else threshold
         require_positive('SpikeCVRecording', threshold=threshold)
+        self.light = config_light(found, config) if light is None else light
+        require_light('SpikeCVRecording', self.light)
         self.steps, self.interval, self.threshold = steps_per_frame, interval, threshold
         if first_step < 0:
             raise ConfigError(f'SpikeCVRecording got {first_step=}, expected 0 or more')
@@ -94,6 +110,7 @@ class SpikeCVRecording:
             recording,
             spike_size=self.spike_size,
             threshold=self.threshold,
+            light=self.light,
             start=self.first_step,
             steps=self.steps,
             interval=self.interval,

@@ -7,7 +7,14 @@ from pathlib import Path
 
 from vrtspike.datasets.io.images import image_size
 from vrtspike.datasets.io.listing import IMAGE_SUFFIXES, is_hidden
-from vrtspike.datasets.sources.folders import require_pair, require_root, require_split, sequence_in, subfolders
+from vrtspike.datasets.sources.folders import (
+    require_light,
+    require_pair,
+    require_root,
+    require_split,
+    sequence_in,
+    subfolders,
+)
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.errors import ConfigError, DataError, require_positive
 from vrtspike.registry import CLIP_SOURCES
@@ -31,6 +38,8 @@ class X4KSpike:
         root: The folder ROOT.
         steps: 33 or 65, the version of the data.
         threshold: Firing threshold of the simulated spike camera.
+        light: What the spike camera integrated: ``'linear'`` light, or the ``'encoded'`` values of the frames,
+            of which the blurred frames are plain means.
         spike_size: (Hs, Ws) of the spikes in pixels; None takes half the size of each split's first blurred frame.
         spikes: False reads the frames alone, for networks without fusion; the folders of spikes may be absent.
 
@@ -45,14 +54,17 @@ class X4KSpike:
         threshold: float = 1.0,
         spike_size: tuple[int, int] | None = None,
         spikes: bool = True,
+        light: str = 'encoded',
     ) -> None:
         if steps not in STEPS:
             raise ConfigError(f'X4KSpike got steps={steps!r}, expected {STEPS[0]} or {STEPS[1]}')
         require_positive('X4KSpike', threshold=threshold)
+        require_light('X4KSpike', light)
         if spike_size is not None:
             require_pair('X4KSpike', spike_size=spike_size)
         self.root = require_root(root, LAYOUT)
         self.steps, self.threshold, self.spike_size, self.spikes = steps, threshold, spike_size, spikes
+        self.light = light
 
     def sequences(self, split: str) -> list[Sequence]:
         """Return the sequences of ``'train'`` or ``'val'``, sorted by name: every one with blurred frames or spikes."""
@@ -64,8 +76,7 @@ class X4KSpike:
             for clip in subfolders(parent)
             for sequence in subfolders(clip)
         }
-        # Blurred frames are plain means of encoded values; so is the light of the spikes.
-        of_spikes = {'threshold': self.threshold, 'light': 'encoded', 'file_steps': self.steps}
+        of_spikes = {'threshold': self.threshold, 'light': self.light, 'file_steps': self.steps}
         if self.spikes:
             of_spikes['spike_size'] = tuple(self.spike_size or half_size_of_first(blur))
         return [
