@@ -9,6 +9,8 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
+from vrtspike.records.stage_costs import Rates
+
 FRAMES, SIZE = 3, 16
 _names = (f'test{i}' for i in itertools.count())
 
@@ -43,6 +45,12 @@ class RandomClips(torch.utils.data.Dataset):
             'spikes': spikes,
             'meta': {'name': f'street/{index}', 'first_frame': '0000', 'light': 'linear'},
         }
+
+
+@pytest.fixture
+def measured_rates(monkeypatch):
+    """Rates of a device that nobody measures here."""
+    monkeypatch.setattr('vrtspike.hooks.stage_cost_hook.device_rates', lambda device, dtype: Rates(100.0, 10.0))
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from torch import nn
 from vrtspike.errors import ConfigError
 from vrtspike.hooks import FlopsHook, StageCostHook
 from vrtspike.profiling import sampler
-from vrtspike.records.stage_costs import Rates
 
 RESNET = {
     'stem': ['backbone.conv1', 'backbone.bn1', 'backbone.maxpool'],
@@ -42,9 +41,8 @@ def clock(monkeypatch):
 
 
 @pytest.fixture
-def train(tmp_path, monkeypatch):
+def train(tmp_path, monkeypatch, measured_rates):
     """Return a function that trains a classifier by MMEngine alone and returns the hook, the record and the log."""
-    monkeypatch.setattr('vrtspike.hooks.stage_cost_hook.device_rates', lambda device, dtype: Rates(100.0, 10.0))
     monkeypatch.setattr(DefaultScope, '_instance_dict', DefaultScope._instance_dict.copy())  # of other tests
 
     def train(backbone, stages, iters=5, **settings):

@@ -88,7 +88,7 @@ def test_counting_that_fails_leaves_the_times(make_runner, log_of, monkeypatch):
     assert log.count('lacks counted multiply-accumulates') == 1
     assert log.count('lacks the comparison with the roofline') == 1
     (stage_costs,) = (hook for hook in runner.hooks if type(hook).__name__ == 'StageCostHook')
-    assert len(stage_costs.samples) == 3
+    assert len(stage_costs.summary.samples) == 3
     assert stage_costs.run_record.costs is None
     assert stage_costs.run_record.rates is None
 

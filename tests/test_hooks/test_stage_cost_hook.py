@@ -1,78 +1,24 @@
-import gzip
 import json
 import os
-import re
 import subprocess
 import sys
 import textwrap
-from contextlib import contextmanager
-from importlib.resources import files
-from types import SimpleNamespace
 
-import jsonschema
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from msgspec import to_builtins
 from planted import PlantedClock
+from stage_cost_runs import HOOK, counted, marked, read, read_trace
 from torch.optim.optimizer import register_optimizer_step_post_hook
-from torch.utils.checkpoint import checkpoint
 
 from vrtspike.errors import ConfigError
 from vrtspike.hooks import stage_cost_hook
-from vrtspike.profiling import part, ranges, stage, stages
-from vrtspike.profiling.flops import Costs, StageCost
-from vrtspike.records.memory import Holding, MemoryLine, MemoryTimeline
+from vrtspike.profiling import ranges, stages
+from vrtspike.records.stage_costs import Rates
 from vrtspike.records.trace import merged_trace, traces_of
 
-SCHEMA = json.loads(files('vrtspike.records').joinpath('stage_costs.schema.json').read_text(encoding='utf-8'))
-
-
-@pytest.fixture(autouse=True)
-def cached_rates(tmp_path, monkeypatch):
-    """Rates of a device that nobody measures here."""
-    from vrtspike.hooks import stage_cost_hook
-    from vrtspike.records.stage_costs import Rates
-
-    monkeypatch.setattr(stage_cost_hook, 'device_rates', lambda device, dtype: Rates(100.0, 10.0))
-
-
-def marked(make_runner, **settings):
-    """Return a Runner whose network marks two stages, the second checkpointed."""
-    runner = make_runner(**settings)
-    model = runner.model
-
-    def forward(blur, spikes=None, sharp=None, meta=None, mode='tensor'):
-        frames = (blur.float() / 255).flatten(0, 1)
-        with stage('flow') as s:
-            x = s.leave(model.backbone['flow'](s.enter(frames)))
-        with stage('tail') as s:
-            x = s.leave(checkpoint(tail, s.enter(x), use_reentrant=False))
-        out = model.head(x).view_as(blur)
-        if mode == 'loss':
-            with stage('loss') as s:
-                return {'loss': s.leave((s.enter(out) - sharp / 255).abs().mean())}
-        return [{'restored': clip} for clip in out.clamp(0, 1)]
-
-    def tail(x):
-        with part('conv') as p:
-            return p.leave(model.backbone['tail'](p.enter(x)).exp())
-
-    model.forward = forward
-    model.cost_stages = lambda: ('flow', 'tail', 'loss')
-    return runner
-
-
-HOOK = {'type': 'StageCostHook', 'interval': 2, 'warmup': 1}
-
-
-def read(runner, name='stage_costs.jsonl'):
-    with open(f'{runner.work_dir}/{name}', encoding='utf-8') as file:
-        records = [json.loads(line) for line in file]
-    for record in records:
-        jsonschema.validate(record, SCHEMA)
-    return records
+pytestmark = pytest.mark.usefixtures('measured_rates')
 
 
 def test_the_records_of_a_run(make_runner, log_of):
@@ -142,73 +88,6 @@ def test_accumulation_and_mixed_precision(make_runner, monkeypatch):
     assert optimizer_ms == {2: 0, 3: 5, 4: 0, 5: 0, 6: 5, 7: 5}  # the last iteration steps with what there is
 
 
-def test_costs_stand_beside_the_times(make_runner, log_of, monkeypatch):
-    from vrtspike.hooks import flops_hook
-
-    stages = {'flow': StageCost(2_000_000_000, 10, 2**20, 16), 'other': StageCost()}
-    monkeypatch.setattr(flops_hook, 'count_clip', lambda *_: Costs(stages, clip_shape=(3, 16, 16)))
-    runner = marked(make_runner, iters=3, hooks=[HOOK, {'type': 'FlopsHook'}])
-    runner.model.data_preprocessor.forward = lambda data, training=False: data
-    runner.train()
-    run = read(runner)[0]
-    assert run['costs']['flow'] == {'gmacs': 2.0, 'parameters': 16, 'activations_m': 1e-5, 'mib': 1.0}
-    assert run['clip_shape'] == [3, 16, 16]
-    (row,) = [line for line in log_of(runner).splitlines() if line.strip().startswith('flow ') and 'compute' in line]
-    assert '4.00' in row.split()  # GMAC of the batch's two clips
-
-
-def counted(monkeypatch, runner):
-    """Let the hook count 2 GMAC in each of two stages, and 1 GMAC of recomputation."""
-    from vrtspike.hooks import flops_hook
-
-    stages = {name: StageCost(2_000_000_000, 10, 2**20, 16) for name in ('flow', 'tail')}
-    monkeypatch.setattr(flops_hook, 'count_clip', lambda *_: Costs(stages, clip_shape=(3, 16, 16)))
-    monkeypatch.setattr(flops_hook, 'recomputed_macs', lambda model, **inputs: {'tail': 1_000_000_000})
-    runner.model.data_preprocessor.forward = lambda data, training=False: data
-    return runner
-
-
-def test_utilisation_of_iterations_and_stages(make_runner, log_of, monkeypatch):
-    visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
-    runner = marked(make_runner, iters=4, hooks=[HOOK | {'interval': 1}, {'type': 'FlopsHook'}], visualizer=visualizer)
-    counted(monkeypatch, runner).train()
-    run, *samples = read(runner)
-    assert (run['costs']['flow']['recomputed_gmacs'], run['costs']['tail']['recomputed_gmacs']) == (0, 1)
-    assert 'nominal' not in run
-    assert len(samples) == 3
-    for sample in samples:
-        # 2 clips of 2 GMAC in both stages, forward and twice that backward, at a peak of 100 GMAC/s: 240 ms.
-        assert sample['mfu'] == pytest.approx(240 / sample['iteration_ms'], rel=1e-3)
-        assert sample['hfu'] == pytest.approx(260 / sample['iteration_ms'], rel=1e-3)
-        tail_ms = sum(sample['stages']['tail'].values())
-        assert sample['utilisation'].keys() == {'flow', 'tail'}
-        assert sample['utilisation']['tail']['mfu'] == pytest.approx(120 / tail_ms, rel=1e-3)
-        assert sample['utilisation']['tail']['hfu'] == pytest.approx(140 / tail_ms, rel=1e-3)
-    assert 'of the measured peak of 100 GMAC/s' in log_of(runner)
-    with open(f'{runner._log_dir}/vis_data/scalars.json', encoding='utf-8') as file:
-        scalars = [line for line in map(json.loads, file) if 'mfu' in line]
-    assert [line['mfu'] for line in scalars] == pytest.approx([sample['mfu'] for sample in samples], rel=1e-3)
-    assert [line['hfu'] for line in scalars] == pytest.approx([sample['hfu'] for sample in samples], rel=1e-3)
-
-
-def test_hfu_is_absent_if_recomputation_cannot_be_counted(make_runner, monkeypatch):
-    from vrtspike.hooks import flops_hook
-
-    def fail(*args, **kwargs):
-        raise NotImplementedError('an operator without a meta kernel')
-
-    runner = counted(monkeypatch, marked(make_runner, iters=3, hooks=[HOOK, {'type': 'FlopsHook'}]))
-    monkeypatch.setattr(flops_hook, 'recomputed_macs', fail)
-    runner.train()
-    run, sample = read(runner)
-    assert run['notes'] == ['no HFU: what is recomputed could not be counted (NotImplementedError: an operator without '
-                            'a meta kernel)']  # fmt: skip
-    assert 'mfu' in sample
-    assert 'hfu' not in sample
-    assert 'hfu' in sample['utilisation']['flow']
-    assert 'hfu' not in sample['utilisation']['tail']
-
-
 def test_clips_of_another_shape_have_no_utilisation(make_runner, monkeypatch):
     runner = counted(monkeypatch, marked(make_runner, iters=4, hooks=[HOOK | {'interval': 1}, {'type': 'FlopsHook'}]))
     (flops,) = (hook for hook in runner.hooks if type(hook).__name__ == 'FlopsHook')
@@ -225,9 +104,6 @@ def test_clips_of_another_shape_have_no_utilisation(make_runner, monkeypatch):
 
 
 def test_rates_are_measured_before_the_training(make_runner, monkeypatch):
-    from vrtspike.hooks import stage_cost_hook
-    from vrtspike.records.stage_costs import Rates
-
     measured_at = []
     monkeypatch.setattr(
         stage_cost_hook, 'device_rates', lambda *_: measured_at.append(runner.iter) or Rates(100.0, 10.0)
@@ -237,163 +113,11 @@ def test_rates_are_measured_before_the_training(make_runner, monkeypatch):
     assert measured_at == [0]
 
 
-MEMORY_SCHEMA = json.loads(files('vrtspike.records').joinpath('memory.schema.json').read_text(encoding='utf-8'))
-
-
-def explained(runner):
-    with open(f'{runner.work_dir}/memory.jsonl', encoding='utf-8') as file:
-        lines = [json.loads(line) for line in file]
-    for line in lines:
-        jsonschema.validate(line, MEMORY_SCHEMA)
-    return lines
-
-
-def test_the_memory_of_an_iteration_is_explained(make_runner, log_of):
-    runner = marked(make_runner, iters=5, hooks=[HOOK | {'interval': 1, 'memory': True}])
-    runner.train()
-    (line,) = explained(runner)
-    assert (line['iteration'], line['device']) == (2, 'cpu')
-    held = {each['kind']: each['mib'] for each in line['holdings'] if 'stage' not in each}
-    parameters = sum(parameter.nbytes for parameter in runner.model.parameters()) / 2**20
-    assert held['parameters'] == pytest.approx(parameters)
-    assert held['optimizer'] == pytest.approx(2 * parameters, rel=0.5)  # AdamW: two moments, and the numbers of steps
-    assert held['batch'] > 2 * 3 * 3 * 16 * 16 / 2**20
-    assert sum(each['mib'] for each in line['holdings']) == pytest.approx(line['peak_mib'])
-    assert {'flow', 'tail', 'tail recompute', 'tail backward', 'optimizer'} <= set(line['timeline']['running'])
-    assert 'Memory at the peak of iteration 2' in log_of(runner)
-    # Its times are not sampled, and the other samples are as ever.
-    assert [sample['iteration'] for sample in read(runner)[1:]] == [3, 4, 5]
-    assert 'train_step' not in vars(runner.model)
-    assert stages._listeners == []
-
-
-def test_several_iterations_can_be_explained(make_runner):
-    runner = marked(make_runner, iters=4, hooks=[HOOK | {'memory': [1, 3]}])
-    runner.train()
-    assert [line['iteration'] for line in explained(runner)] == [1, 3]
-
-
-def test_an_explanation_that_fails_costs_no_training(make_runner, log_of, monkeypatch):
-    from vrtspike.hooks import stage_cost_hook
-
-    class Fails(stage_cost_hook.ExplainedMemory):
-        @contextmanager
-        def watching(self):
-            raise RuntimeError('the profiler is in use')
-            yield
-
-    monkeypatch.setattr(stage_cost_hook, 'ExplainedMemory', Fails)
-    runner = marked(make_runner, iters=4, hooks=[HOOK | {'memory': [3]}])
-    runner.train()
-    assert runner.iter == 4
-    assert 'cannot be explained (RuntimeError: the profiler is in use)' in log_of(runner)
-    assert [sample['iteration'] for sample in read(runner)[1:]] == [2, 4]  # the times are there
-
-
-def test_a_step_that_fails_while_it_is_watched_ends_the_watching(make_runner):
-    runner = marked(make_runner, iters=4, hooks=[HOOK | {'memory': [2]}])
-    forward, calls = runner.model.forward, []
-
-    def fails(*args, **kwargs):
-        calls.append(1)
-        if len(calls) == 2:
-            raise ZeroDivisionError
-        return forward(*args, **kwargs)
-
-    runner.model.forward = fails
-    with pytest.raises(ZeroDivisionError):
-        runner.train()
-    assert torch.utils._python_dispatch._get_current_dispatch_mode() is None
-
-
-def test_on_a_gpu_the_history_is_written_as_a_snapshot(make_runner, monkeypatch):
-    from vrtspike.hooks import stage_cost_hook
-
-    calls = []
-    hook = stage_cost_hook.StageCostHook(memory=[3, 5])
-    runner = make_runner(1)
-    hook._sampler = SimpleNamespace(device=torch.device('cuda', 1))
-    monkeypatch.setattr(stage_cost_hook, 'write_snapshot', lambda path: calls.append(path.name))
-    monkeypatch.setattr(stage_cost_hook, 'stop_history', lambda: calls.append('stop'))
-    holdings = [Holding('parameters', 3.0)]
-    for iteration in (3, 5):
-        timeline = MemoryTimeline([0.0], ['other'], {'parameters': [3.0]})
-        line = MemoryLine(
-            iteration=iteration, rank=0, device='cuda:1', peak_mib=3.0, peak_in='other', peak_ms=0.0,
-            holdings=holdings, timeline=timeline,
-        )  # fmt: skip
-        hook._write_memory(runner, line)
-    assert calls == ['memory_snapshot.pickle', 'memory_snapshot.pickle', 'stop']
-
-
 def test_a_resumed_run_adds_to_the_file(make_runner):
     for _ in range(2):
         runner = marked(make_runner, iters=3, hooks=[HOOK])
         runner.train()
     assert [record['kind'] for record in read(runner)] == ['run', 'sample'] * 2
-
-
-def test_curves_reach_the_visualizer(make_runner):
-    visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
-    runner = marked(make_runner, iters=3, hooks=[HOOK], visualizer=visualizer)
-    runner.train()
-    with open(f'{runner._log_dir}/vis_data/scalars.json', encoding='utf-8') as file:
-        (scalars,) = [line for line in map(json.loads, file) if 'stage_ms/tail' in line]
-    assert scalars['step'] == 2
-    _, sample = read(runner)
-    stage_ms = {f'stage_ms/{name}': sum(phases.values()) for name, phases in sample['stages'].items()}
-    assert {name: scalars[name] for name in stage_ms} == pytest.approx(stage_ms, abs=0.005)
-
-
-def test_a_run_too_short_for_a_sample_says_so(make_runner, log_of):
-    runner = marked(make_runner, iters=3, hooks=[HOOK | {'warmup': 5}])
-    runner.train()
-    assert 'took no sample: the training had 3 iterations, of which the first 5 are warm-up' in log_of(runner)
-
-
-def read_trace(path):
-    """Return the traced iterations and the milliseconds of slices by iteration, name and phase."""
-    slices = [each for each in json.loads(gzip.decompress(path.read_bytes()))['traceEvents'] if each['ph'] == 'X']
-    sums = {}
-    for each in slices:
-        key = each['args']['iteration'], each['name'], each.get('cat')
-        sums[key] = sums.get(key, 0.0) + each['dur'] / 1e3
-    return sorted({each['args']['iteration'] for each in slices}), sums
-
-
-def test_a_trace_of_the_first_samples_equals_their_records(make_runner, log_of, tmp_path):
-    runner = marked(make_runner, iters=8, hooks=[HOOK | {'trace': 2}])
-    runner.train()
-    _, *samples = read(runner)
-    iterations, sums = read_trace(tmp_path / 'run/trace.json.gz')
-    assert iterations == [2, 4]
-    for sample in samples[:2]:
-        for name, phases in (sample['stages'] | sample['parts']).items():
-            for phase in ('forward', 'recompute', 'backward'):
-                ms = sums.get((sample['iteration'], name, phase), 0.0)
-                assert ms == pytest.approx(phases.get(f'{phase}_ms', 0.0), rel=1e-3, abs=1e-4)
-    assert 'A trace of 2 iterations is in' in log_of(runner)
-
-
-def test_a_training_that_ends_early_writes_what_it_traced(make_runner, tmp_path):
-    marked(make_runner, iters=4, hooks=[HOOK | {'trace': 100}]).train()
-    assert read_trace(tmp_path / 'run/trace.json.gz')[0] == [2, 4]
-
-
-def test_without_trace_nothing_is_kept(make_runner, tmp_path):
-    runner = marked(make_runner, iters=4, hooks=[HOOK])
-    runner.train()
-    (hook,) = (each for each in runner.hooks if type(each).__name__ == 'StageCostHook')
-    assert not list((tmp_path / 'run').glob('trace*'))
-    assert all(sample.spans == [] for sample in hook.samples)
-
-
-def test_a_trace_that_cannot_be_written_is_missing_and_nothing_else(make_runner, log_of, tmp_path):
-    (tmp_path / 'run/trace.json.gz').mkdir(parents=True)
-    runner = marked(make_runner, iters=6, hooks=[HOOK | {'trace': 1}])
-    runner.train()
-    assert [record['kind'] for record in read(runner)] == ['run', *['sample'] * 3]
-    assert log_of(runner).count('StageCostHook failed (IsADirectoryError') == 1
 
 
 def test_the_profiler_of_mmengine_shows_the_stages(make_runner, tmp_path):
@@ -420,22 +144,6 @@ def test_nvtx_ranges_in_all_iterations_if_asked(make_runner, monkeypatch):
     assert 'tail/conv backward' in pushed
     assert not ranges._asked
     assert pushed.count('flow forward') == 3 + 2  # two batches of the validation
-
-
-def test_sampled_iterations_of_a_compiled_network_run_uncompiled(make_runner, log_of):
-    torch.compiler.reset()
-    hook = HOOK | {'stages': {'named': 'head'}}
-    runner = marked(make_runner, iters=6, hooks=[hook], cfg=Config(dict(compile=dict(backend='eager'))))
-    runner.train()
-    run, *samples = read(runner)
-    assert run['notes'] == ['the network is compiled as one, and sampled iterations run uncompiled']
-    assert [sample['iteration'] for sample in samples] == [2, 4, 6]
-    for sample in samples:
-        assert list(sample['stages']) == ['data', 'named', 'flow', 'tail', 'loss', 'optimizer', 'other']
-        assert set(sample['stages']['tail']) == {'forward_ms', 'recompute_ms', 'backward_ms'}
-        assert set(sample['stages']['named']) == {'forward_ms', 'backward_ms'}
-    assert re.search(r'sampled iterations, which run uncompiled, took .* ms, the compiled ones .* ms', log_of(runner))
-    torch.compiler.reset()
 
 
 @pytest.mark.parametrize('arguments', [{'interval': 0}, {'warmup': 0}, {'trace': -1}])

@@ -6,7 +6,7 @@ from torch import nn
 
 from vrtspike.profiling import stage
 from vrtspike.profiling.host_bound import Issue
-from vrtspike.profiling.sampler import StageSampler
+from vrtspike.profiling.sampler import StageSampler, is_due
 from vrtspike.records.writer import sample_line
 
 
@@ -135,3 +135,7 @@ def test_the_first_samples_are_traced_and_abandoned_ones_do_not_count():
         assert all(span.host_bound_ms is None for span in sample.spans)  # the host does the work itself
     assert first.began_us > 0
     assert third.spans == []
+
+
+def test_every_fourth_iteration_after_the_warmup_is_due():
+    assert [iterations for iterations in range(12) if is_due(iterations, warmup=2, interval=4)] == [2, 6, 10]

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from vrtspike.records.rank_files import file_of_rank
 from vrtspike.records.stage_costs import Owner, RunLine, Sample, Span
-from vrtspike.records.trace import file_name, trace_of, write_trace
+from vrtspike.records.trace import FILE_NAME, trace_of, write_trace
 
 TOOL = Path(__file__).parents[2] / 'tools/analyze_logs.py'
 DATA = Path(__file__).parents[1] / 'test_analysis/data'
@@ -96,7 +97,7 @@ def test_trace_joins_ranks(tmp_path):
         spans = [Span(Owner('stage1'), 0.0, 2.0)]
         sample = Sample(iteration=1, iteration_ms=2.0, times={}, clips=1, frames=5, rank=rank, spans=spans)
         run_line = RunLine(version=1, rank=rank, world_size=2, stages=['stage1'])
-        write_trace(tmp_path / 'run' / file_name(rank), trace_of([sample], run_line))
+        write_trace(tmp_path / 'run' / file_of_rank(FILE_NAME, rank), trace_of([sample], run_line))
     for name in ('joined.json', 'joined.json.gz'):
         done = run('trace', 'run', '--out', name, cwd=tmp_path)
         assert done.returncode == 0, done.stderr

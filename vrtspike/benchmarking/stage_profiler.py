@@ -15,7 +15,7 @@ from vrtspike.profiling.flops import CannotCount, Costs
 from vrtspike.profiling.forward_count import ForwardCount
 from vrtspike.profiling.named_stages import NamedStages, Patterns
 from vrtspike.profiling.rates import device_rates
-from vrtspike.profiling.sampler import StageSampler, is_compiled_as_one
+from vrtspike.profiling.sampler import StageSampler, is_compiled_as_one, is_due
 from vrtspike.profiling.stages import has_listeners
 from vrtspike.records.stage_costs import RunLine, Sample
 from vrtspike.reporting.cost_tables import measured_costs_table
@@ -107,8 +107,7 @@ class StageProfiler:
             self._sampler.stop(iteration=self.iterations, clips=self._clips, frames=self._frames)
         self.samples.extend(self._sampler.finished())
         self._waits = True
-        since_warmup = self.iterations - self.warmup
-        if since_warmup >= 0 and since_warmup % self.interval == 0:
+        if is_due(self.iterations, self.warmup, self.interval):
             self._sampler.start()
 
     def report(self) -> str:
@@ -127,12 +126,11 @@ class StageProfiler:
     def record(self) -> RunLine:
         """Return the description of the run, as the first line of ``stage_costs.jsonl`` has it."""
         device = next(self.model.parameters()).device
-        own = self.model.cost_stages() if hasattr(self.model, 'cost_stages') else ()
         return RunLine(
             version=1,
             rank=0,
             world_size=1,
-            stages=['data', *self._named.names, *own, 'optimizer', 'other'],
+            stages=['data', *self._named.in_network(), 'optimizer', 'other'],
             warmup=self.warmup,
             interval=self.interval,
             precision=str(self._dtype).removeprefix('torch.'),

@@ -22,6 +22,7 @@ from vrtspike.datasets.samplers import SAMPLES_SEEN_KEY
 from vrtspike.errors import TrainingError
 from vrtspike.hooks.observing import describe
 from vrtspike.optim import StepListener, subscribe, unsubscribe
+from vrtspike.records.rank_files import file_of_rank
 from vrtspike.registry import HOOKS
 from vrtspike.runtime.distributed import any_rank_of, gather
 from vrtspike.runtime.readback import Readback
@@ -177,11 +178,10 @@ class NonFiniteHook(Hook, StepListener):
                 self.row = 0
 
     def _write(self, runner: Runner, iteration: _Iteration, what: str, loss: float) -> None:
-        rank = get_rank()
         loss = loss if math.isfinite(loss) else str(loss)
         record = NonFiniteIteration(iteration.number, what, loss, iteration.samples)
         line = json.dumps(msgspec.to_builtins(record))
-        path = Path(runner.work_dir, FILE if rank == 0 else f'{Path(FILE).stem}_rank{rank}.jsonl')
+        path = Path(runner.work_dir, file_of_rank(FILE, get_rank()))
         try:
             with path.open('a', encoding='utf-8') as file:
                 file.write(line + '\n')

@@ -2,43 +2,36 @@
 
 from __future__ import annotations
 
-import datetime
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from statistics import median
-from typing import IO, Any
+from typing import IO
 
-import msgspec
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.runner import Runner
 
 from vrtspike.errors import ConfigError
-from vrtspike.hooks.flops_hook import FlopsHook, shapes_of
+from vrtspike.hooks.flops_hook import shapes_of
 from vrtspike.hooks.iteration_clock import TimedHook, iteration_clock
 from vrtspike.hooks.observing import describe
+from vrtspike.hooks.stage_costs.explained_iterations import ExplainedIterations
+from vrtspike.hooks.stage_costs.run_line import computing_type, flops_hook, run_line
+from vrtspike.hooks.stage_costs.summary import CostSummary, compared_with_compiled, scalars_of
+from vrtspike.hooks.stage_costs.traced_samples import TracedSamples
 from vrtspike.optim import StepListener, subscribe, unsubscribe
 from vrtspike.profiling.batches import batch_size
-from vrtspike.profiling.explained_memory import ExplainedMemory
-from vrtspike.profiling.memory_snapshot import record_history, snapshot_path, stop_history, write_snapshot
 from vrtspike.profiling.named_stages import NamedStages, Patterns
 from vrtspike.profiling.ranges import nvtx_ranges
 from vrtspike.profiling.rates import device_rates
-from vrtspike.profiling.sampler import StageSampler
-from vrtspike.records import memory as memory_records
-from vrtspike.records.memory import MemoryLine
-from vrtspike.records.nominal_peaks import nominal_peak
-from vrtspike.records.stage_costs import FILE_NAME, CountedCost, Rates, RunLine, Sample, SampleLine
-from vrtspike.records.trace import file_name, trace_of, write_trace
+from vrtspike.profiling.sampler import StageSampler, is_due
+from vrtspike.records.rank_files import file_of_rank
+from vrtspike.records.stage_costs import FILE_NAME, Rates, RunLine, Sample
 from vrtspike.records.utilisation import SampleUtilisation, sample_utilisation
 from vrtspike.records.writer import line_of, sample_line
 from vrtspike.registry import HOOKS
-from vrtspike.reporting.cost_tables import CostMedians, cost_medians, measured_costs_table
-from vrtspike.reporting.memory_tables import memory_table
+from vrtspike.reporting.cost_tables import CostMedians, cost_medians
 from vrtspike.runtime.distributed import unwrap_model
-from vrtspike.runtime.environment import describe_environment
 
 
 @HOOKS.register_module()
@@ -101,24 +94,19 @@ class StageCostHook(TimedHook, StepListener):
         self.interval = interval
         self.warmup = warmup
         self.roofline = roofline
-        self.trace = trace
         self.nvtx = nvtx
-        self.memory = [warmup + 1] if memory is True else list(memory or ())
-        """The iterations whose memory is explained."""
-        self.samples: deque[Sample] = deque(maxlen=summary_samples)
-        self.utilisations: deque[SampleUtilisation] = deque(maxlen=summary_samples)
-        self._traced: list[Sample] = []
         self.stages = stages or {}
+        self.summary = CostSummary(summary_samples)
+        self.run_record: RunLine | None = None
+        self._trace = TracedSamples(trace)
+        self._memory = ExplainedIterations([warmup + 1] if memory is True else list(memory or ()))
         self._sampled: set[int] = set()
         """Which iterations of the iteration clock were sampled."""
         self._discarded = 0
-        self.run_record: RunLine | None = None
         self._rates: Rates | None = None
         self._stack = ExitStack()
         self._sampler: StageSampler | None = None
         """None before and after a training."""
-        self._explained: ExplainedMemory | None = None
-        """The iteration that is being explained, if any."""
 
     def before_run(self, runner: Runner) -> None:
         """Find the modules of the named stages.
@@ -132,40 +120,34 @@ class StageCostHook(TimedHook, StepListener):
         """Open the file and listen to the optimizer wrapper and the parameters."""
         super().before_train(runner)
         self._stack.enter_context(self._named)
-        rank, processes = get_rank(), get_world_size()
-        path = Path(runner.work_dir, FILE_NAME if rank == 0 else f'stage_costs_rank{rank}.jsonl')
+        path = Path(runner.work_dir, file_of_rank(FILE_NAME, get_rank()))
         self._file: IO[str] = self._stack.enter_context(path.open('a', buffering=1, encoding='utf-8'))
         # Now, because later the network and its activations need the memory that this takes.
         self._rates = self._measured_rates(runner) if self.roofline else None
-        after_backward = 'communication' if processes > 1 else 'other'
-        sampler = StageSampler(runner.model, after_backward, self.trace)
-        self._sampler = self._stack.enter_context(sampler)
+        after_backward = 'communication' if get_world_size() > 1 else 'other'
+        self._sampler = self._stack.enter_context(StageSampler(runner.model, after_backward, self._trace.count))
         if self.nvtx:
             self._stack.enter_context(nvtx_ranges())
-        if self.memory and self._sampler.device.type == 'cuda':
-            record_history(self._sampler.device)
-            self._stack.callback(stop_history)
+        self._stack.enter_context(self._memory.history(self._sampler.device))
         subscribe(runner.optim_wrapper, self)
         self._stack.callback(unsubscribe, runner.optim_wrapper, self)
 
     def after_backward(self) -> None:
-        """Tell the sampler that the optimizer begins."""
+        """Report that the optimizer begins."""
         self._sampler.backward_over()
-        if self._explained is not None:
-            self._explained.backward_over()
+        self._memory.backward_over()
 
     def after_update(self) -> None:
-        """Tell the sampler that the optimizer has ended."""
+        """Report that the optimizer has ended."""
         self._sampler.optimizer_over()
-        if self._explained is not None:
-            self._explained.optimizer_over()
+        self._memory.optimizer_over()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Tell the sampler that the batch has arrived."""
         super().before_train_iter(runner, batch_idx, data_batch)
-        if runner.iter + 1 in self.memory:
+        if runner.iter + 1 in self._memory.iterations:
             self._sampler.abandon()
-            self._explain_next_step(runner, data_batch)
+            self._memory.watch_next_step(runner, data_batch)
         self._sampler.batch_arrived()
 
     def after_train_iter(
@@ -173,9 +155,7 @@ class StageCostHook(TimedHook, StepListener):
     ) -> None:
         """End a sample, write those that the device has finished, and begin the next one if it is due."""
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
-        if self._explained is not None:
-            self._write_memory(runner, self._explained.line(runner.iter + 1, get_rank()))
-            self._explained = None
+        self._memory.iteration_over(runner)
         if self._sampler.sampling:
             clips, frames = batch_size(data_batch)
             loss = (outputs or {}).get('loss')
@@ -204,7 +184,7 @@ class StageCostHook(TimedHook, StepListener):
         """Write the remaining samples, log the table and stop listening."""
         self.observe(runner, self._write_remaining, runner)
         self.observe(runner, self.close)
-        ranks = all_gather_object(cost_medians(self.samples))
+        ranks = all_gather_object(cost_medians(self.summary.samples))
         if get_rank() == 0:
             self.observe(runner, self._log_summary, runner, ranks)
 
@@ -218,125 +198,37 @@ class StageCostHook(TimedHook, StepListener):
         self._discarded = self._sampler.discarded
         for sample in self._sampler.wait():
             self._write(runner, sample)
-        self._write_trace(runner)
+        self._trace.write(runner, self.run_record)
 
     def _start_if_due(self, runner: Runner) -> None:
-        since_warmup = iteration_clock(runner).iterations - self.warmup
-        if since_warmup >= 0 and since_warmup % self.interval == 0:
+        if is_due(iteration_clock(runner).iterations, self.warmup, self.interval):
             self._sampler.start()
 
     def _write(self, runner: Runner, sample: Sample) -> None:
         if self.run_record is None:
             for note in self._named.limits():
                 runner.logger.warning(note)
-            self.run_record = self._describe_run(runner, sample)
-            self._write_line(self.run_record)
-        self.samples.append(sample)
+            schedule = dict(warmup=self.warmup, interval=self.interval)
+            self.run_record = run_line(runner, self._named, self._rates, sample, **schedule)
+            self._file.write(line_of(self.run_record))
         used = self._utilisation(runner, sample)
-        self._write_line(sample_line(sample, tuple(self.run_record.stages), used))
-        scalars = {f'stage_ms/{name}': sum(phases.values()) for name, phases in sample.stages().items()}
-        if used is not None:
-            self.utilisations.append(used)
-            scalars |= {'mfu': used.iteration.mfu}
-            scalars |= {'hfu': used.iteration.hfu} if used.iteration.hfu is not None else {}
-        runner.visualizer.add_scalars(scalars, step=sample.iteration)
-        if sample.spans:
-            self._traced.append(sample)
-            if len(self._traced) == self.trace:
-                self._write_trace(runner)
-
-    def _write_trace(self, runner: Runner) -> None:
-        """Write the traced iterations that have not been written."""
-        if self._traced:
-            path = Path(runner.work_dir, file_name(get_rank()))
-            write_trace(path, trace_of(self._traced, self.run_record))
-            runner.logger.info(f'A trace of {len(self._traced)} iterations is in {path}: open it in ui.perfetto.dev')
-            self._traced = []
-
-    def _explain_next_step(self, runner: Runner, batch: Any) -> None:
-        """Watch the next step of the model, also if it ends with an error, and only that."""
-        explained = ExplainedMemory(unwrap_model(runner.model), [runner.optim_wrapper.optimizer], batch)
-        train_step: Callable[..., Any] = runner.model.train_step
-
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            del runner.model.train_step
-            with ExitStack() as stack:
-                try:
-                    stack.enter_context(explained.watching())
-                except Exception as error:
-                    self._explained = None
-                    runner.logger.warning(f'The memory of this iteration cannot be explained ({describe(error)})')
-                return train_step(*args, **kwargs)
-
-        runner.model.train_step = watched
-        self._explained = explained
-
-    def _write_memory(self, runner: Runner, line: MemoryLine) -> None:
-        rank = get_rank()
-        name = memory_records.FILE_NAME if rank == 0 else f'memory_rank{rank}.jsonl'
-        with Path(runner.work_dir, name).open('a', encoding='utf-8') as file:
-            file.write(line_of(line))
-        if rank == 0:
-            runner.logger.info('\n' + memory_table(line).text())
-        if self._sampler.device.type == 'cuda':
-            write_snapshot(snapshot_path(runner.work_dir, rank))
-            if line.iteration == max(self.memory):
-                stop_history()
-
-    def _write_line(self, record: RunLine | SampleLine) -> None:
-        self._file.write(line_of(record))
+        self.summary.add(sample, used)
+        self._file.write(line_of(sample_line(sample, tuple(self.run_record.stages), used)))
+        runner.visualizer.add_scalars(scalars_of(sample, used), step=sample.iteration)
+        self._trace.add(runner, sample, self.run_record)
 
     def _utilisation(self, runner: Runner, sample: Sample) -> SampleUtilisation | None:
         """Return the utilisation in a sample, None if clips of its shape were not counted."""
-        run, flops = self.run_record, flops_hook(runner)
-        if not run.costs or not run.rates or sample.shapes != flops.shapes:
+        run = self.run_record
+        if not run.costs or not run.rates or sample.shapes != flops_hook(runner).shapes:
             return None
         return sample_utilisation(sample, run.costs, run.rates.gmacs_per_s)
-
-    def _describe_run(self, runner: Runner, sample: Sample) -> RunLine:
-        """Return the record of the run whose first sample is ``sample``."""
-        model = unwrap_model(runner.model)
-        device = next(model.parameters()).device
-        dtype = getattr(runner.optim_wrapper, 'cast_dtype', torch.float32)
-        notes = self._notes(runner)
-        flops = flops_hook(runner)
-        counted = flops and flops.costs
-        if counted and counted.note:  # the counted clip is not the one that is timed
-            notes.append(f'no rates: {counted.note}')
-            counted = None
-        costs = counted and counted.counted()
-        if costs and any(owner.phase == 'recompute' for owner in sample.times):
-            try:
-                costs = with_recomputed(costs, flops.recomputed_macs(model))
-            except Exception as error:
-                notes.append(f'no HFU: what is recomputed could not be counted ({describe(error)})')
-        environment = describe_environment(device)
-        return RunLine(
-            version=1,
-            time=datetime.datetime.now().astimezone().isoformat(timespec='seconds'),
-            config=Path(runner.cfg.filename).stem if getattr(runner.cfg, 'filename', None) else None,
-            rank=get_rank(),
-            world_size=get_world_size(),
-            stages=list(stages_of(model, self._named)),
-            warmup=self.warmup,
-            interval=self.interval,
-            accumulative_counts=getattr(runner.optim_wrapper, '_accumulative_counts', 1),
-            precision=str(dtype).removeprefix('torch.'),
-            clip_shape=list(counted.clip_shape) if counted and counted.clip_shape else None,
-            costs=costs,
-            uncounted_ops=dict(counted.unknown) if counted else {},
-            rates=self._rates,
-            nominal=nominal_peak(environment['device']['name'], products_in(dtype)) or msgspec.UNSET,
-            notes=notes,
-            **environment,
-        )
 
     def _measured_rates(self, runner: Runner) -> Rates | None:
         """Return the device's rates, or None if they cannot be measured."""
         device = next(unwrap_model(runner.model).parameters()).device
-        dtype = getattr(runner.optim_wrapper, 'cast_dtype', torch.float32)
         try:
-            return device_rates(device, dtype)
+            return device_rates(device, computing_type(runner))
         except Exception as error:
             runner.logger.warning(
                 f'The rates of {device} could not be measured ({describe(error)}): this run lacks the comparison with '
@@ -344,56 +236,12 @@ class StageCostHook(TimedHook, StepListener):
             )
             return None
 
-    def _notes(self, runner: Runner) -> list[str]:
-        """Return what limits the measurements of this run."""
-        notes = self._named.limits()
-        if runner.cfg.get('compile'):
-            notes.append('the network is compiled as one, and sampled iterations run uncompiled')
-        return notes
-
     def _log_summary(self, runner: Runner, ranks: list[CostMedians]) -> None:
-        if self.samples:
-            runner.logger.info(
-                '\n' + measured_costs_table(self.samples, self.run_record, ranks, self.utilisations).text()
-            )
-        elif iteration_clock(runner).iterations:
-            runner.logger.info(
-                f'StageCostHook took no sample: the training had {iteration_clock(runner).iterations} iterations, of '
-                f'which the first {self.warmup} are warm-up; lower warmup or interval'
-            )
+        clock = iteration_clock(runner)
+        text = self.summary.text(self.run_record, ranks, clock.iterations, self.warmup)
+        if text:
+            runner.logger.info(text)
         if self._discarded:
             runner.logger.info(f'{self._discarded} sampled iterations are left out: torch.compile compiled in them')
-        if runner.cfg.get('compile') and self.samples:
-            runner.logger.info(self._compared_with_compiled(iteration_clock(runner).iteration_ms))
-
-    def _compared_with_compiled(self, iteration_ms: list[float]) -> str:
-        """Return how the sampled iterations compare with the others after the warm-up."""
-        after = range(self.warmup, len(iteration_ms))
-        sampled = median(iteration_ms[i] for i in after if i in self._sampled)
-        others = [iteration_ms[i] for i in after if i not in self._sampled]
-        compiled = f'the compiled ones {median(others):.1f} ms' if others else 'there were no compiled ones'
-        return f'sampled iterations, which run uncompiled, took {sampled:.1f} ms, {compiled} (medians)'
-
-
-def flops_hook(runner: Runner) -> FlopsHook | None:
-    """Return the hook that counts the network, if there is one."""
-    return next((hook for hook in runner.hooks if isinstance(hook, FlopsHook)), None)
-
-
-def with_recomputed(costs: dict[str, CountedCost], macs: dict[str, int]) -> dict[str, CountedCost]:
-    """Return counts by stage with what is recomputed."""
-    return {
-        name: msgspec.structs.replace(cost, recomputed_gmacs=macs.get(name, 0) / 1e9) for name, cost in costs.items()
-    }
-
-
-def products_in(dtype: torch.dtype) -> str:
-    """Return the precision of matrix products of a type: float32 ones may use tensor cores."""
-    name = str(dtype).removeprefix('torch.')
-    return 'tf32' if name == 'float32' and torch.backends.cuda.matmul.allow_tf32 else name
-
-
-def stages_of(model: torch.nn.Module, named: NamedStages) -> tuple[str, ...]:
-    """Return every stage of an iteration in the order they run, as far as it is known."""
-    own = model.cost_stages() if hasattr(model, 'cost_stages') else ()
-    return ('data', *named.names, *own, 'optimizer', 'communication', 'other')
+        if runner.cfg.get('compile') and self.summary.samples:
+            runner.logger.info(compared_with_compiled(clock.iteration_ms, self._sampled, self.warmup))

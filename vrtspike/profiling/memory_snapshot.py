@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from vrtspike.records.rank_files import file_of_rank
 from vrtspike.runtime.atomic_write import atomic_write
 
 MOST_ENTRIES = 100_000
@@ -14,7 +15,7 @@ MOST_ENTRIES = 100_000
 
 def snapshot_path(work_dir: str | Path, rank: int) -> Path:
     """Return the file of a process in the folder of a run."""
-    return Path(work_dir, 'memory_snapshot.pickle' if rank == 0 else f'memory_snapshot_rank{rank}.pickle')
+    return Path(work_dir, file_of_rank('memory_snapshot.pickle', rank))
 
 
 def record_history(device: torch.device) -> None:

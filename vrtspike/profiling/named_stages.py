@@ -63,6 +63,7 @@ class NamedStages:
     """
 
     def __init__(self, model: nn.Module, patterns: Patterns) -> None:
+        self._marked = model.cost_stages() if hasattr(model, 'cost_stages') else ()
         self._all = tuple(patterns)
         self._calls = _Calls()
         self._watched = {m: _Watched(name, self._calls) for m, name in _find_modules(model, patterns).items()}
@@ -95,6 +96,10 @@ class NamedStages:
         """
         ran = self._calls.ran
         return (*(name for name in ran if ran[name]), *(name for name in self._all if name not in ran))
+
+    def in_network(self) -> tuple[str, ...]:
+        """Return these names and the stages that the network marks itself."""
+        return (*self.names, *self._marked)
 
     def limits(self) -> list[str]:
         """Return a sentence for every stage that could not be told apart in the iterations that had listeners."""

@@ -152,6 +152,11 @@ class StageSampler:
         return self.finished()
 
 
+def is_due(iterations: int, warmup: int, interval: int) -> bool:
+    """Return whether to sample the next iteration: every ``interval``-th one, the first after ``warmup`` of them."""
+    return iterations >= warmup and (iterations - warmup) % interval == 0
+
+
 def is_compiled_as_one(model: nn.Module) -> bool:
     """Return whether ``torch.compile`` has compiled a network, or MMEngine its ``train_step``, and not only blocks."""
     compiled = (model, vars(model).get('train_step'))

@@ -20,6 +20,9 @@ from vrtspike.errors import LogError
 from vrtspike.records.stage_costs import PHASES, RunLine, Sample, Span
 from vrtspike.runtime.atomic_write import atomic_write
 
+FILE_NAME = 'trace.json.gz'
+"""The file of rank 0 in the folder of a run."""
+
 OUTSIDE = ('data', 'optimizer', 'communication', 'other')
 """Stages with a track of their own, because they are outside of the network."""
 
@@ -27,11 +30,6 @@ HOST_BOUND = 'host-bound'
 """The track that shows where the device may have waited for the host."""
 
 TRACKS = ('iteration', 'data', *PHASES, 'optimizer', 'communication', 'other', HOST_BOUND)
-
-
-def file_name(rank: int) -> str:
-    """Return the name of a rank's trace in the run's folder."""
-    return 'trace.json.gz' if rank == 0 else f'trace_rank{rank}.json.gz'
 
 
 class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -201,7 +199,7 @@ def traces_of(folder: Path) -> list[Path]:
     Raises:
         LogError: There is none.
     """
-    paths = [*folder.glob('trace.json.gz'), *sorted(folder.glob('trace_rank*.json.gz'))]
+    paths = [*folder.glob(FILE_NAME), *sorted(folder.glob('trace_rank*.json.gz'))]
     if not paths:
         raise LogError(
             f"no trace in '{folder}': expected trace.json.gz, which a training writes with "

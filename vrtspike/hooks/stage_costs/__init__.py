@@ -1,0 +1,1 @@
+"""What :class:`~vrtspike.hooks.StageCostHook` makes of its samples, one output to a file."""
