@@ -147,7 +147,7 @@ def test_only_the_main_process_writes_and_all_meet(monkeypatch, tiny_demo):
 def test_demo_clips_take_the_recipe_with_its_defaults():
     parameters = inspect.signature(DemoClips).parameters.values()
     options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-    assert options == asdict(DemoRecipe()) | {'progress': True, 'spikes': True}
+    assert options == asdict(DemoRecipe()) | {'progress': True, 'spikes': True, 'sharp': 'sharp'}
 
 
 @pytest.fixture(scope='module')
