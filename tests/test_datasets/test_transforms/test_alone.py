@@ -1,9 +1,21 @@
 import numpy as np
 import pytest
+from real_files import real_file
 
-from vrtspike.datasets import TFI, AddSDM, BinSpikes, PackClip, PairedRandomCrop, PairedRandomFlip, SpikesAlone
+from vrtspike.datasets import (
+    TFI,
+    AddSDM,
+    BinSpikes,
+    ClipDataset,
+    PackClip,
+    PairedRandomCrop,
+    PairedRandomFlip,
+    SpikesAlone,
+    SpikeZooBase,
+)
 from vrtspike.datasets.color import decode_srgb, encode_srgb
 from vrtspike.errors import ConfigError, DataError
+from vrtspike.metrics import psnr
 
 
 def sample(light='linear', threshold=1.0):
@@ -62,3 +74,13 @@ def test_what_cannot_be_estimated_is_an_error():
         SpikesAlone()(BinSpikes()(AddSDM()(sample())))
     with pytest.raises(ConfigError, match='2 bins, expected one'):
         SpikesAlone(dict(type='TFP', bins=2))(sample())
+
+
+@pytest.mark.parametrize(('name', 'expected_db'), [('200_part1_key_id151', 31.6), ('200_part3_key_id151', 28.9)])
+def test_the_estimate_of_a_stream_of_spike_zoo_is_near_its_frame(tmp_path, name, expected_db):
+    folder = real_file('spikezoo')
+    for kind, suffix in (('spike', '.dat'), ('gt', '.png')):
+        (tmp_path / 'test' / kind).mkdir(parents=True)
+        (tmp_path / 'test' / kind / f'{name}{suffix}').symlink_to(folder / f'{name}{suffix}')
+    alone = ClipDataset(SpikeZooBase(tmp_path), 'val', clip_len=1, pipeline=[SpikesAlone()])[0]
+    assert psnr(alone['estimate'][0], alone['sharp'][0]) == pytest.approx(expected_db, abs=0.05)
