@@ -9,6 +9,8 @@ Examples:
     python tools/restore.py CONFIG CHECKPOINT --blur clip.mp4 --spike clip.dat --spike-size 360 640 --threshold 1 \\
         --tile auto --precision bfloat16 --out restored.mp4
     python tools/restore.py CONFIG CHECKPOINT --blur frames --spike spikes --out compared --side-by-side
+    python tools/restore.py configs/vrt_spike_alone.py CHECKPOINT --spike recording.npz --threshold 8 \\
+        --steps-per-frame 40 --out restored
     python tools/restore.py configs/vrt/006_vrt_videodeblurring_gopro.py 006_VRT_videodeblurring_GoPro.pth \\
         --blur clip.mp4 --out restored.mp4
 """
@@ -37,7 +39,11 @@ def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
     add_config_arguments(parser)
     parser.add_argument('checkpoint', help="the network's weights")
-    parser.add_argument('--blur', required=True, metavar='PATH', help='a video file, or a folder of images')
+    parser.add_argument(
+        '--blur',
+        metavar='PATH',
+        help='a video file, or a folder of images; not needed if the network restores from spikes alone',
+    )
     parser.add_argument(
         '--spike',
         metavar='PATH',
@@ -50,6 +56,12 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--keep-columns', type=int, metavar='N', help='spike columns to keep: 400 of 416, if the last 16 are the header'
+    )
+    parser.add_argument(
+        '--steps-per-frame',
+        type=int,
+        metavar='N',
+        help='without --blur: divide one recording into exposures of N steps; a shorter rest is not restored',
     )
     parser.add_argument('--threshold', type=float, help='of the spike camera (default: from a config.yaml nearby)')
     add_light_argument(parser)
@@ -74,7 +86,7 @@ def main() -> None:
     if args.fps is not None and not 0 < args.fps < math.inf:
         raise ConfigError(f'--fps got {args.fps}, expected a positive number of frames per second')
     size = args.spike_size and tuple(args.spike_size)
-    clip = open_clip(args.blur, args.spike, size, args.threshold, args.light, args.keep_columns)
+    clip = open_clip(args.blur, args.spike, size, args.threshold, args.light, args.keep_columns, args.steps_per_frame)
     config = load_config(**config_arguments(args))
     tiling = tiling_of(config, **tiling_arguments(args))
     model, config = load_restorer(args.checkpoint, config, device=args.device, trust=args.trust_checkpoint)

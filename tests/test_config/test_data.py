@@ -49,12 +49,13 @@ def test_a_dumped_config_switches_its_source_too(tmp_path):
     assert source_of(config) == {'type': 'RGBClips', 'root': '/data'}
 
 
+@pytest.mark.parametrize('start', ['sdm', 'spikes'])
 @pytest.mark.parametrize('kind', ['ProcessedClips', 'DemoClips', 'GoProSpike', 'X4KSpike'])
-def test_a_network_without_fusion_reads_no_spikes(kind):
+def test_a_network_without_fusion_reads_no_spikes(kind, start):
     overrides = {'data.type': kind, 'data.root': '/data'}
     assert 'spikes' not in source_of(load_config(TINY, overrides=overrides))
     assert source_of(load_config(TINY, overrides={**overrides, 'model.fusion': None}))['spikes'] is False
-    started = {**overrides, 'model.fusion': None, 'model.start': 'sdm'}
+    started = {**overrides, 'model.fusion': None, 'model.start': start}
     assert 'spikes' not in source_of(load_config(TINY, overrides=started))
     kept = load_config(TINY, overrides={**overrides, 'model.fusion': None, 'data.spikes': True})
     assert source_of(kept)['spikes'] is True

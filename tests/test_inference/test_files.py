@@ -4,18 +4,22 @@ import json
 import cv2
 import numpy as np
 import pytest
+from mmengine.config import Config
 
 from vrtspike.config import load_config
 from vrtspike.datasets import write_spike_dat
+from vrtspike.datasets.color import encode_srgb
 from vrtspike.datasets.io.video import open_frames
 from vrtspike.errors import DataError
 from vrtspike.inference import Tiling, files
 from vrtspike.inference.files import open_clip, restore_files
 from vrtspike.inference.loading import load_restorer
 from vrtspike.inference.outputs import FrameFolder
+from vrtspike.models import SpikeRestorer
 from vrtspike.runtime.atomic_write import write_png
 
 TILING = Tiling((3, 0, 0), (1, 0, 0))
+SIZE = (12, 16)
 
 
 @pytest.fixture(scope='module')
@@ -30,7 +34,7 @@ def on_disk(clip, tmp_path):
         write_png(tmp_path / 'blur' / f'{i:03d}.png', image)
         (tmp_path / 'spike').mkdir(exist_ok=True)
         write_spike_dat(tmp_path / 'spike' / f'{i:03d}.dat', spikes)
-    return open_clip(tmp_path / 'blur', tmp_path / 'spike', (12, 16), 1.0)
+    return open_clip(tmp_path / 'blur', tmp_path / 'spike', SIZE, 1.0)
 
 
 def read(folder):
@@ -116,7 +120,7 @@ def test_a_clip_without_spikes(published, on_disk, tmp_path, monkeypatch):
 
 def test_a_clip_without_spikes_is_refused_by_a_network_that_fuses_them(loaded, on_disk, checkpoint, tmp_path):
     clip = open_clip(tmp_path / 'blur', None)
-    with pytest.raises(DataError, match=r'fuses spikes, and the clip has none: give them, as in --spike'):
+    with pytest.raises(DataError, match=r'needs spikes, and the clip has none: give them, as in --spike'):
         restore_files(*loaded, clip, tmp_path / 'out', checkpoint=checkpoint, tiling=TILING)
     assert not (tmp_path / 'out').exists()
 
@@ -152,3 +156,30 @@ def test_a_run_with_a_fitted_tile_resumes_with_the_same_tile(loaded, on_disk, ch
     inputs = json.loads((tmp_path / 'out/restore.json').read_text())
     assert inputs['tiling']['tile'] == [3, 0, 0]
     assert inputs['frame_size'] == [24, 32]
+
+
+@pytest.fixture
+def alone(on_disk, tmp_path):
+    """A network that restores from spikes alone, and the clip without its frames."""
+    pipeline = [dict(type='SpikesAlone'), dict(type='BinSpikes', representation=dict(type='Voxel', bins=8))]
+    config = Config(dict(model={}, val_dataloader=dict(dataset=dict(clip_len=3, pipeline=pipeline))))
+    return SpikeRestorer(dict(type='VRTLite'), start='spikes'), config, open_clip(None, on_disk.spikes.path, SIZE, 1.0)
+
+
+def test_spikes_alone_are_restored_as_grey_frames(alone, clip, checkpoint, tmp_path):
+    images = read(restore_files(*alone, tmp_path / 'out', checkpoint=checkpoint, tiling=TILING))
+    assert list(images) == [f'{i:03d}.png' for i in range(5)]
+    for image, spikes in zip(images.values(), clip[1], strict=True):  # an untrained network returns the estimate
+        assert np.abs(image - 255 * encode_srgb(spikes.mean(0))[..., None]).max() <= 1
+
+
+def test_spikes_alone_are_refused_by_a_network_that_restores_frames(loaded, alone, checkpoint, tmp_path):
+    with pytest.raises(DataError, match='give --blur'):
+        restore_files(*loaded, alone[-1], tmp_path / 'out', checkpoint=checkpoint, tiling=TILING)
+    frames = open_clip(tmp_path / 'blur', None)
+    with pytest.raises(DataError, match='needs spikes'):
+        restore_files(*alone[:2], frames, tmp_path / 'out', checkpoint=checkpoint, tiling=TILING)
+    with pytest.raises(DataError, match='nothing to restore'):
+        open_clip(None, None)
+    with pytest.raises(DataError, match='--steps-per-frame 4 with --blur'):
+        open_clip(tmp_path / 'blur', None, steps_per_frame=4)

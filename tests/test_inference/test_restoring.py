@@ -67,7 +67,7 @@ def test_published_weights_restore_without_spikes(published, network, clip):
 
 
 def test_a_network_that_fuses_spikes_asks_for_them(checkpoint, clip):
-    with pytest.raises(DataError, match='fuses spikes, and the clip has none'):
+    with pytest.raises(DataError, match='needs spikes, and the clip has none'):
         vrtspike.restore(clip[0], None, checkpoint)
 
 

@@ -7,6 +7,8 @@ from vrtspike.errors import ConfigError
 from vrtspike.inference.sequences import held_out_sequences
 from vrtspike.metrics import psnr
 
+PACK = dict(type='PackClip')
+
 
 @pytest.fixture(scope='module')
 def demo(tmp_path_factory):
@@ -15,7 +17,7 @@ def demo(tmp_path_factory):
 
 
 def config(demo, **dataset):
-    pipeline = [dict(type='PairedCenterCrop', size=16), dict(type='BinSpikes'), dict(type='PackClip')]
+    pipeline = [dict(type='PairedCenterCrop', size=16), dict(type='BinSpikes'), PACK]
     source = dict(type='ProcessedClips', root=str(demo))
     node = dict(type='ClipDataset', split='val', clip_len=2, stride=2, pipeline=pipeline, source=source)
     return Config(dict(val_dataloader=dict(dataset=dict(node, **dataset))))
@@ -52,6 +54,17 @@ def test_playbacks_are_near_the_scene(demo):
         assert playbacks[name].shape == (5, 16, 16)
         assert np.abs(playbacks[name] - sharp.mean(axis=3)).mean() < 40
     assert psnr(playbacks['sdm'], sharp) > psnr(window.frames('blur'), sharp)
+
+
+def test_spikes_alone_are_scored_in_grey_beside_tfp_and_tfi(demo):
+    clips = held_out_sequences(config(demo, pipeline=[dict(type='SpikesAlone'), dict(type='BinSpikes'), PACK]))
+    window = clips.window(0, 0, 5)
+    playbacks, sharp = window.playbacks(), window.frames('sharp')
+    assert set(playbacks) == {'tfp', 'tfi'}
+    assert sharp.shape == (5, 16, 16, 3)
+    assert (sharp == sharp[..., :1]).all()
+    assert np.abs(window.frames('blur')[..., 0] - playbacks['tfp'].astype(int)).max() <= 1
+    assert np.abs(playbacks['tfp'] - sharp[..., 0].astype(int)).mean() < 20
 
 
 def test_without_clips_it_says_so():

@@ -34,6 +34,18 @@ def test_one_spike_file_for_all_frames(tmp_path):
         SpikeFiles(tmp_path / 'all.dat', 6, **KNOWN)
 
 
+def test_spikes_alone_are_divided_by_files_or_steps(spike_folder, tmp_path):
+    files = SpikeFiles(spike_folder, None, **KNOWN)
+    assert (files.frames, files.steps) == (5, 4)
+    write_spike_dat(tmp_path / 'all.dat', spikes().reshape(20, 8, 12))
+    files = SpikeFiles(tmp_path / 'all.dat', None, **KNOWN, steps_per_frame=6)  # two steps are left
+    assert files.frames == 3
+    assert np.array_equal(files.read(1, 3), spikes().reshape(20, 8, 12)[6:18].reshape(2, 6, 8, 12))
+    for steps in (None, 0, 21):
+        with pytest.raises(DataError, match='give --steps-per-frame, from 1 to 20'):
+            SpikeFiles(tmp_path / 'all.dat', None, **KNOWN, steps_per_frame=steps)
+
+
 @pytest.mark.parametrize('suffix', ['.npy', '.npz'])
 def test_arrays_know_their_size(tmp_path, suffix):
     save = np.save if suffix == '.npy' else np.savez

@@ -101,6 +101,8 @@ def test_features_of_other_widths_are_refused(teacher):
 def test_both_networks_start_from_the_same_frame(teacher):
     with pytest.raises(ConfigError, match='student takes 6 channels and the teacher 3'):
         distilled(teacher, start='sdm')
+    with pytest.raises(ConfigError, match='the same start'):
+        distilled(teacher, start='spikes')
 
 
 def test_a_checkpoint_of_another_network_is_refused(teacher, tmp_path):

@@ -91,9 +91,10 @@ def test_several_frames_are_stacked_in_the_order_of_inputs():
     assert torch.equal(stacked, torch.cat((data['sdm'], data['blur']), dim=2).float() / 255)
 
 
-def test_a_missing_estimate_is_an_error_that_names_the_transform():
-    with pytest.raises(DataError, match='AddSDM'):
-        SpikePreprocessor(inputs=['sdm', 'blur'])(batch((16, 24), (8, 12)))
+@pytest.mark.parametrize(('frames', 'transform'), [(['sdm', 'blur'], 'AddSDM'), (['estimate'], 'SpikesAlone')])
+def test_a_missing_estimate_is_an_error_that_names_the_transform(frames, transform):
+    with pytest.raises(DataError, match=transform):
+        SpikePreprocessor(inputs=frames)(batch((16, 24), (8, 12)))
 
 
 def test_clips_at_several_instants_become_clips_of_their_own():

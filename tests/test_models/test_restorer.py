@@ -305,5 +305,30 @@ class TestStart:
         assert shapes[0].keys() == shapes[1].keys()
 
     def test_an_unknown_start_is_an_error(self):
-        with pytest.raises(ConfigError, match="expected 'blur' or 'sdm'"):
+        with pytest.raises(ConfigError, match="expected 'blur', 'sdm' or 'spikes'"):
             make(start='tfp')
+
+
+class TestSpikesAlone:
+    @pytest.mark.parametrize('parts', [{}, dict(backbone=LITE), dict(fusion=None)])
+    @pytest.mark.parametrize('tiling', [{}, dict(tile=(2, 16, 16), overlap=(0, 8, 8)), dict(ensemble=True)])
+    def test_an_untrained_network_returns_the_estimate(self, parts, tiling):
+        model = SpikeRestorer(**PARTS | parts, start='spikes', tiling=tiling).eval()
+        grey = torch.randint(0, 256, (1, 2, 1, 24, 24), dtype=torch.uint8).expand(-1, -1, 3, -1, -1)
+        data = {'blur': 255 - grey, 'estimate': grey, 'spikes': torch.rand(1, 2, 4, 24, 24)}
+        with torch.no_grad():
+            (restored,) = model(**model.data_preprocessor(data), mode='predict')
+        torch.testing.assert_close(restored['restored'], grey[0].float() / 255, atol=1e-6, rtol=0)
+
+    def test_restored_frames_are_grey_and_every_parameter_learns(self):
+        model = awake(make(start='spikes'))
+        data = inputs()
+        restored = model(data['blur'], data['spikes'])
+        assert restored.shape == data['blur'].shape
+        assert (restored[:, :, :1] == restored).all()
+        assert not torch.equal(restored, model(data['blur'], 1 - data['spikes']))
+        restored.square().sum().backward()
+        assert all(parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad)
+
+    def test_no_parameter_is_added(self):
+        assert make(start='spikes').state_dict().keys() == make().state_dict().keys()

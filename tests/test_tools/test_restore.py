@@ -85,7 +85,7 @@ def test_wrong_spikes_are_explained_before_work_starts(tiny_run, error_of, tmp_p
         (['--out', 'out.webm'], 'expected a video (.mp4, .mkv, .mov, .avi) or a folder'),
         (['--out', 'out.mp4', '--fps', '0'], '--fps got 0.0, expected a positive number'),
         (['--out', 'out.mp4', '--fps', 'nan'], '--fps got nan, expected a positive number'),
-        (['--out', 'out'], 'this network fuses spikes, and the clip has none'),
+        (['--out', 'out'], 'this network needs spikes, and the clip has none'),
     ],
 )
 def test_outputs_that_cannot_be_are_refused(tiny_run, error_of, tmp_path, arguments, message):

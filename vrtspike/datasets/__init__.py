@@ -27,4 +27,5 @@ from vrtspike.datasets.transforms import (
     PairedRandomFlip,
     RandomThreshold,
     SDMTargets,
+    SpikesAlone,
 )

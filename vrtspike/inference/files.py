@@ -15,7 +15,9 @@ from rich.progress import ProgressColumn, Task
 from rich.text import Text
 from torch import nn
 
+from vrtspike.datasets.clips import playback
 from vrtspike.datasets.io.video import ImageFolder, VideoFile, open_frames
+from vrtspike.errors import DataError
 from vrtspike.inference.loading import file_sha256
 from vrtspike.inference.outputs import DEFAULT_FPS, FrameFolder, frame_folder, record_inputs, video_of_frames
 from vrtspike.inference.restoring import Read, check_sizes, fit_tiling, input_pipeline, require_spikes, restored_frames
@@ -29,15 +31,47 @@ INPUTS_FILE = 'restore.json'
 
 
 @dataclass(frozen=True)
+class Playback:
+    """The exposures of a spike camera in place of the frames of an RGB camera: grey images, by TFP."""
+
+    spikes: SpikeFiles
+    fps: float | None = None
+
+    def __len__(self) -> int:
+        return self.spikes.frames
+
+    @property
+    def path(self) -> Path:
+        """The folder or file of the spikes."""
+        return self.spikes.path
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(Hs, Ws) of the spikes."""
+        return self.spikes.size
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the spike files, or numbers for the exposures of one recording."""
+        if self.path.is_dir():
+            return [file.stem for file in self.spikes.files]
+        return [f'{i:06d}' for i in range(len(self))]
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return frames (T, Hs, Ws, 3) uint8."""
+        return playback(self.spikes.read(start, stop), self.spikes.threshold, self.spikes.light)
+
+
+@dataclass(frozen=True)
 class ClipFiles:
     """A clip on disk whose files have been checked.
 
     Args:
-        frames: The blurred frames.
+        frames: The blurred frames; a :class:`Playback` without any.
         spikes: Their spikes; None for networks that use none.
     """
 
-    frames: ImageFolder | VideoFile
+    frames: ImageFolder | VideoFile | Playback
     spikes: SpikeFiles | None
 
     def sample(self, start: int, stop: int) -> dict[str, Any]:
@@ -51,26 +85,35 @@ class ClipFiles:
 
 
 def open_clip(
-    blur: str | os.PathLike,
+    blur: str | os.PathLike | None,
     spike: str | os.PathLike | None,
     spike_size: tuple[int, int] | None = None,
     threshold: float | None = None,
     light: str | None = None,
     keep_columns: int | None = None,
+    steps_per_frame: int | None = None,
 ) -> ClipFiles:
     """Check a video file or folder of images and its spikes, if any, and return the clip.
 
     Args:
-        blur: Video file or folder of images.
+        blur: Video file or folder of images; None for networks that restore from spikes alone.
         spike: Folder of spike files, or one file; None for networks that use no spikes.
         spike_size: (Hs, Ws), or None as for :class:`~vrtspike.inference.spike_files.SpikeFiles`.
         threshold: Firing threshold, or None as for SpikeFiles.
         light: What the spike camera integrated, or None as for SpikeFiles.
         keep_columns: Columns of the spikes to keep, or None for all.
+        steps_per_frame: Steps of an exposure in one recording of spikes alone.
 
     Raises:
         DataError: Something is missing or does not match.
     """
+    if blur is None:
+        if spike is None:
+            raise DataError('there is nothing to restore: give --blur, --spike or both')
+        spikes = SpikeFiles(spike, None, None, spike_size, threshold, light, keep_columns, steps_per_frame)
+        return ClipFiles(Playback(spikes), spikes)
+    if steps_per_frame is not None:
+        raise DataError(f'got --steps-per-frame {steps_per_frame} with --blur: frames already divide the spikes')
     frames = open_frames(blur)
     if spike is None:
         return ClipFiles(frames, None)
@@ -110,9 +153,14 @@ def restore_files(
         The folder or file that was written.
 
     Raises:
-        DataError: The network needs spikes and the clip has none, or the output cannot be written.
+        DataError: The network needs spikes or frames and the clip has none, or the output cannot be written.
     """
     require_spikes(model, clip.spikes is not None)
+    if isinstance(clip.frames, Playback) and not model.restores_grey:
+        raise DataError(
+            'this network restores blurred frames, and the clip has none: give --blur, or use a network '
+            "that restores from spikes alone, with model.start='spikes'"
+        )
     out = Path(out)
     folder = frame_folder(out)
     prepare = input_pipeline(config)

@@ -84,9 +84,9 @@ def restore(
 
 
 def require_spikes(model: nn.Module, given: bool) -> None:
-    """Raise :class:`DataError` if a network fuses spikes and there are none."""
-    if model.uses_spikes and not given:
-        raise DataError('this network fuses spikes, and the clip has none: give them, as in --spike')
+    """Raise :class:`DataError` if a network needs spikes and there are none."""
+    if (model.uses_spikes or model.restores_grey) and not given:
+        raise DataError('this network needs spikes, and the clip has none: give them, as in --spike')
 
 
 def check_clip(frames: np.ndarray, spikes: np.ndarray | None) -> None:

@@ -35,18 +35,21 @@ class Window(NamedTuple):
         """Return what needs no network, by name.
 
         ``tfp`` and ``tfi`` (T, H, W) uint8 are what spikes alone show, over the exposure and in its middle. ``sdm``
-        (T, H, W, 3) uint8 is the estimate of :func:`vrtspike.datasets.sdm.sdm`.
+        (T, H, W, 3) uint8 is the estimate of :func:`vrtspike.datasets.sdm.sdm`; clips of spikes alone have none.
         """
         if self.raw is None:
             return {}
         size = tuple(self.batch['blur'].shape[-2:])
         threshold, light = (self.batch['meta'][key][0] for key in ('threshold', 'light'))
         rates = np.stack([TFI()(spikes) for spikes in self.raw])
-        return {
+        alone = {
             'tfp': playback_frames(self.batch['spikes'][0], size, light),
             'tfi': playback_frames(torch.from_numpy(rates * np.float32(threshold)), size, light),
-            'sdm': np.stack([sdm(*each, light) for each in zip(self.frames('blur'), self.raw, strict=True)]),
         }
+        if 'estimate' in self.batch:
+            return alone
+        estimates = [sdm(*each, light) for each in zip(self.frames('blur'), self.raw, strict=True)]
+        return {**alone, 'sdm': np.stack(estimates)}
 
 
 class Sequences(ClipDataset):

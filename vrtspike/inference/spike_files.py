@@ -22,7 +22,8 @@ class SpikeFiles:
 
     Args:
         path: The folder, or the file; its steps are divided equally among the frames.
-        frames: Number of frames.
+        frames: Number of frames; None for spikes alone, as many as there are files, or exposures of
+            ``steps_per_frame`` steps in one file. Steps at its end that fill no exposure are not used.
         names: Names of the frames, in order; None if they have none, as in a video.
         size: (Hs, Ws) of the spikes; None uses ``spike_h`` and ``spike_w`` from the nearest ``config.yaml``, or the
             size of an array.
@@ -30,6 +31,7 @@ class SpikeFiles:
         light: What the spike camera integrated: ``'linear'`` light, or the ``'encoded'`` values of the frames. None
             uses ``light`` of ``config.yaml``, or linear light.
         keep_columns: Columns to keep: 400 if the sensor has 416 and wrote its header into the last 16. None keeps all.
+        steps_per_frame: Steps of an exposure, for spikes alone in one file.
 
     Raises:
         DataError: Files are missing or differ in length, or the size or the threshold is unknown.
@@ -38,17 +40,18 @@ class SpikeFiles:
     def __init__(
         self,
         path: str | os.PathLike,
-        frames: int,
+        frames: int | None,
         names: Sequence[str] | None = None,
         size: tuple[int, int] | None = None,
         threshold: float | None = None,
         light: str | None = None,
         keep_columns: int | None = None,
+        steps_per_frame: int | None = None,
     ) -> None:
         self.path = Path(path)
         if not self.path.exists():
             raise DataError(f'{path} does not exist: name the folder of the spike files, or one spike file')
-        self.files = self._files_in_folder(frames, names) if self.path.is_dir() else [self.path] * frames
+        self.files = self._files_in_folder(frames, names) if self.path.is_dir() else [self.path]
         known = nearest_spike_config(self.path)
         size = size or (known.get('spike_h'), known.get('spike_w'))
         self.stored_size = (spike_array_size(self.files[0]) or size) if None in size else size
@@ -72,7 +75,12 @@ class SpikeFiles:
                 f'the spike files of {path} differ in their number of steps: {self.files[0].name} has {self.steps}, '
                 f'{first_few(different)}'
             )
-        if not self.path.is_dir():
+        if self.path.is_dir():
+            self.frames = len(self.files)
+        elif frames is None:
+            self.frames, self.steps = exposures(self.path, self.steps, steps_per_frame), steps_per_frame
+        else:
+            self.frames = frames
             self.steps, rest = divmod(self.steps, frames)
             if rest or not self.steps:
                 raise DataError(
@@ -80,7 +88,7 @@ class SpikeFiles:
                     'frames: cut the spikes to the exposure of the video, or check the spike size'
                 )
 
-    def _files_in_folder(self, frames: int, names: Sequence[str] | None) -> list[Path]:
+    def _files_in_folder(self, frames: int | None, names: Sequence[str] | None) -> list[Path]:
         files = files_in_time_order(self.path, SPIKE_SUFFIXES)
         by_name = {file.stem: file for file in files}
         missing = [name for name in names or () if name not in by_name]
@@ -91,7 +99,7 @@ class SpikeFiles:
             )
         if names is not None:
             return [by_name[name] for name in names]
-        if len(files) != frames:
+        if frames not in (None, len(files)):
             raise DataError(
                 f'{self.path} has {len(files)} spike files, but there are {frames} frames: expected one per frame'
             )
@@ -105,3 +113,14 @@ class SpikeFiles:
         window = {'start': start * self.steps, 'steps': (stop - start) * self.steps, 'columns': columns}
         spikes = read_spikes(self.path, *self.stored_size, **window)
         return spikes.reshape(stop - start, self.steps, *self.size)
+
+
+def exposures(path: Path, steps: int, steps_per_frame: int | None) -> int:
+    """Return how many exposures of ``steps_per_frame`` steps a recording of ``steps`` steps has, at least one."""
+    if steps_per_frame is None or not 1 <= steps_per_frame <= steps:
+        given = 'no number' if steps_per_frame is None else steps_per_frame
+        raise DataError(
+            f'{path} is one recording of {steps} steps without frames, and got {given} of steps per frame: give '
+            f'--steps-per-frame, from 1 to {steps}'
+        )
+    return steps // steps_per_frame

@@ -64,6 +64,8 @@ class DistilledRestorer(SpikeRestorer):
                 f'DistilledRestorer: the student takes {channels[0]} channels and the teacher {channels[1]}, but both '
                 'get the same frames: give both the same start'
             )
+        if self.restores_grey != self.teacher.module.restores_grey:
+            raise ConfigError('DistilledRestorer: the student and the teacher need the same start, both get one batch')
         student, teacher = self.backbone.stage_channels, self.teacher.module.backbone.stage_channels
         for i in self.feature_stages:
             if not i < min(len(student), len(teacher)) or student[i] != teacher[i]:

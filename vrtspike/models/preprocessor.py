@@ -27,7 +27,8 @@ class SpikePreprocessor(BaseDataPreprocessor):
         divisor: Height and width of the padded frames are multiples of it. Borders are repeated below and to the right;
             restorers crop the result.
         inputs: The frames of a sample that the network sees, stacked along their channels. It corrects the first:
-            ``['sdm', 'blur']`` starts from the estimate of :mod:`vrtspike.datasets.sdm` and sees the blurred frame too.
+            ``['sdm', 'blur']`` starts from the estimate of :mod:`vrtspike.datasets.sdm` and sees the blurred frame too;
+            ``['estimate']`` is that of :class:`~vrtspike.datasets.transforms.alone.SpikesAlone`.
         non_blocking: Copy to the device without waiting, for data loaders with pinned memory.
     """
 
@@ -73,9 +74,10 @@ class SpikePreprocessor(BaseDataPreprocessor):
 def stacked(batch: dict[str, Tensor], kinds: Sequence[str]) -> Tensor:
     """Return frames (B, T, 3, H, W) of several kinds as one tensor (B, T, 3 x kinds, H, W)."""
     if missing := [kind for kind in kinds if kind not in batch]:
+        transform = 'SpikesAlone' if 'estimate' in missing else 'AddSDM'
         raise DataError(
-            f"the network sees {', '.join(kinds)}, but the batch has no {', '.join(missing)}: put dict(type='AddSDM') "
-            'before BinSpikes in the pipelines, and use data with spikes'
+            f'the network sees {", ".join(kinds)}, but the batch has no {", ".join(missing)}: put '
+            f"dict(type='{transform}') before BinSpikes in the pipelines, and use data with spikes"
         )
     return batch[kinds[0]] if len(kinds) == 1 else torch.cat([batch[kind] for kind in kinds], dim=2)
 

@@ -42,9 +42,12 @@ class SpikeRestorer(BaseModel):
         data_preprocessor: From MODELS; None uses :class:`~vrtspike.models.preprocessor.SpikePreprocessor`.
         tiling: How mode 'predict' cuts clips into tiles, a :class:`~vrtspike.models.tiling.Tiling` or its arguments;
             None restores whole clips. Training never tiles.
-        start: The frame that the backbone corrects: ``'blur'``, or ``'sdm'``, the estimate of
-            :mod:`vrtspike.datasets.sdm`. With ``'sdm'`` the backbone gets both frames, six channels, and an untrained
-            one returns the estimate. The pipelines need :class:`~vrtspike.datasets.transforms.sdm.AddSDM`.
+        start: The frame that the backbone corrects: ``'blur'``; ``'sdm'``, the estimate of
+            :mod:`vrtspike.datasets.sdm`; or ``'spikes'``, the grey estimate of
+            :class:`~vrtspike.datasets.transforms.alone.SpikesAlone`. With ``'sdm'`` the backbone gets both frames, six
+            channels, and the pipelines need :class:`~vrtspike.datasets.transforms.sdm.AddSDM`. With ``'spikes'`` no RGB
+            is seen, and restored frames are grey: the mean of the backbone's channels, three times. An untrained
+            network returns the frame that it corrects.
         time: From MODELS, such as :class:`~vrtspike.models.time_embedding.TimeEmbedding`: tells the network the instant
             of the exposure that it restores. It is applied after the input convolution. None tells it nothing.
 
@@ -71,6 +74,7 @@ class SpikeRestorer(BaseModel):
         preprocessor = data_preprocessor or dict(type='SpikePreprocessor')
         super().__init__(built(preprocessor, MODELS, of_preprocessor))
         self.backbone = built(backbone, BACKBONES, of_backbone)
+        self.restores_grey = start == 'spikes'
         self.loss = built(loss or dict(type='CharbonnierLoss'), MODELS)
         self.tiling = tiling if isinstance(tiling, Tiling) else Tiling(**tiling or {})
         self.time = time and MODELS.build(dict(time, channels=self.backbone.stage_channels[0]))
@@ -187,6 +191,11 @@ class SpikeRestorer(BaseModel):
 
     def restore(self, blur: Tensor, spikes: Tensor | None, instant: Tensor | None = None) -> Tensor:
         """Return the restored frames (B, T, 3, H, W), not clamped; see :meth:`forward` for the arguments."""
+        restored = self.restore_in_colour(blur, spikes, instant)
+        return restored.mean(2, keepdim=True).expand_as(restored) if self.restores_grey else restored
+
+    def restore_in_colour(self, blur: Tensor, spikes: Tensor | None, instant: Tensor | None) -> Tensor:
+        """Return what the backbone restores; see :meth:`restore`."""
         instant = None if self.time is None else instant
         if not self.uses_spikes and instant is None:
             return self.backbone(blur)
@@ -280,4 +289,6 @@ def arguments_of_start(start: str) -> tuple[dict[str, Any], dict[str, Any]]:
         return {'inputs': ('sdm', 'blur')}, {'in_chans': 6}
     if start == 'blur':
         return {}, {}
-    raise ConfigError(f"SpikeRestorer: start={start!r}, expected 'blur' or 'sdm'")
+    if start == 'spikes':
+        return {'inputs': ('estimate',)}, {}
+    raise ConfigError(f"SpikeRestorer: start={start!r}, expected 'blur', 'sdm' or 'spikes'")

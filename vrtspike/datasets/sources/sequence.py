@@ -13,8 +13,8 @@ from vrtspike.errors import DataError
 
 SPLITS = ('train', 'val')
 FRAME_KINDS = ('blur', 'sharp')
-#: The frames of a sample: those on disk, and the estimate of AddSDM.
-SAMPLE_FRAMES = (*FRAME_KINDS, 'sdm')
+#: The frames of a sample: those on disk, and the estimates of AddSDM and SpikesAlone.
+SAMPLE_FRAMES = (*FRAME_KINDS, 'sdm', 'estimate')
 LIGHTS = ('linear', 'encoded')
 
 
