@@ -10,6 +10,7 @@ from vrtspike import errors
 from vrtspike.errors import (
     ConfigError,
     VrtSpikeError,
+    describe,
     did_you_mean,
     explain_os_error,
     require_positive,
@@ -102,3 +103,11 @@ def test_other_counts_are_refused_by_name(value):
 )
 def test_errors_of_the_system_say_what_to_do(error, text):
     assert re.match(text, explain_os_error(error)), explain_os_error(error)
+
+
+@pytest.mark.parametrize(
+    ('error', 'text'),
+    [(OSError('full\nof files'), 'OSError: full'), (ZeroDivisionError(), 'ZeroDivisionError')],
+)
+def test_an_error_is_described_by_its_type_and_first_line(error, text):
+    assert describe(error) == text

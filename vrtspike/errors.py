@@ -125,3 +125,9 @@ def require_positive_integers(owner: str, **numbers: int) -> None:
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise ConfigError(f'{owner}: {name}={value!r}; expected an integer above zero')
+
+
+def describe(error: Exception) -> str:
+    """Return the type and the first line of an error."""
+    first, _, _ = str(error).strip().partition('\n')
+    return f'{type(error).__name__}: {first}' if first else type(error).__name__

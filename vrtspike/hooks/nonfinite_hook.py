@@ -19,8 +19,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from vrtspike.datasets.samplers import SAMPLES_SEEN_KEY
-from vrtspike.errors import TrainingError
-from vrtspike.hooks.observing import describe
+from vrtspike.errors import TrainingError, describe
 from vrtspike.optim import StepListener, subscribe, unsubscribe
 from vrtspike.records.rank_files import file_of_rank
 from vrtspike.registry import HOOKS

@@ -15,6 +15,8 @@ from mmengine.logging import MMLogger, print_log
 from mmengine.runner import Runner
 from mmengine.visualization import BaseVisBackend, Visualizer
 
+from vrtspike.errors import describe
+
 BACKEND_METHODS = ('add_config', 'add_graph', 'add_image', 'add_scalar', 'add_scalars', 'close')
 
 
@@ -115,9 +117,3 @@ def _warn_once(handler: logging.FileHandler, record: logging.LogRecord) -> None:
     handler.handleError = lambda record: None
     error = sys.exc_info()[1]
     print(f'warning: {handler.baseFilename} cannot be written: {error}. The training continues.', file=sys.stderr)
-
-
-def describe(error: Exception) -> str:
-    """Return the type and the first line of an error."""
-    first, _, _ = str(error).strip().partition('\n')
-    return f'{type(error).__name__}: {first}' if first else type(error).__name__

@@ -11,10 +11,9 @@ import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.runner import Runner
 
-from vrtspike.errors import ConfigError
+from vrtspike.errors import ConfigError, describe
 from vrtspike.hooks.flops_hook import shapes_of
 from vrtspike.hooks.iteration_clock import TimedHook, iteration_clock
-from vrtspike.hooks.observing import describe
 from vrtspike.hooks.stage_costs.explained_iterations import ExplainedIterations
 from vrtspike.hooks.stage_costs.run_line import computing_type, flops_hook, run_line
 from vrtspike.hooks.stage_costs.summary import CostSummary, compared_with_compiled, scalars_of

@@ -15,23 +15,17 @@ from vrtspike.profiling.allocator_peak import AllocatorWatch, watch_of
 from vrtspike.profiling.memory_replay import MemoryReplay, stage_at
 from vrtspike.profiling.memory_tracker import MemoryTracker
 from vrtspike.profiling.stages import listening
-from vrtspike.profiling.timer import StageTimer
+from vrtspike.profiling.timer import HostClock, StageTimer
 from vrtspike.records.memory import Holder, Holding, MemoryLine
 from vrtspike.records.stage_costs import Owner
 from vrtspike.runtime.device import MIB
 
 
-class EpochClock:
+class EpochClock(HostClock):
     """Nanoseconds since the epoch, as in traces of the allocator."""
 
     def stamp(self) -> int:
         return time.time_ns()
-
-    def passed(self, stamp: int) -> bool:
-        return True
-
-    def elapsed_ms(self, start: int, end: int) -> float:
-        return (end - start) / 1e6
 
 
 class ExplainedMemory:

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from vrtspike.errors import VrtSpikeError
+from vrtspike.errors import VrtSpikeError, describe
 from vrtspike.profiling.fused_operators import fused_operators
 from vrtspike.profiling.stages import innermost, listening
 from vrtspike.records.stage_costs import CountedCost
@@ -124,7 +124,7 @@ def _count(device: str, model: nn.Module, inputs: tuple, named: dict[str, Any]) 
     except VrtSpikeError:
         raise
     except Exception as error:  # any code of a plugin may have run
-        raise CannotCount(f'{_innermost_module(model, error)}: {_first_line(error)}') from error
+        raise CannotCount(f'{_innermost_module(model, error)}: {describe(error)}') from error
     return counter.finish()
 
 
@@ -149,10 +149,6 @@ def _innermost_module(model: nn.Module, error: Exception) -> str:
             innermost = frame.f_locals['self']
     names = [name for name, module in model.named_modules() if type(module) is type(innermost)]
     return f'{type(innermost).__name__} ({names[0]})' if names and names[0] else type(innermost).__name__
-
-
-def _first_line(error: Exception) -> str:
-    return f'{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}'
 
 
 class MacCounter(TorchDispatchMode):

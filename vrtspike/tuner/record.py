@@ -67,6 +67,8 @@ class OutputConfig(msgspec.Struct, frozen=True, kw_only=True):
 class SearchRecord(SearchOptions, kw_only=True, rename={'why_unknown': 'no_quality'}):
     """The options of a search and what it found. ``docs/optimize.md`` names the files that show it.
 
+    In a file, results are flat objects without the types of the structs: read it with :func:`from_json`.
+
     Args:
         config: The config's name.
         shape: Clips, frames, height and width of a step.

@@ -11,7 +11,7 @@ import torch
 from mmengine.dist import get_rank
 from mmengine.runner import Runner
 
-from vrtspike.hooks.observing import describe
+from vrtspike.errors import describe
 from vrtspike.profiling.explained_memory import ExplainedMemory
 from vrtspike.profiling.memory_snapshot import record_history, snapshot_path, stop_history, write_snapshot
 from vrtspike.records.memory import FILE_NAME, MemoryLine

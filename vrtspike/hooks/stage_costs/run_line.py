@@ -11,8 +11,8 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.runner import Runner
 from torch import nn
 
+from vrtspike.errors import describe
 from vrtspike.hooks.flops_hook import FlopsHook
-from vrtspike.hooks.observing import describe
 from vrtspike.profiling.named_stages import NamedStages
 from vrtspike.records.nominal_peaks import nominal_peak
 from vrtspike.records.stage_costs import CountedCost, Rates, RunLine, Sample
