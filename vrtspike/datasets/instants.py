@@ -75,6 +75,40 @@ def spikes_around(sample: dict) -> Iterator[SpikesAround]:
         yield SpikesAround(each[0], sample.get('margin', 0), *each[1:])
 
 
+def at_instant(sample: dict, instant: float) -> dict:
+    """Return a sample for one instant of all its frames, with as many steps beside the exposures as it needs.
+
+    Args:
+        sample: A sample with a ``margin`` for this instant at least, or without spikes.
+        instant: The wanted instant.
+    """
+    changed = {**sample, 'instant': np.full(len(sample['blur']), instant, np.float32)}
+    if 'margin' not in sample:
+        return changed
+    more, length = sample['margin'], sample['spikes'].shape[1]
+    margin = margin_of([instant], length - 2 * more)
+    kept = slice(more - margin, length - more + margin)
+    changed |= {'spikes': sample['spikes'][:, kept], 'known': sample['known'][:, kept], 'margin': margin}
+    return changed if margin else {key: value for key, value in changed.items() if key not in ('margin', 'known')}
+
+
+def windows_of_stream(stream: np.ndarray, first: int, frames: int, steps: int, margin: int) -> dict:
+    """Return ``spikes``, ``margin`` and ``known`` of exposures that follow each other in a stream (steps, Hs, Ws).
+
+    Args:
+        stream: The spikes.
+        first: First step of the first exposure.
+        frames: Number of exposures.
+        steps: Steps of an exposure.
+        margin: Steps beside each exposure; those that lie outside of the stream are unknown.
+    """
+    starts = first + steps * np.arange(frames) - margin
+    positions = starts[:, None] + np.arange(steps + 2 * margin)
+    known = (positions >= 0) & (positions < len(stream))
+    spikes = stream[np.clip(positions, 0, len(stream) - 1)] * known[..., None, None]
+    return {'spikes': spikes, 'margin': margin, 'known': known}
+
+
 def with_unknown_margin(spikes: np.ndarray, margin: int) -> dict:
     """Return ``spikes``, ``margin`` and ``known`` of a sample that has the exposures (T, steps, Hs, Ws) alone."""
     beside = [(0, 0), (margin, margin), (0, 0), (0, 0)]
