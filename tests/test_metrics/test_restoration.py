@@ -176,7 +176,7 @@ def test_quality_at_each_instant():
         'sharp': sharp,
         'spikes': torch.zeros(2, 1, 4, 8, 8),
         'instant': torch.tensor([[0.0], [0.5]]),
-        'meta': {'name': ['a', 'a'], 'first_frame': ['0', '0']},
+        'meta': {'name': ['a', 'a'], 'first_frame': ['0', '0'], 'light': ['linear', 'linear']},
     }
     restored = [{'restored': sharp[i].float() / 255 + error} for i, error in enumerate((0.1, 0.2))]
     metric.process(batch, restored)

@@ -8,7 +8,7 @@ exposure. A file may have them; where it has not, they are unknown.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -75,6 +75,18 @@ def spikes_around(sample: dict) -> Iterator[SpikesAround]:
         yield SpikesAround(each[0], sample.get('margin', 0), *each[1:])
 
 
+def represented(representation: Callable[[np.ndarray], np.ndarray], around: SpikesAround) -> np.ndarray:
+    """Return the representation (K, Hs, Ws) of the window around an instant.
+
+    Those that are means over steps (``mean_of_steps``) are means over the known ones, and 0 where there are none.
+    """
+    binned = representation(around.spikes[around.window])
+    if around.known is None or not getattr(representation, 'mean_of_steps', False):
+        return binned
+    share = representation(around.known[around.window, None, None].astype(np.uint8))
+    return np.divide(binned, share, out=binned, where=share > 0)
+
+
 def at_instant(sample: dict, instant: float) -> dict:
     """Return a sample for one instant of all its frames, with as many steps beside the exposures as it needs.
 
@@ -82,7 +94,7 @@ def at_instant(sample: dict, instant: float) -> dict:
         sample: A sample with a ``margin`` for this instant at least, or without spikes.
         instant: The wanted instant.
     """
-    changed = {**sample, 'instant': np.full(len(sample['blur']), instant, np.float32)}
+    changed = {**sample, 'instant': np.full(len(sample.get('spikes', sample.get('blur'))), instant, np.float32)}
     if 'margin' not in sample:
         return changed
     more, length = sample['margin'], sample['spikes'].shape[1]

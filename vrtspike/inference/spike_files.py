@@ -70,7 +70,6 @@ class SpikeFiles:
         self.size = (height, keep_columns or width)
         steps = {file: count_steps(file, *self.stored_size) for file in dict.fromkeys(self.files)}
         self.steps = next(iter(steps.values()))
-        self.frames = frames
         different = [f'{file.name} has {n}' for file, n in steps.items() if n != self.steps]
         if different:
             raise DataError(
@@ -89,7 +88,6 @@ class SpikeFiles:
                     f'{path} has {self.steps * frames + rest} steps, which cannot be divided equally among {frames} '
                     'frames: cut the spikes to the exposure of the video, or check the spike size'
                 )
-
         # Whether each exposure begins where the one before it ends.
         self.gapless = not self.path.is_dir() or known.get('interval') == self.steps
 

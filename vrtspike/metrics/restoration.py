@@ -56,8 +56,8 @@ class RestorationQuality(BaseMetric):
 
         Args:
             data_batch: The batch as the data loader collates it: ``blur`` and ``sharp`` (B, T, 3, H, W) uint8,
-                ``meta`` and, optionally, ``spikes`` (B, T, K, Hs, Ws) with ``light`` in ``meta``, ``instant`` (B, T) and
-                ``sdm`` like ``blur``.
+                ``meta`` and, optionally, ``spikes`` (B, T, K, Hs, Ws) with ``light`` in ``meta``, ``instant`` (B, T)
+                and ``sdm`` like ``blur``.
             data_samples: One dict for each clip of the batch, in order, with ``restored`` (T, 3, H, W) in [0, 1].
         """
         if data_batch.get('sharp') is None:

@@ -98,7 +98,7 @@ def write_gopro_all(root: Path, size: tuple[int, int] = (64, 64), frames: int = 
         for number in range(averaged * frames):
             frame, place = divmod(number, averaged)
             light = scene.light(frame + 0.5 + (place - averaged // 2) / 7)  # 56 steps, 8 each, are a frame of the scene
-            write_image(into / f'{number + 1:06d}.png', encode_srgb_uint8(light))
+            write_image(into / f'{number + 1:06d}.png', encode_light_uint8(light, 'linear'))
     return root
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vrtspike.datasets import ClipDataset, GoProSpike, read_spike_dat
-from vrtspike.datasets.color import encode_srgb_uint8
+from vrtspike.datasets.color import encode_light_uint8
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import CLIP_SOURCES
 from vrtspike.testing.data_sets import DriftingPattern, write_gopro, write_gopro_all
@@ -131,7 +131,7 @@ def test_all_frames_beside_them_are_targets_of_other_instants(tmp_path):
     assert len(data) == 5 * 7
     samples = [data[i] for i in range(7)]
     assert [sample['instant'][0].item() for sample in samples] == pytest.approx(wanted)
-    expected = encode_srgb_uint8(DriftingPattern((64, 64)).light(1 + 1 / 14))
+    expected = encode_light_uint8(DriftingPattern((64, 64)).light(1 + 1 / 14), 'linear')
     np.testing.assert_array_equal(samples[0]['sharp'][1], expected)
     # 16 steps lie before the exposure of an 88-step file; 24 are wanted.
     assert samples[0]['known'][0].tolist() == [False] * 8 + [True] * 88 + [False] * 8
