@@ -11,6 +11,7 @@ Examples:
     python tools/restore.py CONFIG CHECKPOINT --blur frames --spike spikes --out compared --side-by-side
     python tools/restore.py configs/vrt_spike_alone.py CHECKPOINT --spike recording.npz --threshold 8 \\
         --steps-per-frame 40 --out restored
+    python tools/restore.py CONFIG CHECKPOINT --blur frames --spike spikes --out slow_motion.mp4 --frames-per-exposure 8
     python tools/restore.py configs/vrt/006_vrt_videodeblurring_gopro.py 006_VRT_videodeblurring_GoPro.pth \\
         --blur clip.mp4 --out restored.mp4
 """
@@ -32,7 +33,7 @@ from vrtspike.cli import (
     tiling_arguments,
     tool_parser,
 )
-from vrtspike.errors import ConfigError
+from vrtspike.errors import ConfigError, require_positive_integers
 
 
 def parse_args() -> argparse.Namespace:
@@ -65,6 +66,12 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--threshold', type=float, help='of the spike camera (default: from a config.yaml nearby)')
     add_light_argument(parser)
+    parser.add_argument(
+        '--frames-per-exposure',
+        type=int,
+        metavar='N',
+        help='restore N instants of every exposure, evenly spread: N times the frame rate (default: its middle)',
+    )
     parser.add_argument('--side-by-side', action='store_true', help='blurred, TFP and restored beside each other')
     parser.add_argument('--fps', type=float, help="frames per second of a video (default: the input's, or 25)")
     add_device_argument(parser)
@@ -76,7 +83,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     from vrtspike.config import load_config
-    from vrtspike.inference.files import open_clip, restore_files
+    from vrtspike.inference.files import even_instants, open_clip, restore_files
     from vrtspike.inference.loading import load_restorer
     from vrtspike.inference.outputs import frame_folder
     from vrtspike.inference.restoring import tiling_of
@@ -85,6 +92,10 @@ def main() -> None:
     frame_folder(Path(args.out))  # rejects an impossible name before the network is built
     if args.fps is not None and not 0 < args.fps < math.inf:
         raise ConfigError(f'--fps got {args.fps}, expected a positive number of frames per second')
+    if args.frames_per_exposure is not None:
+        require_positive_integers('restore.py', frames_per_exposure=args.frames_per_exposure)
+        if args.side_by_side:
+            raise ConfigError('--side-by-side shows one frame of each exposure: drop it, or --frames-per-exposure')
     size = args.spike_size and tuple(args.spike_size)
     clip = open_clip(args.blur, args.spike, size, args.threshold, args.light, args.keep_columns, args.steps_per_frame)
     config = load_config(**config_arguments(args))
@@ -101,8 +112,9 @@ def main() -> None:
             fit=args.tile == ['auto'],
             side_by_side=args.side_by_side,
             fps=args.fps,
+            instants=args.frames_per_exposure and even_instants(args.frames_per_exposure),
         )
-    print(f'{len(clip.frames)} frames restored: {written}')
+    print(f'{len(clip.frames) * (args.frames_per_exposure or 1)} frames restored: {written}')
 
 
 if __name__ == '__main__':

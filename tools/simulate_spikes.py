@@ -8,6 +8,7 @@ Examples:
     python tools/simulate_spikes.py holdout.mp4 --out data/mine --split val
     python tools/simulate_spikes.py frames_240fps/ --out data/mine --frames-per-exposure 8 --interpolation none
     python tools/simulate_spikes.py street.mp4 --out data/noisy --threshold 2 --noise 0.001 --dead-time 1 --reset zero
+    python tools/simulate_spikes.py street.mp4 --out data/instants --sharp-instants 0 0.25 0.5 0.75 1
     python tools/train.py configs/vrt_spike_baseline.py --cfg-options data.type=ProcessedClips data.root=data/mine
 """
 
@@ -41,6 +42,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--noise', type=float, help='false spikes per pixel and step (default: 0)')
     parser.add_argument('--dead-time', type=int, help='steps for which a pixel is blind after a spike (default: 0)')
     parser.add_argument('--seed', type=int, help='seed of initial charges and noise (default: 0)')
+    parser.add_argument(
+        '--sharp-instants',
+        type=float,
+        nargs='+',
+        metavar='INSTANT',
+        help='also write sharp frames of these instants, from 0, the start of the exposure, to 1 (default: its middle)',
+    )
     return parser.parse_args()
 
 
@@ -60,6 +68,8 @@ def main() -> None:
     given = {name: value for name, value in given.items() if value is not None}
     if 'frames_per_exposure' not in given:
         given['frames_per_exposure'] = default_frames_per_exposure(open_frames(args.video).fps)
+    if 'sharp_instants' in given:
+        given['sharp_instants'] = tuple(given['sharp_instants'])
     settings = SimulationSettings(**given)
     name = args.name or (args.video.resolve().name if args.video.is_dir() else args.video.stem)
     with step_progress() as bar:

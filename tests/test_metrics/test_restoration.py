@@ -166,3 +166,28 @@ def test_two_processes_agree_on_the_mean_over_all_clips(tmp_path):
 )
 def test_file_names_are_safe(name, stem):
     assert file_stem(name) == stem
+
+
+def test_quality_at_each_instant():
+    metric = RestorationQuality()
+    sharp = torch.full((2, 1, 3, 16, 16), 100, dtype=torch.uint8)
+    batch = {
+        'blur': sharp,
+        'sharp': sharp,
+        'spikes': torch.zeros(2, 1, 4, 8, 8),
+        'instant': torch.tensor([[0.0], [0.5]]),
+        'meta': {'name': ['a', 'a'], 'first_frame': ['0', '0'], 'light': ['linear', 'linear']},
+    }
+    restored = [{'restored': sharp[i].float() / 255 + error} for i, error in enumerate((0.1, 0.2))]
+    metric.process(batch, restored)
+    scores = metric.compute_metrics(metric.results)
+    assert [row['clip'] for row in metric.rows] == ['a/0@0', 'a/0@0.5']
+    assert list(scores)[-2:] == ['psnr@0', 'psnr@0.5']
+    assert scores['psnr@0'] == pytest.approx(psnr_of(26))
+    assert scores['psnr@0.5'] == pytest.approx(psnr_of(51))
+    assert scores['psnr'] == pytest.approx((psnr_of(26) + psnr_of(51)) / 2)
+    assert ['tfp/psnr' in row for row in metric.rows] == [False, True]
+
+
+def psnr_of(difference):
+    return 20 * np.log10(255 / difference)

@@ -8,7 +8,7 @@ exposure. A file may have them; where it has not, they are unknown.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -73,6 +73,52 @@ def spikes_around(sample: dict) -> Iterator[SpikesAround]:
     known = sample.get('known', [None] * frames)
     for each in zip(sample['spikes'], known, instants, strict=True):
         yield SpikesAround(each[0], sample.get('margin', 0), *each[1:])
+
+
+def represented(representation: Callable[[np.ndarray], np.ndarray], around: SpikesAround) -> np.ndarray:
+    """Return the representation (K, Hs, Ws) of the window around an instant.
+
+    Those that are means over steps (``mean_of_steps``) are means over the known ones, and 0 where there are none.
+    """
+    binned = representation(around.spikes[around.window])
+    if around.known is None or not getattr(representation, 'mean_of_steps', False):
+        return binned
+    share = representation(around.known[around.window, None, None].astype(np.uint8))
+    return np.divide(binned, share, out=binned, where=share > 0)
+
+
+def at_instant(sample: dict, instant: float) -> dict:
+    """Return a sample for one instant of all its frames, with as many steps beside the exposures as it needs.
+
+    Args:
+        sample: A sample with a ``margin`` for this instant at least, or without spikes.
+        instant: The wanted instant.
+    """
+    changed = {**sample, 'instant': np.full(len(sample.get('spikes', sample.get('blur'))), instant, np.float32)}
+    if 'margin' not in sample:
+        return changed
+    more, length = sample['margin'], sample['spikes'].shape[1]
+    margin = margin_of([instant], length - 2 * more)
+    kept = slice(more - margin, length - more + margin)
+    changed |= {'spikes': sample['spikes'][:, kept], 'known': sample['known'][:, kept], 'margin': margin}
+    return changed if margin else {key: value for key, value in changed.items() if key not in ('margin', 'known')}
+
+
+def windows_of_stream(stream: np.ndarray, first: int, frames: int, steps: int, margin: int) -> dict:
+    """Return ``spikes``, ``margin`` and ``known`` of exposures that follow each other in a stream (steps, Hs, Ws).
+
+    Args:
+        stream: The spikes.
+        first: First step of the first exposure.
+        frames: Number of exposures.
+        steps: Steps of an exposure.
+        margin: Steps beside each exposure; those that lie outside of the stream are unknown.
+    """
+    starts = first + steps * np.arange(frames) - margin
+    positions = starts[:, None] + np.arange(steps + 2 * margin)
+    known = (positions >= 0) & (positions < len(stream))
+    spikes = stream[np.clip(positions, 0, len(stream) - 1)] * known[..., None, None]
+    return {'spikes': spikes, 'margin': margin, 'known': known}
 
 
 def with_unknown_margin(spikes: np.ndarray, margin: int) -> dict:

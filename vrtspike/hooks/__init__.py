@@ -5,6 +5,7 @@ from vrtspike.hooks.chunk_report_hook import ChunkReportHook
 from vrtspike.hooks.clip_pictures_hook import ClipPicturesHook
 from vrtspike.hooks.flops_hook import FlopsHook
 from vrtspike.hooks.freeze_hook import FreezeHook
+from vrtspike.hooks.instant_curve_hook import InstantCurveHook
 from vrtspike.hooks.iteration_seed_hook import IterationSeedHook
 from vrtspike.hooks.mean_loss_hook import MeanLossHook
 from vrtspike.hooks.network_summary_hook import NetworkSummaryHook
@@ -24,6 +25,7 @@ __all__ = [
     'ClipPicturesHook',
     'FlopsHook',
     'FreezeHook',
+    'InstantCurveHook',
     'IterationSeedHook',
     'MeanLossHook',
     'NetworkSummaryHook',

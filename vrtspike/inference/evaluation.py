@@ -27,6 +27,7 @@ from vrtspike.inference.restoring import fit_tiling, restored_frames
 from vrtspike.inference.sequences import Sequences, Window, held_out_sequences
 from vrtspike.metrics.restoration import file_stem
 from vrtspike.metrics.scores import Perceptual, frame_scores
+from vrtspike.metrics.temporal import TemporalConsistency
 from vrtspike.models.tiling import Tiling
 from vrtspike.profiling.memory import peak_memory_mib
 from vrtspike.records.evaluation import SequenceScores
@@ -145,6 +146,7 @@ def score_sequence(model: nn.Module, task: Task, out: Path, settings: TestSettin
     reported = task.factor == settings.thresholds[0]
     on_page = page_frames(len(stems)) if reported and task.number < PAGE_CLIPS else ()
     rows, seconds, start = [], 0.0, time.perf_counter()
+    temporal = TemporalConsistency()
     windows = restored_frames(
         model, lambda *span: task.clips.window(task.number, *span).batch, len(stems), settings.tiling
     )
@@ -158,9 +160,17 @@ def score_sequence(model: nn.Module, task: Task, out: Path, settings: TestSettin
                 write_png(out / 'images' / file_stem(task.name) / f'{stem}.png', frame.images['restored'])
             scores = frame_scores(*frame.images.values(), frame.playbacks, settings.lpips)
             rows.append({'frame': stem, **scores})
+            temporal.add(frame.images['restored'], frame.images['sharp'])
         start = time.perf_counter()
     memory = peak_memory_mib(next(model.parameters()).device)
-    return SequenceScores(factor=task.factor, clip=task.name, seconds=seconds, peak_memory_mib=memory, frames=rows)
+    return SequenceScores(
+        factor=task.factor,
+        clip=task.name,
+        seconds=seconds,
+        peak_memory_mib=memory,
+        frames=rows,
+        temporal=temporal.scores(),
+    )
 
 
 class ScoredFrame(NamedTuple):

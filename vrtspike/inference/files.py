@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,21 @@ from rich.text import Text
 from torch import nn
 
 from vrtspike.datasets.clips import playback
+from vrtspike.datasets.instants import margin_of
 from vrtspike.datasets.io.video import ImageFolder, VideoFile, open_frames
 from vrtspike.errors import DataError
 from vrtspike.inference.loading import file_sha256
 from vrtspike.inference.outputs import DEFAULT_FPS, FrameFolder, frame_folder, record_inputs, video_of_frames
-from vrtspike.inference.restoring import Read, check_sizes, fit_tiling, input_pipeline, require_spikes, restored_frames
+from vrtspike.inference.restoring import (
+    ClipAtInstants,
+    Read,
+    check_sizes,
+    fit_tiling,
+    input_pipeline,
+    require_spikes,
+    restored_frames,
+    restored_instants,
+)
 from vrtspike.inference.spike_files import SpikeFiles
 from vrtspike.metrics import playback_frames
 from vrtspike.models.tiling import Tiling
@@ -74,13 +84,14 @@ class ClipFiles:
     frames: ImageFolder | VideoFile | Playback
     spikes: SpikeFiles | None
 
-    def sample(self, start: int, stop: int) -> dict[str, Any]:
-        """Return frames ``start`` to ``stop`` as input of a data set's pipeline."""
+    def sample(self, start: int, stop: int, margin: int = 0) -> dict[str, Any]:
+        """Return frames ``start`` to ``stop`` as input of a data set's pipeline, with spikes beside the exposures."""
         meta = {'name': str(self.frames.path), 'index': 0, 'first_frame': self.frames.names[start]}
         sample = {'blur': self.frames.read(start, stop), 'meta': meta}
         if self.spikes is not None:
             meta |= {'threshold': self.spikes.threshold, 'light': self.spikes.light}
-            sample['spikes'] = self.spikes.read(start, stop)
+            spikes = self.spikes
+            sample |= spikes.read_around(start, stop, margin) if margin else {'spikes': spikes.read(start, stop)}
         return sample
 
 
@@ -134,6 +145,7 @@ def restore_files(
     fit: bool = False,
     side_by_side: bool = False,
     fps: float | None = None,
+    instants: tuple[float, ...] | None = None,
 ) -> Path:
     """Restore a clip into a folder of PNGs or a video file. An interrupted run is resumed.
 
@@ -147,7 +159,9 @@ def restore_files(
         tiling: How the clip is divided into tiles.
         fit: Whether to choose the tile size from the free memory.
         side_by_side: Write the blurred input, TFP and the restored frame side by side.
-        fps: Frame rate of a video; None uses that of the input.
+        fps: Frame rate of a video; None uses that of the input, times the number of instants.
+        instants: Instants of each exposure to restore, 0 to 1, in order; the images are then called
+            ``<frame>@<instant>.png``. None restores the middle.
 
     Returns:
         The folder or file that was written.
@@ -170,19 +184,49 @@ def restore_files(
 
     length = len(clip.frames)
     tiling = fitted_tiling(folder, model, read, tiling, length) if fit else tiling
-    record_inputs(folder, restore_inputs(clip, checkpoint, tiling, side_by_side), INPUTS_FILE)
-    target = FrameFolder(folder, clip.frames.names)
+    record_inputs(folder, restore_inputs(clip, checkpoint, tiling, side_by_side, instants), INPUTS_FILE)
+    per_frame = 1 if instants is None else len(instants)
+    target = FrameFolder(folder, frame_names(clip, instants))
     with step_progress(Rate()) as bar:
-        done = target.done()
+        done = target.done() // per_frame
         task = bar.add_task('Restoring', total=length, completed=done, done_before=done)
-        for images in restored_frames(model, read, length, tiling, done) if done < length else ():
-            shown = strips(clip, read, done, images) if side_by_side else images
-            target.write(done, shown)
+        for images in restored_parts(model, clip, prepare, tiling, instants, done) if done < length else ():
+            shown = strips(clip, read, done, images) if side_by_side else images.reshape(-1, *images.shape[-3:])
+            target.write(done * per_frame, shown)
             done += len(images)
             bar.advance(task, len(images))
     if folder != out:
-        video_of_frames(out, target, fps or clip.frames.fps or DEFAULT_FPS)
+        video_of_frames(out, target, fps or (clip.frames.fps or DEFAULT_FPS) * per_frame)
     return out
+
+
+def frame_names(clip: ClipFiles, instants: tuple[float, ...] | None) -> list[str]:
+    """Return the names of the restored images in time order, without suffix."""
+    if instants is None:
+        return list(clip.frames.names)
+    return [f'{name}@{instant:.4f}' for name in clip.frames.names for instant in instants]
+
+
+def restored_parts(
+    model: nn.Module,
+    clip: ClipFiles,
+    prepare: Callable[[dict], dict],
+    tiling: Tiling,
+    instants: tuple[float, ...] | None,
+    first: int,
+) -> Iterator[np.ndarray]:
+    """Yield restored frames (t, H, W, 3) uint8 in time order, or with instants (t, instants, H, W, 3)."""
+    length = len(clip.frames)
+    if instants is None:
+        return restored_frames(model, lambda *span: prepare(clip.sample(*span)), length, tiling, first)
+    margin = 0 if clip.spikes is None else margin_of(instants, clip.spikes.steps)
+    at_instants = ClipAtInstants(lambda *span: clip.sample(*span, margin), prepare, length, instants)
+    return restored_instants(model, at_instants, tiling, first)
+
+
+def even_instants(count: int) -> tuple[float, ...]:
+    """Return the centres of ``count`` equal parts of the exposure."""
+    return tuple((2 * k + 1) / (2 * count) for k in range(count))
 
 
 def fitted_tiling(folder: Path, model: nn.Module, read: Read, tiling: Tiling, length: int) -> Tiling:
@@ -206,9 +250,16 @@ class RestoreInputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     light: str = 'linear'
     side_by_side: bool
     tiling: Tiling
+    instants: tuple[float, ...] | None = None
 
 
-def restore_inputs(clip: ClipFiles, checkpoint: str | os.PathLike, tiling: Tiling, side_by_side: bool) -> RestoreInputs:
+def restore_inputs(
+    clip: ClipFiles,
+    checkpoint: str | os.PathLike,
+    tiling: Tiling,
+    side_by_side: bool,
+    instants: tuple[float, ...] | None,
+) -> RestoreInputs:
     """Return what a restored clip depends on."""
     spikes = clip.spikes
     return RestoreInputs(
@@ -222,6 +273,7 @@ def restore_inputs(clip: ClipFiles, checkpoint: str | os.PathLike, tiling: Tilin
         light='linear' if spikes is None else spikes.light,
         side_by_side=side_by_side,
         tiling=tiling,
+        instants=instants,
     )
 
 

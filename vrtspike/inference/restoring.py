@@ -6,7 +6,8 @@ Shapes: T frames, ``steps`` spike-camera steps per exposure, H x W pixels of RGB
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,13 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 from torch import Tensor, nn
 
+from vrtspike.datasets.instants import at_instant, margin_of, require_instants, with_unknown_margin
 from vrtspike.datasets.transforms import BinSpikes, PackClip, PairedCenterCrop, PairedRandomCrop
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.inference.loading import load_restorer
 from vrtspike.inference.tile_memory import largest_tile
 from vrtspike.metrics import to_uint8_frames
+from vrtspike.models.layers.shared_flow import shared_flow
 from vrtspike.models.tiling import Tiling, stream_clip
 from vrtspike.registry import TRANSFORMS
 
@@ -41,6 +44,7 @@ def restore(
     threshold: float = 1.0,
     light: str = 'linear',
     tiling: Tiling | None = None,
+    instants: Sequence[float] | None = None,
     plugins: tuple[str, ...] = (),
     device: torch.device | str | None = None,
 ) -> np.ndarray:
@@ -56,11 +60,13 @@ def restore(
         light: What the spike camera integrated: ``'linear'`` light, or the ``'encoded'`` values of the frames.
         tiling: How the clip is divided into tiles; None uses tiles as long as the training clips and as large as the
             frames.
+        instants: Instants of each exposure to restore, from 0, its start, to 1. None restores its middle. Spikes beside
+            the exposures are unknown here; :func:`vrtspike.inference.files.restore_files` reads those that files have.
         plugins: Plugins that register parts of the network.
         device: None uses a GPU if there is one.
 
     Returns:
-        The restored frames (T, H, W, 3) uint8.
+        The restored frames (T, H, W, 3) uint8, or with ``instants`` (T, instants, H, W, 3).
 
     Raises:
         DataError: Frames and spikes do not match.
@@ -75,12 +81,22 @@ def restore(
     require_spikes(model, spikes is not None)
     prepare = input_pipeline(config)
 
-    def read(start: int, stop: int) -> dict[str, Any]:
+    def sample(start: int, stop: int, margin: int = 0) -> dict[str, Any]:
         meta = {'name': 'clip', 'index': 0, 'first_frame': str(start), 'threshold': threshold, 'light': light}
-        given = {} if spikes is None else {'spikes': spikes[start:stop]}
-        return prepare({'blur': frames[start:stop], **given, 'meta': meta})
+        given = {'blur': frames[start:stop], 'meta': meta}
+        if spikes is not None:
+            given['spikes'] = spikes[start:stop]
+        return given | with_unknown_margin(given['spikes'], margin) if margin and spikes is not None else given
 
-    return np.concatenate(list(restored_frames(model, read, len(frames), tiling or tiling_of(config))))
+    tiling, length = tiling or tiling_of(config), len(frames)
+    if instants is None:
+        parts = restored_frames(model, lambda *span: prepare(sample(*span)), length, tiling)
+    else:
+        instants = require_instants('restore', instants)
+        margin = 0 if spikes is None else margin_of(instants, spikes.shape[1])
+        clip = ClipAtInstants(lambda *span: sample(*span, margin), prepare, length, instants)
+        parts = restored_instants(model, clip, tiling)
+    return np.concatenate(list(parts))
 
 
 def require_spikes(model: nn.Module, given: bool) -> None:
@@ -183,7 +199,9 @@ def input_pipeline(config: Config) -> Callable[[dict], dict]:
 
 
 @torch.inference_mode()
-def restored_frames(model: nn.Module, read: Read, length: int, tiling: Tiling, first: int = 0) -> Iterator[np.ndarray]:
+def restored_frames(
+    model: nn.Module, read: Read, length: int, tiling: Tiling, first: int = 0, instant: float | None = None
+) -> Iterator[np.ndarray]:
     """Yield a clip's restored frames (t, H, W, 3) uint8 in time order, as they are finished.
 
     Args:
@@ -192,6 +210,7 @@ def restored_frames(model: nn.Module, read: Read, length: int, tiling: Tiling, f
         length: T, the frames of the clip.
         tiling: How the clip is divided into tiles.
         first: The first frame to restore.
+        instant: What the network is told about the instant; None tells it nothing.
 
     Raises:
         ConfigError: The network does not restore every frame.
@@ -206,8 +225,53 @@ def restored_frames(model: nn.Module, read: Read, length: int, tiling: Tiling, f
         return inputs['blur'], inputs.get('spikes')
 
     scale, divisor = model.backbone.scale, getattr(model.data_preprocessor, 'divisor', 1)
-    for part in stream_clip(model.restore, prepared, length, tiling, first=first, scale=scale, divisor=divisor):
+    told = None if instant is None else torch.full((1, length), instant, device=next(model.parameters()).device)
+    for part in stream_clip(
+        model.restore, prepared, length, tiling, first=first, scale=scale, divisor=divisor, instant=told
+    ):
         yield to_uint8_frames(part[0, ..., : size[0] * scale, : size[1] * scale])
+
+
+@dataclass(frozen=True)
+class ClipAtInstants:
+    """A clip to restore at several instants of every exposure.
+
+    Args:
+        sample: Takes (start, stop) and returns these frames as a raw sample, with spikes beside the exposures as far as
+            the instants need them.
+        prepare: From :func:`input_pipeline`.
+        length: T, the frames of the clip.
+        instants: The instants, 0 to 1.
+    """
+
+    sample: Callable[[int, int], dict[str, Any]]
+    prepare: Callable[[dict], dict]
+    length: int
+    instants: tuple[float, ...]
+
+
+def restored_instants(model: nn.Module, clip: ClipAtInstants, tiling: Tiling, first: int = 0) -> Iterator[np.ndarray]:
+    """Yield a clip's restored frames (t, instants, H, W, 3) uint8 in time order, as they are finished.
+
+    All instants of a tile in time are restored before the next tile is read. Its files are read once, and so is the
+    flow between its frames unless these differ from instant to instant, as with ``start='sdm'``.
+    """
+    read_last: dict[tuple[int, int], dict] = {}
+    with shared_flow(model) as forget_flow:
+
+        def read_at(instant: float) -> Read:
+            def read(*span: int) -> dict[str, Any]:
+                if span not in read_last:
+                    read_last.clear()
+                    forget_flow()
+                    read_last[span] = clip.sample(*span)
+                return clip.prepare(at_instant(read_last[span], instant))
+
+            return read
+
+        streams = [restored_frames(model, read_at(each), clip.length, tiling, first, each) for each in clip.instants]
+        for parts in zip(*streams, strict=True):
+            yield np.stack(parts, axis=1)
 
 
 @torch.inference_mode()

@@ -60,9 +60,9 @@ def summarise(
         checkpoint=str(checkpoint),
         checkpoint_sha256=file_sha256(checkpoint),
         tiling=asdict(tiling),
-        mean_of_clips=mean_scores(clips),
+        mean_of_clips=mean_scores(clips) | mean_temporal(reported),
         mean_of_frames=mean_scores(frames),
-        clips=clips,
+        clips=[{**row, **each.temporal} for row, each in zip(clips, reported, strict=True)],
         worst_frames=worst_frames(frames),
         thresholds=threshold_scores(sequences),
         cost=RestoringCost(
@@ -83,6 +83,13 @@ def _with_gain(row: Row) -> Row:
 def _clip_row(sequence: SequenceScores) -> Row:
     scores = mean_scores(map(_with_gain, sequence.frames))
     return {'clip': sequence.clip, 'frames': len(sequence.frames), **scores}
+
+
+def mean_temporal(sequences: list[SequenceScores]) -> dict[str, float]:
+    """Return the mean of every temporal score over the sequences that have it."""
+    names = dict.fromkeys(name for each in sequences for name in each.temporal)
+    found = {name: [each.temporal[name] for each in sequences if name in each.temporal] for name in names}
+    return {name: sum(values) / len(values) for name, values in found.items()}
 
 
 def worst_frames(frames: list[Row]) -> list[FrameGain]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vrtspike.datasets.instants import windows_of_stream, with_unknown_margin
 from vrtspike.datasets.io.listing import files_in_time_order
 from vrtspike.datasets.io.spike_formats import SPIKE_SUFFIXES, count_steps, read_spikes, spike_array_size
 from vrtspike.datasets.io.video import first_few
@@ -87,6 +88,8 @@ class SpikeFiles:
                     f'{path} has {self.steps * frames + rest} steps, which cannot be divided equally among {frames} '
                     'frames: cut the spikes to the exposure of the video, or check the spike size'
                 )
+        # Whether each exposure begins where the one before it ends.
+        self.gapless = not self.path.is_dir() or known.get('interval') == self.steps
 
     def _files_in_folder(self, frames: int | None, names: Sequence[str] | None) -> list[Path]:
         files = files_in_time_order(self.path, SPIKE_SUFFIXES)
@@ -104,6 +107,15 @@ class SpikeFiles:
                 f'{self.path} has {len(files)} spike files, but there are {frames} frames: expected one per frame'
             )
         return files
+
+    def read_around(self, start: int, stop: int, margin: int) -> dict:
+        """Return ``spikes``, ``margin`` and ``known`` of these frames, see :mod:`vrtspike.datasets.clips`."""
+        if not self.gapless:
+            return with_unknown_margin(self.read(start, stop), margin)
+        beside = -(-margin // self.steps)
+        first = max(start - beside, 0)
+        stream = self.read(first, min(stop + beside, self.frames)).reshape(-1, *self.size)
+        return windows_of_stream(stream, (start - first) * self.steps, stop - start, self.steps, margin)
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return spikes (T, steps, Hs, Ws) uint8."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
+from vrtspike.datasets.instants import MIDDLE
 from vrtspike.errors import DataError
 from vrtspike.metrics.frames import luma, playback_frames, to_uint8_frames
 from vrtspike.metrics.psnr_ssim import psnr, ssim
@@ -17,6 +18,8 @@ from vrtspike.registry import METRICS
 PSNR_OF_EQUAL_FRAMES = 100.0
 #: The scalars, in the order in which they are logged.
 SCALARS = ('psnr', 'ssim', 'blur/psnr', 'blur/ssim', 'tfp/psnr', 'sdm/psnr')
+#: Beginning of the names of the scalars at an instant of the exposure.
+AT_INSTANT = 'psnr@'
 
 
 @METRICS.register_module()
@@ -27,6 +30,10 @@ class RestorationQuality(BaseMetric):
     and, for clips with spikes, ``tfp/psnr`` of the TFP of the spikes against the luma of the sharp frames. If the
     pipeline has :class:`~vrtspike.datasets.transforms.sdm.AddSDM`, ``sdm/psnr`` is that of its estimate. All images
     are 8-bit and no border is cropped. A frame equal to its target counts as 100 dB.
+
+    If the clips are restored at several instants of the exposure (``ClipDataset(instants=...)``), the scalars are means
+    over all of them, and ``psnr@<instant>`` is the PSNR at each. ``tfp/psnr``, of the spikes of the whole exposure, is
+    that of its middle.
 
     After :meth:`evaluate`, ``rows`` on the main process has one entry for each clip: ``clip`` (its name), ``frames``
     (their number) and the scalars.
@@ -49,36 +56,51 @@ class RestorationQuality(BaseMetric):
 
         Args:
             data_batch: The batch as the data loader collates it: ``blur`` and ``sharp`` (B, T, 3, H, W) uint8,
-                ``meta`` and, optionally, ``spikes`` (B, T, K, Hs, Ws) with ``light`` in ``meta``, and ``sdm`` like
-                ``blur``.
+                ``meta`` and, optionally, ``spikes`` (B, T, K, Hs, Ws) with ``light`` in ``meta``, ``instant`` (B, T)
+                and ``sdm`` like ``blur``.
             data_samples: One dict for each clip of the batch, in order, with ``restored`` (T, 3, H, W) in [0, 1].
         """
         if data_batch.get('sharp') is None:
             raise DataError('quality cannot be measured without sharp frames; the validation clips have none')
         spikes = data_batch.get('spikes')
         for i, sample in enumerate(data_samples):
+            instant = instant_of(data_batch, i)
             sharp = to_uint8_frames(data_batch['sharp'][i])
+            played = spikes is not None and instant in (None, MIDDLE)
             row = clip_quality(
                 to_uint8_frames(sample['restored']),
                 to_uint8_frames(data_batch['blur'][i]),
                 sharp,
-                None
-                if spikes is None
-                else playback_frames(spikes[i], sharp.shape[1:3], data_batch['meta']['light'][i]),
+                playback_frames(spikes[i], sharp.shape[1:3], data_batch['meta']['light'][i]) if played else None,
                 to_uint8_frames(data_batch['sdm'][i]) if 'sdm' in data_batch else None,
             )
+            if instant is not None:
+                row[f'psnr@{instant:g}'] = row['psnr']
             self.results.append({'clip': clip_name(data_batch, i), 'frames': len(sharp), **row})
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Keep the clips' rows and return the mean of every scalar over the clips that have it."""
         self.rows = list(results)
-        columns = {name: [row[name] for row in results if name in row] for name in SCALARS}
+        at_instants = sorted({name for row in results for name in row if name.startswith(AT_INSTANT)}, key=instant_in)
+        columns = {name: [row[name] for row in results if name in row] for name in (*SCALARS, *at_instants)}
         return {name: float(np.mean(values)) for name, values in columns.items() if values}
 
 
+def instant_of(batch: dict, i: int) -> float | None:
+    """Return the instant of the first frame of a batch's ``i``-th clip; None if the batch has no instants."""
+    return round(batch['instant'][i, 0].item(), 6) if 'instant' in batch else None
+
+
+def instant_in(scalar: str) -> float:
+    """Return the instant in the name of a scalar ``psnr@<instant>``."""
+    return float(scalar.removeprefix(AT_INSTANT))
+
+
 def clip_name(batch: dict, i: int) -> str:
-    """Return the name of a batch's ``i``-th clip in tables and file names: its sequence and its first frame."""
-    return f'{batch["meta"]["name"][i]}/{batch["meta"]["first_frame"][i]}'
+    """Return the name of a batch's ``i``-th clip in tables and file names: sequence, first frame, instant if any."""
+    instant = instant_of(batch, i)
+    name = f'{batch["meta"]["name"][i]}/{batch["meta"]["first_frame"][i]}'
+    return name if instant is None else f'{name}@{instant:g}'
 
 
 def file_stem(name: str) -> str:

@@ -55,6 +55,7 @@ class SpikeRestorer(BaseModel):
         ConfigError: A fusion stage does not exist.
     """
 
+    parts = {'time': MODELS}  # noqa: RUF012 - like filled_in
     filled_in = {'tsa': ('channels',), 'fusion': ('channels',), 'time': ('channels',)}  # noqa: RUF012 - read by the config's validation
 
     def __init__(

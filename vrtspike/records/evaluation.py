@@ -19,6 +19,7 @@ class SequenceScores(msgspec.Struct, frozen=True, kw_only=True):
         seconds: Time to read and restore it.
         peak_memory_mib: Peak memory of the process so far, None where it is unknown.
         frames: One row for each frame, in order: ``frame`` and its scores.
+        temporal: Scores of consecutive frames, see :class:`vrtspike.metrics.temporal.TemporalConsistency`.
     """
 
     factor: float
@@ -26,6 +27,7 @@ class SequenceScores(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     peak_memory_mib: float | None = None
     frames: list[Row]
+    temporal: dict[str, float] = {}
 
 
 class FrameGain(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +80,8 @@ class EvaluationResults(msgspec.Struct, frozen=True, kw_only=True):
         checkpoint: Path of the checkpoint.
         checkpoint_sha256: Its SHA-256.
         tiling: How sequences were cut (:class:`vrtspike.models.tiling.Tiling`).
-        mean_of_clips: Mean over clips of each clip's mean, by name of the score; ``gain_db`` included.
+        mean_of_clips: Mean over clips of each clip's mean, by name of the score; ``gain_db`` and temporal scores
+            included.
         mean_of_frames: Mean over all frames.
         clips: One row for each clip: ``clip``, how many ``frames``, and the means over them.
         worst_frames: The frames that gained least, the worst first.

@@ -89,6 +89,19 @@ def write_gopro(root: Path, layout: str = 'gopro', size: tuple[int, int] = (64, 
     return root
 
 
+def write_gopro_all(root: Path, size: tuple[int, int] = (64, 64), frames: int = 6) -> Path:
+    """Write all frames of GoPro's camera beside :func:`write_gopro` of the same arguments."""
+    for folder in sorted((root / 'GOPRO_Large_spike_seq').glob('*/*')):
+        scene, averaged = DriftingPattern(size), int(folder.name.split('_')[1])
+        into = root / 'GOPRO_Large_all' / folder.relative_to(root / 'GOPRO_Large_spike_seq')
+        into.mkdir(parents=True)
+        for number in range(averaged * frames):
+            frame, place = divmod(number, averaged)
+            light = scene.light(frame + 0.5 + (place - averaged // 2) / 7)  # 56 steps, 8 each, are a frame of the scene
+            write_image(into / f'{number + 1:06d}.png', encode_light_uint8(light, 'linear'))
+    return root
+
+
 def write_x4k(root: Path, steps: int = 33, size: tuple[int, int] = (64, 64), frames: int = 6) -> Path:
     """Write X4K-Spike, two training sequences and a validation one; sharp frames exist between the blurred ones too."""
     for split, names in {'train': ('002/occ008', '003/occ010'), 'val': ('Type1/TEST01',)}.items():

@@ -148,3 +148,20 @@ def test_an_exposure_is_a_thirtieth_of_a_second_by_default():
 def test_counts_must_be_positive():
     with pytest.raises(ConfigError, match='steps_per_frame=0'):
         SimulationSettings(1, steps_per_frame=0)
+
+
+def test_sharp_frames_of_several_instants(video, tmp_path):
+    settings = replace(SETTINGS, frames_per_exposure=4, interpolation='none', sharp_instants=(0, 0.25, 0.5, 0.75, 1))
+    folder = simulate_sequence(video, tmp_path / 'several', 'train', 'a', settings)
+    alone = simulate_sequence(video, tmp_path / 'alone', 'train', 'a', replace(settings, sharp_instants=()))
+    for stem in ('000000', '000003'):
+        for kind in ('blur/{}.png', 'sharp/{}.png', 'spike/{}.dat'):
+            assert (folder / kind.format(stem)).read_bytes() == (alone / kind.format(stem)).read_bytes()
+        for instant in (0, 0.25, 0.75, 1):
+            frame = read_image(video / f'{int(4 * (int(stem) + instant)):03d}.png')[:32, :32]
+            np.testing.assert_allclose(read_image(folder / f'sharp/{stem}@{instant:g}.png'), frame, atol=1)
+    assert len(list((folder / 'sharp').iterdir())) == 50
+    sequence = ProcessedClips(tmp_path / 'several').sequences('train')[0]
+    assert sequence.target_instants == (0, 0.25, 0.5, 0.75, 1)
+    assert sequence.file_interval == 12
+    assert len(sequence.stems) == 10

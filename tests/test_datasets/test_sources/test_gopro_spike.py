@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from vrtspike.datasets import ClipDataset, GoProSpike, read_spike_dat
+from vrtspike.datasets.color import encode_light_uint8
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import CLIP_SOURCES
-from vrtspike.testing.data_sets import write_gopro
+from vrtspike.testing.data_sets import DriftingPattern, write_gopro, write_gopro_all
 
 SIZE = (32, 32)
 
@@ -118,3 +119,26 @@ def test_without_spikes_their_folder_may_be_absent(copy):
     dataset = ClipDataset(GoProSpike(copy, spikes=False), 'train')
     assert len(dataset.sequences) == 2
     assert set(dataset[0]) == {'blur', 'sharp', 'meta', 'rng'}
+
+
+def test_all_frames_beside_them_are_targets_of_other_instants(tmp_path):
+    root = write_gopro_all(write_gopro(tmp_path))
+    seven, eleven = GoProSpike(root, spike_size=SIZE).sequences('train')
+    wanted = [(2 * i + 1) / 14 for i in range(7)]
+    assert seven.target_instants == pytest.approx(wanted)
+    assert eleven.target_instants == pytest.approx(wanted)
+    data = ClipDataset(GoProSpike(root, spike_size=SIZE), 'val', clip_len=2, instants='targets')
+    assert len(data) == 5 * 7
+    samples = [data[i] for i in range(7)]
+    assert [sample['instant'][0].item() for sample in samples] == pytest.approx(wanted)
+    expected = encode_light_uint8(DriftingPattern((64, 64)).light(1 + 1 / 14), 'linear')
+    np.testing.assert_array_equal(samples[0]['sharp'][1], expected)
+    # 16 steps lie before the exposure of an 88-step file; 24 are wanted.
+    assert samples[0]['known'][0].tolist() == [False] * 8 + [True] * 88 + [False] * 8
+
+
+def test_frames_of_another_recording_are_refused(tmp_path):
+    root = write_gopro_all(write_gopro(tmp_path))
+    (root / 'GOPRO_Large_all/train/GOPR0372_07_00/000001.png').unlink()
+    with pytest.raises(DataError, match='expected 7 for each of them in time order'):
+        GoProSpike(root, spike_size=SIZE).sequences('train')

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
+from tests.test_datasets.conftest import TINY
 from vrtspike.datasets import (
     BinSpikes,
     ClipDataset,
@@ -18,6 +19,7 @@ from vrtspike.datasets import (
     RandomThreshold,
     RGBClips,
 )
+from vrtspike.datasets.io.images import read_image
 from vrtspike.datasets.simulation.demo import DemoRecipe, write_demo
 from vrtspike.datasets.sources import processed as sources
 from vrtspike.datasets.sources.processed import DemoClips, ProcessedClips
@@ -234,3 +236,45 @@ def test_equal_frames_of_several_numbered_sequences_do_not_tell_which_one_it_is(
 def test_a_sequence_without_frames_names_the_files_that_were_expected(rgb):
     with pytest.raises(DataError, match=r'train_video has no frames: expected .*blur/\*\.JPG, .*sharp/\*\.JPG$'):
         ClipDataset(RGBClips(rgb, image_suffix='.JPG'), 'train')
+
+
+def test_sharp_frames_of_other_instants_are_targets(tmp_path):
+    root = write_demo(tmp_path / 'demo', **TINY, sharp_instants=(0, 0.25, 0.5, 1), progress=False)
+    plain = write_demo(tmp_path / 'plain', **TINY, progress=False)
+    for path in plain.rglob('*.*'):
+        if path.name != 'config.yaml':
+            assert path.read_bytes() == (root / path.relative_to(plain)).read_bytes()
+    source = ProcessedClips(root)
+    assert source.sequences('val')[0].target_instants == (0, 0.25, 0.5, 1)
+    data = ClipDataset(source, 'val', clip_len=2, stride=2, instants='targets')
+    assert len(data) == 2 * 2 * 4
+    samples = [data[i] for i in range(4, 8)]
+    assert {sample['meta']['first_frame'] for sample in samples} == {'00002'}
+    names = ['00002@0', '00002@0.25', '00002', '00002@1']
+    for sample, name, instant in zip(samples, names, (0, 0.25, 0.5, 1), strict=True):
+        folder = root / 'val' / sample['meta']['name']
+        np.testing.assert_array_equal(sample['sharp'][0], read_image(folder / 'sharp' / f'{name}.png'))
+        assert sample['instant'].tolist() == [instant] * 2
+    with pytest.raises(DataError, match=r'no sharp frames of the instant 0\.75, only of 0, 0\.25, 0\.5, 1'):
+        ClipDataset(source, 'val', clip_len=2, instants=[0.75])[0]
+
+
+def test_spikes_beside_an_exposure_come_from_the_files_of_its_neighbours(tmp_path):
+    root = write_demo(tmp_path / 'demo', **TINY, sharp_instants=(0,), progress=False)
+    data = ClipDataset(ProcessedClips(root), 'val', clip_len=4, instants=[0])
+    sample = data.read(0, 0.0)
+    recording = np.concatenate(np.asarray(ClipDataset(ProcessedClips(root), 'val', clip_len=4).read(0)['spikes']))
+    spikes = np.asarray(sample['spikes'])
+    assert sample['margin'] == 8
+    assert sample['known'].sum(axis=1).tolist() == [24, 32, 32, 24]
+    np.testing.assert_array_equal(spikes[1], recording[8:40])
+    np.testing.assert_array_equal(spikes[3, :24], recording[40:])
+    assert not spikes[3, 24:].any()
+    np.testing.assert_array_equal(np.asarray(sample['spikes'][..., 2:4, 3:9]), spikes[..., 2:4, 3:9])
+
+
+def test_an_instant_of_some_frames_only_is_refused(tmp_path):
+    root = write_demo(tmp_path / 'demo', **TINY, sharp_instants=(0,), progress=False)
+    next(root.glob('val/*/sharp/00001@0.png')).unlink()
+    with pytest.raises(DataError, match='for 3 of 4 frames, but not for 00001'):
+        ProcessedClips(root).sequences('val')

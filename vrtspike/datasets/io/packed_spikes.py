@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,12 @@ class PackedSpikes:
         rows: (top, bottom) of the crop.
         columns: (left, right) of the crop.
         local: Maps the path of a file to the path to read, as :meth:`vrtspike.datasets.io.file_cache.FileCache.local`.
-        margin: Steps to read before and after each exposure. Steps that a file lacks are unknown and have no spikes.
+        interval: Steps from the start of an exposure to that of the next; None if unknown.
+        neighbours: With ``interval``, ``windows`` between those of the frames before and after them, None without one.
+
+    Attributes:
+        margin: Steps to read before and after each exposure, 0 at first. They come from its own file, or with
+            ``interval`` from those of its neighbours. Steps that no file has are unknown and have no spikes.
     """
 
     dtype = np.dtype(np.uint8)
@@ -39,13 +45,16 @@ class PackedSpikes:
         rows: tuple[int, int],
         columns: tuple[int, int],
         local: Callable[[Path], Path] = Path,
-        margin: int = 0,
+        interval: int | None = None,
+        neighbours: list[SpikeWindow | None] | tuple = (),
     ) -> None:
         self.windows = [with_steps(window, stored_size) for window in windows]
+        self.interval = interval
+        self.neighbours = [window and with_steps(window, stored_size) for window in neighbours]
         self.stored_size = stored_size
         self.rows, self.columns = rows, columns
         self.local = local
-        self.margin = margin
+        self.margin = 0
         lengths = {window.steps for window in self.windows}
         if len(lengths) > 1:
             raise DataError(
@@ -61,24 +70,38 @@ class PackedSpikes:
 
     def with_margin(self, margin: int) -> PackedSpikes:
         """Return the same spikes with ``margin`` steps before and after each exposure."""
-        return PackedSpikes(self.windows, self.stored_size, self.rows, self.columns, self.local, margin)
+        return self.changed(margin=margin)
+
+    def changed(self, **attributes: Any) -> PackedSpikes:
+        """Return a copy with other attributes."""
+        other = copy.copy(self)
+        vars(other).update(attributes)
+        return other
 
     def known(self) -> np.ndarray:
         """Return which steps the files have, (T, margin + steps + margin) bool."""
         known = np.zeros(self.shape[:2], bool)
-        for row, window in zip(known, self.windows, strict=True):
-            row[self.stored(window)[1]] = True
+        for position, row in enumerate(known):
+            for _, place in self.pieces(position):
+                row[place] = True
         return known
 
-    def stored(self, window: SpikeWindow) -> tuple[SpikeWindow, slice]:
-        """Return the window with as much of the margin as its file has, and its place in the array."""
-        if not self.margin:
-            return window, slice(None)
-        before = min(self.margin, window.start)
-        after = min(self.margin, count_steps(window.path, *self.stored_size) - window.start - window.steps)
-        steps = before + window.steps + after
-        place = slice(self.margin - before, self.margin - before + steps)
-        return window._replace(start=window.start - before, steps=steps), place
+    def pieces(self, position: int) -> list[tuple[SpikeWindow, slice]]:
+        """Return the parts of files that contain an exposure and its margin, each with its place in the array."""
+        window, margin = self.windows[position], self.margin
+        if not margin:
+            return [(window, slice(0, window.steps))]
+        before = min(margin, window.start)
+        after = min(margin, count_steps(window.path, *self.stored_size) - window.start - window.steps)
+        own = slice(margin - before, margin + window.steps + after)
+        pieces = [(window._replace(start=window.start - before, steps=own.stop - own.start), own)]
+        if self.interval is not None:
+            for neighbour, offset, gap in (
+                (self.neighbours[position], margin - self.interval, (0, own.start)),
+                (self.neighbours[position + 2], margin + self.interval, (own.stop, self.shape[1])),
+            ):
+                pieces += part_in_gap(neighbour, offset, gap)
+        return pieces
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -97,27 +120,26 @@ class PackedSpikes:
             rows, columns = (
                 absolute_range(part, slice_) for part, slice_ in zip((self.rows, self.columns), key[1:], strict=True)
             )
-            return PackedSpikes(self.windows, self.stored_size, rows, columns, self.local, self.margin)
+            return self.changed(rows=rows, columns=columns)
         return np.asarray(self)[key]
 
     def exposure(self, position: int) -> np.ndarray:
         """Return the spikes (margin + steps + margin, Hs, Ws) of one exposure."""
-        window, place = self.stored(self.windows[position])
-        spikes = self.read(window)
-        if len(spikes) == self.shape[1]:
-            return spikes
-        padded = np.zeros(self.shape[1:], np.uint8)
-        padded[place] = spikes
-        return padded
+        if not self.margin:
+            return self.read(self.windows[position])
+        spikes = np.zeros(self.shape[1:], np.uint8)
+        for window, place in self.pieces(position):
+            spikes[place] = self.read(window)
+        return spikes
 
     def read(self, window: SpikeWindow) -> np.ndarray:
         """Return the spikes (steps, Hs, Ws) of a window of a file."""
         path, start, steps = window
         window = {'start': start, 'steps': steps, 'rows': self.rows, 'columns': self.columns}
-        copy = self.local(path)
-        if copy != path:
+        cached = self.local(path)
+        if cached != path:
             with contextlib.suppress(DataError):  # if the copy is damaged, read the original
-                return read_spikes(copy, *self.stored_size, **window)
+                return read_spikes(cached, *self.stored_size, **window)
         return read_spikes(path, *self.stored_size, **window)
 
 
@@ -125,7 +147,11 @@ def packed_spikes(sequence: Sequence, positions: range, local: Callable[[Path], 
     """Return the spikes of the frames' exposures, (T, steps, Hs, Ws) uint8, not yet read."""
     height, width = sequence.spike_size
     windows = [sequence.window(position) for position in positions]
-    return PackedSpikes(windows, sequence.stored_size, (0, height), (0, width), local)
+    around = range(positions.start - 1, positions.stop + 1)
+    neighbours = [sequence.window(p) if 0 <= p < len(sequence.stems) else None for p in around]
+    interval = sequence.file_interval
+    beside = {} if interval is None else {'interval': interval, 'neighbours': neighbours}
+    return PackedSpikes(windows, sequence.stored_size, (0, height), (0, width), local, **beside)
 
 
 def with_steps(window: SpikeWindow, stored_size: tuple[int, int]) -> SpikeWindow:
@@ -133,6 +159,16 @@ def with_steps(window: SpikeWindow, stored_size: tuple[int, int]) -> SpikeWindow
     if window.steps is not None:
         return window
     return window._replace(steps=count_steps(window.path, *stored_size) - window.start)
+
+
+def part_in_gap(window: SpikeWindow | None, offset: int, gap: tuple[int, int]) -> list[tuple[SpikeWindow, slice]]:
+    """Return what a window, which begins at ``offset`` of an array, has for a gap (start, stop) in it: one or none."""
+    if window is None:
+        return []
+    first, stop = max(offset, gap[0]), min(offset + window.steps, gap[1])
+    if first >= stop:
+        return []
+    return [(window._replace(start=window.start + first - offset, steps=stop - first), slice(first, stop))]
 
 
 def is_crop(key: Any) -> bool:

@@ -8,12 +8,14 @@ import shutil
 import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import yaml
 
 from vrtspike.datasets.color import encode_srgb_uint8, luminance
+from vrtspike.datasets.instants import MIDDLE, require_instants
 from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.simulation.camera import IntegrateAndFire
 from vrtspike.datasets.simulation.photographs import TRAIN_PHOTOGRAPHS, VAL_PHOTOGRAPHS
@@ -44,6 +46,7 @@ class DemoRecipe:
         size: Side of the square RGB frames in pixels; the spikes have half as many along each side.
         steps_per_frame: Spike-camera steps in one exposure; exposures follow each other without a gap.
         threshold: Firing threshold of the spike camera.
+        sharp_instants: Instants of the exposure, 0 to 1, beside its middle of which sharp frames are written too.
     """
 
     seed: int = 0
@@ -53,6 +56,7 @@ class DemoRecipe:
     size: int = 128
     steps_per_frame: int = 64
     threshold: float = 1.0
+    sharp_instants: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         low = [
@@ -65,6 +69,8 @@ class DemoRecipe:
         if self.size % RGB_PER_SPIKE_PIXEL:
             raise ConfigError(f'demo clips got size={self.size}, expected an even number of pixels')
         bytes_per_step(self.spike_size, self.spike_size)
+        if self.sharp_instants:
+            require_instants('demo clips', self.sharp_instants)
 
     @property
     def spike_size(self) -> int:
@@ -78,11 +84,18 @@ class DemoRecipe:
             'spike_h': self.spike_size,
             'threshold': self.threshold,
             'steps_per_frame': self.steps_per_frame,
-            'generator': dict(name='vrtspike demo', version=GENERATOR_VERSION, **asdict(self)),
+            **({'interval': self.steps_per_frame} if self.sharp_instants else {}),
+            'generator': dict(name='vrtspike demo', version=GENERATOR_VERSION, **self.parameters()),
         }
 
+    def parameters(self) -> dict:
+        """Return the parameters as ``config.yaml`` records them; those of older versions without newer ones."""
+        parameters = asdict(self)
+        instants = parameters.pop('sharp_instants')
+        return parameters | ({'sharp_instants': list(map(float, instants))} if instants else {})
 
-def write_demo(root: str | os.PathLike, *, progress: bool = True, **recipe: int | float) -> Path:
+
+def write_demo(root: str | os.PathLike, *, progress: bool = True, **recipe: Any) -> Path:
     """Write the demo clips, or keep existing ones; return their folder, as :func:`demo_folder` names it.
 
     They are written to a hidden folder, which is renamed when it is complete.
@@ -156,6 +169,9 @@ def write_clip(root: Path, recipe: DemoRecipe, split: str, index: int) -> None:
         blur, sharp, spikes = expose(scene, camera, frame, recipe.steps_per_frame)
         write_image(folder / 'blur' / f'{frame:05d}.png', encode_srgb_uint8(blur))
         write_image(folder / 'sharp' / f'{frame:05d}.png', encode_srgb_uint8(sharp))
+        for instant in set(recipe.sharp_instants) - {MIDDLE}:
+            image = encode_srgb_uint8(scene.render(frame + instant))
+            write_image(folder / 'sharp' / f'{frame:05d}@{instant:g}.png', image)
         write_spike_dat(folder / 'spike' / f'{frame:05d}.dat', spikes)
 
 

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from vrtspike.datasets.color import encode_light_uint8, luminance
+from vrtspike.datasets.instants import MIDDLE, require_instants
 from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.io.video import ImageFolder, VideoFile, open_frames
 from vrtspike.datasets.simulation.camera import IntegrateAndFire
@@ -49,6 +50,7 @@ class SimulationSettings:
         noise: Probability of a false spike per pixel and step.
         dead_time: Steps after a spike in which a pixel neither integrates nor fires.
         seed: Seed of the initial charges and the noise.
+        sharp_instants: Instants of the exposure, 0 to 1, beside its middle of which sharp frames are written too.
     """
 
     frames_per_exposure: int
@@ -61,10 +63,24 @@ class SimulationSettings:
     noise: float = 0.0
     dead_time: int = 0
     seed: int = 0
+    sharp_instants: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.sharp_instants:
+            require_instants('a simulation', self.sharp_instants)
         names = ('frames_per_exposure', 'steps_per_frame', 'rgb_per_spike_pixel')
         require_positive_integers('a simulation', **{name: getattr(self, name) for name in names})
+
+    def recorded(self) -> dict:
+        """Return the settings as ``simulation.yaml`` records them; those of older versions without newer ones."""
+        recorded = asdict(self)
+        instants = recorded.pop('sharp_instants')
+        return recorded | ({'sharp_instants': list(instants)} if instants else {})
+
+    @property
+    def instants(self) -> tuple[float, ...]:
+        """The instants of sharp frames, in order."""
+        return tuple(sorted({MIDDLE, *self.sharp_instants}))
 
 
 def default_frames_per_exposure(fps: float | None) -> int:
@@ -97,7 +113,7 @@ def simulate_sequence(
     """
     frames = open_frames(video)
     size = fitted_size(frames.size, settings.rgb_per_spike_pixel)
-    metadata = {'video': video.resolve().name, 'size': list(size), 'split': split, **asdict(settings)}
+    metadata = {'video': video.resolve().name, 'size': list(size), 'split': split, **settings.recorded()}
     folder = root / split / name
     require_free(root, split, name)
     if (folder / METADATA).is_file():
@@ -146,7 +162,9 @@ def write_exposures(
         if not stream.reach((exposure + 1) * covered - 1):
             break  # the rest of the video is shorter than an exposure
         write_image(folder / 'blur' / f'{exposure:06d}.png', encode_light_uint8(blur, settings.light))
-        write_image(folder / 'sharp' / f'{exposure:06d}.png', encode_light_uint8(sharp, settings.light))
+        for instant, light in zip(settings.instants, sharp, strict=True):
+            name = f'{exposure:06d}' if instant == MIDDLE else f'{exposure:06d}@{instant:g}'
+            write_image(folder / 'sharp' / f'{name}.png', encode_light_uint8(light, settings.light))
         write_spike_dat(folder / 'spike' / f'{exposure:06d}.dat', spikes)
         exposure += 1
         if exposure % SAVE_EVERY == 0:
@@ -157,20 +175,26 @@ def write_exposures(
 
 def expose(
     stream: LightStream, camera: IntegrateAndFire, exposure: int, settings: SimulationSettings
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the mean and the middle light (H, W, 3) of one exposure, and its spikes."""
+) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """Return the mean light (H, W, 3) of one exposure, the light at every instant of its settings, and its spikes."""
     steps, start = settings.steps_per_frame, exposure * settings.frames_per_exposure
     size = camera.charge.shape[::-1]
-    total, sharp, light, seen = np.float32(0), None, None, None
+    total, sharp, light, seen = np.float32(0), [], None, None
+    instants = list(settings.instants)
+
+    def see_until(time: float) -> None:
+        while instants and instants[0] <= time:
+            sharp.append(stream.at(start + instants.pop(0) * settings.frames_per_exposure))
+
     spikes = np.empty((steps, *camera.charge.shape), np.uint8)
     for step in range(steps):
-        if 2 * step >= steps - 1 and sharp is None:
-            sharp = stream.at(start + settings.frames_per_exposure / 2)
+        see_until((step + 0.5) / steps)
         instant = stream.at(start + (step + 0.5) * settings.frames_per_exposure / steps)
         if instant is not light:  # the light between two frames may be constant
             light, seen = instant, luminance(cv2.resize(instant, size, interpolation=cv2.INTER_AREA))
         total = total + instant
         spikes[step] = camera.step(seen)
+    see_until(1)
     return total / steps, sharp, spikes
 
 
@@ -183,6 +207,7 @@ def data_set_config(size: tuple[int, int], settings: SimulationSettings) -> dict
         'threshold': settings.threshold,
         'steps_per_frame': settings.steps_per_frame,
         **({} if settings.light == 'linear' else {'light': settings.light}),
+        **({'interval': settings.steps_per_frame} if settings.sharp_instants else {}),
     }
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import reprlib
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from vrtspike.runtime.text_files import read_yaml_mapping
 ON_DISK = {'train': 'train', 'val': 'test'}
 #: Number of folders that are searched for a config.yaml, upwards from <root>/<split>/<sequence>/spike.
 CONFIG_FOLDERS = 4
+#: The name of a sharp frame of another instant than the middle of the exposure: <frame>@<instant>.
+INSTANT_STEM = re.compile(r'(.+)@(0|1|0?\.\d+)')
 
 
 def require_root(root: str | os.PathLike, layout: str) -> Path:
@@ -78,8 +82,39 @@ def subfolders(folder: Path) -> list[Path]:
 
 def all_stems(folders: Iterable[tuple[Path, str]]) -> np.ndarray:
     """Return the stems of all (folder, suffix) pairs in time order; a missing folder has none."""
-    found = [stems_in(folder, suffix) for folder, suffix in folders if folder.is_dir()]
-    return np.array(time_order(set().union(*found)), dtype=np.str_)
+    found = set().union(*(stems_in(folder, suffix) for folder, suffix in folders if folder.is_dir()))
+    return np.array(time_order(found - other_instants(found).keys()), dtype=np.str_)
+
+
+def other_instants(stems: set[str]) -> dict[str, tuple[str, float]]:
+    """Return the frame and the instant of each stem of the form <frame>@<instant> whose frame is also a stem."""
+    matches = {stem: match for stem in stems if '@' in stem and (match := INSTANT_STEM.fullmatch(stem))}
+    return {stem: (match[1], float(match[2])) for stem, match in matches.items() if match[1] in stems}
+
+
+def with_instants(sequence: Sequence) -> Sequence:
+    """Return a sequence with the sharp frames ``<frame>@<instant>`` of its folder, if there are any.
+
+    Raises:
+        DataError: Frames have different instants.
+    """
+    if sequence.sharp is None or not sequence.sharp.is_dir():
+        return sequence
+    named: dict[float, dict[str, str]] = {}
+    for stem, (frame, instant) in other_instants(stems_in(sequence.sharp, sequence.sharp_suffix)).items():
+        named.setdefault(instant, {})[frame] = stem
+    for instant, stems in named.items():
+        if missing := sorted(set(sequence.stems.tolist()) - stems.keys()):
+            raise DataError(
+                f'{sequence.sharp} has sharp frames of the instant {instant:g} for {len(stems)} of '
+                f'{len(sequence.stems)} frames, but not for {missing[0]}: expected <frame>@<instant> for every frame, '
+                'or for none'
+            )
+    paths = {
+        instant: np.array([str(sequence.image_path('sharp', stems[frame])) for frame in sequence.stems.tolist()])
+        for instant, stems in named.items()
+    }
+    return replace(sequence, other_targets=paths)
 
 
 def sequence_in(

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from vrtspike.datasets.instants import MIDDLE
+from vrtspike.datasets.io.images import read_image
+from vrtspike.datasets.io.listing import files_in_time_order
 from vrtspike.datasets.sources.folders import (
     ON_DISK,
     require_light,
@@ -20,6 +26,8 @@ from vrtspike.errors import ConfigError, DataError, did_you_mean, require_positi
 from vrtspike.registry import CLIP_SOURCES
 
 FRAMES, SPIKES = 'GOPRO_Large', 'GOPRO_Large_spike_seq'
+#: All frames of GoPro's camera, of which a blurred frame averages N.
+ALL_FRAMES = 'GOPRO_Large_all'
 #: Steps of the spike camera between two instants of GoPro's camera.
 STEPS_PER_INSTANT = 8
 LAYOUTS = {
@@ -35,6 +43,11 @@ class GoProSpike:
 
     The middle number N of a clip's name, as in GOPR0372_07_00, is the number of instants that a blurred frame averages.
     A spike file has 8 N steps, with the exposure in their middle. ``'val'`` is the data set's test split.
+
+    If ``ROOT/GOPRO_Large_all/{train,test}/<clip>/*.png`` exists, it gives sharp frames of further instants of the
+    exposure. Its frames are all those of GoPro's camera in time order: the first blurred frame averages the first N,
+    the next one the next N. Whether this holds is checked in every clip: the middle frames of the first and of the last
+    N must be the sharp frames.
 
     Args:
         root: The folder with ``GOPRO_Large`` and ``GOPRO_Large_spike_seq``.
@@ -89,19 +102,53 @@ class GoProSpike:
                 'number gives the steps of a spike file); move other folders elsewhere'
             )
         return [
-            sequence_in(
-                clip,
-                *self.frame_folders(frames / clip),
-                spikes / clip / 'spike',
-                spike_size=self.spike_size,
-                threshold=self.threshold,
-                light=self.light,
-                start=(steps_of(clip) - self.exposure_steps) // 2,
-                steps=self.exposure_steps,
-                file_steps=steps_of(clip),
+            self.with_neighbours(
+                sequence_in(
+                    clip,
+                    *self.frame_folders(frames / clip),
+                    spikes / clip / 'spike',
+                    spike_size=self.spike_size,
+                    threshold=self.threshold,
+                    light=self.light,
+                    start=(steps_of(clip) - self.exposure_steps) // 2,
+                    steps=self.exposure_steps,
+                    file_steps=steps_of(clip),
+                ),
+                self.root / ALL_FRAMES / name / clip,
             )
             for clip in clips
         ]
+
+    def with_neighbours(self, sequence: Sequence, folder: Path) -> Sequence:
+        """Return a sequence with the sharp frames of other instants in the ``folder`` of all its frames, if it exists.
+
+        Raises:
+            DataError: The frames in the folder are not those that the blurred frames average.
+        """
+        if not folder.is_dir() or not sequence.sharp.is_dir():
+            return sequence
+        files = files_in_time_order(folder)
+        averaged, frames = steps_of(sequence.name) // STEPS_PER_INSTANT, len(sequence.stems)
+        middles = files[averaged // 2 :: averaged]
+        sharp = [sequence.image_path('sharp', stem) for stem in sequence.stems.tolist()]
+        fits = len(files) >= averaged * frames and all(same_image(middles[i], sharp[i]) for i in (0, frames - 1))
+        if not fits:
+            raise DataError(
+                f'{folder} has {len(files)} frames, which do not belong to the {frames} frames of {sequence.sharp}: '
+                f'expected {averaged} for each of them in time order, with the sharp frame in their middle; correct '
+                f'the folder, or move {ALL_FRAMES} elsewhere'
+            )
+        instants = {
+            number: (STEPS_PER_INSTANT * (number + 0.5) - sequence.start) / self.exposure_steps
+            for number in range(averaged)
+        }
+        paths = np.array([str(file) for file in files])
+        targets = {
+            instant: paths[number : averaged * frames : averaged]
+            for number, instant in instants.items()
+            if 0 <= instant <= 1 and instant != MIDDLE
+        }
+        return replace(sequence, other_targets=targets)
 
     def frame_folders(self, clip: Path) -> tuple[Path, Path]:
         """Return the folders of a clip's blurred and sharp frames."""
@@ -114,6 +161,11 @@ def steps_of(clip: str) -> int | None:
     """Return the steps in a spike file of ``clip`` according to its name; None for other names."""
     match = re.fullmatch(r'[^_]+_(\d+)_\d+', clip)
     return STEPS_PER_INSTANT * int(match[1]) if match and int(match[1]) else None
+
+
+def same_image(path: Path, other: Path) -> bool:
+    """Return whether two files show the same image."""
+    return other.is_file() and np.array_equal(read_image(path), read_image(other))
 
 
 def detect_layout(frames: Path) -> str:

@@ -19,6 +19,7 @@ from vrtspike.datasets.sources.folders import (
     require_split,
     sequence_in,
     subfolders,
+    with_instants,
 )
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.registry import CLIP_SOURCES
@@ -68,13 +69,15 @@ class RGBClips:
     def sequences(self, split: str) -> list[Sequence]:
         """Return the sequences of ``'train'`` or ``'val'``, sorted by name."""
         return [
-            sequence_in(
-                folder.name,
-                folder / self.blur,
-                None if self.sharp is None else folder / self.sharp,
-                None if self.spike is None else folder / self.spike,
-                suffix=self.image_suffix,
-                **self.of_spikes,
+            with_instants(
+                sequence_in(
+                    folder.name,
+                    folder / self.blur,
+                    None if self.sharp is None else folder / self.sharp,
+                    None if self.spike is None else folder / self.spike,
+                    suffix=self.image_suffix,
+                    **self.of_spikes,
+                )
             )
             for folder in subfolders(require_split(self.root / self.splits[split], split, self.layout))
         ]
@@ -84,8 +87,12 @@ class RGBClips:
 class ProcessedClips(RGBClips):
     """The processed layout: ``ROOT/{train,val}/<sequence>/{blur,sharp,spike}/<frame>.{png,png,dat}``.
 
-    ``ROOT/config.yaml`` has ``spike_h``, ``spike_w`` and ``threshold``, and optionally ``steps_per_frame`` and
-    ``light``, see :class:`~vrtspike.datasets.sources.sequence.Sequence`.
+    ``sharp`` may also have other instants of the exposure than its middle: ``<frame>@<instant>.png``, with the instant
+    from 0 to 1, such as ``00003@0.25.png``; every frame then has the same instants.
+
+    ``ROOT/config.yaml`` has ``spike_h``, ``spike_w`` and ``threshold``, and optionally ``steps_per_frame``,
+    ``light``, see :class:`~vrtspike.datasets.sources.sequence.Sequence`, and ``interval``: the steps from the start of
+    one exposure to the start of the next. With it, spikes beside an exposure are read from the files of its neighbours.
 
     Args:
         root: The folder ROOT.
@@ -139,6 +146,7 @@ class ProcessedClips(RGBClips):
             'threshold': number('threshold', float),
             'light': light,
             'file_steps': number('steps_per_frame', int) if 'steps_per_frame' in found else None,
+            'file_interval': number('interval', int) if 'interval' in found else None,
         }
 
 
@@ -165,12 +173,13 @@ class DemoClips(ProcessedClips):
         size: int = 128,
         steps_per_frame: int = 64,
         threshold: float = 1.0,
+        sharp_instants: tuple[float, ...] = (),
         progress: bool = True,
         spikes: bool = True,
         sharp: str | None = 'sharp',
     ) -> None:
         recipe = {'seed': seed, 'train_clips': train_clips, 'val_clips': val_clips, 'frames': frames, 'size': size}
-        recipe.update(steps_per_frame=steps_per_frame, threshold=threshold)
+        recipe.update(steps_per_frame=steps_per_frame, threshold=threshold, sharp_instants=tuple(sharp_instants))
         root = Path(root).expanduser()
         try:
             if is_main_process():

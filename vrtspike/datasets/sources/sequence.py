@@ -49,6 +49,8 @@ class Sequence:
         spike_suffix: Suffix of the spike files, see :mod:`vrtspike.datasets.io.spike_formats`.
         interval: Steps between the starts of two exposures in a recording; None if every frame has its own file.
         stored_width: Columns of the spikes in the files; those beyond the width of ``spike_size`` are dropped.
+        file_interval: Steps from the start of an exposure to that of the next, if frames have their own files; None if
+            unknown.
         other_targets: Sharp frames of other instants than the middle: the instant, and the path of every frame.
     """
 
@@ -68,6 +70,7 @@ class Sequence:
     spike_suffix: str = '.dat'
     interval: int | None = None
     stored_width: int | None = None
+    file_interval: int | None = None
     other_targets: dict[float, np.ndarray] = field(default_factory=dict)
 
     @property

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from vrtspike.datasets.color import decode_srgb, encode_light_uint8, luminance
+from vrtspike.datasets.instants import SpikesAround, represented, spikes_around
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import REPRESENTATIONS, TRANSFORMS
 
@@ -36,15 +37,16 @@ class SpikesAlone:
         if results['spikes'].dtype != np.uint8:
             raise ConfigError('SpikesAlone got binned spikes: put it before BinSpikes in the pipeline')
         spikes, meta = np.asarray(results['spikes']), results['meta']
-        estimate = np.stack([grey_frame(self.intensity(each, meta['threshold']), meta['light']) for each in spikes])
+        around = spikes_around({**results, 'spikes': spikes})
+        estimate = np.stack([grey_frame(self.intensity(each, meta['threshold']), meta['light']) for each in around])
         size = spikes.shape[-2:]
         targets = [grey_target(frame, size, meta['light']) for frame in results.get('sharp', ())]
         given = {'sharp': np.stack(targets)} if targets else {}
         return {**results, **given, 'blur': estimate, 'estimate': estimate, 'spikes': spikes}
 
-    def intensity(self, spikes: np.ndarray, threshold: float) -> np.ndarray:
-        """Return the intensity (Hs, Ws) that one exposure (steps, Hs, Ws) shows."""
-        rates = self.estimate(spikes)
+    def intensity(self, around: SpikesAround, threshold: float) -> np.ndarray:
+        """Return the intensity (Hs, Ws) that the spikes around an instant show."""
+        rates = represented(self.estimate, around)
         if len(rates) != 1:
             raise ConfigError(f'SpikesAlone: the estimate has {len(rates)} bins, expected one: set bins=1')
         return rates[0] * np.float32(threshold)

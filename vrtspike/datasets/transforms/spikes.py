@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vrtspike.datasets.instants import SpikesAround, spikes_around
+from vrtspike.datasets.instants import represented, spikes_around
 from vrtspike.errors import ConfigError
 from vrtspike.registry import REPRESENTATIONS, TRANSFORMS
 
@@ -33,18 +33,10 @@ class BinSpikes:
         """Turn ``spikes``, where there are any, from raw ones, uint8, into (T, K, Hs, Ws) float32."""
         if 'spikes' not in results:
             return results
-        binned = np.stack([self.represent(around) for around in spikes_around(results)])
+        binned = np.stack([represented(self.representation, around) for around in spikes_around(results)])
         binned *= np.float32(results['meta']['threshold'])
         rest = {key: value for key, value in results.items() if key not in ('margin', 'known')}
         return {**rest, 'spikes': binned}
-
-    def represent(self, around: SpikesAround) -> np.ndarray:
-        """Return the representation (K, Hs, Ws) of the window around the instant."""
-        binned = self.representation(around.spikes[around.window])
-        if around.known is None or not getattr(self.representation, 'mean_of_steps', False):
-            return binned
-        share = self.representation(around.known[around.window, None, None].astype(np.uint8))
-        return np.divide(binned, share, out=binned, where=share > 0)
 
 
 @TRANSFORMS.register_module()
