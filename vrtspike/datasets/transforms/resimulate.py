@@ -61,7 +61,7 @@ class Resimulate:
         return {**results, 'blur': encode(blur), 'sharp': encode(sharp), 'spikes': fired}
 
     def scene(self, rng: np.random.Generator, image: np.ndarray, frames: int) -> Scene:
-        """Return a scene of one image (H, W, 3) in the light of the camera: a background, and an object cut out of it."""
+        """Return a scene of one image (H, W, 3), in the light of the camera, and an object cut out of it."""
 
         def trajectory() -> Trajectory:
             return Trajectory.random(rng, np.exp(rng.uniform(*np.log(self.speeds))), self.size / 2, frames)
