@@ -26,6 +26,7 @@ from vrtspike.datasets.transforms import (
     PairedRandomCrop,
     PairedRandomFlip,
     RandomThreshold,
+    Resimulate,
     SDMTargets,
     SpikesAlone,
 )

@@ -4,6 +4,7 @@ from vrtspike.datasets.transforms.alone import SpikesAlone
 from vrtspike.datasets.transforms.crops import PairedCenterCrop, PairedRandomCrop
 from vrtspike.datasets.transforms.flips import PairedRandomFlip
 from vrtspike.datasets.transforms.packing import PackClip
+from vrtspike.datasets.transforms.resimulate import Resimulate
 from vrtspike.datasets.transforms.sdm import AddSDM
 from vrtspike.datasets.transforms.spikes import BinSpikes, DropSpikes, RandomThreshold
 from vrtspike.datasets.transforms.targets import SDMTargets

@@ -1,0 +1,25 @@
+"""The light student without sharp frames: it learns from clips that are simulated from SDM's estimates of its own.
+
+python tools/train.py configs/recipes/resimulate.py
+python tools/train.py configs/recipes/resimulate.py --cfg-options data.type=ProcessedClips data.root=/path/to/clips
+
+The sharp frames of the demo clips are withheld from the training and used for validation only. To train on your clips
+without validation, set val_dataloader, val_evaluator and val_cfg to None.
+"""
+
+_base_ = '../vrt_spike_lite_sdm.py'
+data = dict(type='DemoClips', sharp=None)
+_bins = dict(type='BinSpikes', representation=dict(type='Voxel', bins=8))
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='PairedRandomCrop', size=96),
+            dict(type='Resimulate', size=32),
+            dict(type='PairedRandomFlip'),
+            dict(type='AddSDM'),
+            _bins,
+            dict(type='PackClip'),
+        ]
+    )
+)
+val_dataloader = dict(dataset=dict(source=dict(type='DemoClips')))
