@@ -10,6 +10,7 @@ from vrtspike.datasets.simulation.camera import IntegrateAndFire
 from vrtspike.datasets.simulation.demo import write_demo
 from vrtspike.datasets.sources.detection import detect_source
 from vrtspike.datasets.sources.gopro_spike import GoProSpike
+from vrtspike.datasets.sources.lmdb_frames import LMDBFrames
 from vrtspike.datasets.sources.mixed import MixedClips
 from vrtspike.datasets.sources.processed import DemoClips, ProcessedClips, RGBClips
 from vrtspike.datasets.sources.sequence import Sequence

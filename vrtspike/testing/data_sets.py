@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 
 from vrtspike.datasets.color import encode_light, encode_light_uint8, luminance
-from vrtspike.datasets.io.images import write_image
+from vrtspike.datasets.io.images import image_size, write_image
 from vrtspike.datasets.simulation.camera import IntegrateAndFire
 from vrtspike.datasets.spike_dat import write_spike_dat
 
@@ -110,6 +110,22 @@ def write_x4k(root: Path, steps: int = 33, size: tuple[int, int] = (64, 64), fra
             write_frames(folders, [f'{i * steps:04d}' for i in range(frames)], size, steps, light='encoded')
             write_image(folders['sharp'] / '9999.png', np.zeros((*size, 3), np.uint8))
     return root
+
+
+def write_lmdb(folder: Path) -> Path:
+    """Pack ``<folder>/<sequence>/<frame>.png`` into ``<folder>.lmdb`` as KAIR's and BasicSR's scripts do."""
+    import lmdb
+
+    target = folder.with_suffix('.lmdb')
+    lines = []
+    with lmdb.open(str(target), map_size=2**24) as database, database.begin(write=True) as transaction:
+        for path in sorted(folder.glob('*/*.png')):
+            name = path.relative_to(folder)
+            height, width = image_size(path)
+            transaction.put(name.with_suffix('').as_posix().encode(), path.read_bytes())
+            lines.append(f'{name.as_posix()} ({height},{width},3) 1\n')
+    (target / 'meta_info.txt').write_text(''.join(lines), encoding='utf-8')
+    return target
 
 
 def write_rgb(root: Path, size: tuple[int, int] = (64, 64), frames: int = 6) -> Path:
