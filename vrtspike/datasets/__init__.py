@@ -28,6 +28,7 @@ from vrtspike.datasets.transforms import (
     PairedRandomCrop,
     PairedRandomFlip,
     RandomThreshold,
+    ReadArtefact,
     SDMTargets,
     SpikesAlone,
 )

@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import default_collate
 
-from vrtspike.datasets import BinSpikes, ClipDataset, RandomThreshold
+from vrtspike.datasets import BinSpikes, ClipDataset, RandomThreshold, ReadArtefact
 from vrtspike.datasets.representations.intensity import TFI
 from vrtspike.datasets.sdm import sdm
 from vrtspike.errors import ConfigError, DataError
@@ -86,7 +86,7 @@ class Sequences(ClipDataset):
         sample = self.read(number)
         sample['rng'] = np.random.default_rng((0, number, start))
         for transform in self.pipeline:
-            if isinstance(transform, BinSpikes) and 'spikes' in sample:
+            if isinstance(transform, (BinSpikes, ReadArtefact)) and 'spikes' in sample:
                 raw = np.asarray(sample['spikes'])
             sample = transform(sample)
         return Window(default_collate([sample]), raw)
