@@ -168,11 +168,16 @@ def write_ssdm(
     root: Path,
     kinds: tuple[str, ...] = ('blur', 'sharp', 'spike'),
     suffix: str = '.png',
+    light: str = 'encoded',
     size: tuple[int, int] = (64, 64),
     frames: int = 6,
 ) -> Path:
-    """Write S-SDM's layout, one clip of each split; its real set has the kinds ``'blur'`` and ``'spike'`` and JPEGs."""
+    """Write S-SDM's layout, one clip of each split.
+
+    Its real set has the kinds ``'blur'`` and ``'spike'``, JPEGs and linear light.
+    """
     for split, clip in {'train': 'GOPR0372_07_00', 'test': 'GOPR0384_11_00'}.items():
         folders = {kind: root / split / f'{kind}_data' / clip for kind in kinds}
-        write_frames(folders, [f'{i:06d}' for i in range(7, 7 * frames + 1, 7)], size, 97, 20, ratio=4, suffix=suffix)
+        stems = [f'{i:06d}' for i in range(7, 7 * frames + 1, 7)]
+        write_frames(folders, stems, size, 97, 20, light=light, ratio=4, suffix=suffix)
     return root

@@ -9,7 +9,7 @@ from vrtspike.errors import ConfigError, DataError
 from vrtspike.testing.data_sets import write_ssdm
 
 SIZE = (16, 16)
-REAL = {'kinds': ('blur', 'spike'), 'suffix': '.jpg'}
+REAL = {'kinds': ('blur', 'spike'), 'suffix': '.jpg', 'light': 'linear'}
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def test_the_exposure_lies_between_the_steps_outside(gopro):
 
 
 def test_light_and_threshold_are_those_of_the_source(gopro):
-    meta = ClipDataset(SSDMGoPro(gopro, spike_size=SIZE, threshold=1.2, light='linear'), 'train', 1)[0]['meta']
-    assert (meta['threshold'], meta['light']) == (1.2, 'linear')
-    assert SSDMGoPro(gopro, spike_size=SIZE).sequences('train')[0].light == 'encoded'
+    meta = ClipDataset(SSDMGoPro(gopro, spike_size=SIZE, threshold=1.2), 'train', 1)[0]['meta']
+    assert (meta['threshold'], meta['light']) == (1.2, 'encoded')
+    assert SSDMGoPro(gopro, spike_size=SIZE, light='linear').sequences('train')[0].light == 'linear'
 
 
 def test_real_recordings_have_jpegs_and_no_sharp_frames(real):
