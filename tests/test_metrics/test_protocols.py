@@ -1,4 +1,4 @@
-"""The protocols against computations of their own: sums over windows in plain NumPy, and values of others' code."""
+"""The protocols against sums over windows in plain NumPy, and against what the projects' own code returned."""
 
 import numpy as np
 import pytest
@@ -72,6 +72,17 @@ def test_spikezoo_scores_the_luma(pair):
     gray = [luma_by_definition(each) for each in pair]
     assert found['ssim'] == pytest.approx(ssim_by_definition(*gray, gaussian_window(), 255), abs=1e-4)
     assert found['psnr_db'] == pytest.approx(psnr_by_definition(*gray), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ('name', 'psnr_db', 'ssim'),
+    [('ssdm', 22.0631680, 0.5107401013), ('spikezoo', 22.5456619, 0.7075845402)],
+)
+def test_scores_are_those_of_the_projects_themselves(pair, name, psnr_db, ssim):
+    """What S-SDM's metric function, and pyiqa 0.1.16 that Spike-Zoo calls, returned for the same two images."""
+    found = scores(pair, name)
+    assert found['psnr_db'] == pytest.approx(psnr_db, abs=1e-4)
+    assert found['ssim'] == pytest.approx(ssim, abs=1e-5)
 
 
 def test_reconstructions_follow_the_protocol(pair):
