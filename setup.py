@@ -51,13 +51,19 @@ EXTRAS = {
     'wandb': ['wandb>=0.17'],
     'torchvision': ['torchvision>=0.26'],
     'lpips': ['lpips>=0.1.4'],
+    'lmdb': ['lmdb>=1.4'],
+    'piqe': ['pypiqe>=1.2'],
     'triton': ['triton>=3.6; sys_platform == "linux"'],  # CUDA builds of torch bring it along
     'docs': ['mkdocs-material>=9.5', 'mkdocstrings[python]>=0.26'],
     'onnx': ['onnx>=1.18', 'onnxscript>=0.5', 'onnxruntime>=1.22'],
 }
 EXTRAS['dev'] += EXTRAS['test']
 # What the tests need to skip nothing but the GPU's; torchvision has no CPU build everywhere.
-EXTRAS['ci'] = [name for extra in ('dev', 'docs', 'onnx', 'tensorboard', 'wandb', 'triton') for name in EXTRAS[extra]]
+EXTRAS['ci'] = [
+    name
+    for extra in ('dev', 'docs', 'lmdb', 'onnx', 'piqe', 'tensorboard', 'wandb', 'triton')
+    for name in EXTRAS[extra]
+]
 EXTRAS['ci'] += ['huggingface-hub', 'safetensors']  # timm is installed without its dependencies, among them torchvision
 
 

@@ -1,13 +1,16 @@
 """Score a checkpoint on held-out clips by the published protocol.
 
 Whole sequences are restored and scored as 8-bit RGB images without a border, beside the blurred input and plain
-reconstructions of the spikes (TFP, TFI). To resume an interrupted test, run the same command again. Writes
+reconstructions of the spikes (TFP, TFI). Other protocols make scores comparable with other projects. Real recordings
+without sharp frames are scored by PIQE alone. To resume an interrupted test, run the same command again. Writes
 results.json, frames.csv, one record per clip, and the page results.html.
 
 Examples:
     python tools/test.py configs/vrt_spike_tiny.py work_dirs/vrt_spike_tiny/iter_700.pth
     python tools/test.py CONFIG CHECKPOINT --thresholds 1 2 --save-images --out results
     python tools/test.py CONFIG CHECKPOINT --tile 256 --overlap 32 --tiles-per-batch 4 --precision bfloat16
+    python tools/test.py CONFIG CHECKPOINT --protocol spikezoo --cfg-options data.type=SpikeZooBase data.root=ROOT
+    python tools/test.py CONFIG CHECKPOINT --piqe --cfg-options data.type=SSDMReal data.root=ROOT
     torchrun --nproc-per-node 2 tools/test.py CONFIG CHECKPOINT --launcher pytorch
 """
 
@@ -50,6 +53,18 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--save-images', action='store_true', help='write every restored frame')
     parser.add_argument('--lpips', metavar='WEIGHTS', help="also score LPIPS, with torchvision's AlexNet weights")
+    parser.add_argument(
+        '--protocol',
+        choices=('published', 'ssdm', 'spikezoo'),
+        default='published',
+        help='how PSNR and SSIM are computed: as in most tables; as S-SDM does (SSIM of uniform 7 x 7 windows); as '
+        'Spike-Zoo does (luma)',
+    )
+    parser.add_argument(
+        '--piqe',
+        action='store_true',
+        help='also score PIQE, which needs no sharp frames (optional: pip install pypiqe)',
+    )
     add_device_argument(parser)
     add_trust_argument(parser)
     add_launcher_arguments(parser)
@@ -79,6 +94,7 @@ def score(args: argparse.Namespace, config: Config) -> None:
     from vrtspike.inference.restoring import tiling_of
     from vrtspike.inference.results import summarise, write_results
     from vrtspike.metrics.lpips import load_lpips
+    from vrtspike.metrics.piqe import load_piqe
     from vrtspike.reporting.evaluation_page import write_page
     from vrtspike.reporting.evaluation_tables import results_text
 
@@ -87,14 +103,18 @@ def score(args: argparse.Namespace, config: Config) -> None:
     if args.tile == ['auto']:
         tiling = agreed_tiling(model, config, tiling)
     distance = load_lpips(args.lpips, next(model.parameters()).device) if args.lpips else None
-    settings = TestSettings(tiling, tuple(args.thresholds), args.save_images, distance)
+    alone = load_piqe() if args.piqe else None
+    settings = TestSettings(tiling, tuple(args.thresholds), args.save_images, distance, args.protocol, alone)
     out = Path(args.out or Path(args.checkpoint).with_name(f'test_{Path(args.checkpoint).stem}'))
     sequences = evaluate(model, config, args.checkpoint, out, settings)
     if is_main_process():
-        results = summarise(sequences, model, args.config, args.checkpoint, tiling)
+        results = summarise(sequences, model, args.config, args.checkpoint, tiling, args.protocol)
         write_results(out, results, sequences)
-        write_page(out / 'results.html', results, sequences, out / 'pictures')
-        print(f'{results_text(results)}\n\nWritten to {out}: results.json, frames.csv, results.html')
+        written = ['results.json', 'frames.csv']
+        if results.thresholds:  # the page compares with targets
+            write_page(out / 'results.html', results, sequences, out / 'pictures')
+            written.append('results.html')
+        print(f'{results_text(results)}\n\nWritten to {out}: {", ".join(written)}')
 
 
 if __name__ == '__main__':

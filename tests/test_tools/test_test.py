@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from tool_processes import run_tool
 
+from vrtspike.testing.data_sets import write_ssdm
+
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/vrt_spike_tiny.py'
 WITHOUT_ALEXNET = 'alexnet.pth does not exist' if find_spec('lpips') else 'pip install lpips'
@@ -94,6 +96,35 @@ def test_two_processes_give_the_same_results(tested, tiny_run, tmp_path):
     alone, both = results_of(tested[1]), results_of(tmp_path / 'results')
     assert both['clips'] == alone['clips']
     assert both['mean_of_clips'] == alone['mean_of_clips']
+
+
+def test_real_recordings_are_scored_without_targets(tiny_run, error_of, tmp_path):
+    pytest.importorskip('pypiqe')
+    root = write_ssdm(tmp_path / 'real', ('blur', 'spike'), '.jpg', 'linear', size=(32, 32), frames=5)
+    data = {'data.type': 'SSDMReal', 'data.root': root, 'data.spike_size': '[8,8]'}
+    options = [option for option in tiny_run.options if not option.startswith('data.')]
+    options += [f'{key}={value}' for key, value in data.items()]
+    process = run_tool('test', CONFIG, tiny_run.checkpoint, '--out', 'refused', *options, cwd=tmp_path)
+    assert 'GOPR0384_11_00 has no sharp frames to score against' in error_of(process)
+    process = run_tool('test', CONFIG, tiny_run.checkpoint, '--piqe', '--out', 'results', *options, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    results = results_of(tmp_path / 'results')
+    assert set(results['mean_of_clips']) == {'piqe', 'blur_piqe'}
+    assert all(0 <= score <= 100 for score in results['mean_of_clips'].values())
+    assert (results['worst_frames'], results['thresholds']) == ([], [])
+    assert 'blurred PIQE' in process.stdout
+    assert sorted(path.name for path in tmp_path.glob('results/*.*')) == ['frames.csv', 'results.json', 'test.json']
+
+
+def test_a_protocol_changes_the_scores_and_is_recorded(tested, tiny_run, tmp_path):
+    arguments = ['--protocol', 'spikezoo', '--out', 'results', *tiny_run.options]
+    process = run_tool('test', CONFIG, tiny_run.checkpoint, *arguments, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    published, found = results_of(tested[1]), results_of(tmp_path / 'results')
+    assert (published['protocol'], found['protocol']) == ('published', 'spikezoo')
+    assert found['mean_of_clips']['psnr_db'] != published['mean_of_clips']['psnr_db']
+    assert found['mean_of_clips']['tfp_psnr_db'] == published['mean_of_clips']['tfp_psnr_db']  # gray as before
+    assert 'protocol spikezoo' in process.stdout
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,13 @@ from vrtspike.datasets.simulation.camera import IntegrateAndFire
 from vrtspike.datasets.simulation.demo import write_demo
 from vrtspike.datasets.sources.detection import detect_source
 from vrtspike.datasets.sources.gopro_spike import GoProSpike
+from vrtspike.datasets.sources.lmdb_frames import LMDBFrames
 from vrtspike.datasets.sources.mixed import MixedClips
 from vrtspike.datasets.sources.processed import DemoClips, ProcessedClips, RGBClips
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.datasets.sources.spikecv import SpikeCVRecording
 from vrtspike.datasets.sources.spikezoo import SpikeZooBase
+from vrtspike.datasets.sources.ssdm import SSDMGoPro, SSDMReal
 from vrtspike.datasets.sources.x4k_spike import X4KSpike
 from vrtspike.datasets.spike_dat import count_spike_steps, read_spike_dat, write_spike_dat
 from vrtspike.datasets.transforms import (
@@ -26,6 +28,7 @@ from vrtspike.datasets.transforms import (
     PairedRandomCrop,
     PairedRandomFlip,
     RandomThreshold,
+    ReadArtefact,
     Resimulate,
     SDMTargets,
     SpikesAlone,

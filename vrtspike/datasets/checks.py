@@ -14,6 +14,7 @@ import numpy as np
 from vrtspike.datasets.io.images import image_size
 from vrtspike.datasets.io.listing import stems_in
 from vrtspike.datasets.io.spike_formats import count_steps, is_array_file
+from vrtspike.datasets.io.stored import is_file, is_folder, place_in_lmdb, read_file
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.datasets.spike_dat import bytes_per_step, steps_in_bytes
 from vrtspike.datasets.threshold import threshold_problems
@@ -55,7 +56,7 @@ def shared_sequences(source: Any, split: str, sequences: list[Sequence]) -> list
 def is_linked(sequence: Sequence, other: Sequence) -> bool:
     """Return whether two sequences have their frames or recordings in the same folder, for example by a link."""
     folders = (probe_path(each, each.stems[0].item()).parent for each in (sequence, other))
-    return os.path.samefile(*folders)
+    return len({os.path.realpath(folder) for folder in folders}) == 1
 
 
 def is_identified(sequence: Sequence, sequences: list[Sequence]) -> bool:
@@ -79,15 +80,17 @@ def probe_path(sequence: Sequence, stem: str) -> Path:
 
 def is_same_file(path: Path, other: Path) -> bool:
     """Return whether two paths are the same file or files of equal content; False if one is missing."""
-    if not (path.is_file() and other.is_file()):
+    if not (is_file(path) and is_file(other)):
         return False
+    if place_in_lmdb(path) or place_in_lmdb(other):
+        return read_file(path) == read_file(other)
     return path.samefile(other) or filecmp.cmp(path, other, shallow=False)
 
 
 def sequence_problems(sequence: Sequence, clip_len: int) -> list[str]:
     """Return one message per problem in a sequence."""
     folders = folders_by_kind(sequence)
-    absent = [f'{folder} is missing: expected a folder' for folder in folders.values() if not folder.is_dir()]
+    absent = [f'{folder} is missing: expected a folder' for folder in folders.values() if not is_folder(folder)]
     if absent:
         return absent
     if folders and not len(sequence.stems):
@@ -196,7 +199,7 @@ def image_size_problems(sequence: Sequence) -> list[str]:
     first = sequence.stems[0].item()
     paths = [sequence.image_path(kind, first) for kind in sequence.frame_folders]
     sizes, problems = {}, []
-    for path in filter(Path.is_file, paths):
+    for path in filter(is_file, paths):
         try:
             sizes[path] = image_size(path)
         except DataError as error:

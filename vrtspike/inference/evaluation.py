@@ -21,10 +21,13 @@ from mmengine.config import Config
 from mmengine.dist import barrier, get_rank, get_world_size, is_main_process
 from torch import nn
 
+from vrtspike.errors import DataError
 from vrtspike.inference.loading import file_sha256
 from vrtspike.inference.outputs import record_inputs
 from vrtspike.inference.restoring import fit_tiling, restored_frames
 from vrtspike.inference.sequences import Sequences, Window, held_out_sequences
+from vrtspike.metrics.piqe import NoReference
+from vrtspike.metrics.protocols import PROTOCOLS
 from vrtspike.metrics.restoration import file_stem
 from vrtspike.metrics.scores import Perceptual, frame_scores
 from vrtspike.metrics.temporal import TemporalConsistency
@@ -38,6 +41,8 @@ from vrtspike.runtime.progress import step_progress
 #: Number of sequences on the page, and number of frames that it shows of each.
 PAGE_CLIPS, PAGE_FRAMES = 8, 5
 INPUTS_FILE = 'test.json'
+#: Names of the frames of a clip on the page.
+SHOWN_AS = {'blur': 'blurred'}
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,17 @@ class TestSettings:
         thresholds: Factors of the spike threshold at which the network is scored. The first one is reported.
         save_images: Whether to write every restored frame.
         lpips: A perceptual distance to score as well.
+        protocol: Name of the protocol, one of :data:`~vrtspike.metrics.protocols.PROTOCOLS`.
+        piqe: A score without a target, see :func:`~vrtspike.metrics.piqe.load_piqe`. With it, sequences need no sharp
+            frames; if one has none, nothing is scored against targets.
     """
 
     tiling: Tiling
     thresholds: tuple[float, ...] = (1.0,)
     save_images: bool = False
     lpips: Perceptual | None = None
+    protocol: str = 'published'
+    piqe: NoReference | None = None
 
     __test__ = False  # pytest would collect it because of its name
 
@@ -69,6 +79,8 @@ class TestInputs(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: tuple[float, ...]
     save_images: bool
     lpips: bool
+    protocol: str
+    piqe: bool
 
     __test__ = False
 
@@ -105,12 +117,17 @@ def evaluate(
         settings: Options of the test.
 
     Raises:
-        DataError: The folder contains the results of another test.
+        DataError: The folder contains the results of another test, or sharp frames are missing.
     """
     out = Path(out)
     tasks: list[Task] = []
     for factor in settings.thresholds:
         clips = held_out_sequences(config, factor)
+        if settings.piqe is None and (name := clips.without_target()) is not None:
+            raise DataError(
+                f'sequence {name} has no sharp frames to score against: restore it with restore.py, or score it by '
+                'PIQE (--piqe)'
+            )
         tasks += [Task(clips, factor, number) for number in range(len(clips.sequences))]
     try:
         if is_main_process():
@@ -137,6 +154,8 @@ def inputs_of_test(config: Config, checkpoint: str | os.PathLike, settings: Test
         thresholds=settings.thresholds,
         save_images=settings.save_images,
         lpips=settings.lpips is not None,
+        protocol=settings.protocol,
+        piqe=settings.piqe is not None,
     )
 
 
@@ -145,6 +164,8 @@ def score_sequence(model: nn.Module, task: Task, out: Path, settings: TestSettin
     stems = task.clips.sequences[task.number].stems.tolist()
     reported = task.factor == settings.thresholds[0]
     on_page = page_frames(len(stems)) if reported and task.number < PAGE_CLIPS else ()
+    kinds = ('blur',) if task.clips.without_target() else ('blur', 'sharp')
+    protocol = PROTOCOLS[settings.protocol]
     rows, seconds, start = [], 0.0, time.perf_counter()
     temporal = TemporalConsistency()
     windows = restored_frames(
@@ -152,13 +173,15 @@ def score_sequence(model: nn.Module, task: Task, out: Path, settings: TestSettin
     )
     for restored in windows:
         seconds += time.perf_counter() - start
-        for frame in scored_frames(restored, task.clips.window(task.number, len(rows), len(rows) + len(restored))):
+        window = task.clips.window(task.number, len(rows), len(rows) + len(restored))
+        for frame in scored_frames(restored, window, kinds):
             stem = stems[len(rows)]
             if len(rows) in on_page:
                 write_pictures(out / 'pictures' / file_stem(task.name), stem, frame.images | frame.playbacks)
             if settings.save_images and reported:
                 write_png(out / 'images' / file_stem(task.name) / f'{stem}.png', frame.images['restored'])
-            scores = frame_scores(*frame.images.values(), frame.playbacks, settings.lpips)
+            images = (frame.images.get(kind) for kind in ('restored', 'blurred', 'sharp'))
+            scores = frame_scores(*images, frame.playbacks, settings.lpips, protocol, settings.piqe)
             rows.append({'frame': stem, **scores})
             temporal.add(frame.images['restored'], frame.images['sharp'])
         start = time.perf_counter()
@@ -174,15 +197,15 @@ def score_sequence(model: nn.Module, task: Task, out: Path, settings: TestSettin
 
 
 class ScoredFrame(NamedTuple):
-    """The images of one frame: ``restored``, ``blurred`` and ``sharp``, and the reconstructions from spikes alone."""
+    """The images of one frame: ``restored``, ``blurred`` and maybe ``sharp``, and the reconstructions from spikes."""
 
     images: dict[str, np.ndarray]
     playbacks: dict[str, np.ndarray]
 
 
-def scored_frames(restored: np.ndarray, window: Window) -> Iterator[ScoredFrame]:
-    """Yield the images of each restored frame of a window."""
-    images = {'restored': restored, 'blurred': window.frames('blur'), 'sharp': window.frames('sharp')}
+def scored_frames(restored: np.ndarray, window: Window, kinds: tuple[str, ...]) -> Iterator[ScoredFrame]:
+    """Yield the images of each restored frame of a window, with its frames of ``kinds``."""
+    images = {'restored': restored} | {SHOWN_AS.get(kind, kind): window.frames(kind) for kind in kinds}
     playbacks = window.playbacks()
     for i in range(len(restored)):
         yield ScoredFrame(*({name: frames[i] for name, frames in each.items()} for each in (images, playbacks)))

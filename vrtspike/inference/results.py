@@ -42,6 +42,7 @@ def summarise(
     config: str | os.PathLike,
     checkpoint: str | os.PathLike,
     tiling: Tiling,
+    protocol: str = 'published',
 ) -> EvaluationResults:
     """Return the results of a test.
 
@@ -51,6 +52,7 @@ def summarise(
         config: Path of its config.
         checkpoint: Path of its weights. Results of its training are read from the files beside it.
         tiling: How sequences were divided into tiles.
+        protocol: Name of the protocol of their scores.
     """
     reported = at_first_threshold(sequences)
     frames = [{'clip': each.clip, **_with_gain(row)} for each in reported for row in each.frames]
@@ -60,6 +62,7 @@ def summarise(
         checkpoint=str(checkpoint),
         checkpoint_sha256=file_sha256(checkpoint),
         tiling=asdict(tiling),
+        protocol=protocol,
         mean_of_clips=mean_scores(clips) | mean_temporal(reported),
         mean_of_frames=mean_scores(frames),
         clips=[{**row, **each.temporal} for row, each in zip(clips, reported, strict=True)],
@@ -77,7 +80,7 @@ def summarise(
 
 
 def _with_gain(row: Row) -> Row:
-    return {**row, 'gain_db': row['psnr_db'] - row['blur_psnr_db']}
+    return {**row, 'gain_db': row['psnr_db'] - row['blur_psnr_db']} if 'psnr_db' in row else row
 
 
 def _clip_row(sequence: SequenceScores) -> Row:
@@ -93,18 +96,20 @@ def mean_temporal(sequences: list[SequenceScores]) -> dict[str, float]:
 
 
 def worst_frames(frames: list[Row]) -> list[FrameGain]:
-    """Return the frames with the smallest gains, the smallest first."""
-    worst = sorted(frames, key=lambda row: row['gain_db'])[:WORST_FRAMES]
+    """Return the frames with the smallest gains, the smallest first; none without targets."""
+    worst = sorted((row for row in frames if 'gain_db' in row), key=lambda row: row['gain_db'])[:WORST_FRAMES]
     return [FrameGain(**{name: row[name] for name in FrameGain.__struct_fields__}) for row in worst]
 
 
 def threshold_scores(sequences: list[SequenceScores]) -> list[ThresholdScore]:
-    """Return the PSNR at each threshold, as a mean over clips, and its loss against the first threshold."""
+    """Return the PSNR at each threshold, as a mean over clips, and its loss against the first; none without targets."""
     by_factor: dict[float, list[Row]] = {}
     for each in sequences:
         by_factor.setdefault(each.factor, []).append(mean_scores(each.frames))
-    psnr = {factor: mean_scores(clips)['psnr_db'] for factor, clips in by_factor.items()}
+    psnr = {factor: mean_scores(clips).get('psnr_db') for factor, clips in by_factor.items()}
     first = next(iter(psnr.values()))
+    if first is None:
+        return []
     return [ThresholdScore(factor, value, first - value) for factor, value in psnr.items()]
 
 

@@ -9,10 +9,10 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import default_collate
 
-from vrtspike.datasets import BinSpikes, ClipDataset, RandomThreshold
+from vrtspike.datasets import BinSpikes, ClipDataset, RandomThreshold, ReadArtefact
 from vrtspike.datasets.representations.intensity import TFI
 from vrtspike.datasets.sdm import sdm
-from vrtspike.errors import ConfigError, DataError
+from vrtspike.errors import ConfigError
 from vrtspike.metrics import playback_frames, to_uint8_frames
 
 
@@ -67,10 +67,10 @@ class Sequences(ClipDataset):
         self.window_start: int | None = None
         count = len(self.sequences) if not settings.get('limit') else self.sequence_of_clip(self.length - 1) + 1
         self.sequences = self.sequences[:count]
-        without_target = [sequence.name for sequence in self.sequences if sequence.sharp is None]
-        if without_target:
-            name = without_target[0]
-            raise DataError(f'sequence {name} has no sharp frames to score against: restore it with restore.py')
+
+    def without_target(self) -> str | None:
+        """Return the name of the first sequence without sharp frames; None if all have them."""
+        return next((sequence.name for sequence in self.sequences if sequence.sharp is None), None)
 
     def sequence_of_clip(self, index: int) -> int:
         """Return the index of the sequence of clip ``index``."""
@@ -86,7 +86,7 @@ class Sequences(ClipDataset):
         sample = self.read(number)
         sample['rng'] = np.random.default_rng((0, number, start))
         for transform in self.pipeline:
-            if isinstance(transform, BinSpikes) and 'spikes' in sample:
+            if isinstance(transform, (BinSpikes, ReadArtefact)) and 'spikes' in sample:
                 raw = np.asarray(sample['spikes'])
             sample = transform(sample)
         return Window(default_collate([sample]), raw)

@@ -8,6 +8,8 @@ from vrtspike.errors import DataError
 
 #: Side of SSIM's Gaussian window (sigma 1.5, cut at 3.5 sigma) in pixels.
 SSIM_WINDOW = 11
+#: Side of the uniform window of S-SDM's SSIM in pixels.
+UNIFORM_WINDOW = 7
 
 
 def psnr(image: np.ndarray, reference: np.ndarray) -> float:
@@ -39,12 +41,7 @@ def ssim(image: np.ndarray, reference: np.ndarray) -> float:
     """
     from skimage.metrics import structural_similarity  # slow to import, with scipy
 
-    _check_pair(image, reference)
-    if min(image.shape[:2]) < SSIM_WINDOW:
-        height, width = image.shape[:2]
-        raise DataError(
-            f'SSIM needs at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels, found {width}x{height}; use larger crops'
-        )
+    _check_pair(image, reference, SSIM_WINDOW)
     return float(
         structural_similarity(
             image,
@@ -58,9 +55,36 @@ def ssim(image: np.ndarray, reference: np.ndarray) -> float:
     )
 
 
-def _check_pair(image: np.ndarray, reference: np.ndarray) -> None:
+def ssim_of_signed_values(image: np.ndarray, reference: np.ndarray) -> float:
+    """Return SSIM as S-SDM computes it: of values scaled to [-1, 1], in uniform windows of 7 x 7 pixels.
+
+    Covariances are those of samples (divided by 48). The result differs from :func:`ssim`: SSIM compares the means of
+    windows as ratios, and here the mean of mid-gray is zero.
+
+    Args:
+        image: (H, W, 3) or (H, W) uint8, at least 7 pixels a side.
+        reference: The same shape and type.
+
+    Raises:
+        DataError: The images differ in shape, are not uint8 or are smaller than the window.
+    """
+    from skimage.metrics import structural_similarity
+
+    _check_pair(image, reference, UNIFORM_WINDOW)
+    signed = [each.astype(np.float64) / 127.5 - 1 for each in (image, reference)]
+    return float(
+        structural_similarity(
+            *signed, win_size=UNIFORM_WINDOW, data_range=2, channel_axis=2 if image.ndim == 3 else None
+        )
+    )
+
+
+def _check_pair(image: np.ndarray, reference: np.ndarray, window: int = 1) -> None:
     for found in (image, reference):
         if found.dtype != np.uint8:
             raise DataError(f'image quality is measured on 8-bit images (uint8), found {found.dtype}')
     if image.shape != reference.shape:
         raise DataError(f'an image of shape {image.shape} cannot be compared with one of shape {reference.shape}')
+    height, width = image.shape[:2]
+    if min(height, width) < window:
+        raise DataError(f'SSIM needs at least {window}x{window} pixels, found {width}x{height}; use larger crops')

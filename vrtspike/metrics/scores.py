@@ -8,6 +8,8 @@ import mmcv
 import numpy as np
 
 from vrtspike.metrics.frames import luma
+from vrtspike.metrics.piqe import NoReference
+from vrtspike.metrics.protocols import PROTOCOLS, Protocol
 from vrtspike.metrics.psnr_ssim import ssim
 from vrtspike.metrics.restoration import finite_psnr
 
@@ -18,29 +20,39 @@ Perceptual = Callable[[np.ndarray, np.ndarray], float]
 def frame_scores(
     restored: np.ndarray,
     blur: np.ndarray,
-    sharp: np.ndarray,
+    sharp: np.ndarray | None,
     playbacks: dict[str, np.ndarray] | None = None,
     perceptual: Perceptual | None = None,
+    protocol: Protocol = PROTOCOLS['published'],
+    piqe: NoReference | None = None,
 ) -> dict[str, float]:
-    """Return the scores of one frame against the sharp one.
+    """Return the scores of one frame, against the sharp one or alone.
 
-    ``psnr_db`` and ``ssim`` use all three channels. ``psnr_y_db`` and ``ssim_y`` use the Y channel (BT.601, 16 to 235,
-    as in most published tables). ``lpips`` is the ``perceptual`` distance, if one is given. The scores of the blurred
-    frame have the same names with the prefix ``blur_``. Every reconstruction without a network has ``<name>_psnr_db``
-    and ``<name>_ssim``; gray ones are compared with the full-range luma of the sharp frame. The PSNR of equal images
-    counts as 100 dB.
+    ``psnr_db`` and ``ssim`` are those of the ``protocol``, by default of all three channels. ``psnr_y_db`` and
+    ``ssim_y`` use the Y channel (BT.601, 16 to 235, as in most published tables). ``lpips`` is the ``perceptual``
+    distance, and ``piqe`` a score that needs no target, if they are given. The scores of the blurred frame have the
+    same names with the prefix ``blur_``. Every reconstruction without a network has ``<name>_psnr_db`` and
+    ``<name>_ssim``; gray ones are compared with the full-range luma of the sharp frame. The PSNR of equal images counts
+    as 100 dB.
 
     Args:
         restored: (H, W, 3) uint8 RGB.
         blur: The blurred frame, of the same shape and type.
-        sharp: The target, of the same shape and type.
+        sharp: The target, of the same shape and type; None for real recordings without one.
         playbacks: Reconstructions without a network by name, (H, W) or (H, W, 3) uint8.
         perceptual: Distance between two RGB images.
+        protocol: How images are compared.
+        piqe: A score of one image, from :func:`vrtspike.metrics.piqe.load_piqe`.
     """
-    scores = {}
-    for prefix, image in (('', restored), ('blur_', blur)):
-        scores[f'{prefix}psnr_db'] = finite_psnr(image, sharp)
-        scores[f'{prefix}ssim'] = ssim(image, sharp)
+    images = {'': restored, 'blur_': blur}
+    alone = {} if piqe is None else {f'{prefix}piqe': piqe(image) for prefix, image in images.items()}
+    if sharp is None:
+        return alone
+    scores, target = {}, protocol.image(sharp)
+    for prefix, image in images.items():
+        scored = protocol.image(image)
+        scores[f'{prefix}psnr_db'] = finite_psnr(scored, target)
+        scores[f'{prefix}ssim'] = protocol.ssim(scored, target)
         y, reference = video_luma(image), video_luma(sharp)
         scores[f'{prefix}psnr_y_db'] = finite_psnr(y, reference)
         scores[f'{prefix}ssim_y'] = ssim(y, reference)
@@ -48,9 +60,9 @@ def frame_scores(
             scores[f'{prefix}lpips'] = perceptual(image, sharp)
     gray = luma(sharp[None])[0]
     for name, image in (playbacks or {}).items():
-        reference = gray if image.ndim == 2 else sharp
-        scores |= {f'{name}_psnr_db': finite_psnr(image, reference), f'{name}_ssim': ssim(image, reference)}
-    return scores
+        image, reference = (image, gray) if image.ndim == 2 else (protocol.image(image), target)
+        scores |= {f'{name}_psnr_db': finite_psnr(image, reference), f'{name}_ssim': protocol.ssim(image, reference)}
+    return scores | alone
 
 
 def video_luma(image: np.ndarray) -> np.ndarray:

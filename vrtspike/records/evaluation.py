@@ -80,6 +80,7 @@ class EvaluationResults(msgspec.Struct, frozen=True, kw_only=True):
         checkpoint: Path of the checkpoint.
         checkpoint_sha256: Its SHA-256.
         tiling: How sequences were cut (:class:`vrtspike.models.tiling.Tiling`).
+        protocol: Name of the protocol (:data:`vrtspike.metrics.protocols.PROTOCOLS`) of ``psnr_db`` and ``ssim``.
         mean_of_clips: Mean over clips of each clip's mean, by name of the score; ``gain_db`` and temporal scores
             included.
         mean_of_frames: Mean over all frames.
@@ -98,6 +99,7 @@ class EvaluationResults(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: str
     checkpoint_sha256: str
     tiling: dict[str, Any]
+    protocol: str = 'published'
     mean_of_clips: dict[str, float]
     mean_of_frames: dict[str, float]
     clips: list[Row]

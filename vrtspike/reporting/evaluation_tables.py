@@ -31,12 +31,16 @@ SCORES = (
     Score('TFI dB', 'tfi_psnr_db', '.2f'),
     Score('SDM dB', 'sdm_psnr_db', '.2f'),
     Score('LPIPS', 'lpips', '.4f'),
+    Score('blurred PIQE', 'blur_piqe', '.1f'),
+    Score('PIQE', 'piqe', '.1f'),
 )
 
 
 def results_text(results: EvaluationResults) -> str:
     """Return the results as text: clips with both means, the frames that gained least, and the thresholds."""
-    tables = [scores_table(results, PRINTED_CLIPS), worst_frames_table(results)]
+    tables = [scores_table(results, PRINTED_CLIPS)]
+    if results.worst_frames:
+        tables.append(worst_frames_table(results))
     if len(results.thresholds) > 1:
         tables.append(thresholds_table(results))
     return '\n\n'.join(table.text() for table in tables)
@@ -50,7 +54,7 @@ def scores_table(results: EvaluationResults, max_clips: int | None = None) -> Ta
         rows.append([f'and {len(results.clips) - len(rows)} more', *[''] * len(scores)])
     rows.append(['mean over frames', *_score_cells(results.mean_of_frames, scores)])
     return Table(
-        title='Held-out clips',
+        title='Held-out clips' if results.protocol == 'published' else f'Held-out clips, protocol {results.protocol}',
         columns=['clip', *(score.heading for score in scores)],
         rows=rows,
         footer=['mean of clip means', *_score_cells(results.mean_of_clips, scores)],

@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 
 from vrtspike.datasets.color import encode_light, encode_light_uint8, luminance
-from vrtspike.datasets.io.images import write_image
+from vrtspike.datasets.io.images import image_size, write_image
 from vrtspike.datasets.simulation.camera import IntegrateAndFire
 from vrtspike.datasets.spike_dat import write_spike_dat
 
@@ -19,16 +19,25 @@ class DriftingPattern:
     """A coloured pattern that drifts to the right, exposed frame by frame.
 
     Args:
-        size: (height, width) of the frames; spikes have half of it.
+        size: (height, width) of the frames.
         seed: Seed of the spike camera's initial charges.
         threshold: Threshold of the spike camera.
         light: ``'linear'`` exposes and integrates linear light, ``'encoded'`` the values of frames.
+        ratio: RGB pixels along one side of a spike pixel.
     """
 
-    def __init__(self, size: tuple[int, int], seed: int = 0, threshold: float = 1.0, light: str = 'linear') -> None:
+    def __init__(
+        self,
+        size: tuple[int, int],
+        seed: int = 0,
+        threshold: float = 1.0,
+        light: str = 'linear',
+        ratio: int = RGB_PER_SPIKE_PIXEL,
+    ) -> None:
         self.kind = light
         self.rows, self.columns = np.indices(size, dtype=np.float32)
-        spike_size = (length // RGB_PER_SPIKE_PIXEL for length in size)
+        self.ratio = ratio
+        spike_size = (length // ratio for length in size)
         self.camera = IntegrateAndFire(*spike_size, threshold, np.random.default_rng(seed))
         self.time = 0.0
 
@@ -42,8 +51,8 @@ class DriftingPattern:
         """Return a blurred and a sharp frame (H, W, 3) uint8, and spikes, with ``before`` steps on each side."""
         instants = self.time + (np.arange(steps + 2 * before) + 0.5 - before) / steps
         lights = [self.light(instant) for instant in instants]
-        half = RGB_PER_SPIKE_PIXEL
-        small = [luminance(light[::half, ::half] / 2 + light[1::half, 1::half] / 2) for light in lights]
+        each = self.ratio
+        small = [luminance(light[::each, ::each] / 2 + light[1::each, 1::each] / 2) for light in lights]
         blur = np.mean(lights[before : before + steps], axis=0)
         sharp = self.light(self.time + 0.5)
         self.time += 1
@@ -60,15 +69,18 @@ def write_frames(
     seed: int = 0,
     threshold: float = 1.0,
     light: str = 'linear',
+    ratio: int = RGB_PER_SPIKE_PIXEL,
+    suffix: str = '.png',
 ) -> np.ndarray:
-    """Write one video into the folders for ``'blur'``, ``'sharp'`` and, if given, ``'spike'``; return its spikes."""
+    """Write one video into the folders for ``'blur'`` and, if given, ``'sharp'`` and ``'spike'``; return its spikes."""
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
-    scene, recording = DriftingPattern(size, seed, threshold, light), []
+    scene, recording = DriftingPattern(size, seed, threshold, light, ratio), []
     for stem in stems:
         blur, sharp, spikes = scene.expose(steps, before)
-        write_image(folders['blur'] / f'{stem}.png', blur)
-        write_image(folders['sharp'] / f'{stem}.png', sharp)
+        for kind, image in {'blur': blur, 'sharp': sharp}.items():
+            if kind in folders:
+                write_image(folders[kind] / f'{stem}{suffix}', image)
         if 'spike' in folders:
             write_spike_dat(folders['spike'] / f'{stem}.dat', spikes)
         recording.append(spikes)
@@ -113,6 +125,22 @@ def write_x4k(root: Path, steps: int = 33, size: tuple[int, int] = (64, 64), fra
     return root
 
 
+def write_lmdb(folder: Path) -> Path:
+    """Pack ``<folder>/<sequence>/<frame>.png`` into ``<folder>.lmdb`` as KAIR's and BasicSR's scripts do."""
+    import lmdb
+
+    target = folder.with_suffix('.lmdb')
+    lines = []
+    with lmdb.open(str(target), map_size=2**24) as database, database.begin(write=True) as transaction:
+        for path in sorted(folder.glob('*/*.png')):
+            name = path.relative_to(folder)
+            height, width = image_size(path)
+            transaction.put(name.with_suffix('').as_posix().encode(), path.read_bytes())
+            lines.append(f'{name.as_posix()} ({height},{width},3) 1\n')
+    (target / 'meta_info.txt').write_text(''.join(lines), encoding='utf-8')
+    return target
+
+
 def write_rgb(root: Path, size: tuple[int, int] = (64, 64), frames: int = 6) -> Path:
     """Write RGB clips without spikes, one of each split."""
     for split in ('train', 'val'):
@@ -146,4 +174,23 @@ def write_spikezoo(root: Path, size: tuple[int, int] = (32, 32), streams: int = 
             write_spike_dat(folders['spike'] / f'{number:03d}_part1.dat', camera.run(np.stack(values)))
             middle = np.rint(values[steps // 2] * 255).astype(np.uint8)
             write_image(folders['gt'] / f'{number:03d}_part1.png', middle[..., None].repeat(3, axis=-1))
+    return root
+
+
+def write_ssdm(
+    root: Path,
+    kinds: tuple[str, ...] = ('blur', 'sharp', 'spike'),
+    suffix: str = '.png',
+    light: str = 'encoded',
+    size: tuple[int, int] = (64, 64),
+    frames: int = 6,
+) -> Path:
+    """Write S-SDM's layout, one clip of each split.
+
+    Its real set has the kinds ``'blur'`` and ``'spike'``, JPEGs and linear light.
+    """
+    for split, clip in {'train': 'GOPR0372_07_00', 'test': 'GOPR0384_11_00'}.items():
+        folders = {kind: root / split / f'{kind}_data' / clip for kind in kinds}
+        stems = [f'{i:06d}' for i in range(7, 7 * frames + 1, 7)]
+        write_frames(folders, stems, size, 97, 20, light=light, ratio=4, suffix=suffix)
     return root

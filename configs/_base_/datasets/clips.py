@@ -1,6 +1,6 @@
 # This line selects the data: simulated clips, written at first use. For your own data in the processed layout
 #     data = dict(type='ProcessedClips', root='/path/to/clips')
-# GoProSpike, X4KSpike, SpikeCVRecording and RGBClips read other layouts, see docs/data.md;
+# GoProSpike, X4KSpike, SpikeCVRecording, SpikeZooBase, SSDMGoPro and others read other layouts, see docs/data.md;
 # or on the command line  --cfg-options data.type=ProcessedClips data.root=/path/to/clips
 data = dict(type='DemoClips')
 

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from vrtspike.datasets.io.stored import place_in_lmdb, read_file
 from vrtspike.errors import DataError
 
 #: A frame of 16K video. A header that claims more is refused before memory is allocated.
@@ -36,6 +37,8 @@ class ImageHeader(NamedTuple):
 def image_size(path: Path) -> tuple[int, int]:
     """Return (height, width) of an upright image from its header."""
     try:
+        if place_in_lmdb(path):
+            return read_header(path, io.BytesIO(read_file(path))).size
         with open(path, 'rb') as file:
             return read_header(path, file).size
     except OSError as error:
@@ -101,7 +104,7 @@ def read_image(path: Path, local: Callable[[Path], Path] = Path) -> np.ndarray:
 def decode_image(path: Path) -> np.ndarray:
     """Return the image in a file; see :func:`read_image`."""
     try:
-        data = Path(path).read_bytes()
+        data = read_file(Path(path))
     except OSError as error:
         raise DataError(f'{path} cannot be read ({error.strerror or error}): expected an image') from error
     header = read_header(path, io.BytesIO(data))

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
+from vrtspike.datasets.io.stored import is_folder, names_in
 from vrtspike.errors import DataError
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
@@ -22,7 +23,7 @@ def is_hidden(name: str) -> bool:
 
 def visible_names(folder: Path) -> list[str]:
     """Return the names in ``folder`` that are not hidden."""
-    return [name for name in os.listdir(folder) if not is_hidden(name)]
+    return [name for name in names_in(folder) if not is_hidden(name)]
 
 
 def stems_in(folder: Path, suffix: str) -> set[str]:
@@ -36,7 +37,7 @@ def common_suffix(folder: Path, suffixes: Iterable[str]) -> str | None:
     Raises:
         DataError: The files have several of the suffixes: is ``0001.png`` or ``0001.jpg`` the frame?
     """
-    names = visible_names(folder) if folder.is_dir() else []
+    names = visible_names(folder) if is_folder(folder) else []
     found = {suffix for name in names if (suffix := os.path.splitext(name)[1]).lower() in suffixes}
     if len(found) > 1:
         raise DataError(

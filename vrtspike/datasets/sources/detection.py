@@ -39,6 +39,9 @@ def detect_type(root: Path) -> str:
         return 'GoProSpike'
     if any((root / f'{split}_fullRGB').is_dir() for split in SPLITS):
         return 'X4KSpike'
+    splits = [root / split for split in ON_DISK.values() if (root / split / 'blur_data').is_dir()]
+    if splits:
+        return 'SSDMGoPro' if any((split / 'sharp_data').is_dir() for split in splits) else 'SSDMReal'
     if any((root / split / 'spike').is_dir() for split in ON_DISK.values()):
         return 'SpikeZooBase'
     if any(True for split in SPLITS for _ in root.glob(f'{split}/*/spike')):
@@ -48,7 +51,7 @@ def detect_type(root: Path) -> str:
     if 'filename' in read_config(root / 'config.yaml'):
         return 'SpikeCVRecording'
     raise DataError(
-        f'{root} has no known layout: expected GOPRO_Large_spike_seq, train_fullRGB, a config.yaml that '
-        'names a recording, or train/<sequence>/{blur,sharp,spike}; or name the layout, as in '
+        f'{root} has no known layout: expected GOPRO_Large_spike_seq, train_fullRGB, train/blur_data, train/spike, a '
+        'config.yaml that names a recording, or train/<sequence>/{blur,sharp,spike}; or name the layout, as in '
         '--options type=ProcessedClips'
     )

@@ -15,6 +15,7 @@ import numpy as np
 
 from vrtspike.datasets.io.listing import IMAGE_SUFFIXES, common_suffix, is_hidden, stems_in, time_order
 from vrtspike.datasets.io.spike_formats import SPIKE_SUFFIXES
+from vrtspike.datasets.io.stored import folders_of, is_folder, place_in_lmdb
 from vrtspike.datasets.sources.sequence import LIGHTS, Sequence
 from vrtspike.errors import ConfigError, DataError, did_you_mean, require_positive_integers
 from vrtspike.runtime.text_files import read_yaml_mapping
@@ -67,11 +68,13 @@ def require_light(owner: str, light: str) -> None:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Return the folders in ``folder``, sorted by name; hidden ones are not part of a data set.
+    """Return the folders in ``folder``, or in an LMDB, sorted by name; hidden ones are not part of a data set.
 
     Raises:
         DataError: A link is broken, so a sequence would be missing.
     """
+    if place_in_lmdb(folder):
+        return [folder / name for name in sorted(folders_of(folder))]
     with os.scandir(folder) as entries:
         visible = [entry for entry in entries if not is_hidden(entry.name)]
     for entry in visible:
@@ -82,7 +85,7 @@ def subfolders(folder: Path) -> list[Path]:
 
 def all_stems(folders: Iterable[tuple[Path, str]]) -> np.ndarray:
     """Return the stems of all (folder, suffix) pairs in time order; a missing folder has none."""
-    found = set().union(*(stems_in(folder, suffix) for folder, suffix in folders if folder.is_dir()))
+    found = set().union(*(stems_in(folder, suffix) for folder, suffix in folders if is_folder(folder)))
     return np.array(time_order(found - other_instants(found).keys()), dtype=np.str_)
 
 

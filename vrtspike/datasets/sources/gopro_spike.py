@@ -12,6 +12,7 @@ import numpy as np
 from vrtspike.datasets.instants import MIDDLE
 from vrtspike.datasets.io.images import read_image
 from vrtspike.datasets.io.listing import files_in_time_order
+from vrtspike.datasets.io.stored import LMDB_SUFFIX
 from vrtspike.datasets.sources.folders import (
     ON_DISK,
     require_light,
@@ -32,7 +33,7 @@ ALL_FRAMES = 'GOPRO_Large_all'
 STEPS_PER_INSTANT = 8
 LAYOUTS = {
     'gopro': 'ROOT/GOPRO_Large/{train,test}/<clip>/{blur_gamma,sharp}/<frame>.png',
-    'svrt': 'ROOT/GOPRO_Large/{train,test}_{GT_blurred,GT}/<clip>/<frame>.png',
+    'svrt': 'ROOT/GOPRO_Large/{train,test}_{GT_blurred,GT}/<clip>/<frame>.png or {train,test}_{GT_blurred,GT}.lmdb',
 }
 SPIKE_LAYOUT = 'ROOT/GOPRO_Large_spike_seq/{train,test}/<clip>/spike/<frame>.dat'
 
@@ -51,8 +52,8 @@ class GoProSpike:
 
     Args:
         root: The folder with ``GOPRO_Large`` and ``GOPRO_Large_spike_seq``.
-        layout: ``'gopro'`` for GoPro's own folders, ``'svrt'`` for ``train_GT`` and ``train_GT_blurred``; None detects
-            it.
+        layout: ``'gopro'`` for GoPro's own folders, ``'svrt'`` for ``train_GT`` and ``train_GT_blurred``, which may be
+            LMDBs; None detects it.
         blur: Folder of a clip's blurred frames in the ``'gopro'`` layout; the spikes fit ``blur_gamma``.
         spike_size: (Hs, Ws) of the spikes in pixels.
         threshold: Firing threshold of the simulated spike camera.
@@ -91,6 +92,8 @@ class GoProSpike:
         """Return the sequences of ``'train'`` or ``'val'``, sorted by name: every clip with frames or spikes."""
         name, spikes = ON_DISK[split], self.root / SPIKES / ON_DISK[split]
         frames = self.root / FRAMES / (name if self.layout == 'gopro' else f'{name}_GT_blurred')
+        if self.layout == 'svrt' and not frames.is_dir():
+            frames = frames.with_suffix(LMDB_SUFFIX)
         require_split(frames, split, LAYOUTS[self.layout])
         if not self.spikes:
             return [sequence_in(clip.name, *self.frame_folders(clip)) for clip in subfolders(frames)]
@@ -154,7 +157,7 @@ class GoProSpike:
         """Return the folders of a clip's blurred and sharp frames."""
         if self.layout == 'gopro':
             return clip / self.blur, clip / 'sharp'
-        return clip, clip.parent.with_name(clip.parent.name.removesuffix('_blurred')) / clip.name
+        return clip, clip.parent.with_name(clip.parent.name.replace('_blurred', '')) / clip.name
 
 
 def steps_of(clip: str) -> int | None:
@@ -172,7 +175,7 @@ def detect_layout(frames: Path) -> str:
     """Return the layout of the folder of frames."""
     found = {
         'gopro': any((frames / split).is_dir() for split in ON_DISK.values()),
-        'svrt': any((frames / f'{split}_GT').is_dir() for split in ON_DISK.values()),
+        'svrt': any((frames / f'{split}_GT{end}').is_dir() for split in ON_DISK.values() for end in ('', LMDB_SUFFIX)),
     }
     layouts = [layout for layout, is_there in found.items() if is_there]
     if len(layouts) == 1:
