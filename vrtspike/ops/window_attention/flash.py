@@ -22,6 +22,9 @@ from vrtspike.ops.window_attention.windows import MASKED, Settings, relative_pos
 SPLITS = 16
 """Partial sums of the bias gradient, each over a share of the windows."""
 
+WINDOWS_FORWARD, WINDOWS_BACKWARD = (4, 2, 1), (2, 1)
+"""Windows that a program may compute together: what is kept of each must fit the registers."""
+
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -64,7 +67,7 @@ def _forward(
     settings = Settings(tuple(window), tuple(shift), heads, mutual, scale)
     out = qkv.new_empty((*qkv.shape[:-1], qkv.shape[-1] // 3))
     lse = _statistics(qkv, settings)
-    _by_queries(kernels.forward_kernel, (qkv, bias, out, lse), (), settings)
+    _by_queries(kernels.forward_kernel, (qkv, bias, out, lse), (), settings, WINDOWS_FORWARD)
     return out, lse
 
 
@@ -92,7 +95,9 @@ def _backward_queries(
 
     settings = Settings(tuple(window), tuple(shift), heads, mutual, scale)
     delta = torch.empty_like(lse)
-    _by_queries(kernels.backward_queries_kernel, (qkv, bias, grad, lse, grad_q, delta), (scale,), settings)
+    _by_queries(
+        kernels.backward_queries_kernel, (qkv, bias, grad, lse, grad_q, delta), (scale,), settings, WINDOWS_BACKWARD
+    )
     return delta
 
 
@@ -128,7 +133,8 @@ def _backward_keys(
     def programs(tiling: Tiling) -> int:
         return heads * settings.frames * (padded(tokens) // tiling.keys) * splits
 
-    arguments = (qkv, bias, grad, lse, delta, grad_kv, partial, len(lse), splits, *qkv.shape[1:4], scale, *_factors(scale))
+    tensors = (qkv, bias, grad, lse, delta, grad_kv, partial)
+    arguments = (*tensors, len(lse), splits, *qkv.shape[1:4], scale, *_factors(scale))
     launch(
         kernels.backward_keys_kernel,
         programs,
@@ -168,7 +174,7 @@ def _products(count: int):
     """Return the formula of a kernel with ``count`` products of scores' size for each head."""
 
     def flops(qkv_shape, bias_shape, *arguments, out_shape=None, **kwargs) -> int:
-        *others, window, _, _, mutual, _ = arguments
+        window, mutual = arguments[-5], arguments[-2]
         tokens, channels = math.prod(qkv_shape[:-1]), qkv_shape[-1] // 3
         return 2 * count * tokens * channels * math.prod(window) // (window[0] if mutual else 1)
 
@@ -179,7 +185,7 @@ for _name, _count in (('', 2), ('_backward_queries', 4), ('_backward_keys', 4)):
     register_flop_formula(getattr(torch.ops.vrtspike, f'flash_attention{_name}'))(_products(_count))
 
 
-def _by_queries(kernel: Any, tensors: tuple, scales: tuple, settings: Settings) -> None:
+def _by_queries(kernel: Any, tensors: tuple, scales: tuple, settings: Settings, together: tuple[int, ...]) -> None:
     """Launch a kernel whose programs own a block of queries in several windows."""
     qkv, bias, *_ = tensors
     constants = _constants(qkv, bias, settings)
@@ -190,7 +196,7 @@ def _by_queries(kernel: Any, tensors: tuple, scales: tuple, settings: Settings) 
         return settings.heads * settings.frames * (padded(tokens) // tiling.queries) * groups
 
     arguments = (*tensors, windows, *qkv.shape[1:4], *scales, *_factors(settings.scale))
-    launch(kernel, programs, arguments, constants, tilings_by_queries(tokens, qkv.dtype, bias=bias is not None))
+    launch(kernel, programs, arguments, constants, tilings_by_queries(tokens, qkv.dtype, together))
 
 
 def _statistics(qkv: Tensor, settings: Settings) -> Tensor:

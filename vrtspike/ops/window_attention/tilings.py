@@ -30,15 +30,14 @@ def padded(tokens: int) -> int:
     return -(-tokens // 16) * 16
 
 
-def tilings_by_queries(tokens: int, dtype: torch.dtype, *, bias: bool) -> list[Tiling]:
+def tilings_by_queries(tokens: int, dtype: torch.dtype, windows: tuple[int, ...]) -> list[Tiling]:
     """Return tilings of kernels whose programs own a block of queries; the block divides the padded ``tokens``.
 
-    A warp computes 16 queries. Several windows share a block of the bias, or of the program's fixed costs.
+    A warp computes 16 queries. In 16 bit, several ``windows`` share a block of the bias and a program's fixed costs.
     """
     wide = dtype is torch.float32
     queries, keys = divisor(padded(tokens), 32 if wide else 64), longest(padded(tokens), 32 if wide else 64)
-    windows = (1,) if wide else (2, 1, 4) if bias or queries < 64 else (1, 2)
-    return [Tiling(queries, keys, queries // 16, count) for count in windows]
+    return [Tiling(queries, keys, queries // 16, count) for count in ((1,) if wide else windows)]
 
 
 def tilings_by_keys(tokens: int, dtype: torch.dtype, *, sums_bias: bool) -> list[Tiling]:
@@ -93,7 +92,7 @@ def launch(
 
 
 def fastest(run: Callable[[Tiling], None], tilings: list[Tiling]) -> Tiling:
-    """Return the tiling with which ``run`` is fastest; if none fits the GPU's shared memory, the last error is raised."""
+    """Return the tiling with which ``run`` is fastest; raises OutOfResources if none fits the GPU's shared memory."""
     from triton.runtime.errors import OutOfResources
     from triton.testing import do_bench
 

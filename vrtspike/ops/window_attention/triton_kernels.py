@@ -121,7 +121,7 @@ def store_rows(pointer, place, head, rows, WIDTH: tl.constexpr, D: tl.constexpr,
 @triton.jit
 def masked(scores, own_region, other_region, mixed, masked_score, SHIFTED: tl.constexpr):
     """Return scores (own, other) with the mask of a window that has several regions."""
-    if SHIFTED:
+    if SHIFTED:  # noqa: SIM102 - known when the kernel is compiled
         if mixed:
             scores += tl.where(own_region[:, None] != other_region[None, :], masked_score, 0.0)
     return scores
@@ -289,7 +289,8 @@ def gradients_of_queries(states, start, LENGTH: tl.constexpr, qkv, bias, m, head
 
 
 @triton.jit
-def backward_keys_kernel(qkv, bias, grad, lse, delta, grad_kv, partial, windows, splits, T, H, W, scale, factor, masked_score,
+def backward_keys_kernel(qkv, bias, grad, lse, delta, grad_kv, partial, windows, splits,
+                         T, H, W, scale, factor, masked_score,
                          WT: tl.constexpr, WH: tl.constexpr, WW: tl.constexpr,
                          ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
                          HEADS: tl.constexpr, N: tl.constexpr, NP: tl.constexpr, D: tl.constexpr, BD: tl.constexpr,
@@ -298,7 +299,7 @@ def backward_keys_kernel(qkv, bias, grad, lse, delta, grad_kv, partial, windows,
                          BM: tl.constexpr, BN: tl.constexpr, WINDOWS: tl.constexpr, TRAINS_BIAS: tl.constexpr):
     """Write the gradients of a block of keys and values, and sum that of the bias: partial (splits, heads, NP, NP).
 
-    The scores are transposed here (keys x queries), so that the products need no transposed copy of them.
+    The gradients are transposed here (channels x keys), so that warps share their products.
     """
     blocks: tl.constexpr = NP // BN
     width: tl.constexpr = HEADS * D
