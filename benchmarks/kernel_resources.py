@@ -1,7 +1,9 @@
 """Compile our Triton kernels for GPUs that need not be here, and read what they use from the machine code.
 
 The launches are those of one forward and backward pass. Triton's own toolchain compiles them for NVIDIA (sm_80, sm_86,
-sm_90) or AMD (gfx942). The numbers say what a kernel needs, not how fast it is: nothing runs.
+sm_90) or AMD (gfx942). Nothing runs. The share of the roofline is on paper: the time in which an H100 moves each tensor
+of a launch once (2.7 TB/s), over the time in which its schedulers issue the kernel's instructions (132 x 4 a clock at
+1.755 GHz), if that is longer. Caches, waiting and the rates of single units are not in it.
 
 Examples:
     python benchmarks/kernel_resources.py
@@ -36,17 +38,38 @@ SHARED_KIB = {'sm': 99, 'gfx': 64}
 """Shared memory that a block may use: on NVIDIA's consumer GPUs (sm_86, sm_89), which have the least, and on AMD's."""
 
 
+BYTES_PER_SECOND, ISSUED_PER_SECOND = 2.7e12, 132 * 4 * 1.755e9
+"""Of an H100, in the model of time on paper."""
+
+
 class Launch(msgspec.Struct, frozen=True):
     """A launch of a kernel, as the operator makes it."""
 
     kernel: Any
     arguments: tuple
     constants: dict[str, Any]
+    warps: int
+    programs: int
 
     @property
     def name(self) -> str:
-        side = {True: ' of queries', False: ' of keys', None: ''}[self.constants.get('QUERIES')]
-        return self.kernel.__name__.removesuffix('_kernel') + side
+        return self.kernel.__name__.removesuffix('_kernel')
+
+    @property
+    def moved_bytes(self) -> int:
+        """Bytes of all tensors, once each."""
+        import torch
+
+        tensors = [value for value in self.arguments if isinstance(value, torch.Tensor)]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    @property
+    def turns(self) -> int:
+        """How often a program runs its loop, over blocks of keys or over windows."""
+        named = dict(zip(self.kernel.arg_names, self.arguments, strict=False)) | self.constants
+        if 'splits' in named:
+            return -(-named['windows'] // named['splits'])
+        return named['NP'] // named['BN']
 
 
 class Resources(msgspec.Struct):
@@ -64,6 +87,10 @@ class Resources(msgspec.Struct):
     """Of a block."""
     tensor_core_instructions: int
     instructions: int
+    vector_loads: int
+    """Loads of 16 bytes from global memory; 0 where not counted, on AMD."""
+    roofline: float
+    """Share of the roofline of memory on paper; 0 where not estimated, on AMD."""
 
     @property
     def problems(self) -> list[str]:
@@ -88,6 +115,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--channels', type=int, default=16, help='channels of a head (%(default)s)')
     parser.add_argument('--mutual', action='store_true', help='mutual attention, of windows of two frames')
+    parser.add_argument('--unshifted', action='store_true', help='windows without a shift, as in every other block')
     parser.add_argument('--check', action='store_true', help='exit with 1 if a kernel has a problem')
     parser.add_argument('--out', type=Path, metavar='JSON', help='write a record there')
     args = parser.parse_args()
@@ -108,7 +136,10 @@ def recorded(kernels: ModuleType, launches: list[Launch]) -> Iterator[None]:
             self.kernel = kernel
 
         def __getitem__(self, grid: tuple) -> Any:
-            return lambda *arguments, **constants: launches.append(Launch(self.kernel, arguments, constants))
+            def record(*arguments: Any, num_warps: int, **constants: Any) -> None:
+                launches.append(Launch(self.kernel, arguments, constants, num_warps, math.prod(grid)))
+
+            return record
 
     found = {name: value for name, value in vars(kernels).items() if isinstance(value, JITFunction)}
     try:
@@ -120,8 +151,10 @@ def recorded(kernels: ModuleType, launches: list[Launch]) -> Iterator[None]:
             setattr(kernels, name, kernel)
 
 
-def launches_of_attention(window: tuple[int, int, int], channels: int, dtype: str, *, mutual: bool) -> list[Launch]:
-    """Return the launches of window attention with six heads and shifted windows, forward and backward."""
+def launches_of_attention(
+    window: tuple[int, int, int], channels: int, dtype: str, *, mutual: bool, shifted: bool = True
+) -> list[Launch]:
+    """Return the launches of window attention with six heads and 32 x 32 windows, forward and backward."""
     import torch
 
     from vrtspike.ops.window_attention import triton_kernels
@@ -129,13 +162,15 @@ def launches_of_attention(window: tuple[int, int, int], channels: int, dtype: st
     from vrtspike.ops.window_attention.windows import Settings
 
     heads, launches = 6, []
-    settings = Settings(window, (0, window[1] // 2, window[2] // 2), heads, mutual, channels**-0.5)
-    size = (1, window[0], 2 * window[1], 2 * window[2], 3 * heads * channels)
-    qkv = torch.zeros(size, dtype=getattr(torch, dtype), requires_grad=True)
+    shift = (0, window[1] // 2, window[2] // 2) if shifted else (0, 0, 0)
+    settings = Settings(window, shift, heads, mutual, channels**-0.5)
+    size = (1, window[0], 32 * window[1], 32 * window[2], 3 * heads * channels)
+    qkv = torch.empty(size, dtype=getattr(torch, dtype), requires_grad=True)
     rows = math.prod(2 * length - 1 for length in window)
     table = None if mutual else torch.zeros(rows, heads, requires_grad=True)
     with recorded(triton_kernels, launches):
-        flash(qkv, table, settings).sum().backward()
+        out = flash(qkv, table, settings)
+        out.backward(out)
     return launches
 
 
@@ -160,7 +195,7 @@ def compiled(launch: Launch, architecture: str) -> Any:
     target = GPUTarget('hip', architecture, 64) if amd else GPUTarget('cuda', int(architecture.removeprefix('sm_')), 32)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', UserWarning)  # a default that changes in Triton 3.10
-        return triton.compile(source, target=target)
+        return triton.compile(source, target=target, options={'num_warps': launch.warps})
 
 
 def triton_type(value: Any) -> str:
@@ -178,11 +213,11 @@ def triton_type(value: Any) -> str:
 def resources_of(launch: Launch, architecture: str, dtype: str, window: str) -> Resources:
     """Compile a launch and return what the kernel uses."""
     kernel = compiled(launch, architecture)
-    usage = amd_usage(kernel.asm['amdgcn']) if 'amdgcn' in kernel.asm else nvidia_usage(kernel.asm['cubin'])
+    usage = amd_usage(kernel.asm['amdgcn']) if 'amdgcn' in kernel.asm else nvidia_usage(kernel.asm['cubin'], launch)
     return Resources(launch.name, architecture, dtype, window, shared_bytes=kernel.metadata.shared, **usage)
 
 
-def nvidia_usage(cubin: bytes) -> dict[str, int]:
+def nvidia_usage(cubin: bytes, launch: Launch) -> dict[str, Any]:
     """Return registers, spills and instructions of a compiled kernel, as Triton's own cuobjdump lists them."""
     import triton
 
@@ -201,16 +236,35 @@ def nvidia_usage(cubin: bytes) -> dict[str, int]:
         spilled=int(stack),
         tensor_core_instructions=len(re.findall(r'\bHG?MMA', code)),
         instructions=len(re.findall(r'/\*[0-9a-f]{4,5}\*/', code)),
+        vector_loads=len(re.findall(r'\bLDG\.E\.\S*128', code)),
+        roofline=roofline_share(launch, issued(code, launch.turns)),
     )
 
 
-def amd_usage(assembly: str) -> dict[str, int]:
+def issued(code: str, turns: int) -> int:
+    """Return the instructions that a warp issues, from a listing, if the longest loop runs ``turns`` times."""
+    lines = re.findall(r'/\*([0-9a-f]{4,5})\*/\s+(.*?);', code)
+    places = [int(place, 16) for place, _ in lines]
+    jumps = [(at, re.search(r'\bBRA\b.* 0x([0-9a-f]+)', text)) for at, (_, text) in zip(places, lines, strict=True)]
+    loops = [sum(int(found[1], 16) <= place <= at for place in places) for at, found in jumps if found]
+    return len(lines) + max(turns - 1, 0) * max(loops, default=0)
+
+
+def roofline_share(launch: Launch, instructions: int) -> float:
+    """Return the time to move the tensors of a launch over the time to issue the instructions of its warps, up to 1."""
+    moving = launch.moved_bytes / BYTES_PER_SECOND
+    return round(min(1.0, moving / (launch.programs * launch.warps * instructions / ISSUED_PER_SECOND)), 3)
+
+
+def amd_usage(assembly: str) -> dict[str, Any]:
     """Return registers, spills and instructions of a kernel from its assembly."""
     return dict(
         registers=int(re.search(r'\.vgpr_count:\s+(\d+)', assembly)[1]),
         spilled=int(re.search(r'\.vgpr_spill_count:\s+(\d+)', assembly)[1]),
         tensor_core_instructions=len(re.findall(r'^\s+v_mfma', assembly, re.MULTILINE)),
         instructions=len(re.findall(r'^\t[a-z]\w*', assembly, re.MULTILINE)),
+        vector_loads=0,
+        roofline=0.0,
     )
 
 
@@ -237,12 +291,14 @@ def resources_table(found: list[Resources]) -> Table:
             f'{each.shared_bytes / 1024:.1f}',
             each.tensor_core_instructions,
             each.instructions,
+            each.vector_loads,
+            f'{each.roofline:.0%}',
             ', '.join(each.problems),
         ]
         for each in found
     ]
     levels = ['severe' if each.problems else '' for each in found]
-    columns += ['instructions', Column('problems', 'left')]
+    columns += ['instructions', 'vector loads', 'roofline', Column('problems', 'left')]
     nvidia, amd = SHARED_KIB.values()
     note = f'limits of shared memory: {nvidia} KiB on consumer GPUs of NVIDIA, {amd} KiB on AMD; nothing was run'
     return Table(title='Compiled kernels of window attention', columns=columns, rows=rows, levels=levels, notes=[note])
@@ -254,7 +310,9 @@ def main() -> None:
     for window in args.window:
         lengths = tuple(map(int, window.split('x')))
         for dtype in args.dtype:
-            launches = launches_of_attention(lengths, args.channels, dtype, mutual=args.mutual)
+            launches = launches_of_attention(
+                lengths, args.channels, dtype, mutual=args.mutual, shifted=not args.unshifted
+            )
             found += [resources_of(launch, arch, dtype, window) for arch in args.arch for launch in launches]
     print(resources_table(found).text())
     if args.out:

@@ -1,7 +1,7 @@
 """The Triton kernels against the reference, in Triton's interpreter where there is no GPU.
 
 The interpreter is chosen by an environment variable before Triton is imported, hence the process of its own. It is
-wrong for bfloat16 products, which only a GPU tests.
+wrong for bfloat16 products, so bfloat16 is emulated: float32 tensors of its values, rounded where the kernels round.
 """
 
 import json
@@ -17,25 +17,26 @@ needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs tri
 
 CASES = [  # grid of windows, window, shift, mutual, heads, channels per head
     ((1, 2, 2), (2, 4, 4), (1, 2, 2), False, 2, 16),
-    ((1, 1, 2), (2, 8, 8), (0, 4, 4), False, 1, 32),
+    ((1, 1, 2), (2, 4, 8), (0, 2, 4), False, 1, 32),
     ((2, 2, 1), (2, 3, 5), (1, 1, 2), True, 2, 20),
-    ((1, 2, 1), (3, 5, 5), (0, 2, 2), False, 1, 18),
+    ((1, 2, 1), (3, 4, 5), (0, 2, 2), False, 1, 18),
     ((1, 1, 2), (1, 4, 4), (0, 0, 2), True, 2, 16),
 ]
 
 
-def worst_error(case, dtype, device):
-    """Return the largest relative error of the output and of all gradients."""
+def worst_error(case, dtype, device, values=None):
+    """Return the largest relative error of the output and of all gradients; inputs have values of type ``values``."""
     import torch
 
     from vrtspike.ops.window_attention.flash import flash
     from vrtspike.ops.window_attention.reference import reference
     from vrtspike.ops.window_attention.windows import Settings
 
+    values = values or dtype
     grid, window, shift, mutual, heads, channels = case
     generator = torch.Generator().manual_seed(0)
     size = [count * length for count, length in zip(grid, window, strict=True)]
-    qkv = torch.randn(2, *size, 3 * heads * channels, generator=generator).to(device, dtype)
+    qkv = torch.randn(2, *size, 3 * heads * channels, generator=generator).to(values).to(device, dtype)
     table = torch.randn(math.prod(2 * n - 1 for n in window), heads, generator=generator).to(device, dtype)
     inputs = [qkv] if mutual else [qkv, table]
 
@@ -82,18 +83,23 @@ def error_of_bias_gradient(dtype, device, mean):
 
 @pytest.fixture(scope='module')
 def interpreted():
-    """The errors of every case in float32 and float16, computed in the interpreter."""
+    """The errors of the cases in each type, computed in the interpreter."""
     environment = {**os.environ, 'TRITON_INTERPRET': '1'}
     command = [sys.executable, __file__]
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=True, timeout=300)
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=True, timeout=900)
     return json.loads(result.stdout)
 
 
 @needs_triton
-@pytest.mark.parametrize('case', range(len(CASES)))
-@pytest.mark.parametrize(('dtype', 'tolerance'), [('float32', 1e-4), ('float16', 2e-2)])
-def test_kernels_agree_with_the_reference_in_the_interpreter(interpreted, case, dtype, tolerance):
-    assert interpreted[dtype][case] < tolerance
+@pytest.mark.parametrize(('dtype', 'tolerance'), [('float32', 1e-5), ('float16', 2e-2), ('bfloat16', 2e-2)])
+def test_kernels_agree_with_the_reference_in_the_interpreter(interpreted, dtype, tolerance):
+    assert len(interpreted[dtype]) >= 2
+    assert max(interpreted[dtype]) < tolerance
+
+
+@needs_triton
+def test_the_emulated_type_rounds(interpreted):
+    assert min(interpreted['bfloat16']) > 20 * max(interpreted['float32'])
 
 
 @needs_triton
@@ -129,11 +135,25 @@ def test_without_triton_the_backend_says_what_it_needs(monkeypatch):
     flash.missing.cache_clear()
 
 
+def errors_in_emulated_bfloat16(cases):
+    """Return the errors with float32 tensors of bfloat16 values, rounded to bfloat16 where the kernels round."""
+    from unittest.mock import patch
+
+    import torch
+    import triton.language as tl
+
+    with patch('vrtspike.ops.window_attention.flash.rounded_to', lambda dtype: tl.bfloat16):
+        return [worst_error(case, torch.float32, 'cpu', values=torch.bfloat16) for case in cases]
+
+
 if __name__ == '__main__':
     import torch
 
+    few = [CASES[2], CASES[4]]  # with padding, and without
     errors = {
-        str(dtype).removeprefix('torch.'): [worst_error(case, dtype, 'cpu') for case in CASES]
-        for dtype in (torch.float32, torch.float16)
+        'float32': [worst_error(case, torch.float32, 'cpu') for case in CASES],
+        'float16': [worst_error(case, torch.float16, 'cpu') for case in (*few, CASES[0])],
+        'bfloat16': errors_in_emulated_bfloat16([*few, CASES[0]]),
+        'bias gradient': error_of_bias_gradient(torch.float16, 'cpu', mean=64.0),
     }
-    print(json.dumps(errors | {'bias gradient': error_of_bias_gradient(torch.float16, 'cpu', mean=64.0)}))
+    print(json.dumps(errors))

@@ -1,24 +1,31 @@
-"""Fused window attention for GPUs: shift, partition, bias, mask, softmax and merge in one Triton kernel."""
+"""Fused window attention for GPUs: shift, partition, bias, mask, softmax and merge in one Triton kernel.
+
+Every kernel is an operator of PyTorch, so that compilers and counters see what it reads and writes. Shapes: map
+(B, T, H, W, C); bias and statistics are those of the kernels, see ``triton_kernels.py``.
+"""
 
 from __future__ import annotations
 
 import math
 import os
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+from torch.utils.flop_counter import register_flop_formula
 
-from vrtspike.ops.window_attention.windows import Settings, Window, cached_relative_position_index
+from vrtspike.ops.window_attention.tilings import Tiling, launch, padded, tilings_by_keys, tilings_by_queries
+from vrtspike.ops.window_attention.windows import MASKED, Settings, relative_position_bias
+
+SPLITS = 16
+"""Partial sums of the bias gradient, each over a share of the windows."""
+
+WINDOWS_FORWARD, WINDOWS_BACKWARD = (4, 2, 1), (2, 1)
+"""Windows that a program may compute together: what is kept of each must fit the registers."""
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-
-BLOCK = 64
-"""Number of queries, and of keys, in one block of scores."""
-
-SPLITS = 32
-"""Partial sums of the bias gradient, each over a share of the windows."""
 
 
 @lru_cache(maxsize=1)
@@ -38,86 +45,208 @@ def devices() -> tuple[str, ...]:
 
 def flash(qkv: Tensor, bias_table: Tensor | None, settings: Settings) -> Tensor:
     """Attend in the windows of a map (B, T, H, W, 3*C) without scores or shifted copies in memory."""
-    return _Flash.apply(qkv.contiguous(), bias_table, settings)
+    bias = None if bias_table is None else padded_bias(bias_table, settings)
+    window, shift, heads, mutual, scale = settings
+    return _forward(qkv.contiguous(), bias, window, shift, heads, mutual, scale)[0]
 
 
-class _Flash(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, qkv: Tensor, table: Tensor | None, settings: Settings) -> Tensor:
-        from vrtspike.ops.window_attention import triton_kernels as kernels
-
-        out = qkv.new_empty((*qkv.shape[:-1], qkv.shape[-1] // 3))
-        lse = qkv.new_empty((*qkv.shape[:-1], settings.heads), dtype=torch.float32)
-        table = None if table is None else table.contiguous()
-        sizes, constants = _sizes(qkv, settings), _constants(qkv, table, settings)
-        kernels.forward_kernel[_grid(qkv, settings)](qkv, table, out, lse, *sizes, **constants)
-        ctx.save_for_backward(qkv, table, lse)
-        ctx.settings = settings
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:
-        from vrtspike.ops.window_attention import triton_kernels as kernels
-
-        qkv, table, lse = ctx.saved_tensors
-        delta, grad_qkv = torch.empty_like(lse), torch.empty_like(qkv)
-        inputs = (qkv, table, grad.contiguous(), lse, delta)
-        sizes, constants = _sizes(qkv, ctx.settings), _constants(qkv, table, ctx.settings)
-        grid = _grid(qkv, ctx.settings)
-        kernels.mean_gradient_kernel[grid](*inputs, *sizes, **constants)
-        for queries in (True, False):
-            kernels.backward_kernel[grid](*inputs, grad_qkv, *sizes, **constants, QUERIES=queries)
-        wanted = table is not None and ctx.needs_input_grad[1]
-        return grad_qkv, _table_gradient(inputs, ctx.settings) if wanted else None, None
+def padded_bias(table: Tensor, settings: Settings) -> Tensor:
+    """Return the bias (heads, NP queries, NP keys) divided by the scale; it is -inf for keys that pad."""
+    bias = relative_position_bias(table.float(), settings.window) / settings.scale
+    missing = padded(bias.shape[-1]) - bias.shape[-1]
+    return F.pad(F.pad(bias, (0, missing), value=-math.inf), (0, 0, 0, missing)).contiguous()
 
 
-def _table_gradient(inputs: tuple, settings: Settings) -> Tensor:
-    """Return the gradient of the bias table ((2t-1)*(2h-1)*(2w-1), heads)."""
+@torch.library.custom_op('vrtspike::flash_attention', mutates_args=())
+def _forward(
+    qkv: Tensor, bias: Tensor | None, window: list[int], shift: list[int], heads: int, mutual: bool, scale: float
+) -> tuple[Tensor, Tensor]:
+    """Return the attended values (B, T, H, W, C) and the log-sum-exps of the scores."""
     from vrtspike.ops.window_attention import triton_kernels as kernels
 
-    qkv, table = inputs[:2]
-    n, windows = math.prod(settings.group), _windows(qkv, settings.window)
-    splits = min(SPLITS, windows)
-    partial = torch.empty(splits, settings.heads, n, n, dtype=torch.float32, device=qkv.device)
-    constants = _constants(qkv, table, settings)
-    for name in ('FRAMES', 'MUTUAL', 'BIAS'):
-        del constants[name]
-    grid = (math.ceil(n / BLOCK) ** 2, settings.heads, splits)
-    kernels.bias_gradient_kernel[grid](*inputs, partial, windows, *_sizes(qkv, settings), **constants, SPLITS=splits)
-    index = cached_relative_position_index(settings.window, qkv.device).flatten()
-    summed = partial.sum(0).flatten(1).t()  # (N*N, heads)
-    return torch.zeros_like(table, dtype=torch.float32).index_add_(0, index, summed).to(table.dtype)
+    settings = Settings(tuple(window), tuple(shift), heads, mutual, scale)
+    out = qkv.new_empty((*qkv.shape[:-1], qkv.shape[-1] // 3))
+    lse = _statistics(qkv, settings)
+    _by_queries(kernels.forward_kernel, (qkv, bias, out, lse), (), settings, WINDOWS_FORWARD)
+    return out, lse
 
 
-def _grid(qkv: Tensor, settings: Settings) -> tuple[int, int, int]:
-    """Return the grid of a kernel: windows, blocks of queries or keys, heads x frames."""
-    blocks = math.ceil(math.prod(settings.group) / BLOCK)
-    return _windows(qkv, settings.window), blocks, settings.heads * settings.frames
+@_forward.register_fake
+def _(qkv, bias, window, shift, heads, mutual, scale):
+    settings = Settings(tuple(window), tuple(shift), heads, mutual, scale)
+    return qkv.new_empty((*qkv.shape[:-1], qkv.shape[-1] // 3)), _statistics(qkv, settings)
 
 
-def _windows(qkv: Tensor, window: Window) -> int:
-    return qkv.shape[:-1].numel() // math.prod(window)
+@torch.library.custom_op('vrtspike::flash_attention_backward_queries', mutates_args=('grad_q',))
+def _backward_queries(
+    qkv: Tensor,
+    bias: Tensor | None,
+    grad: Tensor,
+    lse: Tensor,
+    grad_q: Tensor,
+    window: list[int],
+    shift: list[int],
+    heads: int,
+    mutual: bool,
+    scale: float,
+) -> Tensor:
+    """Write the gradient of the queries into a slice of that of ``qkv``; return their mean gradients."""
+    from vrtspike.ops.window_attention import triton_kernels as kernels
+
+    settings = Settings(tuple(window), tuple(shift), heads, mutual, scale)
+    delta = torch.empty_like(lse)
+    _by_queries(
+        kernels.backward_queries_kernel, (qkv, bias, grad, lse, grad_q, delta), (scale,), settings, WINDOWS_BACKWARD
+    )
+    return delta
 
 
-def _sizes(qkv: Tensor, settings: Settings) -> tuple:
-    return (*qkv.shape[1:4], settings.heads, settings.scale)
+@_backward_queries.register_fake
+def _(qkv, bias, grad, lse, grad_q, window, shift, heads, mutual, scale):
+    return torch.empty_like(lse)
 
 
-def _constants(qkv: Tensor, table: Tensor | None, settings: Settings) -> dict:
+@torch.library.custom_op('vrtspike::flash_attention_backward_keys', mutates_args=('grad_kv',))
+def _backward_keys(
+    qkv: Tensor,
+    bias: Tensor | None,
+    grad: Tensor,
+    lse: Tensor,
+    delta: Tensor,
+    grad_kv: Tensor,
+    sums_bias: bool,
+    window: list[int],
+    shift: list[int],
+    heads: int,
+    mutual: bool,
+    scale: float,
+) -> Tensor:
+    """Write the gradients of keys and values into a slice of that of ``qkv``; return partial sums of the bias's."""
+    from vrtspike.ops.window_attention import triton_kernels as kernels
+
+    settings = Settings(tuple(window), tuple(shift), heads, mutual, scale)
+    partial = _partial(lse, sums_bias)
+    splits = min(SPLITS, len(lse)) if sums_bias else len(lse)
+    constants = _constants(qkv, bias, settings) | dict(TRAINS_BIAS=sums_bias)
+    tokens = constants['N']
+
+    def programs(tiling: Tiling) -> int:
+        return heads * settings.frames * (padded(tokens) // tiling.keys) * splits
+
+    tensors = (qkv, bias, grad, lse, delta, grad_kv, partial)
+    arguments = (*tensors, len(lse), splits, *qkv.shape[1:4], scale, *_factors(scale))
+    launch(
+        kernels.backward_keys_kernel,
+        programs,
+        arguments,
+        constants,
+        tilings_by_keys(tokens, qkv.dtype, sums_bias=sums_bias),
+    )
+    return partial
+
+
+@_backward_keys.register_fake
+def _(qkv, bias, grad, lse, delta, grad_kv, sums_bias, window, shift, heads, mutual, scale):
+    return _partial(lse, sums_bias)
+
+
+def _save(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+    qkv, bias, *settings = inputs
+    ctx.save_for_backward(qkv, bias, output[1])
+    ctx.settings = settings
+
+
+def _gradients(ctx: Any, grad: Tensor, _: Tensor) -> tuple:
+    qkv, bias, lse = ctx.saved_tensors
+    channels = grad.shape[-1]
+    inputs, grad_qkv = (qkv, bias, grad.contiguous(), lse), torch.empty_like(qkv)
+    delta = _backward_queries(*inputs, grad_qkv[..., :channels], *ctx.settings)
+    sums_bias = bias is not None and ctx.needs_input_grad[1]
+    partial = _backward_keys(*inputs, delta, grad_qkv[..., channels:], sums_bias, *ctx.settings)
+    grad_bias = partial.sum(0) * ctx.settings[-1] if sums_bias else None
+    return grad_qkv, grad_bias, *(None,) * 5
+
+
+_forward.register_autograd(_gradients, setup_context=_save)
+
+
+def _products(count: int):
+    """Return the formula of a kernel with ``count`` products of scores' size for each head."""
+
+    def flops(qkv_shape, bias_shape, *arguments, out_shape=None, **kwargs) -> int:
+        window, mutual = arguments[-5], arguments[-2]
+        tokens, channels = math.prod(qkv_shape[:-1]), qkv_shape[-1] // 3
+        return 2 * count * tokens * channels * math.prod(window) // (window[0] if mutual else 1)
+
+    return flops
+
+
+for _name, _count in (('', 2), ('_backward_queries', 4), ('_backward_keys', 4)):
+    register_flop_formula(getattr(torch.ops.vrtspike, f'flash_attention{_name}'))(_products(_count))
+
+
+def _by_queries(kernel: Any, tensors: tuple, scales: tuple, settings: Settings, together: tuple[int, ...]) -> None:
+    """Launch a kernel whose programs own a block of queries in several windows."""
+    qkv, bias, *_ = tensors
+    constants = _constants(qkv, bias, settings)
+    windows, tokens = _windows(qkv, settings), constants['N']
+
+    def programs(tiling: Tiling) -> int:
+        groups = math.ceil(windows / tiling.windows)
+        return settings.heads * settings.frames * (padded(tokens) // tiling.queries) * groups
+
+    arguments = (*tensors, windows, *qkv.shape[1:4], *scales, *_factors(settings.scale))
+    launch(kernel, programs, arguments, constants, tilings_by_queries(tokens, qkv.dtype, together))
+
+
+def _statistics(qkv: Tensor, settings: Settings) -> Tensor:
+    """Return an empty tensor for a number per query."""
+    shape = (_windows(qkv, settings), settings.heads, settings.frames, padded(math.prod(settings.group)))
+    return qkv.new_empty(shape, dtype=torch.float32)
+
+
+def _partial(lse: Tensor, sums_bias: bool) -> Tensor:
+    windows, heads, _, tokens = lse.shape
+    return lse.new_empty((min(SPLITS, windows), heads, tokens, tokens) if sums_bias else 0)
+
+
+def _windows(qkv: Tensor, settings: Settings) -> int:
+    return qkv.shape[:-1].numel() // math.prod(settings.window)
+
+
+def _factors(scale: float) -> tuple[float, float]:
+    """Return what makes scores exponents of 2, and what the mask adds to scores before that."""
+    return scale * math.log2(math.e), MASKED / scale
+
+
+def _constants(qkv: Tensor, bias: Tensor | None, settings: Settings) -> dict[str, Any]:
     """Return the constants that the kernels are compiled for."""
-    d = qkv.shape[-1] // 3 // settings.heads
-    tf32 = qkv.device.type == 'cuda' and torch.backends.cuda.matmul.allow_tf32
+    d, tokens = qkv.shape[-1] // 3 // settings.heads, math.prod(settings.group)
     return dict(
         **dict(zip(('WT', 'WH', 'WW'), settings.window, strict=True)),
         **dict(zip(('ST', 'SH', 'SW'), settings.shift, strict=True)),
-        N=math.prod(settings.group),
+        HEADS=settings.heads,
+        N=tokens,
+        NP=padded(tokens),
         D=d,
         BD=max(16, 1 << (d - 1).bit_length()),
-        BM=BLOCK,
-        BN=BLOCK,
         FRAMES=settings.frames,
         MUTUAL=settings.mutual,
-        BIAS=table is not None,
-        PRECISION='tf32' if tf32 else 'ieee',
+        BIAS=bias is not None,
+        PRECISION=precision_of(qkv),
+        ROUNDED=rounded_to(qkv.dtype),
     )
+
+
+def precision_of(qkv: Tensor) -> str:
+    """Return how products are computed. Three TF32 products have float32's accuracy, on tensor cores of NVIDIA."""
+    if qkv.dtype is not torch.float32 or torch.version.hip:
+        return 'ieee'
+    return 'tf32' if qkv.device.type == 'cuda' and torch.backends.cuda.matmul.allow_tf32 else 'tf32x3'
+
+
+def rounded_to(dtype: torch.dtype) -> Any:
+    """Return Triton's name of the type to which probabilities and their gradients are rounded before products."""
+    import triton.language as tl
+
+    return getattr(tl, str(dtype).removeprefix('torch.'))

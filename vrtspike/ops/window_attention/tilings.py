@@ -1,0 +1,107 @@
+"""How the Triton kernels of window attention divide their work, by the shape of the window and the type.
+
+A short list for each kernel. On a GPU the fastest is found by a run of each at first use; one that needs more shared
+memory than the GPU has is left out. Elsewhere (in Triton's interpreter, or when code is only compiled) it is the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+
+chosen: dict[tuple, Tiling] = {}
+"""The fastest tilings found in this process, by kernel, device, type and constants."""
+
+
+class Tiling(NamedTuple):
+    """The blocks of a kernel."""
+
+    queries: int
+    keys: int
+    warps: int
+    windows: int = 1
+    """Windows that one program computes together."""
+
+
+def padded(tokens: int) -> int:
+    """Return the tokens of a window with padding: the smallest block has 16."""
+    return -(-tokens // 16) * 16
+
+
+def tilings_by_queries(tokens: int, dtype: torch.dtype, windows: tuple[int, ...]) -> list[Tiling]:
+    """Return tilings of kernels whose programs own a block of queries; the block divides the padded ``tokens``.
+
+    A warp computes 16 queries. In 16 bit, several ``windows`` share a block of the bias and a program's fixed costs.
+    """
+    wide = dtype is torch.float32
+    queries, keys = divisor(padded(tokens), 32 if wide else 64), longest(padded(tokens), 32 if wide else 64)
+    return [Tiling(queries, keys, queries // 16, count) for count in ((1,) if wide else windows)]
+
+
+def tilings_by_keys(tokens: int, dtype: torch.dtype, *, sums_bias: bool) -> list[Tiling]:
+    """Return tilings of the kernel whose programs own a block of keys.
+
+    If it sums the gradient of the bias, a program has as many sums as queries times its keys, in registers.
+    """
+    wide = dtype is torch.float32
+    queries = longest(padded(tokens), 32 if wide else 64)
+    keys = 16 if sums_bias else divisor(padded(tokens), 32 if wide else 64)
+    return [Tiling(queries, keys, max(1, queries // 16))]
+
+
+def divisor(tokens: int, most: int) -> int:
+    """Return the largest power of 2, up to ``most``, that divides ``tokens``."""
+    return min(tokens & -tokens, most)
+
+
+def longest(tokens: int, most: int) -> int:
+    """Return the largest power of 2, up to ``most`` and ``tokens``."""
+    return min(1 << (tokens.bit_length() - 1), most)
+
+
+def launch(
+    kernel: Any,
+    programs: Callable[[Tiling], int],
+    arguments: tuple,
+    constants: dict[str, Any],
+    tilings: list[Tiling],
+) -> None:
+    """Launch a kernel with the fastest of ``tilings``.
+
+    Args:
+        kernel: Writes the same results however often it runs.
+        programs: Returns the number of programs for a tiling.
+        arguments: The kernel's arguments, a tensor first.
+        constants: The constants besides those of the tiling.
+        tilings: In the order of preference.
+    """
+
+    def run(tiling: Tiling) -> None:
+        blocks = dict(BM=tiling.queries, BN=tiling.keys, WINDOWS=tiling.windows)
+        kernel[(programs(tiling),)](*arguments, **constants, **blocks, num_warps=tiling.warps)
+
+    first = arguments[0]
+    if len(tilings) == 1 or first.device.type != 'cuda':
+        return run(tilings[0])
+    key = (kernel.__name__, first.device, first.dtype, *constants.values())
+    if key not in chosen:
+        chosen[key] = fastest(run, tilings)
+    return run(chosen[key])
+
+
+def fastest(run: Callable[[Tiling], None], tilings: list[Tiling]) -> Tiling:
+    """Return the tiling with which ``run`` is fastest; raises OutOfResources if none fits the GPU's shared memory."""
+    from triton.runtime.errors import OutOfResources
+    from triton.testing import do_bench
+
+    times, failure = {}, None
+    for tiling in tilings:
+        try:
+            times[tiling] = do_bench(lambda tiling=tiling: run(tiling), warmup=5, rep=20)
+        except OutOfResources as error:
+            failure = error
+    if not times:
+        raise failure
+    return min(times, key=times.get)
