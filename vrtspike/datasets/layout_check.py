@@ -26,6 +26,9 @@ SENSORS = {(250, 400): 400, (250, 416): 400, (1000, 1000): 1000}
 STEPS = 256
 #: How many times more the neighbours must differ than with another layout.
 DECISIVE = 1.3
+#: By how many standard errors, so that noise in small files decides nothing.
+LEAST_SIGMAS = 5
+TINY = np.finfo(np.float32).tiny
 #: By how much more the rates must correlate with the frame upside down than upright.
 LEAST_CORRELATION = 0.3
 #: Spikes and frame are compared at this many pixels along the longer side.
@@ -57,10 +60,11 @@ def bit_order_problem(path: Path, size: tuple[int, int], layout: SpikeLayout, **
     other = 'big' if stated == 'little' else 'little'
     stored = {order: SpikeLayout(order, flipped=False) for order in (stated, other)}
     steps = {order: edge_steps(rates_of(path, size, each, **window)) for order, each in stored.items()}
-    if steps[stated] <= DECISIVE * steps[other]:
+    more, ratio = steps[stated] - steps[other], steps[stated].mean() / max(steps[other].mean(), TINY)
+    if ratio <= DECISIVE or more.mean() * len(more) ** 0.5 <= LEAST_SIGMAS * more.std():
         return None
     return (
-        f'{path} is read with bit_order: {stated}, but neighbouring pixels differ {steps[stated] / steps[other]:.1f} '
+        f'{path} is read with bit_order: {stated}, but neighbouring pixels differ {ratio:.1f} '
         f'times less with bit_order: {other}. State it (config.yaml, bit_order= of the source, or --bit-order {other})'
     )
 
@@ -74,12 +78,12 @@ def rates_of(path: Path, size: tuple[int, int], layout: SpikeLayout, **window: i
     return read_spikes(path, *size, layout, steps=count, **window).mean(axis=0, dtype=np.float32)
 
 
-def edge_steps(rates: np.ndarray) -> float:
-    """Return the mean difference of neighbouring pixels on both sides of a byte's edge, of rates in stored order."""
+def edge_steps(rates: np.ndarray) -> np.ndarray:
+    """Return the differences of neighbouring pixels on both sides of a byte's edge, of rates in stored order."""
     flat, width = rates.ravel(), rates.shape[1]
     last = np.arange(7, flat.size - 1, 8)
     last = last[(last + 1) % width > 0]  # those at the end of a row have no neighbour
-    return float(np.abs(flat[last + 1] - flat[last]).mean()) if len(last) else 0.0
+    return np.abs(flat[last + 1] - flat[last]) if len(last) else np.zeros(1, np.float32)
 
 
 def row_order_problem(path: Path, frame: np.ndarray, rates: np.ndarray, layout: SpikeLayout) -> str | None:

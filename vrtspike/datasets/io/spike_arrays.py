@@ -82,7 +82,8 @@ class SpikeArray:
                 f'{self.path} has values from {part.min()} to {part.max()}, expected 0 and 1 only: store the spikes as '
                 'array > 0; bits packed into bytes need the size of the sensor'
             )
-        return part.astype(np.uint8, copy=False)[:, :: -1 if self.layout.flipped else 1]
+        rows = slice(None, None, -1 if self.layout.flipped else 1)
+        return np.ascontiguousarray(part[:, rows], np.uint8)
 
 
 @contextmanager
