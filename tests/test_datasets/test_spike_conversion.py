@@ -70,17 +70,6 @@ def test_memory_does_not_grow_with_the_length(tmp_path, monkeypatch):
     assert longest == [7]
 
 
-@pytest.mark.parametrize('suffix', SUFFIXES)
-def test_a_source_that_ends_too_early_leaves_nothing(tmp_path, suffix):
-    target = tmp_path / f'a{suffix}'
-    with (
-        pytest.raises(DataError, match='was to have 50 steps, but 20 were given'),
-        open_spike_writer(target, SPIKES.shape) as append,
-    ):
-        append(SPIKES[:20])
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_size_that_fills_no_bytes_is_refused_in_raw_files(tmp_path):
     path = write(tmp_path / 'a.npy', SPIKES[..., :11])
     with pytest.raises(DataError, match='6 x 11 pixels is undefined'):
