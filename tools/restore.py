@@ -25,10 +25,12 @@ from pathlib import Path
 from vrtspike.cli import (
     add_config_arguments,
     add_device_argument,
+    add_layout_arguments,
     add_light_argument,
     add_tiling_arguments,
     add_trust_argument,
     config_arguments,
+    layout_arguments,
     run_tool,
     tiling_arguments,
     tool_parser,
@@ -53,7 +55,12 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--out', required=True, metavar='PATH', help='a folder for PNGs, or a .mp4, .mkv, .mov or .avi')
     parser.add_argument(
-        '--spike-size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help='default: from a config.yaml nearby'
+        '--spike-size',
+        '--size',
+        type=int,
+        nargs=2,
+        metavar=('HEIGHT', 'WIDTH'),
+        help='default: from a config.yaml nearby',
     )
     parser.add_argument(
         '--keep-columns', type=int, metavar='N', help='spike columns to keep: 400 of 416, if the last 16 are the header'
@@ -76,6 +83,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--fps', type=float, help="frames per second of a video (default: the input's, or 25)")
     add_device_argument(parser)
     add_trust_argument(parser)
+    add_layout_arguments(parser)
     add_tiling_arguments(parser)
     return parser.parse_args()
 
@@ -83,6 +91,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     from vrtspike.config import load_config
+    from vrtspike.datasets.spike_layout import SpikeLayout
     from vrtspike.inference.files import even_instants, open_clip, restore_files
     from vrtspike.inference.loading import load_restorer
     from vrtspike.inference.outputs import frame_folder
@@ -97,7 +106,10 @@ def main() -> None:
         if args.side_by_side:
             raise ConfigError('--side-by-side shows one frame of each exposure: drop it, or --frames-per-exposure')
     size = args.spike_size and tuple(args.spike_size)
-    clip = open_clip(args.blur, args.spike, size, args.threshold, args.light, args.keep_columns, args.steps_per_frame)
+    layout = SpikeLayout(**layout_arguments(args))
+    clip = open_clip(
+        args.blur, args.spike, size, args.threshold, args.light, args.keep_columns, args.steps_per_frame, layout
+    )
     config = load_config(**config_arguments(args))
     tiling = tiling_of(config, **tiling_arguments(args))
     model, config = load_restorer(args.checkpoint, config, device=args.device, trust=args.trust_checkpoint)

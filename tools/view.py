@@ -19,7 +19,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vrtspike.cli import add_light_argument, add_source_argument, run_tool, tool_parser
+from vrtspike.cli import (
+    add_layout_arguments,
+    add_light_argument,
+    add_source_argument,
+    layout_arguments,
+    run_tool,
+    tool_parser,
+)
 from vrtspike.errors import ConfigError, DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -46,6 +53,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--keep-columns', type=int, metavar='N', help='columns of a spike file to keep, as in 400 of 416'
     )
+    add_layout_arguments(parser)
     return parser.parse_args()
 
 
@@ -102,20 +110,27 @@ def list_sequences(source: object, split: str | None) -> list[Sequence]:
 
 def sequence_of_spike_file(args: argparse.Namespace) -> Sequence:
     """Return a spike file as a sequence of exposures without gaps."""
+    import warnings
+
     import numpy as np
 
     from vrtspike.datasets import Sequence
-    from vrtspike.datasets.io.spike_formats import count_steps, spike_array_size
-    from vrtspike.datasets.sources.folders import config_light, nearest_spike_config
+    from vrtspike.datasets.io.spike_formats import count_steps
+    from vrtspike.datasets.layout_check import bit_order_problem
+    from vrtspike.datasets.sources.description import describe_spikes
+    from vrtspike.datasets.spike_layout import SpikeLayout
 
-    known = nearest_spike_config(args.clip)
-    size = args.size or spike_array_size(args.clip) or (known.get('spike_h'), known.get('spike_w'))
-    if None in size:
-        raise ConfigError(f'{args.clip} does not contain its size: give --size HEIGHT WIDTH')
-    height, width = size
-    if args.keep_columns is not None and not 1 <= args.keep_columns <= width:
-        raise ConfigError(f'--keep-columns got {args.keep_columns}, expected 1 to {width}')
-    steps = count_steps(args.clip, height, width)
+    known = describe_spikes(
+        args.clip,
+        size=args.size and tuple(args.size),
+        threshold=args.threshold,
+        light=args.light,
+        keep_columns=args.keep_columns,
+        layout=SpikeLayout(**layout_arguments(args)),
+    )
+    steps = count_steps(args.clip, *known.stored_size, known.layout)
+    if problem := bit_order_problem(args.clip, known.stored_size, known.layout):
+        warnings.warn(problem, stacklevel=2)
     if not 0 <= args.first_step < steps:
         raise ConfigError(f'--first-step got {args.first_step}, expected 0 to {steps - 1}, the last step')
     length = min(args.steps_per_frame, steps - args.first_step)
@@ -125,10 +140,11 @@ def sequence_of_spike_file(args: argparse.Namespace) -> Sequence:
         None,
         args.clip,
         stems=np.array([f'{i:06d}' for i in range((steps - args.first_step) // length)]),
-        spike_size=(height, args.keep_columns or width),
-        stored_width=width,
-        threshold=args.threshold or known.get('threshold', 1.0),
-        light=args.light or config_light(known, args.clip),
+        spike_size=known.size,
+        stored_width=known.stored_size[1],
+        threshold=known.threshold or 1.0,
+        light=known.light,
+        layout=known.layout,
         start=args.first_step,
         steps=length,
         interval=length,

@@ -90,6 +90,29 @@ def add_light_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_layout_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--bit-order``, ``--flipped`` and ``--axes``, which :func:`layout_arguments` reads back."""
+    group = parser.add_argument_group('how spikes are stored', "defaults: a config.yaml nearby, else the format's rule")
+    group.add_argument(
+        '--bit-order',
+        choices=['little', 'big'],
+        help='which bit of a byte is its first pixel: the least or the most significant (rule: little in raw files)',
+    )
+    group.add_argument(
+        '--flipped',
+        action=argparse.BooleanOptionalAction,
+        help='rows are stored bottom-up (rule: they are in raw files)',
+    )
+    group.add_argument(
+        '--axes', choices=['THW', 'HWT'], help='of an array: steps first or last (rule: first, or what fits the size)'
+    )
+
+
+def layout_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """Return how spikes are stored as arguments of :class:`vrtspike.datasets.spike_layout.SpikeLayout`."""
+    return {name: getattr(args, name) for name in ('bit_order', 'flipped', 'axes')}
+
+
 def add_trust_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--trust-checkpoint``."""
     parser.add_argument(

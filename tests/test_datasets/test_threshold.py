@@ -9,6 +9,7 @@ from vrtspike.datasets.color import decode_srgb, encode_srgb, luminance
 from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.simulation.photographs import load_photograph
 from vrtspike.datasets.threshold import suggest_threshold, threshold_problems
+from vrtspike.errors import DataError
 from vrtspike.testing.data_sets import write_frames
 
 
@@ -85,7 +86,8 @@ def test_darkness_tells_nothing(sequence):
     assert threshold_problems(declared(sequence, 100.0)) == []
 
 
-def test_an_unreadable_frame_is_the_problem(sequence):
+def test_an_unreadable_frame_is_an_error(sequence):
     for path in sequence.blur.iterdir():
         path.write_bytes(b'no image')
-    assert 'is damaged' in threshold_problems(sequence)[0]
+    with pytest.raises(DataError, match='is damaged'):
+        threshold_problems(sequence)

@@ -70,8 +70,10 @@ def test_the_head_of_a_sensor_is_dropped(spike_folder, tmp_path):
 
 
 def test_size_and_threshold_come_from_the_config_near(spike_folder):
-    with pytest.raises(DataError, match='--spike-size HEIGHT WIDTH and --threshold'):
+    with pytest.raises(DataError, match=r'000\.dat does not contain its size.* state it, as in --size 250 400'):
         SpikeFiles(spike_folder, 5)
+    with pytest.raises(DataError, match=r'threshold of the spikes in .* is unknown.* give --threshold'):
+        SpikeFiles(spike_folder, 5, size=(8, 12))
     (spike_folder.parent / 'config.yaml').write_text('{spike_h: 8, spike_w: 12, threshold: 2.0}')
     files = SpikeFiles(spike_folder, 5)
     assert (files.size, files.threshold) == ((8, 12), 2.0)

@@ -25,7 +25,8 @@ def test_a_sound_data_set_is_summed_up_and_pictured(gopro, tmp_path):
     row = cells(process, 'train')
     assert row[:4] == ['train', '2', '12', '4']
     assert row[4:11] == ['64', 'x', '64', '32', 'x', '32', '56']
-    assert float(row[12]) == pytest.approx(1, abs=0.05)
+    assert row[12] == 'linear'
+    assert float(row[13]) == pytest.approx(1, abs=0.05)
     assert 'No problems in its files' in process.stdout
     # Three videos below each other, five panels each.
     height, width, _ = cv2.imread(str(sheet)).shape
@@ -36,7 +37,7 @@ def test_a_sound_data_set_is_summed_up_and_pictured(gopro, tmp_path):
 def test_clips_without_spikes_have_no_spike_columns(tmp_path):
     process = run_tool('check_data', write_rgb(tmp_path / 'rgb'), '--thumbnails', tmp_path / 'rgb.jpg')
     assert process.returncode == 0, process.stderr
-    assert cells(process, 'val')[-5:] == ['-'] * 5
+    assert cells(process, 'val')[-6:] == ['-'] * 6
     assert (tmp_path / 'rgb.jpg').is_file()
 
 

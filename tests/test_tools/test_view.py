@@ -92,9 +92,10 @@ def test_an_array_knows_its_size_and_loses_its_head(tmp_path):
     assert process.returncode == 0, process.stderr
     assert '3 frames of bare' in process.stdout
     process = run_tool('view', tmp_path / 'bare.npz', *arguments, '--keep-columns', 27)
-    assert '--keep-columns got 27, expected 1 to 26' in process.stderr
+    assert 'keep_columns=27, expected 1 to the 26 columns' in ' '.join(process.stderr.split())
 
 
 def test_a_bare_file_needs_its_size(tmp_path):
     (tmp_path / 'x.dat').write_bytes(bytes(8))
-    assert 'give --size HEIGHT WIDTH' in run_tool('view', tmp_path / 'x.dat', '--out', tmp_path / 'x.png').stderr
+    process = run_tool('view', tmp_path / 'x.dat', '--out', tmp_path / 'x.png')
+    assert 'does not contain its size' in ' '.join(process.stderr.split())

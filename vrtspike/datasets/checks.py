@@ -15,6 +15,7 @@ from vrtspike.datasets.io.images import image_size
 from vrtspike.datasets.io.listing import stems_in
 from vrtspike.datasets.io.spike_formats import count_steps, is_array_file
 from vrtspike.datasets.io.stored import is_file, is_folder, place_in_lmdb, read_file
+from vrtspike.datasets.layout_check import layout_problems
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.datasets.spike_dat import bytes_per_step, steps_in_bytes
 from vrtspike.datasets.threshold import threshold_problems
@@ -30,8 +31,16 @@ def find_problems(source: Any, split: str, sequences: list[Sequence], clip_len: 
     problems += shared_sequences(source, split, sequences)
     for sequence in sequences:
         problems += sequence_problems(sequence, clip_len)
-    # The threshold check reads a frame and its spikes, so everything else must be correct first.
-    return problems or threshold_problems(sequences[0])
+    # These checks read a frame and its spikes, so everything else must be correct first.
+    return problems or content_problems(sequences[0])
+
+
+def content_problems(sequence: Sequence) -> list[str]:
+    """Report a sequence whose middle frame and its spikes contradict the description of the spikes."""
+    try:
+        return layout_problems(sequence) or threshold_problems(sequence)
+    except DataError as error:
+        return [str(error)]
 
 
 def shared_sequences(source: Any, split: str, sequences: list[Sequence]) -> list[str]:
@@ -146,7 +155,11 @@ def spike_file_problems(sequence: Sequence) -> list[str]:
     for path, length in spike_file_lengths(sequence):
         try:
             # For a raw file, its length is enough, and the folder listing already has it.
-            steps[path] = count_steps(path, height, width) if is_array else steps_in_bytes(path, length, height, width)
+            steps[path] = (
+                count_steps(path, height, width, sequence.layout)
+                if is_array
+                else steps_in_bytes(path, length, height, width)
+            )
         except DataError as error:
             problems.append(str(error))
     return problems + uneven_steps(sequence, steps)
@@ -179,7 +192,7 @@ def recording_problems(sequence: Sequence) -> list[str]:
     try:
         if not sequence.spike.is_file():
             return [f'{sequence.spike} is missing: expected the spikes of the recording']
-        steps = count_steps(sequence.spike, *sequence.stored_size)
+        steps = count_steps(sequence.spike, *sequence.stored_size, sequence.layout)
     except DataError as error:
         return [str(error)]
     end = sequence.start + max(len(sequence.stems) - 1, 0) * sequence.interval + sequence.steps

@@ -1,7 +1,8 @@
 """The headerless `.dat` spike files of SpikeCV, Spike-Zoo, SpkDeblurNet, S-SDM and S-VRT.
 
-Every step is ``height * width`` bits in row-major order, least significant bit first, its rows stored bottom-up. The
-file stores neither the sensor size nor the threshold. Callers pass the size, and the file length is checked against it.
+Every step is ``height * width`` bits in row-major order, least significant bit first, its rows stored bottom-up. Some
+tools write the most significant bit first, or rows top-down. The file stores neither this nor the sensor size nor the
+threshold. Callers pass them, and the file length is checked against the size.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ def read_spike_dat(
     rows: tuple[int, int] | None = None,
     columns: tuple[int, int] | None = None,
     expected_steps: int | None = None,
+    bit_order: str = 'little',
+    flipped: bool = True,
 ) -> np.ndarray:
     """Read the spikes of ``steps`` steps; only the bytes that are needed are read.
 
@@ -45,6 +48,8 @@ def read_spike_dat(
         rows: (top, bottom), bottom excluded, to read; None reads all.
         columns: (left, right), right excluded, to read; None reads all.
         expected_steps: Number of steps that the file must have; None accepts any.
+        bit_order: Which bit of a byte is its first pixel: the least significant (``'little'``) or the most (``'big'``).
+        flipped: Whether rows are stored bottom-up.
 
     Returns:
         (steps, rows, columns) uint8 of 0 and 1 in time order, the first row on top.
@@ -66,17 +71,18 @@ def read_spike_dat(
         packed = np.memmap(path, np.uint8, 'r', offset=start * size, shape=(steps, size))
     except OSError as error:
         raise DataError(f'{path} cannot be read: {error}') from error
-    # Rows are stored bottom-up: the bottom row of the part comes first.
-    first, last = height - bottom, height - top
+    # If rows are stored bottom-up, the bottom row of the part comes first.
+    first, last = (height - bottom, height - top) if flipped else (top, bottom)
+    upright = slice(None, None, -1 if flipped else 1)
     if width % 8 == 0:
         lines = packed.reshape(steps, height, width // 8)[:, first:last, left // 8 : -(-right // 8)]
         # Flipping the packed bytes rather than the bits moves an eighth of the memory.
-        upright = np.take(lines, np.arange(last - first)[::-1], axis=1)
-        bits = np.unpackbits(upright, bitorder='little')
+        packed_rows = np.take(lines, np.arange(last - first)[upright], axis=1)
+        bits = np.unpackbits(packed_rows, bitorder=bit_order)
         return np.ascontiguousarray(bits.reshape(steps, last - first, -1)[..., left % 8 :][..., : right - left])
     span = packed[:, first * width // 8 : -(-last * width // 8)]
-    bits = np.unpackbits(span, axis=1, bitorder='little')[:, first * width % 8 :][:, : (last - first) * width]
-    return np.ascontiguousarray(bits.reshape(steps, last - first, width)[:, ::-1, left:right])
+    bits = np.unpackbits(span, axis=1, bitorder=bit_order)[:, first * width % 8 :][:, : (last - first) * width]
+    return np.ascontiguousarray(bits.reshape(steps, last - first, width)[:, upright, left:right])
 
 
 def part_of(part: tuple[int, int] | None, length: int, name: str, path: str | os.PathLike) -> tuple[int, int]:

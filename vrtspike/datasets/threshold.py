@@ -11,7 +11,6 @@ from vrtspike.datasets.color import decode_srgb, luminance
 from vrtspike.datasets.io.images import read_image
 from vrtspike.datasets.io.packed_spikes import packed_spikes
 from vrtspike.datasets.sources.sequence import Sequence
-from vrtspike.errors import DataError
 
 # Largest accepted factor between the declared and the estimated threshold.
 TOLERANCE = 1.5
@@ -80,11 +79,12 @@ def fitting_light(mismatches: dict[str, float]) -> str | None:
 
 
 def threshold_problems(sequence: Sequence) -> list[str]:
-    """Report a threshold or a light at which spikes and blurred frame differ in brightness or in contrast."""
-    try:
-        found = suggest_threshold(sequence)
-    except DataError as error:
-        return [str(error)]
+    """Report a threshold or a light at which spikes and blurred frame differ in brightness or in contrast.
+
+    Raises:
+        DataError: The frame or its spikes cannot be read.
+    """
+    found = suggest_threshold(sequence)
     if found is None:
         return []
     expected, fitting = getattr(found, sequence.light), found.light or sequence.light

@@ -18,6 +18,7 @@ from torch import nn
 from vrtspike.datasets.clips import playback
 from vrtspike.datasets.instants import margin_of
 from vrtspike.datasets.io.video import ImageFolder, VideoFile, open_frames
+from vrtspike.datasets.spike_layout import USUAL_LAYOUT, SpikeLayout
 from vrtspike.errors import DataError
 from vrtspike.inference.loading import file_sha256
 from vrtspike.inference.outputs import DEFAULT_FPS, FrameFolder, frame_folder, record_inputs, video_of_frames
@@ -103,6 +104,7 @@ def open_clip(
     light: str | None = None,
     keep_columns: int | None = None,
     steps_per_frame: int | None = None,
+    layout: SpikeLayout = USUAL_LAYOUT,
 ) -> ClipFiles:
     """Check a video file or folder of images and its spikes, if any, and return the clip.
 
@@ -114,6 +116,7 @@ def open_clip(
         light: What the spike camera integrated, or None as for SpikeFiles.
         keep_columns: Columns of the spikes to keep, or None for all.
         steps_per_frame: Steps of an exposure in one recording of spikes alone.
+        layout: How the spike files store their spikes, as for SpikeFiles.
 
     Raises:
         DataError: Something is missing or does not match.
@@ -121,7 +124,7 @@ def open_clip(
     if blur is None:
         if spike is None:
             raise DataError('there is nothing to restore: give --blur, --spike or both')
-        spikes = SpikeFiles(spike, None, None, spike_size, threshold, light, keep_columns, steps_per_frame)
+        spikes = SpikeFiles(spike, None, None, spike_size, threshold, light, keep_columns, steps_per_frame, layout)
         return ClipFiles(Playback(spikes), spikes)
     if steps_per_frame is not None:
         raise DataError(f'got --steps-per-frame {steps_per_frame} with --blur: frames already divide the spikes')
@@ -129,7 +132,7 @@ def open_clip(
     if spike is None:
         return ClipFiles(frames, None)
     names = frames.names if isinstance(frames, ImageFolder) else None
-    spikes = SpikeFiles(spike, len(frames), names, spike_size, threshold, light, keep_columns)
+    spikes = SpikeFiles(spike, len(frames), names, spike_size, threshold, light, keep_columns, layout=layout)
     check_sizes(frames.size, spikes.size)
     return ClipFiles(frames, spikes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import numpy as np
 
 from vrtspike.datasets.instants import windows_of_stream, with_unknown_margin
 from vrtspike.datasets.io.listing import files_in_time_order
-from vrtspike.datasets.io.spike_formats import SPIKE_SUFFIXES, count_steps, read_spikes, spike_array_size
+from vrtspike.datasets.io.spike_formats import SPIKE_SUFFIXES, count_steps, read_spikes
 from vrtspike.datasets.io.video import first_few
-from vrtspike.datasets.sources.folders import config_light, nearest_spike_config
+from vrtspike.datasets.layout_check import bit_order_problem
+from vrtspike.datasets.sources.description import describe_spikes
+from vrtspike.datasets.spike_layout import USUAL_LAYOUT, SpikeLayout
 from vrtspike.errors import DataError
 
 
@@ -33,6 +36,7 @@ class SpikeFiles:
             uses ``light`` of ``config.yaml``, or linear light.
         keep_columns: Columns to keep: 400 if the sensor has 416 and wrote its header into the last 16. None keeps all.
         steps_per_frame: Steps of an exposure, for spikes alone in one file.
+        layout: How the files store their spikes; what is None comes from ``config.yaml``, or from the rule.
 
     Raises:
         DataError: Files are missing or differ in length, or the size or the threshold is unknown.
@@ -48,28 +52,26 @@ class SpikeFiles:
         light: str | None = None,
         keep_columns: int | None = None,
         steps_per_frame: int | None = None,
+        layout: SpikeLayout = USUAL_LAYOUT,
     ) -> None:
         self.path = Path(path)
         if not self.path.exists():
             raise DataError(f'{path} does not exist: name the folder of the spike files, or one spike file')
         self.files = self._files_in_folder(frames, names) if self.path.is_dir() else [self.path]
-        known = nearest_spike_config(self.path)
-        size = size or (known.get('spike_h'), known.get('spike_w'))
-        self.stored_size = (spike_array_size(self.files[0]) or size) if None in size else size
-        self.threshold = known.get('threshold') if threshold is None else threshold
-        self.light = light or config_light(known, self.path)
-        if None in self.stored_size or not self.threshold:
+        known = describe_spikes(
+            self.files[0], size=size, threshold=threshold, light=light, keep_columns=keep_columns, layout=layout
+        )
+        self.stored_size, self.size, self.layout = known.stored_size, known.size, known.layout
+        self.threshold, self.light = known.threshold, known.light
+        if self.threshold is None:
             raise DataError(
-                f'the size and the threshold of the spikes in {path} are unknown: spike files contain neither, and no '
-                'config.yaml near them has spike_h, spike_w and threshold: give --spike-size HEIGHT WIDTH and '
-                '--threshold'
+                f'the threshold of the spikes in {path} is unknown: spike files do not contain it, and no config.yaml '
+                'near them has spike_h, spike_w and threshold: give --threshold'
             )
-        height, width = self.stored_size
-        if keep_columns is not None and not 1 <= keep_columns <= width:
-            raise DataError(f'{path}: got {keep_columns=}, expected 1 to the {width} columns of the spikes')
-        self.size = (height, keep_columns or width)
-        steps = {file: count_steps(file, *self.stored_size) for file in dict.fromkeys(self.files)}
+        steps = {file: count_steps(file, *self.stored_size, self.layout) for file in dict.fromkeys(self.files)}
         self.steps = next(iter(steps.values()))
+        if problem := bit_order_problem(self.files[0], self.stored_size, self.layout):
+            warnings.warn(problem, stacklevel=2)
         different = [f'{file.name} has {n}' for file, n in steps.items() if n != self.steps]
         if different:
             raise DataError(
@@ -89,7 +91,7 @@ class SpikeFiles:
                     'frames: cut the spikes to the exposure of the video, or check the spike size'
                 )
         # Whether each exposure begins where the one before it ends.
-        self.gapless = not self.path.is_dir() or known.get('interval') == self.steps
+        self.gapless = not self.path.is_dir() or known.interval == self.steps
 
     def _files_in_folder(self, frames: int | None, names: Sequence[str] | None) -> list[Path]:
         files = files_in_time_order(self.path, SPIKE_SUFFIXES)
@@ -121,9 +123,11 @@ class SpikeFiles:
         """Return spikes (T, steps, Hs, Ws) uint8."""
         columns = (0, self.size[1])
         if self.path.is_dir():
-            return np.stack([read_spikes(file, *self.stored_size, columns=columns) for file in self.files[start:stop]])
+            return np.stack(
+                [read_spikes(file, *self.stored_size, self.layout, columns=columns) for file in self.files[start:stop]]
+            )
         window = {'start': start * self.steps, 'steps': (stop - start) * self.steps, 'columns': columns}
-        spikes = read_spikes(self.path, *self.stored_size, **window)
+        spikes = read_spikes(self.path, *self.stored_size, self.layout, **window)
         return spikes.reshape(stop - start, self.steps, *self.size)
 
 

@@ -9,7 +9,7 @@ import pytest
 import scipy.io
 
 from vrtspike.datasets import ClipDataset, ProcessedClips, SpikeCVRecording, read_spike_dat, write_spike_dat
-from vrtspike.datasets.io import spike_formats
+from vrtspike.datasets.io import spike_arrays
 from vrtspike.datasets.io.spike_formats import count_steps, read_spikes, spike_array_size
 from vrtspike.errors import DataError
 from vrtspike.testing.data_sets import write_recordings
@@ -153,8 +153,8 @@ def test_the_size_in_a_header_must_be_that_of_the_file(tmp_path, shape):
 
 
 def test_a_small_file_is_not_unpacked_into_more_than_the_free_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(spike_formats, 'free_memory', lambda device: 2**20)
-    zeros = np.zeros((4096, 32, 32), np.uint8)
+    monkeypatch.setattr(spike_arrays, 'free_memory', lambda device: 2**20)
+    zeros = np.zeros((4096, 64, 64), np.uint8)
     for suffix in ('.npz', '.mat'):
         with pytest.raises(DataError, match=r'needs 0\.0 GiB of memory, but 0\.0 GiB are free'):
             spike_array_size(save(tmp_path / f'x{suffix}', zeros))

@@ -12,6 +12,7 @@ import numpy as np
 
 from vrtspike.datasets.io.spike_formats import count_steps, read_spikes
 from vrtspike.datasets.sources.sequence import Sequence, SpikeWindow
+from vrtspike.datasets.spike_layout import USUAL_LAYOUT, SpikeLayout
 from vrtspike.errors import DataError
 
 
@@ -29,6 +30,7 @@ class PackedSpikes:
         local: Maps the path of a file to the path to read, as :meth:`vrtspike.datasets.io.file_cache.FileCache.local`.
         interval: Steps from the start of an exposure to that of the next; None if unknown.
         neighbours: With ``interval``, ``windows`` between those of the frames before and after them, None without one.
+        layout: How the files store their spikes.
 
     Attributes:
         margin: Steps to read before and after each exposure, 0 at first. They come from its own file, or with
@@ -47,13 +49,14 @@ class PackedSpikes:
         local: Callable[[Path], Path] = Path,
         interval: int | None = None,
         neighbours: list[SpikeWindow | None] | tuple = (),
+        layout: SpikeLayout = USUAL_LAYOUT,
     ) -> None:
-        self.windows = [with_steps(window, stored_size) for window in windows]
+        self.windows = [with_steps(window, stored_size, layout) for window in windows]
         self.interval = interval
-        self.neighbours = [window and with_steps(window, stored_size) for window in neighbours]
+        self.neighbours = [window and with_steps(window, stored_size, layout) for window in neighbours]
         self.stored_size = stored_size
         self.rows, self.columns = rows, columns
-        self.local = local
+        self.local, self.layout = local, layout
         self.margin = 0
         lengths = {window.steps for window in self.windows}
         if len(lengths) > 1:
@@ -135,7 +138,7 @@ class PackedSpikes:
     def read(self, window: SpikeWindow) -> np.ndarray:
         """Return the spikes (steps, Hs, Ws) of a window of a file."""
         path, start, steps = window
-        window = {'start': start, 'steps': steps, 'rows': self.rows, 'columns': self.columns}
+        window = {'layout': self.layout, 'start': start, 'steps': steps, 'rows': self.rows, 'columns': self.columns}
         cached = self.local(path)
         if cached != path:
             with contextlib.suppress(DataError):  # if the copy is damaged, read the original
@@ -151,14 +154,14 @@ def packed_spikes(sequence: Sequence, positions: range, local: Callable[[Path], 
     neighbours = [sequence.window(p) if 0 <= p < len(sequence.stems) else None for p in around]
     interval = sequence.file_interval
     beside = {} if interval is None else {'interval': interval, 'neighbours': neighbours}
-    return PackedSpikes(windows, sequence.stored_size, (0, height), (0, width), local, **beside)
+    return PackedSpikes(windows, sequence.stored_size, (0, height), (0, width), local, **beside, layout=sequence.layout)
 
 
-def with_steps(window: SpikeWindow, stored_size: tuple[int, int]) -> SpikeWindow:
+def with_steps(window: SpikeWindow, stored_size: tuple[int, int], layout: SpikeLayout) -> SpikeWindow:
     """Return the window with its number of steps; None means the rest of the file."""
     if window.steps is not None:
         return window
-    return window._replace(steps=count_steps(window.path, *stored_size) - window.start)
+    return window._replace(steps=count_steps(window.path, *stored_size, layout) - window.start)
 
 
 def part_in_gap(window: SpikeWindow | None, offset: int, gap: tuple[int, int]) -> list[tuple[SpikeWindow, slice]]:

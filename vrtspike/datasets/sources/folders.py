@@ -7,7 +7,7 @@ import os
 import re
 import reprlib
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,12 @@ from vrtspike.datasets.io.listing import IMAGE_SUFFIXES, common_suffix, is_hidde
 from vrtspike.datasets.io.spike_formats import SPIKE_SUFFIXES
 from vrtspike.datasets.io.stored import folders_of, is_folder, place_in_lmdb
 from vrtspike.datasets.sources.sequence import LIGHTS, Sequence
+from vrtspike.datasets.spike_layout import USUAL_LAYOUT, SpikeLayout
 from vrtspike.errors import ConfigError, DataError, did_you_mean, require_positive_integers
 from vrtspike.runtime.text_files import read_yaml_mapping
 
 #: Names of the splits on disk, in data sets with a test split.
 ON_DISK = {'train': 'train', 'val': 'test'}
-#: Number of folders that are searched for a config.yaml, upwards from <root>/<split>/<sequence>/spike.
-CONFIG_FOLDERS = 4
 #: The name of a sharp frame of another instant than the middle of the exposure: <frame>@<instant>.
 INSTANT_STEM = re.compile(r'(.+)@(0|1|0?\.\d+)')
 
@@ -168,16 +167,6 @@ def read_config(path: Path) -> dict:
     return read_yaml_mapping(path, 'keys such as spike_h, spike_w and threshold', DataError)
 
 
-def nearest_spike_config(path: Path) -> dict:
-    """Return the nearest ``config.yaml`` with a spike size in ``path`` or a folder above; empty if there is none."""
-    path = path.resolve()
-    for folder in [path, *path.parents][:CONFIG_FOLDERS]:
-        known = read_config(folder / 'config.yaml')
-        if 'spike_h' in known:
-            return known
-    return {}
-
-
 def config_number(found: dict, key: str, kind: type, path: Path, instead: str) -> int | float:
     """Return a positive number of a ``config.yaml``; the error message names ``instead`` as another way to give it."""
     value = found.get(key)
@@ -193,3 +182,12 @@ def config_light(found: dict, path: Path) -> str:
     if light not in LIGHTS:
         raise DataError(f"'light' is {light!r} in {path}, expected one of {', '.join(LIGHTS)}")
     return light
+
+
+def config_layout(found: dict, path: Path, given: SpikeLayout = USUAL_LAYOUT) -> SpikeLayout:
+    """Return how spike files are stored: ``bit_order``, ``flipped`` and ``axes`` as given, or of a ``config.yaml``."""
+    stated = {name: found.get(name) if value is None else value for name, value in asdict(given).items()}
+    try:
+        return SpikeLayout(**stated)
+    except ConfigError as error:
+        raise DataError(f'{path}: {error}') from error

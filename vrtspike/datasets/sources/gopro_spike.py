@@ -23,6 +23,7 @@ from vrtspike.datasets.sources.folders import (
     subfolders,
 )
 from vrtspike.datasets.sources.sequence import Sequence
+from vrtspike.datasets.spike_layout import SpikeLayout
 from vrtspike.errors import ConfigError, DataError, did_you_mean, require_positive, require_positive_integers
 from vrtspike.registry import CLIP_SOURCES
 
@@ -58,6 +59,7 @@ class GoProSpike:
         spike_size: (Hs, Ws) of the spikes in pixels.
         threshold: Firing threshold of the simulated spike camera.
         light: What the spike camera integrated: ``'linear'`` light, or the ``'encoded'`` values of the frames.
+        bit_order: See :class:`~vrtspike.datasets.spike_layout.SpikeLayout`, also for ``flipped`` and ``axes``.
         exposure_steps: Steps of the exposure in the middle of each file.
         spikes: False reads the frames alone, for networks without fusion; ``GOPRO_Large_spike_seq`` may be absent.
 
@@ -75,6 +77,9 @@ class GoProSpike:
         exposure_steps: int = 56,
         spikes: bool = True,
         light: str = 'linear',
+        bit_order: str | None = None,
+        flipped: bool | None = None,
+        axes: str | None = None,
     ) -> None:
         if layout not in (None, *LAYOUTS):
             raise ConfigError(f'GoProSpike got layout={layout!r}{did_you_mean(str(layout), LAYOUTS)}')
@@ -86,7 +91,7 @@ class GoProSpike:
         require_light('GoProSpike', light)
         require_positive_integers('GoProSpike', exposure_steps=exposure_steps)
         self.spike_size, self.threshold, self.exposure_steps = tuple(spike_size), threshold, exposure_steps
-        self.spikes, self.light = spikes, light
+        self.spikes, self.light, self.stored = spikes, light, SpikeLayout(bit_order, flipped, axes)
 
     def sequences(self, split: str) -> list[Sequence]:
         """Return the sequences of ``'train'`` or ``'val'``, sorted by name: every clip with frames or spikes."""
@@ -113,6 +118,7 @@ class GoProSpike:
                     spike_size=self.spike_size,
                     threshold=self.threshold,
                     light=self.light,
+                    layout=self.stored,
                     start=(steps_of(clip) - self.exposure_steps) // 2,
                     steps=self.exposure_steps,
                     file_steps=steps_of(clip),

@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 
 from vrtspike.datasets.simulation.demo import DemoRecipe, demo_folder, write_demo
 from vrtspike.datasets.sources.folders import (
+    config_layout,
     config_light,
     config_number,
     read_config,
@@ -22,6 +23,7 @@ from vrtspike.datasets.sources.folders import (
     with_instants,
 )
 from vrtspike.datasets.sources.sequence import Sequence
+from vrtspike.datasets.spike_layout import SpikeLayout
 from vrtspike.registry import CLIP_SOURCES
 
 FRAMES_LAYOUT = 'ROOT/{train,val}/<sequence>/{blur,sharp}/<frame>.png'
@@ -99,6 +101,8 @@ class ProcessedClips(RGBClips):
         spike_size: (Hs, Ws) of the spikes in pixels; None takes it from ``config.yaml``.
         threshold: Firing threshold of the spike camera; None takes it from ``config.yaml``.
         light: ``'linear'`` or ``'encoded'``; None takes it from ``config.yaml``, which says so if it is not linear.
+        bit_order: See :class:`~vrtspike.datasets.spike_layout.SpikeLayout`, also for ``flipped`` and ``axes``;
+            None takes them from ``config.yaml``.
         image_suffix: See :class:`RGBClips`, also for ``train``, ``val``, ``blur`` and ``sharp``.
         spikes: False reads the frames alone and needs neither spikes nor ``config.yaml``. Configs of networks without
             fusion set it.
@@ -121,6 +125,9 @@ class ProcessedClips(RGBClips):
         blur: str = 'blur',
         sharp: str | None = 'sharp',
         light: str | None = None,
+        bit_order: str | None = None,
+        flipped: bool | None = None,
+        axes: str | None = None,
     ) -> None:
         super().__init__(root, train, val, blur, sharp, image_suffix)
         if not spikes:
@@ -145,6 +152,7 @@ class ProcessedClips(RGBClips):
             'spike_size': (number('spike_h', int), number('spike_w', int)),
             'threshold': number('threshold', float),
             'light': light,
+            'layout': config_layout(found, config, SpikeLayout(bit_order, flipped, axes)),
             'file_steps': number('steps_per_frame', int) if 'steps_per_frame' in found else None,
             'file_interval': number('interval', int) if 'interval' in found else None,
         }

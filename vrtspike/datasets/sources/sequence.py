@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vrtspike.datasets.instants import MIDDLE
+from vrtspike.datasets.spike_layout import USUAL_LAYOUT, SpikeLayout
 from vrtspike.errors import DataError
 
 SPLITS = ('train', 'val')
@@ -52,6 +53,7 @@ class Sequence:
         file_interval: Steps from the start of an exposure to that of the next, if frames have their own files; None if
             unknown.
         other_targets: Sharp frames of other instants than the middle: the instant, and the path of every frame.
+        layout: How the spike files store bits, rows and axes.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Sequence:
     stored_width: int | None = None
     file_interval: int | None = None
     other_targets: dict[float, np.ndarray] = field(default_factory=dict)
+    layout: SpikeLayout = USUAL_LAYOUT
 
     @property
     def stored_size(self) -> tuple[int, int]:

@@ -12,6 +12,7 @@ import numpy as np
 from vrtspike.datasets.io.listing import is_hidden
 from vrtspike.datasets.io.spike_formats import SPIKE_SUFFIXES, count_steps
 from vrtspike.datasets.sources.folders import (
+    config_layout,
     config_light,
     config_number,
     read_config,
@@ -20,6 +21,7 @@ from vrtspike.datasets.sources.folders import (
     sequence_in,
 )
 from vrtspike.datasets.sources.sequence import Sequence
+from vrtspike.datasets.spike_layout import SpikeLayout
 from vrtspike.errors import ConfigError, DataError, require_positive, require_positive_integers
 from vrtspike.registry import CLIP_SOURCES
 
@@ -43,6 +45,8 @@ class SpikeCVRecording:
             ``config.yaml``, or 1 if it does not say.
         light: What the spike camera integrated: ``'linear'`` light, or the ``'encoded'`` values of the frames; None
             takes it from ``config.yaml``, which says so if it is not linear.
+        bit_order: See :class:`~vrtspike.datasets.spike_layout.SpikeLayout`, also for ``flipped`` and ``axes``;
+            None takes them from ``config.yaml``.
         first_step: First step of the first exposure.
         interval: Steps between the starts of two exposures; None for exposures without a gap.
         blur: Folder of the blurred frames; None uses TFP of the exposures instead, as gray images.
@@ -66,6 +70,9 @@ class SpikeCVRecording:
         sharp: str | None = 'sharp',
         keep_columns: int | None = None,
         light: str | None = None,
+        bit_order: str | None = None,
+        flipped: bool | None = None,
+        axes: str | None = None,
     ) -> None:
         self.root = require_root(root, LAYOUT)
         config = self.root / 'config.yaml'
@@ -93,6 +100,7 @@ class SpikeCVRecording:
         if first_step < 0:
             raise ConfigError(f'SpikeCVRecording got {first_step=}, expected 0 or more')
         self.first_step = first_step
+        self.layout = config_layout(found, config, SpikeLayout(bit_order, flipped, axes))
         self.blur, self.sharp = blur, sharp
 
     def sequences(self, split: str) -> list[Sequence]:
@@ -111,6 +119,7 @@ class SpikeCVRecording:
             spike_size=self.spike_size,
             threshold=self.threshold,
             light=self.light,
+            layout=self.layout,
             start=self.first_step,
             steps=self.steps,
             interval=self.interval,
@@ -118,7 +127,7 @@ class SpikeCVRecording:
         )
         if sequence.frame_folders:
             return sequence
-        steps = count_steps(recording, self.spike_size[0], self.stored_width)
+        steps = count_steps(recording, self.spike_size[0], self.stored_width, self.layout)
         count = max((steps - self.first_step - self.steps) // self.interval + 1, 0)
         return replace(sequence, stems=np.array([f'{i:06d}' for i in range(count)], dtype=np.str_))
 

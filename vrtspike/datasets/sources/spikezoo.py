@@ -17,6 +17,7 @@ from vrtspike.datasets.sources.folders import (
     require_split,
 )
 from vrtspike.datasets.sources.sequence import Sequence
+from vrtspike.datasets.spike_layout import SpikeLayout
 from vrtspike.errors import DataError, require_positive, require_positive_integers
 from vrtspike.registry import CLIP_SOURCES
 
@@ -38,6 +39,7 @@ class SpikeZooBase:
         light: What the camera integrated, see :class:`~vrtspike.datasets.sources.sequence.Sequence`. The published
             streams were simulated from sRGB values.
         targets: False reads the spikes alone; the folder ``gt`` may be absent.
+        bit_order: See :class:`~vrtspike.datasets.spike_layout.SpikeLayout`, also for ``flipped`` and ``axes``.
 
     Raises:
         DataError: The folders are missing, or a split has no spike files.
@@ -51,6 +53,9 @@ class SpikeZooBase:
         threshold: float = 1 / 0.6,
         light: str = 'encoded',
         targets: bool = True,
+        bit_order: str | None = None,
+        flipped: bool | None = None,
+        axes: str | None = None,
     ) -> None:
         require_pair('SpikeZooBase', spike_size=spike_size)
         require_positive('SpikeZooBase', threshold=threshold)
@@ -59,7 +64,7 @@ class SpikeZooBase:
             require_positive_integers('SpikeZooBase', steps=steps)
         self.root = require_root(root, LAYOUT)
         self.spike_size, self.steps, self.targets = tuple(spike_size), steps, targets
-        self.threshold, self.light = threshold, light
+        self.threshold, self.light, self.layout = threshold, light, SpikeLayout(bit_order, flipped, axes)
 
     def sequences(self, split: str) -> list[Sequence]:
         """Return the streams of ``'train'`` or ``'val'``, in the order of the numbers in their names."""
@@ -72,7 +77,7 @@ class SpikeZooBase:
         if sharp:
             suffixes['sharp_suffix'] = common_suffix(sharp[0], IMAGE_SUFFIXES) or '.png'
         first = all_stems([(spike, spike_suffix)])[0]
-        file_steps = count_steps(spike / f'{first}{spike_suffix}', *self.spike_size)
+        file_steps = count_steps(spike / f'{first}{spike_suffix}', *self.spike_size, self.layout)
         return [
             Sequence(
                 name=stem,
@@ -83,6 +88,7 @@ class SpikeZooBase:
                 spike_size=self.spike_size,
                 threshold=self.threshold,
                 light=self.light,
+                layout=self.layout,
                 start=0 if self.steps is None else (file_steps - self.steps) // 2,
                 steps=self.steps,
                 file_steps=file_steps,

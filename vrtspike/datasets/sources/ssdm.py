@@ -14,6 +14,7 @@ from vrtspike.datasets.sources.folders import (
     subfolders,
 )
 from vrtspike.datasets.sources.sequence import Sequence
+from vrtspike.datasets.spike_layout import SpikeLayout
 from vrtspike.errors import ConfigError, require_positive, require_positive_integers
 from vrtspike.registry import CLIP_SOURCES
 
@@ -35,6 +36,7 @@ class SSDMGoPro:
         exposure_steps: Steps of the exposure in the middle of each file.
         steps_outside: Steps of each file before the exposure, and after it.
         spikes: False reads the frames alone, for networks without fusion; ``spike_data`` may be absent.
+        bit_order: See :class:`~vrtspike.datasets.spike_layout.SpikeLayout`, also for ``flipped`` and ``axes``.
 
     Raises:
         DataError: The folders are missing.
@@ -54,6 +56,9 @@ class SSDMGoPro:
         exposure_steps: int = 97,
         steps_outside: int = 20,
         spikes: bool = True,
+        bit_order: str | None = None,
+        flipped: bool | None = None,
+        axes: str | None = None,
     ) -> None:
         name = type(self).__name__
         require_pair(name, spike_size=spike_size)
@@ -72,6 +77,7 @@ class SSDMGoPro:
             'start': steps_outside,
             'steps': exposure_steps,
             'file_steps': exposure_steps + 2 * steps_outside,
+            'layout': SpikeLayout(bit_order, flipped, axes),
         }
 
     def sequences(self, split: str) -> list[Sequence]:
@@ -119,5 +125,9 @@ class SSDMReal(SSDMGoPro):
         exposure_steps: int = 97,
         steps_outside: int = 20,
         spikes: bool = True,
+        bit_order: str | None = None,
+        flipped: bool | None = None,
+        axes: str | None = None,
     ) -> None:
-        super().__init__(root, train, val, spike_size, threshold, light, exposure_steps, steps_outside, spikes)
+        described = (spike_size, threshold, light, exposure_steps, steps_outside, spikes, bit_order, flipped, axes)
+        super().__init__(root, train, val, *described)

@@ -16,6 +16,7 @@ from vrtspike.datasets.sources.folders import (
     subfolders,
 )
 from vrtspike.datasets.sources.sequence import Sequence
+from vrtspike.datasets.spike_layout import SpikeLayout
 from vrtspike.errors import ConfigError, DataError, require_positive
 from vrtspike.registry import CLIP_SOURCES
 
@@ -40,6 +41,7 @@ class X4KSpike:
         threshold: Firing threshold of the simulated spike camera.
         light: What the spike camera integrated: ``'linear'`` light, or the ``'encoded'`` values of the frames,
             of which the blurred frames are plain means.
+        bit_order: See :class:`~vrtspike.datasets.spike_layout.SpikeLayout`, also for ``flipped`` and ``axes``.
         spike_size: (Hs, Ws) of the spikes in pixels; None takes half the size of each split's first blurred frame.
         spikes: False reads the frames alone, for networks without fusion; the folders of spikes may be absent.
 
@@ -55,6 +57,9 @@ class X4KSpike:
         spike_size: tuple[int, int] | None = None,
         spikes: bool = True,
         light: str = 'encoded',
+        bit_order: str | None = None,
+        flipped: bool | None = None,
+        axes: str | None = None,
     ) -> None:
         if steps not in STEPS:
             raise ConfigError(f'X4KSpike got steps={steps!r}, expected {STEPS[0]} or {STEPS[1]}')
@@ -64,7 +69,7 @@ class X4KSpike:
             require_pair('X4KSpike', spike_size=spike_size)
         self.root = require_root(root, LAYOUT)
         self.steps, self.threshold, self.spike_size, self.spikes = steps, threshold, spike_size, spikes
-        self.light = light
+        self.light, self.layout = light, SpikeLayout(bit_order, flipped, axes)
 
     def sequences(self, split: str) -> list[Sequence]:
         """Return the sequences of ``'train'`` or ``'val'``, sorted by name: every one with blurred frames or spikes."""
@@ -77,6 +82,7 @@ class X4KSpike:
             for sequence in subfolders(clip)
         }
         of_spikes = {'threshold': self.threshold, 'light': self.light, 'file_steps': self.steps}
+        of_spikes['layout'] = self.layout
         if self.spikes:
             of_spikes['spike_size'] = tuple(self.spike_size or half_size_of_first(blur))
         return [

@@ -53,7 +53,9 @@ class ReadArtefact:
         for window in spikes.windows:
             path = window.path.parent.with_name(self.folder) / f'{window.path.stem}.npy'
             found = read_artefact(spikes.local(path), spikes.stored_size, spikes.rows, spikes.columns)
-            line = read_spikes(window.path, *spikes.stored_size, rows=(row, row + 1), columns=spikes.columns)
+            line = read_spikes(
+                window.path, *spikes.stored_size, spikes.layout, rows=(row, row + 1), columns=spikes.columns
+            )
             expected = self.make(line)[:, 0]
             line = found[:, row - spikes.rows[0]]
             if expected.shape != line.shape or not np.allclose(expected, line, rtol=0, atol=TOLERANCE):
