@@ -9,7 +9,7 @@ import pytest
 from tiny_networks import TRAINING
 from tool_processes import run_tool
 
-from vrtspike.testing.data_sets import write_gopro, write_recordings, write_rgb, write_x4k
+from vrtspike.testing.data_sets import write_gopro, write_recordings, write_rgb, write_ssdm, write_x4k
 
 ROOT = Path(__file__).parents[2]
 SMALL = TRAINING | {
@@ -69,8 +69,9 @@ def test_x4k_spike_with_a_sample_that_cannot_be_read(tmp_path):
             {'data.type': 'SpikeCVRecording', 'data.steps_per_frame': 40, 'data.train': '[one]', 'data.val': '[two]'},
         ),
         (write_rgb, {'data.type': 'RGBClips', 'model.fusion': 'None'}),
+        (write_ssdm, {'data.type': 'SSDMGoPro', 'data.spike_size': '[16,16]'}),
     ],
-    ids=['svrt', 'x4k65', 'spikecv', 'rgb'],
+    ids=['svrt', 'x4k65', 'spikecv', 'rgb', 'ssdm'],
 )
 def test_every_other_layout(tmp_path, write, options):
     report = report_of(train(tmp_path, **{'data.root': write(tmp_path / 'data')}, **options), tmp_path)

@@ -1,11 +1,9 @@
 import shutil
-import sys
 
 import numpy as np
 import pytest
 
 from vrtspike.datasets import ClipDataset, GoProSpike, LMDBFrames
-from vrtspike.datasets.io import stored
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.testing.data_sets import write_gopro, write_lmdb
 
@@ -53,29 +51,6 @@ def test_frames_that_are_missing_are_named(both):
     meta.write_text('\n'.join(lines[1:]))
     with pytest.raises(DataError, match=r'train_GT\.lmdb/GOPR0372_07_00/000001\.png is missing'):
         ClipDataset(LMDBFrames(meta.parents[1]), 'train', clip_len=2)
-    meta.write_text('\n'.join([*lines, 'GOPR0372_07_00/000009.png (64,64,3) 1']))
-    with pytest.raises(DataError, match="has no key 'GOPR0372_07_00/000009'"):
-        stored.read_file(meta.parent / 'GOPR0372_07_00' / '000009.png')
-
-
-def test_damaged_files_end_in_one_error(both):
-    database = both[1] / 'GOPRO_Large' / 'train_GT_blurred.lmdb'
-    (database / 'meta_info.txt').write_text('no image\n')
-    with pytest.raises(DataError, match="line 1 is 'no image', expected"):
-        LMDBFrames(database.parent).sequences('train')
-    (database / 'meta_info.txt').unlink()
-    with pytest.raises(DataError, match=r'meta_info\.txt cannot be read'):
-        LMDBFrames(database.parent).sequences('train')
-    (database / 'data.mdb').write_bytes(b'no database' * 1000)
-    with pytest.raises(DataError, match='cannot be read as an LMDB'):
-        stored.read_file(database / 'GOPR0372_07_00' / '000001.png')
-
-
-def test_the_package_is_named_if_it_is_missing(both, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'lmdb', None)
-    stored.environment.cache_clear()
-    with pytest.raises(DataError, match='needs the package lmdb: pip install lmdb'):
-        ClipDataset(LMDBFrames(both[1] / 'GOPRO_Large'), 'train', clip_len=2)
 
 
 def test_bad_arguments_are_refused(both):

@@ -91,17 +91,17 @@ def folders_of(database: Path) -> dict[str, frozenset[str]]:
     """Return the files of an LMDB by the folder in their names, from its ``meta_info.txt``."""
     path = database / META_INFO
     try:
-        changed = path.stat().st_mtime_ns
+        status = path.stat()
     except OSError as error:
         raise DataError(
             f'{path} cannot be read ({error.strerror}): expected what the scripts of KAIR and BasicSR write'
         ) from error
-    return read_meta_info(path, changed)
+    return read_meta_info(path, status.st_mtime_ns, status.st_size)
 
 
 @functools.lru_cache(maxsize=16)
-def read_meta_info(path: Path, changed: int) -> dict[str, frozenset[str]]:
-    """Return the names in a ``meta_info.txt`` by folder; ``changed`` is the time of its last change."""
+def read_meta_info(path: Path, changed: int, length: int) -> dict[str, frozenset[str]]:
+    """Return the names in a ``meta_info.txt`` of ``length`` bytes by folder; ``changed`` is the time of its change."""
     folders: dict[str, set[str]] = {}
     for number, line in enumerate(path.read_text(encoding='utf-8', errors='replace').splitlines(), 1):
         name, _, size = line.partition(' (')
