@@ -146,5 +146,5 @@ def example_inputs(restorer: nn.Module, shape: tuple[int, int, int], spike_size:
     clip = torch.rand(1, shape[0], restorer.backbone.in_channels, *shape[1:], generator=generator)
     if not restorer.uses_spikes:
         return (clip,)
-    bins = restorer.spike_encoder.bins
+    bins = restorer.spike_bins
     return clip, torch.rand(1, shape[0], bins, *spike_size, generator=generator)

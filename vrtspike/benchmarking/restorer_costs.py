@@ -63,7 +63,7 @@ def count_restorer(model: nn.Module, shape: ClipShape, spike_ratio: float = 2, l
             f'frames of {height}x{width} are no whole number of spike pixels at a ratio of {spike_ratio:g}; choose a '
             'multiple of the ratio, or a ratio of 1'
         )
-    bins = model.spike_encoder.bins
+    bins = model.spike_bins
     spikes = torch.empty(1, frames, bins, *map(int, spike_size), device='meta')
     return count_clip(model, blur, spikes, largest)
 

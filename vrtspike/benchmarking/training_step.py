@@ -68,7 +68,7 @@ def input_shapes(model: nn.Module, shape: Shape) -> dict[str, tuple[int, ...]]:
     channels = {'blur': model.backbone.in_channels, 'sharp': 3}
     shapes = {name: (batch, frames, each, height, width) for name, each in channels.items()}
     if model.uses_spikes:
-        shapes['spikes'] = (batch, frames, model.spike_encoder.bins, height // 2, width // 2)
+        shapes['spikes'] = (batch, frames, model.spike_bins, height // 2, width // 2)
     return shapes
 
 

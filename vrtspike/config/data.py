@@ -78,7 +78,10 @@ def _uses_spikes(model: Any) -> bool:
     """Return whether the network of a node, or its teacher, needs spikes; True if that is unknown."""
     if not isinstance(model, dict) or model.get('type') not in ('SpikeRestorer', 'DistilledRestorer'):
         return True
-    own = model.get('fusion') is not None or model.get('start') in ('sdm', 'spikes')
+    own = any(model.get(key) is not None for key in ('fusion', 'early_fusion')) or model.get('start') in (
+        'sdm',
+        'spikes',
+    )
     return own or (model.get('teacher') is not None and _uses_spikes(model['teacher']))
 
 

@@ -82,7 +82,7 @@ def estimate(config: Config) -> dict[str, float] | str:
         model = MODELS.build(config.model)
         spikes = None
         if model.uses_spikes:
-            spikes = (*start, model.spike_encoder.bins, height // 2, width // 2)
+            spikes = (*start, model.spike_bins, height // 2, width // 2)
         return saved_activations_mib(model, (*start, 3, height, width), spikes)
     except Exception as error:  # must not replace the error that is being reported
         return f'{type(error).__name__}: {error}'

@@ -48,6 +48,8 @@ class SpikeRestorer(BaseModel):
             channels, and the pipelines need :class:`~vrtspike.datasets.transforms.sdm.AddSDM`. With ``'spikes'`` no RGB
             is seen, and restored frames are grey: the mean of the backbone's channels, three times. An untrained
             network returns the frame that it corrects.
+        early_fusion: An :class:`~vrtspike.models.fusion.early.EarlyFusion` or its config: fuses sub-frames of spikes
+            into the clip before the backbone. An expanded one excludes ``fusion`` and ``time``.
         time: From MODELS, such as :class:`~vrtspike.models.time_embedding.TimeEmbedding`: tells the network the instant
             of the exposure that it restores. It is applied after the input convolution. None tells it nothing.
 
@@ -55,8 +57,9 @@ class SpikeRestorer(BaseModel):
         ConfigError: A fusion stage does not exist.
     """
 
-    parts = {'time': MODELS}  # noqa: RUF012 - like filled_in
-    filled_in = {'tsa': ('channels',), 'fusion': ('channels',), 'time': ('channels',)}  # noqa: RUF012 - read by the config's validation
+    # Read by the config's validation.
+    parts = dict.fromkeys(('time', 'early_fusion'), MODELS)
+    filled_in = dict.fromkeys(('tsa', 'fusion', 'time'), ('channels',)) | {'early_fusion': ('clip_channels',)}
 
     def __init__(
         self,
@@ -70,6 +73,7 @@ class SpikeRestorer(BaseModel):
         tiling: Tiling | dict | None = None,
         start: str = 'blur',
         time: dict | None = None,
+        early_fusion: Part | None = None,
     ) -> None:
         of_preprocessor, of_backbone = arguments_of_start(start)
         preprocessor = data_preprocessor or dict(type='SpikePreprocessor')
@@ -79,6 +83,13 @@ class SpikeRestorer(BaseModel):
         self.loss = built(loss or dict(type='CharbonnierLoss'), MODELS)
         self.tiling = tiling if isinstance(tiling, Tiling) else Tiling(**tiling or {})
         self.time = time and MODELS.build(dict(time, channels=self.backbone.stage_channels[0]))
+        clip_channels = {'clip_channels': self.backbone.in_channels}
+        self.early_fusion = early_fusion and built(early_fusion, MODELS, clip_channels)
+        if early_fusion and self.early_fusion.expands and (fusion or time):
+            raise ConfigError(
+                "SpikeRestorer: early_fusion.output='expanded' gives the backbone T * S frames, but fusion and time "
+                "have T: set both to None, or output='collapsed'"
+            )
         if fusion is None:
             return
         if spike_encoder is None:
@@ -205,14 +216,16 @@ class SpikeRestorer(BaseModel):
                 'SpikeRestorer: this network fuses spikes, but the data have none: use data with spikes and do not '
                 'set data.spikes=False, or turn off fusion with model.fusion=None'
             )
-        maps = self.spike_maps(spikes) if self.uses_spikes else []
+        clip = self.early_fusion(blur, spikes) if self.early_fusion else blur
+        maps = self.spike_maps(spikes) if hasattr(self, 'spike_encoder') else []
 
         def fuse(i: int, features: Tensor) -> Tensor:
             if i == 0 and instant is not None:
                 features = self.time(features, instant)
             return self.fuse(i, features, maps) if maps else features
 
-        return self.backbone(blur, fuse=fuse)
+        restored = self.backbone(clip, fuse=fuse)
+        return self.early_fusion.select(restored) if self.early_fusion else restored
 
     def restore_tiles(self, blur: Tensor, spikes: Tensor | None, instant: Tensor | None = None) -> Tensor:
         """Return the restored frames in float32, restored tile by tile as set in ``tiling``."""
@@ -223,7 +236,12 @@ class SpikeRestorer(BaseModel):
     @property
     def uses_spikes(self) -> bool:
         """Whether the network fuses spikes."""
-        return hasattr(self, 'spike_encoder')
+        return self.early_fusion is not None or hasattr(self, 'spike_encoder')
+
+    @property
+    def spike_bins(self) -> int:
+        """K, the bins of the spikes that the network fuses."""
+        return getattr(self, 'spike_encoder', self.early_fusion).bins
 
     def spike_maps(self, spikes: Tensor) -> list[Tensor]:
         """Return the spike features of every scale, (B, C, T, Hs/2^i, Ws/2^i)."""
@@ -249,7 +267,8 @@ class SpikeRestorer(BaseModel):
     def cost_stages(self) -> tuple[str, ...]:
         """Return the names of the marked stages, in the order they run."""
         fusions = {name: f'fuse{name.removeprefix("stage")}' for name in getattr(self, 'fusion', {})}
-        stages = ['spike_encoder', 'tsa'] if self.uses_spikes else []
+        stages = ['early_fusion'] if self.early_fusion else []
+        stages += ['spike_encoder', 'tsa'] if hasattr(self, 'spike_encoder') else []
         for name in self.backbone.cost_stages():
             stages.append(name)
             after = 'stage0' if name == 'input' else name
@@ -262,7 +281,7 @@ class SpikeRestorer(BaseModel):
         rows = list(self.backbone.summary_rows()) if hasattr(self.backbone, 'summary_rows') else []
         if not rows:
             rows = [{'part': type(self.backbone).__name__, 'parameters': count_parameters(self.backbone)}]
-        for name in ('spike_encoder', 'tsa', 'fusion', 'projection', 'time'):
+        for name in ('early_fusion', 'spike_encoder', 'tsa', 'fusion', 'projection', 'time'):
             module = getattr(self, name, None)
             if module is not None and (parameters := count_parameters(module)):
                 names = ', '.join(module) if isinstance(module, nn.ModuleDict) else ''

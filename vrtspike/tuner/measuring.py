@@ -154,7 +154,7 @@ def restoring_step(config: Config, shape: Shape, device: torch.device) -> Callab
     batch, frames, height, width = shape
     blur, spikes = torch.rand(batch, frames, 3, height, width, device=device), None
     if model.uses_spikes:
-        spikes = torch.rand(batch, frames, model.spike_encoder.bins, height // 2, width // 2, device=device)
+        spikes = torch.rand(batch, frames, model.spike_bins, height // 2, width // 2, device=device)
 
     def step() -> None:
         with torch.inference_mode():

@@ -26,6 +26,8 @@ class SpikesAlone:
         estimate: A registered representation with one bin, or its config: TFP, TFI or TFSTP.
     """
 
+    parts = {'estimate': REPRESENTATIONS}  # noqa: RUF012 - read by the config's validation
+
     def __init__(self, estimate: dict | Callable | None = None) -> None:
         estimate = {'type': 'TFP'} if estimate is None else estimate
         self.estimate = REPRESENTATIONS.build(estimate) if isinstance(estimate, dict) else estimate

@@ -4,8 +4,10 @@ from vrtspike.models.fusion.channel_attention import ChannelCrossAttention
 from vrtspike.models.fusion.concat import ConcatFusion
 from vrtspike.models.fusion.cross_attention import TemporalCrossAttention
 from vrtspike.models.fusion.deformable import DeformableFusion
+from vrtspike.models.fusion.early import EarlyFusion
 from vrtspike.models.fusion.gated import GatedFusion
 from vrtspike.models.fusion.gated_cross_attention import GatedTemporalCrossAttention
+from vrtspike.models.fusion.pixel_adaptive import PixelAdaptiveFusion
 from vrtspike.models.fusion.selective_scan import SelectiveScanFusion
 from vrtspike.models.fusion.window_cross_attention import WindowCrossAttention
 
@@ -13,8 +15,10 @@ __all__ = [
     'ChannelCrossAttention',
     'ConcatFusion',
     'DeformableFusion',
+    'EarlyFusion',
     'GatedFusion',
     'GatedTemporalCrossAttention',
+    'PixelAdaptiveFusion',
     'SelectiveScanFusion',
     'TemporalCrossAttention',
     'WindowCrossAttention',
