@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.models.layers.conv import Conv3d
 from vrtspike.models.layers.maps import resize_maps
+from vrtspike.models.lora import LoRA, adapt
 from vrtspike.models.losses.reblur import ReblurLoss
 from vrtspike.models.tiling import Tiling, restore_clip
 from vrtspike.profiling import stage
@@ -50,9 +51,11 @@ class SpikeRestorer(BaseModel):
             network returns the frame that it corrects.
         time: From MODELS, such as :class:`~vrtspike.models.time_embedding.TimeEmbedding`: tells the network the instant
             of the exposure that it restores. It is applied after the input convolution. None tells it nothing.
+        lora: Trains low-rank adapters in a frozen network, a :class:`~vrtspike.models.lora.LoRA` or its arguments; None
+            trains all parameters.
 
     Raises:
-        ConfigError: A fusion stage does not exist.
+        ConfigError: A fusion stage does not exist, or a name in ``lora`` matches nothing.
     """
 
     parts = {'time': MODELS}  # noqa: RUF012 - like filled_in
@@ -70,6 +73,7 @@ class SpikeRestorer(BaseModel):
         tiling: Tiling | dict | None = None,
         start: str = 'blur',
         time: dict | None = None,
+        lora: LoRA | dict | None = None,
     ) -> None:
         of_preprocessor, of_backbone = arguments_of_start(start)
         preprocessor = data_preprocessor or dict(type='SpikePreprocessor')
@@ -79,12 +83,13 @@ class SpikeRestorer(BaseModel):
         self.loss = built(loss or dict(type='CharbonnierLoss'), MODELS)
         self.tiling = tiling if isinstance(tiling, Tiling) else Tiling(**tiling or {})
         self.time = time and MODELS.build(dict(time, channels=self.backbone.stage_channels[0]))
-        if fusion is None:
-            return
-        if spike_encoder is None:
-            raise ConfigError('SpikeRestorer: fusion needs a spike_encoder; give one, or fusion=None for RGB alone')
-        self.spike_encoder = built(spike_encoder, SPIKE_ENCODERS)
-        self.build_fusion(tsa, fusion, fusion_stages)
+        if fusion is not None:
+            if spike_encoder is None:
+                raise ConfigError('SpikeRestorer: fusion needs a spike_encoder; give one, or fusion=None for RGB alone')
+            self.spike_encoder = built(spike_encoder, SPIKE_ENCODERS)
+            self.build_fusion(tsa, fusion, fusion_stages)
+        if lora is not None:
+            adapt(self, lora if isinstance(lora, LoRA) else LoRA(**lora))
 
     def build_fusion(self, tsa: dict | None, fusion: dict, fusion_stages: Sequence[int]) -> None:
         """Build one fusion head per stage, and one TSA per scale that they use."""
