@@ -116,7 +116,7 @@ def test_a_link_that_leads_nowhere_ends_the_build_and_is_named(checkout, wrong, 
 
 
 def test_chinese_pages_and_their_english_ones_link_to_each_other():
-    for name in ('index', 'commands', 'troubleshooting'):
+    for name in ('index', 'commands', 'troubleshooting', 'migration'):
         assert f'({name}.zh-CN.md)' in (ROOT / f'docs/{name}.md').read_text(encoding='utf-8')
         assert f'({name}.md)' in (ROOT / f'docs/{name}.zh-CN.md').read_text(encoding='utf-8')
 

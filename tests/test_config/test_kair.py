@@ -104,6 +104,36 @@ def test_two_runs(options):
     assert second.overrides['default_hooks.freeze'] is None
 
 
+LORA = dict(use_lora=True, phase2_lora_mode=True, lora_rank=4, lora_alpha=12, lora_target_modules=['qkv'])
+NODE = {
+    'layers': ['backbone.*qkv*'],
+    'rank': 4,
+    'alpha': 12,
+    'trained': ['spike_encoder', 'tsa', 'fusion', 'projection', 'backbone.*spynet*', 'backbone.*pa_deform*'],
+}
+
+
+def test_adapters_belong_to_the_second_phase(options):
+    first, second = convert_options(options | dict(train=options['train'] | LORA))
+    assert 'model.lora' not in first.overrides
+    assert second.overrides['model.lora'] == NODE
+    assert second.overrides['default_hooks.adapters'] == {'type': 'AdaptersHook'}
+    assert second.overrides['default_hooks.freeze'] is None
+    assert [each.overrides['lora_alpha'] for each in (first, second)] == [12, 12]
+
+
+def test_adapters_in_one_run_are_frozen_with_the_backbone_at_first(options):
+    found = one_phase(options, **LORA).overrides
+    assert found['model.lora'] == NODE
+    assert found['default_hooks.freeze'] == {'type': 'FreezeHook', 'names': ['backbone'], 'iters': 4000}
+
+
+def test_adapters_beside_trained_weights_are_left_out(options):
+    conversion = one_phase(options, use_lora=True, freeze_backbone=False)
+    assert 'model.lora' not in conversion.overrides
+    assert any(line.startswith('train.use_lora: beside weights that are trained') for line in conversion.left_out)
+
+
 def test_the_training(options):
     found = one_phase(options, freeze_backbone=False).overrides
     assert found['optim_wrapper.type'] == 'DeviceAmpOptimWrapper'
@@ -172,6 +202,7 @@ def test_one_clear_error(options, section, change, message):
 READ_WITH_OTHERS = [
     *('train.fix_keys', 'train.G_optimizer_lr', 'train.G_optimizer_betas', 'train.G_scheduler_periods', 'gpu_ids'),
     *('train.amp.dtype', 'val.amp.dtype', 'val.patch_batch_size', 'datasets.train.spike.representation'),
+    *('train.lora_rank', 'train.lora_alpha', 'train.lora_target_modules', 'train.phase2_lora_mode'),
 ]
 
 

@@ -183,6 +183,7 @@ def nested_schemas() -> dict[str, NodeSchema]:
         'loss': NodeSchema(ours.MODELS),
         'losses': NodeSchema(ours.MODELS),
         'tiling': NodeSchema(untyped=_tiling),
+        'lora': NodeSchema(untyped=_lora),
         'data_preprocessor': NodeSchema(ours.MODELS),
         'init_cfg': NodeSchema(mmengine.WEIGHT_INITIALIZERS, removed=('override',)),
         'source': NodeSchema(ours.CLIP_SOURCES),
@@ -263,3 +264,9 @@ def _clip_grad(node: dict) -> Any:
     from torch.nn import utils
 
     return {'norm': utils.clip_grad_norm_, 'value': utils.clip_grad_value_}.get(node.get('type', 'norm'))
+
+
+def _lora(node: dict) -> Any:
+    from vrtspike.models.lora import LoRA
+
+    return LoRA

@@ -1,5 +1,6 @@
 """Hooks of the training run, one to a file."""
 
+from vrtspike.hooks.adapters_hook import AdaptersHook
 from vrtspike.hooks.bad_samples_hook import BadSamplesHook
 from vrtspike.hooks.chunk_report_hook import ChunkReportHook
 from vrtspike.hooks.clip_pictures_hook import ClipPicturesHook
@@ -20,6 +21,7 @@ from vrtspike.hooks.stop_signal_hook import StopSignalHook
 from vrtspike.hooks.training_report_hook import TrainingReportHook
 
 __all__ = [
+    'AdaptersHook',
     'BadSamplesHook',
     'ChunkReportHook',
     'ClipPicturesHook',

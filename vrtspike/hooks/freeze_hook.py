@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -11,7 +10,8 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
 
-from vrtspike.errors import ConfigError, did_you_mean
+from vrtspike.errors import ConfigError
+from vrtspike.profiling.parameters import parameters_under
 from vrtspike.registry import HOOKS
 from vrtspike.runtime.distributed import unwrap_model
 
@@ -73,27 +73,6 @@ class FreezeHook(Hook):
         for parameter in self._frozen:
             parameter.requires_grad_(trainable)
             parameter.grad = None
-
-
-def parameters_under(names: Sequence[str], model: nn.Module) -> list[nn.Parameter]:
-    """Return the parameters that match ``names``: dotted names, or patterns, of modules or parameters.
-
-    Raises:
-        ConfigError: If one of ``names`` matches none.
-    """
-    parameters = dict(model.named_parameters())
-    found = {}
-    for name in names:
-        matches = [key for key in parameters if fnmatchcase(key, name) or fnmatchcase(key, f'{name}.*')]
-        if not matches:
-            known = (
-                {key.rpartition('.')[0] for key in parameters}
-                if '.' in name
-                else {key.partition('.')[0] for key in parameters}
-            )
-            raise ConfigError(f"no parameter matches '{name}'{did_you_mean(name, known)}")
-        found.update((key, parameters[key]) for key in matches)
-    return list(found.values())
 
 
 def check_allows_unused(model: nn.Module) -> None:

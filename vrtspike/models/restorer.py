@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.models.layers.conv import Conv3d
 from vrtspike.models.layers.maps import resize_maps
+from vrtspike.models.lora import LoRA, adapt
 from vrtspike.models.losses.reblur import ReblurLoss
 from vrtspike.models.tiling import Tiling, restore_clip
 from vrtspike.profiling import stage
@@ -52,9 +53,11 @@ class SpikeRestorer(BaseModel):
             into the clip before the backbone. An expanded one excludes ``fusion`` and ``time``.
         time: From MODELS, such as :class:`~vrtspike.models.time_embedding.TimeEmbedding`: tells the network the instant
             of the exposure that it restores. It is applied after the input convolution. None tells it nothing.
+        lora: Trains low-rank adapters in a frozen network, a :class:`~vrtspike.models.lora.LoRA` or its arguments; None
+            trains all parameters.
 
     Raises:
-        ConfigError: A fusion stage does not exist.
+        ConfigError: A fusion stage does not exist, or a name in ``lora`` matches nothing.
     """
 
     # Read by the config's validation.
@@ -74,6 +77,7 @@ class SpikeRestorer(BaseModel):
         start: str = 'blur',
         time: dict | None = None,
         early_fusion: Part | None = None,
+        lora: LoRA | dict | None = None,
     ) -> None:
         of_preprocessor, of_backbone = arguments_of_start(start)
         preprocessor = data_preprocessor or dict(type='SpikePreprocessor')
@@ -90,12 +94,13 @@ class SpikeRestorer(BaseModel):
                 "SpikeRestorer: early_fusion.output='expanded' gives the backbone T * S frames, but fusion and time "
                 "have T: set both to None, or output='collapsed'"
             )
-        if fusion is None:
-            return
-        if spike_encoder is None:
-            raise ConfigError('SpikeRestorer: fusion needs a spike_encoder; give one, or fusion=None for RGB alone')
-        self.spike_encoder = built(spike_encoder, SPIKE_ENCODERS)
-        self.build_fusion(tsa, fusion, fusion_stages)
+        if fusion is not None:
+            if spike_encoder is None:
+                raise ConfigError('SpikeRestorer: fusion needs a spike_encoder; give one, or fusion=None for RGB alone')
+            self.spike_encoder = built(spike_encoder, SPIKE_ENCODERS)
+            self.build_fusion(tsa, fusion, fusion_stages)
+        if lora is not None:
+            adapt(self, lora if isinstance(lora, LoRA) else LoRA(**lora))
 
     def build_fusion(self, tsa: dict | None, fusion: dict, fusion_stages: Sequence[int]) -> None:
         """Build one fusion head per stage, and one TSA per scale that they use."""

@@ -11,6 +11,9 @@ from vrtspike.errors import ConfigError
 
 TRAIN, VAL = 'train_dataloader.dataset', 'val_dataloader.dataset'
 DATA = 'datasets.train'
+TOTAL = 'train.total_iter'
+SPIKE_SIDE = ('spike_encoder', 'tsa', 'fusion', 'projection')
+"""What a restorer has besides its backbone."""
 
 
 def network(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
@@ -194,8 +197,35 @@ def freezes_backbone(flat: Flat) -> bool:
     return bool(flat.get('train.freeze_backbone')) and has_spikes(flat) and integer_at(flat, 'train.fix_iter', 0) > 0
 
 
+def adapters(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
+    """Translate low-rank adapters in the frozen backbone. S-VRT trains its spike side and ``fix_keys`` with them."""
+    if not conversion.value_of('bool', key, value):
+        return
+    alpha = value_of('float', 'train.lora_alpha', flat.get('train.lora_alpha', 16), [])
+    conversion.overrides['lora_alpha'] = alpha
+    later = bool(flat.get('train.phase2_lora_mode'))
+    if not later and not flat.get('train.freeze_backbone'):
+        conversion.left_out.append(f'{key}: beside weights that are trained, adapters add nothing; they are left out')
+        return
+    if later and freezes_backbone(flat) and integer_at(flat, 'train.fix_iter', 0) >= integer_at(flat, TOTAL, 0):
+        return  # all of this run is phase 1, without adapters
+    targets = value_of('texts', 'train.lora_target_modules', flat.get('train.lora_target_modules', ['qkv', 'proj']), [])
+    conversion.overrides |= {
+        'model.lora': {
+            'layers': [f'backbone.*{name}*' for name in targets],
+            'rank': integer_at(flat, 'train.lora_rank', 8),
+            'alpha': alpha,
+            'trained': [
+                *(SPIKE_SIDE if has_spikes(flat) else ()),
+                *(f'backbone.*{name}*' for name in fixed_names(flat)),
+            ],
+        },
+        'default_hooks.adapters': {'type': 'AdaptersHook'},
+    }
+
+
 def _freeze(conversion: Conversion, flat: Flat, names: list[str], iterations: int) -> None:
-    total = integer_at(flat, 'train.total_iter', iterations)
+    total = integer_at(flat, TOTAL, iterations)
     node = {'type': 'FreezeHook', 'names': names, 'iters': iterations if iterations < total else None}
     conversion.overrides['default_hooks.freeze'] = node
 
@@ -208,7 +238,7 @@ def slow_parts(key: str, value: Any, conversion: Conversion, flat: Flat) -> None
 
 
 def schedule(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
-    total = integer_at(flat, 'train.total_iter', 0)
+    total = integer_at(flat, TOTAL, 0)
     if value == 'CosineAnnealingWarmRestarts':
         floor = value_of('float', 'train.G_scheduler_eta_min', flat.get('train.G_scheduler_eta_min', 0), [])
         node = {'type': 'CosineAnnealingLR', 'eta_min': floor, 'by_epoch': False}

@@ -34,7 +34,6 @@ BACKBONE = {
 """Arguments of VRT, which have the same names here."""
 
 GIVE_FLOW = leaves_out("set model.backbone.spynet_path to its file; the package's small flow network is used otherwise")
-LORA = leaves_out('low-rank adapters have no counterpart; all parameters are trained')
 PICTURES = leaves_out('ClipPicturesHook saves pictures of the validation clips')
 
 RULES: dict[str, Rule] = {
@@ -95,7 +94,7 @@ RULES: dict[str, Rule] = {
     'train.G_scheduler_type': rules.schedule,
     'train.G_regularizer_orthstep': leaves_out('weights are not made orthogonal'),
     'train.G_regularizer_clipstep': leaves_out('weights are not clipped'),
-    'train.use_lora': LORA,
+    'train.use_lora': rules.adapters,
     'train.fusion_warmup.head_only_iters': leaves_out('fusion heads begin as the identity; they are not warmed up', 0),
     'train.phase1_fusion_aux_loss_weight': leaves_out('there is no auxiliary loss on the fused frames', 0),
     'train.fusion_passthrough_loss_weight': leaves_out('fusion heads begin as the identity without a loss', 0),
