@@ -1,4 +1,4 @@
-"""Formats the text of a config once. MMEngine formats it again for every checkpoint, which takes longer than tiny steps."""
+"""Formats the text of a config once: MMEngine does it for every checkpoint, which takes longer than a tiny step."""
 
 from functools import cache
 
