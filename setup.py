@@ -45,6 +45,7 @@ EXTRAS = {
         'packaging>=23',
         'setuptools>=68',
         'h5py>=3.11',
+        'yapf>=0.40.2',
     ],
     'dev': ['ruff>=0.9'],
     'tensorboard': ['tensorboard>=2.16'],

@@ -19,6 +19,9 @@ THREADS = 2
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome')
 
 sys.path.append(str(Path(__file__).parent))
+from formatted_configs import format_once  # noqa: E402 - found by the line above
+
+format_once()
 # What several tests share: logs of runs, and readers that meet damaged files.
 pytest_plugins = ['made_up_logs', 'fuzzing']
 

@@ -1,4 +1,4 @@
-"""Runs tools as processes of their own. Each is a fork of one process that has imported torch, which takes seconds.
+"""Runs tools as processes of their own. Each is a fork of one process that has imported what takes seconds.
 
 The server imports only libraries, never MMEngine or this package: what these register is up to the tool.
 """
@@ -58,7 +58,14 @@ def become(command, folder, stdout, stderr):
 
 if __name__ == '__main__':
     import cv2  # noqa: F401
+    import fvcore.nn  # noqa: F401
+    import matplotlib.pyplot  # noqa: F401
+    import scipy.ndimage  # noqa: F401
+    import skimage.metrics  # noqa: F401
+    import torch._dynamo
     import torch.distributed.optim  # noqa: F401
     import yaml  # noqa: F401
+    from formatted_configs import format_once
 
+    format_once()
     serve()

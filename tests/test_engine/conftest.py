@@ -95,6 +95,19 @@ def run_minimal(minimal_config):
     return run
 
 
+@pytest.fixture(scope='session')
+def whole_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp('whole')
+
+
+@pytest.fixture
+def whole(run_minimal, whole_folder):
+    """The folder of one training of six iterations with a checkpoint after each, and the best one; trained once."""
+    if not (whole_folder / 'iter_6.pth').exists():
+        run_minimal(whole_folder, **{'default_hooks.checkpoint.save_best': 'psnr'})
+    return whole_folder
+
+
 @pytest.fixture
 def logged():
     """Return a function that reads from a run's newest log {iteration: {loss, lr, grad_norm}}."""

@@ -13,19 +13,6 @@ from vrtspike.errors import CheckpointError, ConfigError
 from vrtspike.runtime.checkpoint_files import load_checkpoint_file
 
 
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp('first')
-
-
-@pytest.fixture
-def first(run_minimal, folder):
-    """The folder of a training of six iterations with a checkpoint after each, and the best one."""
-    if not (folder / 'iter_6.pth').exists():
-        run_minimal(folder, **{'default_hooks.checkpoint.save_best': 'psnr'})
-    return folder
-
-
 def altered(path, target, **changes):
     """Save a checkpoint with some keys changed, or without those that are None."""
     contents = load_checkpoint_file(path) | changes
@@ -33,8 +20,8 @@ def altered(path, target, **changes):
     return target
 
 
-def with_nan(first):
-    weights = load_checkpoint_file(first / 'iter_4.pth')['state_dict']
+def with_nan(whole):
+    weights = load_checkpoint_file(whole / 'iter_4.pth')['state_dict']
     next(value for value in weights.values() if value.is_floating_point())[:] = torch.nan
     return dict(state_dict=weights)
 
@@ -62,15 +49,15 @@ def with_nan(first):
         ({}, {'train_cfg.max_iters': 3}, r'iteration 4, but train_cfg\.max_iters is 3: nothing is left to train'),
     ],
 )
-def test_what_cannot_be_resumed_is_refused_in_one_message(run_minimal, first, tmp_path, changes, settings, message):
-    changes = changes(first) if callable(changes) else changes
-    path = altered(first / 'iter_4.pth', tmp_path / 'iter_4.pth', **changes)
+def test_what_cannot_be_resumed_is_refused_in_one_message(run_minimal, whole, tmp_path, changes, settings, message):
+    changes = changes(whole) if callable(changes) else changes
+    path = altered(whole / 'iter_4.pth', tmp_path / 'iter_4.pth', **changes)
     with pytest.raises((CheckpointError, ConfigError), match=message):
         run_minimal(tmp_path / 'run', str(path), **settings)
 
 
-def test_the_best_checkpoint_is_refused_with_what_to_do(run_minimal, first, tmp_path):
-    (best,) = first.glob('best_psnr_*.pth')
+def test_the_best_checkpoint_is_refused_with_what_to_do(run_minimal, whole, tmp_path):
+    (best,) = whole.glob('best_psnr_*.pth')
     with pytest.raises(CheckpointError, match=rf'lacks .*iter_\*\.pth.*--load-from {best}'):
         run_minimal(tmp_path, str(best))
     assert not list(tmp_path.iterdir())
@@ -82,8 +69,8 @@ def warnings_of(work_dir):
     return [line for line in lines if '"FileClient" will be deprecated' not in line]  # at every start
 
 
-def test_a_resumed_training_warns_of_nothing(run_minimal, first, tmp_path):
-    shutil.copy(first / 'iter_3.pth', tmp_path)  # amid accumulated gradients
+def test_a_resumed_training_warns_of_nothing(run_minimal, whole, tmp_path):
+    shutil.copy(whole / 'iter_3.pth', tmp_path)  # amid accumulated gradients
     run_minimal(tmp_path, LATEST)
     assert warnings_of(tmp_path) == []
 
@@ -99,11 +86,11 @@ def longer(run_minimal, tmp_path_factory):
 LONGER = {'train_cfg.max_iters': 8, 'optim_wrapper.optimizer.lr': 5e-5, 'optim_wrapper.optimizer.weight_decay': 0.5}
 
 
-def test_the_checkpoints_schedule_counts_and_a_warning_names_the_differences(run_minimal, first, tmp_path, logged):
-    shutil.copy(first / 'iter_4.pth', tmp_path)
+def test_the_checkpoints_schedule_counts_and_a_warning_names_the_differences(run_minimal, whole, tmp_path, logged):
+    shutil.copy(whole / 'iter_4.pth', tmp_path)
     runner = run_minimal(tmp_path, LATEST, **LONGER)
     assert runner.optim_wrapper.param_groups[0]['weight_decay'] == 1e-4
-    assert [logged(tmp_path)[i]['lr'] for i in (5, 6)] == [logged(first)[i]['lr'] for i in (5, 6)]
+    assert [logged(tmp_path)[i]['lr'] for i in (5, 6)] == [logged(whole)[i]['lr'] for i in (5, 6)]
     (warning,) = warnings_of(tmp_path)
     assert warning.startswith('The learning rate and the schedules of the checkpoint are used')
     (log,) = tmp_path.glob('*/*.log')
@@ -115,9 +102,9 @@ def test_the_checkpoints_schedule_counts_and_a_warning_names_the_differences(run
         assert line in log.read_text()
 
 
-def test_a_new_schedule_is_that_of_a_training_which_had_it_from_the_start(run_minimal, first, longer, tmp_path, logged):
-    shutil.copy(first / 'iter_4.pth', tmp_path)
-    before = load_checkpoint_file(first / 'iter_4.pth')['optimizer']['state']
+def test_a_new_schedule_is_that_of_a_training_which_had_it_from_the_start(run_minimal, whole, longer, tmp_path, logged):
+    shutil.copy(whole / 'iter_4.pth', tmp_path)
+    before = load_checkpoint_file(whole / 'iter_4.pth')['optimizer']['state']
     runner = run_minimal(tmp_path, LATEST, new_schedule=True, **LONGER)
     expected = logged(longer)
     assert {i: record['lr'] for i, record in logged(tmp_path).items()} == {i: expected[i]['lr'] for i in (5, 6, 7, 8)}
@@ -130,8 +117,8 @@ def test_a_new_schedule_is_that_of_a_training_which_had_it_from_the_start(run_mi
     assert warnings_of(tmp_path) == []
 
 
-def test_a_new_schedule_may_be_of_another_kind(run_minimal, first, tmp_path, logged):
-    shutil.copy(first / 'iter_4.pth', tmp_path)
+def test_a_new_schedule_may_be_of_another_kind(run_minimal, whole, tmp_path, logged):
+    shutil.copy(whole / 'iter_4.pth', tmp_path)
     steps = [dict(type='MultiStepLR', milestones=[2, 5], gamma=0.1, by_epoch=False)]
     run_minimal(tmp_path, LATEST, new_schedule=True, param_scheduler=steps)
     assert [logged(tmp_path)[i]['lr'] for i in (5, 6)] == pytest.approx([8e-5, 8e-6])
@@ -142,8 +129,8 @@ def test_a_new_schedule_needs_something_to_resume(run_minimal, tmp_path):
         run_minimal(tmp_path, new_schedule=True)
 
 
-def test_a_training_that_has_ended_keeps_its_report(run_minimal, first, tmp_path):
-    shutil.copy(first / 'iter_6.pth', tmp_path)
+def test_a_training_that_has_ended_keeps_its_report(run_minimal, whole, tmp_path):
+    shutil.copy(whole / 'iter_6.pth', tmp_path)
     (tmp_path / 'report.json').write_text('{"iterations": 6}')
     runner = run_minimal(tmp_path, AUTO, **{'default_hooks.training_report': dict(type='TrainingReportHook')})
     assert runner.iter == 6
@@ -152,24 +139,24 @@ def test_a_training_that_has_ended_keeps_its_report(run_minimal, first, tmp_path
     assert 'Nothing is left to train: the checkpoint is at iteration 6, the last one.' in log.read_text()
 
 
-def test_a_config_saved_by_an_earlier_version_resumes_the_same(minimal_config, first, tmp_path, logged):
+def test_a_config_saved_by_an_earlier_version_resumes_the_same(minimal_config, whole, tmp_path, logged):
     """Earlier versions kept the shipped hooks in ``custom_hooks``, without names."""
     stage_cost = dict(type='StageCostHook', interval=1, warmup=1, roofline=False)
     config = minimal_config(**{'default_hooks.flops': dict(type='FlopsHook'), 'default_hooks.stage_cost': stage_cost})
     unnamed = [name for name in config.default_hooks if name not in ('checkpoint', 'logger')]
     config.custom_hooks = [config.default_hooks.pop(name) for name in unnamed]
     config.dump(tmp_path / 'old.py')
-    shutil.copy(first / 'iter_4.pth', tmp_path)
+    shutil.copy(whole / 'iter_4.pth', tmp_path)
     old = load_config(tmp_path / 'old.py')
     train(old, work_dir=str(tmp_path), resume=LATEST)
-    assert logged(tmp_path) == {i: logged(first)[i] for i in (5, 6)}
+    assert logged(tmp_path) == {i: logged(whole)[i] for i in (5, 6)}
     run, sample = map(json.loads, (tmp_path / 'stage_costs.jsonl').read_text().splitlines())
     assert (run['kind'], sample['iteration']) == ('run', 6)
     assert run['costs'] is not None
 
 
-def test_mmengines_way_to_resume_in_a_config(run_minimal, first, tmp_path, logged):
-    shutil.copy(first / 'iter_4.pth', tmp_path)
+def test_mmengines_way_to_resume_in_a_config(run_minimal, whole, tmp_path, logged):
+    shutil.copy(whole / 'iter_4.pth', tmp_path)
     run_minimal(tmp_path, resume=True)
     assert sorted(logged(tmp_path)) == [5, 6]
 
