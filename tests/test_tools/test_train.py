@@ -112,9 +112,7 @@ def test_weights_alone_start_a_new_run(trained, demo, tmp_path):
     arguments = ['--work-dir', 'run', '--load-from', trained[1] / 'iter_4.pth']
     process = run_tool('train', CONFIG, *arguments, *quiet_options(demo, **changes), cwd=tmp_path)
     assert process.returncode == 0, process.stderr
-    loaded, after = (
-        torch.load(path)['state_dict'] for path in (trained[1] / 'iter_4.pth', tmp_path / 'run/iter_2.pth')
-    )
+    loaded, after = (read_weights(path) for path in (trained[1] / 'iter_4.pth', tmp_path / 'run/iter_2.pth'))
     torch.testing.assert_close(after, loaded, rtol=0, atol=0)  # nothing initialises the loaded weights again
     assert list(losses(tmp_path / 'run')) == [1, 2]
     names = json.loads((tmp_path / 'run/loaded_weights.json').read_text())
