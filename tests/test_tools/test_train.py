@@ -11,6 +11,7 @@ from tiny_networks import TRAINING
 from tool_processes import run_tool
 
 from vrtspike.datasets import write_demo
+from vrtspike.models.weights import read_weights
 from vrtspike.testing.training import WITHOUT_REPORTS
 
 ROOT = Path(__file__).parents[2]
@@ -107,10 +108,12 @@ def test_a_resumed_run_goes_on_as_if_never_interrupted(trained, demo, tmp_path, 
 
 
 def test_weights_alone_start_a_new_run(trained, demo, tmp_path):
-    changes = {'train_cfg.max_iters': 2}
+    changes = {'train_cfg.max_iters': 2, 'optim_wrapper.optimizer.lr': 0.0}
     arguments = ['--work-dir', 'run', '--load-from', trained[1] / 'iter_4.pth']
     process = run_tool('train', CONFIG, *arguments, *quiet_options(demo, **changes), cwd=tmp_path)
     assert process.returncode == 0, process.stderr
+    loaded, after = (read_weights(path) for path in (trained[1] / 'iter_4.pth', tmp_path / 'run/iter_2.pth'))
+    torch.testing.assert_close(after, loaded, rtol=0, atol=0)  # nothing initialises the loaded weights again
     assert list(losses(tmp_path / 'run')) == [1, 2]
     names = json.loads((tmp_path / 'run/loaded_weights.json').read_text())
     assert list(names) == ['loaded', 'adapted', 'merged', 'fresh', 'unused']

@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
+from torch import nn
 
 from vrtspike.engine.resuming import check_resumable
 from vrtspike.engine.run_folder import AUTO, LATEST, newest_whole_checkpoint
@@ -79,6 +80,7 @@ def start_from_weights(runner: Runner, path: str, trust: bool, loaded: LoadedWei
     MMEngine would load the checkpoint again, by name and shape alone; ``_has_loaded`` prevents that.
     """
     model = unwrap_model(runner.model)
+    initialise_now(model)
     weights = loaded.pop(path, None) or read_weights(path, trust)
     report = load_matching(
         model, weights, partial=runner.cfg.get('partial_load', False), lora_alpha=runner.cfg.get('lora_alpha')
@@ -91,6 +93,20 @@ def start_from_weights(runner: Runner, path: str, trust: bool, loaded: LoadedWei
             write_text(names_file, json.dumps(vars(report), indent=2))
         except OSError as error:
             runner.logger.warning(f'{names_file} cannot be written ({error.strerror}). The training continues.')
+
+
+def initialise_now(model: nn.Module) -> None:
+    """Initialise a network, and let MMEngine's initialisation at the start of the training do nothing.
+
+    MMEngine calls ``init_weights`` of the network, which calls that of its backbone, after our weights are loaded.
+    """
+    if hasattr(model, 'init_weights'):
+        model.init_weights()
+        model.init_weights = _nothing
+
+
+def _nothing() -> None:
+    pass
 
 
 def report_table(report: LoadReport) -> str:

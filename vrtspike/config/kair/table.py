@@ -50,8 +50,10 @@ RULES: dict[str, Rule] = {
     'datasets.train.rgb_normalize': leaves_out('frames stay in [0, 1]'),
     'datasets.train.spike_normalize.mean': rules.normalization,
     'datasets.train.spike_normalize.std': rules.normalization,
-    'datasets.train.io_backend.type': leaves_out('frames are read as files, not from LMDB', 'disk'),
-    'datasets.train.spike.precomputed.enable': leaves_out('spikes are decoded as they are read'),
+    'datasets.train.io_backend.type': leaves_out('frames are read as files or LMDBs', 'disk', 'lmdb'),
+    'datasets.train.spike.precomputed.enable': leaves_out(
+        'spikes are decoded as they are read; ReadArtefact in place of BinSpikes reads what was decoded before'
+    ),
     'datasets.train.filename_ext': only('png', 'jpg'),
     'datasets.train.num_frame': rules.frames,
     'datasets.train.gt_size': sets('int', f'{rules.TRAIN}.pipeline.0.size'),
