@@ -92,3 +92,16 @@ def test_outputs_that_cannot_be_are_refused(tiny_run, error_of, tmp_path, argume
     process = restore(tiny_run, '--blur', clip_of(tiny_run) / 'blur', *arguments, cwd=tmp_path)
     assert message in error_of(process)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_several_instants_of_every_exposure(tiny_run, tmp_path):
+    clip = clip_of(tiny_run)
+    arguments = ['--blur', clip / 'blur', '--spike', clip / 'spike', '--out', 'out', '--frames-per-exposure', '2']
+    process = restore(tiny_run, *arguments, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert '10 frames restored: out' in process.stdout
+    names = [path.name for path in sorted((tmp_path / 'out').glob('*.png'))]
+    assert names[:3] == ['00000@0.2500.png', '00000@0.7500.png', '00001@0.2500.png']
+    process = restore(tiny_run, *arguments, '--side-by-side', cwd=tmp_path)
+    assert process.returncode == 1
+    assert 'drop it, or --frames-per-exposure' in process.stderr
