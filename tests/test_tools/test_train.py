@@ -113,7 +113,7 @@ def test_weights_alone_start_a_new_run(trained, demo, tmp_path):
     process = run_tool('train', CONFIG, *arguments, *quiet_options(demo, **changes), cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     loaded, after = (read_weights(path) for path in (trained[1] / 'iter_4.pth', tmp_path / 'run/iter_2.pth'))
-    torch.testing.assert_close(after, loaded, rtol=0, atol=0)  # nothing initialises the loaded weights again
+    torch.testing.assert_close(after, loaded, rtol=0, atol=1e-4)  # the rate ends at 1e-7; not initialised again
     assert list(losses(tmp_path / 'run')) == [1, 2]
     names = json.loads((tmp_path / 'run/loaded_weights.json').read_text())
     assert list(names) == ['loaded', 'adapted', 'merged', 'fresh', 'unused']
