@@ -50,6 +50,8 @@ class Launch(msgspec.Struct, frozen=True):
     constants: dict[str, Any]
     warps: int
     programs: int
+    registers: int | None = None
+    """That a thread may use, on NVIDIA; None leaves it to the assembler."""
 
     @property
     def name(self) -> str:
@@ -136,8 +138,8 @@ def recorded(kernels: ModuleType, launches: list[Launch]) -> Iterator[None]:
             self.kernel = kernel
 
         def __getitem__(self, grid: tuple) -> Any:
-            def record(*arguments: Any, num_warps: int, **constants: Any) -> None:
-                launches.append(Launch(self.kernel, arguments, constants, num_warps, math.prod(grid)))
+            def record(*arguments: Any, num_warps: int, maxnreg: int | None = None, **constants: Any) -> None:
+                launches.append(Launch(self.kernel, arguments, constants, num_warps, math.prod(grid), maxnreg))
 
             return record
 
@@ -193,9 +195,10 @@ def compiled(launch: Launch, architecture: str) -> Any:
     source = ASTSource(launch.kernel, {name: signature[name] for name in names}, by_place, attributes)
     amd = architecture.startswith('gfx')
     target = GPUTarget('hip', architecture, 64) if amd else GPUTarget('cuda', int(architecture.removeprefix('sm_')), 32)
+    options = {'num_warps': launch.warps, 'maxnreg': launch.registers}
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', UserWarning)  # a default that changes in Triton 3.10
-        return triton.compile(source, target=target, options={'num_warps': launch.warps})
+        return triton.compile(source, target=target, options=options)
 
 
 def triton_type(value: Any) -> str:

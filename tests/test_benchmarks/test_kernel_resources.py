@@ -6,11 +6,19 @@ from importlib.util import find_spec
 
 import kernel_resources
 import pytest
-from kernel_resources import Resources, launches_of_attention, resources_of, resources_table
+from kernel_resources import (
+    Launch,
+    Resources,
+    issued,
+    launches_of_attention,
+    resources_of,
+    resources_table,
+    roofline_share,
+)
 
 needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
-ALL = ['forward', 'mean_gradient', 'backward of queries', 'backward of keys', 'bias_gradient']
-BUDGETS = dict(zip(ALL, (1800, 1300, 1650, 1800, 2000), strict=True))
+ALL = ['forward', 'backward_queries', 'backward_keys']
+BUDGETS = dict(zip(ALL, (1100, 1100, 1550), strict=True))
 """Instructions of today's kernels in bfloat16 at 5x8x8 on sm_86, and a little room for other versions of Triton."""
 
 
@@ -25,6 +33,8 @@ def used(**changes):
         shared_bytes=99 * 1024,
         tensor_core_instructions=16,
         instructions=1700,
+        vector_loads=16,
+        roofline=0.5,
     )
     return Resources(**values | changes)
 
@@ -46,14 +56,14 @@ def test_problems(changes, problems):
 
 
 def test_the_table_marks_problems():
-    text = resources_table([used(), used(kernel='backward of keys', spilled=200)]).text()
-    (row,) = [line for line in text.splitlines() if 'backward of keys' in line]
-    assert row.split()[-2:] == ['1700', 'spills']
+    text = resources_table([used(), used(kernel='backward_keys', spilled=200)]).text()
+    (row,) = [line for line in text.splitlines() if 'backward_keys' in line]
+    assert row.split()[-4:] == ['1700', '16', '50%', 'spills']
     assert '99 KiB on consumer GPUs of NVIDIA, 64 KiB on AMD; nothing was run' in text
 
 
 @needs_triton
-@pytest.mark.parametrize(('window', 'mutual', 'names'), [((5, 8, 8), False, ALL), ((2, 8, 8), True, ALL[:-1])])
+@pytest.mark.parametrize(('window', 'mutual', 'names'), [((5, 8, 8), False, ALL), ((2, 8, 8), True, ALL)])
 def test_the_launches_are_those_of_the_operator_which_keeps_its_kernels(window, mutual, names):
     from triton.runtime.jit import JITFunction
 
@@ -70,25 +80,65 @@ def test_kernels_in_sixteen_bits_fit_consumer_gpus_and_use_their_tensor_cores():
     found = [resources_of(launch, 'sm_86', 'bfloat16', '5x8x8') for launch in launches]
     assert [(each.kernel, each.problems) for each in found] == [(name, []) for name in ALL]
     assert [each.kernel for each in found if each.instructions > BUDGETS[each.kernel]] == []
+    assert all(each.vector_loads for each in found)
 
 
 @needs_triton
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ('architecture', 'dtype', 'channels', 'kernel', 'problems'),
+    ('architecture', 'dtype', 'channels', 'kernel'),
     [
-        ('gfx942', 'bfloat16', 16, 'forward', []),
-        ('sm_80', 'float16', 20, 'forward', []),
-        ('sm_90', 'bfloat16', 32, 'backward of queries', []),
-        # Known of today's kernels: float32 spills, and wide heads need more than a consumer GPU has. A launch then
-        # fails, so a trial of ``auto`` leaves the backend out.
-        ('sm_86', 'float32', 16, 'backward of keys', ['spills']),
-        ('sm_86', 'float32', 32, 'backward of queries', ['spills', 'shared memory']),
+        ('gfx942', 'bfloat16', 16, 'forward'),
+        ('sm_80', 'float16', 20, 'forward'),
+        ('sm_90', 'bfloat16', 32, 'backward_queries'),
+        ('sm_86', 'float32', 16, 'backward_queries'),
     ],
 )
-def test_other_architectures_and_types(architecture, dtype, channels, kernel, problems):
+def test_other_architectures_and_types(architecture, dtype, channels, kernel):
     launches = {each.name: each for each in launches_of_attention((5, 8, 8), channels, dtype, mutual=False)}
-    assert resources_of(launches[kernel], architecture, dtype, '5x8x8').problems == problems
+    assert resources_of(launches[kernel], architecture, dtype, '5x8x8').problems == []
+
+
+@needs_triton
+@pytest.mark.slow
+def test_keys_in_float32_spill_but_fit_the_shared_memory_of_consumer_gpus():
+    """Known of today's kernel where it sums the bias gradient: three products of TF32 need many registers."""
+    *_, keys = launches_of_attention((5, 8, 8), 32, 'float32', mutual=False)
+    assert resources_of(keys, 'sm_86', 'float32', '5x8x8').problems == ['spills']
+
+
+@needs_triton
+@pytest.mark.slow
+@pytest.mark.parametrize(('window', 'least'), [((5, 8, 8), (0.3, 0.4, 0.3)), ((5, 6, 6), (0.4, 0.5, 0.4))])
+def test_the_roofline_on_paper(window, least):
+    launches = launches_of_attention(window, 16, 'bfloat16', mutual=False, shifted=False)
+    shares = [resources_of(launch, 'sm_90', 'bfloat16', '').roofline for launch in launches]
+    assert all(share >= limit for share, limit in zip(shares, least, strict=True)), shares
+
+
+LISTING = """
+    /*0000*/                   S2R R1, SR_TID.X ;        /* 0x1 */
+    /*0010*/                   FADD R2, R2, R3 ;         /* 0x2 */
+    /*0020*/                   FMUL R2, R2, R3 ;         /* 0x3 */
+    /*0030*/              @!P1 BRA 0x10 ;                /* 0x4 */
+    /*0040*/                   EXIT ;                    /* 0x5 */
+    /*0050*/                   BRA 0x50;                 /* 0x6 */
+"""
+
+
+@pytest.mark.parametrize(('turns', 'instructions'), [(0, 6), (1, 6), (5, 6 + 4 * 3)])
+def test_instructions_in_a_loop_count_as_often_as_it_turns(turns, instructions):
+    assert issued(LISTING, turns) == instructions
+
+
+def test_the_share_of_the_roofline():
+    import torch
+
+    tensor = torch.empty(27_000_000, dtype=torch.bfloat16)  # 20 microseconds at 2.7 TB/s
+    launch = Launch(None, (tensor, tensor.view(-1)[:0], 3), {}, warps=4, programs=132 * 100)
+    # 100 warps a scheduler, 702 instructions each: 40 microseconds at 1.755 GHz.
+    assert roofline_share(launch, 702) == 0.5
+    assert roofline_share(launch, 7) == 1.0
 
 
 @needs_triton
@@ -105,7 +155,7 @@ def test_the_check_fails_if_a_kernel_has_a_problem(monkeypatch, tmp_path, capsys
     record = json.loads(out.read_text())
     assert [kernel['kernel'] for kernel in record['kernels']] == ALL * 2  # of two windows
     assert {'triton', 'kernels'} == set(record)
-    assert 'bias_gradient' in capsys.readouterr().out
+    assert 'backward_keys' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import register_flop_formula
 
+from vrtspike.ops.window_attention import tilings
 from vrtspike.ops.window_attention.tilings import Tiling, launch, padded, tilings_by_keys, tilings_by_queries
 from vrtspike.ops.window_attention.windows import MASKED, Settings, relative_position_bias
 
 SPLITS = 16
 """Partial sums of the bias gradient, each over a share of the windows."""
-
-WINDOWS_FORWARD, WINDOWS_BACKWARD = (4, 2, 1), (2, 1)
-"""Windows that a program may compute together: what is kept of each must fit the registers."""
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -67,7 +65,7 @@ def _forward(
     settings = Settings(tuple(window), tuple(shift), heads, mutual, scale)
     out = qkv.new_empty((*qkv.shape[:-1], qkv.shape[-1] // 3))
     lse = _statistics(qkv, settings)
-    _by_queries(kernels.forward_kernel, (qkv, bias, out, lse), (), settings, WINDOWS_FORWARD)
+    _by_queries(kernels.forward_kernel, (qkv, bias, out, lse), (), settings, tilings.FORWARD)
     return out, lse
 
 
@@ -96,7 +94,7 @@ def _backward_queries(
     settings = Settings(tuple(window), tuple(shift), heads, mutual, scale)
     delta = torch.empty_like(lse)
     _by_queries(
-        kernels.backward_queries_kernel, (qkv, bias, grad, lse, grad_q, delta), (scale,), settings, WINDOWS_BACKWARD
+        kernels.backward_queries_kernel, (qkv, bias, grad, lse, grad_q, delta), (scale,), settings, tilings.BACKWARD
     )
     return delta
 
@@ -185,7 +183,7 @@ for _name, _count in (('', 2), ('_backward_queries', 4), ('_backward_keys', 4)):
     register_flop_formula(getattr(torch.ops.vrtspike, f'flash_attention{_name}'))(_products(_count))
 
 
-def _by_queries(kernel: Any, tensors: tuple, scales: tuple, settings: Settings, together: tuple[int, ...]) -> None:
+def _by_queries(kernel: Any, tensors: tuple, scales: tuple, settings: Settings, together: tilings.Windows) -> None:
     """Launch a kernel whose programs own a block of queries in several windows."""
     qkv, bias, *_ = tensors
     constants = _constants(qkv, bias, settings)

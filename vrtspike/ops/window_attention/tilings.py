@@ -11,6 +11,13 @@ from typing import Any, NamedTuple
 
 import torch
 
+Windows = tuple[tuple[int, int | None], ...]
+"""Windows that a program may compute together, each number with the registers of a thread, see :class:`Tiling`."""
+
+FORWARD: Windows = ((1, 168), (2, None), (4, None))
+"""For one window, NVIDIA's assembler would rather spill than use more than 128, so that more programs run at once."""
+BACKWARD: Windows = ((1, None), (2, None))
+
 chosen: dict[tuple, Tiling] = {}
 """The fastest tilings found in this process, by kernel, device, type and constants."""
 
@@ -23,6 +30,8 @@ class Tiling(NamedTuple):
     warps: int
     windows: int = 1
     """Windows that one program computes together."""
+    registers: int | None = None
+    """That a thread may use on NVIDIA; None leaves it to the assembler."""
 
 
 def padded(tokens: int) -> int:
@@ -30,14 +39,15 @@ def padded(tokens: int) -> int:
     return -(-tokens // 16) * 16
 
 
-def tilings_by_queries(tokens: int, dtype: torch.dtype, windows: tuple[int, ...]) -> list[Tiling]:
+def tilings_by_queries(tokens: int, dtype: torch.dtype, windows: Windows) -> list[Tiling]:
     """Return tilings of kernels whose programs own a block of queries; the block divides the padded ``tokens``.
 
     A warp computes 16 queries. In 16 bit, several ``windows`` share a block of the bias and a program's fixed costs.
     """
     wide = dtype is torch.float32
     queries, keys = divisor(padded(tokens), 32 if wide else 64), longest(padded(tokens), 32 if wide else 64)
-    return [Tiling(queries, keys, queries // 16, count) for count in ((1,) if wide else windows)]
+    counts = [(1, None)] if wide else windows
+    return [Tiling(queries, keys, queries // 16, *count) for count in counts]
 
 
 def tilings_by_keys(tokens: int, dtype: torch.dtype, *, sums_bias: bool) -> list[Tiling]:
@@ -45,10 +55,10 @@ def tilings_by_keys(tokens: int, dtype: torch.dtype, *, sums_bias: bool) -> list
 
     If it sums the gradient of the bias, a program has as many sums as queries times its keys, in registers.
     """
-    wide = dtype is torch.float32
-    queries = longest(padded(tokens), 32 if wide else 64)
-    keys = 16 if sums_bias else divisor(padded(tokens), 32 if wide else 64)
-    return [Tiling(queries, keys, max(1, queries // 16))]
+    most = 32 if dtype is torch.float32 and not sums_bias else 64
+    queries = longest(padded(tokens), most)
+    keys = 16 if sums_bias else divisor(padded(tokens), most)
+    return [Tiling(queries, keys, queries // 16)]
 
 
 def divisor(tokens: int, most: int) -> int:
@@ -79,8 +89,9 @@ def launch(
     """
 
     def run(tiling: Tiling) -> None:
+        options = {} if tiling.registers is None or torch.version.hip else {'maxnreg': tiling.registers}
         blocks = dict(BM=tiling.queries, BN=tiling.keys, WINDOWS=tiling.windows)
-        kernel[(programs(tiling),)](*arguments, **constants, **blocks, num_warps=tiling.warps)
+        kernel[(programs(tiling),)](*arguments, **constants, **blocks, num_warps=tiling.warps, **options)
 
     first = arguments[0]
     if len(tilings) == 1 or first.device.type != 'cuda':

@@ -1,0 +1,111 @@
+"""How the Triton kernels divide their work."""
+
+import sys
+import types
+
+import pytest
+import torch
+
+from vrtspike.ops.window_attention import tilings
+from vrtspike.ops.window_attention.tilings import Tiling, fastest, launch, padded, tilings_by_keys, tilings_by_queries
+
+FAST, SLOW, HUGE = Tiling(64, 64, 4, 1), Tiling(64, 64, 4, 2), Tiling(64, 64, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ('tokens', 'first'),
+    [
+        (320, Tiling(64, 64, 4, 4)),  # 5x8x8: five whole blocks
+        (180, Tiling(64, 64, 4, 4)),  # 5x6x6: 12 of 192 tokens pad
+        (72, Tiling(16, 64, 1, 4)),  # 2x6x6: 8 of 80
+        (36, Tiling(16, 32, 1, 4)),  # a frame of 6x6: 12 of 48
+        (15, Tiling(16, 16, 1, 4)),
+    ],
+)
+def test_blocks_of_queries_fit_the_window(tokens, first):
+    found = tilings_by_queries(tokens, torch.bfloat16, ((4, None), (2, None)))
+    assert found[0] == first
+    assert all(padded(tokens) % tiling.queries == 0 for tiling in found)
+
+
+@pytest.mark.parametrize('tokens', [36, 64, 180, 320, 512])
+def test_blocks_in_float32_are_smaller_and_hold_one_window(tokens):
+    (by_queries,) = tilings_by_queries(tokens, torch.float32, ((4, None), (2, None)))
+    assert max(by_queries.queries, by_queries.keys) <= 32
+    assert by_queries.windows == 1
+    (by_keys,) = tilings_by_keys(tokens, torch.float32, sums_bias=False)
+    assert max(by_keys.queries, by_keys.keys) <= 32
+    assert padded(tokens) % by_keys.keys == 0
+
+
+def test_the_sums_of_the_bias_gradient_fit_the_registers_of_a_program():
+    for tokens in (72, 180, 320, 384, 512):
+        (tiling,) = tilings_by_keys(tokens, torch.bfloat16, sums_bias=True)
+        assert padded(tokens) * tiling.keys / (32 * tiling.warps) <= 80
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A Triton whose benchmark returns what the run returns, and whose GPU has no room for the largest tiling."""
+
+    class OutOfResources(Exception):
+        pass
+
+    def run(tiling):
+        if tiling == HUGE:
+            raise OutOfResources
+        return {FAST: 1.0, SLOW: 2.0}[tiling]
+
+    errors = types.SimpleNamespace(OutOfResources=OutOfResources)
+    testing = types.SimpleNamespace(do_bench=lambda function, **_: function())
+    for name, module in {'': None, '.runtime': None, '.runtime.errors': errors, '.testing': testing}.items():
+        monkeypatch.setitem(sys.modules, f'triton{name}', module or types.ModuleType(f'triton{name}'))
+    return types.SimpleNamespace(run=run, error=OutOfResources)
+
+
+def test_the_fastest_tiling_that_fits_is_taken(clock):
+    assert fastest(clock.run, [HUGE, SLOW, FAST]) == FAST
+
+
+def test_if_none_fits_the_error_is_raised(clock):
+    with pytest.raises(clock.error):
+        fastest(clock.run, [HUGE])
+
+
+class Kernel:
+    """Records how it is launched."""
+
+    __name__ = 'kernel'
+
+    def __init__(self):
+        self.launches = []
+
+    def __getitem__(self, grid):
+        return lambda *arguments, **constants: self.launches.append((grid, arguments, constants))
+
+
+def test_without_a_gpu_the_first_is_launched(monkeypatch):
+    monkeypatch.setattr(tilings, 'fastest', None)
+    kernel, tensor = Kernel(), torch.zeros(1)
+    launch(kernel, lambda tiling: 10 * tiling.windows, (tensor, 7), {'N': 320}, [SLOW, FAST])
+    blocks = dict(BM=64, BN=64, WINDOWS=2, num_warps=4)
+    assert kernel.launches == [((20,), (tensor, 7), {'N': 320, **blocks})]
+
+
+def test_registers_are_limited_where_the_tiling_says_so():
+    kernel = Kernel()
+    launch(kernel, lambda tiling: 1, (torch.zeros(1),), {}, [FAST._replace(registers=168)])
+    ((_, _, constants),) = kernel.launches
+    assert constants['maxnreg'] == 168
+
+
+def test_on_a_gpu_the_fastest_is_found_once_for_each_set_of_constants(monkeypatch):
+    asked = []
+    monkeypatch.setattr(tilings, 'fastest', lambda run, found: asked.append(found) or found[-1])
+    monkeypatch.setattr(tilings, 'chosen', {})
+    kernel = Kernel()
+    tensor = types.SimpleNamespace(device=torch.device('cuda'), dtype=torch.bfloat16)
+    for tokens in (320, 320, 180):
+        launch(kernel, lambda tiling: 1, (tensor,), {'N': tokens}, [SLOW, FAST])
+    assert asked == [[SLOW, FAST]] * 2
+    assert [constants['WINDOWS'] for _, _, constants in kernel.launches] == [1, 1, 1]
