@@ -15,7 +15,6 @@ from vrtspike.errors import ConfigError, DataError
 from vrtspike.models.layers.conv import Conv3d
 from vrtspike.models.layers.maps import resize_maps
 from vrtspike.models.lora import LoRA, adapt
-from vrtspike.models.losses.reblur import ReblurLoss
 from vrtspike.models.tiling import Tiling, restore_clip
 from vrtspike.profiling import stage
 from vrtspike.profiling.parameters import count_parameters
@@ -38,8 +37,9 @@ class SpikeRestorer(BaseModel):
         tsa: From TSA, built once for every scale that is used; None leaves the spike maps unchanged.
         fusion: From FUSION_HEADS, built once for every entry of ``fusion_stages``; None restores from RGB alone.
         fusion_stages: Where to fuse: 0 is after the input convolution, 1-7 are after that stage.
-        loss: A module from MODELS that takes (restored, sharp); or :class:`~vrtspike.models.losses.ReblurLoss`, which
-            needs no sharp frames.
+        loss: A module from MODELS that takes (restored, sharp). One with ``takes_inputs = True``, as
+            :class:`~vrtspike.models.losses.ReblurLoss`, takes (restored, target, blur, meta) and returns losses by
+            name.
         data_preprocessor: From MODELS; None uses :class:`~vrtspike.models.preprocessor.SpikePreprocessor`.
         tiling: How mode 'predict' cuts clips into tiles, a :class:`~vrtspike.models.tiling.Tiling` or its arguments;
             None restores whole clips. Training never tiles.
@@ -148,7 +148,7 @@ class SpikeRestorer(BaseModel):
             spikes: Voxels (B, T, K, Hs, Ws) of the same scene; unused without fusion.
             sharp: Targets like ``blur``; needed for the loss.
             size: (H, W) before padding; None crops nothing.
-            meta: Information from the data set about the samples; ReblurLoss needs it.
+            meta: Information from the data set about the samples, for losses that take it.
             instant: The instants to restore (B, T), from 0, the start of the exposure, to 1; None is 0.5, its middle.
             mode: 'tensor' returns the restored frames (B, T, 3, H, W), 'loss' a dict of losses, and 'predict' one dict
                 per clip with ``restored`` (T, 3, H, W), clamped to [0, 1], and ``index``, its index in the batch.
@@ -190,7 +190,7 @@ class SpikeRestorer(BaseModel):
         restored = self.crop(self.restore(blur, spikes, instant), size)
         with stage('loss') as s:
             target = sharp[..., : restored.shape[-2], : restored.shape[-1]]
-            if not isinstance(self.loss, ReblurLoss):
+            if not getattr(self.loss, 'takes_inputs', False):
                 return {'loss': s.leave(self.loss(s.enter(restored), target))}
             losses = self.loss(s.enter(restored), target, self.crop(self.blurred(blur), size), meta)
             return {name: s.leave(loss) for name, loss in losses.items()}

@@ -13,7 +13,7 @@ def frames(seed, batch=2):
     return torch.rand(batch * INSTANTS, FRAMES, 3, 4, 5, generator=generator)
 
 
-def meta(*supervised, threshold=1.0):
+def meta(*supervised, threshold=1.0, light='linear'):
     """Information of a batch of which the clips are supervised, in the middle instant, or not."""
     flags = torch.zeros(len(supervised), INSTANTS, FRAMES, dtype=torch.bool)
     flags[:, INSTANTS // 2] = torch.tensor(supervised).view(-1, 1)
@@ -21,6 +21,7 @@ def meta(*supervised, threshold=1.0):
         'instants': torch.full((len(supervised),), INSTANTS),
         'supervised': flags.flatten(1),
         'threshold': torch.full((len(supervised),), threshold, dtype=torch.float64),
+        'light': [light] * len(supervised),
     }
 
 
@@ -54,12 +55,13 @@ def test_exposures_are_reblurred_by_themselves():
     assert losses['reblur_loss'] < 1e-8
 
 
-def test_without_sharp_frames_pixels_count_by_the_certainty_of_their_spikes():
+@pytest.mark.parametrize(('light', 'seen'), [('linear', decode_srgb), ('encoded', torch.clone)])
+def test_without_sharp_frames_pixels_count_by_the_certainty_of_their_spikes(light, seen):
     restored, blur = frames(0, 1), frames(1, 1)
     target = restored + 0.2
     blur = blur[:1].expand(INSTANTS, -1, -1, -1, -1)
-    losses = ReblurLoss(sdm_weight=3)(restored, target, blur, meta(False))
-    weights = certainty(blur[None, 0], torch.tensor(1.0), 0.05)
+    losses = ReblurLoss(sdm_weight=3)(restored, target, blur, meta(False, light=light))
+    weights = certainty(seen(blur[None, 0]), torch.tensor(1.0), 0.05)
     torch.testing.assert_close(losses['sdm_loss'], 3 * 0.2 * weights.mean(), rtol=1e-3, atol=0)
     torch.testing.assert_close(losses['restoration_loss'], torch.tensor(1e-3))
 
@@ -87,7 +89,7 @@ def test_certainty_grows_with_light_and_falls_with_the_threshold():
 
 
 def test_a_pixel_at_the_tolerance_counts_half():
-    grey = encode_srgb(torch.full((1, 1, 3, 1, 1), 0.5))  # 8 steps to each side at 0.5 spikes a step
+    grey = torch.full((1, 1, 3, 1, 1), 0.5)  # 8 steps to each side at 0.5 spikes a step
     noise = (1 / (24 * 8**2)) ** 0.5 / 0.5
     torch.testing.assert_close(certainty(grey, torch.tensor(1.0), noise).item(), 0.5, rtol=1e-4, atol=0)
 

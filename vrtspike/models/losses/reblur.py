@@ -38,6 +38,7 @@ class ReblurLoss(nn.Module):
     """
 
     parts = {'supervised': MODELS}  # noqa: RUF012 - read by the config's validation
+    takes_inputs = True
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class ReblurLoss(nn.Module):
             restored: (B M, T, 3, H, W), where the M instants of a clip are neighbours.
             target: Sharp frames or SDM's estimates, like ``restored``.
             blur: The blurred frames, like ``restored``.
-            meta: ``instants`` (B,), ``supervised`` (B, M T) and ``threshold`` (B,) of the batch.
+            meta: ``instants`` (B,), ``supervised`` (B, M T), ``threshold`` (B,) and ``light`` (B) of the batch.
         """
         if not meta or 'instants' not in meta:
             raise ConfigError('ReblurLoss needs several instants of an exposure: put SDMTargets into the pipeline')
@@ -68,7 +69,9 @@ class ReblurLoss(nn.Module):
         supervised = meta['supervised'].to(restored.device, non_blocking=True).view(*restored.shape[:3], 1, 1, 1)
         threshold = meta['threshold'].to(restored.device, torch.float32, non_blocking=True).view(-1, 1, 1, 1, 1)
         reblurred = encode_srgb(decode_srgb(restored).mean(dim=1))
-        weights = torch.where(supervised, 0, certainty(blur[:, 0], threshold, self.tolerance)[:, None])
+        frames = zip(blur[:, 0], meta['light'], strict=True)
+        seen = torch.stack([each if light == 'encoded' else decode_srgb(each) for each, light in frames])
+        weights = torch.where(supervised, 0, certainty(seen, threshold, self.tolerance)[:, None])
         distance = ((restored - target).square() + 1e-6).sqrt()
         return {
             'reblur_loss': self.reblur_weight * (reblurred - blur[:, 0]).square().mean(),
@@ -77,14 +80,19 @@ class ReblurLoss(nn.Module):
         }
 
 
-def certainty(blur: Tensor, threshold: Tensor, tolerance: float) -> Tensor:
-    """Return how certain the spikes of blurred frames (B, T, 3, H, W) are, (B, T, 1, H, W) from 0 to 1.
+def certainty(seen: Tensor, threshold: Tensor, tolerance: float) -> Tensor:
+    """Return how certain the spikes of blurred frames are, (B, T, 1, H, W) from 0 to 1.
 
     The rate of SDM's window of n steps to each side has the variance 1 / (24 n^2); n is at least ``LEAST_STEPS`` and
     ``INTERVALS`` mean intervals between spikes.
+
+    Args:
+        seen: The frames (B, T, 3, H, W), as light or as the encoded values that the spike camera integrated.
+        threshold: Its threshold (B, 1, 1, 1, 1).
+        tolerance: Relative noise at which the certainty is a half.
     """
-    light = (decode_srgb(blur) * blur.new_tensor(LUMINANCE).view(3, 1, 1)).sum(dim=2, keepdim=True)
-    rate = (light / threshold).clamp_min(1e-3)
+    intensity = (seen * seen.new_tensor(LUMINANCE).view(3, 1, 1)).sum(dim=2, keepdim=True)
+    rate = (intensity / threshold).clamp_min(1e-3)
     steps = (INTERVALS / rate).clamp_min(LEAST_STEPS)
     noise = 24**-0.5 / (steps * rate)
     return 1 / (1 + (noise / tolerance) ** 2)
