@@ -9,6 +9,7 @@ from mmengine.dataset import default_collate
 from torch.utils.data import DataLoader
 
 from vrtspike.datasets import OrdinalSampler, ProcessedClips, SampleKey, read_spike_dat
+from vrtspike.datasets.io.spike_formats import read_spikes
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import DATASETS
 
@@ -189,9 +190,9 @@ def test_only_what_a_crop_keeps_is_read(tiny_demo, monkeypatch):
     """Spikes stay packed until the crop has said which rows and columns are needed."""
     parts = []
 
-    def read(path, *size, rows, columns, **window):
+    def read(*file, rows, columns, **window):
         parts.append((rows[1] - rows[0], columns[1] - columns[0]))
-        return read_spike_dat(path, *size, rows=rows, columns=columns, **window)
+        return read_spikes(*file, rows=rows, columns=columns, **window)
 
     dataset = build(tiny_demo, pipeline=PIPELINE)
     monkeypatch.setattr('vrtspike.datasets.io.packed_spikes.read_spikes', read)

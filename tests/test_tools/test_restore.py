@@ -60,7 +60,7 @@ def without_one_spike_file(clip, tmp_path):
 
 def of_unknown_size(clip, tmp_path):
     (tmp_path / 'a.dat').write_bytes(b'1234')
-    return ['--spike', tmp_path / 'a.dat'], 'give --spike-size HEIGHT WIDTH and --threshold'
+    return ['--spike', tmp_path / 'a.dat'], 'give its height and width, as in --size 250 400 (restore.py: --spike-size)'
 
 
 def of_another_size(clip, tmp_path):

@@ -33,6 +33,7 @@ TINY = np.finfo(np.float32).tiny
 LEAST_CORRELATION = 0.3
 #: Spikes and frame are compared at this many pixels along the longer side.
 COMPARED_PIXELS = 32
+OF_RESTORE = '(restore.py: --spike-size)'
 
 
 def layout_problems(sequence: Sequence) -> list[str]:
@@ -44,7 +45,7 @@ def layout_problems(sequence: Sequence) -> list[str]:
     window = {'start': start, 'steps': steps}
     problem = bit_order_problem(path, sequence.stored_size, sequence.layout, **window)
     if problem is None and sequence.frame_folders:
-        kind = next(kind for kind in reversed(FRAME_KINDS) if kind in sequence.frame_folders)
+        kind = next(kind for kind in FRAME_KINDS if kind in sequence.frame_folders)
         frame = luminance(read_image(sequence.image_path(kind, sequence.stems[middle].item())) / np.float32(255))
         width = sequence.spike_size[1]
         rates = rates_of(path, sequence.stored_size, sequence.layout, columns=(0, width), **window)
@@ -113,7 +114,7 @@ def fitting_sensor(path: Path) -> str:
             rates = rates_of(path, size, USUAL_LAYOUT)
             rough[size] = float(np.abs(np.diff(rates, axis=0)).mean())
     if not rough:
-        return ': state it, as in --size 250 400'
+        return f': give its height and width, as in --size 250 400 {OF_RESTORE}'
     height, width = best = min(rough, key=rough.get)
     kept = f' --keep-columns {SENSORS[best]}' if SENSORS[best] != width else ''
-    return f': state it; its length and its neighbouring pixels fit --size {height} {width}{kept}'
+    return f': give it; its length and its neighbouring pixels fit --size {height} {width}{kept} {OF_RESTORE}'

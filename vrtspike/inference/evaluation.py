@@ -183,7 +183,8 @@ def score_sequence(model: nn.Module, task: Task, out: Path, settings: TestSettin
             images = (frame.images.get(kind) for kind in ('restored', 'blurred', 'sharp'))
             scores = frame_scores(*images, frame.playbacks, settings.lpips, protocol, settings.piqe)
             rows.append({'frame': stem, **scores})
-            temporal.add(frame.images['restored'], frame.images['sharp'])
+            if 'sharp' in kinds:
+                temporal.add(frame.images['restored'], frame.images['sharp'])
         start = time.perf_counter()
     memory = peak_memory_mib(next(model.parameters()).device)
     return SequenceScores(
