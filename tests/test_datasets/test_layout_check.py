@@ -83,9 +83,11 @@ def test_real_streams_tell_their_order_and_size(tmp_path, name):
     spikes = read_spike_dat(path, 250, 400, steps=64)
     head = np.random.default_rng(0).integers(0, 2, (64, 250, 16), dtype=np.uint8)
     write_spike_dat(tmp_path / 'head.dat', np.concatenate([spikes, head], axis=2))
-    assert fitting_sensor(tmp_path / 'head.dat').endswith('fit --size 250 416 --keep-columns 400 (restore.py: --spike-size)')
+    found = fitting_sensor(tmp_path / 'head.dat')
+    assert found.endswith('fit --size 250 416 --keep-columns 400 (restore.py: --spike-size)')
 
 
 def test_a_length_of_no_known_sensor_asks_for_the_size(tmp_path):
     write_spike_dat(tmp_path / 'x.dat', np.zeros((3, 8, 8), np.uint8))
-    assert fitting_sensor(tmp_path / 'x.dat') == ': give its height and width, as in --size 250 400 (restore.py: --spike-size)'
+    found = fitting_sensor(tmp_path / 'x.dat')
+    assert found == ': give its height and width, as in --size 250 400 (restore.py: --spike-size)'

@@ -70,7 +70,7 @@ def test_the_head_of_a_sensor_is_dropped(spike_folder, tmp_path):
 
 
 def test_size_and_threshold_come_from_the_config_near(spike_folder):
-    with pytest.raises(DataError, match=r'000\.dat does not contain its size.* state it, as in --size 250 400'):
+    with pytest.raises(DataError, match=r'000\.dat does not contain its size.* as in --size 250 400'):
         SpikeFiles(spike_folder, 5)
     with pytest.raises(DataError, match=r'threshold of the spikes in .* is unknown.* give --threshold'):
         SpikeFiles(spike_folder, 5, size=(8, 12))
