@@ -42,7 +42,7 @@ def test_an_array_knows_its_size(tmp_path):
 
 
 def test_an_unknown_size_and_wrong_values_are_named(spike):
-    with pytest.raises(DataError, match=r'0\.dat does not contain its size.*: as in --size 250 400'):
+    with pytest.raises(DataError, match=r'0\.dat does not contain its size.* as in --size 250 400'):
         describe_spikes(spike)
     with pytest.raises(DataError, match='keep_columns=17, expected 1 to the 16 columns'):
         describe_spikes(spike, size=(8, 16), keep_columns=17)
