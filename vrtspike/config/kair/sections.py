@@ -111,8 +111,8 @@ def flow(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
 def placement(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
     if value == 'early':
         conversion.left_out.append(
-            'netG.fusion: fusion at the input has no counterpart; our fusion heads work after the stages in '
-            'model.fusion_stages, and 0 is after the input convolution'
+            'netG.fusion: fusion at the input is not converted; write model.early_fusion, as in '
+            'configs/vrt_spike_lite_early.py. The converted network fuses after the stages in model.fusion_stages'
         )
 
 
