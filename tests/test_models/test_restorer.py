@@ -71,6 +71,7 @@ class TestModes:
             'instants': torch.tensor([3]),
             'supervised': torch.zeros(1, 6, dtype=torch.bool),
             'threshold': torch.ones(1),
+            'light': ['linear'],
         }
         given = data | {'blur': torch.cat([frames[kind] for kind in kinds], dim=2)}
         losses = model(**given, meta=meta, mode='loss')
