@@ -133,7 +133,7 @@ def found(tmp_path):
         memory_gib=None,
         minutes=3.0,
         shared_overrides={'data.type': 'DemoClips', 'data.side': [1, 2]},
-        plugins=['residual_cnn'],
+        plugins=['fusion_strength'],
         iterations=9,
         seeds=[0, 1, 2],
         command=['python', 'tools/optimize.py', 'configs/planted.py'],

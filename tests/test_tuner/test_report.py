@@ -227,7 +227,9 @@ def test_each_row_has_its_command(found):
     assert lines[0] == 'python tools/optimize.py configs/planted.py'
     benchmark = next(line for line in lines if 'trials/chunks.py' in line)
     assert benchmark.startswith('python tools/benchmark.py configs/planted.py')
-    assert "--shape 1 5 32 32 --cfg-options data.type=DemoClips 'data.side=[1,2]' --plugins residual_cnn" in benchmark
+    assert (
+        "--shape 1 5 32 32 --cfg-options data.type=DemoClips 'data.side=[1,2]' --plugins fusion_strength" in benchmark
+    )
     assert any('trials/chunks+amp+shallow.py' in line for line in lines)
     ablation = shlex.split(next(line for line in lines if 'ablate' in line))
     assert ablation[3:6] == ['--variant', 'shallow', 'model.backbone.depths=[1,1]']

@@ -25,11 +25,11 @@ WORDS = {
 COUNTS = """
 accumulative_counts batch_size bins blocks channels chunk_size clip_len deformable_groups divisor embed_dims
 exposure_steps frames heads in_chans kernel_size length max_batch_tokens max_epochs max_iters num_heads out_chans
-prefetch_factor scales size spike_size states steps steps_per_frame stride T_max train_clips upscale val_clips
+prefetch_factor scales size spike_size states steps steps_per_frame stride T_max train_clips upscale
 val_interval window window_size
 """
 SHARES = 'drop_path_rate dropout horizontal mul_attn_ratio time transpose vertical'
-NOT_NEGATIVE = 'depths eta_min lr max_norm max_value num_workers seed warmup weight_decay'
+NOT_NEGATIVE = 'depths eta_min lr max_norm max_value num_workers seed val_clips warmup weight_decay'
 RANGES = {
     **dict.fromkeys(COUNTS.split(), (1, math.inf)),
     **dict.fromkeys(SHARES.split(), (0, 1)),

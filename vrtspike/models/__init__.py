@@ -1,6 +1,6 @@
 """Restorers and their parts."""
 
-from vrtspike.models.backbones import VRT, VRTLite
+from vrtspike.models.backbones import VRT, ResidualCNN, VRTLite
 from vrtspike.models.distiller import DistilledRestorer
 from vrtspike.models.fusion import TemporalCrossAttention
 from vrtspike.models.losses import CharbonnierLoss, PerceptualLoss, SumLoss
@@ -15,6 +15,7 @@ __all__ = [
     'CharbonnierLoss',
     'DistilledRestorer',
     'PerceptualLoss',
+    'ResidualCNN',
     'SpikeEncoder3D',
     'SpikePreprocessor',
     'SpikeRestorer',

@@ -8,9 +8,10 @@ import yaml
 from vrtspike.datasets.color import decode_srgb, luminance
 from vrtspike.datasets.representations.counts import tfp
 from vrtspike.datasets.simulation import demo
-from vrtspike.datasets.simulation.demo import write_demo
+from vrtspike.datasets.simulation.demo import DemoRecipe, write_demo
 from vrtspike.datasets.simulation.photographs import TRAIN_PHOTOGRAPHS, VAL_PHOTOGRAPHS
-from vrtspike.datasets.spike_dat import read_spike_dat
+from vrtspike.datasets.sources.folders import read_config
+from vrtspike.datasets.spike_dat import bytes_per_step, read_spike_dat
 from vrtspike.errors import ConfigError, DataError
 
 TINY = {'train_clips': 2, 'val_clips': 2, 'frames': 4, 'size': 32, 'steps_per_frame': 16, 'progress': False}
@@ -126,9 +127,34 @@ def test_the_demo_of_a_faster_process_is_kept(monkeypatch, tiny_demo, tmp_path):
     ('options', 'message'),
     [
         ({'frames': 0, 'threshold': 0.5}, r'frames=0 \(at least 1\), threshold=0.5 \(at least 1.0\)'),
-        ({'size': 33}, 'size=33, expected an even number'),
+        ({'size': 33}, 'size=33, expected a multiple of rgb_per_spike_pixel=2'),
     ],
 )
 def test_impossible_demos_are_refused(tmp_path, options, message):
     with pytest.raises(ConfigError, match=message):
         write_demo(tmp_path / 'demo', **{**TINY, **options})
+
+
+@pytest.mark.parametrize('ratio', [1, 4])
+def test_spike_pixels_have_the_wanted_size(tmp_path, ratio):
+    root = write_demo(tmp_path / 'demo', **TINY, rgb_per_spike_pixel=ratio)
+    config = read_config(root / 'config.yaml')
+    assert config['spike_h'] == config['spike_w'] == TINY['size'] // ratio
+    assert config['generator']['rgb_per_spike_pixel'] == ratio
+    spikes = next(root.glob('train/*/spike/*.dat'))
+    assert spikes.stat().st_size == TINY['steps_per_frame'] * bytes_per_step(config['spike_h'], config['spike_w'])
+
+
+def test_a_longer_exposure_moves_the_scene_further():
+    scenes = [
+        demo.demo_scene(demo.clip_rng(recipe, 'train', 0), recipe, 'train', 0)
+        for recipe in (DemoRecipe(), DemoRecipe(speed=2.0))
+    ]
+    slow, fast = (scene.flow(0.0, 0.5) for scene in scenes)
+    assert np.hypot(*fast).mean() == pytest.approx(2 * np.hypot(*slow).mean(), rel=0.2)
+
+
+def test_the_recipe_of_older_demos_is_unchanged():
+    """Their config.yaml knows no parameters that came later."""
+    known = ['seed', 'train_clips', 'val_clips', 'frames', 'size', 'steps_per_frame', 'threshold']
+    assert list(DemoRecipe().parameters()) == known

@@ -4,9 +4,9 @@ import pytest
 from vrtspike.datasets import IntegrateAndFire, PackedSpikes, write_spike_dat
 from vrtspike.datasets.representations.counts import Voxel, tfp
 from vrtspike.datasets.sources.sequence import SpikeWindow
-from vrtspike.datasets.transforms import BinSpikes, DropSpikes, PairedRandomFlip, RandomThreshold
+from vrtspike.datasets.transforms import BinSpikes, DropSpikes, PairedRandomFlip, RandomThreshold, ResizeSpikes
 from vrtspike.datasets.transforms.spikes import with_threshold
-from vrtspike.errors import ConfigError
+from vrtspike.errors import ConfigError, DataError
 
 
 def sample(threshold=2.0):
@@ -104,3 +104,36 @@ def test_transforms_take_spikes_that_are_still_packed(tmp_path, transform):
     packed = PackedSpikes(windows, (8, 16), (0, 8), (0, 16))
     found, expected = (transform({**raw_sample(), **frames, 'spikes': each})['spikes'] for each in (packed, spikes))
     np.testing.assert_array_equal(np.asarray(found), expected)
+
+
+class TestResizeSpikes:
+    """Spikes of 4 x 6 pixels beside frames of other sizes become one spike pixel per 2 x 2 RGB pixels."""
+
+    @staticmethod
+    def resized(ratio, spikes):
+        height, width = spikes.shape[-2:]
+        blur = np.zeros((len(spikes), int(height * ratio), int(width * ratio), 3), np.uint8)
+        return ResizeSpikes(2)({'blur': blur, 'spikes': spikes})['spikes']
+
+    @pytest.mark.parametrize(('ratio', 'size'), [(1, (2, 3)), (2, (4, 6)), (4, (8, 12))])
+    def test_size(self, ratio, size):
+        spikes = np.random.default_rng(0).random((3, 5, 4, 6), dtype=np.float32)
+        resized = self.resized(ratio, spikes)
+        assert resized.shape == (3, 5, *size)
+        assert resized.dtype == np.float32
+        np.testing.assert_allclose(self.resized(ratio, np.full_like(spikes, 0.25)), 0.25, rtol=1e-6)
+
+    def test_smaller_ones_are_means_of_areas(self):
+        spikes = np.random.default_rng(0).random((1, 2, 4, 6), dtype=np.float32)
+        expected = spikes.reshape(1, 2, 2, 2, 3, 2).mean(axis=(3, 5))
+        np.testing.assert_allclose(self.resized(1, spikes), expected, rtol=1e-6)
+
+    def test_those_of_the_size_stay(self):
+        spikes = np.random.default_rng(0).random((1, 2, 4, 6), dtype=np.float32)
+        assert self.resized(2, spikes) is spikes
+
+    def test_refused(self):
+        with pytest.raises(DataError, match='frames of 3 x 5 pixels have no whole spike pixels of 2 x 2'):
+            self.resized(1, np.zeros((1, 2, 3, 5), np.float32))
+        with pytest.raises(ConfigError, match='raw spikes'):
+            self.resized(2, np.zeros((1, 2, 4, 6), np.uint8))

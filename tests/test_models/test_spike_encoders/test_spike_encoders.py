@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from vrtspike.errors import ConfigError
-from vrtspike.models.spike_encoders import SpikeEncoder3D
+from vrtspike.models.spike_encoders import FrameSpikeEncoder, SpikeEncoder3D
 from vrtspike.models.spike_encoders.patch import PatchMerging
 from vrtspike.models.spike_encoders.separable import SpaceThenTime
 from vrtspike.registry import SPIKE_ENCODERS
@@ -82,7 +82,8 @@ def test_a_voxel_of_other_bins_or_dimensions_is_refused(shape):
 
 class TestVariants:
     @pytest.mark.parametrize(
-        ('name', 'parameters'), [('SeparableSpikeEncoder', 2_160_384), ('PatchSpikeEncoder', 363_744)]
+        ('name', 'parameters'),
+        [('SeparableSpikeEncoder', 2_160_384), ('PatchSpikeEncoder', 363_744), ('FrameSpikeEncoder', 27_744)],
     )
     def test_parameters_at_the_baseline_width(self, name, parameters):
         encoder = SPIKE_ENCODERS.build(dict(type=name))
@@ -105,6 +106,16 @@ class TestVariants:
         frames = F.conv3d(x, conv.space.weight[:, :, None], conv.space.bias, stride=(1, 2, 2), padding=(0, 1, 1))
         expected = F.conv3d(frames, conv.time.weight[..., None, None], conv.time.bias, padding=(1, 0, 0))
         torch.testing.assert_close(conv(x), expected)
+
+    def test_frames_are_encoded_one_by_one(self):
+        encoder = FrameSpikeEncoder(bins=3, channels=4, scales=2, depth=1)
+        voxel = torch.rand(2, 3, 3, 6, 8)
+        for whole, *frames in zip(encoder(voxel), *(encoder(voxel[:, i : i + 1]) for i in range(3)), strict=True):
+            torch.testing.assert_close(whole, torch.cat(frames, dim=2))
+
+    def test_a_negative_depth_is_refused(self):
+        with pytest.raises(ConfigError, match='FrameSpikeEncoder: depth=-1'):
+            FrameSpikeEncoder(depth=-1)
 
     def test_patches_do_not_overlap(self):
         merging = PatchMerging(2, 3).double()

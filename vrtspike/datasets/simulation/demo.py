@@ -22,16 +22,19 @@ from vrtspike.datasets.simulation.photographs import TRAIN_PHOTOGRAPHS, VAL_PHOT
 from vrtspike.datasets.simulation.scenes import Scene, random_scene
 from vrtspike.datasets.sources.folders import read_config
 from vrtspike.datasets.spike_dat import bytes_per_step, write_spike_dat
-from vrtspike.errors import ConfigError, DataError
+from vrtspike.errors import ConfigError, DataError, require_positive
 from vrtspike.runtime.progress import step_progress
 
 # Increase it when a change alters the clips of a recipe. Demos of older versions then count as another recipe.
 GENERATOR_VERSION = 1
 RGB_PER_SPIKE_PIXEL = 2
+# Parameters that older versions did not have, with the values those worked with.
+NEWER = {'sharp_instants': (), 'rgb_per_spike_pixel': RGB_PER_SPIKE_PIXEL, 'noise': 0.0, 'speed': 1.0}
 PHOTOGRAPHS = {'train': TRAIN_PHOTOGRAPHS, 'val': VAL_PHOTOGRAPHS}
 # Mean speed of a layer, in image sides per exposure. Training covers a wider range than validation.
 SPEEDS = {'train': (0.02, 0.1), 'val': (0.035, 0.07)}
 LEAST = {'seed': 0, 'train_clips': 0, 'val_clips': 0, 'frames': 1, 'size': 16, 'steps_per_frame': 1, 'threshold': 1.0}
+LEAST |= {'rgb_per_spike_pixel': 1, 'noise': 0.0}
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,14 @@ class DemoRecipe:
         train_clips: Training clips.
         val_clips: Validation clips, from photographs that no training clip uses.
         frames: Frames of each clip.
-        size: Side of the square RGB frames in pixels; the spikes have half as many along each side.
+        size: Side of the square RGB frames in pixels.
         steps_per_frame: Spike-camera steps in one exposure; exposures follow each other without a gap.
         threshold: Firing threshold of the spike camera.
         sharp_instants: Instants of the exposure, 0 to 1, beside its middle of which sharp frames are written too.
+        rgb_per_spike_pixel: Side of a spike pixel in RGB pixels.
+        noise: Probability of a false spike per pixel and step, see
+            :class:`~vrtspike.datasets.simulation.camera.IntegrateAndFire`.
+        speed: Factor of all speeds, as of an exposure that is longer by this factor.
     """
 
     seed: int = 0
@@ -57,6 +64,9 @@ class DemoRecipe:
     steps_per_frame: int = 64
     threshold: float = 1.0
     sharp_instants: tuple[float, ...] = ()
+    rgb_per_spike_pixel: int = RGB_PER_SPIKE_PIXEL
+    noise: float = 0.0
+    speed: float = 1.0
 
     def __post_init__(self) -> None:
         low = [
@@ -66,8 +76,10 @@ class DemoRecipe:
         ]
         if low:
             raise ConfigError(f'demo clips cannot be made with {", ".join(low)}')
-        if self.size % RGB_PER_SPIKE_PIXEL:
-            raise ConfigError(f'demo clips got size={self.size}, expected an even number of pixels')
+        require_positive('demo clips', speed=self.speed)
+        ratio = self.rgb_per_spike_pixel
+        if self.size % ratio:
+            raise ConfigError(f'demo clips got size={self.size}, expected a multiple of rgb_per_spike_pixel={ratio}')
         bytes_per_step(self.spike_size, self.spike_size)
         if self.sharp_instants:
             require_instants('demo clips', self.sharp_instants)
@@ -75,7 +87,7 @@ class DemoRecipe:
     @property
     def spike_size(self) -> int:
         """Side of the spike frames in pixels."""
-        return self.size // RGB_PER_SPIKE_PIXEL
+        return self.size // self.rgb_per_spike_pixel
 
     def config(self) -> dict:
         """Return the contents of the demo's ``config.yaml``."""
@@ -90,8 +102,8 @@ class DemoRecipe:
 
     def parameters(self) -> dict:
         """Return the parameters as ``config.yaml`` records them; those of older versions without newer ones."""
-        parameters = asdict(self)
-        instants = parameters.pop('sharp_instants')
+        parameters = {key: value for key, value in asdict(self).items() if value != NEWER.get(key)}
+        instants = parameters.get('sharp_instants')
         return parameters | ({'sharp_instants': list(map(float, instants))} if instants else {})
 
 
@@ -161,7 +173,7 @@ def write_clip(root: Path, recipe: DemoRecipe, split: str, index: int) -> None:
     """Write one clip; it depends on the recipe's seed, ``split`` and ``index`` alone."""
     rng = clip_rng(recipe, split, index)
     scene = demo_scene(rng, recipe, split, index)
-    camera = IntegrateAndFire(recipe.spike_size, recipe.spike_size, recipe.threshold, rng)
+    camera = IntegrateAndFire(recipe.spike_size, recipe.spike_size, recipe.threshold, rng, noise=recipe.noise)
     folder = root / split / f'{index:03d}_{Path(background_of(split, index)).stem}'
     for kind in ('blur', 'sharp', 'spike'):
         (folder / kind).mkdir(parents=True)
@@ -188,7 +200,7 @@ def demo_scene(rng: np.random.Generator, recipe: DemoRecipe, split: str, index: 
         (background, *(name for name in PHOTOGRAPHS[split] if name != background)),
         (recipe.size, recipe.size),
         duration=recipe.frames,
-        speeds=tuple(speed * recipe.size for speed in SPEEDS[split]),
+        speeds=tuple(recipe.speed * speed * recipe.size for speed in SPEEDS[split]),
         varied=split == 'train',
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
 
-from vrtspike.datasets.simulation.demo import DemoRecipe, demo_folder, write_demo
+from vrtspike.datasets.simulation.demo import RGB_PER_SPIKE_PIXEL, DemoRecipe, demo_folder, write_demo
 from vrtspike.datasets.sources.folders import (
     config_layout,
     config_light,
@@ -182,12 +182,16 @@ class DemoClips(ProcessedClips):
         steps_per_frame: int = 64,
         threshold: float = 1.0,
         sharp_instants: tuple[float, ...] = (),
+        rgb_per_spike_pixel: int = RGB_PER_SPIKE_PIXEL,
+        noise: float = 0.0,
+        speed: float = 1.0,
         progress: bool = True,
         spikes: bool = True,
         sharp: str | None = 'sharp',
     ) -> None:
         recipe = {'seed': seed, 'train_clips': train_clips, 'val_clips': val_clips, 'frames': frames, 'size': size}
         recipe.update(steps_per_frame=steps_per_frame, threshold=threshold, sharp_instants=tuple(sharp_instants))
+        recipe.update(rgb_per_spike_pixel=rgb_per_spike_pixel, noise=noise, speed=speed)
         root = Path(root).expanduser()
         try:
             if is_main_process():

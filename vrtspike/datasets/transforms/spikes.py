@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 
 from vrtspike.datasets.instants import represented, spikes_around
-from vrtspike.errors import ConfigError
+from vrtspike.errors import ConfigError, DataError, require_positive_integers
 from vrtspike.registry import REPRESENTATIONS, TRANSFORMS
 
 
@@ -37,6 +38,41 @@ class BinSpikes:
         binned *= np.float32(results['meta']['threshold'])
         rest = {key: value for key, value in results.items() if key not in ('margin', 'known')}
         return {**rest, 'spikes': binned}
+
+
+@TRANSFORMS.register_module()
+class ResizeSpikes:
+    """Resize binned spikes to one size relative to the frames, so that a network meets only one.
+
+    Networks then serve every spike camera, and clips of several train in one batch. Spikes are enlarged bilinearly, or
+    averaged over areas. Put it after :class:`BinSpikes`.
+
+    Args:
+        rgb_per_spike_pixel: Side of a spike pixel in RGB pixels, afterwards.
+    """
+
+    def __init__(self, rgb_per_spike_pixel: int = 2) -> None:
+        require_positive_integers('ResizeSpikes', rgb_per_spike_pixel=rgb_per_spike_pixel)
+        self.rgb_per_spike_pixel = rgb_per_spike_pixel
+
+    def __call__(self, results: dict) -> dict:
+        """Resize ``spikes`` (T, K, Hs, Ws) float32 to (T, K, H / rgb_per_spike_pixel, W / rgb_per_spike_pixel)."""
+        if 'spikes' not in results:
+            return results
+        spikes = results['spikes']
+        if spikes.dtype == np.uint8:
+            raise ConfigError('ResizeSpikes got raw spikes: put it after BinSpikes in the pipeline')
+        size = [length // self.rgb_per_spike_pixel for length in results['blur'].shape[1:3]]
+        if any(a * self.rgb_per_spike_pixel != b for a, b in zip(size, results['blur'].shape[1:3], strict=True)):
+            raise DataError(
+                f'frames of {results["blur"].shape[1]} x {results["blur"].shape[2]} pixels have no whole spike pixels '
+                f'of {self.rgb_per_spike_pixel} x {self.rgb_per_spike_pixel}: crop frames and spikes to a multiple'
+            )
+        if spikes.shape[2:] == tuple(size):
+            return results
+        method = cv2.INTER_AREA if spikes.shape[2] > size[0] else cv2.INTER_LINEAR
+        maps = [cv2.resize(each, size[::-1], interpolation=method) for each in spikes.reshape(-1, *spikes.shape[2:])]
+        return {**results, 'spikes': np.stack(maps).reshape(*spikes.shape[:2], *size)}
 
 
 @TRANSFORMS.register_module()

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from vrtspike.models.fusion.base import FusionHead
 from vrtspike.models.layers.conv import FrameConv
+from vrtspike.models.layers.maps import from_frames, to_frames
 from vrtspike.registry import FUSION_HEADS
 
 
@@ -27,4 +28,5 @@ class ConcatFusion(FusionHead):
 
     def fuse(self, rgb: Tensor, spike: Tensor) -> Tensor:
         """Return RGB features of the shape of ``rgb``, (B, C, T, H, W)."""
-        return rgb + self.mix(torch.cat((rgb, spike), dim=1))
+        frames = torch.cat((to_frames(rgb), to_frames(spike)), dim=1)  # keeps channels last, unlike one of maps
+        return rgb + self.mix(from_frames(frames, len(rgb)))

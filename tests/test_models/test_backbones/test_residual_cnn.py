@@ -1,0 +1,45 @@
+import pytest
+import torch
+
+from vrtspike.errors import ConfigError
+from vrtspike.models import ResidualCNN, SpikeRestorer
+from vrtspike.testing import check_backbone
+
+
+def test_keeps_what_a_backbone_promises():
+    check_backbone(dict(type='ResidualCNN', channels=4, depths=(1, 1)))
+
+
+@pytest.mark.parametrize('size', [(8, 8), (7, 9)])
+def test_untrained_it_is_the_identity(size):
+    clip = torch.rand(1, 2, 3, *size)
+    assert torch.equal(ResidualCNN()(clip), clip)
+
+
+def test_untrained_it_returns_the_first_of_several_inputs():
+    clip = torch.rand(1, 2, 6, 8, 8)
+    assert torch.equal(ResidualCNN(in_chans=6)(clip), clip[:, :, :3])
+
+
+def test_maps_stay_in_channels_last():
+    """From the first convolution to the last, no map is copied into another layout."""
+    encoder = dict(type='FrameSpikeEncoder', bins=4, channels=8)
+    backbone = dict(type='ResidualCNN', channels=8, depths=[2])
+    model = SpikeRestorer(backbone, encoder, fusion=dict(type='ConcatFusion'), fusion_stages=[0])
+    layouts = []
+    for module in (model.backbone.stages[0], model.backbone.last):
+        module.register_forward_pre_hook(lambda _, args: layouts.append(args[0]))
+    model(torch.rand(2, 2, 3, 16, 16), torch.rand(2, 2, 4, 8, 8))
+    assert [x.is_contiguous(memory_format=torch.channels_last) for x in layouts] == [True, True]
+
+
+def test_a_summary_row_per_part():
+    rows = ResidualCNN(channels=4, depths=(1, 2)).summary_rows()
+    assert [row['part'] for row in rows] == ['input', 'stage1', 'stage2', 'reconstruction']
+    assert [row['parameters'] for row in rows] == [436, 296, 592, 444]
+
+
+@pytest.mark.parametrize('argument', [dict(channels=0), dict(depths=[1, 0]), dict(in_chans=1)])
+def test_numbers_that_cannot_work_are_refused(argument):
+    with pytest.raises(ConfigError, match=f'ResidualCNN.*{next(iter(argument))}'):
+        ResidualCNN(**argument)
