@@ -100,7 +100,7 @@ setup(
     package_data={
         'vrtspike.native.allocator': ['*.cpp'],
         'vrtspike.benchmarking.fake_gpu': ['*.cpp'],
-        'vrtspike.models': ['pretrained/*.pth'],
+        'vrtspike.models': ['pretrained/*.pth', 'pretrained/*.json'],
         'vrtspike.ops': ['window_attention/cpu_kernel/*'],
         'vrtspike.scaffolding': ['templates/README.md', 'templates/*/*.py'],
         'vrtspike.records': ['*.schema.json'],

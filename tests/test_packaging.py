@@ -18,6 +18,7 @@ import vrtspike
 from vrtspike.config import load_config
 from vrtspike.datasets import write_demo
 from vrtspike.inference.restoring import check_clip
+from vrtspike.records.model_card import SHIPPED_NETWORK, card_path
 from vrtspike.registry import FUSION_HEADS, MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,7 +88,7 @@ class TestReadme:
         monkeypatch.setattr(vrtspike, 'restore', lambda *clip: restored.append(clip), raising=False)
         (example,) = blocks('README.md', 'python')
         exec(example, {})
-        frames, spikes, _ = restored.pop()
+        frames, spikes = restored.pop()
         check_clip(frames, spikes)
 
 
@@ -195,13 +196,18 @@ class TestWheel:
         assert carried == expected
 
     def test_carries_every_module_and_weight(self, built):
-        patterns = ('*.py', '*.pth')
+        patterns = ('*.py', '*.pth', '*.json')
         expected = {
             path.relative_to(ROOT / 'vrtspike') for pattern in patterns for path in (ROOT / 'vrtspike').rglob(pattern)
         }
         carried = {path.relative_to(built) for pattern in patterns for path in built.rglob(pattern)}
         assert Path('models/pretrained/spynet_level.pth') in expected
         assert {path for path in carried if path.parts[0] != '.mim'} == expected
+
+    @pytest.mark.parametrize('path', [SHIPPED_NETWORK, card_path(SHIPPED_NETWORK)], ids=lambda path: path.name)
+    def test_carries_the_shipped_network_and_its_card(self, arguments, path):
+        patterns = arguments['package_data']['vrtspike.models']
+        assert any(path.relative_to('models').match(pattern) for pattern in patterns)
 
     def test_its_configs_inherit_from_each_other(self, built):
         config = load_config(built / '.mim/configs/vrt_spike_fast.py')

@@ -1,11 +1,13 @@
-"""Restore a video with a trained network.
+"""Restore a video, with the network that ships with vrtspike or with one of your own.
 
 Frames and spikes are checked first and then read on demand, so the memory does not depend on the length. To continue an
-interrupted run, run the same command again.
+interrupted run, run the same command again. The shipped network needs frames and spikes.
 
 Examples:
+    python tools/restore.py --blur clip.mp4 --spike clip.dat --spike-size 360 640 --threshold 1 --out restored.mp4
     python tools/restore.py configs/vrt_spike_tiny.py work_dirs/vrt_spike_tiny/iter_700.pth \\
         --blur data/demo/val/000_chelsea/blur --spike data/demo/val/000_chelsea/spike --out restored
+    python tools/restore.py work_dirs/vrt_spike_tiny/iter_700.pth --blur frames --spike spikes --out restored
     python tools/restore.py CONFIG CHECKPOINT --blur clip.mp4 --spike clip.dat --spike-size 360 640 --threshold 1 \\
         --tile auto --precision bfloat16 --out restored.mp4
     python tools/restore.py CONFIG CHECKPOINT --blur frames --spike spikes --out compared --side-by-side
@@ -21,9 +23,10 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vrtspike.cli import (
-    add_config_arguments,
+    add_config_options,
     add_device_argument,
     add_layout_arguments,
     add_light_argument,
@@ -37,11 +40,21 @@ from vrtspike.cli import (
 )
 from vrtspike.errors import ConfigError, require_positive_integers
 
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from torch import nn
+
 
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    add_config_arguments(parser)
-    parser.add_argument('checkpoint', help="the network's weights")
+    parser.add_argument(
+        'config',
+        nargs='?',
+        help='a config file, as in configs/vrt_spike_fast.py; not needed if the checkpoint contains its config, or for '
+        'the shipped network',
+    )
+    parser.add_argument('checkpoint', nargs='?', help="the network's weights (default: the shipped network)")
+    add_config_options(parser)
     parser.add_argument(
         '--blur',
         metavar='PATH',
@@ -85,15 +98,22 @@ def parse_args() -> argparse.Namespace:
     add_trust_argument(parser)
     add_layout_arguments(parser)
     add_tiling_arguments(parser)
-    return parser.parse_args()
+    args = parser.parse_intermixed_args()  # config and checkpoint may have options between them
+    if args.config and not args.checkpoint:
+        if args.config.endswith('.py'):
+            raise ConfigError(
+                f'{args.config} is a config without a checkpoint: name both, or neither for the shipped network'
+            )
+        args.config, args.checkpoint = None, args.config
+    if args.cfg_options and not args.config:
+        raise ConfigError('--cfg-options changes a config: name the config and the checkpoint')
+    return args
 
 
 def main() -> None:
     args = parse_args()
-    from vrtspike.config import load_config
     from vrtspike.datasets.spike_layout import SpikeLayout
     from vrtspike.inference.files import even_instants, open_clip, restore_files
-    from vrtspike.inference.loading import load_restorer
     from vrtspike.inference.outputs import frame_folder
     from vrtspike.inference.restoring import tiling_of
     from vrtspike.ops import measure_backends
@@ -110,16 +130,15 @@ def main() -> None:
     clip = open_clip(
         args.blur, args.spike, size, args.threshold, args.light, args.keep_columns, args.steps_per_frame, layout
     )
-    config = load_config(**config_arguments(args))
+    model, config, checkpoint = load_network(args)
     tiling = tiling_of(config, **tiling_arguments(args))
-    model, config = load_restorer(args.checkpoint, config, device=args.device, trust=args.trust_checkpoint)
     with measure_backends((config.get('env_cfg') or {}).get('measure_backends')):
         written = restore_files(
             model,
             config,
             clip,
             args.out,
-            checkpoint=args.checkpoint,
+            checkpoint=checkpoint,
             tiling=tiling,
             fit=args.tile == ['auto'],
             side_by_side=args.side_by_side,
@@ -127,6 +146,23 @@ def main() -> None:
             instants=args.frames_per_exposure and even_instants(args.frames_per_exposure),
         )
     print(f'{len(clip.frames) * (args.frames_per_exposure or 1)} frames restored: {written}')
+
+
+def load_network(args: argparse.Namespace) -> tuple[nn.Module, Config, str | Path]:
+    """Return the network, its config and the path of its weights. Say so if it is the shipped one."""
+    from vrtspike.config import load_config
+    from vrtspike.inference.loading import load_restorer
+    from vrtspike.inference.shipped import shipped_network
+
+    if args.checkpoint is None:
+        weights, card = shipped_network()
+        print(card.summary())
+        return *load_restorer(weights, device=args.device), weights
+    config = load_config(**config_arguments(args)) if args.config else None
+    loaded = load_restorer(
+        args.checkpoint, config, plugins=tuple(args.plugins), device=args.device, trust=args.trust_checkpoint
+    )
+    return *loaded, args.checkpoint
 
 
 if __name__ == '__main__':

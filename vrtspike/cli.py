@@ -57,6 +57,11 @@ def tool_parser(doc: str) -> ToolParser:
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``config``, ``--cfg-options`` and ``--plugins``, which :func:`config_arguments` reads back."""
     parser.add_argument('config', help='a config file, as in configs/vrt_spike_fast.py')
+    add_config_options(parser)
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options`` and ``--plugins``."""
     add_settings_argument(
         parser,
         '--cfg-options',

@@ -18,6 +18,7 @@ from vrtspike.errors import VrtSpikeError
 from vrtspike.experiments.presentation import table
 from vrtspike.experiments.record import AblationRecord
 from vrtspike.experiments.statistics import interval
+from vrtspike.records.model_card import SHIPPED_NETWORK, ModelCard, card_path, read_card
 from vrtspike.reporting.table import markdown_row
 
 Record = dict[str, Any]
@@ -32,6 +33,7 @@ def context(root: Path) -> dict[str, Any]:
         'record': lambda path: read_record(root / 'benchmarks' / f'{path}.json'),
         'records': lambda folder: read_records(root / 'benchmarks' / folder),
         'trained': partial(records_by_config, root),
+        'model_card': partial(shipped_card, root),
         'guide': cache(partial(read_guide, root)),
         'code': cache(partial(code_facts, root)),
         'ablation_table': lambda record: table(msgspec.convert(record, AblationRecord)).markdown(),
@@ -61,11 +63,25 @@ def read_records(folder: Path) -> dict[str, Record]:
 
 def records_by_config(root: Path, folder: str) -> dict[str, Record]:
     """Return the records of trained networks by their config; an error if one is not named like a config."""
-    found = {f'configs/vrt_spike_{name}.py': each for name, each in read_records(root / 'benchmarks' / folder).items()}
-    for config in found:
-        if not (root / config).is_file():
-            fail(f'a record in benchmarks/{folder} has no config: expected {config}; name the record like its config')
+    found = {}
+    for name, record in read_records(root / 'benchmarks' / folder).items():
+        paths = [f'configs/vrt_spike_{name}.py', f'configs/{name}.py']
+        config = next((path for path in paths if (root / path).is_file()), None)
+        if config is None:
+            fail(f'a record in benchmarks/{folder} has no config: expected {paths[0]}; name the record like its config')
+        found[config] = record
     return found
+
+
+def shipped_card(root: Path) -> ModelCard | None:
+    """Return the model card of the network in the package, or None if there is no network."""
+    path = card_path(root / 'vrtspike' / SHIPPED_NETWORK)
+    return read_card(path) if path.is_file() else None
+
+
+def network_name(config: str) -> str:
+    """Return the short name of a network, under which its record is filed."""
+    return Path(config).stem.removeprefix('vrt_spike_')
 
 
 def code_facts(root: Path) -> Any:
@@ -143,6 +159,7 @@ FILTERS = {
     'percent_range': lambda shares: f'{number_range(100 * share for share in shares)} %',
     'loss_range': lambda values: f'{number_range(values)} dB' if values[0] else f'< {values[1]:g} dB',
     'device': device,
+    'network_name': network_name,
     'measured_on': measured_on,
     'closest': lambda items, key, value: min(items, key=lambda item: abs(item[key] - value)),
     'row': markdown_row,

@@ -120,7 +120,7 @@ def test_a_clip_without_spikes(published, on_disk, tmp_path, monkeypatch):
 
 def test_a_clip_without_spikes_is_refused_by_a_network_that_fuses_them(loaded, on_disk, checkpoint, tmp_path):
     clip = open_clip(tmp_path / 'blur', None)
-    with pytest.raises(DataError, match=r'needs spikes, and the clip has none: give them, as in --spike'):
+    with pytest.raises(DataError, match=r'needs spikes, and the clip has none: give them, with --spike or spikes='):
         restore_files(*loaded, clip, tmp_path / 'out', checkpoint=checkpoint, tiling=TILING)
     assert not (tmp_path / 'out').exists()
 

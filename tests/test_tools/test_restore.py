@@ -1,11 +1,13 @@
 """Restores clips as users do: the tool as a process of its own."""
 
+import runpy
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from tool_processes import run_tool
+from shipped_networks import SUMMARY, ship
+from tool_processes import ROOT, run_tool
 
 from vrtspike.datasets.io.video import VideoFile
 
@@ -105,3 +107,48 @@ def test_several_instants_of_every_exposure(tiny_run, tmp_path):
     process = restore(tiny_run, *arguments, '--side-by-side', cwd=tmp_path)
     assert process.returncode == 1
     assert 'drop it, or --frames-per-exposure' in process.stderr
+
+
+def restored_files(folder):
+    return {path.name: path.read_bytes() for path in folder.glob('*.png')}
+
+
+def test_a_checkpoint_alone_brings_its_config(tiny_run, tmp_path):
+    clip = clip_of(tiny_run)
+    inputs = ['--blur', clip / 'blur', '--spike', clip / 'spike']
+    process = run_tool('restore', tiny_run.checkpoint, *inputs, '--out', 'alone', cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    process = restore(tiny_run, *inputs, '--out', 'both', cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert restored_files(tmp_path / 'alone') == restored_files(tmp_path / 'both')
+
+
+def test_options_may_stand_between_config_and_checkpoint(tiny_run, error_of, tmp_path):
+    process = run_tool('restore', CONFIG, '--out', 'out', tiny_run.checkpoint, cwd=tmp_path)
+    assert 'there is nothing to restore' in error_of(process)
+
+
+def test_no_checkpoint_is_the_shipped_network_and_the_tool_says_so(tiny_run, tmp_path, monkeypatch, capsys):
+    """In this process, because the package's own network is replaced by a small one."""
+    network, clip = ship(monkeypatch, tiny_run.checkpoint, tmp_path), clip_of(tiny_run)
+    inputs = ['--blur', str(clip / 'blur'), '--spike', str(clip / 'spike')]
+    main = runpy.run_path(str(ROOT / 'tools/restore.py'))['main']
+    for name, weights in {'shipped': [], 'named': [str(network)]}.items():
+        monkeypatch.setattr('sys.argv', ['restore.py', *weights, *inputs, '--out', str(tmp_path / name)])
+        main()
+        assert (SUMMARY in capsys.readouterr().out.splitlines()) == (name == 'shipped')
+    assert restored_files(tmp_path / 'shipped') == restored_files(tmp_path / 'named')
+    assert len(restored_files(tmp_path / 'shipped')) == 5
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ([CONFIG], 'is a config without a checkpoint: name both, or neither for the shipped network'),
+        (['--cfg-options', 'a=b'], '--cfg-options changes a config: name the config and the checkpoint'),
+        (['a.pth', '--cfg-options', 'a=b'], '--cfg-options changes a config: name the config and the checkpoint'),
+    ],
+)
+def test_half_a_network_is_refused(error_of, tmp_path, arguments, message):
+    process = run_tool('restore', *arguments, '--blur', 'absent', '--out', 'out', cwd=tmp_path)
+    assert message in error_of(process)

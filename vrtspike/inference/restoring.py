@@ -14,12 +14,14 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import default_collate
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from vrtspike.datasets.instants import at_instant, margin_of, require_instants, with_unknown_margin
 from vrtspike.datasets.transforms import BinSpikes, PackClip, PairedCenterCrop, PairedRandomCrop
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.inference.loading import load_restorer
+from vrtspike.inference.shipped import shipped_network
 from vrtspike.inference.tile_memory import largest_tile
 from vrtspike.metrics import to_uint8_frames
 from vrtspike.models.layers.shared_flow import shared_flow
@@ -38,7 +40,7 @@ Read = Callable[[int, int], dict[str, Any]]
 def restore(
     frames: np.ndarray,
     spikes: np.ndarray | None,
-    checkpoint: str | os.PathLike,
+    checkpoint: str | os.PathLike | None = None,
     *,
     config: str | os.PathLike | None = None,
     threshold: float = 1.0,
@@ -54,7 +56,8 @@ def restore(
         frames: Blurred frames (T, H, W, 3) uint8, sRGB-encoded RGB.
         spikes: The spikes of each frame's exposure (T, steps, Hs, Ws), 0 or 1; the same field of view as the frames.
             None for networks that use no spikes.
-        checkpoint: A checkpoint of our training, which contains the config of its network, or published weights.
+        checkpoint: A checkpoint of our training, which contains the config of its network, or published weights. None
+            uses the network that ships with the package, which needs spikes, and logs its name and score.
         config: A config file to use instead of the one in the checkpoint; published weights need one.
         threshold: Firing threshold of the spike camera, in units of full linear intensity times one step.
         light: What the spike camera integrated: ``'linear'`` light, or the ``'encoded'`` values of the frames.
@@ -71,9 +74,15 @@ def restore(
     Raises:
         DataError: Frames and spikes do not match.
         CheckpointError: The checkpoint cannot be used.
+        ConfigError: There is a config without a checkpoint.
     """
     check_clip(frames, spikes)
-    if config is not None:
+    if checkpoint is None:
+        if config is not None:
+            raise ConfigError(f'config={os.fspath(config)!r} needs the checkpoint of its network (checkpoint=)')
+        checkpoint, card = shipped_network()
+        print_log(card.summary(), 'current')
+    elif config is not None:
         from vrtspike.config import load_config
 
         config = load_config(config, plugins=list(plugins))
@@ -102,7 +111,7 @@ def restore(
 def require_spikes(model: nn.Module, given: bool) -> None:
     """Raise :class:`DataError` if a network needs spikes and there are none."""
     if (model.uses_spikes or model.restores_grey) and not given:
-        raise DataError('this network needs spikes, and the clip has none: give them, as in --spike')
+        raise DataError('this network needs spikes, and the clip has none: give them, with --spike or spikes=')
 
 
 def check_clip(frames: np.ndarray, spikes: np.ndarray | None) -> None:

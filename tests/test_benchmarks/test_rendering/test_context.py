@@ -2,8 +2,10 @@
 
 import json
 
+import msgspec
 import pytest
 from rendering.context import FILTERS, context, shorten_report
+from shipped_networks import made_up_card
 
 from vrtspike.errors import VrtSpikeError
 
@@ -41,6 +43,18 @@ def test_records_of_trained_networks_are_named_like_their_configs(names, tmp_pat
         names['trained']('records')
     (tmp_path / 'configs/vrt_spike_b.py').touch()
     assert list(names['trained']('records')) == ['configs/vrt_spike_a.py', 'configs/vrt_spike_b.py']
+    (tmp_path / 'configs/vrt_spike_b.py').rename(tmp_path / 'configs/b.py')
+    found = list(names['trained']('records'))
+    assert found == ['configs/vrt_spike_a.py', 'configs/b.py']
+    assert [FILTERS['network_name'](config) for config in found] == ['a', 'b']
+
+
+def test_the_model_card_is_that_of_the_checkout(names, tmp_path):
+    assert names['model_card']() is None
+    path = tmp_path / 'vrtspike/models/pretrained/deblur.json'
+    path.parent.mkdir(parents=True)
+    path.write_bytes(msgspec.json.encode(made_up_card()))
+    assert names['model_card']() == made_up_card()
 
 
 @pytest.mark.parametrize('findings', [0, 1, 2, 3])

@@ -3,7 +3,9 @@ import re
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
+from shipped_networks import made_up_card
 
 from vrtspike.errors import VrtSpikeError
 
@@ -12,9 +14,10 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A checkout with what the page needs."""
-    for folder in ('benchmarks/zoo', 'configs'):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
+    """A checkout with what the page needs, and one record."""
+    shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
+    (tmp_path / 'benchmarks/zoo').mkdir(parents=True)
+    shutil.copy(ROOT / 'benchmarks/zoo/tiny.json', tmp_path / 'benchmarks/zoo')
     return tmp_path
 
 
@@ -39,6 +42,40 @@ def test_a_record_without_a_config_is_refused(checkout, render):
     (checkout / 'benchmarks/zoo/tiny.json').rename(checkout / 'benchmarks/zoo/unknown.json')
     with pytest.raises(VrtSpikeError, match='has no config'):
         render('docs/model_zoo.md', checkout)
+
+
+@pytest.fixture
+def with_card(checkout):
+    """The checkout with a model card, and a function that changes it."""
+
+    def write(**changes):
+        path = checkout / 'vrtspike/models/pretrained/deblur.json'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(msgspec.json.encode(msgspec.structs.replace(made_up_card(), **changes)))
+        return checkout
+
+    return write
+
+
+def test_the_model_card_is_shown(with_card, render):
+    text = render('docs/model_zoo.md', with_card())
+    assert 'The repository contains one checkpoint, [the network that ships](#the-network-that-ships)' in text
+    row = '| held-out demo clips | 6 | `published` | 25.50 | 27.75 | 31.25 | +5.75 | 0.9000 | 2θ: 31.00 (-0.25) |'
+    assert row in text.splitlines()
+    for fact in ('`python tools/train.py configs/vrt_spike_lite_sdm.py`; 3,000 iterations on `DemoClips`', '0' * 64):
+        assert fact in text
+
+
+def test_the_model_card_names_settings_that_differ(with_card, render):
+    text = render('docs/model_zoo.md', with_card(changed=['data', 'train_cfg'], commit=None))
+    assert 'sdm.py`, with other values of `data`, `train_cfg` than this config has; 3,000' in text
+    assert 'torch 2.13.0.\n' in text
+
+
+def test_without_a_network_there_is_no_model_card(checkout, render):
+    text = render('docs/model_zoo.md', checkout)
+    assert 'The repository contains no checkpoints' in text
+    assert 'The network that ships' not in text
 
 
 def test_what_tiling_costs_is_what_was_measured():
