@@ -1,6 +1,6 @@
 """The light student with flow from spikes: SCFlow sees 25 raw steps around each frame in place of blurred frames.
 
-python tools/train.py configs/vrt_spike_lite_flow.py --cfg-options model.backbone.flow_weights=dt10_e40.pth.tar
+python tools/train.py configs/vrt_spike_lite_flow.py --cfg-options model.backbone.flow_weights=dt20_e80.pth.tar
 
 Without the published weights, SCFlow begins at random and is trained with the rest.
 """
