@@ -96,7 +96,7 @@ def test_spikes_that_are_read_back_differently_are_deleted(tmp_path, monkeypatch
     assert not (tmp_path / 'b.dat').exists()
 
 
-def damaged(suffix, whole, other):
+def damaged(whole, other):
     """Yield files that are not what their suffix says: cut, of another format, or of something else."""
     yield from (whole[: int(len(whole) * share)] for share in (0, 0.01, 0.3, 0.6, 0.9))
     yield whole[:-1]
@@ -109,20 +109,17 @@ def damaged(suffix, whole, other):
 @pytest.mark.parametrize('suffix', SUFFIXES)
 def test_damaged_files_are_one_message_and_nothing_is_written(tmp_path, suffix):
     whole = write(tmp_path / f'whole{suffix}').read_bytes()
-    other = write(tmp_path / f'other{".npz" if suffix != ".npz" else ".mat"}').read_bytes()
-    source, out, refused = tmp_path / f'a{suffix}', tmp_path / 'out', 0
-    for content in damaged(suffix, whole, other):
+    other = write(tmp_path / ('other.mat' if suffix == '.npz' else 'other.npz')).read_bytes()
+    source, out = tmp_path / f'a{suffix}', tmp_path / 'out'
+    out.mkdir()
+    contents = list(damaged(whole, other))
+    if suffix == '.dat':  # bits are spikes wherever they fill whole steps of 9 bytes
+        contents = [content for content in contents if len(content) % 9 or not content]
+        assert len(contents) == 5
+    for content in contents:
         source.write_bytes(content)
-        out.mkdir(exist_ok=True)
-        try:
+        with pytest.raises(DataError) as caught:
             convert_spikes(source, out / 'b.npy', describe_spikes(source, size=SIZE if suffix == '.dat' else None))
-        except DataError as error:
-            assert str(error).startswith(str(source))
-            assert len(str(error).splitlines()) == 1
-            assert list(out.iterdir()) == []
-            refused += 1
-        else:  # bits are spikes if they fill whole steps
-            assert suffix == '.dat'
-            assert len(content) % 9 == 0
-            (out / 'b.npy').unlink()
-    assert refused == (5 if suffix == '.dat' else 9)
+        assert str(caught.value).startswith(str(source))
+        assert len(str(caught.value).splitlines()) == 1
+        assert list(out.iterdir()) == []
