@@ -162,6 +162,21 @@ def test_the_data(options):
     assert flips == {'horizontal': 0.5, 'vertical': 0.0, 'time': 0.0}
 
 
+def test_flow_from_spikes(options):
+    flow = dict(module='scflow', checkpoint='weights/dt10_e40.pth')
+    conversion = one_phase(options | dict(netG=options['netG'] | dict(optical_flow=flow)))
+    assert conversion.overrides['model.backbone.flow'] == 'spikes'
+    for split in ('train', 'val'):
+        assert conversion.overrides[f'{split}_dataloader.dataset.pipeline.2.flow_steps'] == 25
+    assert any('set model.backbone.spynet_path to its weights' in note for note in conversion.notes)
+    assert not any('optical_flow' in line for line in conversion.left_out)
+    for module in ('spynet', 'sea_raft'):
+        conversion = one_phase(options | dict(netG=options['netG'] | dict(optical_flow=flow | dict(module=module))))
+        assert 'model.backbone.flow' not in conversion.overrides
+        (line,) = [line for line in conversion.left_out if 'optical_flow' in line]
+        assert {'spynet': 'set model.backbone.spynet_path', 'sea_raft': "'sea_raft' is not available"}[module] in line
+
+
 def test_without_spikes_nothing_is_fused(options):
     del options['datasets']['train']['dataroot_spike']
     found = one_phase(options).overrides

@@ -94,3 +94,32 @@ def test_spikes_that_are_read_back_differently_are_deleted(tmp_path, monkeypatch
     with pytest.raises(DataError, match='read back with other spikes'):
         convert_spikes(path, tmp_path / 'b.dat', known)
     assert not (tmp_path / 'b.dat').exists()
+
+
+def damaged(whole, other):
+    """Yield files that are not what their suffix says: cut, of another format, or of something else."""
+    yield from (whole[: int(len(whole) * share)] for share in (0, 0.01, 0.3, 0.6, 0.9))
+    yield whole[:-1]
+    yield other
+    yield b'\x89PNG\r\n\x1a\n' + bytes(100)
+    yield whole[:64] + np.random.default_rng(0).bytes(300)
+
+
+@pytest.mark.filterwarnings('ignore')
+@pytest.mark.parametrize('suffix', SUFFIXES)
+def test_damaged_files_are_one_message_and_nothing_is_written(tmp_path, suffix):
+    whole = write(tmp_path / f'whole{suffix}').read_bytes()
+    other = write(tmp_path / ('other.mat' if suffix == '.npz' else 'other.npz')).read_bytes()
+    source, out = tmp_path / f'a{suffix}', tmp_path / 'out'
+    out.mkdir()
+    contents = list(damaged(whole, other))
+    if suffix == '.dat':  # bits are spikes wherever they fill whole steps of 9 bytes
+        contents = [content for content in contents if len(content) % 9 or not content]
+        assert len(contents) == 5
+    for content in contents:
+        source.write_bytes(content)
+        with pytest.raises(DataError) as caught:
+            convert_spikes(source, out / 'b.npy', describe_spikes(source, size=SIZE if suffix == '.dat' else None))
+        assert str(caught.value).startswith(str(source))
+        assert len(str(caught.value).splitlines()) == 1
+        assert list(out.iterdir()) == []

@@ -105,3 +105,14 @@ def test_clips_at_several_instants_become_clips_of_their_own():
     for kind in ('blur', 'sharp'):
         assert torch.equal(inputs[kind][1], data[kind][0, 3:].float() / 255)
     assert torch.equal(inputs['spikes'][1], data['spikes'][0, 3:])
+
+
+def test_what_flow_sees_is_joined_to_the_spikes():
+    data = batch((16, 24), (8, 12))
+    windows = torch.randint(0, 2, (1, 2, 25, 8, 12), dtype=torch.uint8)
+    joined = SpikePreprocessor(flow_steps=25)(data | {'flow_spikes': windows})['spikes']
+    assert torch.equal(joined[:, :, :4], data['spikes'])
+    assert torch.equal(joined[:, :, 4:], windows.float())
+    assert torch.equal(SpikePreprocessor()(data | {'flow_spikes': windows})['spikes'], data['spikes'])
+    with pytest.raises(DataError, match=r'flow from 25 steps .* the batch has none: set flow_steps=25 of BinSpikes'):
+        SpikePreprocessor(flow_steps=25)(data)

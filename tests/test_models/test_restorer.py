@@ -142,7 +142,7 @@ class TestFusion:
         assert model(**data).shape == data['blur'].shape
 
     def test_missing_spikes_are_an_error(self):
-        with pytest.raises(ValueError, match='fuses spikes, but the data have none'):
+        with pytest.raises(ValueError, match='uses spikes, but the data have none'):
             make()(inputs()['blur'])
 
     def test_fusion_without_an_encoder_is_refused(self):

@@ -51,6 +51,12 @@ def test_a_frozen_network_has_no_backward_pass():
     assert recomputed_macs(Net().requires_grad_(False), torch.empty(ROWS, WIDTH)) == {}
 
 
+def test_frozen_convolutions_of_one_shape_give_no_gradient_of_their_weights():
+    frozen = nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1) for _ in range(3))).requires_grad_(False)
+    network = nn.Sequential(nn.Conv2d(4, 4, 1), frozen)
+    assert recomputed_macs(network, torch.empty(1, 4, 8, 8)) == {}
+
+
 def test_the_network_is_left_alone():
     net = Net().train()
     recomputed_macs(net, torch.empty(ROWS, WIDTH))

@@ -137,4 +137,4 @@ def test_clips_without_spikes_do_not_train_a_network_that_fuses_them(tmp_path):
     process = train(tmp_path, **{'data.type': 'RGBClips', 'data.root': write_rgb(tmp_path / 'data')})
     assert process.returncode == 1
     assert 'Traceback' not in process.stderr
-    assert 'this network fuses spikes, but the data have none: use data with spikes' in process.stderr
+    assert 'this network uses spikes, but the data have none: use data with spikes' in process.stderr

@@ -82,6 +82,8 @@ def _uses_spikes(model: Any) -> bool:
         'sdm',
         'spikes',
     )
+    backbone = model.get('backbone')
+    own = own or (isinstance(backbone, dict) and backbone.get('flow') == 'spikes')
     return own or (model.get('teacher') is not None and _uses_spikes(model['teacher']))
 
 

@@ -13,6 +13,7 @@ Inside the pipeline (NumPy), from :class:`ClipDataset` to its last transform::
     spikes  (T, steps, Hs, Ws) uint8 0 or 1 in time order, the exposure of each frame; at first a PackedSpikes, which
                                      reads the files when it is iterated or passed to np.asarray;
             (T, K, Hs, Ws) float32   after BinSpikes
+    flow_spikes (T, steps, Hs, Ws) uint8  after BinSpikes with flow_steps: 0 or 1, so many steps around each instant
     instant (T,) float32             the wanted instants, 0 to 1 of the exposure; absent means 0.5, the middle
     margin  int                      steps beside each exposure that raw spikes also have, before and after it:
                                      (T, margin + steps + margin, Hs, Ws); absent means 0, and after BinSpikes
@@ -29,13 +30,14 @@ tensors and strings into lists::
     estimate (T, 3, H, W) uint8      only with SpikesAlone
     spikes  (T, K, Hs, Ws) float32   spike rate per bin times the threshold: its mean over K is the TFP estimate, in
                                      [0, 1], of the light that the camera integrated
+    flow_spikes (T, steps, Hs, Ws) uint8  only with flow_steps of BinSpikes
     instant (T,) float32             the wanted instants; absent means 0.5
     meta    dict                     name (of the sequence), index (of the sample), first_frame (its stem), threshold,
                                      light, and, with on_bad_sample='skip', skipped (errors of the bad samples
                                      that this one replaces, usually '')
 
-Without spikes there are no ``sdm``, ``estimate``, ``spikes``, ``threshold`` and ``light``; without sharp frames there
-is no ``sharp``.
+Without spikes there are no ``sdm``, ``estimate``, ``spikes``, ``flow_spikes``, ``threshold`` and ``light``; without
+sharp frames there is no ``sharp``.
 """
 
 from __future__ import annotations

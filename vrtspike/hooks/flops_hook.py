@@ -97,7 +97,8 @@ def holds_clips(batch: Any) -> bool:
 
 def first_clip(model: Any, batch: dict) -> dict[str, Tensor]:
     """Return the first clip of a batch, padded as the network gets it."""
-    inputs = {name: batch[name][:1] for name in ('blur', 'sdm', 'estimate', 'spikes') if batch.get(name) is not None}
+    kinds = ('blur', 'sdm', 'estimate', 'spikes', 'flow_spikes')
+    inputs = {name: batch[name][:1] for name in kinds if batch.get(name) is not None}
     inputs = model.data_preprocessor(inputs)
     return {name: inputs[name] for name in ('blur', 'spikes') if inputs.get(name) is not None}
 

@@ -66,6 +66,8 @@ class DistilledRestorer(SpikeRestorer):
             )
         if self.restores_grey != self.teacher.module.restores_grey:
             raise ConfigError('DistilledRestorer: the student and the teacher need the same start, both get one batch')
+        if self.flow_steps != self.teacher.module.flow_steps:
+            raise ConfigError('DistilledRestorer: the student and the teacher need the same flow, both get one batch')
         student, teacher = self.backbone.stage_channels, self.teacher.module.backbone.stage_channels
         for i in self.feature_stages:
             if not i < min(len(student), len(teacher)) or student[i] != teacher[i]:

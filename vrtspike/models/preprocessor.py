@@ -29,13 +29,18 @@ class SpikePreprocessor(BaseDataPreprocessor):
         inputs: The frames of a sample that the network sees, stacked along their channels. It corrects the first:
             ``['sdm', 'blur']`` starts from the estimate of :mod:`vrtspike.datasets.sdm` and sees the blurred frame too;
             ``['estimate']`` is that of :class:`~vrtspike.datasets.transforms.alone.SpikesAlone`.
+        flow_steps: Steps of raw spikes that the network's flow sees, or 0. They are joined to the spikes as further
+            bins.
         non_blocking: Copy to the device without waiting, for data loaders with pinned memory.
     """
 
-    def __init__(self, divisor: int = 8, inputs: Sequence[str] = ('blur',), non_blocking: bool = True) -> None:
+    def __init__(
+        self, divisor: int = 8, inputs: Sequence[str] = ('blur',), non_blocking: bool = True, flow_steps: int = 0
+    ) -> None:
         super().__init__(non_blocking=non_blocking)
         self.divisor = divisor
         self.inputs = tuple(inputs)
+        self.flow_steps = flow_steps
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Prepare a batch of samples, which :mod:`vrtspike.datasets.clips` documents.
@@ -43,7 +48,8 @@ class SpikePreprocessor(BaseDataPreprocessor):
         Returns:
             B is that of the batch, times the instants of :class:`~vrtspike.datasets.transforms.targets.SDMTargets`.
             ``blur`` (B, T, 3 x inputs, H', W') and, if given, ``sharp`` (B, T, 3, H', W'), float in [0, 1]; ``spikes``
-            float (B, T, K, Hs', Ws'); ``instant`` (B, T) and ``meta``, unchanged; ``size``, the (H, W) before padding.
+            float (B, T, K + flow_steps, Hs', Ws'); ``instant`` (B, T) and ``meta``, unchanged; ``size``, the (H, W)
+            before padding.
         """
         with stage('data'):
             return self.prepare(data)
@@ -65,10 +71,23 @@ class SpikePreprocessor(BaseDataPreprocessor):
         frames = {key: stacked(batch, each).float() / 255 for key, each in kinds.items()}
         inputs = {key: repeat_border(value, new_h, new_w) for key, value in frames.items()}
         if spikes is not None:
-            inputs['spikes'] = repeat_border(spikes, new_hs, new_ws)
+            inputs['spikes'] = repeat_border(self.with_flow_spikes(batch), new_hs, new_ws)
         if 'instant' in batch:
             inputs['instant'] = batch['instant']
         return inputs | {'size': (height, width), 'meta': meta}
+
+    def with_flow_spikes(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return the spikes of a batch, (B, T, K + flow_steps, Hs, Ws)."""
+        if not self.flow_steps:
+            return batch['spikes']
+        windows = batch.get('flow_spikes')
+        if windows is None or windows.shape[2] != self.flow_steps:
+            raise DataError(
+                f"the network computes flow from {self.flow_steps} steps of spikes (flow='spikes'), but the batch has "
+                f'{"none" if windows is None else windows.shape[2]}: set flow_steps={self.flow_steps} of BinSpikes in '
+                'the training and validation pipelines'
+            )
+        return torch.cat((batch['spikes'], windows.to(batch['spikes'].dtype)), dim=2)
 
 
 def stacked(batch: dict[str, Tensor], kinds: Sequence[str]) -> Tensor:

@@ -81,8 +81,12 @@ class SpikeRestorer(BaseModel):
     ) -> None:
         of_preprocessor, of_backbone = arguments_of_start(start)
         preprocessor = data_preprocessor or dict(type='SpikePreprocessor')
+        backbone = built(backbone, BACKBONES, of_backbone)
+        if steps := getattr(backbone, 'flow_steps', 0):
+            of_preprocessor = {**of_preprocessor, 'flow_steps': steps}
         super().__init__(built(preprocessor, MODELS, of_preprocessor))
-        self.backbone = built(backbone, BACKBONES, of_backbone)
+        self.backbone = backbone
+        self.flow_steps = steps
         self.restores_grey = start == 'spikes'
         self.loss = built(loss or dict(type='CharbonnierLoss'), MODELS)
         self.tiling = tiling if isinstance(tiling, Tiling) else Tiling(**tiling or {})
@@ -145,7 +149,8 @@ class SpikeRestorer(BaseModel):
         Args:
             blur: Frames (B, T, 3, H, W) in [0, 1]; six channels with ``start='sdm'``: the estimate, then the blurred
                 frames.
-            spikes: Voxels (B, T, K, Hs, Ws) of the same scene; unused without fusion.
+            spikes: Voxels (B, T, K, Hs, Ws) of the same scene; unused without fusion. A backbone with ``flow_steps``
+                takes these from the end of the axis K.
             sharp: Targets like ``blur``; needed for the loss.
             size: (H, W) before padding; None crops nothing.
             meta: Information from the data set about the samples, for losses that take it.
@@ -218,9 +223,12 @@ class SpikeRestorer(BaseModel):
             return self.backbone(blur)
         if self.uses_spikes and spikes is None:
             raise DataError(
-                'SpikeRestorer: this network fuses spikes, but the data have none: use data with spikes and do not '
-                'set data.spikes=False, or turn off fusion with model.fusion=None'
+                'SpikeRestorer: this network uses spikes, but the data have none: use data with spikes and do not set '
+                "data.spikes=False, or use none with model.fusion=None and model.backbone.flow='rgb'"
             )
+        for_flow = {}
+        if self.flow_steps:
+            spikes, for_flow['flow_spikes'] = spikes[:, :, : -self.flow_steps], spikes[:, :, -self.flow_steps :]
         clip = self.early_fusion(blur, spikes) if self.early_fusion else blur
         maps = self.spike_maps(spikes) if hasattr(self, 'spike_encoder') else []
 
@@ -229,7 +237,7 @@ class SpikeRestorer(BaseModel):
                 features = self.time(features, instant)
             return self.fuse(i, features, maps) if maps else features
 
-        restored = self.backbone(clip, fuse=fuse)
+        restored = self.backbone(clip, fuse=fuse, **for_flow)
         return self.early_fusion.select(restored) if self.early_fusion else restored
 
     def restore_tiles(self, blur: Tensor, spikes: Tensor | None, instant: Tensor | None = None) -> Tensor:
@@ -240,13 +248,13 @@ class SpikeRestorer(BaseModel):
 
     @property
     def uses_spikes(self) -> bool:
-        """Whether the network fuses spikes."""
-        return self.early_fusion is not None or hasattr(self, 'spike_encoder')
+        """Whether the network fuses spikes or computes flow from them."""
+        return bool(self.early_fusion or self.flow_steps) or hasattr(self, 'spike_encoder')
 
     @property
     def spike_bins(self) -> int:
-        """K, the bins of the spikes that the network fuses."""
-        return getattr(self, 'spike_encoder', self.early_fusion).bins
+        """The bins of the spikes that the network fuses, and the steps that its flow sees."""
+        return getattr(getattr(self, 'spike_encoder', self.early_fusion), 'bins', 0) + self.flow_steps
 
     def spike_maps(self, spikes: Tensor) -> list[Tensor]:
         """Return the spike features of every scale, (B, C, T, Hs/2^i, Ws/2^i)."""

@@ -285,10 +285,11 @@ def _repeated(func: Any, first: tuple, args: tuple, out: Any) -> Callable[[tuple
     results = (out,) if alone else out
     if not isinstance(results, tuple) or None in map(_signature, results):
         return None
-    shapes = [_signature(tensor) for tensor in results]
+    # The backward pass of a frozen layer returns None in place of the gradient of its weight.
+    shapes = [_signature(result) if isinstance(result, Tensor) else None for result in results]
 
     def repeat(_: tuple) -> Any:
-        new = [torch.empty_strided(size, stride, dtype=dtype, device='meta') for size, stride, dtype in shapes]
+        new = [shape and torch.empty_strided(*shape[:2], dtype=shape[2], device='meta') for shape in shapes]
         return new[0] if alone else tuple(new)
 
     return repeat

@@ -25,3 +25,9 @@ def test_frames_become_contiguous_channel_first_tensors():
 def test_raw_spikes_are_refused():
     with pytest.raises(ConfigError, match=r'raw spikes .*BinSpikes'):
         PackClip()(sample(np.uint8))
+
+
+def test_what_flow_sees_stays_bits():
+    packed = PackClip()(sample() | {'flow_spikes': np.ones((2, 25, 2, 3), np.uint8)})
+    assert packed['flow_spikes'].dtype == torch.uint8
+    assert packed['flow_spikes'].shape == (2, 25, 2, 3)

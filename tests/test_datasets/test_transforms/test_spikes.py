@@ -4,7 +4,14 @@ import pytest
 from vrtspike.datasets import IntegrateAndFire, PackedSpikes, write_spike_dat
 from vrtspike.datasets.representations.counts import Voxel, tfp
 from vrtspike.datasets.sources.sequence import SpikeWindow
-from vrtspike.datasets.transforms import BinSpikes, DropSpikes, PairedRandomFlip, RandomThreshold, ResizeSpikes
+from vrtspike.datasets.transforms import (
+    BinSpikes,
+    DropSpikes,
+    PairedRandomCrop,
+    PairedRandomFlip,
+    RandomThreshold,
+    ResizeSpikes,
+)
 from vrtspike.datasets.transforms.spikes import with_threshold
 from vrtspike.errors import ConfigError, DataError
 
@@ -137,3 +144,48 @@ class TestResizeSpikes:
             self.resized(1, np.zeros((1, 2, 3, 5), np.float32))
         with pytest.raises(ConfigError, match='raw spikes'):
             self.resized(2, np.zeros((1, 2, 4, 6), np.uint8))
+        with pytest.raises(ConfigError, match='cannot resize the raw steps of flow'):
+            ResizeSpikes()(BinSpikes(flow_steps=25)(long_sample()))
+
+
+def long_sample(steps=40):
+    spikes = np.random.default_rng(0).integers(0, 2, (2, steps, 4, 8)).astype(np.uint8)
+    return {
+        'spikes': spikes,
+        'blur': np.zeros((2, 8, 16, 3), np.uint8),
+        'meta': {'threshold': 2.0},
+        'rng': np.random.default_rng(0),
+    }
+
+
+def test_flow_sees_the_raw_steps_around_the_middle():
+    given = long_sample()
+    binned = BinSpikes(flow_steps=25)(given)
+    assert binned['flow_spikes'].dtype == np.uint8
+    np.testing.assert_array_equal(binned['flow_spikes'], given['spikes'][:, 7:32])
+    np.testing.assert_array_equal(binned['spikes'], BinSpikes()(given)['spikes'])
+    assert 'flow_spikes' not in BinSpikes()(given)
+    with pytest.raises(ConfigError, match='flow_steps=25, but an exposure has 24 steps'):
+        BinSpikes(flow_steps=25)(long_sample(24))
+
+
+def test_the_window_moves_with_the_instant_and_unknown_steps_have_no_spikes():
+    given = long_sample()
+    spikes = np.pad(given['spikes'], [(0, 0), (10, 10), (0, 0), (0, 0)])
+    known = np.pad(np.ones((2, 40), bool), [(0, 0), (10, 10)])
+    at = {'spikes': spikes, 'margin': 10, 'known': known, 'instant': np.full(2, 0.25, np.float32)}
+    binned = BinSpikes(flow_steps=25)(given | at)
+    np.testing.assert_array_equal(binned['flow_spikes'], spikes[:, 7:32])
+    assert not binned['flow_spikes'][:, :3].any()
+
+
+@pytest.mark.parametrize(
+    'transform',
+    [PairedRandomCrop((4, 8)), PairedRandomFlip(1, 1, 0, 1), DropSpikes()],
+    ids=['crop', 'flip', 'drop'],
+)
+def test_what_flow_sees_is_changed_with_the_spikes(transform):
+    """Of 25 steps, the 25 around the middle are all, so that both orders must agree."""
+    keep = BinSpikes(flow_steps=25)
+    first, last = keep(transform(long_sample(25))), transform(keep(long_sample(25)))
+    np.testing.assert_array_equal(first['flow_spikes'], last['flow_spikes'])

@@ -104,8 +104,22 @@ def normalization(key: str, value: Any, conversion: Conversion, flat: Flat) -> N
 
 
 def flow(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
-    if value not in (None, 'spynet'):
+    if value == 'scflow' and has_spikes(flat):
+        conversion.overrides['model.backbone.flow'] = 'spikes'
+        conversion.overrides |= dict.fromkeys((f'{split}.pipeline.2.flow_steps' for split in (TRAIN, VAL)), 25)
+        conversion.notes.append(
+            f"{key}: SCFlow on 25 steps around each frame; set model.backbone.spynet_path to its weights, such as the "
+            'file in netG.optical_flow.checkpoint, because they are random otherwise'
+        )
+    elif value not in (None, 'spynet'):
         conversion.left_out.append(f'{key}: {value!r} is not available; the flow is SpyNet on the RGB frames')
+
+
+def flow_weights(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
+    if value and flat.get('netG.optical_flow.module') in (None, 'spynet'):
+        conversion.left_out.append(
+            f"{key}: set model.backbone.spynet_path to its file; the package's small flow network is used otherwise"
+        )
 
 
 def placement(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:

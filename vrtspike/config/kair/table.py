@@ -33,7 +33,6 @@ BACKBONE = {
 }
 """Arguments of VRT, which have the same names here."""
 
-GIVE_FLOW = leaves_out("set model.backbone.spynet_path to its file; the package's small flow network is used otherwise")
 PICTURES = leaves_out('ClipPicturesHook saves pictures of the validation clips')
 
 RULES: dict[str, Rule] = {
@@ -68,9 +67,9 @@ RULES: dict[str, Rule] = {
     'datasets.train.dataloader_persistent_workers': sets('bool', 'train_dataloader.persistent_workers'),
     'netG.net_type': rules.network,
     **{f'netG.{name}': sets(kind, f'model.backbone.{name}') for name, kind in BACKBONE.items()},
-    'netG.spynet_path': GIVE_FLOW,
+    'netG.spynet_path': rules.flow_weights,
     'netG.optical_flow.module': rules.flow,
-    'netG.optical_flow.checkpoint': GIVE_FLOW,
+    'netG.optical_flow.checkpoint': rules.flow_weights,
     'netG.dcn_type': leaves_out("the convolution is DCNv2's, as published", 'DCNv2'),
     'netG.dcn_apply_softmax': leaves_out("the convolution is DCNv2's, as published"),
     'netG.use_sgp': leaves_out('SGP blocks have no counterpart; attention is used'),

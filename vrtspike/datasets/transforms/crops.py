@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from vrtspike.datasets.sources.folders import require_pair
-from vrtspike.datasets.sources.sequence import SAMPLE_FRAMES
+from vrtspike.datasets.sources.sequence import SAMPLE_FRAMES, SPIKE_ARRAYS
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import TRANSFORMS
 
@@ -101,7 +101,7 @@ def crop(results: dict, top: int, left: int, size: tuple[int, int]) -> dict:
     cropped = {kind: results[kind][(slice(None), *rgb)] for kind in SAMPLE_FRAMES if kind in results}
     if 'spikes' in results:
         spike = [slice(int(part.start / ratio), int(part.stop / ratio)) for part in rgb]
-        cropped['spikes'] = results['spikes'][(..., *spike)]
+        cropped |= {kind: results[kind][(..., *spike)] for kind in SPIKE_ARRAYS if kind in results}
     return {**results, **cropped}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vrtspike.datasets.sources.sequence import SAMPLE_FRAMES
+from vrtspike.datasets.sources.sequence import SAMPLE_FRAMES, SPIKE_ARRAYS
 from vrtspike.datasets.transforms.crops import describe
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import TRANSFORMS
@@ -43,8 +43,7 @@ class PairedRandomFlip:
                 'crop to a square first, or set transpose=0'
             )
         flipped = {kind: flip(results[kind], chosen, 1) for kind in SAMPLE_FRAMES if kind in results}
-        if 'spikes' in results:
-            flipped['spikes'] = flip(np.asarray(results['spikes']), chosen, 2)
+        flipped |= {kind: flip(np.asarray(results[kind]), chosen, 2) for kind in SPIKE_ARRAYS if kind in results}
         if 'time' in chosen and 'instant' in results:
             flipped['instant'] = 1 - results['instant'][::-1]
         if 'time' in chosen and 'known' in results:

@@ -15,12 +15,11 @@ class PackClip:
     """Turn the arrays of the pipeline into the tensors of a sample; :mod:`vrtspike.datasets.clips` lists both."""
 
     def __call__(self, results: dict) -> dict:
-        """Return ``meta``, and frames (T, 3, H, W), ``spikes`` and ``instant`` where they exist."""
+        """Return ``meta``, and frames (T, 3, H, W), ``spikes``, ``flow_spikes`` and ``instant`` where they exist."""
         packed = {kind: as_tensor(results[kind].transpose(0, 3, 1, 2)) for kind in SAMPLE_FRAMES if kind in results}
         if 'spikes' in results:
             packed['spikes'] = as_tensor(require_binned(results['spikes']))
-        if 'instant' in results:
-            packed['instant'] = as_tensor(results['instant'])
+        packed |= {key: as_tensor(results[key]) for key in ('flow_spikes', 'instant') if key in results}
         return {**packed, 'meta': results['meta']}
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from vrtspike.datasets.instants import represented, spikes_around
+from vrtspike.datasets.instants import SpikesAround, represented, spikes_around
+from vrtspike.datasets.sources.sequence import SPIKE_ARRAYS
 from vrtspike.errors import ConfigError, DataError, require_positive_integers
 from vrtspike.registry import REPRESENTATIONS, TRANSFORMS
 
@@ -22,22 +23,41 @@ class BinSpikes:
 
     Args:
         representation: A registered representation or its config, (steps, Hs, Ws) -> (K, Hs, Ws) rates.
+        flow_steps: Also keep this many raw steps around each instant as ``flow_spikes``, for a network with
+            ``flow='spikes'``: 25. The default 0 keeps none.
     """
 
-    def __init__(self, representation: dict | Callable | None = None) -> None:
+    def __init__(self, representation: dict | Callable | None = None, flow_steps: int = 0) -> None:
         representation = {'type': 'Voxel', 'bins': 32} if representation is None else representation
         self.representation = (
             REPRESENTATIONS.build(representation) if isinstance(representation, dict) else representation
         )
+        self.flow_steps = flow_steps
 
     def __call__(self, results: dict) -> dict:
         """Turn ``spikes``, where there are any, from raw ones, uint8, into (T, K, Hs, Ws) float32."""
         if 'spikes' not in results:
             return results
-        binned = np.stack([represented(self.representation, around) for around in spikes_around(results)])
+        binned, windows = [], []
+        for around in spikes_around(results):
+            binned.append(represented(self.representation, around))
+            if self.flow_steps:
+                windows.append(steps_around(around, self.flow_steps))
+        binned = np.stack(binned)
         binned *= np.float32(results['meta']['threshold'])
         rest = {key: value for key, value in results.items() if key not in ('margin', 'known')}
+        if self.flow_steps:
+            rest['flow_spikes'] = np.stack(windows)
         return {**rest, 'spikes': binned}
+
+
+def steps_around(around: SpikesAround, count: int) -> np.ndarray:
+    """Return the ``count`` raw steps around an instant (count, Hs, Ws)."""
+    window = around.spikes[around.window]
+    if len(window) < count:
+        raise ConfigError(f'BinSpikes got flow_steps={count}, but an exposure has {len(window)} steps')
+    start = (len(window) - count) // 2
+    return window[start : start + count]
 
 
 @TRANSFORMS.register_module()
@@ -62,6 +82,8 @@ class ResizeSpikes:
         spikes = results['spikes']
         if spikes.dtype == np.uint8:
             raise ConfigError('ResizeSpikes got raw spikes: put it after BinSpikes in the pipeline')
+        if 'flow_spikes' in results:
+            raise ConfigError('ResizeSpikes cannot resize the raw steps of flow: leave it out, or set flow_steps=0')
         size = [length // self.rgb_per_spike_pixel for length in results['blur'].shape[1:3]]
         if any(a * self.rgb_per_spike_pixel != b for a, b in zip(size, results['blur'].shape[1:3], strict=True)):
             raise DataError(
@@ -84,10 +106,11 @@ class DropSpikes:
     """
 
     def __call__(self, results: dict) -> dict:
-        """Return the sample with ``spikes`` of the same shape and type, all zero."""
+        """Return the sample with spikes of the same shape and type, all zero."""
         if 'spikes' not in results:
             return results
-        dropped = {**results, 'spikes': np.zeros(results['spikes'].shape, results['spikes'].dtype)}
+        arrays = {kind: results[kind] for kind in SPIKE_ARRAYS if kind in results}
+        dropped = {**results, **{kind: np.zeros(array.shape, array.dtype) for kind, array in arrays.items()}}
         return {**dropped, 'sdm': results['blur']} if 'sdm' in results else dropped
 
 

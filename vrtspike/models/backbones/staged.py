@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from vrtspike.errors import DataError
 from vrtspike.models.layers.checks import check_clip
-from vrtspike.models.layers.padding import pad_to_multiple
+from vrtspike.models.layers.padding import pad_to_multiple, repeat_border
 from vrtspike.profiling import stage
 from vrtspike.profiling.parameters import count_parameters
 
@@ -33,6 +34,8 @@ class StagedBackbone(nn.Module):
 
     in_channels: int
     scale = 1
+    flow_steps = 0
+    """Steps of spikes around each frame from which flow is computed; 0 if it is computed from the clip."""
     stage_channels: tuple[int, ...]
     stage_scales = (1, *SCALES)
 
@@ -40,24 +43,43 @@ class StagedBackbone(nn.Module):
         """Return the number of restored frames for a clip of ``frames`` frames."""
         return frames
 
-    def forward(self, clip: Tensor, *, fuse: Fuse | None = None) -> Tensor:
+    def forward(self, clip: Tensor, *, fuse: Fuse | None = None, flow_spikes: Tensor | None = None) -> Tensor:
         """Restore a clip.
 
         Args:
             clip: (B, T, in_channels, H, W) in [0, 1].
             fuse: Called as ``fuse(i, features)`` with features (B, C, T, H, W) after the input convolution (i = 0)
                 and after stages 1-7. The next stage and the skip connections get its result.
+            flow_spikes: (B, T, flow_steps, Hs, Ws) of 0 and 1, the same view; needed if there are ``flow_steps``.
 
         Returns:
             (B, frames_out(T), out_channels, scale*H, scale*W).
+
+        Raises:
+            DataError: ``flow_spikes`` are missing or do not fit the clip.
         """
         check_clip(self, clip, self.in_channels)
         height, width = clip.shape[-2:]
-        restored = self.restore(pad_to_multiple(clip, max(SCALES)), fuse or (lambda _, features: features))
+        padded = pad_to_multiple(clip, max(SCALES))
+        windows = [self.padded_windows(flow_spikes, clip, padded)] if self.flow_steps else []
+        restored = self.restore(padded, fuse or (lambda _, features: features), *windows)
         return restored[..., : height * self.scale, : width * self.scale]
 
-    def restore(self, clip: Tensor, fuse: Fuse) -> Tensor:
-        """Restore a clip with a height and width that are multiples of 8."""
+    def padded_windows(self, windows: Tensor | None, clip: Tensor, padded: Tensor) -> Tensor:
+        """Return the windows of spikes of a clip, with their border repeated as that of the padded clip."""
+        expected = (*clip.shape[:2], self.flow_steps)
+        if windows is None or tuple(windows.shape[:3]) != expected:
+            found = 'none' if windows is None else f'({", ".join(map(str, windows.shape))})'
+            raise DataError(
+                f"{type(self).__name__}: flow='spikes' needs the spikes around each frame, "
+                f'({", ".join(map(str, expected))}, Hs, Ws), and got {found}: use data with spikes, and set '
+                f'flow_steps={self.flow_steps} of BinSpikes in the pipelines'
+            )
+        sizes = zip(windows.shape[-2:], clip.shape[-2:], padded.shape[-2:], strict=True)
+        return repeat_border(windows, *(spike * whole // rgb for spike, rgb, whole in sizes))
+
+    def restore(self, clip: Tensor, fuse: Fuse, *windows: Tensor) -> Tensor:
+        """Restore a clip with a height and width that are multiples of 8; those with ``flow_steps`` get ``windows``."""
         raise NotImplementedError
 
     def run_stages(self, x: Tensor, arguments: Sequence[tuple], fuse: Fuse) -> list[Tensor]:

@@ -22,8 +22,10 @@ from vrtspike.models.layers.alignment import neighbour_corners
 from vrtspike.models.layers.blocks import ResidualAttentionGroup
 from vrtspike.models.layers.checkpointing import POLICIES, MemoryFit, apply_policy, check_policy
 from vrtspike.models.layers.conv import FrameConv, Upsample
-from vrtspike.models.layers.flow import SpyNet, clip_flows, load_spynet
+from vrtspike.models.layers.flow import SpyNet, load_spynet
+from vrtspike.models.layers.frame_flows import flow_steps_of, frame_flows
 from vrtspike.models.layers.precision import check_flow_precision, without_autocast
+from vrtspike.models.layers.spike_flow import SCFlow
 from vrtspike.models.layers.torch_compile import check_mode, compile_blocks
 from vrtspike.ops import WINDOW_ATTENTION
 from vrtspike.profiling import stage
@@ -56,7 +58,8 @@ class VRT(StagedBackbone):
         qkv_bias: Whether queries, keys and values have a bias.
         qk_scale: Factor on attention scores; None is 1/sqrt(channels per head).
         drop_path_rate: Stochastic depth of the last block; rates grow linearly from 0.
-        spynet_path: Weights of the flow network; None uses those shipped with the package.
+        spynet_path: Weights of the flow network. None uses those shipped with the package for SpyNet, and random ones
+            for SCFlow.
         pa_frames: Neighbouring frames for parallel warping, on both sides together: 2, 4 or 6; 0 builds a network for
             frame interpolation, without flow.
         deformable_groups: Groups of channels; each has its own offsets.
@@ -74,6 +77,8 @@ class VRT(StagedBackbone):
             free memory, measured before the first clip of each size.
         compile_mode: Compile attention and MLPs with ``torch.compile``: 'default', 'max-autotune-no-cudagraphs' or
             'reduce-overhead' (CUDA graphs); None does not compile.
+        flow: Where flow comes from: 'rgb', the clip, by SpyNet; or 'spikes', raw spikes around each frame, by SCFlow
+            (:mod:`vrtspike.models.layers.spike_flow`). Either network is the module ``spynet``.
         flow_precision: 'float32', because positions need more than 16 bits; or 'autocast', the precision of the rest of
             the network, which is faster and accurate enough for motion of a few pixels.
 
@@ -111,6 +116,7 @@ class VRT(StagedBackbone):
         checkpoint_budget_mib: float | None = None,
         compile_mode: str | None = None,
         flow_precision: str = 'float32',
+        flow: str = 'rgb',
     ) -> None:
         super().__init__()
         if attn_type != 'auto':
@@ -133,7 +139,10 @@ class VRT(StagedBackbone):
 
         inputs = in_chans + out_chans * 2 * 4 if pa_frames else in_chans
         self.conv_first = FrameConv(inputs + nonblind_denoising, channels)
-        if pa_frames:
+        self.flow_steps = flow_steps_of(flow) if pa_frames else 0
+        if self.flow_steps:
+            self.spynet = SCFlow(spynet_path)
+        elif pa_frames:
             self.spynet = SpyNet()
             load_spynet(self.spynet, spynet_path)
 
@@ -237,7 +246,7 @@ class VRT(StagedBackbone):
         after = [getattr(self, name) for name in names if hasattr(self, name)]
         return [*rows, summary_row('reconstruction', *after)]
 
-    def restore(self, clip: Tensor, fuse: Fuse) -> Tensor:
+    def restore(self, clip: Tensor, fuse: Fuse, windows: Tensor | None = None) -> Tensor:
         """Restore a clip with a height and width that are multiples of 8; see :meth:`forward`."""
         if not self.pa_frames:
             check_frames(clip.shape[1], self.linear_fuse.in_channels // self.stage_channels[0])
@@ -245,7 +254,7 @@ class VRT(StagedBackbone):
             self.memory_fit(self, self.attention_groups(), (*clip.shape[:2], *clip.shape[-2:]), clip)
         image = clip[:, :, : self.image_channels]
         mean = None if self.pa_frames else image.mean((1, 3, 4), keepdim=True)
-        flows = self.flows(image)
+        flows = self.flows(image, windows)
         with stage('input') as s:
             x = s.leave(self.first_features(clip if mean is None else clip - mean, flows))
         x = fuse(0, x)
@@ -258,7 +267,7 @@ class VRT(StagedBackbone):
         stages = [(getattr(self, f'stage{i + 1}'), scale) for i, scale in enumerate(SCALES)]
         return [*stages, (self.stage8, 1)]
 
-    def flows(self, image: Tensor) -> list[Flows]:
+    def flows(self, image: Tensor, windows: Tensor | None = None) -> list[Flows]:
         """Return the flows of scales 1, 1/2, 1/4 and 1/8."""
         if not self.pa_frames:
             return [([], [])] * 4
@@ -266,7 +275,7 @@ class VRT(StagedBackbone):
         with stage('flow') as s, own_precision:
             return [
                 ([s.leave(flow) for flow in backward], [s.leave(flow) for flow in forward])
-                for backward, forward in clip_flows(self.spynet, image, self.pa_frames // 2)
+                for backward, forward in frame_flows(self.spynet, image, windows, self.pa_frames // 2)
             ]
 
     def first_features(self, clip: Tensor, flows: list[Flows]) -> Tensor:

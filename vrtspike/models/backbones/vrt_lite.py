@@ -17,8 +17,10 @@ from vrtspike.models.backbones.staged import RESHAPES, SCALES, STAGES, Fuse, Sta
 from vrtspike.models.layers.alignment import warp_frames
 from vrtspike.models.layers.blocks import FrameBlock
 from vrtspike.models.layers.conv import FrameConv
-from vrtspike.models.layers.flow import SharedPyramidFlow, clip_flows
+from vrtspike.models.layers.flow import SharedPyramidFlow
+from vrtspike.models.layers.frame_flows import flow_steps_of, frame_flows
 from vrtspike.models.layers.padding import pad_frames
+from vrtspike.models.layers.spike_flow import SCFlow
 from vrtspike.profiling import part, stage
 from vrtspike.registry import BACKBONES
 
@@ -40,7 +42,10 @@ class VRTLite(StagedBackbone):
         embed_dims: Channels of stages 1-7. The features of stages 7 and 1, 6 and 2, 5 and 3 are added, so they must
             agree.
         depths: Residual blocks of stages 1-7; 0 leaves only the change of scale and the alignment.
-        flow_weights: File with the weights of one level of the flow network; None uses those shipped with the package.
+        flow_weights: File with the weights of one level of the flow network, or of SCFlow. None uses those shipped with
+            the package, and random ones for SCFlow.
+        flow: Where flow comes from: 'rgb', the clip; or 'spikes', raw spikes around each frame, by SCFlow
+            (:mod:`vrtspike.models.layers.spike_flow`), at the spikes' own size.
 
     Raises:
         ConfigError: The lists do not have one entry per stage or disagree, or a number is invalid.
@@ -52,12 +57,14 @@ class VRTLite(StagedBackbone):
         embed_dims: Sequence[int] = (16, 32, 48, 64, 48, 32, 16),
         depths: Sequence[int] = (1, 2, 2, 2, 2, 2, 1),
         flow_weights: str | None = None,
+        flow: str = 'rgb',
     ) -> None:
         super().__init__()
         check_arguments(in_chans, embed_dims, depths)
         self.in_channels = in_chans
         self.stage_channels = (embed_dims[0], *embed_dims)
-        self.flow = SharedPyramidFlow(flow_weights)
+        self.flow_steps = flow_steps_of(flow)
+        self.flow = SCFlow(flow_weights) if self.flow_steps else SharedPyramidFlow(flow_weights)
         self.conv_first = FrameConv(in_chans, embed_dims[0])
         for i, (scale, reshape) in enumerate(zip(SCALES, RESHAPES, strict=True)):
             lite_stage = LiteStage(reshape, self.stage_channels[i], embed_dims[i], depths[i], scale >= FLOW_SCALE)
@@ -77,10 +84,10 @@ class VRTLite(StagedBackbone):
         rows += [self.stage_row(i, len(getattr(self, f'stage{i}').blocks)) for i in range(1, STAGES + 1)]
         return [*rows, summary_row('reconstruction', self.conv_last)]
 
-    def restore(self, clip: Tensor, fuse: Fuse) -> Tensor:
+    def restore(self, clip: Tensor, fuse: Fuse, windows: Tensor | None = None) -> Tensor:
         """Restore a clip with a height and width that are multiples of 8; see :meth:`forward`."""
         image = clip[:, :, :3]
-        flows = self.flows(image)
+        flows = self.flows(image, windows)
         with stage('input') as s:
             x = s.leave(self.conv_first(clip.transpose(1, 2)))
         outputs = self.run_stages(fuse(0, x), [(flows.get(scale),) for scale in SCALES], fuse)
@@ -88,11 +95,11 @@ class VRTLite(StagedBackbone):
         with stage('reconstruction') as s:
             return s.leave(self.conv_last(s.enter(x)).transpose(1, 2) + image)
 
-    def flows(self, image: Tensor) -> dict[int, tuple[Tensor, Tensor]]:
+    def flows(self, image: Tensor, windows: Tensor | None = None) -> dict[int, tuple[Tensor, Tensor]]:
         """Return the flows to the next and to the previous frame, by the scale at which frames are aligned."""
         with stage('flow') as s:
             small = F.avg_pool2d(image.flatten(0, 1), FLOW_SCALE).unflatten(0, image.shape[:2])
-            scales = clip_flows(self.flow, small, distances=1)
+            scales = frame_flows(self.flow, small, windows, distances=1, scales=(1, 2))
             return {
                 FLOW_SCALE * 2**i: (s.leave(backward), s.leave(forward))
                 for i, ((backward,), (forward,)) in enumerate(scales[:2])

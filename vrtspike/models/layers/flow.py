@@ -6,7 +6,7 @@ Shapes: frames (N, 3, H, W) in [0, 1]; flows (N, 2, H, W) in pixels of their own
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -23,6 +23,7 @@ LEVELS = 6
 SHARED_LEVELS = 3
 CHANNELS = (8, 32, 64, 32, 16, 2)
 PRETRAINED_LEVEL = Path(__file__).parent.parent / 'pretrained' / 'spynet_level.pth'
+Network = Callable[[Tensor, Tensor], list[Tensor]]
 
 
 class FlowLevel(nn.Module):
@@ -173,12 +174,12 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.stack((resized[:, 0] * (size[1] / width), resized[:, 1] * (size[0] / height)), dim=1)
 
 
-def clip_flows(spynet: SpyNet, image: Tensor, distances: int) -> list[tuple[list[Tensor], list[Tensor]]]:
+def clip_flows(network: Network, image: Tensor, distances: int) -> list[tuple[list[Tensor], list[Tensor]]]:
     """Return the flows between the frames of a clip, finest scale first.
 
     Args:
-        spynet: The flow network.
-        image: RGB clip (B, T, 3, H, W) in [0, 1].
+        network: Returns the flows between what it sees of a reference and of a neighbour, finest scale first.
+        image: What it sees of each frame (B, T, C, H, W): an RGB clip in [0, 1], for example.
         distances: Largest distance in frames; longer flows are composed from steps of one frame.
 
     Returns:
@@ -189,7 +190,7 @@ def clip_flows(spynet: SpyNet, image: Tensor, distances: int) -> list[tuple[list
     if t == 1:
         return [_no_flows(image, scale, distances) for scale in (1, 2, 4, 8)]
     earlier, later = image[:, :-1].flatten(0, 1), image[:, 1:].flatten(0, 1)
-    both_ways = spynet(torch.cat((earlier, later)), torch.cat((later, earlier)))
+    both_ways = network(torch.cat((earlier, later)), torch.cat((later, earlier)))
     scales = []
     for flow in both_ways:
         backward, forward = (part.unflatten(0, (b, t - 1)) for part in flow.chunk(2))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vrtspike.models.layers.flow import SharedPyramidFlow, SpyNet
+from vrtspike.models.layers.spike_flow import SCFlow
 
 Memory = list[tuple[Tensor, Tensor, Any]]
 """Reference and neighbour, and the result of a flow network for them."""
@@ -25,7 +26,7 @@ def shared_flow(network: nn.Module) -> Iterator[Callable[[], None]]:
     memories: list[Memory] = []
     with ExitStack() as stack:
         for module in network.modules():
-            if isinstance(module, (SpyNet, SharedPyramidFlow)):
+            if isinstance(module, (SpyNet, SharedPyramidFlow, SCFlow)):
                 memories.append([])
                 module.forward = remembering(module.forward, memories[-1])
                 stack.callback(delattr, module, 'forward')
@@ -33,7 +34,7 @@ def shared_flow(network: nn.Module) -> Iterator[Callable[[], None]]:
 
 
 def remembering(compute: Callable[[Tensor, Tensor], Any], memory: Memory) -> Callable[[Tensor, Tensor], Any]:
-    """Return ``compute`` for two frames (N, 3, H, W) with a memory of its results."""
+    """Return ``compute`` for two frames (N, C, H, W) with a memory of its results."""
 
     def run(reference: Tensor, neighbour: Tensor) -> Any:
         for *frames, result in memory:
