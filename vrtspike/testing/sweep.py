@@ -24,7 +24,7 @@ TINY_BACKBONE = dict(
 )
 TINY = TINY_BACKBONE | dict(bins=BINS, channels=CHANNELS, heads=2, states=2)
 """Small values of common arguments; a part gets those that it takes."""
-TINY_OF = dict(VRTLite=dict(depths=[1] * 7, embed_dims=[8] * 7), ResidualCNN=dict(channels=8, depths=[1, 1]))
+TINY_OF = dict(VRTLite=dict(depths=[1] * 7, embed_dims=[8] * 7), ResidualCNN=dict(channels=8, depths=[1] * 4))
 """Other values, for parts that need them."""
 
 REGISTRIES = dict(backbone=BACKBONES, spike_encoder=SPIKE_ENCODERS, tsa=TSA, fusion=FUSION_HEADS)
