@@ -1,7 +1,7 @@
 """The network that ships with the package, and what it was trained on: demo clips of several cameras.
 
 They differ in the size of spike pixels, steps and length of the exposure, noise and threshold, so that the network
-serves spike cameras that it has not seen. Without a GPU, this takes two hours on two cores.
+serves spike cameras that it has not seen. Without a GPU, the training takes an hour on two cores.
 
 python tools/train.py configs/pretrained.py
 """
@@ -47,4 +47,4 @@ val_dataloader = dict(
     )
 )
 optim_wrapper = dict(type='DeviceAmpOptimWrapper', dtype='auto')
-train_cfg = dict(max_iters=40_000, val_interval=2000)
+train_cfg = dict(max_iters=12_000, val_interval=2000)

@@ -8,7 +8,6 @@ from vrtspike.datasets import write_demo
 from vrtspike.datasets.io.video import ImageFolder
 from vrtspike.datasets.spike_dat import read_spike_dat
 from vrtspike.errors import CheckpointError, ConfigError, DataError
-from vrtspike.inference import shipped
 from vrtspike.inference.shipped import shipped_network
 from vrtspike.metrics.restoration import finite_psnr
 from vrtspike.records.model_card import card_path
@@ -66,7 +65,6 @@ def test_a_config_needs_its_checkpoint(network_file, clip):
         vrtspike.restore(*clip, config='a.py')
 
 
-@pytest.mark.skipif(not shipped.NETWORK.is_file(), reason='the package has no network yet')
 class TestThePackage:
     def test_its_file_is_small_and_needs_no_code(self):
         path, card = shipped_network()
@@ -81,4 +79,4 @@ class TestThePackage:
         blurred, sharp = (ImageFolder(folder / kind).read(0, 5) for kind in ('blur', 'sharp'))
         spikes = np.stack([read_spike_dat(path, 64, 64) for path in sorted((folder / 'spike').glob('*.dat'))])
         restored = vrtspike.restore(blurred, spikes, device='cpu')
-        assert finite_psnr(restored, sharp) > finite_psnr(blurred, sharp) + 1
+        assert finite_psnr(restored, sharp) > finite_psnr(blurred, sharp) + 3.5

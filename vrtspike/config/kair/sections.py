@@ -108,7 +108,7 @@ def flow(key: str, value: Any, conversion: Conversion, flat: Flat) -> None:
         conversion.overrides['model.backbone.flow'] = 'spikes'
         conversion.overrides |= dict.fromkeys((f'{split}.pipeline.2.flow_steps' for split in (TRAIN, VAL)), 25)
         conversion.notes.append(
-            f"{key}: SCFlow on 25 steps around each frame; set model.backbone.spynet_path to its weights, such as the "
+            f'{key}: SCFlow on 25 steps around each frame; set model.backbone.spynet_path to its weights, such as the '
             'file in netG.optical_flow.checkpoint, because they are random otherwise'
         )
     elif value not in (None, 'spynet'):
