@@ -204,6 +204,11 @@ class OverrideAction(DictAction):
             super().__call__(parser, namespace, values, option_string)
         except AssertionError as error:  # unbalanced brackets
             parser.error(f'{option_string}: {error}')
+        except RecursionError:  # MMEngine never finds the end of dict(a=1, b=2)
+            parser.error(
+                f'{option_string}: a value may be a number, text or a list of them: set dict(...) in a config that '
+                f'inherits from this one, found {" ".join(values)}'
+            )
 
     @staticmethod
     def _parse_iterable(val: str) -> Any:
