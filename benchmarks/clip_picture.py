@@ -12,27 +12,26 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml
 
 from vrtspike.cli import run_tool, tool_parser
-from vrtspike.datasets import ClipDataset, ProcessedClips
+from vrtspike.datasets import ClipDataset, DemoClips
 from vrtspike.datasets.color import encode_light_uint8
 from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.representations.counts import tfp
 from vrtspike.datasets.sdm import sdm
-from vrtspike.datasets.simulation.demo import DemoRecipe, write_clip
 from vrtspike.inference.restoring import restore
 from vrtspike.metrics.restoration import finite_psnr
 from vrtspike.reporting.clip_strip import clip_strip
 
-RECIPE = DemoRecipe(size=256)
-MIDDLE_FRAME = RECIPE.frames // 2
+PICTURE = Path(__file__).resolve().parents[1] / 'docs/images/clip.png'
+SIZE, FRAMES = 256, 5
+MIDDLE_FRAME = FRAMES // 2
 
 
 def main() -> None:
     parser = tool_parser(__doc__)
     parser.add_argument('--index', type=int, default=2, help='which held-out clip (default: 2)')
-    parser.add_argument('--out', type=Path, default=Path(__file__).resolve().parents[1] / 'docs/images/clip.png')
+    parser.add_argument('--out', type=Path, default=PICTURE, help='file to write (default: the picture of the README)')
     args = parser.parse_args()
     write_image(args.out, clip_strip(panels(args.index)))
     print(f'wrote {args.out}')
@@ -41,9 +40,9 @@ def main() -> None:
 def panels(index: int) -> list[tuple[str, np.ndarray]]:
     """Return captions and images (H, W, 3) of the middle frame of a held-out clip."""
     clip = held_out_clip(index)
-    restored = restore(clip['blur'], clip['spikes'], threshold=RECIPE.threshold)[MIDDLE_FRAME]
+    restored = restore(clip['blur'], clip['spikes'])[MIDDLE_FRAME]
     blur, sharp, spikes = (clip[kind][MIDDLE_FRAME] for kind in ('blur', 'sharp', 'spikes'))
-    light = encode_light_uint8(tfp(spikes, RECIPE.threshold), 'linear')
+    light = encode_light_uint8(tfp(spikes, 1.0), 'linear')
     images = {
         'blurred': blur,
         'TFP': cv2.resize(light, sharp.shape[1::-1], interpolation=cv2.INTER_NEAREST)[..., None].repeat(3, axis=-1),
@@ -57,9 +56,8 @@ def panels(index: int) -> list[tuple[str, np.ndarray]]:
 def held_out_clip(index: int) -> dict[str, np.ndarray]:
     """Return ``blur`` and ``sharp`` (T, H, W, 3) uint8 and ``spikes`` (T, steps, Hs, Ws) of a held-out demo clip."""
     with tempfile.TemporaryDirectory() as folder:
-        write_clip(Path(folder), RECIPE, 'val', index)
-        (Path(folder) / 'config.yaml').write_text(yaml.safe_dump(RECIPE.config()))
-        clip = ClipDataset(ProcessedClips(folder), 'val', clip_len=RECIPE.frames)[0]
+        clips = DemoClips(f'{folder}/demo', size=SIZE, train_clips=0, val_clips=index + 1)
+        clip = ClipDataset(clips, 'val', clip_len=FRAMES, stride=FRAMES)[index]
         return {**clip, 'spikes': np.asarray(clip['spikes'])}
 
 

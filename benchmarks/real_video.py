@@ -4,7 +4,7 @@ The video is divided into exposures; tools/test.py then scores the network at on
 The folder has the simulated clip, and results.json and results.html in `scores`.
 
 Examples:
-    python benchmarks/real_video.py video/frames configs/pretrained.py work_dirs/pretrained/iter_60000.pth --out real
+    python benchmarks/real_video.py video/frames configs/pretrained.py work_dirs/pretrained/iter_12000.pth --out real
     python benchmarks/real_video.py clip.mp4 CONFIG CHECKPOINT --frames-per-exposure 5 --out real
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 from vrtspike.cli import run_tool, tool_parser
 from vrtspike.datasets.simulation.from_video import SimulationSettings, simulate_sequence
 from vrtspike.errors import DataError
+from vrtspike.runtime.progress import step_progress
 
 TEST = Path(__file__).resolve().parents[1] / 'tools' / 'test.py'
 THRESHOLDS = ('1', '2', '4')
@@ -30,7 +31,17 @@ def main() -> None:
     parser.add_argument('--frames-per-exposure', type=int, default=3, help='frames of the video (default: 3)')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='a new folder, or one of an earlier run')
     args = parser.parse_args()
-    simulate_sequence(args.video, args.out / 'clips', 'val', 'video', SimulationSettings(args.frames_per_exposure))
+    settings = SimulationSettings(args.frames_per_exposure)
+    with step_progress() as bar:
+        task = bar.add_task('Simulating exposures', total=None)
+        simulate_sequence(
+            args.video,
+            args.out / 'clips',
+            'val',
+            'video',
+            settings,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
     data = ['data._delete_=True', 'data.type=ProcessedClips', f'data.root={args.out / "clips"}']
     options = ['--out', str(args.out / 'scores'), '--thresholds', *THRESHOLDS, '--cfg-options', *data]
     if subprocess.call([sys.executable, str(TEST), args.config, args.checkpoint, *options]):

@@ -5,8 +5,8 @@ and compared before the files get their names. Results are results.json files of
 held-out clips first; the training's report.json must be beside the checkpoint when it is tested.
 
 Examples:
-    python tools/test.py configs/pretrained.py work_dirs/pretrained/iter_60000.pth --thresholds 1 2 4 --out scores
-    python benchmarks/ship.py configs/pretrained.py work_dirs/pretrained/iter_60000.pth --scores scores/results.json
+    python tools/test.py configs/pretrained.py work_dirs/pretrained/iter_12000.pth --thresholds 1 2 4 --out scores
+    python benchmarks/ship.py configs/pretrained.py work_dirs/pretrained/iter_12000.pth --scores scores/results.json
     python benchmarks/ship.py CONFIG CHECKPOINT --scores scores/results.json 'clips of a real video=other/results.json'
     cp scores/results.json benchmarks/zoo/pretrained.json && python benchmarks/pages.py --only docs/model_zoo.md
 """

@@ -1,7 +1,7 @@
 """The network that ships with the package, and what it was trained on: demo clips of several cameras.
 
-They differ in the size of spike pixels, steps and length of the exposure, noise and threshold, so that the network
-serves spike cameras that it has not seen. Without a GPU, the training takes an hour on two cores.
+They differ in the size of spike pixels, steps and length of the exposure, noise and threshold, because spike cameras
+do. Without a GPU, the training takes about an hour on two cores.
 
 python tools/train.py configs/pretrained.py
 """

@@ -1,4 +1,4 @@
-"""The network that gains most per minute on a CPU: residual blocks at half the resolution, where the spikes are.
+"""A network that learns within minutes on a CPU: residual blocks at half the resolution, where the spikes are.
 
 Every frame is restored by itself, so it trains on single frames.
 

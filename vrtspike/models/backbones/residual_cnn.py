@@ -5,14 +5,14 @@ Shapes: clip (B, T, C, H, W) with values in [0, 1]; features for fusion (B, C, T
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vrtspike.errors import ConfigError, require_positive_integers
-from vrtspike.models.backbones.staged import summary_row
+from vrtspike.models.backbones.staged import Fuse, summary_row
 from vrtspike.models.layers.blocks import FrameBlock
 from vrtspike.models.layers.checks import check_clip
 from vrtspike.models.layers.maps import from_frames, to_frames
@@ -20,7 +20,6 @@ from vrtspike.models.layers.padding import pad_to_multiple
 from vrtspike.profiling import stage
 from vrtspike.registry import BACKBONES
 
-Fuse = Callable[[int, Tensor], Tensor]
 DIVISOR = 2
 
 
@@ -29,8 +28,8 @@ class ResidualCNN(nn.Module):
     """Residual blocks at half the resolution, frame by frame (EDSR, arXiv 1707.02921, after pixel-unshuffling).
 
     Spike cameras have fewer pixels than RGB cameras, so that spikes meet the features at about their own resolution.
-    Only fusion heads mix frames. Before training it is the identity. Maps are stored with channels last: convolutions
-    on CPUs are then up to twice as fast, in bfloat16 three times.
+    Only fusion heads mix frames. Before training it is the identity. Maps are stored with channels last, for which
+    CPUs have the faster convolutions.
 
     Args:
         in_chans: Channels of the clip; the first three are the image.

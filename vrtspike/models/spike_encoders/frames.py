@@ -19,9 +19,9 @@ from vrtspike.registry import SPIKE_ENCODERS
 class FrameSpikeEncoder(PyramidEncoder):
     """Encode every frame by itself with 3x3 convolutions over its K bins.
 
-    On CPUs, 2-D convolutions with channels last are several times faster than the 3-D ones of
-    :class:`~vrtspike.models.spike_encoders.conv3d.SpikeEncoder3D`. The first scale is a convolution, each further scale
-    one of stride 2; each is followed by ReLU and ``depth`` residual blocks.
+    It has a third of the multiplications of :class:`~vrtspike.models.spike_encoders.conv3d.SpikeEncoder3D` and 2-D
+    convolutions with channels last, which CPUs compute faster. The first scale is a convolution, each further scale one
+    of stride 2; each is followed by ReLU and ``depth`` residual blocks.
 
     Args:
         bins: K, temporal bins of a voxel grid, as in the spike representation.
