@@ -88,7 +88,8 @@ class ResizeSpikes:
         if any(a * self.rgb_per_spike_pixel != b for a, b in zip(size, results['blur'].shape[1:3], strict=True)):
             raise DataError(
                 f'frames of {results["blur"].shape[1]} x {results["blur"].shape[2]} pixels have no whole spike pixels '
-                f'of {self.rgb_per_spike_pixel} x {self.rgb_per_spike_pixel}: crop frames and spikes to a multiple'
+                f'of {self.rgb_per_spike_pixel} x {self.rgb_per_spike_pixel}: crop the frames to a multiple of '
+                f'{self.rgb_per_spike_pixel} pixels, and the spikes to the same field of view'
             )
         if spikes.shape[2:] == tuple(size):
             return results
