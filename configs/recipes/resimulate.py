@@ -1,4 +1,4 @@
-"""The light student without sharp frames: it learns from clips that are simulated from SDM's estimates of its own.
+"""Training without sharp frames: the network learns from clips that are simulated from SDM's estimates of its own.
 
 python tools/train.py configs/recipes/resimulate.py
 python tools/train.py configs/recipes/resimulate.py --cfg-options data.type=ProcessedClips data.root=/path/to/clips
@@ -7,17 +7,16 @@ The sharp frames of the demo clips are withheld from the training and used for v
 without validation, set val_dataloader, val_evaluator and val_cfg to None.
 """
 
-_base_ = '../vrt_spike_lite_sdm.py'
+_base_ = '../residual_cnn.py'
 data = dict(type='DemoClips', sharp=None)
-_bins = dict(type='BinSpikes', representation=dict(type='Voxel', bins=8))
 train_dataloader = dict(
     dataset=dict(
         pipeline=[
             dict(type='PairedRandomCrop', size=96),
-            dict(type='Resimulate', size=32),
+            dict(type='Resimulate', size=48),
             dict(type='PairedRandomFlip'),
             dict(type='AddSDM'),
-            _bins,
+            dict(type='BinSpikes', representation=dict(type='Voxel', bins=32)),
             dict(type='PackClip'),
         ]
     )
