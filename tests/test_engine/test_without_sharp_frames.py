@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from tiny_networks import LITE_TRAINING
+from tiny_networks import TRAINING
 
 from vrtspike.config import load_config
 from vrtspike.engine.training import train
@@ -12,10 +12,17 @@ from vrtspike.plugins import configs_folder
 from vrtspike.testing.training import WITHOUT_REPORTS
 
 PIPELINE = 'train_dataloader.dataset.pipeline'
-TINY = LITE_TRAINING | WITHOUT_REPORTS
-TINY |= {'train_dataloader.dataset.clip_len': 2, 'train_cfg.max_iters': 2, 'default_hooks.freeze': None}
+TINY = TRAINING | WITHOUT_REPORTS
+TINY |= {
+    'model.backbone.channels': 8,
+    'model.backbone.depths': [1],
+    'train_dataloader.dataset.clip_len': 2,
+    'val_dataloader.dataset.clip_len': 3,
+    'val_dataloader.dataset.stride': 3,
+    'train_cfg.max_iters': 2,
+}
 RECIPES = {
-    'recipes/reblur': TINY | {f'{PIPELINE}.1.instants': 3},
+    'recipes/reblur': TINY | {f'{PIPELINE}.0.size': 16, f'{PIPELINE}.1.instants': 3},
     'recipes/resimulate': TINY | {f'{PIPELINE}.0.size': 32, f'{PIPELINE}.1.size': 16},
 }
 
@@ -46,7 +53,7 @@ def test_trains_without_sharp_frames_and_scores_with_them(name, without_sharp, d
     withheld = {'data.type': 'ProcessedClips', 'data.root': str(without_sharp)}
     held_out = {'val_dataloader.dataset.source': dict(type='ProcessedClips', root=str(demo))}
     runner = run(name, **withheld, **held_out)
-    assert any(parameter.any() for parameter in runner.model.backbone.conv_last.parameters())
+    assert any(parameter.any() for parameter in runner.model.backbone.last.parameters())
     assert runner.message_hub.get_scalar('val/psnr').current() > 0
 
 
