@@ -1,4 +1,4 @@
-"""Training without sharp frames: the network learns from clips that are simulated from SDM's estimates of its own.
+"""Training without sharp frames: the network learns from clips simulated from SDM's estimates of the data.
 
 python tools/train.py configs/recipes/resimulate.py
 python tools/train.py configs/recipes/resimulate.py --cfg-options data.type=ProcessedClips data.root=/path/to/clips

@@ -22,7 +22,7 @@ TINY |= {
     'train_cfg.max_iters': 2,
 }
 RECIPES = {
-    'recipes/reblur': TINY | {f'{PIPELINE}.0.size': 16, f'{PIPELINE}.1.instants': 3},
+    'recipes/reblur': TINY | {f'{PIPELINE}.1.instants': 3},
     'recipes/resimulate': TINY | {f'{PIPELINE}.0.size': 32, f'{PIPELINE}.1.size': 16},
 }
 

@@ -47,15 +47,15 @@ def test_memory_of_the_second_half(root, render):
 
 
 def test_recipes_without_sharp_frames_are_compared_with_sdm(root, render):
-    for name, iterations, psnr in (('resimulate', 1000, 28.5), ('reblur', 200, 27.75), ('residual_cnn', 1000, 29.0)):
+    for name, psnr in (('resimulate', 28.5), ('reblur', 27.75), ('residual_cnn', 29.0)):
         mean = {'blur_psnr_db': 25.0, 'sdm_psnr_db': 28.0, 'psnr_db': psnr}
-        record = dict(iterations=iterations, validation={'mean': mean}, **WHERE)
+        record = dict(iterations=200, validation={'mean': mean}, **WHERE)
         (root / f'benchmarks/records/training/{name}.json').write_text(json.dumps(record))
     text = render('docs/training.md', root)
-    assert '| `configs/recipes/resimulate.py` | 1000 | 25.00 | 28.00 | 28.50 | +0.50 |' in text
-    reblur = '`configs/recipes/reblur.py --cfg-options train_cfg.max_iters=200`'
-    assert f'| {reblur} | 200 | 25.00 | 28.00 | 27.75 | -0.25 |' in text
-    assert '| `configs/residual_cnn.py` | 1000 | 25.00 | 28.00 | 29.00 | +1.00 |' in text
+    command = '`configs/{}.py --cfg-options train_cfg.max_iters=200`'
+    assert f'| {command.format("recipes/resimulate")} | 200 | 25.00 | 28.00 | 28.50 | +0.50 |' in text
+    assert f'| {command.format("recipes/reblur")} | 200 | 25.00 | 28.00 | 27.75 | -0.25 |' in text
+    assert f'| {command.format("residual_cnn")} | 200 | 25.00 | 28.00 | 29.00 | +1.00 |' in text
 
 
 def test_without_a_record_it_says_so(root, render):
