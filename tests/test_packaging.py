@@ -27,7 +27,7 @@ PLUGINS = ROOT / 'plugins'
 DOCUMENTS = sorted(path for pattern in ('*.md', 'docs/*.md', 'plugins/*.md') for path in ROOT.glob(pattern))
 CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/*.py'))
 # Used where they are installed: backends, metrics, and what exports are checked with.
-OPTIONAL = {'h5py', 'lmdb', 'lpips', 'onnxruntime', 'pypiqe', 'tensorboard', 'torchvision', 'triton'}
+OPTIONAL = {'h5py', 'lmdb', 'lpips', 'onnxruntime', 'pyiqa', 'pypiqe', 'tensorboard', 'torchvision', 'triton'}
 
 
 def text_of(name: str) -> str:

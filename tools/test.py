@@ -2,8 +2,8 @@
 
 Whole sequences are restored and scored as 8-bit RGB images without a border, beside the blurred input and plain
 reconstructions of the spikes (TFP, TFI). Other protocols make scores comparable with other projects. Real recordings
-without sharp frames are scored by PIQE alone. To resume an interrupted test, run the same command again. Writes
-results.json, frames.csv, one record per clip, and the page results.html.
+without sharp frames are scored by PIQE, NIQE or BRISQUE alone. To resume an interrupted test, run the same command
+again. Writes results.json, frames.csv, one record per clip, and the page results.html.
 
 Examples:
     python tools/test.py configs/vrt_spike_tiny.py work_dirs/vrt_spike_tiny/iter_700.pth
@@ -60,11 +60,14 @@ def parse_args() -> argparse.Namespace:
         help='how PSNR and SSIM are computed: as in most tables; as S-SDM does (SSIM of uniform 7 x 7 windows); as '
         'Spike-Zoo does (luma)',
     )
-    parser.add_argument(
-        '--piqe',
-        action='store_true',
-        help='also score PIQE, which needs no sharp frames (optional: pip install pypiqe)',
-    )
+    for name, package in (('piqe', 'pypiqe'), ('niqe', 'pyiqa'), ('brisque', 'pyiqa')):
+        parser.add_argument(
+            f'--{name}',
+            dest='no_reference',
+            action='append_const',
+            const=name,
+            help=f'also score {name.upper()}, which needs no sharp frames (optional: pip install {package})',
+        )
     add_device_argument(parser)
     add_trust_argument(parser)
     add_launcher_arguments(parser)
@@ -94,7 +97,7 @@ def score(args: argparse.Namespace, config: Config) -> None:
     from vrtspike.inference.restoring import tiling_of
     from vrtspike.inference.results import summarise, write_results
     from vrtspike.metrics.lpips import load_lpips
-    from vrtspike.metrics.piqe import load_piqe
+    from vrtspike.metrics.no_reference import load_no_reference
     from vrtspike.reporting.evaluation_page import write_page
     from vrtspike.reporting.evaluation_tables import results_text
 
@@ -103,8 +106,8 @@ def score(args: argparse.Namespace, config: Config) -> None:
     if args.tile == ['auto']:
         tiling = agreed_tiling(model, config, tiling)
     distance = load_lpips(args.lpips, next(model.parameters()).device) if args.lpips else None
-    alone = load_piqe() if args.piqe else None
-    settings = TestSettings(tiling, tuple(args.thresholds), args.save_images, distance, args.protocol, alone)
+    no_reference = load_no_reference(args.no_reference or ())
+    settings = TestSettings(tiling, tuple(args.thresholds), args.save_images, distance, args.protocol, no_reference)
     out = Path(args.out or Path(args.checkpoint).with_name(f'test_{Path(args.checkpoint).stem}'))
     sequences = evaluate(model, config, args.checkpoint, out, settings)
     if is_main_process():

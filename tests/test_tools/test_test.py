@@ -106,6 +106,9 @@ def test_real_recordings_are_scored_without_targets(tiny_run, error_of, tmp_path
     options += [f'{key}={value}' for key, value in data.items()]
     process = run_tool('test', CONFIG, tiny_run.checkpoint, '--out', 'refused', *options, cwd=tmp_path)
     assert 'GOPR0384_11_00 has no sharp frames to score against' in error_of(process)
+    if find_spec('pyiqa') is None:
+        process = run_tool('test', CONFIG, tiny_run.checkpoint, '--niqe', '--out', 'refused', *options, cwd=tmp_path)
+        assert 'NIQE needs the package pyiqa' in error_of(process)
     process = run_tool('test', CONFIG, tiny_run.checkpoint, '--piqe', '--out', 'results', *options, cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     results = results_of(tmp_path / 'results')

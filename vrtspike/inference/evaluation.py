@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from vrtspike.inference.loading import file_sha256
 from vrtspike.inference.outputs import record_inputs
 from vrtspike.inference.restoring import fit_tiling, restored_frames
 from vrtspike.inference.sequences import Sequences, Window, held_out_sequences
-from vrtspike.metrics.piqe import NoReference
+from vrtspike.metrics.no_reference import NoReference
 from vrtspike.metrics.protocols import PROTOCOLS
 from vrtspike.metrics.restoration import file_stem
 from vrtspike.metrics.scores import Perceptual, frame_scores
@@ -55,8 +55,8 @@ class TestSettings:
         save_images: Whether to write every restored frame.
         lpips: A perceptual distance to score as well.
         protocol: Name of the protocol, one of :data:`~vrtspike.metrics.protocols.PROTOCOLS`.
-        piqe: A score without a target, see :func:`~vrtspike.metrics.piqe.load_piqe`. With it, sequences need no sharp
-            frames; if one has none, nothing is scored against targets.
+        no_reference: Scores without a target, see :func:`~vrtspike.metrics.no_reference.load_no_reference`. With one,
+            sequences need no sharp frames; if a sequence has none, nothing is scored against targets.
     """
 
     tiling: Tiling
@@ -64,7 +64,7 @@ class TestSettings:
     save_images: bool = False
     lpips: Perceptual | None = None
     protocol: str = 'published'
-    piqe: NoReference | None = None
+    no_reference: dict[str, NoReference] = field(default_factory=dict)
 
     __test__ = False  # pytest would collect it because of its name
 
@@ -80,7 +80,7 @@ class TestInputs(msgspec.Struct, frozen=True, kw_only=True):
     save_images: bool
     lpips: bool
     protocol: str
-    piqe: bool
+    no_reference: list[str]
 
     __test__ = False
 
@@ -123,10 +123,10 @@ def evaluate(
     tasks: list[Task] = []
     for factor in settings.thresholds:
         clips = held_out_sequences(config, factor)
-        if settings.piqe is None and (name := clips.without_target()) is not None:
+        if not settings.no_reference and (name := clips.without_target()) is not None:
             raise DataError(
                 f'sequence {name} has no sharp frames to score against: restore it with restore.py, or score it by '
-                'PIQE (--piqe)'
+                'PIQE, NIQE or BRISQUE (--piqe, --niqe, --brisque)'
             )
         tasks += [Task(clips, factor, number) for number in range(len(clips.sequences))]
     try:
@@ -155,7 +155,7 @@ def inputs_of_test(config: Config, checkpoint: str | os.PathLike, settings: Test
         save_images=settings.save_images,
         lpips=settings.lpips is not None,
         protocol=settings.protocol,
-        piqe=settings.piqe is not None,
+        no_reference=sorted(settings.no_reference),
     )
 
 
@@ -181,7 +181,7 @@ def score_sequence(model: nn.Module, task: Task, out: Path, settings: TestSettin
             if settings.save_images and reported:
                 write_png(out / 'images' / file_stem(task.name) / f'{stem}.png', frame.images['restored'])
             images = (frame.images.get(kind) for kind in ('restored', 'blurred', 'sharp'))
-            scores = frame_scores(*images, frame.playbacks, settings.lpips, protocol, settings.piqe)
+            scores = frame_scores(*images, frame.playbacks, settings.lpips, protocol, settings.no_reference)
             rows.append({'frame': stem, **scores})
             if 'sharp' in kinds:
                 temporal.add(frame.images['restored'], frame.images['sharp'])

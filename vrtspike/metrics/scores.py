@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import mmcv
 import numpy as np
 
 from vrtspike.metrics.frames import luma
-from vrtspike.metrics.piqe import NoReference
+from vrtspike.metrics.no_reference import NoReference
 from vrtspike.metrics.protocols import PROTOCOLS, Protocol
 from vrtspike.metrics.psnr_ssim import ssim
 from vrtspike.metrics.restoration import finite_psnr
@@ -24,13 +24,13 @@ def frame_scores(
     playbacks: dict[str, np.ndarray] | None = None,
     perceptual: Perceptual | None = None,
     protocol: Protocol = PROTOCOLS['published'],
-    piqe: NoReference | None = None,
+    no_reference: Mapping[str, NoReference] | None = None,
 ) -> dict[str, float]:
     """Return the scores of one frame, against the sharp one or alone.
 
     ``psnr_db`` and ``ssim`` are those of the ``protocol``, by default of all three channels. ``psnr_y_db`` and
     ``ssim_y`` use the Y channel (BT.601, 16 to 235, as in most published tables). ``lpips`` is the ``perceptual``
-    distance, and ``piqe`` a score that needs no target, if they are given. The scores of the blurred frame have the
+    distance, if it is given; scores that need no target have their own names. The scores of the blurred frame have the
     same names with the prefix ``blur_``. Every reconstruction without a network has ``<name>_psnr_db`` and
     ``<name>_ssim``; gray ones are compared with the full-range luma of the sharp frame. The PSNR of equal images counts
     as 100 dB.
@@ -42,10 +42,14 @@ def frame_scores(
         playbacks: Reconstructions without a network by name, (H, W) or (H, W, 3) uint8.
         perceptual: Distance between two RGB images.
         protocol: How images are compared.
-        piqe: A score of one image, from :func:`vrtspike.metrics.piqe.load_piqe`.
+        no_reference: Scores of one image by name, from :func:`vrtspike.metrics.no_reference.load_no_reference`.
     """
     images = {'': restored, 'blur_': blur}
-    alone = {} if piqe is None else {f'{prefix}piqe': piqe(image) for prefix, image in images.items()}
+    alone = {
+        f'{prefix}{name}': score(image)
+        for name, score in (no_reference or {}).items()
+        for prefix, image in images.items()
+    }
     if sharp is None:
         return alone
     scores, target = {}, protocol.image(sharp)

@@ -33,6 +33,10 @@ SCORES = (
     Score('LPIPS', 'lpips', '.4f'),
     Score('blurred PIQE', 'blur_piqe', '.1f'),
     Score('PIQE', 'piqe', '.1f'),
+    Score('blurred NIQE', 'blur_niqe', '.2f'),
+    Score('NIQE', 'niqe', '.2f'),
+    Score('blurred BRISQUE', 'blur_brisque', '.1f'),
+    Score('BRISQUE', 'brisque', '.1f'),
 )
 
 

@@ -1,0 +1,77 @@
+"""Scores of one image without a target: PIQE, NIQE and BRISQUE.
+
+They see blur, noise and blocks, and know nothing of the scene: a sharp wrong frame scores well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+
+from vrtspike.errors import ConfigError
+from vrtspike.metrics.frames import luma
+
+NoReference = Callable[[np.ndarray], float]
+"""A function of a uint8 RGB image that returns its score."""
+
+
+def load_no_reference(names: Iterable[str]) -> dict[str, NoReference]:
+    """Return the scores with these names, functions of an (H, W, 3) uint8 RGB image. Smaller is better.
+
+    Args:
+        names: Names from :data:`NO_REFERENCE`.
+
+    Raises:
+        ConfigError: A package is not installed, or cannot load its weights.
+    """
+    return {name: NO_REFERENCE[name]() for name in names}
+
+
+def load_piqe() -> NoReference:
+    """Return PIQE of the luma, 0 (best) to 100 (Venkatanath et al., NCC 2015, doi 10.1109/NCC.2015.7084843).
+
+    It needs no weights.
+    """
+    try:
+        from pypiqe import piqe
+    except ImportError as error:
+        raise ConfigError('PIQE needs the package pypiqe, which is not installed: pip install pypiqe') from error
+    return lambda image: float(piqe(luma(image[None])[0])[0])
+
+
+def load_niqe() -> NoReference:
+    """Return NIQE, 0 (best) and more (Mittal et al., IEEE Signal Processing Letters 2013)."""
+    return load_pyiqa('niqe')
+
+
+def load_brisque() -> NoReference:
+    """Return BRISQUE, about 0 (best) to 100 (Mittal et al., IEEE Trans. Image Processing 2012)."""
+    return load_pyiqa('brisque')
+
+
+def load_pyiqa(name: str) -> NoReference:
+    """Return a score of the package ``pyiqa``, which downloads its weights when it is first used.
+
+    The package needs torchvision, so it is not among our extras; its licence allows no commercial use.
+    """
+    try:
+        from pyiqa import create_metric
+    except ImportError as error:
+        raise ConfigError(
+            f'{name.upper()} needs the package pyiqa, which cannot be imported ({error}): pip install pyiqa'
+        ) from error
+    try:
+        metric = create_metric(name, device='cpu')
+    except Exception as error:  # by network or file system, of many types
+        raise ConfigError(f'pyiqa cannot load {name.upper()}, whose weights it downloads: {error}') from error
+    return lambda image: metric(torch.from_numpy(image).permute(2, 0, 1)[None] / 255).item()
+
+
+#: How each score is loaded, by name.
+NO_REFERENCE: dict[str, Callable[[], NoReference]] = {
+    'piqe': load_piqe,
+    'niqe': load_niqe,
+    'brisque': load_brisque,
+}
