@@ -29,7 +29,7 @@ def test_clips_and_their_mean(tmp_path, render):
     write(tmp_path)
     text = render('docs/restore.md', tmp_path)
     assert '| one | 28.500 | 28.491 | -0.009 |\n| mean | 28.500 | 28.491 | -0.009 |' in text
-    assert text.count('No record yet.') == 3
+    assert text.count('No record yet.') == 4
 
 
 def test_results_of_different_checkpoints_are_refused(tmp_path, render):
@@ -89,3 +89,13 @@ def test_what_thresholds_cost_two_networks(tmp_path, render):
     assert '| network | dB at 1x | dB at 2x (loss) | dB at 4x (loss) |' in lines
     assert '| `a.py`, trained with the threshold of the data | 28.00 | 27.50 (0.50) |  |' in lines
     assert '| `b.py`, trained with `RandomThreshold` | 27.90 | 27.80 (0.10) | 27.00 (0.90) |' in lines
+
+
+def test_spikes_alone_are_compared_with_plain_reconstructions(tmp_path, render):
+    write(tmp_path)
+    for name, psnr in (('demo', 31.0), ('spikezoo', 33.0)):
+        record = dict(mean_of_frames=dict(tfp_psnr_db=26.25, tfi_psnr_db=26.5, psnr_db=psnr), **WHERE)
+        write_record(tmp_path / f'benchmarks/records/restoring/spikes_alone_{name}.json', record)
+    text = render('docs/restore.md', tmp_path)
+    assert '| held-out demo clips, 64 steps | 26.25 | 26.50 | 31.00 |' in text
+    assert "| Spike-Zoo's streams, 41 steps | 26.25 | 26.50 | 33.00 |" in text
