@@ -28,7 +28,7 @@ SCORES = ('psnr_db', 'sdm_psnr_db', 'blur_psnr_db')
 
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    parser.add_argument('--config', default='configs/vrt_spike_lite_instants.py')
+    parser.add_argument('--config', default='configs/residual_cnn_instants.py')
     parser.add_argument('--work-dir', type=Path, required=True, metavar='D', help='where the demo and the runs go')
     parser.add_argument('--out', type=Path, required=True, metavar='JSON')
     parser.add_argument('--plot', type=Path, metavar='PNG', help='also draw the curves')

@@ -6,7 +6,7 @@ change; ``wall_s`` is what passed.
 
 Examples:
     python benchmarks/instants_speed.py configs/vrt_spike_lite.py --out instants_speed.json
-    python benchmarks/instants_speed.py configs/vrt_spike_lite_instants.py --frames 5 --size 180 320 --out small.json
+    python benchmarks/instants_speed.py configs/residual_cnn_instants.py --frames 5 --size 180 320 --out small.json
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from vrtspike.datasets.sources.ssdm import SSDMGoPro, SSDMReal
 from vrtspike.datasets.sources.x4k_spike import X4KSpike
 from vrtspike.datasets.spike_dat import count_spike_steps, read_spike_dat, write_spike_dat
 from vrtspike.datasets.transforms import (
+    AddNeighbourSDM,
     AddSDM,
     BinSpikes,
     DropSpikes,

@@ -8,6 +8,7 @@ Inside the pipeline (NumPy), from :class:`ClipDataset` to its last transform::
     blur    (T, H, W, 3) uint8       blurred frames, sRGB-encoded RGB
     sharp   (T, H, W, 3) uint8       the wanted instant of each exposure, sRGB-encoded RGB
     sdm     (T, H, W, 3) uint8       after AddSDM: what the spike-guided deblurring model makes of blur and spikes
+    sdm_neighbour (T, H, W, 3) uint8 after AddNeighbourSDM: what it makes of the neighbouring blurred frame
     estimate (T, Hs, Ws, 3) uint8    after SpikesAlone: what spikes show by themselves; ``blur`` is then the same, and
                                      ``sharp`` is grey and has its size
     spikes  (T, steps, Hs, Ws) uint8 0 or 1 in time order, the exposure of each frame; at first a PackedSpikes, which
@@ -27,6 +28,7 @@ tensors and strings into lists::
     blur    (T, 3, H, W) uint8
     sharp   (T, 3, H, W) uint8
     sdm     (T, 3, H, W) uint8       only with AddSDM
+    sdm_neighbour (T, 3, H, W) uint8 only with AddNeighbourSDM
     estimate (T, 3, H, W) uint8      only with SpikesAlone
     spikes  (T, K, Hs, Ws) float32   spike rate per bin times the threshold: its mean over K is the TFP estimate, in
                                      [0, 1], of the light that the camera integrated

@@ -46,7 +46,9 @@ NEIGHBOURHOOD = 1.0
 HALF_A_SPIKE = 0.5
 
 
-def sdm(blur: np.ndarray, spikes: np.ndarray | SpikesAround, light: str = 'linear') -> np.ndarray:
+def sdm(
+    blur: np.ndarray, spikes: np.ndarray | SpikesAround, light: str = 'linear', exposure: np.ndarray | None = None
+) -> np.ndarray:
     """Estimate the sharp frame at an instant of an exposure.
 
     Args:
@@ -55,23 +57,25 @@ def sdm(blur: np.ndarray, spikes: np.ndarray | SpikesAround, light: str = 'linea
             :class:`~vrtspike.datasets.instants.SpikesAround` another instant.
         light: What the spike camera integrated: ``'linear'`` light, or the ``'encoded'`` values of the frames, as in
             data sets that were simulated without decoding them.
+        exposure: The spikes of the exposure of ``blur`` if the instant lies outside of it, as in a neighbouring frame.
 
     Returns:
         The estimate (H, W, 3) uint8, sRGB-encoded. Its colours are those of the blurred frame.
     """
     if light not in LIGHTS:
         raise ConfigError(f'{light=} is unknown{did_you_mean(light, LIGHTS)}')
-    ratio = cv2.resize(rate_ratio(spikes), blur.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
+    ratio = cv2.resize(rate_ratio(spikes, exposure), blur.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
     values = blur / np.float32(255)
     sharp = values * ratio if light == 'encoded' else encode_srgb(decode_srgb(values) * ratio)
     return np.rint(np.clip(sharp, 0, 1) * 255).astype(np.uint8)
 
 
-def rate_ratio(spikes: np.ndarray | SpikesAround) -> np.ndarray:
-    """Return the spike rate at the instant over the mean rate of the exposure, (Hs, Ws) float32."""
+def rate_ratio(spikes: np.ndarray | SpikesAround, exposure: np.ndarray | None = None) -> np.ndarray:
+    """Return the spike rate at the instant over the mean rate of an exposure, (Hs, Ws) float32; see :func:`sdm`."""
     around = spikes if isinstance(spikes, SpikesAround) else SpikesAround(spikes)
-    steps = require_steps(around.exposure)
-    mean = around.exposure.mean(axis=0, dtype=np.float32)
+    exposure = around.exposure if exposure is None else exposure
+    steps = require_steps(exposure)
+    mean = exposure.mean(axis=0, dtype=np.float32)
     width = half_widths(mean, steps)
     rate, total = rate_at_instant(around, width)
     change = rate - mean

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from vrtspike.benchmarking.restorer_costs import count_clip
+from vrtspike.datasets.sources.sequence import SAMPLE_FRAMES, SPIKE_ARRAYS
 from vrtspike.hooks.observing import ObservingHook
 from vrtspike.profiling.batches import batch_size
 from vrtspike.profiling.flops import CannotCount, Costs
@@ -97,7 +98,7 @@ def holds_clips(batch: Any) -> bool:
 
 def first_clip(model: Any, batch: dict) -> dict[str, Tensor]:
     """Return the first clip of a batch, padded as the network gets it."""
-    kinds = ('blur', 'sdm', 'estimate', 'spikes', 'flow_spikes')
+    kinds = (*SAMPLE_FRAMES, *SPIKE_ARRAYS)
     inputs = {name: batch[name][:1] for name in kinds if batch.get(name) is not None}
     inputs = model.data_preprocessor(inputs)
     return {name: inputs[name] for name in ('blur', 'spikes') if inputs.get(name) is not None}

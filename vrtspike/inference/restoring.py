@@ -24,7 +24,7 @@ from vrtspike.inference.loading import load_restorer
 from vrtspike.inference.shipped import shipped_network
 from vrtspike.inference.tile_memory import largest_tile
 from vrtspike.metrics import to_uint8_frames
-from vrtspike.models.layers.shared_flow import shared_flow
+from vrtspike.models.remembering import remembering
 from vrtspike.models.tiling import Tiling, stream_clip
 from vrtspike.registry import TRANSFORMS
 
@@ -262,17 +262,18 @@ class ClipAtInstants:
 def restored_instants(model: nn.Module, clip: ClipAtInstants, tiling: Tiling, first: int = 0) -> Iterator[np.ndarray]:
     """Yield a clip's restored frames (t, instants, H, W, 3) uint8 in time order, as they are finished.
 
-    All instants of a tile in time are restored before the next tile is read. Its files are read once, and so is the
-    flow between its frames unless these differ from instant to instant, as with ``start='sdm'``.
+    All instants of a tile in time are restored before the next tile is read. Its files are read once. Flow and the
+    features before the first spikes are computed once, unless the frames that the network sees differ from instant to
+    instant, as with ``start='sdm'``.
     """
     read_last: dict[tuple[int, int], dict] = {}
-    with shared_flow(model) as forget_flow:
+    with remembering(model) as forget:
 
         def read_at(instant: float) -> Read:
             def read(*span: int) -> dict[str, Any]:
                 if span not in read_last:
                     read_last.clear()
-                    forget_flow()
+                    forget()
                     read_last[span] = clip.sample(*span)
                 return clip.prepare(at_instant(read_last[span], instant))
 

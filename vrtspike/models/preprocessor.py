@@ -18,6 +18,9 @@ from vrtspike.models.layers.padding import next_multiple, repeat_border
 from vrtspike.profiling import stage
 from vrtspike.registry import MODELS
 
+#: The transform that adds each kind of frame.
+ADDED_BY = {'sdm': 'AddSDM', 'sdm_neighbour': 'AddNeighbourSDM', 'estimate': 'SpikesAlone'}
+
 
 @MODELS.register_module()
 class SpikePreprocessor(BaseDataPreprocessor):
@@ -93,10 +96,10 @@ class SpikePreprocessor(BaseDataPreprocessor):
 def stacked(batch: dict[str, Tensor], kinds: Sequence[str]) -> Tensor:
     """Return frames (B, T, 3, H, W) of several kinds as one tensor (B, T, 3 x kinds, H, W)."""
     if missing := [kind for kind in kinds if kind not in batch]:
-        transform = 'SpikesAlone' if 'estimate' in missing else 'AddSDM'
+        transforms = ', '.join(f"dict(type='{ADDED_BY[kind]}')" for kind in missing)
         raise DataError(
             f'the network sees {", ".join(kinds)}, but the batch has no {", ".join(missing)}: put '
-            f"dict(type='{transform}') before BinSpikes in the pipelines, and use data with spikes"
+            f'{transforms} before BinSpikes in the pipelines, and use data with spikes'
         )
     return batch[kinds[0]] if len(kinds) == 1 else torch.cat([batch[kind] for kind in kinds], dim=2)
 

@@ -52,7 +52,11 @@ class SpikeRestorer(BaseModel):
         early_fusion: An :class:`~vrtspike.models.fusion.early.EarlyFusion` or its config: fuses sub-frames of spikes
             into the clip before the backbone. An expanded one excludes ``fusion`` and ``time``.
         time: From MODELS, such as :class:`~vrtspike.models.time_embedding.TimeEmbedding`: tells the network the instant
-            of the exposure that it restores. It is applied after the input convolution. None tells it nothing.
+            of the exposure that it restores, where spikes are fused first. What comes before is the same at every
+            instant. Without fusion it is told after the input convolution. None tells it nothing.
+        further_inputs: Frames of a sample that the backbone sees too with ``start='sdm'``, three channels each between
+            the estimate and the blurred frame: ``['sdm_neighbour']`` of
+            :class:`~vrtspike.datasets.transforms.sdm.AddNeighbourSDM`.
         lora: Trains low-rank adapters in a frozen network, a :class:`~vrtspike.models.lora.LoRA` or its arguments; None
             trains all parameters.
 
@@ -77,9 +81,10 @@ class SpikeRestorer(BaseModel):
         start: str = 'blur',
         time: dict | None = None,
         early_fusion: Part | None = None,
+        further_inputs: Sequence[str] = (),
         lora: LoRA | dict | None = None,
     ) -> None:
-        of_preprocessor, of_backbone = arguments_of_start(start)
+        of_preprocessor, of_backbone = arguments_of_inputs(start, further_inputs)
         preprocessor = data_preprocessor or dict(type='SpikePreprocessor')
         backbone = built(backbone, BACKBONES, of_backbone)
         if steps := getattr(backbone, 'flow_steps', 0):
@@ -90,7 +95,6 @@ class SpikeRestorer(BaseModel):
         self.restores_grey = start == 'spikes'
         self.loss = built(loss or dict(type='CharbonnierLoss'), MODELS)
         self.tiling = tiling if isinstance(tiling, Tiling) else Tiling(**tiling or {})
-        self.time = time and MODELS.build(dict(time, channels=self.backbone.stage_channels[0]))
         clip_channels = {'clip_channels': self.backbone.in_channels}
         self.early_fusion = early_fusion and built(early_fusion, MODELS, clip_channels)
         if early_fusion and self.early_fusion.expands and (fusion or time):
@@ -103,6 +107,8 @@ class SpikeRestorer(BaseModel):
                 raise ConfigError('SpikeRestorer: fusion needs a spike_encoder; give one, or fusion=None for RGB alone')
             self.spike_encoder = built(spike_encoder, SPIKE_ENCODERS)
             self.build_fusion(tsa, fusion, fusion_stages)
+        self.instant_stage = min(fusion_stages, default=0) if fusion is not None else 0
+        self.time = time and MODELS.build(dict(time, channels=self.backbone.stage_channels[self.instant_stage]))
         if lora is not None:
             adapt(self, lora if isinstance(lora, LoRA) else LoRA(**lora))
 
@@ -233,7 +239,7 @@ class SpikeRestorer(BaseModel):
         maps = self.spike_maps(spikes) if hasattr(self, 'spike_encoder') else []
 
         def fuse(i: int, features: Tensor) -> Tensor:
-            if i == 0 and instant is not None:
+            if i == self.instant_stage and instant is not None:
                 features = self.time(features, instant)
             return self.fuse(i, features, maps) if maps else features
 
@@ -255,6 +261,10 @@ class SpikeRestorer(BaseModel):
     def spike_bins(self) -> int:
         """The bins of the spikes that the network fuses, and the steps that its flow sees."""
         return getattr(getattr(self, 'spike_encoder', self.early_fusion), 'bins', 0) + self.flow_steps
+
+    def parts_before_instant(self) -> list[nn.Module]:
+        """Return the modules of the backbone whose features are the same at every instant of the same frames."""
+        return getattr(self.backbone, 'parts_before', lambda _: [])(self.instant_stage)
 
     def spike_maps(self, spikes: Tensor) -> list[Tensor]:
         """Return the spike features of every scale, (B, C, T, Hs/2^i, Ws/2^i)."""
@@ -316,10 +326,13 @@ def built(part: Part, registry: Any, arguments: dict[str, Any] | None = None) ->
     return registry.build({**part, **(arguments or {})}) if isinstance(part, dict) else part
 
 
-def arguments_of_start(start: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what ``start`` adds to the arguments of the preprocessor and of the backbone."""
+def arguments_of_inputs(start: str, further: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what ``start`` and further inputs add to the arguments of the preprocessor and of the backbone."""
+    if further and start != 'sdm':
+        raise ConfigError(f"SpikeRestorer: further_inputs={list(further)} need start='sdm'")
     if start == 'sdm':
-        return {'inputs': ('sdm', 'blur')}, {'in_chans': 6}
+        inputs = ('sdm', *further, 'blur')
+        return {'inputs': inputs}, {'in_chans': 3 * len(inputs)}
     if start == 'blur':
         return {}, {}
     if start == 'spikes':

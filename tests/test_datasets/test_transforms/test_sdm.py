@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from vrtspike.datasets import AddSDM, BinSpikes, DropSpikes, PackClip, PairedRandomCrop, PairedRandomFlip
+from vrtspike.datasets import (
+    AddNeighbourSDM,
+    AddSDM,
+    BinSpikes,
+    DropSpikes,
+    PackClip,
+    PairedRandomCrop,
+    PairedRandomFlip,
+)
+from vrtspike.datasets.instants import margin_of, spikes_around, windows_of_stream
 from vrtspike.datasets.sdm import sdm
 from vrtspike.errors import ConfigError
 
@@ -20,6 +29,46 @@ def test_every_frame_gets_the_estimate_from_its_own_spikes(light):
     added = AddSDM()(given)
     for estimate, blur, spikes in zip(added['sdm'], given['blur'], given['spikes'], strict=True):
         np.testing.assert_array_equal(estimate, sdm(blur, spikes, light))
+
+
+def at(instant, frames=3, steps=32):
+    """Return a sample at an instant, with spikes beside each exposure as they are in one recording."""
+    rng = np.random.default_rng(0)
+    stream = rng.integers(0, 2, (frames * steps, 8, 8), np.uint8)
+    blur = rng.integers(0, 256, (frames, 16, 16, 3), np.uint8)
+    spikes = windows_of_stream(stream, 0, frames, steps, margin_of([instant], steps))
+    instants = np.full(frames, instant, np.float32)
+    return {'blur': blur, **spikes, 'instant': instants, 'meta': {'threshold': 1.0, 'light': 'linear'}}
+
+
+@pytest.mark.parametrize(('instant', 'first', 'neighbour'), [(0.25, 1, -1), (0.0, 1, -1), (0.75, 0, 1), (1.0, 0, 1)])
+def test_the_neighbour_is_the_frame_next_in_time(instant, first, neighbour):
+    given = at(instant)
+    added = AddNeighbourSDM()(AddSDM()(given))
+    around = list(spikes_around(given))
+    for position in range(first, first + 2):
+        beside = position + neighbour
+        expected = sdm(given['blur'][beside], around[position], exposure=around[beside].exposure)
+        np.testing.assert_array_equal(added['sdm_neighbour'][position], expected)
+    alone = 2 if neighbour == 1 else 0
+    np.testing.assert_array_equal(added['sdm_neighbour'][alone], added['sdm'][alone])
+
+
+def test_the_middle_needs_no_neighbour():
+    added = AddNeighbourSDM()(AddSDM()(at(0.5)))
+    np.testing.assert_array_equal(added['sdm_neighbour'], added['sdm'])
+    assert 'sdm_neighbour' not in AddNeighbourSDM()(at(0.5))  # without the frame's own estimate
+
+
+def test_the_end_of_an_exposure_is_the_start_of_the_next():
+    end, start = (AddNeighbourSDM()(AddSDM()(at(instant))) for instant in (1.0, 0.0))
+    np.testing.assert_array_equal(end['sdm_neighbour'][:2], start['sdm'][1:])
+    np.testing.assert_array_equal(start['sdm_neighbour'][1:], end['sdm'][:2])
+
+
+def test_spikes_are_not_dropped_after_the_neighbours_estimate():
+    with pytest.raises(ConfigError, match='before AddNeighbourSDM'):
+        DropSpikes()(AddNeighbourSDM()(AddSDM()(at(0.25))))
 
 
 def test_the_estimate_is_packed_cropped_and_flipped_with_the_frames():

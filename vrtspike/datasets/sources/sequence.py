@@ -14,8 +14,8 @@ from vrtspike.errors import DataError
 
 SPLITS = ('train', 'val')
 FRAME_KINDS = ('blur', 'sharp')
-#: The frames of a sample: those on disk, and the estimates of AddSDM and SpikesAlone.
-SAMPLE_FRAMES = (*FRAME_KINDS, 'sdm', 'estimate')
+#: The frames of a sample: those on disk, and the estimates of AddSDM, AddNeighbourSDM and SpikesAlone.
+SAMPLE_FRAMES = (*FRAME_KINDS, 'sdm', 'sdm_neighbour', 'estimate')
 #: What a sample has of spikes, cropped and reflected as one: see :mod:`vrtspike.datasets.clips`.
 SPIKE_ARRAYS = ('spikes', 'flow_spikes')
 LIGHTS = ('linear', 'encoded')

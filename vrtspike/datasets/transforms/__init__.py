@@ -6,6 +6,6 @@ from vrtspike.datasets.transforms.crops import PairedCenterCrop, PairedRandomCro
 from vrtspike.datasets.transforms.flips import PairedRandomFlip
 from vrtspike.datasets.transforms.packing import PackClip
 from vrtspike.datasets.transforms.resimulate import Resimulate
-from vrtspike.datasets.transforms.sdm import AddSDM
+from vrtspike.datasets.transforms.sdm import AddNeighbourSDM, AddSDM
 from vrtspike.datasets.transforms.spikes import BinSpikes, DropSpikes, RandomThreshold, ResizeSpikes
 from vrtspike.datasets.transforms.targets import SDMTargets

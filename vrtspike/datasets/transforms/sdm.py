@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vrtspike.datasets.instants import spikes_around
+from vrtspike.datasets.instants import MIDDLE, spikes_around
 from vrtspike.datasets.sdm import sdm
 from vrtspike.errors import ConfigError
 from vrtspike.registry import TRANSFORMS
@@ -22,9 +22,38 @@ class AddSDM:
         """Add ``sdm`` (T, H, W, 3) uint8 to a sample with raw spikes; leave others as they are."""
         if 'spikes' not in results:
             return results
-        if results['spikes'].dtype != np.uint8:
-            raise ConfigError('AddSDM got binned spikes: put it before BinSpikes in the pipeline')
-        results = {**results, 'spikes': np.asarray(results['spikes'])}
+        results = with_decoded_spikes(results, type(self).__name__)
         light = results['meta']['light']
         estimates = [sdm(*each, light) for each in zip(results['blur'], spikes_around(results), strict=True)]
         return {**results, 'sdm': np.stack(estimates)}
+
+
+@TRANSFORMS.register_module()
+class AddNeighbourSDM:
+    """Add ``sdm_neighbour``: what the blurred frame next in time shows of the same instant.
+
+    Towards the ends of an exposure, its blurred frame shows ever less of the scene as it was then, and the neighbouring
+    frame more. The neighbour is the frame before for instants before the middle, and the frame after for those after
+    it. In the middle, and where a clip has no neighbour, the estimate is the frame's own. Put it after
+    :class:`AddSDM`.
+    """
+
+    def __call__(self, results: dict) -> dict:
+        """Add ``sdm_neighbour`` (T, H, W, 3) uint8 to a sample with ``sdm``; leave others as they are."""
+        if 'sdm' not in results:
+            return results
+        results = with_decoded_spikes(results, type(self).__name__)
+        clip, light = list(spikes_around(results)), results['meta']['light']
+        estimates = results['sdm'].copy()
+        for position, around in enumerate(clip):
+            neighbour = position + int(np.sign(around.instant - MIDDLE))
+            if neighbour != position and 0 <= neighbour < len(clip):
+                estimates[position] = sdm(results['blur'][neighbour], around, light, clip[neighbour].exposure)
+        return {**results, 'sdm_neighbour': estimates}
+
+
+def with_decoded_spikes(results: dict, transform: str) -> dict:
+    """Return a sample whose raw spikes are an array; raise :class:`ConfigError` if they are binned already."""
+    if results['spikes'].dtype != np.uint8:
+        raise ConfigError(f'{transform} got binned spikes: put it before BinSpikes in the pipeline')
+    return {**results, 'spikes': np.asarray(results['spikes'])}

@@ -103,13 +103,16 @@ class DropSpikes:
     """Set all spikes to zero, for an ablation: what does a network gain from its spikes?
 
     Put it into the training and the validation pipeline, before or after :class:`BinSpikes`. Without spikes, the
-    estimate of :class:`~vrtspike.datasets.transforms.sdm.AddSDM` is the blurred frame.
+    estimate of :class:`~vrtspike.datasets.transforms.sdm.AddSDM` is the blurred frame. That of a neighbouring frame is
+    not changed afterwards: put it before :class:`~vrtspike.datasets.transforms.sdm.AddNeighbourSDM`.
     """
 
     def __call__(self, results: dict) -> dict:
         """Return the sample with spikes of the same shape and type, all zero."""
         if 'spikes' not in results:
             return results
+        if 'sdm_neighbour' in results:
+            raise ConfigError('DropSpikes got sdm_neighbour: put it before AddNeighbourSDM in the pipeline')
         arrays = {kind: results[kind] for kind in SPIKE_ARRAYS if kind in results}
         dropped = {**results, **{kind: np.zeros(array.shape, array.dtype) for kind, array in arrays.items()}}
         return {**dropped, 'sdm': results['blur']} if 'sdm' in results else dropped

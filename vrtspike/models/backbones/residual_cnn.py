@@ -35,6 +35,9 @@ class ResidualCNN(nn.Module):
         in_chans: Channels of the clip; the first three are the image.
         channels: C of the features.
         depths: Number of residual blocks of stages 1, 2, ...
+        estimates_after: The stage after which features see the estimates, all frames of the clip but the last, which is
+            the blurred one. The stages up to it then see the blurred frame alone, so that they are computed once for
+            several instants of it. 0 lets the input convolution see all frames.
 
     Raises:
         ConfigError: A number is invalid.
@@ -42,16 +45,26 @@ class ResidualCNN(nn.Module):
 
     scale = 1
 
-    def __init__(self, in_chans: int = 3, channels: int = 32, depths: Sequence[int] = (2, 3)) -> None:
+    def __init__(
+        self, in_chans: int = 3, channels: int = 32, depths: Sequence[int] = (2, 3), estimates_after: int = 0
+    ) -> None:
         super().__init__()
         depth = {f'depths[{i}]': number for i, number in enumerate(depths)}
         require_positive_integers(type(self).__name__, channels=channels, **depth)
         if in_chans < 3:
             raise ConfigError(f'ResidualCNN: in_chans={in_chans}; expected at least 3: the first three are the image')
+        if estimates_after not in range(1 + len(depths)) or (estimates_after and in_chans == 3):
+            raise ConfigError(
+                f'ResidualCNN: estimates_after={estimates_after} with {in_chans=} and {len(depths)} stages; expected '
+                'the number of a stage, and estimates beside the blurred frame'
+            )
         self.in_channels = in_chans
         self.stage_channels = (channels,) * (1 + len(depths))
         self.stage_scales = (DIVISOR,) * (1 + len(depths))
-        self.first = nn.Conv2d(in_chans * DIVISOR**2, channels, 3, padding=1)
+        self.estimates_after = estimates_after
+        self.first = nn.Conv2d((3 if estimates_after else in_chans) * DIVISOR**2, channels, 3, padding=1)
+        if estimates_after:
+            self.estimates = nn.Conv2d((in_chans - 3) * DIVISOR**2, channels, 3, padding=1)
         self.stages = nn.ModuleList(nn.Sequential(*(FrameBlock(channels) for _ in range(depth))) for depth in depths)
         self.last = nn.Conv2d(channels, 3 * DIVISOR**2, 3, padding=1)
         nn.init.zeros_(self.last.weight)
@@ -61,6 +74,10 @@ class ResidualCNN(nn.Module):
         """Return the number of frames of the result for a clip of ``frames``."""
         return frames
 
+    def parts_before(self, fusion_stage: int) -> list[nn.Module]:
+        """Return the modules that compute the features which ``fuse(fusion_stage, features)`` gets."""
+        return [self.first, *self.stages[:fusion_stage]]
+
     def cost_stages(self) -> tuple[str, ...]:
         """Return the names of the marked stages, in the order they run."""
         return ('input', *(f'stage{i + 1}' for i in range(len(self.stages))), 'reconstruction')
@@ -69,6 +86,7 @@ class ResidualCNN(nn.Module):
         """Return one row per stage: blocks, channels, scale and parameters as built."""
         shape = {'channels': self.stage_channels[0], 'scale': f'1/{DIVISOR}'}
         rows = [summary_row('input', self.first)]
+        rows += [summary_row('estimates', self.estimates)] if self.estimates_after else []
         rows += [summary_row(f'stage{i}', each, blocks=len(each), **shape) for i, each in enumerate(self.stages, 1)]
         return [*rows, summary_row('reconstruction', self.last)]
 
@@ -80,14 +98,24 @@ class ResidualCNN(nn.Module):
         check_clip(self, clip, self.in_channels)
         fuse = fuse or (lambda _, features: features)
         batch, (height, width) = len(clip), clip.shape[-2:]
-        frames = F.pixel_unshuffle(pad_to_multiple(clip.flatten(0, 1), DIVISOR), DIVISOR)
+        frames = clip.flatten(0, 1)
+        estimates, blur = frames[:, :-3], frames[:, -3:]
         with stage('input') as s:
-            x = s.leave(self.first(frames.contiguous(memory_format=torch.channels_last)))
+            x = s.leave(self.first(halved(blur if self.estimates_after else frames)))
         x = to_frames(fuse(0, from_frames(x, batch)))
         for i, blocks in enumerate(self.stages, start=1):
             with stage(f'stage{i}') as s:
-                x = s.leave(blocks(s.enter(x)))
+                x = blocks(s.enter(x))
+                if i == self.estimates_after:
+                    x = x + self.estimates(halved(estimates))
+                x = s.leave(x)
             x = to_frames(fuse(i, from_frames(x, batch)))
         with stage('reconstruction') as s:
             change = s.leave(F.pixel_shuffle(self.last(s.enter(x)), DIVISOR))
         return clip[:, :, :3] + change[..., :height, :width].unflatten(0, clip.shape[:2])
+
+
+def halved(frames: Tensor) -> Tensor:
+    """Return frames (N, C, H, W) at half the size, (N, 4 C, H/2, W/2) with channels last; odd borders are repeated."""
+    unshuffled = F.pixel_unshuffle(pad_to_multiple(frames, DIVISOR), DIVISOR)
+    return unshuffled.contiguous(memory_format=torch.channels_last)

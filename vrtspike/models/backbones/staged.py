@@ -29,7 +29,7 @@ Fuse = Callable[[int, Tensor], Tensor]
 class StagedBackbone(nn.Module):
     """Base of the backbones with seven stages.
 
-    Subclasses build ``stage1`` to ``stage7`` and implement :meth:`restore`.
+    Subclasses build ``conv_first`` and ``stage1`` to ``stage7``, and implement :meth:`restore`.
     """
 
     in_channels: int
@@ -93,6 +93,10 @@ class StagedBackbone(nn.Module):
             x = fuse(i + 1, x)
             outputs.append(x)
         return outputs
+
+    def parts_before(self, fusion_stage: int) -> list[nn.Module]:
+        """Return the modules that compute the features which ``fuse(fusion_stage, features)`` gets."""
+        return [self.conv_first, *(getattr(self, f'stage{i}') for i in range(1, fusion_stage + 1))]
 
     def summary_rows(self) -> list[dict[str, object]]:
         """Return one row per stage: blocks, channels, scale and parameters as built."""
