@@ -305,6 +305,19 @@ class TestStart:
         assert {key for key in shapes[0] if shapes[0][key] != shapes[1][key]} == {'backbone.conv_first.weight'}
         assert shapes[0].keys() == shapes[1].keys()
 
+    def test_further_inputs_stand_between_the_estimate_and_the_blurred_frame(self):
+        model = make(start='sdm', further_inputs=['sdm_neighbour'])
+        assert (model.data_preprocessor.inputs, model.backbone.in_channels) == (('sdm', 'sdm_neighbour', 'blur'), 9)
+        frames = torch.arange(3, dtype=torch.uint8).reshape(3, 1, 1, 1, 1, 1).expand(3, 1, 2, 3, 16, 16)
+        batch = dict(zip(('sdm', 'sdm_neighbour', 'blur'), frames, strict=True))
+        stacked = model.data_preprocessor(batch | {'spikes': inputs()['spikes']})['blur']
+        assert (255 * stacked[0, 0, ::3, 0, 0]).round().tolist() == [0, 1, 2]
+        del batch['sdm_neighbour']
+        with pytest.raises(DataError, match=r"no sdm_neighbour: put dict\(type='AddNeighbourSDM'\) before BinSpikes"):
+            model.data_preprocessor(batch)
+        with pytest.raises(ConfigError, match="need start='sdm'"):
+            make(further_inputs=['sdm_neighbour'])
+
     def test_an_unknown_start_is_an_error(self):
         with pytest.raises(ConfigError, match="expected 'blur', 'sdm' or 'spikes'"):
             make(start='tfp')

@@ -1,8 +1,11 @@
 import pytest
 import torch
 
+from tests.tiny_networks import awake
 from vrtspike.errors import ConfigError
 from vrtspike.models import ResidualCNN, SpikeRestorer
+from vrtspike.models.backbones.residual_cnn import halved
+from vrtspike.models.layers.maps import to_frames
 from vrtspike.testing import check_backbone
 
 
@@ -19,6 +22,20 @@ def test_untrained_it_is_the_identity(size):
 def test_untrained_it_returns_the_first_of_several_inputs():
     clip = torch.rand(1, 2, 6, 8, 8)
     assert torch.equal(ResidualCNN(in_chans=6)(clip), clip[:, :, :3])
+
+
+def test_stages_before_the_estimates_see_the_blurred_frame_alone():
+    torch.manual_seed(0)
+    model = awake(ResidualCNN(in_chans=9, channels=4, depths=(1, 1), estimates_after=1))
+    clip = torch.rand(1, 2, 9, 8, 8)
+    blurred_alone = model.first(halved(clip[0, :, 6:]))
+    features = {}
+    model(clip, fuse=lambda i, x: features.setdefault(i, x))
+    assert torch.equal(to_frames(features[0]), blurred_alone)
+    expected = model.stages[0](blurred_alone) + model.estimates(halved(clip[0, :, :6]))
+    torch.testing.assert_close(to_frames(features[1]), expected)
+    assert model.parts_before(1) == [model.first, model.stages[0]]
+    assert 'estimates' in [row['part'] for row in model.summary_rows()]
 
 
 def test_maps_stay_in_channels_last():
@@ -39,7 +56,16 @@ def test_a_summary_row_per_part():
     assert [row['parameters'] for row in rows] == [436, 296, 592, 444]
 
 
-@pytest.mark.parametrize('argument', [dict(channels=0), dict(depths=[1, 0]), dict(in_chans=1)])
+@pytest.mark.parametrize(
+    'argument',
+    [
+        dict(channels=0),
+        dict(depths=[1, 0]),
+        dict(in_chans=1),
+        dict(estimates_after=1),
+        dict(estimates_after=3, in_chans=6),
+    ],
+)
 def test_numbers_that_cannot_work_are_refused(argument):
     with pytest.raises(ConfigError, match=f'ResidualCNN.*{next(iter(argument))}'):
         ResidualCNN(**argument)
