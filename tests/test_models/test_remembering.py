@@ -80,7 +80,11 @@ def test_features_before_the_first_spikes_are_computed_once(backbone, shared, ap
         assert len(shared) == 2
 
 
-@torch.inference_mode()
+def test_a_network_that_sees_estimates_from_the_start_has_nothing_to_share():
+    parts = dict(backbone=BACKBONES['lite'], start='sdm', time=dict(type='TimeEmbedding'))
+    assert MODELS.build(dict(type='SpikeRestorer', **parts)).parts_before_instant() == []
+
+
 def test_fusion_after_the_input_shares_the_input_alone():
     network = restorer('cnn', [0])
     assert network.parts_before_instant() == [network.backbone.first]

@@ -29,7 +29,7 @@ class Result(NamedTuple):
 def remembering(network: nn.Module, budget: int = BUDGET) -> Iterator[Callable[[], None]]:
     """Let parts of a restorer return their earlier results for equal inputs, in a ``with`` block.
 
-    They are its flow networks, and what it computes of its features before the instant matters.
+    They are its flow networks, and what sees neither spikes nor estimates of an instant.
 
     Args:
         network: A :class:`~vrtspike.models.restorer.SpikeRestorer`, or another network with flow networks.
@@ -57,7 +57,7 @@ def with_memory(module: nn.Module, results: list[Result], budget: int) -> Callab
             if found.module is module and all(map(equal, tree_leaves(found.inputs), tree_leaves(inputs))):
                 return found.output
         output = compute(*inputs)
-        if sum(map(bytes_of, results)) + bytes_of(output) <= budget:
+        if sum(bytes_of(found.output) for found in results) + bytes_of(output) <= budget:
             results.append(Result(module, inputs, output))
         return output
 
@@ -70,6 +70,5 @@ def equal(one: Any, other: Any) -> bool:
 
 
 def bytes_of(value: Any) -> int:
-    """Return the bytes of the tensors in a value; of a result, those of its output."""
-    value = value.output if isinstance(value, Result) else value
+    """Return the bytes of the tensors in a value."""
     return sum(each.nbytes for each in tree_leaves(value) if isinstance(each, Tensor))

@@ -264,7 +264,9 @@ class SpikeRestorer(BaseModel):
 
     def parts_before_instant(self) -> list[nn.Module]:
         """Return the modules of the backbone whose features are the same at every instant of the same frames."""
-        return getattr(self.backbone, 'parts_before', lambda _: [])(self.instant_stage)
+        if self.early_fusion or self.flow_steps:
+            return []
+        return getattr(self.backbone, 'parts_of_blur_alone', lambda _: [])(self.instant_stage)
 
     def spike_maps(self, spikes: Tensor) -> list[Tensor]:
         """Return the spike features of every scale, (B, C, T, Hs/2^i, Ws/2^i)."""

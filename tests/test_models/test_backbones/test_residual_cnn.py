@@ -34,7 +34,8 @@ def test_stages_before_the_estimates_see_the_blurred_frame_alone():
     assert torch.equal(to_frames(features[0]), blurred_alone)
     expected = model.stages[0](blurred_alone) + model.estimates(halved(clip[0, :, :6]))
     torch.testing.assert_close(to_frames(features[1]), expected)
-    assert model.parts_before(1) == [model.first, model.stages[0]]
+    assert model.parts_of_blur_alone(2) == [model.first, model.stages[0]]
+    assert ResidualCNN(in_chans=9).parts_of_blur_alone(1) == []
     assert 'estimates' in [row['part'] for row in model.summary_rows()]
 
 

@@ -74,9 +74,11 @@ class ResidualCNN(nn.Module):
         """Return the number of frames of the result for a clip of ``frames``."""
         return frames
 
-    def parts_before(self, fusion_stage: int) -> list[nn.Module]:
-        """Return the modules that compute the features which ``fuse(fusion_stage, features)`` gets."""
-        return [self.first, *self.stages[:fusion_stage]]
+    def parts_of_blur_alone(self, fusion_stage: int) -> list[nn.Module]:
+        """Return the modules before ``fuse(fusion_stage, features)`` that see the blurred frames alone."""
+        if self.in_channels == 3:
+            return [self.first, *self.stages[:fusion_stage]]
+        return [self.first, *self.stages[: min(fusion_stage, self.estimates_after)]] if self.estimates_after else []
 
     def cost_stages(self) -> tuple[str, ...]:
         """Return the names of the marked stages, in the order they run."""

@@ -94,8 +94,10 @@ class StagedBackbone(nn.Module):
             outputs.append(x)
         return outputs
 
-    def parts_before(self, fusion_stage: int) -> list[nn.Module]:
-        """Return the modules that compute the features which ``fuse(fusion_stage, features)`` gets."""
+    def parts_of_blur_alone(self, fusion_stage: int) -> list[nn.Module]:
+        """Return the modules before ``fuse(fusion_stage, features)`` that see the blurred frames alone."""
+        if self.in_channels > 3:
+            return []
         return [self.conv_first, *(getattr(self, f'stage{i}') for i in range(1, fusion_stage + 1))]
 
     def summary_rows(self) -> list[dict[str, object]]:
