@@ -36,3 +36,4 @@ val_dataloader = dict(
         pipeline=[dict(type='PairedCenterCrop', size=None), *_add, _bins, dict(type='PackClip')],
     )
 )
+train_cfg = dict(max_iters=2000)
