@@ -37,3 +37,4 @@ val_dataloader = dict(
     )
 )
 train_cfg = dict(max_iters=2000)
+default_hooks = dict(instant_curve=dict(type='InstantCurveHook'))
