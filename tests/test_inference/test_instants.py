@@ -129,6 +129,13 @@ def test_spikes_beside_an_exposure_come_from_the_stream(on_disk, clip):
     assert windows_of_stream(stream, 0, 5, 8, 0)['known'].all()
 
 
+def test_unknown_steps_beside_the_exposures_are_reported(loaded, on_disk, checkpoint, tmp_path, monkeypatch):
+    arguments = dict(checkpoint=checkpoint, tiling=TILING, instants=(0.25,))
+    monkeypatch.setattr(on_disk.spikes, 'gapless', False)
+    with pytest.warns(UserWarning, match='write interval: 8 into its config.yaml'):
+        restore_files(*loaded, on_disk, tmp_path / 'out', **arguments)
+
+
 def test_files_without_a_stated_interval_have_unknown_steps_beside_them(tmp_path):
     spikes = make_clip()[1]
     for i, each in enumerate(spikes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,6 +224,12 @@ def restored_parts(
     if instants is None:
         return restored_frames(model, lambda *span: prepare(clip.sample(*span)), length, tiling, first)
     margin = 0 if clip.spikes is None else margin_of(instants, clip.spikes.steps)
+    if margin and not clip.spikes.gapless:
+        warnings.warn(
+            f'what {clip.spikes.path} has beside each exposure is unknown, so frames near its ends are noisier: '
+            f'if exposures follow each other without a gap, write interval: {clip.spikes.steps} into its config.yaml',
+            stacklevel=2,
+        )
     at_instants = ClipAtInstants(lambda *span: clip.sample(*span, margin), prepare, length, instants)
     return restored_instants(model, at_instants, tiling, first)
 

@@ -164,4 +164,5 @@ def test_sharp_frames_of_several_instants(video, tmp_path):
     sequence = ProcessedClips(tmp_path / 'several').sequences('train')[0]
     assert sequence.target_instants == (0, 0.25, 0.5, 0.75, 1)
     assert sequence.file_interval == 12
+    assert ProcessedClips(tmp_path / 'alone').sequences('train')[0].file_interval == 12
     assert len(sequence.stems) == 10

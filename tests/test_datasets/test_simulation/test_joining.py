@@ -37,3 +37,12 @@ def test_the_first_sequence_writes_the_config_and_the_others_must_fit(tmp_path):
     with pytest.raises(DataError, match='spike_h: found 4, expected 8'):
         join_data_set(tmp_path, {'spike_h': 8, 'threshold': 1.0})
     assert yaml.safe_load((tmp_path / 'config.yaml').read_text())['spike_h'] == 4
+
+
+def test_a_data_set_from_before_intervals_were_written_can_grow(tmp_path):
+    join_data_set(tmp_path, {'spike_h': 4})
+    join_data_set(tmp_path, {'spike_h': 4, 'interval': 12})
+    assert yaml.safe_load((tmp_path / 'config.yaml').read_text()) == {'spike_h': 4}
+    join_data_set(tmp_path / 'new', {'interval': 12})
+    with pytest.raises(DataError, match='interval: found 12, expected 8'):
+        join_data_set(tmp_path / 'new', {'interval': 8})

@@ -207,7 +207,7 @@ def data_set_config(size: tuple[int, int], settings: SimulationSettings) -> dict
         'threshold': settings.threshold,
         'steps_per_frame': settings.steps_per_frame,
         **({} if settings.light == 'linear' else {'light': settings.light}),
-        **({'interval': settings.steps_per_frame} if settings.sharp_instants else {}),
+        'interval': settings.steps_per_frame,  # no time passes between exposures
     }
 
 

@@ -37,7 +37,11 @@ def join_data_set(root: Path, wanted: dict) -> None:
     path = root / 'config.yaml'
     if not path.exists():
         write_yaml(path, wanted)
-    elif different := differences(read_config(path), wanted):
+        return
+    found = read_config(path)
+    if 'interval' not in found:  # older versions did not write it
+        wanted = {key: value for key, value in wanted.items() if key != 'interval'}
+    if different := differences(found, wanted):
         raise DataError(
             f'this video does not fit the data set of {path} ({different}): change the options, or choose another --out'
         )
