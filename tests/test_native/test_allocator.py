@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 import torch
@@ -29,6 +30,7 @@ print(sum([faults_of_128_mib() for _ in range(32)][-8:]))
 """Prints whether freed memory is kept, and the page faults of the last 8 of 32 tensors one after the other."""
 
 
+@cache
 def count(**environment):
     done = subprocess.run(
         [sys.executable, '-c', COUNT], env=os.environ | environment, capture_output=True, text=True, check=True
