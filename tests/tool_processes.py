@@ -19,6 +19,8 @@ import traceback
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 OUTPUT = ('stdout', 'stderr')
 
@@ -32,6 +34,11 @@ def run_script(script, *arguments, cwd='.', **environment):
     """Run a script as ``python SCRIPT ARGUMENT ...`` does and return the finished process."""
     (process,) = run_together([environment], script, *arguments, cwd=cwd)
     return process
+
+
+def run_pytest(*arguments, cwd='.'):
+    """Run pytest in one process and return it when it has finished."""
+    return run_script(Path(pytest.__file__).with_name('__main__.py'), '-q', '-n', '0', *arguments, cwd=cwd)
 
 
 def run_ranks(script, *arguments, cwd='.', **environment):
