@@ -1,5 +1,6 @@
 """What all tests share: which of them run here, and on how many threads."""
 
+import gc
 import os
 import shutil
 import signal
@@ -36,6 +37,16 @@ def pytest_configure(config):
     # More threads than cores make small networks many times slower, and xdist's workers take a core each.
     threads = 1 if 'PYTEST_XDIST_WORKER' in os.environ else THREADS
     torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', threads)))
+
+
+def pytest_collection_finish():
+    # What is imported stays: no collection of garbage has to look at it again.
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure():
+    gc.unfreeze()  # libraries in C++ would report objects that are left
 
 
 def pytest_collection_modifyitems(config, items):

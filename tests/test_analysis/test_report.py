@@ -72,11 +72,13 @@ def without(sample: dict, *keys: str) -> dict:
     return {key: value for key, value in sample.items() if key not in keys}
 
 
+NO_TIME = {'iteration_ms': 0, 'stages': {'stage1': {}}}
 ODD = {
     'one sample': lambda run, samples: samples[:1],
     'five samples': lambda run, samples: [run, *samples[:5]],
     'no description': lambda run, samples: samples,
     'no time at all': lambda run, samples: [sample | {'iteration_ms': 0, 'stages': {'a': {}}} for sample in samples],
+    'no time in most iterations': lambda run, samples: [*samples[:2], *(each | NO_TIME for each in samples[2:])],
     'no stages': lambda run, samples: [sample | {'stages': {}} for sample in samples],
     'losses of null': lambda run, samples: [sample | {'loss': None, 'memory_mib': None} for sample in samples],
     'losses of zero': lambda run, samples: [sample | {'loss': 0} for sample in samples],

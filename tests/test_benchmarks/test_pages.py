@@ -1,12 +1,11 @@
 """The command that writes the generated pages."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from pages import READMES, TEMPLATES, PageRenderer, page_names
+from tool_processes import run_script
 
 from vrtspike.errors import VrtSpikeError
 
@@ -18,8 +17,7 @@ PAGES = {'docs/data.md': ('91 % of a clip', '90 % of a clip'), 'docs/instrument.
 
 
 def run(*arguments):
-    command = [sys.executable, ROOT / 'benchmarks/pages.py', *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600)
+    return run_script(ROOT / 'benchmarks/pages.py', *arguments)
 
 
 def test_the_pages_that_ship_are_up_to_date():

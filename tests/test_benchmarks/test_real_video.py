@@ -1,14 +1,13 @@
 """The benchmark of a real video, on five small frames and an untrained network."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from tool_processes import run_script
 
 from vrtspike.config import load_config
 from vrtspike.registry import MODELS
@@ -31,8 +30,7 @@ def network(tmp_path):
 
 
 def run(*arguments):
-    command = [sys.executable, str(ROOT / 'benchmarks/real_video.py'), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
+    return run_script(ROOT / 'benchmarks/real_video.py', *arguments, cwd=ROOT)
 
 
 def test_an_untrained_network_scores_what_its_start_scores(tmp_path, network):

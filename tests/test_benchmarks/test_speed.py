@@ -1,10 +1,10 @@
 import json
-import subprocess
 import sys
 import types
 from pathlib import Path
 
 import pytest
+from tool_processes import run_script
 
 ROOT = Path(__file__).parents[2]
 RECORDS = sorted((ROOT / 'benchmarks/records/speed').glob('*.json'))
@@ -18,8 +18,7 @@ def test_records_of_speed_follow_their_schema(path):
 
 
 def test_a_folder_that_is_no_clone_is_refused(tmp_path):
-    command = [sys.executable, str(ROOT / 'benchmarks/vs_upstream.py'), '--upstream', str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = run_script(ROOT / 'benchmarks/vs_upstream.py', '--upstream', tmp_path)
     assert result.returncode == 1
     assert (
         result.stderr
@@ -29,9 +28,7 @@ def test_a_folder_that_is_no_clone_is_refused(tmp_path):
 
 @pytest.mark.parametrize('name', ['vs_upstream', 'growth', 'long_restore', 'amp_overflow', 'on_paper'])
 def test_help_has_examples(name):
-    result = subprocess.run(
-        [sys.executable, str(ROOT / f'benchmarks/{name}.py'), '--help'], capture_output=True, text=True
-    )
+    result = run_script(ROOT / f'benchmarks/{name}.py', '--help')
     assert result.returncode == 0
     assert 'examples:' in result.stdout
 

@@ -77,7 +77,7 @@ def test_every_step_is_reported():
 
 
 def test_a_short_run_leaves_the_plateau_of_no_flow():
-    settings = FlowTraining(iterations=250, batch_size=4, size=32, pairs=1, max_speed=6.0, lr=4e-4)
+    settings = FlowTraining(iterations=200, batch_size=2, size=32, pairs=1, max_speed=6.0, lr=4e-4)
     pool = fp.render_pairs(settings, TRAINING, settings.pairs, settings.size, silent)
     pairs = Pairs(pool.frame0 / 255, pool.frame1 / 255, pool.flow.float())
     still = fp.shared_spynet(torch.Generator().manual_seed(0))

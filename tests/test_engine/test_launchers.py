@@ -105,7 +105,7 @@ def slurm_job(options, tmp_path):
         MASTER_PORT=str(PORT + 2),
         REQUEUED=str(tmp_path / 'requeued'),
     )
-    training = ['train_cfg.max_iters=60', 'default_hooks.checkpoint.interval=1', 'default_hooks.logger.interval=60']
+    training = ['train_cfg.max_iters=60', 'default_hooks.checkpoint.interval=4', 'default_hooks.logger.interval=60']
     command = [ROOT / 'tools/slurm_train.sh', LITE, '--work-dir', tmp_path / 'run', *options, *training]
 
     def start(**variables):
@@ -117,7 +117,7 @@ def slurm_job(options, tmp_path):
 
 def test_a_slurm_job_is_queued_again_until_it_is_done(slurm_job, tmp_path):
     run, requeued = tmp_path / 'run', tmp_path / 'requeued'
-    stopped = slurm_job(SIGNAL_AFTER=str(run / 'iter_1.pth'))
+    stopped = slurm_job(SIGNAL_AFTER=str(run / 'iter_4.pth'))
     assert stopped.returncode == 75, stopped.stdout[-4000:]
     assert not (run / 'iter_60.pth').exists()
     done = slurm_job()

@@ -7,6 +7,7 @@ import torch
 from mmengine.hooks import Hook
 
 from vrtspike.candidates.training import accumulated
+from vrtspike.engine import out_of_memory
 from vrtspike.engine.out_of_memory import estimate, out_of_memory_report, smaller_candidates
 from vrtspike.errors import ConfigError, TrainingError
 from vrtspike.registry import HOOKS
@@ -31,6 +32,12 @@ class SmallDevice(Hook):
         unused = {candidate.name for candidate in smaller_candidates(runner.cfg)}
         if runner.iter >= self.iteration and unused & set(self.needs):
             raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 15.80 GiB\nfurther lines')
+
+
+@pytest.fixture
+def quick_report(monkeypatch):
+    """Estimates nothing: what a report says is tested apart."""
+    monkeypatch.setattr(out_of_memory, 'estimate', lambda config: {'stage1': 1.0})
 
 
 @pytest.fixture
@@ -62,7 +69,7 @@ def test_the_report_names_stages_and_lines(run_on_a_small_device):
         (['checkpointing', 'chunks', 'accumulation'], (True, 8192, 1, 2, 4)),
     ],
 )
-def test_auto_fit_tries_what_costs_least_first(run_on_a_small_device, needs, expected):
+def test_auto_fit_tries_what_costs_least_first(run_on_a_small_device, quick_report, needs, expected):
     config = run_on_a_small_device(needs, auto_fit=True).cfg
     found = (
         config.model.backbone.use_checkpoint_attn,
@@ -74,12 +81,12 @@ def test_auto_fit_tries_what_costs_least_first(run_on_a_small_device, needs, exp
     assert found == expected
 
 
-def test_auto_fit_goes_on_from_the_newest_checkpoint(run_on_a_small_device, logged, tmp_path):
+def test_auto_fit_goes_on_from_the_newest_checkpoint(run_on_a_small_device, quick_report, logged, tmp_path):
     run_on_a_small_device(['checkpointing'], iteration=1, auto_fit=True)
     assert sorted(logged(tmp_path)) == [2]
 
 
-def test_auto_fit_never_changes_the_batch_between_checkpoints(run_on_a_small_device):
+def test_auto_fit_never_changes_the_batch_between_checkpoints(run_on_a_small_device, quick_report):
     with pytest.raises(TrainingError, match='The batch size cannot change between checkpoints: start a new run'):
         run_on_a_small_device(['checkpointing', 'chunks', 'accumulation'], iteration=1, auto_fit=True)
 
@@ -131,7 +138,7 @@ def test_a_network_that_cannot_be_estimated_is_reported_all_the_same(minimal_con
     assert 'The saved activations could not be estimated: ' in report
 
 
-def test_what_the_gpu_held_is_written_to_the_folder_of_the_run(minimal_config, tmp_path, monkeypatch):
+def test_what_the_gpu_held_is_written_to_the_folder_of_the_run(minimal_config, quick_report, tmp_path, monkeypatch):
     config = minimal_config(work_dir=str(tmp_path))
     report = out_of_memory_report(config, torch.OutOfMemoryError('CUDA'))
     assert 'memory_viz' not in report  # without a GPU
@@ -143,7 +150,7 @@ def test_what_the_gpu_held_is_written_to_the_folder_of_the_run(minimal_config, t
     assert path.read_bytes() == b'snapshot'
 
 
-def test_a_snapshot_that_cannot_be_written_hides_nothing(minimal_config, tmp_path, monkeypatch):
+def test_a_snapshot_that_cannot_be_written_hides_nothing(minimal_config, quick_report, tmp_path, monkeypatch):
     def fail(name):
         raise RuntimeError('no history')
 

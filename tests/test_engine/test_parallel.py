@@ -2,56 +2,36 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tool_processes import run_ranks, run_script
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-LITE = ROOT / 'configs/vrt_spike_lite.py'
+LITE = HERE.parents[1] / 'configs/vrt_spike_lite.py'
 SHARDED = {'runner_type': 'FlexibleRunner', 'strategy': dict(type='FullyShardedStrategy')}
-
-
-def command_of_two(script, port):
-    module = ['-m', 'torch.distributed.run', '--nproc-per-node', '2', '--master-port', str(port)]
-    return [sys.executable, *module, str(script)]
-
-
-def run(command, cwd, **environment):
-    environment = os.environ | {'OMP_NUM_THREADS': '1'} | environment
-    process = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
-    assert process.returncode == 0, process.stdout[-2000:] + process.stderr[-4000:]
-    return process
-
-
-@pytest.fixture(scope='module')
-def port():
-    return 29000 + os.getpid() % 900
 
 
 def losses(folder):
     return [float(line) for line in (folder / 'losses.txt').read_text().splitlines()]
 
 
-def test_two_processes_equal_one_at_the_same_global_batch(small_lite, tmp_path, port):
+def test_two_processes_equal_one_at_the_same_global_batch(small_lite, tmp_path):
     """Over 20 iterations with accumulation, the two stopped by signals to one of them, between two steps.
 
     The fourteenth batch gives one process a loss that is no number: both leave out the step. The weights are copied to
     both processes, or sharded over them, or sharded, then copied, then sharded again.
     """
-    script = str(HERE / 'parallel_training.py')
-    two = command_of_two(script, port)
-    for name, phases, command, arguments in (
-        ('one', [{'train_dataloader.batch_size': 2}], [sys.executable, script], ['none']),
-        ('two', [{}], two, ['pytorch', '9']),
-        ('sharded', [SHARDED, {}, SHARDED], two, ['pytorch', '4', '9']),
+    for name, phases, run, arguments in (
+        ('one', [{'train_dataloader.batch_size': 2}], run_script, ['none']),
+        ('two', [{}], run_ranks, ['pytorch', 9]),
+        ('sharded', [SHARDED, {}, SHARDED], run_ranks, ['pytorch', 4, 9]),
     ):
         shared = small_lite | {'train_cfg.max_iters': 20}
         overrides = json.dumps([shared | changes for changes in phases])
-        run([*command, str(tmp_path / name), overrides, str(LITE), *arguments], tmp_path)
+        ended = run(HERE / 'parallel_training.py', tmp_path / name, overrides, LITE, *arguments, cwd=tmp_path)
+        for process in ended if isinstance(ended, list) else [ended]:
+            assert process.returncode == 0, process.stdout[-2000:] + process.stderr[-4000:]
     for dtype, tolerance in (('float64', 1e-9), ('float32', 1e-5)):
         one = losses(tmp_path / 'one' / dtype)
         assert len(one) == 20

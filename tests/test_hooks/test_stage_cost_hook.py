@@ -1,7 +1,4 @@
 import json
-import os
-import subprocess
-import sys
 import textwrap
 
 import pytest
@@ -10,6 +7,7 @@ from mmengine.hooks import Hook
 from msgspec import to_builtins
 from planted import PlantedClock
 from stage_cost_runs import HOOK, counted, marked, read, read_trace
+from tool_processes import run_ranks
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from vrtspike.errors import ConfigError
@@ -189,16 +187,13 @@ TWO_PROCESSES = """
 def test_two_processes_write_their_own_files_and_the_slowest_is_named(tmp_path):
     script = tmp_path / 'train.py'
     script.write_text(textwrap.dedent(TWO_PROCESSES))
-    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2', str(script)]
-    result = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, env=os.environ | {'OMP_NUM_THREADS': '1'}
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
+    results = run_ranks(script, cwd=tmp_path)
+    assert [result.returncode for result in results] == [0, 0], [result.stderr[-3000:] for result in results]
     for rank, name in enumerate(['stage_costs.jsonl', 'stage_costs_rank1.jsonl']):
         run, *samples = map(json.loads, (tmp_path / 'run' / name).read_text().splitlines())
         assert (run['rank'], run['world_size'], len(samples)) == (rank, 2, 3)
         assert all('backward_ms' in sample['stages']['communication'] for sample in samples)
-    assert 'slowest of 2 processes: rank' in result.stdout + result.stderr
+    assert 'slowest of 2 processes: rank' in results[0].stdout + results[0].stderr
     traces = [read_trace(tmp_path / 'run' / name) for name in ('trace.json.gz', 'trace_rank1.json.gz')]
     assert [iterations for iterations, _ in traces] == [[2, 3]] * 2
     merged = to_builtins(merged_trace(traces_of(tmp_path / 'run')))['traceEvents']

@@ -36,7 +36,8 @@ def test_wandb_gets_the_same_without_a_network(make_runner, tmp_path, monkeypatc
     loop = {'type': 'IterBasedTrainLoop', 'max_iters': 4, 'val_interval': 2}
     runner = make_runner(hooks=[{'type': 'ClipPicturesHook', 'max_clips': 1}], visualizer=visualizer, train_cfg=loop)
     runner.train()
-    wandb.finish()  # as at the end of a process
+    wandb.finish()
+    wandb.teardown()  # as at the end of a process: the service that writes the file ends too
     (folder,) = (tmp_path / 'run').rglob('offline-run-*')
     assert len(list(folder.glob('files/media/images/pictures/street*.png'))) == 2
     (log,) = folder.glob('run-*.wandb')

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 import torch
@@ -20,15 +21,16 @@ import resource
 import torch
 from vrtspike.native.allocator import keep_freed_memory
 print(keep_freed_memory())
-def faults_of_128_mib():
+def faults_of_64_mib():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.empty(1 << 27, dtype=torch.uint8).fill_(1)
+    torch.empty(1 << 26, dtype=torch.uint8).fill_(1)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-print(sum([faults_of_128_mib() for _ in range(32)][-8:]))
+print(sum([faults_of_64_mib() for _ in range(16)][-8:]))
 """
-"""Prints whether freed memory is kept, and the page faults of the last 8 of 32 tensors one after the other."""
+"""Prints whether freed memory is kept, and the page faults of the last 8 of 16 tensors one after the other."""
 
 
+@cache
 def count(**environment):
     done = subprocess.run(
         [sys.executable, '-c', COUNT], env=os.environ | environment, capture_output=True, text=True, check=True

@@ -1,9 +1,6 @@
 """What ``auto`` measures: when, what is kept for later processes, and what the processes of a training agree on."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +8,7 @@ from types import SimpleNamespace
 import planted_backends as planted
 import pytest
 import torch
+from tool_processes import run_ranks, run_script, run_together
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -203,23 +201,21 @@ def test_an_interrupted_trial_leaves_nothing(folder, x):
     assert list(folder.iterdir()) == []
 
 
-def run_planted(arguments, tmp_path, launcher=()):
-    """Choose in processes of their own, which print what they chose and what they tried."""
-    environment = os.environ | {'XDG_CACHE_HOME': str(tmp_path), 'PYTHONPATH': f'{TESTS.parent}:{TESTS}'}
-    command = [sys.executable, *launcher, str(TESTS / 'planted_backends.py'), *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+SCRIPT = TESTS / 'planted_backends.py'
+"""Prints what it chose and what it tried."""
 
 
 def printed(process):
     assert process.returncode == 0, process.stderr[-3000:]
-    return [json.loads(line) for line in process.stdout.splitlines() if line.startswith('{')]
+    (line,) = [line for line in process.stdout.splitlines() if line.startswith('{')]
+    return json.loads(line)
 
 
 def test_a_backend_that_ended_its_process_is_not_tried_again(tmp_path, folder):
-    assert run_planted(['aborting,slow'], tmp_path).returncode != 0
+    assert run_script(SCRIPT, 'aborting,slow', XDG_CACHE_HOME=str(tmp_path)).returncode != 0
     (note,) = folder.iterdir()
     assert note.suffix == '.trial'
-    (second,) = printed(run_planted(['aborting,slow'], tmp_path))
+    second = printed(run_script(SCRIPT, 'aborting,slow', XDG_CACHE_HOME=str(tmp_path)))
     assert second['chosen'] == ['slow']
     assert 'aborting' not in second['tried']
     assert second['choices'] == ["'slow' (measured: slow 40 ms, 'aborting' ended the process that tried it)"]
@@ -227,20 +223,14 @@ def test_a_backend_that_ended_its_process_is_not_tried_again(tmp_path, folder):
 
 
 def test_processes_that_start_together_choose_alike(tmp_path, folder):
-    environment = os.environ | {'XDG_CACHE_HOME': str(tmp_path), 'PYTHONPATH': f'{TESTS.parent}:{TESTS}'}
-    command = [sys.executable, str(TESTS / 'planted_backends.py'), 'slow,wrong,fast']
-    together = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = [process.communicate(timeout=300)[0] for process in together]
-    assert [json.loads(output.splitlines()[-1])['chosen'] for output in outputs] == [['fast'], ['fast']]
+    together = run_together([{'XDG_CACHE_HOME': str(tmp_path)}] * 2, SCRIPT, 'slow,wrong,fast')
+    assert [printed(process)['chosen'] for process in together] == [['fast'], ['fast']]
     assert [path.suffix for path in folder.iterdir()] == ['.json']
 
 
 def test_in_distributed_training_the_main_process_decides(tmp_path):
     """The second process would find another backend faster; it is asked for a third case that the main one never is."""
-    port = 29000 + os.getpid() % 900
-    launcher = ['-m', 'torch.distributed.run', '--nproc-per-node', '2', '--master-port', str(port)]
-    process = run_planted(['slow,fast', 'distributed'], tmp_path, launcher)
-    first, second = sorted(printed(process), key=lambda each: each['rank'])
+    first, second = map(printed, run_ranks(SCRIPT, 'slow,fast', 'distributed', XDG_CACHE_HOME=str(tmp_path)))
     assert first['chosen'] == ['fast', 'fast']
     assert second['chosen'] == ['fast', 'fast', 'slow']  # the first in the order after waiting in vain
     assert first['tried'] != []

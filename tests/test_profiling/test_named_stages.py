@@ -1,34 +1,19 @@
-"""Stages named by the paths of modules, on networks that mark nothing and do whatever they want with tensors."""
+"""The times of stages that are named by the paths of modules, on networks that do whatever they want with tensors."""
 
-import copy
 from collections import namedtuple
 from dataclasses import dataclass
 
 import pytest
 import torch
-from planted import Delay, PlantedClock, plant
+from named_networks import Half, Net, linear
+from planted import Delay
 from torch import nn
-from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 from torch.utils.checkpoint import checkpoint
 
-from vrtspike.errors import ConfigError
 from vrtspike.profiling import listening, stage
 from vrtspike.profiling.named_stages import NamedStages
 from vrtspike.profiling.timer import StageTimer
 from vrtspike.records.stage_costs import Owner
-
-
-class Net(nn.Module):
-    """Calls a function with itself and an input."""
-
-    def __init__(self, run=None, **modules):
-        super().__init__()
-        self.run = run
-        for name, module in modules.items():
-            self.add_module(name, module)
-
-    def forward(self, x):
-        return self.run(self, x)
 
 
 @dataclass
@@ -46,15 +31,6 @@ class Structured(nn.Linear):
     def forward(self, features, *, bias):
         x = super().forward(features['maps'][0].left + bias)
         return {'all': [Pair(x, None), Features(x * 2, (x * 3,))], 'name': 'x'}
-
-
-@pytest.fixture
-def clock():
-    return PlantedClock()
-
-
-def linear(clock, forward_ms, backward_ms):
-    return plant(nn.Linear(4, 4), clock, forward_ms, backward_ms)
 
 
 def times_of(clock, model, stages, x=None, used=lambda out: out):
@@ -244,61 +220,6 @@ def test_outputs_whose_gradients_arrive_at_different_times(clock):
     assert times == {'body forward': 11, 'body backward': 22, 'other forward': 100, 'other backward': 200}
 
 
-def in_place_input(net, x):
-    x = net.first(x)
-    y = net.relu(x)  # modifies x, which the shortcut reads
-    return net.last(y) + x
-
-
-def in_place_output(net, x):
-    return net.last(net.first(x).relu_())
-
-
-def in_place_view(net, x):
-    y = net.halves(x)
-    y.relu_()
-    return net.last(torch.cat([y, y], 1))
-
-
-class Half(nn.Linear):
-    def forward(self, x):
-        return super().forward(x)[:, :2]
-
-
-CASES = {
-    'in-place input': (in_place_input, dict(relu=nn.ReLU(inplace=True))),
-    'in-place output': (in_place_output, {}),
-    'in-place view': (in_place_view, dict(halves=Half(4, 4))),
-    'identity': (lambda net, x: net.last(net.same(net.first(x)) + x), dict(same=nn.Identity())),
-}
-
-
-@pytest.mark.parametrize('name', CASES)
-def test_values_gradients_and_nodes_are_those_of_the_network_alone(clock, name):
-    run, modules = CASES[name]
-    model = Net(run, first=nn.Linear(4, 4), last=nn.Linear(4, 4), **modules)
-    again = copy.deepcopy(model)
-    x = torch.randn(3, 4)
-
-    def nodes(out):
-        seen, waiting = [], [out.grad_fn]
-        while waiting:
-            node = waiting.pop()
-            seen.append(node.name())
-            waiting += [following for following, _ in node.next_functions if following]
-        return seen
-
-    plain = model(x)
-    plain.square().sum().backward()
-    with NamedStages(again, {path: path for path, _ in again.named_children()}), listening(StageTimer(clock)):
-        marked = again(x)
-        marked.square().sum().backward()
-    assert torch.equal(plain, marked)
-    assert nodes(plain) == nodes(marked)
-    for one, other in zip(model.parameters(), again.parameters(), strict=True):
-        assert (one.grad is None and other.grad is None) or torch.equal(one.grad, other.grad)
-
-
 def test_the_times_of_modules_around_which_tensors_are_modified_in_place(clock):
     model = Net(
         lambda net, x: net.last(net.halves(net.first(x)).relu_().repeat(1, 2)),
@@ -337,196 +258,6 @@ def test_a_module_that_raises_ends_its_stage(clock):
     model = Net(run, fails=Fails(clock), instead=linear(clock, 10, 20))
     times = times_of(clock, model, {'fails': 'fails'})
     assert times == {'fails forward': 7, 'other forward': 10, 'other backward': 20}
-
-
-def test_without_listeners_nothing_happens_and_hooks_are_removed(clock):
-    model = nn.Sequential(nn.Linear(4, 4))
-    named = NamedStages(model, {'one': '0'})
-    with named:
-        out = model(torch.ones(1, 4))
-        assert 'none of its modules was called' in named.limits()[0]
-    assert not model[0]._forward_hooks
-    assert not model[0]._forward_pre_hooks
-    assert out.grad_fn.next_functions[0][0].name() == 'torch::autograd::AccumulateGrad'
-
-
-class Hides(nn.Linear):
-    """Its result is where nobody sees it."""
-
-    def forward(self, x):
-        self.result = super().forward(x)
-        return 'done'
-
-
-def test_what_cannot_be_told_apart_is_said(clock):
-    def run(net, x):
-        net.hides(x)
-        return net.hides.result
-
-    model = Net(run, hides=Hides(4, 4), unused=nn.Linear(4, 4))
-    with NamedStages(model, {'unused': 'unused', 'hides': 'hides'}) as named, listening(StageTimer(clock)):
-        model(torch.ones(1, 4)).sum().backward()
-    unused, hides = named.limits()
-    assert named.names == ('hides', 'unused')
-    assert hides == ('stage hides: its backward pass is in other, because it returned no tensor of it')
-    assert unused == 'stage unused: none of its modules was called outside of a compiled graph'
-
-
-class Block(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.attn, self.mlp = nn.Linear(4, 4), nn.Linear(4, 4)
-
-    def forward(self, x):
-        return self.mlp(self.attn(x))
-
-
-def layered():
-    model = nn.Module()
-    model.stem = nn.Linear(4, 4)
-    model.layers = nn.ModuleList(nn.ModuleList([Block(), Block()]) for _ in range(2))
-    return model
-
-
-@pytest.mark.parametrize(
-    ('patterns', 'paths'),
-    [
-        ('stem', ['stem']),
-        ('layers.1', ['layers.1.0', 'layers.1.1']),  # a ModuleList is never called
-        ('layers', ['layers.0.0', 'layers.0.1', 'layers.1.0', 'layers.1.1']),
-        ('*.mlp', [f'layers.{i}.{j}.mlp' for i in range(2) for j in range(2)]),
-        ('layers.0.*', ['layers.0.0', 'layers.0.1']),  # and not what is inside of them
-        (['layers.[1].0', 'stem'], ['stem', 'layers.1.0']),
-    ],
-)
-def test_patterns(patterns, paths):
-    model = layered()
-    found = NamedStages(model, {'x': patterns})._watched
-    assert [path for path, module in model.named_modules() if module in found] == paths
-
-
-def test_names_of_wrappers_are_no_part_of_a_path():
-    model = layered()
-    model.stem = checkpoint_wrapper(model.stem)
-    model.layers[0][0] = torch.compile(checkpoint_wrapper(model.layers[0][0]))
-    found = NamedStages(model, {'stem': 'stem', 'block': 'layers.0.0', 'mlp': 'layers.0.0.mlp'})._watched
-    assert [found[module].name for module in (model.stem, model.layers[0][0])] == ['stem', 'block']
-    assert len(found) == 3
-
-
-@pytest.mark.parametrize(
-    ('stages', 'message'),
-    [
-        ({'stem': 'sten'}, "stages['stem']='sten' matches no module; did you mean 'stem'?"),
-        ({'mlp': '*.mpl'}, "stages['mlp']='*.mpl' matches no module; did you mean '*.mlp'?"),
-        ({'x': ['stem', 'backbone.conv1']}, "stages['x']='backbone.conv1' matches no module; known: layers, stem"),
-        ({'a': '*.mlp', 'b': 'layers.1.0.mlp'}, "stages: 'a' and 'b' both match the module 'layers.1.0.mlp'"),
-        ({'a/b': 'stem'}, "stages: 'a/b' cannot be the name of a stage; expected text without a slash"),
-        ({'data': 'stem'}, "stages: 'data' is a stage of every iteration; choose another name"),
-        ({'a': 3}, "stages['a']: 3 is no path of a module"),
-        (['stem'], "stages=['stem']: expected paths of modules by stage, such as {'stem': 'conv1'}"),
-    ],
-)
-def test_what_cannot_be_named(stages, message):
-    with pytest.raises(ConfigError) as error:
-        NamedStages(layered(), stages)
-    assert str(error.value) == message
-
-
-class Branch(nn.Module):
-    """A module that is no part of PyTorch, and that a compiler therefore compiles."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(4, 4)
-
-    def forward(self, x):
-        return self.layer(x).sin().cos()
-
-
-class Events(list):
-    def __getattr__(self, event):
-        return lambda name: self.append((event, name))
-
-
-def compiled_events(model, compiled, graphs):
-    """Return the events, and the sizes of new graphs, of calls without and with a listener, twice each."""
-    events, sizes = Events(), []
-    for listens in (False, True, False, True):
-        graphs.clear()
-        if listens:
-            del events[:]
-            with listening(events):
-                compiled(torch.ones(2, 4)).sum().backward()
-        else:
-            compiled(torch.ones(2, 4)).sum().backward()
-        sizes.append([*graphs])
-    return events, sizes
-
-
-@pytest.fixture
-def graphs():
-    torch.compiler.reset()
-    yield []
-    torch.compiler.reset()
-
-
-def recording(graphs):
-    """Return a backend that runs graphs as they are and notes how many operators they have."""
-
-    def backend(graph, inputs):
-        graphs.append(sum(node.op.startswith('call') for node in graph.graph.nodes))
-        return graph
-
-    return backend
-
-
-EXPECTED = [
-    ('forward_begins', 'first'),
-    ('forward_ends', 'first'),
-    ('forward_begins', 'last'),
-    ('forward_ends', 'last'),
-    ('backward_begins', 'last'),
-    ('backward_ends', 'last'),
-    ('backward_begins', 'first'),
-    ('backward_ends', 'first'),
-]
-
-
-def three_branches():
-    return Net(
-        lambda net, x: net.last((net.middle(net.first(x)) * 2).tanh()), first=Branch(), middle=Branch(), last=Branch()
-    )
-
-
-def test_a_compiled_network_stays_one_graph(graphs):
-    model = three_branches()
-    compiled = torch.compile(model, backend=recording(graphs), fullgraph=True)
-    with NamedStages(model, {'first': 'first', 'last': 'last'}) as named:
-        events, sizes = compiled_events(model, compiled, graphs)
-    assert (events, sizes) == ([], [[11], [], [], []])
-    assert 'outside of a compiled graph' in named.limits()[0]
-
-
-def test_compiled_blocks_stay_whole(graphs):
-    model = three_branches()
-    for block in (model.first, model.last):
-        block.compile(backend=recording(graphs), fullgraph=True)
-    original = model.first._compiled_call_impl
-    with NamedStages(model, {'first': 'first', 'last': 'last'}):
-        events, sizes = compiled_events(model, model, graphs)
-    assert events == EXPECTED
-    assert sizes == [[3, 3], [], [], []]
-    assert model.first._compiled_call_impl is original
-
-
-def test_a_compiled_module_of_its_own_is_found_by_its_path(graphs):
-    model = three_branches()
-    model.first = torch.compile(model.first, backend=recording(graphs))
-    with NamedStages(model, {'first': 'first', 'last': 'last'}):
-        events, sizes = compiled_events(model, model, graphs)
-    assert events == EXPECTED
-    assert sizes == [[3], [], [], []]
 
 
 def test_the_owner_of_a_named_stage_is_that_of_a_marked_one(clock):

@@ -1,12 +1,10 @@
 """The templates of plugins are plugins themselves: their tests pass, and what is written differs only in names."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tool_processes import run_pytest
 
 from vrtspike.config.reading import read_config
 from vrtspike.scaffolding import KINDS
@@ -18,8 +16,7 @@ def test_there_is_a_template_for_every_kind():
 
 
 def test_the_tests_of_all_templates_pass():
-    command = [sys.executable, '-m', 'pytest', '-q', '-n', '0', '-p', 'no:cacheprovider', TEMPLATES]
-    process = subprocess.run(command, env=os.environ | {'OMP_NUM_THREADS': '1'}, capture_output=True, text=True)
+    process = run_pytest('-p', 'no:cacheprovider', TEMPLATES)
     assert process.returncode == 0, process.stdout
     assert f'{len(KINDS)} passed' in process.stdout
 

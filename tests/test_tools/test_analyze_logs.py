@@ -2,26 +2,23 @@
 
 import gzip
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tool_processes import run_tool
 
 from vrtspike.records.rank_files import file_of_rank
 from vrtspike.records.stage_costs import Owner, RunLine, Sample, Span
 from vrtspike.records.trace import FILE_NAME, trace_of, write_trace
 
-TOOL = Path(__file__).parents[2] / 'tools/analyze_logs.py'
 DATA = Path(__file__).parents[1] / 'test_analysis/data'
 TIMING = str(DATA / 'legacy_timing.txt')
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(TOOL), *map(str, arguments)]
-    environment = os.environ | {'MPLBACKEND': 'agg'}
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, env=environment)
+    return run_tool('analyze_logs', *arguments, cwd=cwd)
 
 
 @pytest.fixture(scope='module')

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tool_processes import run_tool
+from tool_processes import run_pytest, run_tool
 
 from vrtspike.config import load_config
 from vrtspike.errors import ConfigError
@@ -36,8 +36,7 @@ def test_the_tool_writes_a_plugin_whose_test_passes(tmp_path):
     assert {path.name for path in folder.iterdir()} == {
         'brand_new.py', 'config.py', 'test_brand_new.py', 'README.md',
     }  # fmt: skip
-    command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'mine/brand_new']
-    tested = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    tested = run_pytest('-p', 'no:cacheprovider', 'mine/brand_new', cwd=tmp_path)
     assert tested.returncode == 0, tested.stdout
     assert '1 passed' in tested.stdout
 

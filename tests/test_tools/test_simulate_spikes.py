@@ -1,5 +1,4 @@
 import resource
-import signal
 import subprocess
 import sys
 import time
@@ -8,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tool_processes import run_tool
+from tool_processes import ForkedProcess, run_tool
 
 from vrtspike.datasets import ClipDataset, ProcessedClips
 
@@ -52,12 +51,13 @@ def test_a_video_becomes_training_data(video, tmp_path):
 
 def test_a_killed_run_goes_on(video, tmp_path):
     options = ['--frames-per-exposure', 1, '--steps-per-frame', 200]
-    process = subprocess.Popen(command(video, '--out', tmp_path / 'killed', *options), stdout=subprocess.DEVNULL)
+    said = tmp_path / 'said'
+    process = ForkedProcess([TOOL, video, '--out', tmp_path / 'killed', *options], said, said)
     state = tmp_path / 'killed' / 'train' / '.street.growing' / 'state.npz'
     deadline = time.monotonic() + 60
     while not state.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
     assert state.exists(), 'it ended before it could be killed'
     assert run_tool('simulate_spikes', video, '--out', tmp_path / 'killed', *options).returncode == 0

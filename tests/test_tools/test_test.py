@@ -2,14 +2,11 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from tool_processes import run_tool
+from tool_processes import run_ranks, run_tool
 
 from vrtspike.testing.data_sets import write_ssdm
 
@@ -87,12 +84,9 @@ def test_another_test_is_not_mixed_in(tested, tiny_run, error_of):
 
 
 def test_two_processes_give_the_same_results(tested, tiny_run, tmp_path):
-    launcher = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2']
     arguments = ['--out', 'results', '--launcher', 'pytorch', *tiny_run.options]
-    command = [*launcher, ROOT / 'tools/test.py', CONFIG, tiny_run.checkpoint, *arguments]
-    environment = os.environ | {'OMP_NUM_THREADS': '1'}
-    process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert process.returncode == 0, process.stderr
+    processes = run_ranks(ROOT / 'tools/test.py', CONFIG, tiny_run.checkpoint, *arguments, cwd=tmp_path)
+    assert [process.returncode for process in processes] == [0, 0], [process.stderr for process in processes]
     alone, both = results_of(tested[1]), results_of(tmp_path / 'results')
     assert both['clips'] == alone['clips']
     assert both['mean_of_clips'] == alone['mean_of_clips']

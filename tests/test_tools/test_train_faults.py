@@ -4,14 +4,13 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
 from tiny_networks import LITE_TRAINING
+from tool_processes import ForkedProcess
 
 from vrtspike.datasets import write_demo
 from vrtspike.engine.run_folder import checkpoints_in
@@ -41,14 +40,12 @@ def start(demo):
     def start(folder, *arguments, **changes):
         values = {f'data.{key}': value for key, value in dict(DEMO, root=demo).items()} | SMALL | changes
         options = [f'{key}={str(value).replace(" ", "")}' for key, value in values.items()]
-        command = [sys.executable, str(ROOT / 'tools/train.py'), str(ROOT / 'configs/vrt_spike_lite.py')]
-        command += ['--work-dir', str(folder), *arguments, '--cfg-options', *options]
+        command = [ROOT / 'tools/train.py', ROOT / 'configs/vrt_spike_lite.py']
+        command += ['--work-dir', folder, *arguments, '--cfg-options', *options]
         folder.mkdir(exist_ok=True)
-        environment = os.environ | {'OMP_NUM_THREADS': '1', 'PYTHONUNBUFFERED': '1'}
-        with (folder / 'out').open('wb') as out:
-            process = subprocess.Popen(
-                command, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
-            )
+        out = folder / 'out'
+        out.write_bytes(b'')
+        process = ForkedProcess(command, out, out, folder, session=True)
         processes.append(process)
         return process
 

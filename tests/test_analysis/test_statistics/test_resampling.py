@@ -76,3 +76,15 @@ def test_autocorrelation(made_up):
 def test_the_normal_quantile_becomes_students(freedom):
     assert student_from_normal(1.959963984540054, freedom) == pytest.approx(student_quantile(freedom))
     assert student_from_normal(9.0, 1000) > 9.0  # at probabilities that are 1 in double precision
+
+
+def test_resamples_without_a_denominator_have_no_ratio():
+    """Of 16 rows in four blocks, the first four alone have a denominator: resamples without them are left out."""
+    rows = np.column_stack([np.repeat([2.0, 0.0], [4, 12]), np.repeat([6.0, 0.0], [4, 12]), np.ones(16)])
+    blocks = Blocks.of(rows)
+    without = np.count_nonzero(blocks.weights[:, 0] == 0)
+    assert 0 < without < len(blocks.weights)
+    found = blocks.ratios()
+    assert found.shape == (len(blocks.weights) - without, 2)
+    assert (found[:, 0] == 3).all()
+    assert np.isfinite(found).all()

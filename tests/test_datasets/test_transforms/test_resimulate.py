@@ -85,6 +85,14 @@ def test_arguments_are_checked(arguments):
         Resimulate(**arguments)
 
 
+@pytest.mark.parametrize('share', [0.0, 1.0])
+def test_frames_of_less_than_twice_its_size_are_refused(share):
+    Resimulate(16, share=share)(sample())  # of 32 x 32 pixels
+    message = r'size=18\) got frames of 32 x 32 pixels, expected at least twice .* after a crop of 36 or more'
+    with pytest.raises(ConfigError, match=message):
+        Resimulate(18, share=share)(sample())
+
+
 def test_clips_without_raw_spikes_are_refused():
     with pytest.raises(DataError, match='no raw spikes'):
         Resimulate(16)({'blur': sample()['blur'], 'meta': {}})

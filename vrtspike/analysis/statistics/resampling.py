@@ -57,6 +57,15 @@ class Blocks:
         """Return the resampled sums of every column, (RESAMPLES, columns)."""
         return self.weights @ np.add.reduceat(self.rows, self.edges)
 
+    def ratios(self) -> np.ndarray:
+        """Return the resampled sums of all columns but the first, divided by those of the first.
+
+        A resample in which the first column sums to 0 has no ratio. It is left out.
+        """
+        sums = self.sums()
+        sums = sums[sums[:, 0] != 0]
+        return sums[:, 1:] / sums[:, :1]
+
     def means(self) -> np.ndarray:
         """Return the resampled means of every column, (RESAMPLES, columns)."""
         sizes = np.diff(np.append(self.edges, len(self.rows)))

@@ -106,8 +106,7 @@ def bottlenecks(log: RunLog, costs: SampleTable) -> list[Bottleneck]:
     names.sort(key=lambda name: -costs.total(f'stages/{name}/total_ms'))
     columns = [costs.column(column) for column in ('iteration_ms', *(f'stages/{name}/total_ms' for name in names))]
     blocks = Blocks.of(np.column_stack(columns))
-    sums = blocks.sums()
-    resampled = sums[:, 1:] / sums[:, :1]
+    resampled = blocks.ratios()
     ranking = []
     for i, name in enumerate(names):
         share = costs.total(f'stages/{name}/total_ms') / whole

@@ -51,9 +51,8 @@ def throughput(log: RunLog, costs: SampleTable) -> Throughput:
 
 
 def _clips_interval(costs: SampleTable, estimate: float, ranks: int) -> list[float] | None:
-    blocks = Blocks.of(np.column_stack([costs.column('clips'), costs.column('iteration_ms')]))
-    sums = blocks.sums()
-    return interval(estimate, ranks * sums[:, 0] / sums[:, 1] * 1e3, blocks.number) if blocks.enough else None
+    blocks = Blocks.of(np.column_stack([costs.column('iteration_ms'), costs.column('clips')]))
+    return interval(estimate, ranks * blocks.ratios()[:, 0] * 1e3, blocks.number) if blocks.enough else None
 
 
 def rank_times(log: RunLog) -> RankTimes | None:

@@ -30,9 +30,10 @@ class SSDMGoPro:
         root: The folder with the splits.
         train: Folder of the training split; ``'.'`` is the root itself.
         val: Folder of the validation split.
-        spike_size: (Hs, Ws) of the spikes in pixels.
+        spike_size: (Hs, Ws) of the spikes in pixels; 180 x 320 by default.
         threshold: Firing threshold of the spike camera.
-        light: What the camera integrated, see :class:`~vrtspike.datasets.sources.sequence.Sequence`.
+        light: What the camera integrated, see :class:`~vrtspike.datasets.sources.sequence.Sequence`. ``'encoded'`` by
+            default.
         exposure_steps: Steps of the exposure in the middle of each file.
         steps_outside: Steps of each file before the exposure, and after it.
         spikes: False reads the frames alone, for networks without fusion; ``spike_data`` may be absent.
@@ -44,15 +45,17 @@ class SSDMGoPro:
 
     layout = 'ROOT/{train,test}/{blur_data,sharp_data,spike_data}/<clip>/<frame>.{png,png,dat}'
     has_sharp = True
+    default_spike_size = 180, 320
+    default_light = 'encoded'
 
     def __init__(
         self,
         root: str | os.PathLike,
         train: str = ON_DISK['train'],
         val: str = ON_DISK['val'],
-        spike_size: tuple[int, int] = (180, 320),
+        spike_size: tuple[int, int] | None = None,
         threshold: float = 1.0,
-        light: str = 'encoded',
+        light: str | None = None,
         exposure_steps: int = 97,
         steps_outside: int = 20,
         spikes: bool = True,
@@ -61,6 +64,8 @@ class SSDMGoPro:
         axes: str | None = None,
     ) -> None:
         name = type(self).__name__
+        spike_size = self.default_spike_size if spike_size is None else spike_size
+        light = self.default_light if light is None else light
         require_pair(name, spike_size=spike_size)
         require_positive(name, threshold=threshold)
         require_light(name, light)
@@ -108,26 +113,11 @@ class SSDMReal(SSDMGoPro):
         root: The folder with the splits.
         train: Folder of the training split; ``'.'`` is the root itself, where there are no splits.
         val: Folder of the validation split.
-        spike_size: See :class:`SSDMGoPro`, also for the other arguments.
+        spike_size: 250 x 400 by default; see :class:`SSDMGoPro`, also for the other arguments.
+        light: ``'linear'`` by default.
     """
 
     layout = 'ROOT/{train,test}/{blur_data,spike_data}/<clip>/<frame>.{jpg,dat}'
     has_sharp = False
-
-    def __init__(
-        self,
-        root: str | os.PathLike,
-        train: str = ON_DISK['train'],
-        val: str = ON_DISK['val'],
-        spike_size: tuple[int, int] = (250, 400),
-        threshold: float = 1.0,
-        light: str = 'linear',
-        exposure_steps: int = 97,
-        steps_outside: int = 20,
-        spikes: bool = True,
-        bit_order: str | None = None,
-        flipped: bool | None = None,
-        axes: str | None = None,
-    ) -> None:
-        described = (spike_size, threshold, light, exposure_steps, steps_outside, spikes, bit_order, flipped, axes)
-        super().__init__(root, train, val, *described)
+    default_spike_size = 250, 400
+    default_light = 'linear'

@@ -39,13 +39,24 @@ class Resimulate:
         self.size, self.speeds, self.share = size, tuple(speeds), share
 
     def __call__(self, results: dict) -> dict:
-        """Replace ``blur``, ``sharp`` and raw ``spikes``, or crop them; draws from ``results['rng']``."""
+        """Replace ``blur``, ``sharp`` and raw ``spikes``, or crop them; draws from ``results['rng']``.
+
+        Raises:
+            DataError: There are no raw spikes.
+            ConfigError: The frames are less than twice as large as the new clip, or are not of the middle instant.
+        """
         spikes = results.get('spikes')
         if spikes is None or spikes.dtype != np.uint8:
             raise DataError('Resimulate got no raw spikes: use data with spikes, and put it before BinSpikes')
         if 'instant' in results:
             raise ConfigError("Resimulate shows the middle of the exposure: leave out the data set's instants")
         rng, frames = results['rng'], len(results['blur'])
+        height, width = results['blur'].shape[1:3]
+        if min(height, width) < 2 * self.size:
+            raise ConfigError(
+                f'Resimulate(size={self.size}) got frames of {height} x {width} pixels, expected at least twice its '
+                f'size: put it after a crop of {2 * self.size} or more'
+            )
         if rng.random() >= self.share:
             return self.crop(results)
         linear = results['meta']['light'] == 'linear'

@@ -1,0 +1,7 @@
+import pytest
+from planted import PlantedClock
+
+
+@pytest.fixture
+def clock():
+    return PlantedClock()
