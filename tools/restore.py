@@ -13,6 +13,8 @@ Examples:
     python tools/restore.py CONFIG CHECKPOINT --blur frames --spike spikes --out compared --side-by-side
     python tools/restore.py configs/vrt_spike_alone.py CHECKPOINT --spike recording.npz --threshold 8 \\
         --steps-per-frame 40 --out restored
+    python tools/restore.py --blur S-SDM/test/blur_data/CLIP --spike S-SDM/test/spike_data/CLIP --spike-size 180 320 \\
+        --threshold 1 --light encoded --exposure-steps 97 --out restored
     python tools/restore.py CONFIG CHECKPOINT --blur frames --spike spikes --out slow_motion.mp4 --frames-per-exposure 8
     python tools/restore.py configs/vrt/006_vrt_videodeblurring_gopro.py 006_VRT_videodeblurring_GoPro.pth \\
         --blur clip.mp4 --out restored.mp4
@@ -84,6 +86,13 @@ def parse_args() -> argparse.Namespace:
         metavar='N',
         help='without --blur: divide one recording into exposures of N steps; a shorter rest is not restored',
     )
+    parser.add_argument(
+        '--exposure-steps',
+        type=int,
+        metavar='N',
+        help='a folder of spike files: the exposure is the N steps in the middle of each, as 97 of 137 in S-SDM '
+        '(default: all)',
+    )
     parser.add_argument('--threshold', type=float, help='of the spike camera (default: from a config.yaml nearby)')
     add_light_argument(parser)
     parser.add_argument(
@@ -128,7 +137,15 @@ def main() -> None:
     size = args.spike_size and tuple(args.spike_size)
     layout = SpikeLayout(**layout_arguments(args))
     clip = open_clip(
-        args.blur, args.spike, size, args.threshold, args.light, args.keep_columns, args.steps_per_frame, layout
+        args.blur,
+        args.spike,
+        size,
+        args.threshold,
+        args.light,
+        args.keep_columns,
+        args.steps_per_frame,
+        layout,
+        args.exposure_steps,
     )
     model, config, checkpoint = load_network(args)
     tiling = tiling_of(config, **tiling_arguments(args))

@@ -76,6 +76,22 @@ def test_a_killed_run_goes_on_to_the_same_frames(loaded, on_disk, checkpoint, tm
     assert before == {path: path.stat().st_mtime_ns for path in before}  # not restored twice
 
 
+def test_steps_outside_of_the_exposures_change_nothing(loaded, on_disk, clip, checkpoint, tmp_path):
+    arguments = dict(checkpoint=checkpoint, tiling=TILING)
+    whole = read(restore_files(*loaded, on_disk, tmp_path / 'whole', **arguments))
+    for i, spikes in enumerate(clip[1]):
+        (tmp_path / 'longer').mkdir(exist_ok=True)
+        write_spike_dat(
+            tmp_path / 'longer' / f'{i:03d}.dat', np.pad(spikes, [(3, 3), (0, 0), (0, 0)], constant_values=1)
+        )
+    longer = open_clip(tmp_path / 'blur', tmp_path / 'longer', SIZE, 1.0, exposure_steps=clip[1].shape[1])
+    again = read(restore_files(*loaded, longer, tmp_path / 'again', **arguments))
+    assert all(np.array_equal(again[name], whole[name]) for name in whole)
+    other = open_clip(tmp_path / 'blur', tmp_path / 'longer', SIZE, 1.0)
+    with pytest.raises(DataError, match='made from other inputs'):
+        restore_files(*loaded, other, tmp_path / 'again', **arguments)
+
+
 def test_what_was_made_otherwise_is_not_continued(loaded, on_disk, checkpoint, tmp_path):
     restore_files(*loaded, on_disk, tmp_path / 'out', checkpoint=checkpoint, tiling=TILING)
     with pytest.raises(DataError, match=r'made from other inputs \(tiling: .* now\): delete it'):

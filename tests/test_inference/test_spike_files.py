@@ -46,6 +46,31 @@ def test_spikes_alone_are_divided_by_files_or_steps(spike_folder, tmp_path):
             SpikeFiles(tmp_path / 'all.dat', None, **KNOWN, steps_per_frame=steps)
 
 
+def test_an_exposure_in_the_middle_of_each_file(spike_folder):
+    files = SpikeFiles(spike_folder, 5, **KNOWN, exposure_steps=2)
+    assert (files.steps, files.outside) == (2, 1)
+    assert np.array_equal(files.read(1, 3), spikes()[1:3, 1:3])
+    around = files.read_around(1, 3, 1)
+    assert np.array_equal(around['spikes'], spikes()[1:3])
+    assert around['known'].all()
+    around = files.read_around(1, 3, 2)  # the files have one step less
+    assert (around['margin'], around['spikes'].shape[1]) == (2, 6)
+    assert around['known'].tolist() == [[False, *[True] * 4, False]] * 2
+    assert np.array_equal(around['spikes'][:, 1:-1], spikes()[1:3])
+
+
+@pytest.mark.parametrize('steps', [0, 3, 5])
+def test_an_exposure_that_is_not_in_the_middle_is_an_error(spike_folder, steps):
+    with pytest.raises(DataError, match=f'have 4 steps, got --exposure-steps {steps}'):
+        SpikeFiles(spike_folder, 5, **KNOWN, exposure_steps=steps)
+
+
+def test_one_file_for_all_frames_has_no_steps_outside(tmp_path):
+    write_spike_dat(tmp_path / 'all.dat', spikes().reshape(20, 8, 12))
+    with pytest.raises(DataError, match='is one file, got --exposure-steps 2'):
+        SpikeFiles(tmp_path / 'all.dat', 5, **KNOWN, exposure_steps=2)
+
+
 @pytest.mark.parametrize('suffix', ['.npy', '.npz'])
 def test_arrays_know_their_size(tmp_path, suffix):
     save = np.save if suffix == '.npy' else np.savez

@@ -106,6 +106,7 @@ def open_clip(
     keep_columns: int | None = None,
     steps_per_frame: int | None = None,
     layout: SpikeLayout = USUAL_LAYOUT,
+    exposure_steps: int | None = None,
 ) -> ClipFiles:
     """Check a video file or folder of images and its spikes, if any, and return the clip.
 
@@ -118,6 +119,7 @@ def open_clip(
         keep_columns: Columns of the spikes to keep, or None for all.
         steps_per_frame: Steps of an exposure in one recording of spikes alone.
         layout: How the spike files store their spikes, as for SpikeFiles.
+        exposure_steps: Steps of the exposure in the middle of each spike file; None takes whole files.
 
     Raises:
         DataError: Something is missing or does not match.
@@ -125,7 +127,9 @@ def open_clip(
     if blur is None:
         if spike is None:
             raise DataError('there is nothing to restore: give --blur, --spike or both')
-        spikes = SpikeFiles(spike, None, None, spike_size, threshold, light, keep_columns, steps_per_frame, layout)
+        spikes = SpikeFiles(
+            spike, None, None, spike_size, threshold, light, keep_columns, steps_per_frame, layout, exposure_steps
+        )
         return ClipFiles(Playback(spikes), spikes)
     if steps_per_frame is not None:
         raise DataError(f'got --steps-per-frame {steps_per_frame} with --blur: frames already divide the spikes')
@@ -133,7 +137,17 @@ def open_clip(
     if spike is None:
         return ClipFiles(frames, None)
     names = frames.names if isinstance(frames, ImageFolder) else None
-    spikes = SpikeFiles(spike, len(frames), names, spike_size, threshold, light, keep_columns, layout=layout)
+    spikes = SpikeFiles(
+        spike,
+        len(frames),
+        names,
+        spike_size,
+        threshold,
+        light,
+        keep_columns,
+        layout=layout,
+        exposure_steps=exposure_steps,
+    )
     check_sizes(frames.size, spikes.size)
     return ClipFiles(frames, spikes)
 
@@ -224,7 +238,7 @@ def restored_parts(
     if instants is None:
         return restored_frames(model, lambda *span: prepare(clip.sample(*span)), length, tiling, first)
     margin = 0 if clip.spikes is None else margin_of(instants, clip.spikes.steps)
-    if margin and not clip.spikes.gapless:
+    if margin and not clip.spikes.gapless and margin > clip.spikes.outside:
         warnings.warn(
             f'what {clip.spikes.path} has beside each exposure is unknown, so frames near its ends are noisier: '
             f'if exposures follow each other without a gap, write interval: {clip.spikes.steps} into its config.yaml',
@@ -261,6 +275,7 @@ class RestoreInputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     side_by_side: bool
     tiling: Tiling
     instants: tuple[float, ...] | None = None
+    steps_outside: int = 0
 
 
 def restore_inputs(
@@ -284,6 +299,7 @@ def restore_inputs(
         side_by_side=side_by_side,
         tiling=tiling,
         instants=instants,
+        steps_outside=0 if spikes is None else spikes.outside,
     )
 
 

@@ -36,10 +36,12 @@ class SpikeFiles:
             uses ``light`` of ``config.yaml``, or linear light.
         keep_columns: Columns to keep: 400 if the sensor has 416 and wrote its header into the last 16. None keeps all.
         steps_per_frame: Steps of an exposure, for spikes alone in one file.
+        exposure_steps: Steps of the exposure in the middle of each file, if files also have steps before and after it.
         layout: How the files store their spikes; what is None comes from ``config.yaml``, or from the rule.
 
     Raises:
-        DataError: Files are missing or differ in length, or the size or the threshold is unknown.
+        DataError: Files are missing or differ in length, the size or the threshold is unknown, or exposures do not
+            stand in the middle of files.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class SpikeFiles:
         keep_columns: int | None = None,
         steps_per_frame: int | None = None,
         layout: SpikeLayout = USUAL_LAYOUT,
+        exposure_steps: int | None = None,
     ) -> None:
         self.path = Path(path)
         if not self.path.exists():
@@ -90,8 +93,23 @@ class SpikeFiles:
                     f'{path} has {self.steps * frames + rest} steps, which cannot be divided equally among {frames} '
                     'frames: cut the spikes to the exposure of the video, or check the spike size'
                 )
+        #: Steps that each file has before its exposure, and after it.
+        self.outside = 0 if exposure_steps is None else self.steps_outside(exposure_steps)
+        self.steps -= 2 * self.outside
         # Whether each exposure begins where the one before it ends.
         self.gapless = not self.path.is_dir() or known.interval == self.steps
+
+    def steps_outside(self, exposure_steps: int) -> int:
+        """Return how many steps each file has before an exposure in its middle."""
+        if not self.path.is_dir():
+            raise DataError(f'{self.path} is one file, got --exposure-steps {exposure_steps}: frames divide its steps')
+        outside, rest = divmod(self.steps - exposure_steps, 2)
+        if rest or outside < 0 or exposure_steps < 1:
+            raise DataError(
+                f'the spike files of {self.path} have {self.steps} steps, got --exposure-steps {exposure_steps}: an '
+                'exposure in their middle has as many steps before it as after it'
+            )
+        return outside
 
     def _files_in_folder(self, frames: int | None, names: Sequence[str] | None) -> list[Path]:
         files = files_in_time_order(self.path, SPIKE_SUFFIXES)
@@ -112,20 +130,21 @@ class SpikeFiles:
 
     def read_around(self, start: int, stop: int, margin: int) -> dict:
         """Return ``spikes``, ``margin`` and ``known`` of these frames, see :mod:`vrtspike.datasets.clips`."""
-        if not self.gapless:
-            return with_unknown_margin(self.read(start, stop), margin)
+        if not self.gapless or self.outside:
+            beside = min(margin, self.outside)
+            return with_unknown_margin(self.read(start, stop, beside), margin - beside) | {'margin': margin}
         beside = -(-margin // self.steps)
         first = max(start - beside, 0)
         stream = self.read(first, min(stop + beside, self.frames)).reshape(-1, *self.size)
         return windows_of_stream(stream, (start - first) * self.steps, stop - start, self.steps, margin)
 
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Return spikes (T, steps, Hs, Ws) uint8."""
+    def read(self, start: int, stop: int, beside: int = 0) -> np.ndarray:
+        """Return spikes (T, steps, Hs, Ws) uint8, and as many steps ``beside`` each exposure of what its file has."""
         columns = (0, self.size[1])
         if self.path.is_dir():
-            return np.stack(
-                [read_spikes(file, *self.stored_size, self.layout, columns=columns) for file in self.files[start:stop]]
-            )
+            window = {'start': self.outside - beside, 'steps': self.steps + 2 * beside, 'columns': columns}
+            files = self.files[start:stop]
+            return np.stack([read_spikes(file, *self.stored_size, self.layout, **window) for file in files])
         window = {'start': start * self.steps, 'steps': (stop - start) * self.steps, 'columns': columns}
         spikes = read_spikes(self.path, *self.stored_size, self.layout, **window)
         return spikes.reshape(stop - start, self.steps, *self.size)
