@@ -1,7 +1,7 @@
 """Any instant of the exposure: trained at random instants, validated at each.
 
 The spikes and the estimates around the instant enter after stage 1. What comes before is computed once for all
-instants of a frame, so that eight of them take less than four times as long as one.
+instants of a frame (docs/restore.md).
 
 python tools/train.py configs/residual_cnn_instants.py
 """

@@ -50,16 +50,17 @@ def run_ranks(script, *arguments, cwd='.', **environment):
     return run_together(environments, script, *arguments, cwd=cwd)
 
 
-def run_together(environments, script, *arguments, cwd='.'):
-    """Run a script once for each environment, all at once. The first that fails ends the others."""
+def run_together(environments, script, *arguments, cwd='.', seconds=600):
+    """Run a script once for each environment, all at once. The first that fails, or too long a time, ends all."""
     with tempfile.TemporaryDirectory() as folder:
         outputs = [[Path(folder, f'{stream}{i}') for stream in OUTPUT] for i in range(len(environments))]
         processes = [
             ForkedProcess([script, *arguments], *output, cwd, environment)
             for output, environment in zip(outputs, environments, strict=True)
         ]
+        deadline = time.monotonic() + seconds
         while None in (statuses := [process.poll() for process in processes]):
-            if any(statuses):
+            if any(statuses) or time.monotonic() > deadline:
                 kill(process for process in processes if process.returncode is None)
             time.sleep(0.01)
         return [
@@ -80,7 +81,7 @@ class ForkedProcess:
         command: The script and its arguments.
         stdout, stderr: Files that its output is appended to.
         cwd: The folder that it runs in.
-        environment: Variables besides those of the server.
+        environment: Variables besides those of this process.
         session: Whether it leads a new session, so that its process group can be signalled.
     """
 
@@ -88,7 +89,8 @@ class ForkedProcess:
         self.command = list(map(str, command))
         self.returncode = None
         streams = [str(stdout), str(stderr)]
-        self.pid = ask('start', self.command, os.path.abspath(cwd), streams, dict(environment), session)
+        variables = {**os.environ, 'OMP_NUM_THREADS': '1', **dict(environment)}
+        self.pid = ask('start', self.command, os.path.abspath(cwd), streams, variables, session)
 
     def poll(self):
         """Return the exit status, or None while the process runs."""
@@ -139,8 +141,7 @@ def serve():
         else:
             answer = os.fork()
             if not answer:
-                become(*arguments)
-                break
+                become(*arguments)  # does not return
         print(json.dumps(answer), flush=True)
 
 
@@ -157,18 +158,19 @@ def become(command, folder, streams, environment, session):
     for stream, path in enumerate((os.devnull, *streams)):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), stream)
     sys.stdout.reconfigure(line_buffering=True)
-    os.environ.update(environment)
-    os.chdir(folder)
-    sys.path[0] = str(Path(command[0]).parent)
-    sys.argv[:] = command
-    run(command[0])
+    run(command, folder, environment)
 
 
-def run(script):
+def run(command, folder, environment):
     """Run a script and exit as Python does, except that the objects are not freed: a fork would copy them all."""
     status = 1
     try:
-        runpy.run_path(script, run_name='__main__')
+        os.environ.clear()
+        os.environ.update(environment)
+        os.chdir(folder)
+        sys.path[0] = str(Path(command[0]).parent)
+        sys.argv[:] = command
+        runpy.run_path(command[0], run_name='__main__')
         status = 0
     except SystemExit as end:
         status = end.code or 0

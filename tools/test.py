@@ -60,9 +60,10 @@ def parse_args() -> argparse.Namespace:
         help='how PSNR and SSIM are computed: as in most tables; as S-SDM does (SSIM of uniform 7 x 7 windows); as '
         'Spike-Zoo does (luma)',
     )
-    for name, package in (('piqe', 'pypiqe'), ('niqe', 'pyiqa'), ('brisque', 'pyiqa')):
+    for option, package in (('--piqe', 'pypiqe'), ('--niqe', 'pyiqa'), ('--brisque', 'pyiqa')):
+        name = option.removeprefix('--')
         parser.add_argument(
-            f'--{name}',
+            option,
             dest='no_reference',
             action='append_const',
             const=name,

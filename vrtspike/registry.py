@@ -14,7 +14,8 @@ from vrtspike.contracts import Contract, Registry
 BACKBONES = Registry('backbone', 'vrtspike.models', Contract(
     'forward(clip, *, fuse=None): (B, T, in_channels, H, W) -> (B, frames_out(T), 3, scale*H, scale*W); calls '
     'fuse(i, features (B, C, T, H, W)) after the input convolution (i = 0) and after stages 1-7 and continues '
-    'with the result; stage_channels[i] is C there, stage_scales[i] the divisor of H and W',
+    'with the result; stage_channels[i] is C there, stage_scales[i] the divisor of H and W; '
+    'optional: parts_of_blur_alone(i), the modules before fuse(i) that see the blurred frames alone',
     arguments=('clip', 'fuse'),
     attributes=('in_channels', 'scale', 'frames_out', 'stage_channels', 'stage_scales', 'cost_stages')))
 SPIKE_ENCODERS = Registry('spike encoder', 'vrtspike.models', Contract(

@@ -127,6 +127,8 @@ def test_a_raised_threshold_keeps_what_is_unknown(recording):
 
 def test_instants_are_numbers_from_0_to_1():
     assert require_instants('x', [0, 1]) == (0.0, 1.0)
+    with pytest.raises(ConfigError, match=r'x got instants=0\.5, expected a list'):
+        require_instants('x', 0.5)
     for wrong in ([], [0.5, 0.5], [-0.1], [1.5], [float('nan')]):
         with pytest.raises(ConfigError, match='expected different numbers from 0'):
             require_instants('x', wrong)

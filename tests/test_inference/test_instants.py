@@ -10,7 +10,7 @@ import vrtspike
 from tests.test_inference.conftest import make_clip
 from vrtspike.datasets import write_spike_dat
 from vrtspike.datasets.instants import windows_of_stream
-from vrtspike.errors import ConfigError
+from vrtspike.errors import ConfigError, DataError
 from vrtspike.inference import Tiling
 from vrtspike.inference.files import even_instants, open_clip, restore_files
 from vrtspike.inference.loading import load_restorer
@@ -129,11 +129,21 @@ def test_spikes_beside_an_exposure_come_from_the_stream(on_disk, clip):
     assert windows_of_stream(stream, 0, 5, 8, 0)['known'].all()
 
 
-def test_unknown_steps_beside_the_exposures_are_reported(loaded, on_disk, checkpoint, tmp_path, monkeypatch):
+def test_a_stated_interval_makes_another_clip(loaded, clip, checkpoint, tmp_path):
+    for i, (image, spikes) in enumerate(zip(*clip, strict=True)):
+        write_png(tmp_path / 'blur' / f'{i:03d}.png', image)
+        (tmp_path / 'spike').mkdir(exist_ok=True)
+        write_spike_dat(tmp_path / 'spike' / f'{i:03d}.dat', spikes)
     arguments = dict(checkpoint=checkpoint, tiling=TILING, instants=(0.25,))
-    monkeypatch.setattr(on_disk.spikes, 'gapless', False)
-    with pytest.warns(UserWarning, match='write interval: 8 into its config.yaml'):
-        restore_files(*loaded, on_disk, tmp_path / 'out', **arguments)
+    unknown = open_clip(tmp_path / 'blur', tmp_path / 'spike', (12, 16), 1.0)
+    with pytest.warns(UserWarning, match='write interval: 8 beside spike_h'):
+        before = read(restore_files(*loaded, unknown, tmp_path / 'out', **arguments))
+    (tmp_path / 'config.yaml').write_text('spike_h: 12\nspike_w: 16\nthreshold: 1.0\ninterval: 8\n')
+    stated = open_clip(tmp_path / 'blur', tmp_path / 'spike')
+    with pytest.raises(DataError, match='made from other inputs'):
+        restore_files(*loaded, stated, tmp_path / 'out', **arguments)
+    after = read(restore_files(*loaded, stated, tmp_path / 'stated', **arguments))
+    assert not all(np.array_equal(before[name], after[name]) for name in before)
 
 
 def test_files_without_a_stated_interval_have_unknown_steps_beside_them(tmp_path):

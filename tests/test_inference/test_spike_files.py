@@ -65,6 +65,22 @@ def test_an_exposure_that_is_not_in_the_middle_is_an_error(spike_folder, steps):
         SpikeFiles(spike_folder, 5, **KNOWN, exposure_steps=steps)
 
 
+def test_a_folder_is_not_divided_into_exposures(spike_folder):
+    with pytest.raises(DataError, match='got --steps-per-frame 2: leave it out, or give --exposure-steps'):
+        SpikeFiles(spike_folder, None, **KNOWN, steps_per_frame=2)
+
+
+def test_what_lies_beside_exposures_is_known_or_explained(spike_folder):
+    files = SpikeFiles(spike_folder, 5, **KNOWN, exposure_steps=2)
+    assert [files.knows(margin) for margin in (1, 2)] == [True, False]
+    assert 'has 1 steps beside each exposure' in files.unknown_margin()
+    files = SpikeFiles(spike_folder, 5, **KNOWN)
+    assert not files.knows(1)
+    assert 'write interval: 4 beside spike_h' in files.unknown_margin()
+    (spike_folder.parent / 'config.yaml').write_text('spike_h: 8\nspike_w: 12\nthreshold: 1.0\ninterval: 4\n')
+    assert SpikeFiles(spike_folder, 5).knows(4)
+
+
 def test_one_file_for_all_frames_has_no_steps_outside(tmp_path):
     write_spike_dat(tmp_path / 'all.dat', spikes().reshape(20, 8, 12))
     with pytest.raises(DataError, match='is one file, got --exposure-steps 2'):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from vrtspike.errors import ConfigError
+from vrtspike.errors import ConfigError, DataError
 from vrtspike.metrics.no_reference import load_no_reference, load_piqe
 from vrtspike.metrics.scores import frame_scores
 
 
-def test_blur_and_noise_raise_it():
+def test_blur_and_noise_raise_piqe():
     pytest.importorskip('pypiqe')
     piqe, photograph = load_piqe(), astronaut()[:256, :256]
     noisy = np.clip(photograph + np.random.default_rng(0).normal(0, 25, photograph.shape), 0, 255).astype(np.uint8)
@@ -26,7 +26,7 @@ def test_colour_is_scored_as_its_luma():
     assert load_piqe()(photograph) == load_piqe()(gray[..., None].repeat(3, axis=-1))
 
 
-def test_the_package_is_named_if_it_is_missing(monkeypatch):
+def test_pypiqe_is_named_if_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, 'pypiqe', None)
     with pytest.raises(ConfigError, match='PIQE needs the package pypiqe'):
         load_no_reference(['piqe'])
@@ -59,6 +59,19 @@ def test_pyiqa_is_named_if_it_or_its_weights_are_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, 'pyiqa', SimpleNamespace(create_metric=create_metric))
     with pytest.raises(ConfigError, match='cannot load BRISQUE, whose weights it downloads: no route to host'):
         load_no_reference(['brisque'])
+
+
+@pytest.mark.parametrize(
+    ('metric', 'message'),
+    [
+        (lambda batch: batch.mean() * np.nan, 'returned nan as NIQE of a frame of 4 x 6 pixels'),
+        (lambda batch: batch.reshape(0), 'cannot score NIQE of a frame of 4 x 6 pixels: shape'),
+    ],
+)
+def test_frames_that_pyiqa_cannot_score_are_named(monkeypatch, metric, message):
+    monkeypatch.setitem(sys.modules, 'pyiqa', SimpleNamespace(create_metric=lambda *_, **__: metric))
+    with pytest.raises(DataError, match=message):
+        load_no_reference(['niqe'])['niqe'](np.zeros((4, 6, 3), np.uint8))
 
 
 def test_without_a_target_they_are_the_only_scores():

@@ -315,8 +315,13 @@ class TestStart:
         del batch['sdm_neighbour']
         with pytest.raises(DataError, match=r"no sdm_neighbour: put dict\(type='AddNeighbourSDM'\) before BinSpikes"):
             model.data_preprocessor(batch)
-        with pytest.raises(ConfigError, match="need start='sdm'"):
-            make(further_inputs=['sdm_neighbour'])
+
+    @pytest.mark.parametrize(
+        ('start', 'further'), [('blur', 'sdm_neighbour'), ('sdm', 'sharp'), ('sdm', 'sdm_neighbor')]
+    )
+    def test_other_further_inputs_are_errors(self, start, further):
+        with pytest.raises(ConfigError, match=r"expected \['sdm_neighbour'\] or none"):
+            make(start=start, further_inputs=[further])
 
     def test_an_unknown_start_is_an_error(self):
         with pytest.raises(ConfigError, match="expected 'blur', 'sdm' or 'spikes'"):

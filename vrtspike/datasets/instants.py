@@ -53,6 +53,8 @@ class SpikesAround(NamedTuple):
 
 def require_instants(owner: str, instants: Iterable[float]) -> tuple[float, ...]:
     """Return instants as a tuple of floats; raise :class:`ConfigError` unless each is from 0 to 1 and none repeats."""
+    if isinstance(instants, (int, float)):
+        raise ConfigError(f'{owner} got {instants=}, expected a list of numbers')
     found = tuple(float(instant) for instant in instants)
     if not found or len(set(found)) < len(found) or not all(0 <= instant <= 1 for instant in found):
         raise ConfigError(

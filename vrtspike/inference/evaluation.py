@@ -26,7 +26,7 @@ from vrtspike.inference.loading import file_sha256
 from vrtspike.inference.outputs import record_inputs
 from vrtspike.inference.restoring import fit_tiling, restored_frames
 from vrtspike.inference.sequences import Sequences, Window, held_out_sequences
-from vrtspike.metrics.no_reference import NoReference
+from vrtspike.metrics.no_reference import NO_REFERENCE, NoReference
 from vrtspike.metrics.protocols import PROTOCOLS
 from vrtspike.metrics.restoration import file_stem
 from vrtspike.metrics.scores import Perceptual, frame_scores
@@ -69,7 +69,7 @@ class TestSettings:
     __test__ = False  # pytest would collect it because of its name
 
 
-class TestInputs(msgspec.Struct, frozen=True, kw_only=True):
+class TestInputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything that the results of a test depend on, as ``test.json`` records it."""
 
     checkpoint_sha256: str
@@ -80,7 +80,9 @@ class TestInputs(msgspec.Struct, frozen=True, kw_only=True):
     save_images: bool
     lpips: bool
     protocol: str
-    no_reference: list[str]
+    piqe: bool
+    niqe: bool = False
+    brisque: bool = False
 
     __test__ = False
 
@@ -155,7 +157,7 @@ def inputs_of_test(config: Config, checkpoint: str | os.PathLike, settings: Test
         save_images=settings.save_images,
         lpips=settings.lpips is not None,
         protocol=settings.protocol,
-        no_reference=sorted(settings.no_reference),
+        **{name: name in settings.no_reference for name in NO_REFERENCE},
     )
 
 

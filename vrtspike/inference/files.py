@@ -135,6 +135,8 @@ def open_clip(
         raise DataError(f'got --steps-per-frame {steps_per_frame} with --blur: frames already divide the spikes')
     frames = open_frames(blur)
     if spike is None:
+        if exposure_steps is not None:
+            raise DataError(f'got --exposure-steps {exposure_steps} without --spike: it is about spike files')
         return ClipFiles(frames, None)
     names = frames.names if isinstance(frames, ImageFolder) else None
     spikes = SpikeFiles(
@@ -238,12 +240,8 @@ def restored_parts(
     if instants is None:
         return restored_frames(model, lambda *span: prepare(clip.sample(*span)), length, tiling, first)
     margin = 0 if clip.spikes is None else margin_of(instants, clip.spikes.steps)
-    if margin and not clip.spikes.gapless and margin > clip.spikes.outside:
-        warnings.warn(
-            f'what {clip.spikes.path} has beside each exposure is unknown, so frames near its ends are noisier: '
-            f'if exposures follow each other without a gap, write interval: {clip.spikes.steps} into its config.yaml',
-            stacklevel=2,
-        )
+    if margin and not clip.spikes.knows(margin):
+        warnings.warn(clip.spikes.unknown_margin(), stacklevel=2)
     at_instants = ClipAtInstants(lambda *span: clip.sample(*span, margin), prepare, length, instants)
     return restored_instants(model, at_instants, tiling, first)
 
@@ -276,6 +274,7 @@ class RestoreInputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     tiling: Tiling
     instants: tuple[float, ...] | None = None
     steps_outside: int = 0
+    gapless: bool = False
 
 
 def restore_inputs(
@@ -300,6 +299,7 @@ def restore_inputs(
         tiling=tiling,
         instants=instants,
         steps_outside=0 if spikes is None else spikes.outside,
+        gapless=instants is not None and spikes is not None and spikes.path.is_dir() and spikes.gapless,
     )
 
 

@@ -262,9 +262,8 @@ class ClipAtInstants:
 def restored_instants(model: nn.Module, clip: ClipAtInstants, tiling: Tiling, first: int = 0) -> Iterator[np.ndarray]:
     """Yield a clip's restored frames (t, instants, H, W, 3) uint8 in time order, as they are finished.
 
-    All instants of a tile in time are restored before the next tile is read. Its files are read once. Flow and the
-    features before the first spikes are computed once, unless the frames that the network sees differ from instant to
-    instant, as with ``start='sdm'``.
+    All instants of a tile in time are restored before the next tile is read. Its files are read once. What the network
+    computes from the blurred frames alone is computed once, see :mod:`vrtspike.models.remembering`.
     """
     read_last: dict[tuple[int, int], dict] = {}
     with remembering(model) as forget:

@@ -83,6 +83,11 @@ class SpikeFiles:
             )
         if self.path.is_dir():
             self.frames = len(self.files)
+            if steps_per_frame is not None:
+                raise DataError(
+                    f'{self.path} is a folder with a file per frame, got --steps-per-frame {steps_per_frame}: leave it '
+                    'out, or give --exposure-steps if only some steps of each file are the exposure'
+                )
         elif frames is None:
             self.frames, self.steps = exposures(self.path, self.steps, steps_per_frame), steps_per_frame
         else:
@@ -97,17 +102,19 @@ class SpikeFiles:
         self.outside = 0 if exposure_steps is None else self.steps_outside(exposure_steps)
         self.steps -= 2 * self.outside
         # Whether each exposure begins where the one before it ends.
-        self.gapless = not self.path.is_dir() or known.interval == self.steps
+        self.gapless = not self.outside and (not self.path.is_dir() or known.interval == self.steps)
 
     def steps_outside(self, exposure_steps: int) -> int:
         """Return how many steps each file has before an exposure in its middle."""
         if not self.path.is_dir():
-            raise DataError(f'{self.path} is one file, got --exposure-steps {exposure_steps}: frames divide its steps')
+            raise DataError(
+                f'{self.path} is one file, got --exposure-steps {exposure_steps}, which is for a file per frame'
+            )
         outside, rest = divmod(self.steps - exposure_steps, 2)
         if rest or outside < 0 or exposure_steps < 1:
             raise DataError(
-                f'the spike files of {self.path} have {self.steps} steps, got --exposure-steps {exposure_steps}: an '
-                'exposure in their middle has as many steps before it as after it'
+                f'the spike files of {self.path} have {self.steps} steps, got --exposure-steps {exposure_steps}: '
+                f'expected an {"odd" if self.steps % 2 else "even"} number from 1 to {self.steps}'
             )
         return outside
 
@@ -128,9 +135,23 @@ class SpikeFiles:
             )
         return files
 
+    def knows(self, margin: int) -> bool:
+        """Return whether the files have so many steps beside the exposures, but for the first and the last."""
+        return self.gapless or margin <= self.outside
+
+    def unknown_margin(self) -> str:
+        """Return what a user should know, and can do, about steps that the files do not have."""
+        if self.outside:
+            return f'{self.path} has {self.outside} steps beside each exposure: frames near its ends are noisier'
+        return (
+            f'what {self.path} has beside each exposure is unknown, so frames near its ends are noisier: if exposures '
+            f'follow each other without a gap, write interval: {self.steps} beside spike_h, spike_w and threshold into '
+            'a config.yaml near it'
+        )
+
     def read_around(self, start: int, stop: int, margin: int) -> dict:
         """Return ``spikes``, ``margin`` and ``known`` of these frames, see :mod:`vrtspike.datasets.clips`."""
-        if not self.gapless or self.outside:
+        if not self.gapless:
             beside = min(margin, self.outside)
             return with_unknown_margin(self.read(start, stop, beside), margin - beside) | {'margin': margin}
         beside = -(-margin // self.steps)

@@ -5,12 +5,13 @@ They see blur, noise and blocks, and know nothing of the scene: a sharp wrong fr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
 
-from vrtspike.errors import ConfigError
+from vrtspike.errors import ConfigError, DataError
 from vrtspike.metrics.frames import luma
 
 NoReference = Callable[[np.ndarray], float]
@@ -58,7 +59,7 @@ def load_pyiqa(name: str) -> NoReference:
     """
     try:
         from pyiqa import create_metric
-    except ImportError as error:
+    except Exception as error:  # also what torchvision raises if it does not fit torch
         raise ConfigError(
             f'{name.upper()} needs the package pyiqa, which cannot be imported ({error}): pip install pyiqa'
         ) from error
@@ -66,7 +67,18 @@ def load_pyiqa(name: str) -> NoReference:
         metric = create_metric(name, device='cpu')
     except Exception as error:  # by network or file system, of many types
         raise ConfigError(f'pyiqa cannot load {name.upper()}, whose weights it downloads: {error}') from error
-    return lambda image: metric(torch.from_numpy(image).permute(2, 0, 1)[None] / 255).item()
+
+    def score(image: np.ndarray) -> float:
+        size = f'a frame of {image.shape[0]} x {image.shape[1]} pixels'
+        try:
+            value = float(metric(torch.from_numpy(image).permute(2, 0, 1)[None] / 255))
+        except Exception as error:  # as from frames below its least size
+            raise DataError(f'pyiqa cannot score {name.upper()} of {size}: {error}') from error
+        if not math.isfinite(value):
+            raise DataError(f'pyiqa returned {value} as {name.upper()} of {size}: it may be too small or too uniform')
+        return value
+
+    return score
 
 
 #: How each score is loaded, by name.

@@ -30,7 +30,7 @@ def frame_scores(
 
     ``psnr_db`` and ``ssim`` are those of the ``protocol``, by default of all three channels. ``psnr_y_db`` and
     ``ssim_y`` use the Y channel (BT.601, 16 to 235, as in most published tables). ``lpips`` is the ``perceptual``
-    distance, if it is given; scores that need no target have their own names. The scores of the blurred frame have the
+    distance, if it is given. Each score of ``no_reference`` has its own name. The scores of the blurred frame have the
     same names with the prefix ``blur_``. Every reconstruction without a network has ``<name>_psnr_db`` and
     ``<name>_ssim``; gray ones are compared with the full-range luma of the sharp frame. The PSNR of equal images counts
     as 100 dB.

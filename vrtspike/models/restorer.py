@@ -21,6 +21,8 @@ from vrtspike.profiling.parameters import count_parameters
 from vrtspike.registry import BACKBONES, FUSION_HEADS, MODELS, SPIKE_ENCODERS, TSA
 
 Part = dict | nn.Module
+#: What ``further_inputs`` may be.
+FURTHER_INPUTS = ('sdm_neighbour',)
 
 
 @MODELS.register_module()
@@ -45,8 +47,8 @@ class SpikeRestorer(BaseModel):
             None restores whole clips. Training never tiles.
         start: The frame that the backbone corrects: ``'blur'``; ``'sdm'``, the estimate of
             :mod:`vrtspike.datasets.sdm`; or ``'spikes'``, the grey estimate of
-            :class:`~vrtspike.datasets.transforms.alone.SpikesAlone`. With ``'sdm'`` the backbone gets both frames, six
-            channels, and the pipelines need :class:`~vrtspike.datasets.transforms.sdm.AddSDM`. With ``'spikes'`` no RGB
+            :class:`~vrtspike.datasets.transforms.alone.SpikesAlone`. With ``'sdm'`` the backbone gets both frames, and
+            the pipelines need :class:`~vrtspike.datasets.transforms.sdm.AddSDM`. With ``'spikes'`` no RGB
             is seen, and restored frames are grey: the mean of the backbone's channels, three times. An untrained
             network returns the frame that it corrects.
         early_fusion: An :class:`~vrtspike.models.fusion.early.EarlyFusion` or its config: fuses sub-frames of spikes
@@ -61,7 +63,7 @@ class SpikeRestorer(BaseModel):
             trains all parameters.
 
     Raises:
-        ConfigError: A fusion stage does not exist, or a name in ``lora`` matches nothing.
+        ConfigError: A fusion stage or an input does not exist, or a name in ``lora`` matches nothing.
     """
 
     # Read by the config's validation.
@@ -153,8 +155,8 @@ class SpikeRestorer(BaseModel):
         """Restore a prepared batch.
 
         Args:
-            blur: Frames (B, T, 3, H, W) in [0, 1]; six channels with ``start='sdm'``: the estimate, then the blurred
-                frames.
+            blur: Frames (B, T, 3, H, W) in [0, 1]; with ``start='sdm'`` six channels, with ``further_inputs`` nine: the
+                estimates, then the blurred frames.
             spikes: Voxels (B, T, K, Hs, Ws) of the same scene; unused without fusion. A backbone with ``flow_steps``
                 takes these from the end of the axis K.
             sharp: Targets like ``blur``; needed for the loss.
@@ -264,7 +266,7 @@ class SpikeRestorer(BaseModel):
 
     def parts_before_instant(self) -> list[nn.Module]:
         """Return the modules of the backbone whose features are the same at every instant of the same frames."""
-        if self.early_fusion or self.flow_steps:
+        if self.early_fusion or self.flow_steps or self.restores_grey:
             return []
         return getattr(self.backbone, 'parts_of_blur_alone', lambda _: [])(self.instant_stage)
 
@@ -330,8 +332,11 @@ def built(part: Part, registry: Any, arguments: dict[str, Any] | None = None) ->
 
 def arguments_of_inputs(start: str, further: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what ``start`` and further inputs add to the arguments of the preprocessor and of the backbone."""
-    if further and start != 'sdm':
-        raise ConfigError(f"SpikeRestorer: further_inputs={list(further)} need start='sdm'")
+    if further and (start != 'sdm' or tuple(further) != FURTHER_INPUTS):
+        raise ConfigError(
+            f'SpikeRestorer: further_inputs={list(further)}, expected {list(FURTHER_INPUTS)} or none, and none '
+            "without start='sdm'"
+        )
     if start == 'sdm':
         inputs = ('sdm', *further, 'blur')
         return {'inputs': inputs}, {'in_chans': 3 * len(inputs)}

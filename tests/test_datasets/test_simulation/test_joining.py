@@ -39,10 +39,9 @@ def test_the_first_sequence_writes_the_config_and_the_others_must_fit(tmp_path):
     assert yaml.safe_load((tmp_path / 'config.yaml').read_text())['spike_h'] == 4
 
 
-def test_a_data_set_from_before_intervals_were_written_can_grow(tmp_path):
-    join_data_set(tmp_path, {'spike_h': 4})
-    join_data_set(tmp_path, {'spike_h': 4, 'interval': 12})
-    assert yaml.safe_load((tmp_path / 'config.yaml').read_text()) == {'spike_h': 4}
-    join_data_set(tmp_path / 'new', {'interval': 12})
-    with pytest.raises(DataError, match='interval: found 12, expected 8'):
-        join_data_set(tmp_path / 'new', {'interval': 8})
+def test_light_and_interval_must_fit_too(tmp_path):
+    join_data_set(tmp_path, {'spike_h': 4, 'light': 'encoded'})
+    with pytest.raises(DataError, match='light: found encoded, expected linear'):
+        join_data_set(tmp_path, {'spike_h': 4})
+    with pytest.raises(DataError, match=r'interval: found None, expected 12.*correct that file'):
+        join_data_set(tmp_path, {'spike_h': 4, 'light': 'encoded', 'interval': 12})

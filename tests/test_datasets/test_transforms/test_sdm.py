@@ -9,6 +9,7 @@ from vrtspike.datasets import (
     PackClip,
     PairedRandomCrop,
     PairedRandomFlip,
+    SDMTargets,
 )
 from vrtspike.datasets.instants import margin_of, spikes_around, windows_of_stream
 from vrtspike.datasets.sdm import sdm
@@ -57,7 +58,20 @@ def test_the_neighbour_is_the_frame_next_in_time(instant, first, neighbour):
 def test_the_middle_needs_no_neighbour():
     added = AddNeighbourSDM()(AddSDM()(at(0.5)))
     np.testing.assert_array_equal(added['sdm_neighbour'], added['sdm'])
-    assert 'sdm_neighbour' not in AddNeighbourSDM()(at(0.5))  # without the frame's own estimate
+    assert AddNeighbourSDM()({'blur': added['blur']}).keys() == {'blur'}  # without spikes
+
+
+def test_the_frames_own_estimate_comes_first():
+    with pytest.raises(ConfigError, match='put it after AddSDM'):
+        AddNeighbourSDM()(at(0.25))
+
+
+def test_repeated_clips_have_no_neighbours():
+    middle = {key: value for key, value in at(0.5).items() if key in ('blur', 'spikes', 'meta')}
+    with pytest.raises(ConfigError, match='does not go with SDMTargets'):
+        AddNeighbourSDM()(SDMTargets(3)(middle))
+    with pytest.raises(ConfigError, match='does not go with AddNeighbourSDM'):
+        SDMTargets(3)(AddNeighbourSDM()(AddSDM()(middle)))
 
 
 def test_the_end_of_an_exposure_is_the_start_of_the_next():

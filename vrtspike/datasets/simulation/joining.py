@@ -37,13 +37,10 @@ def join_data_set(root: Path, wanted: dict) -> None:
     path = root / 'config.yaml'
     if not path.exists():
         write_yaml(path, wanted)
-        return
-    found = read_config(path)
-    if 'interval' not in found:  # older versions did not write it
-        wanted = {key: value for key, value in wanted.items() if key != 'interval'}
-    if different := differences(found, wanted):
+    elif different := differences({'light': 'linear', **read_config(path)}, {'light': 'linear', **wanted}):
         raise DataError(
-            f'this video does not fit the data set of {path} ({different}): change the options, or choose another --out'
+            f'this video does not fit the data set of {path} ({different}): change the options, choose another --out, '
+            'or correct that file'
         )
 
 

@@ -30,7 +30,7 @@ class AddSDM:
 
 @TRANSFORMS.register_module()
 class AddNeighbourSDM:
-    """Add ``sdm_neighbour``: what the blurred frame next in time shows of the same instant.
+    """Add ``sdm_neighbour``: what the neighbouring blurred frame, the nearer one, shows of the same instant.
 
     Towards the ends of an exposure, its blurred frame shows ever less of the scene as it was then, and the neighbouring
     frame more. The neighbour is the frame before for instants before the middle, and the frame after for those after
@@ -39,9 +39,11 @@ class AddNeighbourSDM:
     """
 
     def __call__(self, results: dict) -> dict:
-        """Add ``sdm_neighbour`` (T, H, W, 3) uint8 to a sample with ``sdm``; leave others as they are."""
-        if 'sdm' not in results:
+        """Add ``sdm_neighbour`` (T, H, W, 3) uint8 to a sample with raw spikes; leave others as they are."""
+        if 'spikes' not in results:
             return results
+        if 'sdm' not in results or 'instants' in results['meta']:
+            raise ConfigError('AddNeighbourSDM: put it after AddSDM in the pipeline; it does not go with SDMTargets')
         results = with_decoded_spikes(results, type(self).__name__)
         clip, light = list(spikes_around(results)), results['meta']['light']
         estimates = results['sdm'].copy()

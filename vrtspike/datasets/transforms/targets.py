@@ -39,6 +39,8 @@ class SDMTargets:
             raise DataError('SDMTargets got no raw spikes: use data with spikes, and put it before BinSpikes')
         if 'instant' in results:
             raise ConfigError("SDMTargets chooses the instants itself: leave out the data set's instants")
+        if 'sdm_neighbour' in results:
+            raise ConfigError('SDMTargets does not go with AddNeighbourSDM: leave that transform out')
         frames, count = len(results['blur']), self.instants
         instants = (np.arange(count) + 0.5) / count
         given = {kind: results[kind] for kind in FRAME_KINDS if kind in results}

@@ -35,9 +35,9 @@ class ResidualCNN(nn.Module):
         in_chans: Channels of the clip; the first three are the image.
         channels: C of the features.
         depths: Number of residual blocks of stages 1, 2, ...
-        estimates_after: The stage after which features see the estimates, all frames of the clip but the last, which is
-            the blurred one. The stages up to it then see the blurred frame alone, so that they are computed once for
-            several instants of it. 0 lets the input convolution see all frames.
+        estimates_after: The stage after which features see the estimates: all channels of the clip but the last three,
+            which are the blurred frame. The stages up to it then see the blurred frame alone, so that they are computed
+            once for several instants of it. 0 lets the input convolution see all channels.
 
     Raises:
         ConfigError: A number is invalid.
@@ -53,10 +53,11 @@ class ResidualCNN(nn.Module):
         require_positive_integers(type(self).__name__, channels=channels, **depth)
         if in_chans < 3:
             raise ConfigError(f'ResidualCNN: in_chans={in_chans}; expected at least 3: the first three are the image')
-        if estimates_after not in range(1 + len(depths)) or (estimates_after and in_chans == 3):
+        if estimates_after not in range(1 + len(depths)):
+            raise ConfigError(f'ResidualCNN: {estimates_after=}; expected a stage from 1 to {len(depths)}, or 0')
+        if estimates_after and in_chans == 3:
             raise ConfigError(
-                f'ResidualCNN: estimates_after={estimates_after} with {in_chans=} and {len(depths)} stages; expected '
-                'the number of a stage, and estimates beside the blurred frame'
+                f"ResidualCNN: {estimates_after=}, but the clip has no estimates: set model.start='sdm', or 0"
             )
         self.in_channels = in_chans
         self.stage_channels = (channels,) * (1 + len(depths))
