@@ -199,3 +199,5 @@ def test_spikes_alone_are_refused_by_a_network_that_restores_frames(loaded, alon
         open_clip(None, None)
     with pytest.raises(DataError, match='--steps-per-frame 4 with --blur'):
         open_clip(tmp_path / 'blur', None, steps_per_frame=4)
+    with pytest.raises(DataError, match='--exposure-steps 4 without --spike'):
+        open_clip(tmp_path / 'blur', None, exposure_steps=4)
