@@ -86,7 +86,9 @@ class SpikeRestorer(BaseModel):
         further_inputs: Sequence[str] = (),
         lora: LoRA | dict | None = None,
     ) -> None:
-        of_preprocessor, of_backbone = arguments_of_inputs(start, further_inputs)
+        inputs = inputs_of(start, further_inputs)
+        of_preprocessor = {} if start == 'blur' else {'inputs': inputs}
+        of_backbone = {'in_chans': 3 * len(inputs)} if len(inputs) > 1 else {}
         preprocessor = data_preprocessor or dict(type='SpikePreprocessor')
         backbone = built(backbone, BACKBONES, of_backbone)
         if steps := getattr(backbone, 'flow_steps', 0):
@@ -330,18 +332,17 @@ def built(part: Part, registry: Any, arguments: dict[str, Any] | None = None) ->
     return registry.build({**part, **(arguments or {})}) if isinstance(part, dict) else part
 
 
-def arguments_of_inputs(start: str, further: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what ``start`` and further inputs add to the arguments of the preprocessor and of the backbone."""
+def inputs_of(start: str, further: Sequence[str]) -> tuple[str, ...]:
+    """Return the frames of a sample that the backbone sees, in order; it corrects the first."""
     if further and (start != 'sdm' or tuple(further) != FURTHER_INPUTS):
         raise ConfigError(
             f'SpikeRestorer: further_inputs={list(further)}, expected {list(FURTHER_INPUTS)} or none, and none '
             "without start='sdm'"
         )
     if start == 'sdm':
-        inputs = ('sdm', *further, 'blur')
-        return {'inputs': inputs}, {'in_chans': 3 * len(inputs)}
+        return ('sdm', *further, 'blur')
     if start == 'blur':
-        return {}, {}
+        return ('blur',)
     if start == 'spikes':
-        return {'inputs': ('estimate',)}, {}
+        return ('estimate',)
     raise ConfigError(f"SpikeRestorer: start={start!r}, expected 'blur', 'sdm' or 'spikes'")
