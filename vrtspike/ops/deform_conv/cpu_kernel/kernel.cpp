@@ -29,7 +29,7 @@ void convolve(const Shape& s, const Block& block, const float* map, const float*
     for (int64_t d = 0; d < s.deformable_groups; d++) {
       const int64_t plane = (d * s.taps() + tap) * s.out_pixels(), channel = d * s.moved_together();
       locate(s, block, tap, offset + 2 * plane, mask + plane, places);
-      sample(s, block, places, map + channel, s.channels, samples + channel, stride);
+      sample(s.moved_together(), block.count, places, map + channel, Steps(s, s.channels), samples + channel, stride);
     }
     for (int64_t group = 0; group < s.groups; group++) {
       const int64_t channel = group * s.group_channels();
@@ -121,6 +121,7 @@ void convolve_backward(const Shape& s, const Part& part, const Block& block, con
     }
   };
   const int64_t width = whole_vectors(s.group_channels());
+  const Steps steps(s, part.channels());
   for (int64_t tap = 0; tap < s.taps(); tap++) {
     std::fill_n(own.grad.begin(), block.count * own.stride, 0.0f);
     for_groups([&](int64_t group, int64_t first, int64_t end) {
@@ -131,9 +132,15 @@ void convolve_backward(const Shape& s, const Part& part, const Block& block, con
     for (int64_t d = part.first_group; d < part.end_group; d++) {
       const int64_t plane = (d * s.taps() + tap) * pixels, channel = d * s.moved_together() - part.first;
       locate(s, block, tap, g.offset + 2 * plane, g.mask + plane, own.places);
-      sample_backward(s, block, own.places, g.x + channel, part.channels(), own.grad.data() + channel,
-                      own.samples.data() + channel, own.stride, g.x_grad + channel, g.offset_grad + 2 * plane,
-                      g.mask_grad + plane);
+      for (int64_t first = 0; first < block.count; first += LANES) {
+        const int64_t count = std::min<int64_t>(LANES, block.count - first), at = block.first + first;
+        Vector found[3];
+        sample_backward(s.moved_together(), first, count, own.places, g.x + channel, g.x_grad + channel, steps,
+                        own.grad.data() + channel, own.samples.data() + channel, own.stride, found);
+        store_some(g.offset_grad + 2 * plane + at, found[0], count);
+        store_some(g.offset_grad + 2 * plane + pixels + at, found[1], count);
+        store_some(g.mask_grad + plane + at, found[2], count);
+      }
     }
     for_groups([&](int64_t group, int64_t first, int64_t end) {
       add_product(end - first, block.count, outputs, {own.samples.data() + first - part.first, 1, own.stride},

@@ -54,23 +54,57 @@ void locate(const Shape& s, const Block& block, int64_t tap, const float* offset
   }
 }
 
-// Writes the masked samples of the channels that move together. `map` begins with these channels, rows of `map_row`.
-// Whole vectors are written, so the next channels have to be sampled afterwards.
-void sample(const Shape& s, const Block& block, const Places& places, const float* map, int64_t map_row, float* samples,
-            int64_t stride) {
-  const int64_t line = s.bordered_width() * map_row, channels = s.moved_together();
-  for (int64_t i = 0; i < block.count; i++) {
-    const float *above = map + places.pixel[i] * map_row, *below = above + line;
-    const float y = places.y[i], x = places.x[i], mask = places.mask[i];
+// A tap of one pixel: its fractions, its mask, and the masked weights of the four pixels around its position.
+struct Tap {
+  float y, x, mask, w00, w01, w10, w11;
+
+  Tap(const Places& places, int64_t i) : y(places.y[i]), x(places.x[i]), mask(places.mask[i]) {
     const float lower = mask * y, upper = mask - lower;
-    const float w00 = upper - upper * x, w01 = upper * x, w10 = lower - lower * x, w11 = lower * x;
+    w01 = upper * x, w00 = upper - w01, w11 = lower * x, w10 = lower - w11;
+  }
+};
+
+// Distances in memory between the pixels of a map with its border.
+struct Steps {
+  int64_t right, down;
+  Steps(const Shape& s, int64_t channels) : right(channels), down(s.bordered_width() * channels) {}
+};
+
+// Writes the masked samples of the channels that move together. `map` begins with these channels.
+// Whole vectors are written, so the next channels have to be sampled afterwards.
+__attribute__((noinline)) void sample(int64_t channels, int64_t count, const Places& places, const float* map,
+                                      const Steps steps, float* samples, int64_t stride) {
+  for (int64_t i = 0; i < count; i++) {
+    const Tap tap(places, i);
+    const float *above = map + places.pixel[i] * steps.right, *below = above + steps.down;
     for (int64_t c = 0; c < channels; c += LANES)
-      store(samples + i * stride + c, w00 * load(above + c) + w01 * load(above + map_row + c) + w10 * load(below + c) +
-                                          w11 * load(below + map_row + c));
+      store(samples + i * stride + c, tap.w00 * load(above + c) + tap.w01 * load(above + steps.right + c) +
+                                          tap.w10 * load(below + c) + tap.w11 * load(below + steps.right + c));
   }
 }
 
+// Gradients of one pixel's position and mask, to be summed over the lanes; that of the position lacks the mask.
+struct TapGradients {
+  Vector y{}, x{}, mask{};
+};
+
 inline void add(float* to, Vector x) { store(to, load(to) + x); }
+
+// Adds the gradients of one vector of channels, of which the gradient of the masked sample is `g`.
+inline void add_gradients(const Tap& tap, Vector g, const float* map, float* map_grad, const Steps& steps,
+                          float* sample, TapGradients& sums) {
+  const Vector left = load(map), right = load(map + steps.right) - left;
+  const Vector low_left = load(map + steps.down), low_right = load(map + steps.down + steps.right) - low_left;
+  const Vector above = left + tap.x * right, down = low_left + tap.x * low_right - above, value = above + tap.y * down;
+  sums.y += g * down;
+  sums.x += g * (right + tap.y * (low_right - right));
+  sums.mask += g * value;
+  store(sample, tap.mask * value);
+  add(map_grad, tap.w00 * g);
+  add(map_grad + steps.right, tap.w01 * g);
+  add(map_grad + steps.down, tap.w10 * g);
+  add(map_grad + steps.down + steps.right, tap.w11 * g);
+}
 
 // Sums over the lanes of each vector.
 inline Vector sums_of(Vector (&x)[LANES]) {
@@ -80,43 +114,27 @@ inline Vector sums_of(Vector (&x)[LANES]) {
   return sum;
 }
 
-// Replaces the gradients of masked samples by the samples, and adds their gradients to the map, positions and masks.
-template <typename T>
-void sample_backward(const Shape& s, const Block& block, const Places& places, const float* map, int64_t map_row,
-                     const float* grad, float* samples, int64_t stride, float* map_grad, float* offset_grad,
-                     T* mask_grad) {
-  const int64_t line = s.bordered_width() * map_row, channels = s.moved_together();
-  for (int64_t first = 0; first < block.count; first += LANES) {
-    Vector along_y[LANES] = {}, along_x[LANES] = {}, of_mask[LANES] = {};
-    const int64_t count = std::min<int64_t>(LANES, block.count - first);
-    for (int64_t lane = 0; lane < count; lane++) {
-      const int64_t i = first + lane, at = places.pixel[i] * map_row;
-      const float y = places.y[i], x = places.x[i], mask = places.mask[i];
-      const float lower = mask * y, upper = mask - lower;
-      const float w00 = upper - upper * x, w01 = upper * x, w10 = lower - lower * x, w11 = lower * x;
-      for (int64_t c = 0; c < channels; c += LANES) {
-        const Vector g = first_lanes(load(grad + i * stride + c), channels - c);
-        const float* corner = map + at + c;
-        const Vector left = load(corner), right = load(corner + map_row) - left;
-        const Vector low_left = load(corner + line), low_right = load(corner + line + map_row) - low_left;
-        const Vector above = left + x * right, down = low_left + x * low_right - above, value = above + y * down;
-        along_y[lane] += g * down;
-        along_x[lane] += g * (right + y * (low_right - right));
-        of_mask[lane] += g * value;
-        store(samples + i * stride + c, mask * value);
-        float* to = map_grad + at + c;
-        add(to, w00 * g);
-        add(to + map_row, w01 * g);
-        add(to + line, w10 * g);
-        add(to + line + map_row, w11 * g);
-      }
+// Gradients of a vector of pixels: reads those of the masked samples, writes the samples, adds to those of the map.
+// Returns the gradients of y, x and mask in `found`.
+__attribute__((noinline)) void sample_backward(int64_t channels, int64_t first, int64_t count, const Places& places,
+                                               const float* map, float* map_grad, const Steps steps, const float* grad,
+                                               float* samples, int64_t stride, Vector (&found)[3]) {
+  Vector y[LANES] = {}, x[LANES] = {}, mask[LANES] = {};
+  const int64_t whole = channels / LANES * LANES;
+  for (int64_t lane = 0; lane < count; lane++) {
+    const Tap tap(places, first + lane);
+    const int64_t at = places.pixel[first + lane] * steps.right, row = (first + lane) * stride;
+    TapGradients sums;
+    for (int64_t c = 0; c < whole; c += LANES)
+      add_gradients(tap, load(grad + row + c), map + at + c, map_grad + at + c, steps, samples + row + c, sums);
+    if (whole < channels) {
+      const Vector g = first_lanes(load(grad + row + whole), channels - whole);
+      add_gradients(tap, g, map + at + whole, map_grad + at + whole, steps, samples + row + whole, sums);
     }
-    const Vector mask = load(places.mask + first);
-    const int64_t at = block.first + first;
-    store_some(offset_grad + at, mask * sums_of(along_y), count);
-    store_some(offset_grad + s.out_pixels() + at, mask * sums_of(along_x), count);
-    store_some(mask_grad + at, sums_of(of_mask), count);
+    y[lane] = sums.y, x[lane] = sums.x, mask[lane] = sums.mask;
   }
+  const Vector factor = load(places.mask + first);
+  found[0] = factor * sums_of(y), found[1] = factor * sums_of(x), found[2] = sums_of(mask);
 }
 
 }  // namespace
