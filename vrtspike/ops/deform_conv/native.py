@@ -1,4 +1,4 @@
-"""Deformable convolution on CPUs with our own kernel (``cpu_kernel/``), forward and backward, without samples in memory.
+"""Deformable convolution on CPUs with our own kernel (``cpu_kernel/``), without samples in memory.
 
 Shapes are those of :func:`vrtspike.ops.deform_conv2d`; D deformable groups, K = k*k taps.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vrtspike.native.build import CannotCompile, library
-from vrtspike.ops.deform_conv.reference import as_operands
+from vrtspike.ops.deform_conv.operands import as_operands, register_flops
 
 SOURCE = Path(__file__).with_name('cpu_kernel') / 'kernel.cpp'
 DTYPES = (torch.float32, torch.bfloat16)
@@ -32,13 +32,11 @@ def missing() -> str | None:
 
 def native(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int) -> Tensor:
     """Compute :func:`vrtspike.ops.deform_conv2d`: sums are in float32, the result has the type of ``x`` or autocast."""
-    return _convolve(*as_operands(x, offset, mask, weight, bias), padding)
+    return _convolve(*as_operands(x, offset, mask, weight, bias, DTYPES), padding)
 
 
 @torch.library.custom_op('vrtspike::deform_conv2d', mutates_args=(), device_types='cpu')
-def _convolve(
-    x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, padding: int
-) -> Tensor:
+def _convolve(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
     """Return the output (N, C_out, H', W'); all tensors are contiguous, offsets float32, the others of one type."""
     out = x.new_empty((len(x), len(weight), *offset.shape[-2:]))
     grouped = _grouped(x, weight).permute(0, 1, 3, 2)  # (K, groups, channels, outputs)
@@ -87,6 +85,7 @@ def _gradients(ctx, grad: Tensor) -> tuple:
 
 
 _convolve.register_autograd(_gradients, setup_context=_save)
+register_flops(torch.ops.vrtspike.deform_conv2d, torch.ops.vrtspike.deform_conv2d_backward)
 
 
 def _grouped(x: Tensor, weight: Tensor) -> Tensor:

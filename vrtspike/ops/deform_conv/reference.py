@@ -8,8 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vrtspike.ops.fused_attention import computes_in
-
 
 def reference(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int) -> Tensor:
     """Compute :func:`vrtspike.ops.deform_conv2d` from the four pixels around every sample."""
@@ -58,15 +56,3 @@ def contract(samples: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None)
     out = weight.reshape(groups, weight.shape[0] // groups, -1) @ columns
     out = out.reshape(n, -1, h, w)
     return out if bias is None else out + bias[:, None, None]
-
-
-def as_operands(
-    x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
-    """Return the arguments as our kernels take them: contiguous, offsets in float32, the others in one type.
-
-    That is the type of ``x``, or under autocast the one it casts to.
-    """
-    dtype = computes_in(x)
-    x, mask, weight, bias = (t if t is None else t.to(dtype).contiguous() for t in (x, mask, weight, bias))
-    return x, offset.float().contiguous(), mask, weight, bias

@@ -20,6 +20,15 @@ void read_line(const Shape& s, const T* planes, int64_t channels, int64_t y, flo
 
 inline Floats empty_map(const Shape& s, int64_t channels) { return Floats(s.bordered_pixels() * channels + LANES); }
 
+// The row of a pixel's outputs to which samples are added.
+template <typename T>
+Floats output_row_of(const Shape& s, const T* bias) {
+  Floats row(s.output_row());
+  for (int64_t o = 0; bias && o < s.outputs; o++)
+    row[o / s.group_outputs() * whole_vectors(s.group_outputs()) + o % s.group_outputs()] = to_float(bias[o]);
+  return row;
+}
+
 // Computes the outputs of a block from the map, as rows.
 template <typename T>
 void convolve(const Shape& s, const Block& block, const float* map, const float* offset, const T* mask,
@@ -48,6 +57,7 @@ void forward(const Shape& s, int threads, const T* x, const float* offset, const
 #pragma omp parallel num_threads(threads)
   {
     const TinyIsZero tiny_is_zero;
+    const Floats start = output_row_of(s, bias);
     Floats samples(BLOCK * (whole_vectors(s.channels) + LANES)), rows(BLOCK * s.output_row());
     Places places;
     for (int64_t n = 0; n < s.maps; n++) {
@@ -57,10 +67,7 @@ void forward(const Shape& s, int threads, const T* x, const float* offset, const
 #pragma omp for schedule(static)
       for (int64_t first = 0; first < pixels; first += BLOCK) {
         const Block block(s, first);
-        for (int64_t i = 0; i < block.count; i++)
-          for (int64_t o = 0; o < s.outputs; o++)
-            rows[i * s.output_row() + o / s.group_outputs() * outputs + o % s.group_outputs()] =
-                bias ? to_float(bias[o]) : 0;
+        for (int64_t i = 0; i < block.count; i++) std::copy(start.begin(), start.end(), &rows[i * s.output_row()]);
         convolve(s, block, map.data(), offset + 2 * n * moved, mask + n * moved, weight, places, samples.data(),
                  rows.data());
         for (int64_t group = 0; group < s.groups; group++)

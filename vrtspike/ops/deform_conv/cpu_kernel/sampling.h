@@ -20,9 +20,11 @@ struct Block {
   float y[BLOCK], x[BLOCK];  // where the first tap samples without an offset
 
   Block(const Shape& s, int64_t first) : first(first), count(std::min(BLOCK, s.out_pixels() - first)) {
+    int64_t row = first / s.out_width(), column = first % s.out_width();
     for (int64_t i = 0; i < BLOCK; i++) {
-      y[i] = float((first + i) / s.out_width() - s.padding);
-      x[i] = float((first + i) % s.out_width() - s.padding);
+      y[i] = float(row - s.padding);
+      x[i] = float(column - s.padding);
+      if (++column == s.out_width()) column = 0, row++;
     }
   }
 };
