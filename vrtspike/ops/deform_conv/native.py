@@ -6,6 +6,7 @@ Shapes are those of :func:`vrtspike.ops.deform_conv2d`; D deformable groups, K =
 from __future__ import annotations
 
 import ctypes
+import math
 from functools import cache
 from pathlib import Path
 
@@ -37,8 +38,8 @@ def native(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor
 
 @torch.library.custom_op('vrtspike::deform_conv2d', mutates_args=(), device_types='cpu')
 def _convolve(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
-    """Return the output (N, C_out, H', W'); all tensors are contiguous, offsets float32, the others of one type."""
-    out = x.new_empty((len(x), len(weight), *offset.shape[-2:]))
+    """Return the output (N, C_out, H', W'); the arguments are those of :func:`as_operands`."""
+    out = x.new_empty((len(x), weight.shape[1], *offset.shape[-2:]))
     grouped = _grouped(x, weight).permute(0, 1, 3, 2)  # (K, groups, channels, outputs)
     _call('forward', _sizes(x, offset, weight, padding), (), x, offset, mask, _whole_vectors(grouped), bias, out)
     return out
@@ -46,7 +47,7 @@ def _convolve(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Ten
 
 @_convolve.register_fake
 def _(x, offset, mask, weight, bias, padding):
-    return x.new_empty((len(x), len(weight), *offset.shape[-2:]))
+    return x.new_empty((len(x), weight.shape[1], *offset.shape[-2:]))
 
 
 @torch.library.custom_op('vrtspike::deform_conv2d_backward', mutates_args=(), device_types='cpu')
@@ -64,7 +65,7 @@ def _backward(
     more = (ctypes.c_int64(splits), ctypes.c_int64(parts))
     inputs = (offset, mask, _whole_vectors(grouped), grad)
     _call('backward', _sizes(x, offset, weight, padding), more, x, *inputs, *results, sums)
-    grad_weight = sums.sum(0)[..., :outputs].permute(1, 3, 2, 0).reshape(weight.shape)
+    grad_weight = sums.sum(0)[..., :outputs].transpose(2, 3).reshape(weight.shape)
     return *results, grad_weight.to(weight.dtype)
 
 
@@ -85,13 +86,14 @@ def _gradients(ctx, grad: Tensor) -> tuple:
 
 
 _convolve.register_autograd(_gradients, setup_context=_save)
-register_flops(torch.ops.vrtspike.deform_conv2d, torch.ops.vrtspike.deform_conv2d_backward)
+register_flops(torch.ops.vrtspike.deform_conv2d, products=1, samples=1)
+register_flops(torch.ops.vrtspike.deform_conv2d_backward, products=2, samples=3)
 
 
 def _grouped(x: Tensor, weight: Tensor) -> Tensor:
     """Return the kernel as (K, groups, outputs, channels) of float32."""
-    groups = x.shape[1] // weight.shape[1]
-    return weight.float().flatten(2).unflatten(0, (groups, -1)).permute(3, 0, 1, 2)
+    groups = x.shape[1] // weight.shape[2]
+    return weight.float().unflatten(1, (groups, -1))
 
 
 def _whole_vectors(x: Tensor) -> Tensor:
@@ -101,9 +103,9 @@ def _whole_vectors(x: Tensor) -> Tensor:
 
 def _sizes(x: Tensor, offset: Tensor, weight: Tensor, padding: int) -> tuple[int, ...]:
     """Return what the kernel's ``Shape`` has."""
-    k = weight.shape[-1]
-    groups, deformable_groups = x.shape[1] // weight.shape[1], offset.shape[1] // (2 * k * k)
-    return (*x.shape, len(weight), k, padding, groups, deformable_groups)
+    taps, outputs, channels = weight.shape
+    groups, deformable_groups = x.shape[1] // channels, offset.shape[1] // (2 * taps)
+    return (*x.shape, outputs, math.isqrt(taps), padding, groups, deformable_groups)
 
 
 def _call(name: str, sizes: tuple[int, ...], more: tuple, x: Tensor, *tensors: Tensor | None) -> None:

@@ -5,7 +5,6 @@ Shapes are those of :func:`vrtspike.ops.deform_conv2d`; K = k*k taps.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,29 +26,30 @@ def as_operands(
     bias: Tensor | None,
     dtypes: Sequence[torch.dtype],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
-    """Return the arguments as our kernels take them: contiguous, offsets in float32, the others in one of ``dtypes``.
+    """Return the arguments as our kernels take them: contiguous, the kernel as (K, C_out, C/groups).
 
-    That is the type of ``x``, or under autocast the one it casts to; float32 if the kernel lacks it.
+    Offsets are in float32, the others in one of ``dtypes``: that of ``x``, or under autocast the one it casts to;
+    float32 if the kernel lacks it.
     """
     dtype = computes_in(x) if computes_in(x) in dtypes else torch.float32
-    x, mask, weight, bias = (t if t is None else t.to(dtype).contiguous() for t in (x, mask, weight, bias))
-    return x, offset.to(torch.float32).contiguous(), mask, weight, bias
+    by_tap = weight.flatten(2).permute(2, 0, 1)
+    x, mask, by_tap, bias = (t if t is None else t.to(dtype).contiguous() for t in (x, mask, by_tap, bias))
+    return x, offset.to(torch.float32).contiguous(), mask, by_tap, bias
 
 
-def register_flops(forward: Any, backward: Any) -> None:
-    """Register the FLOPs of a pair of operators with the arguments ``x, offset, mask, weight``.
+def register_flops(operator: Any, *, products: int, samples: int) -> None:
+    """Register the FLOPs of an operator with the arguments ``x, offset, mask, weight`` of :func:`as_operands`.
 
-    The backward pass has two products, samples again, and computes the gradients of the map and of the positions.
+    Args:
+        operator: Such as ``torch.ops.vrtspike.deform_conv2d``.
+        products: Number of products with the kernel.
+        samples: Passes over the samples: sampling is one, and the gradients of map and position are one each.
     """
-    register_flop_formula(forward)(_formula(products=1, samples=1))
-    register_flop_formula(backward)(_formula(products=2, samples=3))
 
-
-def _formula(products: int, samples: int):
     def flops(x_shape, offset_shape, mask_shape, weight_shape, *arguments, out_shape=None, **kwargs) -> int:
-        pixels, taps = offset_shape[0] * math.prod(offset_shape[2:]), math.prod(weight_shape[2:])
-        product = pixels * math.prod(weight_shape)
-        sampled = pixels * taps * x_shape[1]
-        return 2 * (products * product + samples * SAMPLE * sampled)
+        pixels = offset_shape[0] * offset_shape[2] * offset_shape[3]
+        taps, outputs, channels = weight_shape
+        product, sampled = taps * outputs * channels, taps * x_shape[1] * SAMPLE
+        return 2 * pixels * (products * product + samples * sampled)
 
-    return flops
+    register_flop_formula(operator)(flops)
