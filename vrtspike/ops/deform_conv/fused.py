@@ -20,14 +20,14 @@ from vrtspike.ops.triton_support import DTYPES, precision_of, rounded_to
 PROGRAMS = 1024
 """Of the kernel that sums the gradient of the weight: a few for each processor of a large GPU."""
 
-WIDEST = 256
+WIDEST = 128
 """Channels that move together, or outputs of a group, that a block may have."""
 
 
 def fused(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int) -> Tensor:
     """Compute :func:`vrtspike.ops.deform_conv2d` without samples in memory.
 
-    Every group of the kernel must have whole deformable groups, and blocks hold at most 256 channels. For others it
+    Every group of the kernel must have whole deformable groups, and blocks hold at most 128 channels. For others it
     calls :func:`~vrtspike.ops.deform_conv.grid_sample.grid_sample`.
     """
     groups = x.shape[1] // weight.shape[1]
@@ -165,8 +165,8 @@ def _sizes(x: Tensor, mask: Tensor, weight: Tensor) -> dict[str, int]:
 WARPS = 8
 CHANNELS = 32
 """That a block has at least, in whole deformable groups; products want sixteen."""
-SAMPLES = 2048
-"""Samples of a block, if a block of pixels is no smaller than that of a product."""
+SAMPLES, PIXELS = 2048, (32, 128)
+"""Samples of a block, if that makes neither too few pixels for whole lines of memory nor too many for registers."""
 
 
 def blocks_of(moved: int, deformable_groups: int, outputs: int) -> dict[str, int]:
@@ -180,7 +180,7 @@ def blocks_of(moved: int, deformable_groups: int, outputs: int) -> dict[str, int
     channels = power_of_2(moved)
     together = min(power_of_2(deformable_groups), max(1, CHANNELS // channels))
     channels = max(channels, 16 // together)
-    pixels = min(64, max(16, SAMPLES // (channels * together)))
+    pixels = min(max(PIXELS), max(min(PIXELS), SAMPLES // (channels * together)))
     return dict(BM=pixels, BO=max(16, power_of_2(outputs)), BG=together, BC=channels)
 
 
