@@ -117,9 +117,9 @@ def forward_kernel(x, offset, mask, weight, bias, out, H, W, P, OW,
         result += tl.load(bias + group * OUT + o, mask=o < OUT, other=0.0).to(tl.float32)[:, None]
     for step in tl.range(0, tl.cdiv(DG, BG) * K * K, num_stages=1):
         chunk, tap = step // (K * K), step % (K * K)
-        w = load_weight(weight, tap, group, chunk, GROUPS, DG, MOVED, OUT, BG, BC, BO)
         samples = masked_samples(x, offset, mask, group, chunk, tap, pixel, H, W, P, OW, DG, MOVED, K, PADDING, BG, BC)
         samples = tl.reshape(samples.to(ROUNDED).to(x.dtype.element_ty), (BG * BC, BM))
+        w = load_weight(weight, tap, group, chunk, GROUPS, DG, MOVED, OUT, BG, BC, BO)
         result = tl.dot(w, samples, acc=result, input_precision=PRECISION)
     at = (group * OUT + o[:, None]) * P + pixel[None, :]
     tl.store(out + at, result.to(out.dtype.element_ty), mask=(o < OUT)[:, None] & (pixel < P)[None, :])
