@@ -60,7 +60,8 @@ def main() -> None:
     config = load_config(**config_arguments(args))
     with use_backends(**dict(each.split('=', 1) for each in args.backends)):
         step = step_on_paper(Path(args.config).stem, config, tuple(args.shape))
-    provenance = {'kind': 'on_paper', 'versions': versions(), 'commit': commit(), 'overrides': args.cfg_options}
+    chosen = {'overrides': args.cfg_options, 'backends': args.backends}
+    provenance = {'kind': 'on_paper', 'versions': versions(), 'commit': commit(), **chosen}
     write_result({**provenance, 'step': msgspec.to_builtins(step)}, args.json)
     if args.json != '-':
         print(described(step))
