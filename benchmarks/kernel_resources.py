@@ -8,6 +8,7 @@ of a launch once (2.7 TB/s), over the time in which its schedulers issue the ker
 Examples:
     python benchmarks/kernel_resources.py
     python benchmarks/kernel_resources.py --arch sm_86 gfx942 --dtype float32 --window 5x8x8
+    python benchmarks/kernel_resources.py --convolution 96x16 16x1 --arch sm_86
     python benchmarks/kernel_resources.py --check --out kernels.json
 """
 
@@ -67,8 +68,12 @@ class Launch(msgspec.Struct, frozen=True):
 
     @property
     def turns(self) -> int:
-        """How often a program runs its loop, over blocks of keys or over windows."""
+        """How often a program runs its loop, over blocks of keys, windows, taps and channels, or blocks of pixels."""
         named = dict(zip(self.kernel.arg_names, self.arguments, strict=False)) | self.constants
+        if 'BG' in named:  # of a convolution
+            blocks = -(-named['P'] // named['BM'])
+            taps_and_channels = named['K'] ** 2 * -(-named['DG'] // named['BG'])
+            return -(-named['count'] * blocks // named['splits']) if 'splits' in named else taps_and_channels
         if 'splits' in named:
             return -(-named['windows'] // named['splits'])
         return named['NP'] // named['BN']
@@ -80,7 +85,8 @@ class Resources(msgspec.Struct):
     kernel: str
     architecture: str
     dtype: str
-    window: str
+    shape: str
+    """A window, or the channels and deformable groups of a convolution."""
     registers: int
     """Of a thread."""
     spilled: int
@@ -118,11 +124,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--channels', type=int, default=16, help='channels of a head (%(default)s)')
     parser.add_argument('--mutual', action='store_true', help='mutual attention, of windows of two frames')
     parser.add_argument('--unshifted', action='store_true', help='windows without a shift, as in every other block')
+    parser.add_argument(
+        '--convolution',
+        nargs='+',
+        metavar='CxD',
+        help='deformable convolutions in place of windows: channels and deformable groups, such as 96x16',
+    )
     parser.add_argument('--check', action='store_true', help='exit with 1 if a kernel has a problem')
     parser.add_argument('--out', type=Path, metavar='JSON', help='write a record there')
     args = parser.parse_args()
     if not all(re.fullmatch(r'\d+x\d+x\d+', window) for window in args.window):
         parser.error(f'--window takes lengths such as 5x8x8, not {" ".join(args.window)}')
+    if not all(re.fullmatch(r'\d+x\d+', convolution) for convolution in args.convolution or ()):
+        parser.error(f'--convolution takes channels and groups such as 96x16, not {" ".join(args.convolution)}')
     if args.mutual and any(not window.startswith('2x') for window in args.window):
         parser.error('--mutual takes windows of two frames, such as --window 2x8x8')
     return args
@@ -176,6 +190,22 @@ def launches_of_attention(
     return launches
 
 
+def launches_of_convolution(channels: int, deformable_groups: int, dtype: str) -> list[Launch]:
+    """Return the launches of deformable convolution of 8 maps of 128 x 128 pixels, forward and backward."""
+    import torch
+
+    from vrtspike.ops.deform_conv import triton_kernels
+    from vrtspike.ops.deform_conv.fused import fused
+
+    taps, size, launches = 9 * deformable_groups, (128, 128), []
+    shapes = (8, channels, *size), (8, 2 * taps, *size), (8, taps, *size), (channels, channels, 3, 3), (channels,)
+    x, offset, *others = (torch.empty(shape, dtype=getattr(torch, dtype), requires_grad=True) for shape in shapes)
+    with recorded(triton_kernels, launches):
+        out = fused(x, offset.float(), *others, padding=1)
+        out.backward(out)
+    return launches
+
+
 def compiled(launch: Launch, architecture: str) -> Any:
     """Return Triton's compiled kernel of a launch, specialised for its arguments as Triton does at run time."""
     import triton
@@ -213,11 +243,11 @@ def triton_type(value: Any) -> str:
     return 'i32' if isinstance(value, int) else 'fp32'
 
 
-def resources_of(launch: Launch, architecture: str, dtype: str, window: str) -> Resources:
+def resources_of(launch: Launch, architecture: str, dtype: str, shape: str) -> Resources:
     """Compile a launch and return what the kernel uses."""
     kernel = compiled(launch, architecture)
     usage = amd_usage(kernel.asm['amdgcn']) if 'amdgcn' in kernel.asm else nvidia_usage(kernel.asm['cubin'], launch)
-    return Resources(launch.name, architecture, dtype, window, shared_bytes=kernel.metadata.shared, **usage)
+    return Resources(launch.name, architecture, dtype, shape, shared_bytes=kernel.metadata.shared, **usage)
 
 
 def nvidia_usage(cubin: bytes, launch: Launch) -> dict[str, Any]:
@@ -277,7 +307,7 @@ def resources_table(found: list[Resources]) -> Table:
         Column('kernel', 'left'),
         'arch',
         'dtype',
-        'window',
+        'shape',
         'registers',
         'spilled',
         'shared KiB',
@@ -288,7 +318,7 @@ def resources_table(found: list[Resources]) -> Table:
             each.kernel,
             each.architecture,
             each.dtype,
-            each.window,
+            each.shape,
             each.registers,
             each.spilled,
             f'{each.shared_bytes / 1024:.1f}',
@@ -304,19 +334,22 @@ def resources_table(found: list[Resources]) -> Table:
     columns += ['instructions', 'vector loads', 'roofline', Column('problems', 'left')]
     nvidia, amd = SHARED_KIB.values()
     note = f'limits of shared memory: {nvidia} KiB on consumer GPUs of NVIDIA, {amd} KiB on AMD; nothing was run'
-    return Table(title='Compiled kernels of window attention', columns=columns, rows=rows, levels=levels, notes=[note])
+    return Table(title='Compiled kernels', columns=columns, rows=rows, levels=levels, notes=[note])
 
 
 def main() -> None:
     args = parse_args()
     found = []
-    for window in args.window:
-        lengths = tuple(map(int, window.split('x')))
+    for shape in args.convolution or args.window:
+        lengths = tuple(map(int, shape.split('x')))
         for dtype in args.dtype:
-            launches = launches_of_attention(
-                lengths, args.channels, dtype, mutual=args.mutual, shifted=not args.unshifted
-            )
-            found += [resources_of(launch, arch, dtype, window) for arch in args.arch for launch in launches]
+            if args.convolution:
+                launches = launches_of_convolution(*lengths, dtype)
+            else:
+                launches = launches_of_attention(
+                    lengths, args.channels, dtype, mutual=args.mutual, shifted=not args.unshifted
+                )
+            found += [resources_of(launch, arch, dtype, shape) for arch in args.arch for launch in launches]
     print(resources_table(found).text())
     if args.out:
         from importlib.metadata import version

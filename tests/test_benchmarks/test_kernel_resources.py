@@ -11,6 +11,7 @@ from kernel_resources import (
     Resources,
     issued,
     launches_of_attention,
+    launches_of_convolution,
     resources_of,
     resources_table,
     roofline_share,
@@ -27,7 +28,7 @@ def used(**changes):
         kernel='forward',
         architecture='sm_86',
         dtype='bfloat16',
-        window='5x8x8',
+        shape='5x8x8',
         registers=128,
         spilled=0,
         shared_bytes=99 * 1024,
@@ -116,6 +117,29 @@ def test_the_roofline_on_paper(window, least):
     assert all(share >= limit for share, limit in zip(shares, least, strict=True)), shares
 
 
+CONVOLUTION = ['forward', 'backward_samples', 'backward_weight']
+
+
+@needs_triton
+def test_convolutions_in_sixteen_bits_fit_consumer_gpus_and_use_their_tensor_cores():
+    launches = launches_of_convolution(96, 16, 'bfloat16')
+    assert [launch.name for launch in launches] == CONVOLUTION
+    assert [launch.turns for launch in launches] == [36, 36, -(-8 * 256 // 28)]
+    found = [resources_of(launch, 'sm_86', 'bfloat16', '96x16') for launch in launches]
+    assert [(each.kernel, each.problems) for each in found] == [(name, []) for name in CONVOLUTION]
+
+
+@needs_triton
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('architecture', 'shape'),
+    [('sm_80', '120x1'), ('sm_90', '96x16'), ('sm_90', '120x12'), ('gfx942', '96x16'), ('gfx942', '16x1')],
+)
+def test_convolutions_on_other_architectures(architecture, shape):
+    for launch in launches_of_convolution(*map(int, shape.split('x')), 'bfloat16'):
+        assert resources_of(launch, architecture, 'bfloat16', shape).problems == []
+
+
 LISTING = """
     /*0000*/                   S2R R1, SR_TID.X ;        /* 0x1 */
     /*0010*/                   FADD R2, R2, R3 ;         /* 0x2 */
@@ -163,6 +187,7 @@ def test_the_check_fails_if_a_kernel_has_a_problem(monkeypatch, tmp_path, capsys
     [
         (['--window', '5x8'], '--window takes lengths such as 5x8x8, not 5x8'),
         (['--mutual', '--window', '5x8x8'], '--mutual takes windows of two frames'),
+        (['--convolution', '96'], '--convolution takes channels and groups such as 96x16, not 96'),
     ],
 )
 def test_impossible_arguments_are_refused(monkeypatch, capsys, arguments, message):

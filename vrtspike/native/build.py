@@ -28,6 +28,9 @@ PyTorch's threads."""
 PYTORCH = Path(torch.__file__).parent
 """Sources may include its core headers."""
 
+HEADERS = Path(__file__).with_name('include')
+"""What our sources share."""
+
 SECONDS = 300
 
 
@@ -78,8 +81,9 @@ def compiled(source: Path) -> Path:
 
 def _compile(compiler: str, source: Path, path: Path) -> None:
     objects = path.with_suffix('.o')
+    headers = ('-I', str(HEADERS), '-isystem', str(PYTORCH / 'include'))
     try:
-        _call(compiler, *FLAGS, OPENMP, '-isystem', str(PYTORCH / 'include'), '-c', str(source), '-o', str(objects))
+        _call(compiler, *FLAGS, OPENMP, *headers, '-c', str(source), '-o', str(objects))
         _call(compiler, '-shared', str(objects), '-L', str(PYTORCH / 'lib'), '-lc10', '-o', str(path))
     finally:
         objects.unlink(missing_ok=True)
@@ -87,7 +91,8 @@ def _compile(compiler: str, source: Path, path: Path) -> None:
 
 def _fingerprint(source: Path, compiler: str) -> str:
     """Return a hash of the sources, compiler and processor: different machines may share a home folder."""
-    texts = [path.read_text(encoding='utf-8') for path in (source, *sorted(source.parent.glob('*.h')))]
+    headers = (*sorted(source.parent.glob('*.h')), *sorted(HEADERS.glob('*.h')))
+    texts = [path.read_text(encoding='utf-8') for path in (source, *headers)]
     parts = (*texts, ' '.join(FLAGS), _call(compiler, '--version'), torch.__version__, _processor())
     return hashlib.sha256('\0'.join(parts).encode()).hexdigest()[:16]
 
