@@ -101,7 +101,7 @@ setup(
         'vrtspike.native.allocator': ['*.cpp'],
         'vrtspike.benchmarking.fake_gpu': ['*.cpp'],
         'vrtspike.models': ['pretrained/*.pth', 'pretrained/*.json'],
-        'vrtspike.ops': ['window_attention/cpu_kernel/*'],
+        'vrtspike.ops': ['*/cpu_kernel/*'],
         'vrtspike.scaffolding': ['templates/README.md', 'templates/*/*.py'],
         'vrtspike.records': ['*.schema.json'],
         'vrtspike.reporting': ['templates/*.html', 'templates/*.md'],
