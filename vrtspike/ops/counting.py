@@ -10,7 +10,12 @@ from dataclasses import replace
 from vrtspike.ops.backends import Operator, use_backends
 from vrtspike.profiling.fused_operators import RunAsOne
 
-COUNTED_BACKENDS = {'window_attention': 'reference', 'deform_conv2d': 'grid_sample', 'gated_linear': 'recomputing'}
+COUNTED_BACKENDS = {
+    'window_attention': 'reference',
+    'deform_conv2d': 'grid_sample',
+    'gated_linear': 'recomputing',
+    'layer_norm': 'reference',
+}
 AS_ONE = ('window_attention', 'deform_conv2d')
 """Operators whose fast backends keep all between their arguments and their result out of memory."""
 
