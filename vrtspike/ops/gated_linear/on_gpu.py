@@ -23,7 +23,7 @@ def _values(x: Tensor, gate: Tensor) -> Tensor:
     from vrtspike.ops.gated_linear import triton_kernels as kernels
 
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
-    _launch(kernels.forward_kernel, x.contiguous(), gate.contiguous(), out)
+    _launch(kernels.gate_kernel, x.contiguous(), gate.contiguous(), out)
     return out
 
 
@@ -38,7 +38,7 @@ def _gradients(grad: Tensor, x: Tensor, gate: Tensor, grad_x: Tensor, grad_gate:
     from vrtspike.ops.gated_linear import triton_kernels as kernels
 
     out = torch.empty_like(grad_x)
-    _launch(kernels.backward_kernel, grad.contiguous(), x.contiguous(), gate.contiguous(), grad_x, grad_gate, out)
+    _launch(kernels.gate_backward_kernel, grad.contiguous(), x.contiguous(), gate.contiguous(), grad_x, grad_gate, out)
     return out
 
 

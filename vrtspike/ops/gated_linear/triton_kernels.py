@@ -13,7 +13,7 @@ def normal_at(x):
 
 
 @triton.jit
-def forward_kernel(x, gate, out, count, BLOCK: tl.constexpr):
+def gate_kernel(x, gate, out, count, BLOCK: tl.constexpr):
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < count
     value = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
@@ -23,7 +23,7 @@ def forward_kernel(x, gate, out, count, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def backward_kernel(grad, x, gate, grad_x, grad_gate, out, count, BLOCK: tl.constexpr):
+def gate_backward_kernel(grad, x, gate, grad_x, grad_gate, out, count, BLOCK: tl.constexpr):
     """Also write the result of the forward pass again."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < count

@@ -44,7 +44,7 @@ def _values(
     if len(out):
         blocks = _blocks(x)
         grid = (-(-len(out) // blocks['R']),)
-        kernels.forward_kernel[grid](x, weight, bias, sources, out, len(x), len(out), eps, **blocks, num_warps=WARPS)
+        kernels.norm_kernel[grid](x, weight, bias, sources, out, len(x), len(out), eps, **blocks, num_warps=WARPS)
     return out
 
 
@@ -60,7 +60,7 @@ def _gradients(grad: Tensor, x: Tensor, weight: Tensor, eps: float, places: Tens
 
     grad_x, partial = torch.empty_like(x), _partial(x)
     if programs := len(partial):
-        kernels.backward_kernel[(programs,)](
+        kernels.norm_backward_kernel[(programs,)](
             grad, x, weight, places, grad_x, partial, len(x), programs, eps, **_blocks(x), num_warps=WARPS
         )
     return grad_x, partial

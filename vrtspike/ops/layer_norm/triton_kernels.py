@@ -23,7 +23,7 @@ def normalised(x, row, inside, eps, C: tl.constexpr, BC: tl.constexpr):
 
 
 @triton.jit
-def forward_kernel(x, weight, bias, order, out, rows, results, eps,
+def norm_kernel(x, weight, bias, order, out, rows, results, eps,
                    C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):  # fmt: skip
     i = tl.program_id(0).to(tl.int64) * R + tl.arange(0, R)
     c = tl.arange(0, BC)
@@ -41,7 +41,7 @@ def forward_kernel(x, weight, bias, order, out, rows, results, eps,
 
 
 @triton.jit
-def backward_kernel(grad, x, weight, inverse, grad_x, partial, rows, programs, eps,
+def norm_backward_kernel(grad, x, weight, inverse, grad_x, partial, rows, programs, eps,
                     C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):  # fmt: skip
     """Sum the gradients of weight and bias of a program's rows: partial (programs, 2, C)."""
     program = tl.program_id(0)

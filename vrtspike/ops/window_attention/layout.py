@@ -130,7 +130,7 @@ def _halves(grid: list[int], axis: int) -> tuple[list[int], list[int]]:
     return [*grid[:axis], grid[axis] - 1, *grid[axis + 1 :]], [*grid[:axis], 1, *grid[axis + 1 :]]
 
 
-@partial(cached, entries=32)  # each is as large as a map; a network needs up to eighteen for one size of clip
+@partial(cached, entries=64)  # each is as large as a map; a network needs up to eighteen for a number of clips
 def token_order(layout: WindowLayout, size: tuple[int, int, int, int], device: torch.device) -> Order:
     """Return the order in which windows store the tokens of a map of ``size`` (B, T, H, W); zeros fill them."""
     count = math.prod(size)
