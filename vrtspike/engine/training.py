@@ -16,8 +16,8 @@ from mmengine.logging import MMLogger, print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from vrtspike.config.gpu import set_gpu_defaults
 from vrtspike.config.hooks import set_default_hook
+from vrtspike.config.speed import fuse_optimizer, pin_batches
 from vrtspike.engine.data_parallel import configure_data_parallel
 from vrtspike.engine.out_of_memory import out_of_memory_report, smaller_candidates
 from vrtspike.engine.resuming import ResumeHook
@@ -132,8 +132,9 @@ def run(config: Config, trust: bool, loaded: LoadedWeights | None = None, new_sc
     """Train once, from the checkpoint that the config names."""
     if is_main_process():
         remove_leftovers(Path(config.work_dir), config)
+    fuse_optimizer(config)
     if torch.cuda.is_available():
-        set_gpu_defaults(config)
+        pin_batches(config)
         allow_matmul_tf32((config.get('env_cfg') or {}).get('matmul_tf32', False))
     runner = RUNNERS.get(config.get('runner_type', 'Runner')).from_cfg(without_own_settings(config))
     guard_log_files(runner.logger)
