@@ -1,31 +1,34 @@
 // The gate of a gated MLP on CPUs, gelu(x) * gate, and its gradients, each in one pass over the numbers.
 
-#pragma GCC optimize("no-trapping-math")  // else comparisons would be branches, and loops no vectors
-
-#include "numbers.h"
+#include "normal_distribution.h"
 
 namespace {
 
+// Calls function(i, n) for every vector of numbers from i on, of which n are left.
+template <typename Function>
+void over_vectors(int64_t count, int threads, Function function) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t i = 0; i < count; i += LANES) function(i, count - i);
+}
+
 template <typename T>
 void forward(int64_t count, int threads, const T* x, const T* gate, T* out) {
-#pragma omp parallel for simd num_threads(threads) schedule(static)
-  for (int64_t i = 0; i < count; i++) {
-    const float at = to_float(x[i]);
-    put(out[i], at * below(at) * to_float(gate[i]));
-  }
+  over_vectors(count, threads, [=](int64_t i, int64_t n) {
+    const Vector at = load_some(x + i, n);
+    store_some(out + i, at * below(at) * load_some(gate + i, n), n);
+  });
 }
 
 // Also writes the result of the forward pass again, which the caller has not saved.
 template <typename T>
 void backward(int64_t count, int threads, const T* grad, const T* x, const T* gate, T* grad_x, T* grad_gate, T* out) {
-#pragma omp parallel for simd num_threads(threads) schedule(static)
-  for (int64_t i = 0; i < count; i++) {
-    const float at = to_float(x[i]), g = to_float(grad[i]), by = to_float(gate[i]);
-    const float share = below(at), gelu = at * share;
-    put(grad_x[i], g * by * (share + at * density(at)));
-    put(grad_gate[i], g * gelu);
-    put(out[i], gelu * by);
-  }
+  over_vectors(count, threads, [=](int64_t i, int64_t n) {
+    const Vector at = load_some(x + i, n), g = load_some(grad + i, n), by = load_some(gate + i, n);
+    const Vector share = below(at), gelu = at * share;
+    store_some(grad_x + i, g * by * (share + at * density(at)), n);
+    store_some(grad_gate + i, g * gelu, n);
+    store_some(out + i, gelu * by, n);
+  });
 }
 
 }  // namespace

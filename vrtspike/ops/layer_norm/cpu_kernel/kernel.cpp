@@ -4,10 +4,10 @@
 // number of rows of the input. Four rows are processed together, so that sums do not wait for one another. Sums are in
 // float32, whatever type the rows have.
 
+#include <vectors.h>
+
 #include <algorithm>
 #include <cmath>
-
-#include "vectors.h"
 
 namespace {
 
@@ -27,19 +27,25 @@ inline void over_channels(const Shape& s, Function function) {
   if (c < s.channels) function(c, s.channels - c);
 }
 
+inline float total(Vector x) {
+  float sum = 0;
+  for (int i = 0; i < LANES; i++) sum += x[i];
+  return sum;
+}
+
 // Finds the means of COUNT rows, and one over their standard deviations.
 template <int COUNT, typename In>
 inline void measure(const In* const* x, const Shape& s, float* mean, float* scale) {
   Vector sums[COUNT] = {}, squares[COUNT] = {};
   over_channels(s, [&](int64_t c, int64_t count) {
 #pragma GCC unroll 4
-    for (int i = 0; i < COUNT; i++) sums[i] += load(x[i] + c, count);
+    for (int i = 0; i < COUNT; i++) sums[i] += load_some(x[i] + c, count);
   });
   for (int i = 0; i < COUNT; i++) mean[i] = total(sums[i]) / s.channels;
   over_channels(s, [&](int64_t c, int64_t count) {
 #pragma GCC unroll 4
     for (int i = 0; i < COUNT; i++) {
-      const Vector apart = first_of(load(x[i] + c, count) - mean[i], count);
+      const Vector apart = first_lanes(load_some(x[i] + c, count) - mean[i], count);
       squares[i] += apart * apart;
     }
   });
@@ -59,11 +65,11 @@ void forward_rows(const Shape& s, int64_t first, const In* x, const float* weigh
   }
   measure<COUNT>(rows, s, mean, scale);
   over_channels(s, [&](int64_t c, int64_t count) {
-    const Vector w = load(weight + c, count), b = load(bias + c, count);
+    const Vector w = load_some(weight + c, count), b = load_some(bias + c, count);
 #pragma GCC unroll 4
     for (int i = 0; i < COUNT; i++) {
-      const Vector value = (load(rows[i] + c, count) - mean[i]) * scale[i] * w + b;
-      store(out + (first + i) * s.channels + c, zero[i] ? Vector{} : value, count);
+      const Vector value = (load_some(rows[i] + c, count) - mean[i]) * scale[i] * w + b;
+      store_some(out + (first + i) * s.channels + c, zero[i] ? Vector{} : value, count);
     }
   });
 }
