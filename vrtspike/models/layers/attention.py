@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from vrtspike.models.layers.mlp import feed_forward
 from vrtspike.ops import Windows, map_windows, window_attention
 from vrtspike.ops.padding import pad_to_windows
 from vrtspike.ops.window_attention.functional import Norm, unchanged
+from vrtspike.ops.window_attention.native import SOURCE
 from vrtspike.ops.window_attention.windows import Window, crop_bias_table, relative_position_index
 
 UNSHIFTED = (0, 0, 0)
@@ -92,6 +94,11 @@ class WindowAttention(nn.Module):
             self.register_buffer('position_bias', sine_position_encoding(*window[1:], channels))
             self.qkv_mut = nn.Linear(channels, 3 * channels, bias=qkv_bias)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+
+    @property
+    def kernel_sources(self) -> tuple[Path, ...]:
+        """The sources of kernels that take long to compile."""
+        return (SOURCE,) if self.attn_type in ('auto', 'native') else ()
 
     def forward(self, x: Tensor, shift: Window, norm: Norm = unchanged) -> Tensor:
         """Attend in the windows of a map (B, T, H, W, C) of any size, shifted cyclically by ``shift`` tokens.
