@@ -20,6 +20,12 @@ from vrtspike.ops.triton_support import DTYPES, precision_of, rounded_to
 PROGRAMS = 1024
 """Of the kernel that sums the gradient of the weight: a few for each processor of a large GPU."""
 
+WARPS = 8
+CHANNELS = 32
+"""That a block has at least, in whole deformable groups; products want sixteen."""
+SAMPLES, PIXELS = 2048, (32, 128)
+"""Samples of a block, if that makes neither too few pixels for whole lines of memory nor too many for registers."""
+
 WIDEST = 128
 """Channels that move together, or outputs of a group, that a block may have."""
 
@@ -160,13 +166,6 @@ def _sizes(x: Tensor, mask: Tensor, weight: Tensor) -> dict[str, int]:
         K=math.isqrt(taps),
     )
     return sizes | blocks_of(sizes['MOVED'], sizes['DG'], sizes['OUT'])
-
-
-WARPS = 8
-CHANNELS = 32
-"""That a block has at least, in whole deformable groups; products want sixteen."""
-SAMPLES, PIXELS = 2048, (32, 128)
-"""Samples of a block, if that makes neither too few pixels for whole lines of memory nor too many for registers."""
 
 
 def blocks_of(moved: int, deformable_groups: int, outputs: int) -> dict[str, int]:

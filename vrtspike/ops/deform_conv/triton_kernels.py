@@ -31,8 +31,8 @@ def locate(offset, mask, group, pixel, tap, kept, H, W, P, OW, K: tl.constexpr, 
     y += (pixel // OW + (tap // K - PADDING)).to(tl.float32)
     x += (pixel % OW + (tap % K - PADDING)).to(tl.float32)
     above, left = tl.floor(y), tl.floor(x)
-    row = tl.minimum(tl.maximum(above, -2.0), H.to(tl.float32)).to(tl.int32)  # a larger number may have no integer
-    column = tl.minimum(tl.maximum(left, -2.0), W.to(tl.float32)).to(tl.int32)
+    row = tl.minimum(tl.maximum(above, -2.0), H * 1.0).to(tl.int32)  # a larger number may have no integer
+    column = tl.minimum(tl.maximum(left, -2.0), W * 1.0).to(tl.int32)
     return row, column, y - above, x - left, weight
 
 
