@@ -102,7 +102,7 @@ setup(
         'vrtspike.benchmarking.fake_gpu': ['*.cpp'],
         'vrtspike.models': ['pretrained/*.pth', 'pretrained/*.json'],
         'vrtspike.native': ['include/*.h'],
-        'vrtspike.ops': ['window_attention/cpu_kernel/*', 'deform_conv/cpu_kernel/*'],
+        'vrtspike.ops': ['*/cpu_kernel/*'],
         'vrtspike.scaffolding': ['templates/README.md', 'templates/*/*.py'],
         'vrtspike.records': ['*.schema.json'],
         'vrtspike.reporting': ['templates/*.html', 'templates/*.md'],

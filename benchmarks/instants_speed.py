@@ -25,6 +25,7 @@ from vrtspike.config import load_config
 from vrtspike.datasets.spike_dat import write_spike_dat
 from vrtspike.inference.files import ClipFiles, even_instants, open_clip, restore_files
 from vrtspike.inference.restoring import tiling_of
+from vrtspike.inference.spike_files import SpikeFileOptions
 from vrtspike.registry import MODELS
 from vrtspike.runtime.atomic_write import write_json, write_png
 from vrtspike.runtime.environment import describe_environment
@@ -52,7 +53,8 @@ def write_clip(folder: Path, frames: int, size: tuple[int, int]) -> ClipFiles:
         write_png(folder / 'blur' / f'{number:03d}.png', blur)
         spikes.append(exposure)
     write_spike_dat(folder / 'spikes.dat', np.concatenate(spikes))
-    return open_clip(folder / 'blur', folder / 'spikes.dat', tuple(length // 2 for length in size), 1.0)
+    options = SpikeFileOptions(size=tuple(length // 2 for length in size), threshold=1.0)
+    return open_clip(folder / 'blur', folder / 'spikes.dat', options)
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """Compile our Triton kernels for GPUs that need not be here, and read what they use from the machine code.
 
-The launches are those of one forward and backward pass. Triton's own toolchain compiles them for NVIDIA (sm_80, sm_86,
-sm_90) or AMD (gfx942). Nothing runs. The share of the roofline is on paper: the time in which an H100 moves each tensor
+The launches are those of one forward and backward pass of window attention, of the gate of a gated MLP and of layer
+normalisation, or of deformable convolution. Triton's own toolchain compiles them for NVIDIA (sm_80, sm_86, sm_90) or
+AMD (gfx942). Nothing runs. The share of the roofline is on paper: the time in which an H100 moves each tensor
 of a launch once (2.7 TB/s), over the time in which its schedulers issue the kernel's instructions (132 x 4 a clock at
 1.755 GHz), if that is longer. Caches, waiting and the rates of single units are not in it.
 
@@ -39,6 +40,9 @@ SHARED_KIB = {'sm': 99, 'gfx': 64}
 """Shared memory that a block may use: on NVIDIA's consumer GPUs (sm_86, sm_89), which have the least, and on AMD's."""
 
 
+TOKEN_CHANNELS = 192
+"""Channels of the kernels of single tokens: those of an MLP's hidden map in networks of 96."""
+
 BYTES_PER_SECOND, ISSUED_PER_SECOND = 2.7e12, 132 * 4 * 1.755e9
 """Of an H100, in the model of time on paper."""
 
@@ -68,12 +72,16 @@ class Launch(msgspec.Struct, frozen=True):
 
     @property
     def turns(self) -> int:
-        """How often a program runs its loop, over blocks of keys, windows, taps and channels, or blocks of pixels."""
+        """How often a program runs its loop: over blocks of keys or pixels, windows, rows, or taps and channels."""
         named = dict(zip(self.kernel.arg_names, self.arguments, strict=False)) | self.constants
         if 'BG' in named:  # of a convolution
             blocks = -(-named['P'] // named['BM'])
             taps_and_channels = named['K'] ** 2 * -(-named['DG'] // named['BG'])
             return -(-named['count'] * blocks // named['splits']) if 'splits' in named else taps_and_channels
+        if 'programs' in named:
+            return -(-named['rows'] // (named['programs'] * named['R']))
+        if 'NP' not in named:
+            return 1
         if 'splits' in named:
             return -(-named['windows'] // named['splits'])
         return named['NP'] // named['BN']
@@ -86,7 +94,8 @@ class Resources(msgspec.Struct):
     architecture: str
     dtype: str
     shape: str
-    """A window, or the channels and deformable groups of a convolution."""
+    """A window, or the channels and deformable groups of a convolution; empty for kernels of single tokens, which
+    multiply no matrices."""
     registers: int
     """Of a thread."""
     spilled: int
@@ -107,7 +116,7 @@ class Resources(msgspec.Struct):
         family = 'gfx' if self.architecture.startswith('gfx') else 'sm'
         if self.shared_bytes > SHARED_KIB[family] * 1024:
             found.append('shared memory')
-        if self.dtype != 'float32' and not self.tensor_core_instructions:
+        if self.shape and self.dtype != 'float32' and not self.tensor_core_instructions:
             found.append('no tensor cores')
         return found
 
@@ -206,6 +215,27 @@ def launches_of_convolution(channels: int, deformable_groups: int, dtype: str) -
     return launches
 
 
+def launches_of_tokens(channels: int, dtype: str) -> list[Launch]:
+    """Return the launches of the gate and of layer normalisation of 100,000 tokens, forward and backward."""
+    import torch
+
+    from vrtspike.ops.gated_linear import on_gpu as gate
+    from vrtspike.ops.gated_linear import triton_kernels as gate_kernels
+    from vrtspike.ops.layer_norm import triton_kernels as norm_kernels
+    from vrtspike.ops.layer_norm.on_gpu import on_gpu
+    from vrtspike.ops.rows import Order
+
+    launches = []
+    x = torch.empty(100_000, channels, dtype=getattr(torch, dtype), requires_grad=True)
+    weight, index = torch.ones(channels, requires_grad=True), torch.zeros(len(x), dtype=torch.int32)
+    with recorded(gate_kernels, launches), recorded(norm_kernels, launches):
+        hidden = x.detach()
+        gate.TRITON.gradients(gate.TRITON.values(hidden, hidden), hidden, hidden, *torch.empty(2, *x.shape).to(x.dtype))
+        out = on_gpu(x, weight, weight, 1e-5, x.dtype, Order(index, index))
+        out.backward(out)
+    return launches
+
+
 def compiled(launch: Launch, architecture: str) -> Any:
     """Return Triton's compiled kernel of a launch, specialised for its arguments as Triton does at run time."""
     import triton
@@ -235,7 +265,7 @@ def triton_type(value: Any) -> str:
     """Return the type of an argument in Triton's signatures; None and 1 are compiled in."""
     import torch
 
-    types = {torch.bfloat16: '*bf16', torch.float16: '*fp16', torch.float32: '*fp32'}
+    types = {torch.bfloat16: '*bf16', torch.float16: '*fp16', torch.float32: '*fp32', torch.int32: '*i32'}
     if isinstance(value, torch.Tensor):
         return types[value.dtype]
     if value is None or value == 1:
@@ -350,6 +380,10 @@ def main() -> None:
                     lengths, args.channels, dtype, mutual=args.mutual, shifted=not args.unshifted
                 )
             found += [resources_of(launch, arch, dtype, shape) for arch in args.arch for launch in launches]
+    if not args.convolution:
+        for dtype in args.dtype:
+            launches = launches_of_tokens(TOKEN_CHANNELS, dtype)
+            found += [resources_of(launch, arch, dtype, '') for arch in args.arch for launch in launches]
     print(resources_table(found).text())
     if args.out:
         from importlib.metadata import version

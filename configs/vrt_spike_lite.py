@@ -1,22 +1,31 @@
-"""The light student. Spikes are concatenated at full resolution, where that learns faster than cross-attention.
+"""The light student. It corrects the estimate of the spike-guided deblurring model and sees the blurred frame too.
+
+Spikes are concatenated at half the resolution, which is their own: that learns faster than cross-attention.
 
 python tools/train.py configs/vrt_spike_lite.py
 """
 
 _base_ = './vrt_spike_baseline.py'
 model = dict(
+    start='sdm',
     backbone=dict(_delete_=True, type='VRTLite'),
-    spike_encoder=dict(bins=8, channels=16, scales=1),
+    spike_encoder=dict(_delete_=True, type='FrameSpikeEncoder', bins=16, channels=32),
     tsa=None,
     fusion=dict(_delete_=True, type='ConcatFusion'),
-    fusion_stages=[1],
+    fusion_stages=[2],
 )
-_bins = dict(type='BinSpikes', representation=dict(type='Voxel', bins=8))
+_bins = dict(type='BinSpikes', representation=dict(type='Voxel', bins=16))
 train_dataloader = dict(
     batch_size=4,
     num_workers=1,
     dataset=dict(
-        pipeline=[dict(type='PairedRandomCrop', size=32), dict(type='PairedRandomFlip'), _bins, dict(type='PackClip')]
+        pipeline=[
+            dict(type='PairedRandomCrop', size=32),
+            dict(type='PairedRandomFlip'),
+            dict(type='AddSDM'),
+            _bins,
+            dict(type='PackClip'),
+        ]
     ),
 )
 val_dataloader = dict(

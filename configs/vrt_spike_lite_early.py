@@ -8,8 +8,9 @@ SelectiveScanFusion, and PixelAdaptiveFusion with `subframes=1`.
 
 _base_ = './vrt_spike_lite.py'
 model = dict(
+    start='blur',
     fusion=None,
     early_fusion=dict(
-        type='EarlyFusion', operator=dict(type='GatedFusion'), bins=8, subframes=4, channels=16, output='collapsed'
+        type='EarlyFusion', operator=dict(type='GatedFusion'), bins=16, subframes=4, channels=16, output='collapsed'
     ),
 )

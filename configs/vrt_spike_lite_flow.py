@@ -7,11 +7,17 @@ Without the published weights, SCFlow begins at random and is trained with the r
 
 _base_ = './vrt_spike_lite.py'
 model = dict(backbone=dict(flow='spikes'))
-_bins = dict(type='BinSpikes', representation=dict(type='Voxel', bins=8), flow_steps=25)
+_bins = dict(type='BinSpikes', representation=dict(type='Voxel', bins=16), flow_steps=25)
 train_dataloader = dict(
     dataset=dict(
-        pipeline=[dict(type='PairedRandomCrop', size=32), dict(type='PairedRandomFlip'), _bins, dict(type='PackClip')]
-    ),
+        pipeline=[
+            dict(type='PairedRandomCrop', size=32),
+            dict(type='PairedRandomFlip'),
+            dict(type='AddSDM'),
+            _bins,
+            dict(type='PackClip'),
+        ]
+    )
 )
 val_dataloader = dict(
     dataset=dict(

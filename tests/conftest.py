@@ -64,6 +64,12 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.fixture
+def cpu_with_bfloat16(monkeypatch):
+    """Let AMP choose bfloat16 on every CPU, also on one that would choose float32."""
+    monkeypatch.setattr('vrtspike.optim.amp.has_bfloat16', lambda device: True)
+
+
+@pytest.fixture
 def browse(tmp_path):
     """Shows a page in a headless browser: ``browse(path, '--dump-dom')``. The page must not log to the console."""
 

@@ -125,6 +125,7 @@ def main() -> None:
     from vrtspike.inference.files import even_instants, open_clip, restore_files
     from vrtspike.inference.outputs import frame_folder
     from vrtspike.inference.restoring import tiling_of
+    from vrtspike.inference.spike_files import SpikeFileOptions
     from vrtspike.ops import measure_backends
 
     frame_folder(Path(args.out))  # rejects an impossible name before the network is built
@@ -134,19 +135,16 @@ def main() -> None:
         require_positive_integers('restore.py', frames_per_exposure=args.frames_per_exposure)
         if args.side_by_side:
             raise ConfigError('--side-by-side shows one frame of each exposure: drop it, or --frames-per-exposure')
-    size = args.spike_size and tuple(args.spike_size)
-    layout = SpikeLayout(**layout_arguments(args))
-    clip = open_clip(
-        args.blur,
-        args.spike,
-        size,
-        args.threshold,
-        args.light,
-        args.keep_columns,
-        args.steps_per_frame,
-        layout,
-        args.exposure_steps,
+    options = SpikeFileOptions(
+        size=args.spike_size and tuple(args.spike_size),
+        threshold=args.threshold,
+        light=args.light,
+        keep_columns=args.keep_columns,
+        steps_per_frame=args.steps_per_frame,
+        exposure_steps=args.exposure_steps,
+        layout=SpikeLayout(**layout_arguments(args)),
     )
+    clip = open_clip(args.blur, args.spike, options)
     model, config, checkpoint = load_network(args)
     tiling = tiling_of(config, **tiling_arguments(args))
     with measure_backends((config.get('env_cfg') or {}).get('measure_backends')):

@@ -12,6 +12,7 @@ from kernel_resources import (
     issued,
     launches_of_attention,
     launches_of_convolution,
+    launches_of_tokens,
     resources_of,
     resources_table,
     roofline_share,
@@ -19,6 +20,7 @@ from kernel_resources import (
 
 needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
 ALL = ['forward', 'backward_queries', 'backward_keys']
+TOKENS = ['gate', 'gate_backward', 'norm', 'norm_backward']
 BUDGETS = dict(zip(ALL, (1100, 1100, 1550), strict=True))
 """Instructions of today's kernels in bfloat16 at 5x8x8 on sm_86, and a little room for other versions of Triton."""
 
@@ -49,6 +51,7 @@ def used(**changes):
         ({'architecture': 'gfx942'}, ['shared memory']),
         ({'architecture': 'gfx942', 'shared_bytes': 64 * 1024}, []),
         ({'tensor_core_instructions': 0}, ['no tensor cores']),
+        ({'tensor_core_instructions': 0, 'window': ''}, []),
         ({'tensor_core_instructions': 0, 'dtype': 'float32', 'spilled': 8}, ['spills']),
     ],
 )
@@ -82,6 +85,22 @@ def test_kernels_in_sixteen_bits_fit_consumer_gpus_and_use_their_tensor_cores():
     assert [(each.kernel, each.problems) for each in found] == [(name, []) for name in ALL]
     assert [each.kernel for each in found if each.instructions > BUDGETS[each.kernel]] == []
     assert all(each.vector_loads for each in found)
+
+
+@needs_triton
+@pytest.mark.parametrize(
+    ('architecture', 'dtype', 'channels'),
+    [
+        ('sm_86', 'bfloat16', 192),
+        pytest.param('sm_80', 'float16', 96, marks=pytest.mark.slow),
+        pytest.param('sm_90', 'float32', 360, marks=pytest.mark.slow),
+        pytest.param('gfx942', 'bfloat16', 96, marks=pytest.mark.slow),
+    ],
+)
+def test_kernels_of_tokens_spill_nothing_and_move_whole_vectors(architecture, dtype, channels):
+    found = [resources_of(each, architecture, dtype, '') for each in launches_of_tokens(channels, dtype)]
+    assert [(each.kernel, each.problems) for each in found] == [(name, []) for name in TOKENS]
+    assert architecture == 'gfx942' or all(each.vector_loads for each in found)
 
 
 @needs_triton
@@ -177,7 +196,7 @@ def test_the_check_fails_if_a_kernel_has_a_problem(monkeypatch, tmp_path, capsys
     else:
         kernel_resources.main()
     record = json.loads(out.read_text())
-    assert [kernel['kernel'] for kernel in record['kernels']] == ALL * 2  # of two windows
+    assert [kernel['kernel'] for kernel in record['kernels']] == ALL * 2 + TOKENS  # of two windows
     assert {'triton', 'kernels'} == set(record)
     assert 'backward_keys' in capsys.readouterr().out
 

@@ -16,7 +16,7 @@ from vrtspike.registry import MODELS
 ROOT = Path(__file__).parents[2]
 RECORD = ROOT / 'benchmarks/zoo/tiny.json'
 CONFIG = """
-_base_ = '{root}/configs/vrt_spike_lite_sdm.py'
+_base_ = '{root}/configs/vrt_spike_lite.py'
 model = dict(backbone=dict(embed_dims=[8] * 7, depths=[0] * 7), spike_encoder=dict(channels=8))
 """
 
@@ -103,7 +103,7 @@ def refused(error, message, *arguments):
 
 
 def test_a_config_of_another_network_is_refused(checkpoint, results, tmp_path):
-    other = str(ROOT / 'configs/vrt_spike_lite_sdm.py')
+    other = str(ROOT / 'configs/vrt_spike_lite.py')
     refused(ConfigError, 'has another network than', other, checkpoint, results(), tmp_path / 'deblur.pth')
 
 

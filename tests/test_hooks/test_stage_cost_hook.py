@@ -67,6 +67,7 @@ def test_the_hook_leaves_no_trace(make_runner):
     assert all(not parameter._post_accumulate_grad_hooks for parameter in runner.model.parameters())
 
 
+@pytest.mark.usefixtures('cpu_with_bfloat16')
 def test_accumulation_and_mixed_precision(make_runner, monkeypatch):
     clock = PlantedClock()
     monkeypatch.setattr('vrtspike.profiling.sampler.clock_of', lambda device: clock)

@@ -15,6 +15,7 @@ from vrtspike.inference import Tiling, files
 from vrtspike.inference.files import open_clip, restore_files
 from vrtspike.inference.loading import load_restorer
 from vrtspike.inference.outputs import FrameFolder
+from vrtspike.inference.spike_files import SpikeFileOptions
 from vrtspike.models import SpikeRestorer
 from vrtspike.runtime.atomic_write import write_png
 
@@ -34,7 +35,7 @@ def on_disk(clip, tmp_path):
         write_png(tmp_path / 'blur' / f'{i:03d}.png', image)
         (tmp_path / 'spike').mkdir(exist_ok=True)
         write_spike_dat(tmp_path / 'spike' / f'{i:03d}.dat', spikes)
-    return open_clip(tmp_path / 'blur', tmp_path / 'spike', SIZE, 1.0)
+    return open_clip(tmp_path / 'blur', tmp_path / 'spike', SpikeFileOptions(SIZE, 1.0))
 
 
 def read(folder):
@@ -84,10 +85,11 @@ def test_steps_outside_of_the_exposures_change_nothing(loaded, on_disk, clip, ch
         write_spike_dat(
             tmp_path / 'longer' / f'{i:03d}.dat', np.pad(spikes, [(3, 3), (0, 0), (0, 0)], constant_values=1)
         )
-    longer = open_clip(tmp_path / 'blur', tmp_path / 'longer', SIZE, 1.0, exposure_steps=clip[1].shape[1])
+    options = SpikeFileOptions(SIZE, 1.0, exposure_steps=clip[1].shape[1])
+    longer = open_clip(tmp_path / 'blur', tmp_path / 'longer', options)
     again = read(restore_files(*loaded, longer, tmp_path / 'again', **arguments))
     assert all(np.array_equal(again[name], whole[name]) for name in whole)
-    other = open_clip(tmp_path / 'blur', tmp_path / 'longer', SIZE, 1.0)
+    other = open_clip(tmp_path / 'blur', tmp_path / 'longer', SpikeFileOptions(SIZE, 1.0))
     with pytest.raises(DataError, match='made from other inputs'):
         restore_files(*loaded, other, tmp_path / 'again', **arguments)
 
@@ -158,7 +160,7 @@ def test_a_video_that_could_not_be_written_is_completed_by_the_same_command(load
 
 def test_sizes_that_do_not_belong_together_are_refused(on_disk, tmp_path):
     with pytest.raises(DataError, match='aspect ratios differ'):
-        open_clip(tmp_path / 'blur', tmp_path / 'spike', (24, 8), 1.0)
+        open_clip(tmp_path / 'blur', tmp_path / 'spike', SpikeFileOptions((24, 8), 1.0))
 
 
 def test_a_run_with_a_fitted_tile_resumes_with_the_same_tile(loaded, on_disk, checkpoint, tmp_path, monkeypatch):
@@ -179,7 +181,8 @@ def alone(on_disk, tmp_path):
     """A network that restores from spikes alone, and the clip without its frames."""
     pipeline = [dict(type='SpikesAlone'), dict(type='BinSpikes', representation=dict(type='Voxel', bins=8))]
     config = Config(dict(model={}, val_dataloader=dict(dataset=dict(clip_len=3, pipeline=pipeline))))
-    return SpikeRestorer(dict(type='VRTLite'), start='spikes'), config, open_clip(None, on_disk.spikes.path, SIZE, 1.0)
+    clip = open_clip(None, on_disk.spikes.path, SpikeFileOptions(SIZE, 1.0))
+    return SpikeRestorer(dict(type='VRTLite'), start='spikes'), config, clip
 
 
 def test_spikes_alone_are_restored_as_grey_frames(alone, clip, checkpoint, tmp_path):
@@ -198,6 +201,6 @@ def test_spikes_alone_are_refused_by_a_network_that_restores_frames(loaded, alon
     with pytest.raises(DataError, match='nothing to restore'):
         open_clip(None, None)
     with pytest.raises(DataError, match='--steps-per-frame 4 with --blur'):
-        open_clip(tmp_path / 'blur', None, steps_per_frame=4)
+        open_clip(tmp_path / 'blur', None, SpikeFileOptions(steps_per_frame=4))
     with pytest.raises(DataError, match='--exposure-steps 4 without --spike'):
-        open_clip(tmp_path / 'blur', None, exposure_steps=4)
+        open_clip(tmp_path / 'blur', None, SpikeFileOptions(exposure_steps=4))

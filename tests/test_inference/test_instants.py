@@ -15,7 +15,7 @@ from vrtspike.inference import Tiling
 from vrtspike.inference.files import even_instants, open_clip, restore_files
 from vrtspike.inference.loading import load_restorer
 from vrtspike.inference.outputs import FrameFolder
-from vrtspike.inference.spike_files import SpikeFiles
+from vrtspike.inference.spike_files import SpikeFileOptions, SpikeFiles
 from vrtspike.models.layers.flow import FlowLevel
 from vrtspike.runtime.atomic_write import write_png
 
@@ -34,7 +34,7 @@ def on_disk(clip, tmp_path):
     for i, image in enumerate(clip[0]):
         write_png(tmp_path / 'blur' / f'{i:03d}.png', image)
     write_spike_dat(tmp_path / 'spikes.dat', clip[1].reshape(-1, *clip[1].shape[2:]))
-    return open_clip(tmp_path / 'blur', tmp_path / 'spikes.dat', (12, 16), 1.0)
+    return open_clip(tmp_path / 'blur', tmp_path / 'spikes.dat', SpikeFileOptions((12, 16), 1.0))
 
 
 def read(folder):
@@ -135,7 +135,7 @@ def test_a_stated_interval_makes_another_clip(loaded, clip, checkpoint, tmp_path
         (tmp_path / 'spike').mkdir(exist_ok=True)
         write_spike_dat(tmp_path / 'spike' / f'{i:03d}.dat', spikes)
     arguments = dict(checkpoint=checkpoint, tiling=TILING, instants=(0.25,))
-    unknown = open_clip(tmp_path / 'blur', tmp_path / 'spike', (12, 16), 1.0)
+    unknown = open_clip(tmp_path / 'blur', tmp_path / 'spike', SpikeFileOptions((12, 16), 1.0))
     with pytest.warns(UserWarning, match='write interval: 8 beside spike_h'):
         before = read(restore_files(*loaded, unknown, tmp_path / 'out', **arguments))
     (tmp_path / 'config.yaml').write_text('spike_h: 12\nspike_w: 16\nthreshold: 1.0\ninterval: 8\n')
@@ -151,7 +151,7 @@ def test_files_without_a_stated_interval_have_unknown_steps_beside_them(tmp_path
     for i, each in enumerate(spikes):
         (tmp_path / 'spike').mkdir(exist_ok=True)
         write_spike_dat(tmp_path / 'spike' / f'{i}.dat', each)
-    files = SpikeFiles(tmp_path / 'spike', 5, None, (12, 16), 1.0)
+    files = SpikeFiles(tmp_path / 'spike', 5, options=SpikeFileOptions((12, 16), 1.0))
     assert files.read_around(1, 2, 4)['known'].tolist() == [[False] * 4 + [True] * 8 + [False] * 4]
     (tmp_path / 'config.yaml').write_text('spike_h: 12\nspike_w: 16\nthreshold: 1.0\ninterval: 8\n')
     stated = SpikeFiles(tmp_path / 'spike', 5)

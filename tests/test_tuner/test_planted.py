@@ -31,7 +31,7 @@ SMALL = {
     'model.spike_encoder.channels': 8,
     'default_hooks.freeze': None,
 }
-DEEP = {**SMALL, 'model.backbone': {**SMALL['model.backbone'], 'depths': [1, 1, 40, 1, 1, 1, 1]}}
+DEEP = {**SMALL, 'model.backbone': {**SMALL['model.backbone'], 'depths': [1, 1, 60, 1, 1, 1, 1]}}
 CHUNKY = {**SMALL, 'model.fusion.adaptive_chunk': False, 'model.fusion.chunk_size': 2, 'model.fusion_stages': [1]}
 
 

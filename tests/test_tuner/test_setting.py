@@ -63,6 +63,7 @@ def test_a_missing_compiler_is_said(monkeypatch):
     assert candidates('vrt_spike_baseline')['compile'].unavailable == 'no_compiler'
 
 
+@pytest.mark.usefixtures('cpu_with_bfloat16')
 def test_what_the_config_does_is_not_proposed():
     assert 'amp' in candidates('vrt_spike_baseline')
     assert 'amp' not in candidates('vrt_spike_amp')
@@ -72,6 +73,11 @@ def test_what_the_config_does_is_not_proposed():
     assert 'tsa_convolution' not in candidates('vrt_spike_baseline', convolution)
     assert 'flow_in_amp' not in candidates('vrt_spike_tiny')
     assert candidates('vrt_spike_tiny')['checkpointing_none'].unavailable == 'does_already'
+
+
+def test_a_cpu_without_bfloat16_is_not_advised_to_use_it(monkeypatch):
+    monkeypatch.setattr('vrtspike.optim.amp.has_bfloat16', lambda device: False)
+    assert not [name for name in candidates('vrt_spike_baseline') if 'amp' in name]
 
 
 def test_restoring_has_no_checkpointing():
@@ -90,6 +96,7 @@ def test_workers_are_at_most_one_a_core(monkeypatch, now, cores, expected):
     assert all(found[f'data_workers_{n}'].overrides['train_dataloader.persistent_workers'] for n in expected)
 
 
+@pytest.mark.usefixtures('cpu_with_bfloat16')
 @pytest.mark.parametrize('name', ['vrt_spike_baseline', 'vrt_spike_amp', 'vrt_spike_lite'])
 def test_restoring_has_a_precision_of_its_own(name):
     found = candidates(name, objective='infer')

@@ -74,10 +74,10 @@ def input_shapes(model: nn.Module, shape: Shape) -> dict[str, tuple[int, ...]]:
 
 def precision_of(config: Any, device: torch.device) -> Callable[[], Any]:
     """Return the context that a config's optimizer wrapper computes in."""
-    from vrtspike.optim.amp import resolve_dtype
+    from vrtspike.optim.amp import autocast, resolve_dtype
 
     wrapper = config.get('optim_wrapper') or {}
     if 'Amp' not in wrapper.get('type', ''):
         return contextlib.nullcontext
     dtype = resolve_dtype(wrapper.get('dtype', 'auto'), device)
-    return lambda: torch.autocast(device.type, dtype=dtype)
+    return lambda: autocast(device, dtype)

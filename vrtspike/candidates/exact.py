@@ -99,6 +99,8 @@ def smaller_chunks(setting: Setting) -> Iterator[Candidate]:
 
 def lower_precision(setting: Setting) -> Iterator[Candidate]:
     """Yield autocast, and autocast of the flow network too. Restoring has its own setting of precision."""
+    if setting.autocast_dtype == 'float32':
+        return
     if setting.trains:
         prefix, amp, used = '', AMP, 'Amp' in setting.node('optim_wrapper').get('type', '')
     else:

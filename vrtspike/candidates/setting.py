@@ -18,7 +18,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         config: The config as plain dicts.
         objective: What to make faster: a training step or restoring.
         device: The type of the device, ``'cpu'`` or ``'cuda'``.
-        autocast_dtype: Data type of the device under autocast: ``'bfloat16'`` or ``'float16'``.
+        autocast_dtype: Data type of the device under autocast: ``'bfloat16'``, ``'float16'``, or
+            ``'float32'`` where autocast gains nothing.
         has_compiler: Whether there is a C++ compiler, which ``torch.compile`` needs on CPUs.
         cores: How many cores the process may use.
         backbone_defaults: The parameters that the backbone's class accepts, and their defaults.

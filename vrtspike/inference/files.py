@@ -19,7 +19,6 @@ from torch import nn
 from vrtspike.datasets.clips import playback
 from vrtspike.datasets.instants import margin_of
 from vrtspike.datasets.io.video import ImageFolder, VideoFile, open_frames
-from vrtspike.datasets.spike_layout import USUAL_LAYOUT, SpikeLayout
 from vrtspike.errors import DataError
 from vrtspike.inference.loading import file_sha256
 from vrtspike.inference.outputs import DEFAULT_FPS, FrameFolder, frame_folder, record_inputs, video_of_frames
@@ -33,7 +32,7 @@ from vrtspike.inference.restoring import (
     restored_frames,
     restored_instants,
 )
-from vrtspike.inference.spike_files import SpikeFiles
+from vrtspike.inference.spike_files import NOTHING_STATED, SpikeFileOptions, SpikeFiles
 from vrtspike.metrics import playback_frames
 from vrtspike.models.tiling import Tiling
 from vrtspike.reporting.clip_strip import clip_strip
@@ -98,28 +97,14 @@ class ClipFiles:
 
 
 def open_clip(
-    blur: str | os.PathLike | None,
-    spike: str | os.PathLike | None,
-    spike_size: tuple[int, int] | None = None,
-    threshold: float | None = None,
-    light: str | None = None,
-    keep_columns: int | None = None,
-    steps_per_frame: int | None = None,
-    layout: SpikeLayout = USUAL_LAYOUT,
-    exposure_steps: int | None = None,
+    blur: str | os.PathLike | None, spike: str | os.PathLike | None, options: SpikeFileOptions = NOTHING_STATED
 ) -> ClipFiles:
     """Check a video file or folder of images and its spikes, if any, and return the clip.
 
     Args:
         blur: Video file or folder of images; None for networks that restore from spikes alone.
         spike: Folder of spike files, or one file; None for networks that use no spikes.
-        spike_size: (Hs, Ws), or None as for :class:`~vrtspike.inference.spike_files.SpikeFiles`.
-        threshold: Firing threshold, or None as for SpikeFiles.
-        light: What the spike camera integrated, or None as for SpikeFiles.
-        keep_columns: Columns of the spikes to keep, or None for all.
-        steps_per_frame: Steps of an exposure in one recording of spikes alone.
-        layout: How the spike files store their spikes, as for SpikeFiles.
-        exposure_steps: Steps of the exposure in the middle of each spike file; None takes whole files.
+        options: What is stated about the spike files.
 
     Raises:
         DataError: Something is missing or does not match.
@@ -127,29 +112,18 @@ def open_clip(
     if blur is None:
         if spike is None:
             raise DataError('there is nothing to restore: give --blur, --spike or both')
-        spikes = SpikeFiles(
-            spike, None, None, spike_size, threshold, light, keep_columns, steps_per_frame, layout, exposure_steps
-        )
+        spikes = SpikeFiles(spike, None, options=options)
         return ClipFiles(Playback(spikes), spikes)
-    if steps_per_frame is not None:
-        raise DataError(f'got --steps-per-frame {steps_per_frame} with --blur: frames already divide the spikes')
+    if options.steps_per_frame is not None:
+        raise DataError(
+            f'got --steps-per-frame {options.steps_per_frame} with --blur: frames already divide the spikes'
+        )
     frames = open_frames(blur)
     if spike is None:
-        if exposure_steps is not None:
-            raise DataError(f'got --exposure-steps {exposure_steps} without --spike: it is about spike files')
+        if options.exposure_steps is not None:
+            raise DataError(f'got --exposure-steps {options.exposure_steps} without --spike: it is about spike files')
         return ClipFiles(frames, None)
-    names = frames.names if isinstance(frames, ImageFolder) else None
-    spikes = SpikeFiles(
-        spike,
-        len(frames),
-        names,
-        spike_size,
-        threshold,
-        light,
-        keep_columns,
-        layout=layout,
-        exposure_steps=exposure_steps,
-    )
+    spikes = SpikeFiles(spike, len(frames), frames.names if isinstance(frames, ImageFolder) else None, options)
     check_sizes(frames.size, spikes.size)
     return ClipFiles(frames, spikes)
 

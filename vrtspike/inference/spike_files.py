@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,34 @@ from vrtspike.datasets.spike_layout import USUAL_LAYOUT, SpikeLayout
 from vrtspike.errors import DataError
 
 
+@dataclass(frozen=True)
+class SpikeFileOptions:
+    """What is stated about spike files.
+
+    Args:
+        size: (Hs, Ws) of the spikes; None uses ``spike_h`` and ``spike_w`` from the nearest ``config.yaml``, or the
+            size of an array.
+        threshold: Firing threshold; None uses that of ``config.yaml``.
+        light: What the spike camera integrated: ``'linear'`` light, or the ``'encoded'`` values of the frames. None
+            uses ``light`` of ``config.yaml``, or linear light.
+        keep_columns: Columns to keep: 400 if the sensor has 416 and wrote its header into the last 16. None keeps all.
+        steps_per_frame: Steps of an exposure, for spikes alone in one file.
+        exposure_steps: Steps of the exposure in the middle of each file, if files also have steps before and after it.
+        layout: How the files store their spikes; what is None comes from ``config.yaml``, or from the rule.
+    """
+
+    size: tuple[int, int] | None = None
+    threshold: float | None = None
+    light: str | None = None
+    keep_columns: int | None = None
+    steps_per_frame: int | None = None
+    exposure_steps: int | None = None
+    layout: SpikeLayout = USUAL_LAYOUT
+
+
+NOTHING_STATED = SpikeFileOptions()
+
+
 class SpikeFiles:
     """The spikes of a clip: one file per frame in a folder, or one file for the whole clip.
 
@@ -29,15 +58,7 @@ class SpikeFiles:
         frames: Number of frames; None for spikes alone, as many as there are files, or exposures of
             ``steps_per_frame`` steps in one file. Steps at its end that fill no exposure are not used.
         names: Names of the frames, in order; None if they have none, as in a video.
-        size: (Hs, Ws) of the spikes; None uses ``spike_h`` and ``spike_w`` from the nearest ``config.yaml``, or the
-            size of an array.
-        threshold: Firing threshold; None uses that of ``config.yaml``.
-        light: What the spike camera integrated: ``'linear'`` light, or the ``'encoded'`` values of the frames. None
-            uses ``light`` of ``config.yaml``, or linear light.
-        keep_columns: Columns to keep: 400 if the sensor has 416 and wrote its header into the last 16. None keeps all.
-        steps_per_frame: Steps of an exposure, for spikes alone in one file.
-        exposure_steps: Steps of the exposure in the middle of each file, if files also have steps before and after it.
-        layout: How the files store their spikes; what is None comes from ``config.yaml``, or from the rule.
+        options: What is stated about the files.
 
     Raises:
         DataError: Files are missing or differ in length, the size or the threshold is unknown, or exposures do not
@@ -49,20 +70,20 @@ class SpikeFiles:
         path: str | os.PathLike,
         frames: int | None,
         names: Sequence[str] | None = None,
-        size: tuple[int, int] | None = None,
-        threshold: float | None = None,
-        light: str | None = None,
-        keep_columns: int | None = None,
-        steps_per_frame: int | None = None,
-        layout: SpikeLayout = USUAL_LAYOUT,
-        exposure_steps: int | None = None,
+        options: SpikeFileOptions = NOTHING_STATED,
     ) -> None:
+        steps_per_frame, exposure_steps = options.steps_per_frame, options.exposure_steps
         self.path = Path(path)
         if not self.path.exists():
             raise DataError(f'{path} does not exist: name the folder of the spike files, or one spike file')
         self.files = self._files_in_folder(frames, names) if self.path.is_dir() else [self.path]
         known = describe_spikes(
-            self.files[0], size=size, threshold=threshold, light=light, keep_columns=keep_columns, layout=layout
+            self.files[0],
+            size=options.size,
+            threshold=options.threshold,
+            light=options.light,
+            keep_columns=options.keep_columns,
+            layout=options.layout,
         )
         self.stored_size, self.size, self.layout = known.stored_size, known.size, known.layout
         self.threshold, self.light = known.threshold, known.light

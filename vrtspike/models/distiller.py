@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from vrtspike.errors import ConfigError
 from vrtspike.models.layers.frozen import FrozenModule
-from vrtspike.models.restorer import Part, SpikeRestorer, built, require_targets
+from vrtspike.models.restorer import Part, SpikeRestorer, TrainingBatch, built
 from vrtspike.models.weights import load_exact, read_weights
 from vrtspike.profiling import stage
 from vrtspike.registry import MODELS
@@ -90,24 +90,16 @@ class DistilledRestorer(SpikeRestorer):
             load_exact(network, read_weights(checkpoint), f'{checkpoint} (teacher_checkpoint)')
         return network
 
-    def losses(
-        self,
-        blur: Tensor,
-        spikes: Tensor | None,
-        sharp: Tensor,
-        size: tuple[int, int] | None,
-        instant: Tensor | None = None,
-        meta: dict[str, Any] | None = None,
-    ) -> dict[str, Tensor]:
-        """Return the student's loss and the differences from the teacher; see :meth:`forward` for the arguments."""
-        require_targets(sharp)
+    def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
+        """Return the student's loss and the differences from the teacher."""
+        inputs = batch.blur, batch.spikes, batch.instant
         with torch.no_grad(), recorded_features(self.teacher.module, self.feature_stages) as teacher_features:
-            teacher_frames = self.crop(self.teacher.module.restore(blur, spikes, instant), size)
+            teacher_frames = self.crop(self.teacher.module.restore(*inputs), batch.size)
         with recorded_features(self, self.feature_stages) as features:
-            restored = self.restore(blur, spikes, instant)
+            restored = self.restore(*inputs)
         with stage('loss') as s:
-            restored = self.crop(s.enter(restored), size)
-            target = sharp[..., : restored.shape[-2], : restored.shape[-1]]
+            restored = self.crop(s.enter(restored), batch.size)
+            target = batch.sharp[..., : restored.shape[-2], : restored.shape[-1]]
             losses = {'restoration_loss': self.loss(restored, target)}
             difference = F.l1_loss(restored.float(), teacher_frames.float())
             losses['output_distillation_loss'] = self.output_weight * difference

@@ -6,7 +6,7 @@ Shapes: B clips, T frames, C channels, K temporal bins, H x W pixels of RGB, Hs 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -23,6 +23,17 @@ from vrtspike.registry import BACKBONES, FUSION_HEADS, MODELS, SPIKE_ENCODERS, T
 Part = dict | nn.Module
 #: What ``further_inputs`` may be.
 FURTHER_INPUTS = ('sdm_neighbour',)
+
+
+class TrainingBatch(NamedTuple):
+    """A prepared batch with targets; :meth:`SpikeRestorer.forward` explains the fields."""
+
+    blur: Tensor
+    spikes: Tensor | None
+    sharp: Tensor
+    size: tuple[int, int] | None
+    instant: Tensor | None
+    meta: dict[str, Any] | None
 
 
 @MODELS.register_module()
@@ -173,7 +184,8 @@ class SpikeRestorer(BaseModel):
         if mode != 'tensor':
             self.check_task(*blur.shape[1:3])
         if mode == 'loss':
-            return self.losses(blur, spikes, sharp, size, instant, meta)
+            require_targets(sharp)
+            return self.losses(TrainingBatch(blur, spikes, sharp, size, instant, meta))
         restore = self.restore_tiles if mode == 'predict' else self.restore
         restored = restore(blur, spikes, instant)
         restored = self.crop(restored, size)
@@ -191,23 +203,14 @@ class SpikeRestorer(BaseModel):
                 'Networks for denoising with a noise level or for frame interpolation only run in Python: model(clip)'
             )
 
-    def losses(
-        self,
-        blur: Tensor,
-        spikes: Tensor | None,
-        sharp: Tensor,
-        size: tuple[int, int] | None,
-        instant: Tensor | None = None,
-        meta: dict[str, Any] | None = None,
-    ) -> dict[str, Tensor]:
-        """Return the losses by name; see :meth:`forward` for the arguments."""
-        require_targets(sharp)
-        restored = self.crop(self.restore(blur, spikes, instant), size)
+    def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
+        """Return the losses by name."""
+        restored = self.crop(self.restore(batch.blur, batch.spikes, batch.instant), batch.size)
         with stage('loss') as s:
-            target = sharp[..., : restored.shape[-2], : restored.shape[-1]]
+            target = batch.sharp[..., : restored.shape[-2], : restored.shape[-1]]
             if not getattr(self.loss, 'takes_inputs', False):
                 return {'loss': s.leave(self.loss(s.enter(restored), target))}
-            losses = self.loss(s.enter(restored), target, self.crop(self.blurred(blur), size), meta)
+            losses = self.loss(s.enter(restored), target, self.crop(self.blurred(batch.blur), batch.size), batch.meta)
             return {name: s.leave(loss) for name, loss in losses.items()}
 
     def blurred(self, frames: Tensor) -> Tensor:

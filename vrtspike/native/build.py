@@ -12,8 +12,11 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterable
+from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
+from threading import Thread
 
 import torch
 
@@ -45,11 +48,32 @@ def library(source: Path) -> ctypes.CDLL:
     Raises:
         CannotCompile: It cannot be compiled or loaded.
     """
-    path = compiled(source)
+    path = _started[source].result() if source in _started else compiled(source)
     try:
         return ctypes.CDLL(str(path))
     except OSError as error:
         raise CannotCompile(f'could not be compiled or loaded: {error}') from error
+
+
+_started: dict[Path, Future[Path]] = {}
+
+
+def compile_in_background(sources: Iterable[Path]) -> None:
+    """Start to compile what will soon be needed; :func:`library` then waits for it.
+
+    The threads end with the process: an error elsewhere is not held up by the compiler.
+    """
+    for source in sources:
+        if source not in _started:
+            _started[source] = Future()
+            Thread(target=_fulfil, args=(_started[source], source), daemon=True).start()
+
+
+def _fulfil(future: Future[Path], source: Path) -> None:
+    try:
+        future.set_result(compiled(source))
+    except CannotCompile as error:
+        future.set_exception(error)
 
 
 def compiled(source: Path) -> Path:

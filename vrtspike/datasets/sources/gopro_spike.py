@@ -13,15 +13,7 @@ from vrtspike.datasets.instants import MIDDLE
 from vrtspike.datasets.io.images import read_image
 from vrtspike.datasets.io.listing import files_in_time_order
 from vrtspike.datasets.io.stored import LMDB_SUFFIX
-from vrtspike.datasets.sources.folders import (
-    ON_DISK,
-    require_light,
-    require_pair,
-    require_root,
-    require_split,
-    sequence_in,
-    subfolders,
-)
+from vrtspike.datasets.sources import folders
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.datasets.spike_layout import SpikeLayout
 from vrtspike.errors import ConfigError, DataError, did_you_mean, require_positive, require_positive_integers
@@ -83,27 +75,27 @@ class GoProSpike:
     ) -> None:
         if layout not in (None, *LAYOUTS):
             raise ConfigError(f'GoProSpike got layout={layout!r}{did_you_mean(str(layout), LAYOUTS)}')
-        self.root = require_root(root, f'{" or ".join(LAYOUTS.values())}, with {SPIKE_LAYOUT}')
+        self.root = folders.require_root(root, f'{" or ".join(LAYOUTS.values())}, with {SPIKE_LAYOUT}')
         self.layout = layout or detect_layout(self.root / FRAMES)
         self.blur = blur
-        require_pair('GoProSpike', spike_size=spike_size)
+        folders.require_pair('GoProSpike', spike_size=spike_size)
         require_positive('GoProSpike', threshold=threshold)
-        require_light('GoProSpike', light)
+        folders.require_light('GoProSpike', light)
         require_positive_integers('GoProSpike', exposure_steps=exposure_steps)
         self.spike_size, self.threshold, self.exposure_steps = tuple(spike_size), threshold, exposure_steps
         self.spikes, self.light, self.stored = spikes, light, SpikeLayout(bit_order, flipped, axes)
 
     def sequences(self, split: str) -> list[Sequence]:
         """Return the sequences of ``'train'`` or ``'val'``, sorted by name: every clip with frames or spikes."""
-        name, spikes = ON_DISK[split], self.root / SPIKES / ON_DISK[split]
+        name, spikes = folders.ON_DISK[split], self.root / SPIKES / folders.ON_DISK[split]
         frames = self.root / FRAMES / (name if self.layout == 'gopro' else f'{name}_GT_blurred')
         if self.layout == 'svrt' and not frames.is_dir():
             frames = frames.with_suffix(LMDB_SUFFIX)
-        require_split(frames, split, LAYOUTS[self.layout])
+        folders.require_split(frames, split, LAYOUTS[self.layout])
         if not self.spikes:
-            return [sequence_in(clip.name, *self.frame_folders(clip)) for clip in subfolders(frames)]
-        require_split(spikes, split, SPIKE_LAYOUT)
-        clips = sorted({folder.name for parent in (frames, spikes) for folder in subfolders(parent)})
+            return [folders.sequence_in(clip.name, *self.frame_folders(clip)) for clip in folders.subfolders(frames)]
+        folders.require_split(spikes, split, SPIKE_LAYOUT)
+        clips = sorted({folder.name for parent in (frames, spikes) for folder in folders.subfolders(parent)})
         if odd := [clip for clip in clips if steps_of(clip) is None]:
             raise DataError(
                 f'{frames} and {spikes} contain {", ".join(odd)}: expected clips named like GOPR0372_07_00 (the middle '
@@ -111,7 +103,7 @@ class GoProSpike:
             )
         return [
             self.with_neighbours(
-                sequence_in(
+                folders.sequence_in(
                     clip,
                     *self.frame_folders(frames / clip),
                     spikes / clip / 'spike',
@@ -180,8 +172,10 @@ def same_image(path: Path, other: Path) -> bool:
 def detect_layout(frames: Path) -> str:
     """Return the layout of the folder of frames."""
     found = {
-        'gopro': any((frames / split).is_dir() for split in ON_DISK.values()),
-        'svrt': any((frames / f'{split}_GT{end}').is_dir() for split in ON_DISK.values() for end in ('', LMDB_SUFFIX)),
+        'gopro': any((frames / split).is_dir() for split in folders.ON_DISK.values()),
+        'svrt': any(
+            (frames / f'{split}_GT{end}').is_dir() for split in folders.ON_DISK.values() for end in ('', LMDB_SUFFIX)
+        ),
     }
     layouts = [layout for layout, is_there in found.items() if is_there]
     if len(layouts) == 1:

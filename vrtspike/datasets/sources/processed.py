@@ -9,19 +9,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
 
 from vrtspike.datasets.simulation.demo import RGB_PER_SPIKE_PIXEL, DemoRecipe, demo_folder, write_demo
-from vrtspike.datasets.sources.folders import (
-    config_layout,
-    config_light,
-    config_number,
-    read_config,
-    require_light,
-    require_pair,
-    require_root,
-    require_split,
-    sequence_in,
-    subfolders,
-    with_instants,
-)
+from vrtspike.datasets.sources import folders
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.datasets.spike_layout import SpikeLayout
 from vrtspike.registry import CLIP_SOURCES
@@ -63,7 +51,7 @@ class RGBClips:
         sharp: str | None = 'sharp',
         image_suffix: str | None = None,
     ) -> None:
-        self.root = require_root(root, self.layout)
+        self.root = folders.require_root(root, self.layout)
         self.splits = {'train': train, 'val': val}
         self.blur, self.sharp, self.image_suffix = blur, sharp, image_suffix
         self.spike, self.of_spikes = None, {}
@@ -71,8 +59,8 @@ class RGBClips:
     def sequences(self, split: str) -> list[Sequence]:
         """Return the sequences of ``'train'`` or ``'val'``, sorted by name."""
         return [
-            with_instants(
-                sequence_in(
+            folders.with_instants(
+                folders.sequence_in(
                     folder.name,
                     folder / self.blur,
                     None if self.sharp is None else folder / self.sharp,
@@ -81,7 +69,7 @@ class RGBClips:
                     **self.of_spikes,
                 )
             )
-            for folder in subfolders(require_split(self.root / self.splits[split], split, self.layout))
+            for folder in folders.subfolders(folders.require_split(self.root / self.splits[split], split, self.layout))
         ]
 
 
@@ -133,17 +121,17 @@ class ProcessedClips(RGBClips):
         if not spikes:
             return
         config = self.root / 'config.yaml'
-        found = read_config(config)
+        found = folders.read_config(config)
         if spike_size is not None:
-            require_pair('ProcessedClips', spike_size=spike_size)
+            folders.require_pair('ProcessedClips', spike_size=spike_size)
             found['spike_h'], found['spike_w'] = spike_size
         if threshold is not None:
             found['threshold'] = threshold
-        light = config_light(found, config) if light is None else light
-        require_light('ProcessedClips', light)
+        light = folders.config_light(found, config) if light is None else light
+        folders.require_light('ProcessedClips', light)
 
         def number(key: str, kind: type) -> int | float:
-            return config_number(
+            return folders.config_number(
                 found, key, kind, config, 'give spike_size=(height, width) and threshold= to ProcessedClips'
             )
 
@@ -152,7 +140,7 @@ class ProcessedClips(RGBClips):
             'spike_size': (number('spike_h', int), number('spike_w', int)),
             'threshold': number('threshold', float),
             'light': light,
-            'layout': config_layout(found, config, SpikeLayout(bit_order, flipped, axes)),
+            'layout': folders.config_layout(found, config, SpikeLayout(bit_order, flipped, axes)),
             'file_steps': number('steps_per_frame', int) if 'steps_per_frame' in found else None,
             'file_interval': number('interval', int) if 'interval' in found else None,
         }

@@ -11,15 +11,7 @@ import numpy as np
 
 from vrtspike.datasets.io.listing import is_hidden
 from vrtspike.datasets.io.spike_formats import SPIKE_SUFFIXES, count_steps
-from vrtspike.datasets.sources.folders import (
-    config_layout,
-    config_light,
-    config_number,
-    read_config,
-    require_light,
-    require_root,
-    sequence_in,
-)
+from vrtspike.datasets.sources import folders
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.datasets.spike_layout import SpikeLayout
 from vrtspike.errors import ConfigError, DataError, require_positive, require_positive_integers
@@ -74,11 +66,11 @@ class SpikeCVRecording:
         flipped: bool | None = None,
         axes: str | None = None,
     ) -> None:
-        self.root = require_root(root, LAYOUT)
+        self.root = folders.require_root(root, LAYOUT)
         config = self.root / 'config.yaml'
-        found = read_config(config)
+        found = folders.read_config(config)
         height, width = (
-            config_number(found, key, int, config, 'copy the file that came with the recording')
+            folders.config_number(found, key, int, config, 'copy the file that came with the recording')
             for key in ('spike_h', 'spike_w')
         )
         self.stored_width = width
@@ -91,16 +83,16 @@ class SpikeCVRecording:
         interval = steps_per_frame if interval is None else interval
         require_positive_integers('SpikeCVRecording', steps_per_frame=steps_per_frame, interval=interval)
         if threshold is None and 'threshold' in found:
-            threshold = config_number(found, 'threshold', float, config, 'give threshold= to SpikeCVRecording')
+            threshold = folders.config_number(found, 'threshold', float, config, 'give threshold= to SpikeCVRecording')
         threshold = 1.0 if threshold is None else threshold
         require_positive('SpikeCVRecording', threshold=threshold)
-        self.light = config_light(found, config) if light is None else light
-        require_light('SpikeCVRecording', self.light)
+        self.light = folders.config_light(found, config) if light is None else light
+        folders.require_light('SpikeCVRecording', self.light)
         self.steps, self.interval, self.threshold = steps_per_frame, interval, threshold
         if first_step < 0:
             raise ConfigError(f'SpikeCVRecording got {first_step=}, expected 0 or more')
         self.first_step = first_step
-        self.layout = config_layout(found, config, SpikeLayout(bit_order, flipped, axes))
+        self.layout = folders.config_layout(found, config, SpikeLayout(bit_order, flipped, axes))
         self.blur, self.sharp = blur, sharp
 
     def sequences(self, split: str) -> list[Sequence]:
@@ -111,7 +103,7 @@ class SpikeCVRecording:
         """Return one recording with its frames. Without frames, it gets as many exposures as it has room for."""
         recording = find_recording(self.root, name)
         blur, sharp = (None if kind is None else self.root / name / kind for kind in (self.blur, self.sharp))
-        sequence = sequence_in(
+        sequence = folders.sequence_in(
             name,
             blur,
             sharp,

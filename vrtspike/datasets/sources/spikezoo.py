@@ -8,14 +8,7 @@ import numpy as np
 
 from vrtspike.datasets.io.listing import IMAGE_SUFFIXES, common_suffix
 from vrtspike.datasets.io.spike_formats import SPIKE_SUFFIXES, count_steps
-from vrtspike.datasets.sources.folders import (
-    ON_DISK,
-    all_stems,
-    require_light,
-    require_pair,
-    require_root,
-    require_split,
-)
+from vrtspike.datasets.sources import folders
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.datasets.spike_layout import SpikeLayout
 from vrtspike.errors import DataError, require_positive, require_positive_integers
@@ -57,26 +50,28 @@ class SpikeZooBase:
         flipped: bool | None = None,
         axes: str | None = None,
     ) -> None:
-        require_pair('SpikeZooBase', spike_size=spike_size)
+        folders.require_pair('SpikeZooBase', spike_size=spike_size)
         require_positive('SpikeZooBase', threshold=threshold)
-        require_light('SpikeZooBase', light)
+        folders.require_light('SpikeZooBase', light)
         if steps is not None:
             require_positive_integers('SpikeZooBase', steps=steps)
-        self.root = require_root(root, LAYOUT)
+        self.root = folders.require_root(root, LAYOUT)
         self.spike_size, self.steps, self.targets = tuple(spike_size), steps, targets
         self.threshold, self.light, self.layout = threshold, light, SpikeLayout(bit_order, flipped, axes)
 
     def sequences(self, split: str) -> list[Sequence]:
         """Return the streams of ``'train'`` or ``'val'``, in the order of the numbers in their names."""
         kinds = ('spike', 'gt') if self.targets else ('spike',)
-        spike, *sharp = (require_split(self.root / ON_DISK[split] / kind, split, LAYOUT) for kind in kinds)
+        spike, *sharp = (
+            folders.require_split(self.root / folders.ON_DISK[split] / kind, split, LAYOUT) for kind in kinds
+        )
         spike_suffix = common_suffix(spike, SPIKE_SUFFIXES)
         if spike_suffix is None:
             raise DataError(f'{spike} has no spike files: expected {LAYOUT}')
         suffixes = {'spike_suffix': spike_suffix}
         if sharp:
             suffixes['sharp_suffix'] = common_suffix(sharp[0], IMAGE_SUFFIXES) or '.png'
-        first = all_stems([(spike, spike_suffix)])[0]
+        first = folders.all_stems([(spike, spike_suffix)])[0]
         file_steps = count_steps(spike / f'{first}{spike_suffix}', *self.spike_size, self.layout)
         return [
             Sequence(
@@ -94,5 +89,5 @@ class SpikeZooBase:
                 file_steps=file_steps,
                 **suffixes,
             )
-            for stem in all_stems(zip((spike, *sharp), suffixes.values(), strict=True)).tolist()
+            for stem in folders.all_stems(zip((spike, *sharp), suffixes.values(), strict=True)).tolist()
         ]

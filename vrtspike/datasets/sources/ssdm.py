@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import os
 
-from vrtspike.datasets.sources.folders import (
-    ON_DISK,
-    require_light,
-    require_pair,
-    require_root,
-    require_split,
-    sequence_in,
-    subfolders,
-)
+from vrtspike.datasets.sources import folders
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.datasets.spike_layout import SpikeLayout
 from vrtspike.errors import ConfigError, require_positive, require_positive_integers
@@ -51,8 +43,8 @@ class SSDMGoPro:
     def __init__(
         self,
         root: str | os.PathLike,
-        train: str = ON_DISK['train'],
-        val: str = ON_DISK['val'],
+        train: str = folders.ON_DISK['train'],
+        val: str = folders.ON_DISK['val'],
         spike_size: tuple[int, int] | None = None,
         threshold: float = 1.0,
         light: str | None = None,
@@ -66,13 +58,13 @@ class SSDMGoPro:
         name = type(self).__name__
         spike_size = self.default_spike_size if spike_size is None else spike_size
         light = self.default_light if light is None else light
-        require_pair(name, spike_size=spike_size)
+        folders.require_pair(name, spike_size=spike_size)
         require_positive(name, threshold=threshold)
-        require_light(name, light)
+        folders.require_light(name, light)
         require_positive_integers(name, exposure_steps=exposure_steps)
         if not isinstance(steps_outside, int) or steps_outside < 0:
             raise ConfigError(f'{name} got {steps_outside=}, expected 0 or more steps')
-        self.root = require_root(root, self.layout)
+        self.root = folders.require_root(root, self.layout)
         self.splits = {'train': train, 'val': val}
         self.spikes = spikes
         self.of_spikes = {
@@ -89,13 +81,13 @@ class SSDMGoPro:
         """Return the clips of ``'train'`` or ``'val'``, sorted by name: every one with blurred frames or spikes."""
         kinds = ['blur', *(['sharp'] if self.has_sharp else []), *(['spike'] if self.spikes else [])]
         parent = self.root / self.splits[split]
-        folders = {kind: require_split(parent / f'{kind}_data', split, self.layout) for kind in kinds}
+        kept_in = {kind: folders.require_split(parent / f'{kind}_data', split, self.layout) for kind in kinds}
         named_by = [kind for kind in kinds if kind != 'sharp']  # a sequence of sharp frames may belong to a blurred one
-        names = {clip.name for kind in named_by for clip in subfolders(folders[kind])}
+        names = {clip.name for kind in named_by for clip in folders.subfolders(kept_in[kind])}
         return [
-            sequence_in(
+            folders.sequence_in(
                 name,
-                *(folders[kind] / name if kind in folders else None for kind in ('blur', 'sharp', 'spike')),
+                *(kept_in[kind] / name if kind in kept_in else None for kind in ('blur', 'sharp', 'spike')),
                 named_by=named_by,
                 **self.of_spikes,
             )

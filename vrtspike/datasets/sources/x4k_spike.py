@@ -7,14 +7,7 @@ from pathlib import Path
 
 from vrtspike.datasets.io.images import image_size
 from vrtspike.datasets.io.listing import IMAGE_SUFFIXES, is_hidden
-from vrtspike.datasets.sources.folders import (
-    require_light,
-    require_pair,
-    require_root,
-    require_split,
-    sequence_in,
-    subfolders,
-)
+from vrtspike.datasets.sources import folders
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.datasets.spike_layout import SpikeLayout
 from vrtspike.errors import ConfigError, DataError, require_positive
@@ -64,29 +57,29 @@ class X4KSpike:
         if steps not in STEPS:
             raise ConfigError(f'X4KSpike got steps={steps!r}, expected {STEPS[0]} or {STEPS[1]}')
         require_positive('X4KSpike', threshold=threshold)
-        require_light('X4KSpike', light)
+        folders.require_light('X4KSpike', light)
         if spike_size is not None:
-            require_pair('X4KSpike', spike_size=spike_size)
-        self.root = require_root(root, LAYOUT)
+            folders.require_pair('X4KSpike', spike_size=spike_size)
+        self.root = folders.require_root(root, LAYOUT)
         self.steps, self.threshold, self.spike_size, self.spikes = steps, threshold, spike_size, spikes
         self.light, self.layout = light, SpikeLayout(bit_order, flipped, axes)
 
     def sequences(self, split: str) -> list[Sequence]:
         """Return the sequences of ``'train'`` or ``'val'``, sorted by name: every one with blurred frames or spikes."""
         kinds = [f'blurry_{self.steps}', 'fullRGB', *([f'spike_2xds_{self.steps}'] if self.spikes else [])]
-        blur, sharp, *spike = (require_split(self.root / f'{split}_{kind}', split, LAYOUT) for kind in kinds)
+        blur, sharp, *spike = (folders.require_split(self.root / f'{split}_{kind}', split, LAYOUT) for kind in kinds)
         names = {
             f'{clip.name}/{sequence.name}'
             for parent in (blur, *spike)
-            for clip in subfolders(parent)
-            for sequence in subfolders(clip)
+            for clip in folders.subfolders(parent)
+            for sequence in folders.subfolders(clip)
         }
         of_spikes = {'threshold': self.threshold, 'light': self.light, 'file_steps': self.steps}
         of_spikes['layout'] = self.layout
         if self.spikes:
             of_spikes['spike_size'] = tuple(self.spike_size or half_size_of_first(blur))
         return [
-            sequence_in(
+            folders.sequence_in(
                 name,
                 blur / name,
                 sharp / name,
