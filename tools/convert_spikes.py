@@ -43,10 +43,10 @@ def main() -> None:
     args = parse_args()
     import warnings
 
-    from vrtspike.datasets.layout_check import bit_order_problem
     from vrtspike.datasets.sources.description import describe_spikes
     from vrtspike.datasets.spike_conversion import convert_spikes
     from vrtspike.datasets.spike_layout import SpikeLayout
+    from vrtspike.datasets.spike_layout_check import bit_order_problem
     from vrtspike.runtime.progress import step_progress
 
     pairs = pairs_of(args)

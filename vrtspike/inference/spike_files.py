@@ -14,9 +14,9 @@ from vrtspike.datasets.instants import windows_of_stream, with_unknown_margin
 from vrtspike.datasets.io.listing import files_in_time_order
 from vrtspike.datasets.io.spike_formats import SPIKE_SUFFIXES, count_steps, read_spikes
 from vrtspike.datasets.io.video import first_few
-from vrtspike.datasets.layout_check import bit_order_problem
 from vrtspike.datasets.sources.description import describe_spikes
 from vrtspike.datasets.spike_layout import USUAL_LAYOUT, SpikeLayout
+from vrtspike.datasets.spike_layout_check import bit_order_problem
 from vrtspike.errors import DataError
 
 
