@@ -219,7 +219,7 @@ def restored_frames(
         length: T, the frames of the clip.
         tiling: How the clip is divided into tiles.
         first: The first frame to restore.
-        instant: What the network is told about the instant; None tells it nothing.
+        instant: The instant given to the network; None gives none.
 
     Raises:
         ConfigError: The network does not restore every frame.

@@ -61,8 +61,8 @@ class SpikeFiles:
         options: What is stated about the files.
 
     Raises:
-        DataError: Files are missing or differ in length, the size or the threshold is unknown, or exposures do not
-            stand in the middle of files.
+        DataError: Files are missing or differ in length, the size or the threshold is unknown, or exposures are
+            not in the middle of the files.
     """
 
     def __init__(
@@ -157,7 +157,10 @@ class SpikeFiles:
         return files
 
     def knows(self, margin: int) -> bool:
-        """Return whether the files have so many steps beside the exposures, but for the first and the last."""
+        """Return whether the files have this many steps on both sides of every exposure.
+
+        Before the first exposure and after the last one, they need none.
+        """
         return self.gapless or margin <= self.outside
 
     def unknown_margin(self) -> str:
