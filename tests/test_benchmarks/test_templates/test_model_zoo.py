@@ -68,7 +68,7 @@ def test_the_model_card_is_shown(with_card, render):
 
 def test_the_model_card_names_settings_that_differ(with_card, render):
     text = render('docs/model_zoo.md', with_card(changed=['data', 'train_cfg'], commit=None))
-    assert 'sdm.py`, with other values of `data`, `train_cfg` than this config has; 3,000' in text
+    assert 'configs/vrt_spike_lite.py`, with other values of `data`, `train_cfg` than this config has; 3,000' in text
     assert 'torch 2.13.0.\n' in text
 
 

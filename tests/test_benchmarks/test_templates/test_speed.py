@@ -79,5 +79,5 @@ def test_growth(tmp_path, render):
         tmp_path, growth=dict(kind='growth', config='a.py', rows=[dict(row='pixels', time_exponent=0.5, points=points)])
     )
     text = render('docs/speed.md', tmp_path)
-    assert 'time to the power of 0.50 over pixels' in text
+    assert 'grows with the number of pixels to the power of 0.50:' in text
     assert '| 4 x 100 x 100 | 1,000 | 25,000 | 1,100 |' in text
