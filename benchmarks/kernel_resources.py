@@ -1,13 +1,15 @@
 """Compile our Triton kernels for GPUs that need not be here, and read what they use from the machine code.
 
-The launches are those of one forward and backward pass. Triton's own toolchain compiles them for NVIDIA (sm_80, sm_86,
-sm_90) or AMD (gfx942). Nothing runs. The share of the roofline is on paper: the time in which an H100 moves each tensor
+The launches are those of one forward and backward pass of window attention, of the gate of a gated MLP and of layer
+normalisation, or of deformable convolution. Triton's own toolchain compiles them for NVIDIA (sm_80, sm_86, sm_90) or
+AMD (gfx942). Nothing runs. The share of the roofline is on paper: the time in which an H100 moves each tensor
 of a launch once (2.7 TB/s), over the time in which its schedulers issue the kernel's instructions (132 x 4 a clock at
 1.755 GHz), if that is longer. Caches, waiting and the rates of single units are not in it.
 
 Examples:
     python benchmarks/kernel_resources.py
     python benchmarks/kernel_resources.py --arch sm_86 gfx942 --dtype float32 --window 5x8x8
+    python benchmarks/kernel_resources.py --convolution 96x16 16x1 --arch sm_86
     python benchmarks/kernel_resources.py --check --out kernels.json
 """
 
@@ -38,6 +40,9 @@ SHARED_KIB = {'sm': 99, 'gfx': 64}
 """Shared memory that a block may use: on NVIDIA's consumer GPUs (sm_86, sm_89), which have the least, and on AMD's."""
 
 
+TOKEN_CHANNELS = 192
+"""Channels of the kernels of single tokens: those of an MLP's hidden map in networks of 96."""
+
 BYTES_PER_SECOND, ISSUED_PER_SECOND = 2.7e12, 132 * 4 * 1.755e9
 """Of an H100, in the model of time on paper."""
 
@@ -67,8 +72,16 @@ class Launch(msgspec.Struct, frozen=True):
 
     @property
     def turns(self) -> int:
-        """How often a program runs its loop, over blocks of keys or over windows."""
+        """How often a program runs its loop: over blocks of keys or pixels, windows, rows, or taps and channels."""
         named = dict(zip(self.kernel.arg_names, self.arguments, strict=False)) | self.constants
+        if 'BG' in named:  # of a convolution
+            blocks = -(-named['P'] // named['BM'])
+            taps_and_channels = named['K'] ** 2 * -(-named['DG'] // named['BG'])
+            return -(-named['count'] * blocks // named['splits']) if 'splits' in named else taps_and_channels
+        if 'programs' in named:
+            return -(-named['rows'] // (named['programs'] * named['R']))
+        if 'NP' not in named:
+            return 1
         if 'splits' in named:
             return -(-named['windows'] // named['splits'])
         return named['NP'] // named['BN']
@@ -80,7 +93,9 @@ class Resources(msgspec.Struct):
     kernel: str
     architecture: str
     dtype: str
-    window: str
+    shape: str
+    """A window, or the channels and deformable groups of a convolution; empty for kernels of single tokens, which
+    multiply no matrices."""
     registers: int
     """Of a thread."""
     spilled: int
@@ -101,7 +116,7 @@ class Resources(msgspec.Struct):
         family = 'gfx' if self.architecture.startswith('gfx') else 'sm'
         if self.shared_bytes > SHARED_KIB[family] * 1024:
             found.append('shared memory')
-        if self.dtype != 'float32' and not self.tensor_core_instructions:
+        if self.shape and self.dtype != 'float32' and not self.tensor_core_instructions:
             found.append('no tensor cores')
         return found
 
@@ -118,11 +133,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--channels', type=int, default=16, help='channels of a head (%(default)s)')
     parser.add_argument('--mutual', action='store_true', help='mutual attention, of windows of two frames')
     parser.add_argument('--unshifted', action='store_true', help='windows without a shift, as in every other block')
+    parser.add_argument(
+        '--convolution',
+        nargs='+',
+        metavar='CxD',
+        help='deformable convolutions in place of windows: channels and deformable groups, such as 96x16',
+    )
     parser.add_argument('--check', action='store_true', help='exit with 1 if a kernel has a problem')
     parser.add_argument('--out', type=Path, metavar='JSON', help='write a record there')
     args = parser.parse_args()
     if not all(re.fullmatch(r'\d+x\d+x\d+', window) for window in args.window):
         parser.error(f'--window takes lengths such as 5x8x8, not {" ".join(args.window)}')
+    if not all(re.fullmatch(r'\d+x\d+', convolution) for convolution in args.convolution or ()):
+        parser.error(f'--convolution takes channels and groups such as 96x16, not {" ".join(args.convolution)}')
     if args.mutual and any(not window.startswith('2x') for window in args.window):
         parser.error('--mutual takes windows of two frames, such as --window 2x8x8')
     return args
@@ -176,6 +199,43 @@ def launches_of_attention(
     return launches
 
 
+def launches_of_convolution(channels: int, deformable_groups: int, dtype: str) -> list[Launch]:
+    """Return the launches of deformable convolution of 8 maps of 128 x 128 pixels, forward and backward."""
+    import torch
+
+    from vrtspike.ops.deform_conv import triton_kernels
+    from vrtspike.ops.deform_conv.fused import fused
+
+    taps, size, launches = 9 * deformable_groups, (128, 128), []
+    shapes = (8, channels, *size), (8, 2 * taps, *size), (8, taps, *size), (channels, channels, 3, 3), (channels,)
+    x, offset, *others = (torch.empty(shape, dtype=getattr(torch, dtype), requires_grad=True) for shape in shapes)
+    with recorded(triton_kernels, launches):
+        out = fused(x, offset.float(), *others, padding=1)
+        out.backward(out)
+    return launches
+
+
+def launches_of_tokens(channels: int, dtype: str) -> list[Launch]:
+    """Return the launches of the gate and of layer normalisation of 100,000 tokens, forward and backward."""
+    import torch
+
+    from vrtspike.ops.gated_linear import on_gpu as gate
+    from vrtspike.ops.gated_linear import triton_kernels as gate_kernels
+    from vrtspike.ops.layer_norm import triton_kernels as norm_kernels
+    from vrtspike.ops.layer_norm.on_gpu import on_gpu
+    from vrtspike.ops.rows import Order
+
+    launches = []
+    x = torch.empty(100_000, channels, dtype=getattr(torch, dtype), requires_grad=True)
+    weight, index = torch.ones(channels, requires_grad=True), torch.zeros(len(x), dtype=torch.int32)
+    with recorded(gate_kernels, launches), recorded(norm_kernels, launches):
+        hidden = x.detach()
+        gate.TRITON.gradients(gate.TRITON.values(hidden, hidden), hidden, hidden, *torch.empty(2, *x.shape).to(x.dtype))
+        out = on_gpu(x, weight, weight, 1e-5, x.dtype, Order(index, index))
+        out.backward(out)
+    return launches
+
+
 def compiled(launch: Launch, architecture: str) -> Any:
     """Return Triton's compiled kernel of a launch, specialised for its arguments as Triton does at run time."""
     import triton
@@ -205,7 +265,7 @@ def triton_type(value: Any) -> str:
     """Return the type of an argument in Triton's signatures; None and 1 are compiled in."""
     import torch
 
-    types = {torch.bfloat16: '*bf16', torch.float16: '*fp16', torch.float32: '*fp32'}
+    types = {torch.bfloat16: '*bf16', torch.float16: '*fp16', torch.float32: '*fp32', torch.int32: '*i32'}
     if isinstance(value, torch.Tensor):
         return types[value.dtype]
     if value is None or value == 1:
@@ -213,11 +273,11 @@ def triton_type(value: Any) -> str:
     return 'i32' if isinstance(value, int) else 'fp32'
 
 
-def resources_of(launch: Launch, architecture: str, dtype: str, window: str) -> Resources:
+def resources_of(launch: Launch, architecture: str, dtype: str, shape: str) -> Resources:
     """Compile a launch and return what the kernel uses."""
     kernel = compiled(launch, architecture)
     usage = amd_usage(kernel.asm['amdgcn']) if 'amdgcn' in kernel.asm else nvidia_usage(kernel.asm['cubin'], launch)
-    return Resources(launch.name, architecture, dtype, window, shared_bytes=kernel.metadata.shared, **usage)
+    return Resources(launch.name, architecture, dtype, shape, shared_bytes=kernel.metadata.shared, **usage)
 
 
 def nvidia_usage(cubin: bytes, launch: Launch) -> dict[str, Any]:
@@ -277,7 +337,7 @@ def resources_table(found: list[Resources]) -> Table:
         Column('kernel', 'left'),
         'arch',
         'dtype',
-        'window',
+        'shape',
         'registers',
         'spilled',
         'shared KiB',
@@ -288,7 +348,7 @@ def resources_table(found: list[Resources]) -> Table:
             each.kernel,
             each.architecture,
             each.dtype,
-            each.window,
+            each.shape,
             each.registers,
             each.spilled,
             f'{each.shared_bytes / 1024:.1f}',
@@ -304,19 +364,26 @@ def resources_table(found: list[Resources]) -> Table:
     columns += ['instructions', 'vector loads', 'roofline', Column('problems', 'left')]
     nvidia, amd = SHARED_KIB.values()
     note = f'limits of shared memory: {nvidia} KiB on consumer GPUs of NVIDIA, {amd} KiB on AMD; nothing was run'
-    return Table(title='Compiled kernels of window attention', columns=columns, rows=rows, levels=levels, notes=[note])
+    return Table(title='Compiled kernels', columns=columns, rows=rows, levels=levels, notes=[note])
 
 
 def main() -> None:
     args = parse_args()
     found = []
-    for window in args.window:
-        lengths = tuple(map(int, window.split('x')))
+    for shape in args.convolution or args.window:
+        lengths = tuple(map(int, shape.split('x')))
         for dtype in args.dtype:
-            launches = launches_of_attention(
-                lengths, args.channels, dtype, mutual=args.mutual, shifted=not args.unshifted
-            )
-            found += [resources_of(launch, arch, dtype, window) for arch in args.arch for launch in launches]
+            if args.convolution:
+                launches = launches_of_convolution(*lengths, dtype)
+            else:
+                launches = launches_of_attention(
+                    lengths, args.channels, dtype, mutual=args.mutual, shifted=not args.unshifted
+                )
+            found += [resources_of(launch, arch, dtype, shape) for arch in args.arch for launch in launches]
+    if not args.convolution:
+        for dtype in args.dtype:
+            launches = launches_of_tokens(TOKEN_CHANNELS, dtype)
+            found += [resources_of(launch, arch, dtype, '') for arch in args.arch for launch in launches]
     print(resources_table(found).text())
     if args.out:
         from importlib.metadata import version

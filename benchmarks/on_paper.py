@@ -7,6 +7,7 @@ on a GPU. This needs Linux, a CPU build of PyTorch and a C++ compiler.
 Examples:
     python benchmarks/on_paper.py configs/vrt_spike_tiny.py --shape 1 5 64 64
     python benchmarks/on_paper.py configs/vrt_spike_fast.py --shape 1 5 256 256 --json fast.json
+    python benchmarks/on_paper.py configs/vrt_spike_fast.py --backends deform_conv2d=triton
     python benchmarks/on_paper.py configs/vrt/006_vrt_videodeblurring_gopro.py --cfg-options \\
         optim_wrapper.type=DeviceAmpOptimWrapper
 """
@@ -28,8 +29,18 @@ def parse_args() -> argparse.Namespace:
     add_config_arguments(parser)
     shape = dict(nargs=4, type=int, default=[1, 5, 256, 256], metavar=('B', 'T', 'H', 'W'))
     parser.add_argument('--shape', **shape, help='clips, frames, height and width of the batch (default: 1 5 256 256)')
+    parser.add_argument(
+        '--backends',
+        nargs='+',
+        default=[],
+        metavar='OPERATOR=NAME',
+        help='backends of operators, such as deform_conv2d=triton',
+    )
     add_json_argument(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if not all('=' in each for each in args.backends):
+        parser.error(f'--backends takes OPERATOR=NAME, not {" ".join(args.backends)}')
+    return args
 
 
 def main() -> None:
@@ -43,11 +54,14 @@ def main() -> None:
 
     from vrtspike.benchmarking.fake_gpu.step import step_on_paper
     from vrtspike.config import load_config
+    from vrtspike.ops import use_backends
     from vrtspike.runtime.environment import commit, versions
 
     config = load_config(**config_arguments(args))
-    step = step_on_paper(Path(args.config).stem, config, tuple(args.shape))
-    provenance = {'kind': 'on_paper', 'versions': versions(), 'commit': commit(), 'overrides': args.cfg_options}
+    with use_backends(**dict(each.split('=', 1) for each in args.backends)):
+        step = step_on_paper(Path(args.config).stem, config, tuple(args.shape))
+    chosen = {'overrides': args.cfg_options, 'backends': args.backends}
+    provenance = {'kind': 'on_paper', 'versions': versions(), 'commit': commit(), **chosen}
     write_result({**provenance, 'step': msgspec.to_builtins(step)}, args.json)
     if args.json != '-':
         print(described(step))

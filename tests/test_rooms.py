@@ -71,7 +71,9 @@ TESTED_BY = {
     # Counts of multiply-accumulates are pinned for whole networks.
     'ops/counting.py': 'test_profiling/test_flops.py',
     # Every backend is compared with the reference of its operator.
-    'ops/deform_conv/*.py': 'test_ops/test_deform_conv.py',
+    'ops/deform_conv/*.py': 'test_ops/test_deform_conv/test_deform_conv.py',
+    'ops/gated_linear/*.py': 'test_ops/test_gated_linear.py',
+    'ops/layer_norm/*.py': 'test_ops/test_layer_norm.py',
     'ops/window_attention/*.py': 'test_ops/test_window_attention/test_window_attention.py',
     # Read by the loss and the metric that are networks trained on ImageNet.
     'runtime/imagenet.py': 'test_models/test_losses/test_perceptual.py',

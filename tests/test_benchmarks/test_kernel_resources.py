@@ -11,6 +11,8 @@ from kernel_resources import (
     Resources,
     issued,
     launches_of_attention,
+    launches_of_convolution,
+    launches_of_tokens,
     resources_of,
     resources_table,
     roofline_share,
@@ -18,6 +20,7 @@ from kernel_resources import (
 
 needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
 ALL = ['forward', 'backward_queries', 'backward_keys']
+TOKENS = ['gate', 'gate_backward', 'norm', 'norm_backward']
 BUDGETS = dict(zip(ALL, (1100, 1100, 1550), strict=True))
 """Instructions of today's kernels in bfloat16 at 5x8x8 on sm_86, and a little room for other versions of Triton."""
 
@@ -27,7 +30,7 @@ def used(**changes):
         kernel='forward',
         architecture='sm_86',
         dtype='bfloat16',
-        window='5x8x8',
+        shape='5x8x8',
         registers=128,
         spilled=0,
         shared_bytes=99 * 1024,
@@ -48,6 +51,7 @@ def used(**changes):
         ({'architecture': 'gfx942'}, ['shared memory']),
         ({'architecture': 'gfx942', 'shared_bytes': 64 * 1024}, []),
         ({'tensor_core_instructions': 0}, ['no tensor cores']),
+        ({'tensor_core_instructions': 0, 'window': ''}, []),
         ({'tensor_core_instructions': 0, 'dtype': 'float32', 'spilled': 8}, ['spills']),
     ],
 )
@@ -84,6 +88,22 @@ def test_kernels_in_sixteen_bits_fit_consumer_gpus_and_use_their_tensor_cores():
 
 
 @needs_triton
+@pytest.mark.parametrize(
+    ('architecture', 'dtype', 'channels'),
+    [
+        ('sm_86', 'bfloat16', 192),
+        pytest.param('sm_80', 'float16', 96, marks=pytest.mark.slow),
+        pytest.param('sm_90', 'float32', 360, marks=pytest.mark.slow),
+        pytest.param('gfx942', 'bfloat16', 96, marks=pytest.mark.slow),
+    ],
+)
+def test_kernels_of_tokens_spill_nothing_and_move_whole_vectors(architecture, dtype, channels):
+    found = [resources_of(each, architecture, dtype, '') for each in launches_of_tokens(channels, dtype)]
+    assert [(each.kernel, each.problems) for each in found] == [(name, []) for name in TOKENS]
+    assert architecture == 'gfx942' or all(each.vector_loads for each in found)
+
+
+@needs_triton
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ('architecture', 'dtype', 'channels', 'kernel'),
@@ -114,6 +134,29 @@ def test_the_roofline_on_paper(window, least):
     launches = launches_of_attention(window, 16, 'bfloat16', mutual=False, shifted=False)
     shares = [resources_of(launch, 'sm_90', 'bfloat16', '').roofline for launch in launches]
     assert all(share >= limit for share, limit in zip(shares, least, strict=True)), shares
+
+
+CONVOLUTION = ['forward', 'backward_samples', 'backward_weight']
+
+
+@needs_triton
+def test_convolutions_in_sixteen_bits_fit_consumer_gpus_and_use_their_tensor_cores():
+    launches = launches_of_convolution(96, 16, 'bfloat16')
+    assert [launch.name for launch in launches] == CONVOLUTION
+    assert [launch.turns for launch in launches] == [36, 36, -(-8 * 256 // 28)]
+    found = [resources_of(launch, 'sm_86', 'bfloat16', '96x16') for launch in launches]
+    assert [(each.kernel, each.problems) for each in found] == [(name, []) for name in CONVOLUTION]
+
+
+@needs_triton
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('architecture', 'shape'),
+    [('sm_80', '120x1'), ('sm_90', '96x16'), ('sm_90', '120x12'), ('gfx942', '96x16'), ('gfx942', '16x1')],
+)
+def test_convolutions_on_other_architectures(architecture, shape):
+    for launch in launches_of_convolution(*map(int, shape.split('x')), 'bfloat16'):
+        assert resources_of(launch, architecture, 'bfloat16', shape).problems == []
 
 
 LISTING = """
@@ -153,7 +196,7 @@ def test_the_check_fails_if_a_kernel_has_a_problem(monkeypatch, tmp_path, capsys
     else:
         kernel_resources.main()
     record = json.loads(out.read_text())
-    assert [kernel['kernel'] for kernel in record['kernels']] == ALL * 2  # of two windows
+    assert [kernel['kernel'] for kernel in record['kernels']] == ALL * 2 + TOKENS  # of two windows
     assert {'triton', 'kernels'} == set(record)
     assert 'backward_keys' in capsys.readouterr().out
 
@@ -163,6 +206,7 @@ def test_the_check_fails_if_a_kernel_has_a_problem(monkeypatch, tmp_path, capsys
     [
         (['--window', '5x8'], '--window takes lengths such as 5x8x8, not 5x8'),
         (['--mutual', '--window', '5x8x8'], '--mutual takes windows of two frames'),
+        (['--convolution', '96'], '--convolution takes channels and groups such as 96x16, not 96'),
     ],
 )
 def test_impossible_arguments_are_refused(monkeypatch, capsys, arguments, message):

@@ -26,7 +26,9 @@ def test_a_folder_that_is_no_clone_is_refused(tmp_path):
     )
 
 
-@pytest.mark.parametrize('name', ['vs_upstream', 'growth', 'long_restore', 'amp_overflow', 'on_paper'])
+@pytest.mark.parametrize(
+    'name', ['vs_upstream', 'growth', 'deform_conv_speed', 'long_restore', 'amp_overflow', 'on_paper']
+)
 def test_help_has_examples(name):
     result = run_script(ROOT / f'benchmarks/{name}.py', '--help')
     assert result.returncode == 0

@@ -3,18 +3,22 @@ from typing import ClassVar
 import pytest
 import torch
 from mmengine.config import Config
+from torch import nn
 
 from vrtspike.engine import training
 from vrtspike.engine.run_folder import LATEST
 from vrtspike.engine.training import (
     check_schedules,
+    kernel_sources,
     schedule_text,
     train,
     wants_cpu_overrides,
     with_amp,
 )
 from vrtspike.errors import ConfigError
+from vrtspike.models.layers.attention import WindowAttention
 from vrtspike.ops.choices import VARIABLE, measures
+from vrtspike.ops.window_attention.native import SOURCE
 
 
 @pytest.fixture(autouse=True)
@@ -106,3 +110,10 @@ class TestAmp:
     def test_another_wrapper_is_not_replaced_in_silence(self):
         with pytest.raises(ConfigError, match="the config has 'MyWrapper'"):
             with_amp(Config(dict(optim_wrapper=dict(type='MyWrapper'))))
+
+
+@pytest.mark.parametrize(('backend', 'sources'), [('auto', [SOURCE]), ('native', [SOURCE]), ('sdpa', [])])
+def test_kernels_that_a_network_will_call_are_known_beforehand(backend, sources):
+    attention = [WindowAttention(8, (2, 4, 4), 2, mutual=True, attn_type=backend) for _ in range(2)]
+    assert kernel_sources(nn.Sequential(*attention)) == sources
+    assert kernel_sources(nn.Sequential(*attention).to('meta')) == []

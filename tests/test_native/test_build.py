@@ -2,11 +2,12 @@
 
 import shutil
 import stat
+from threading import Event
 
 import pytest
 
 from vrtspike.native import build as compiling
-from vrtspike.native.build import CannotCompile, library
+from vrtspike.native.build import CannotCompile, compile_in_background, library
 
 HAS_COMPILER = shutil.which('g++') is not None
 needs_compiler = pytest.mark.skipif(not HAS_COMPILER, reason='needs g++')
@@ -16,6 +17,7 @@ needs_compiler = pytest.mark.skipif(not HAS_COMPILER, reason='needs g++')
 def empty_cache(tmp_path, monkeypatch):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
     monkeypatch.delenv('CXX', raising=False)
+    monkeypatch.setattr(compiling, '_started', {})
     library.cache_clear()
     yield
     library.cache_clear()
@@ -26,6 +28,31 @@ def source(tmp_path):
     path = tmp_path / 'seven.cpp'
     path.write_text('extern "C" int answer() { return 7; }\n')
     return path
+
+
+@needs_compiler
+def test_a_source_that_compiles_in_the_background_is_waited_for(source, monkeypatch):
+    may_compile, calls = Event(), []
+    compile_now = compiling._compile
+
+    def compile_later(compiler, path, out):
+        calls.append(path)
+        may_compile.wait(60)
+        compile_now(compiler, path, out)
+
+    monkeypatch.setattr(compiling, '_compile', compile_later)
+    compile_in_background([source, source])
+    compile_in_background([source])
+    may_compile.set()
+    assert library(source).answer() == 7
+    assert calls == [source]
+
+
+def test_an_error_in_the_background_is_told_where_the_library_is_needed(source, monkeypatch):
+    monkeypatch.setenv('CXX', 'no-such-compiler')
+    compile_in_background([source])
+    with pytest.raises(CannotCompile, match="there is no 'no-such-compiler'"):
+        library(source)
 
 
 @needs_compiler

@@ -15,9 +15,10 @@ from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger, print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from torch import nn
 
-from vrtspike.config.gpu import set_gpu_defaults
 from vrtspike.config.hooks import set_default_hook
+from vrtspike.config.speed import fuse_optimizer, pin_batches
 from vrtspike.engine.data_parallel import configure_data_parallel
 from vrtspike.engine.out_of_memory import out_of_memory_report, smaller_candidates
 from vrtspike.engine.resuming import ResumeHook
@@ -27,6 +28,7 @@ from vrtspike.engine.training_errors import explained_errors
 from vrtspike.errors import ConfigError, TrainingError, is_out_of_memory
 from vrtspike.hooks.observing import guard_backends, guard_log_files
 from vrtspike.native.allocator import allocate_tensors_with_malloc
+from vrtspike.native.build import compile_in_background
 from vrtspike.ops import measure_backends
 from vrtspike.runtime.checkpoint_files import use_safe_checkpoints
 from vrtspike.runtime.device import allow_matmul_tf32
@@ -132,10 +134,12 @@ def run(config: Config, trust: bool, loaded: LoadedWeights | None = None, new_sc
     """Train once, from the checkpoint that the config names."""
     if is_main_process():
         remove_leftovers(Path(config.work_dir), config)
+    fuse_optimizer(config)
     if torch.cuda.is_available():
-        set_gpu_defaults(config)
+        pin_batches(config)
         allow_matmul_tf32((config.get('env_cfg') or {}).get('matmul_tf32', False))
     runner = RUNNERS.get(config.get('runner_type', 'Runner')).from_cfg(without_own_settings(config))
+    compile_in_background(kernel_sources(runner.model))
     guard_log_files(runner.logger)
     guard_backends(runner.visualizer)  # a user's own visualizer; ours has done it
     log_settings(runner)
@@ -151,6 +155,13 @@ def run(config: Config, trust: bool, loaded: LoadedWeights | None = None, new_sc
         finally:
             shut_down_workers(runner)
     return runner
+
+
+def kernel_sources(model: nn.Module) -> list[Path]:
+    """Return the sources of the kernels that a network on the CPU will call. They compile while data are prepared."""
+    if next(model.parameters()).device.type != 'cpu':
+        return []
+    return sorted({source for module in model.modules() for source in getattr(module, 'kernel_sources', ())})
 
 
 def without_own_settings(config: Config) -> Config:

@@ -14,7 +14,8 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from vrtspike.errors import DataError
-from vrtspike.models.layers.padding import next_multiple, repeat_border
+from vrtspike.models.layers.padding import repeat_border
+from vrtspike.ops.padding import next_multiple
 from vrtspike.profiling import stage
 from vrtspike.registry import MODELS
 

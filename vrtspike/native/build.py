@@ -12,8 +12,11 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterable
+from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
+from threading import Thread
 
 import torch
 
@@ -27,6 +30,9 @@ PyTorch's threads."""
 
 PYTORCH = Path(torch.__file__).parent
 """Sources may include its core headers."""
+
+HEADERS = Path(__file__).with_name('include')
+"""What our sources share."""
 
 SECONDS = 300
 
@@ -42,11 +48,32 @@ def library(source: Path) -> ctypes.CDLL:
     Raises:
         CannotCompile: It cannot be compiled or loaded.
     """
-    path = compiled(source)
+    path = _started[source].result() if source in _started else compiled(source)
     try:
         return ctypes.CDLL(str(path))
     except OSError as error:
         raise CannotCompile(f'could not be compiled or loaded: {error}') from error
+
+
+_started: dict[Path, Future[Path]] = {}
+
+
+def compile_in_background(sources: Iterable[Path]) -> None:
+    """Start to compile what will soon be needed; :func:`library` then waits for it.
+
+    The threads end with the process: an error elsewhere is not held up by the compiler.
+    """
+    for source in sources:
+        if source not in _started:
+            _started[source] = Future()
+            Thread(target=_fulfil, args=(_started[source], source), daemon=True).start()
+
+
+def _fulfil(future: Future[Path], source: Path) -> None:
+    try:
+        future.set_result(compiled(source))
+    except CannotCompile as error:
+        future.set_exception(error)
 
 
 def compiled(source: Path) -> Path:
@@ -78,8 +105,9 @@ def compiled(source: Path) -> Path:
 
 def _compile(compiler: str, source: Path, path: Path) -> None:
     objects = path.with_suffix('.o')
+    headers = ('-I', str(HEADERS), '-isystem', str(PYTORCH / 'include'))
     try:
-        _call(compiler, *FLAGS, OPENMP, '-isystem', str(PYTORCH / 'include'), '-c', str(source), '-o', str(objects))
+        _call(compiler, *FLAGS, OPENMP, *headers, '-c', str(source), '-o', str(objects))
         _call(compiler, '-shared', str(objects), '-L', str(PYTORCH / 'lib'), '-lc10', '-o', str(path))
     finally:
         objects.unlink(missing_ok=True)
@@ -87,7 +115,8 @@ def _compile(compiler: str, source: Path, path: Path) -> None:
 
 def _fingerprint(source: Path, compiler: str) -> str:
     """Return a hash of the sources, compiler and processor: different machines may share a home folder."""
-    texts = [path.read_text(encoding='utf-8') for path in (source, *sorted(source.parent.glob('*.h')))]
+    headers = (*sorted(source.parent.glob('*.h')), *sorted(HEADERS.glob('*.h')))
+    texts = [path.read_text(encoding='utf-8') for path in (source, *headers)]
     parts = (*texts, ' '.join(FLAGS), _call(compiler, '--version'), torch.__version__, _processor())
     return hashlib.sha256('\0'.join(parts).encode()).hexdigest()[:16]
 

@@ -10,21 +10,27 @@ from vrtspike.ops.backends import Backend, Operator, use_backends
 from vrtspike.ops.choices import measure_backends
 from vrtspike.ops.counting import count_as_one
 from vrtspike.ops.deform_conv import DEFORM_CONV2D, deform_conv2d
+from vrtspike.ops.gated_linear import GATED_LINEAR, gated_linear
+from vrtspike.ops.layer_norm import LAYER_NORM, layer_norm
 from vrtspike.ops.window_attention import WINDOW_ATTENTION, Windows, map_windows, window_attention
 from vrtspike.profiling.fused_operators import register_fused_operators
 
-OPERATORS: dict[str, Operator] = {op.name: op for op in (WINDOW_ATTENTION, DEFORM_CONV2D)}
+OPERATORS: dict[str, Operator] = {op.name: op for op in (WINDOW_ATTENTION, DEFORM_CONV2D, GATED_LINEAR, LAYER_NORM)}
 
 register_fused_operators(functools.partial(count_as_one, OPERATORS))
 
 __all__ = [
     'DEFORM_CONV2D',
+    'GATED_LINEAR',
+    'LAYER_NORM',
     'OPERATORS',
     'WINDOW_ATTENTION',
     'Backend',
     'Operator',
     'Windows',
     'deform_conv2d',
+    'gated_linear',
+    'layer_norm',
     'map_windows',
     'measure_backends',
     'use_backends',

@@ -1,4 +1,4 @@
-"""Counts each of our operators as one, always with the same backend, so counts do not depend on the machine."""
+"""Counts our operators always with the same backends, so counts do not depend on the machine."""
 
 from __future__ import annotations
 
@@ -10,15 +10,22 @@ from dataclasses import replace
 from vrtspike.ops.backends import Operator, use_backends
 from vrtspike.profiling.fused_operators import RunAsOne
 
-COUNTED_BACKENDS = {'window_attention': 'reference', 'deform_conv2d': 'grid_sample'}
+COUNTED_BACKENDS = {
+    'window_attention': 'reference',
+    'deform_conv2d': 'grid_sample',
+    'gated_linear': 'recomputing',
+    'layer_norm': 'reference',
+}
+AS_ONE = ('window_attention', 'deform_conv2d')
+"""Operators whose fast backends keep all between their arguments and their result out of memory."""
 
 
 @contextmanager
 def count_as_one(operators: Mapping[str, Operator], run_as_one: RunAsOne) -> Iterator[None]:
-    """Run the operators with :data:`COUNTED_BACKENDS`, each through ``run_as_one``."""
-    before = {name: operators[name].backends for name in COUNTED_BACKENDS}
-    for name, backend in COUNTED_BACKENDS.items():
-        plain = operators[name].find(backend)
+    """Run the operators with :data:`COUNTED_BACKENDS`, those of :data:`AS_ONE` through ``run_as_one``."""
+    before = {name: operators[name].backends for name in AS_ONE}
+    for name in AS_ONE:
+        plain = operators[name].find(COUNTED_BACKENDS[name])
         counted = replace(plain, run=functools.partial(run_as_one, plain.run))
         operators[name].backends = tuple(counted if each is plain else each for each in before[name])
     try:

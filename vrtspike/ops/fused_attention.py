@@ -92,7 +92,7 @@ def _present_gpu(device: torch.device) -> Gpu:
 def computes_in(x: Tensor) -> torch.dtype:
     """Return the type in which attention computes for ``x``: under autocast, the one it casts to."""
     device = x.device.type
-    if x.dtype is not torch.float64 and torch.is_autocast_enabled(device):
+    if x.dtype is not torch.float64 and not x.is_meta and torch.is_autocast_enabled(device):
         return torch.get_autocast_dtype(device)
     return x.dtype
 

@@ -1,17 +1,8 @@
 """Which values padding adds, and where."""
 
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from vrtspike.models.layers.padding import next_multiple, pad_frames, pad_to_multiple, pad_to_windows, repeat_border
-
-
-@given(st.integers(0, 10**6), st.integers(1, 1000))
-def test_the_next_multiple_is_the_smallest(length, divisor):
-    found = next_multiple(length, divisor)
-    assert found % divisor == 0
-    assert length <= found < length + divisor
+from vrtspike.models.layers.padding import pad_frames, pad_to_multiple, repeat_border
 
 
 def test_borders_are_repeated_below_and_to_the_right():
@@ -28,18 +19,6 @@ def test_each_map_is_padded_to_multiples_with_its_own_border():
     assert torch.equal(padded[..., 5:, :], maps[..., -1:, :].expand(-1, -1, -1, 3, -1))
 
 
-def test_windows_are_filled_with_zeros():
-    x = torch.ones(1, 3, 4, 5, 2)
-    padded = pad_to_windows(x, (2, 4, 4))
-    assert padded.shape == (1, 4, 4, 8, 2)
-    assert torch.equal(padded[:, :3, :, :5], x)
-    assert padded.sum() == x.sum()
-
-
-def test_windows_may_begin_at_another_axis():
-    assert pad_to_windows(torch.ones(1, 2, 3, 5, 5), (2, 4, 4), first_axis=2).shape == (1, 2, 4, 8, 8)
-
-
 def test_frames_of_zeros_are_added_at_both_ends():
     x = torch.ones(1, 2, 3, 4, 4)
     assert pad_frames(x, before=1, after=2)[0, :, 0, 0, 0].tolist() == [0, 1, 1, 0, 0]
@@ -49,5 +28,4 @@ def test_what_fits_is_returned_as_it_is():
     x = torch.rand(1, 2, 4, 4, 8)
     assert repeat_border(x, 4, 8) is x
     assert pad_to_multiple(x, 4) is x
-    assert pad_to_windows(x, (2, 4, 4)) is x
     assert pad_frames(x) is x

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from vrtspike.models.layers.attention import WindowAttention
 from vrtspike.ops import WINDOW_ATTENTION, chunks, map_windows, use_backends
+from vrtspike.ops.padding import pad_to_windows
+from vrtspike.ops.rows import gather, scatter
 from vrtspike.ops.window_attention import functional
-from vrtspike.ops.window_attention.layout import WindowLayout, split_kinds, window_order
+from vrtspike.ops.window_attention.layout import WindowLayout, split_kinds, token_order
 from vrtspike.ops.window_attention.reference import map_regions, mask_between
 from vrtspike.ops.window_attention.sdpa import without_time
 from vrtspike.ops.window_attention.windows import window_mask
@@ -49,9 +51,23 @@ def test_to_map_undoes_to_windows_and_so_do_the_gradients(layout):
 def test_the_views_of_compiled_graphs_have_the_same_order(layout):
     x = numbered(layout)
     parts = torch.cat([part.flatten(0, 6) for part in layout.parts(x)])
-    order = window_order(layout, x.device)[0]
-    assert torch.equal(parts, x.flatten(0, 3)[order])
+    order = token_order(layout, layout.size, x.device)
+    assert torch.equal(parts, x.flatten(0, 3)[order.sources])
     assert torch.equal(layout.joined(parts.view(-1, math.prod(layout.window), 1)), x)
+
+
+@settings(max_examples=40, deadline=None)
+@given(layout=layouts(), missing=st.tuples(*[st.integers(0, 2)] * 3))
+def test_zeros_fill_the_windows_of_a_smaller_map(layout, missing):
+    batch, *sizes = layout.size
+    size = (batch, *(max(1, length - each) for length, each in zip(sizes, missing, strict=True)))
+    if any(-(-s // w) * w != length for s, w, length in zip(size[1:], layout.window, sizes, strict=True)):
+        return  # it has fewer windows
+    x = 1 + torch.arange(math.prod(size), dtype=torch.float64).view(*size, 1)
+    order = token_order(layout, size, x.device)
+    rows = gather(x.flatten(0, 3), order)
+    assert torch.equal(rows, layout.to_windows(pad_to_windows(x, layout.window)).flatten(0, 1))
+    assert torch.equal(scatter(rows, order).view_as(x), x)
 
 
 @settings(max_examples=40, deadline=None)

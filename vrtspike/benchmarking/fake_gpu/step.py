@@ -17,7 +17,7 @@ from vrtspike.benchmarking.fake_gpu.counter import StepCounter
 from vrtspike.benchmarking.fake_gpu.device import fake_gpu
 from vrtspike.benchmarking.fake_gpu.kernels import Operation
 from vrtspike.benchmarking.training_step import Shape, build, input_shapes
-from vrtspike.config.gpu import set_gpu_defaults
+from vrtspike.config.speed import fuse_optimizer
 from vrtspike.ops import OPERATORS
 from vrtspike.profiling.stages import listening
 from vrtspike.profiling.timer import StageTimer, Timeline
@@ -77,7 +77,7 @@ def step_on_paper(name: str, config: Any, shape: Shape) -> PaperStep:
         shape: (B, T, H, W) of the batch.
     """
     init_default_scope('vrtspike')
-    set_gpu_defaults(config)
+    fuse_optimizer(config)
     model = build(config).train()
     with fake_gpu():
         to_fake_gpu(model)

@@ -140,7 +140,8 @@ class FlowGuidedDeformConv(nn.Module):
     def offsets(self, warped: Tensor, current: Tensor, flows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the offsets (N, 2*D*9, H, W) in pixels and masks (N, D*9, H, W) of all taps."""
         predicted = self.conv_offset(torch.cat((warped, current, flows), dim=1))
-        residue, mask = predicted.tensor_split([predicted.shape[1] // 3 * 2], dim=1)
+        taps = predicted.shape[1] // 3
+        residue, mask = predicted.split((2 * taps, taps), dim=1)  # its gradient is one copy, that of slices are three
         per_neighbour = torch.tanh(residue).unflatten(1, (flows.shape[1] // 2, -1, 2))
         flow = flows.unflatten(1, (-1, 1, 2)).flip(3)  # a flow is (x, y), an offset is (y, x)
         return torch.add(flow, per_neighbour, alpha=self.max_residue).flatten(1, 3), mask.sigmoid()

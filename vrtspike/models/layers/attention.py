@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,8 +18,10 @@ from vrtspike.models.layers.checks import check_heads, check_window
 from vrtspike.models.layers.chunking.part import ChunkedPart
 from vrtspike.models.layers.maps import ChannelNorm, channels_first, channels_last, zeroed
 from vrtspike.models.layers.mlp import feed_forward
-from vrtspike.models.layers.padding import pad_to_windows
 from vrtspike.ops import Windows, map_windows, window_attention
+from vrtspike.ops.padding import pad_to_windows
+from vrtspike.ops.window_attention.functional import Norm, unchanged
+from vrtspike.ops.window_attention.native import SOURCE
 from vrtspike.ops.window_attention.windows import Window, crop_bias_table, relative_position_index
 
 UNSHIFTED = (0, 0, 0)
@@ -92,20 +95,27 @@ class WindowAttention(nn.Module):
             self.qkv_mut = nn.Linear(channels, 3 * channels, bias=qkv_bias)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
-    def forward(self, x: Tensor, shift: Window) -> Tensor:
-        """Attend in the windows of a map (B, T, H, W, C) of any size, shifted cyclically by ``shift`` tokens."""
-        t, h, w = x.shape[1:4]
-        window, shift = effective_window((t, h, w), self.window, shift)
+    @property
+    def kernel_sources(self) -> tuple[Path, ...]:
+        """The sources of kernels that take long to compile."""
+        return (SOURCE,) if self.attn_type in ('auto', 'native') else ()
+
+    def forward(self, x: Tensor, shift: Window, norm: Norm = unchanged) -> Tensor:
+        """Attend in the windows of a map (B, T, H, W, C) of any size, shifted cyclically by ``shift`` tokens.
+
+        The tokens are normalised by ``norm``, see :func:`vrtspike.ops.map_windows`.
+        """
+        window, shift = effective_window(tuple(x.shape[1:4]), self.window, shift)
         table = crop_bias_table(self.relative_position_bias_table, self.window, window)
         settings = dict(window=window, shift=shift, heads=self.heads, scale=self.qk_scale, backend=self.attn_type)
-        return map_windows(self.attend, pad_to_windows(x, window), table, **settings)[:, :t, :h, :w]
+        return map_windows(self.attend, x, table, norm=norm, **settings)
 
     def attend(self, windows: Windows) -> Tensor:
         """Project the tokens, attend in their windows, and merge self-attention and mutual attention."""
         own = windows.attend(self.qkv_self(windows.tokens))
         if self.qkv_mut is None:
             return self.proj(own)
-        encoded = windows.tokens + windows.at_tokens(self.encoding(windows.window))
+        encoded = windows.tokens + windows.at_tokens(self.encoding(windows.window)).to(windows.tokens.dtype)
         return self.merge(windows.attend(self.qkv_mut(encoded), mutual=True), own)
 
     def encoding(self, window: Window) -> Tensor:

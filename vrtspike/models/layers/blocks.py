@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from vrtspike.models.layers.attention import WindowAttention
 from vrtspike.models.layers.conv import Conv3d
 from vrtspike.models.layers.drop_path import DropPath
+from vrtspike.models.layers.maps import TokenNorm
 from vrtspike.models.layers.mlp import GatedMLP, feed_forward
 from vrtspike.ops.window_attention.windows import Window
 from vrtspike.profiling import part
@@ -55,10 +56,10 @@ class AttentionBlock(nn.Module):
         self.shift = shift
         self.checkpoint_attn = checkpoint_attn
         self.checkpoint_ffn = checkpoint_ffn
-        self.norm1 = nn.LayerNorm(channels)
+        self.norm1 = TokenNorm(channels)
         self.attn = WindowAttention(channels, window, heads, mutual=mutual, **attention)
         self.drop_path = DropPath(drop_path)
-        self.norm2 = nn.LayerNorm(channels)
+        self.norm2 = TokenNorm(channels)
         self.mlp = GatedMLP(channels, int(channels * mlp_ratio))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -69,7 +70,7 @@ class AttentionBlock(nn.Module):
 
     def attention_branch(self, x: Tensor) -> Tensor:
         with part('attention') as p:
-            return p.leave(self.attn(self.norm1(p.enter(x)), self.shift))
+            return p.leave(self.attn(p.enter(x), self.shift, self.norm1))
 
     def mlp_branch(self, x: Tensor) -> Tensor:
         with part('mlp') as p:

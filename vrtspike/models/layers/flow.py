@@ -15,8 +15,9 @@ from torch.nn import functional as F
 
 from vrtspike.errors import CheckpointError
 from vrtspike.models.layers.alignment import warp
-from vrtspike.models.layers.padding import next_multiple, pad_to_multiple
+from vrtspike.models.layers.padding import pad_to_multiple
 from vrtspike.models.weights import load_exact, read_weights
+from vrtspike.ops.padding import next_multiple
 from vrtspike.runtime.imagenet import register_imagenet_statistics
 
 LEVELS = 6

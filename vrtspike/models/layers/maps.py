@@ -8,6 +8,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vrtspike.ops import layer_norm
+from vrtspike.ops.rows import Order
+
 
 def channels_last(x: Tensor) -> Tensor:
     """(B, C, T, H, W) -> (B, T, H, W, C), a view."""
@@ -46,6 +49,14 @@ def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
         return maps
     flat = F.interpolate(maps.flatten(1, 2), size=tuple(size), mode='bilinear', align_corners=False)
     return flat.unflatten(1, maps.shape[1:3])
+
+
+class TokenNorm(nn.LayerNorm):
+    """Layer normalisation over the channels of a map (..., C), in the type of the linear layers that follow."""
+
+    def forward(self, x: Tensor, order: Order | None = None) -> Tensor:
+        """(..., C) -> the same shape; with an ``order``, (M, C)."""
+        return layer_norm(x, self.weight, self.bias, self.eps, order=order)
 
 
 class ChannelNorm(nn.LayerNorm):

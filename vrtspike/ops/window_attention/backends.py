@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from vrtspike.ops import triton_support
 from vrtspike.ops.backends import Backend, Operator
-from vrtspike.ops.window_attention import flash, native
+from vrtspike.ops.window_attention import native
+from vrtspike.ops.window_attention.flash import flash
 from vrtspike.ops.window_attention.flex import flex
 from vrtspike.ops.window_attention.layout import WindowLayout
 from vrtspike.ops.window_attention.reference import reference
@@ -72,7 +74,13 @@ WINDOW_ATTENTION = Operator(
         ),
         WindowBackend('sdpa', sdpa, by_windows=True),
         # Its place is that of a kernel nobody has timed on a GPU: without trials it is used on request only.
-        WindowBackend('flash', flash.flash, devices=flash.devices(), dtypes=flash.DTYPES, missing=flash.missing),
+        WindowBackend(
+            'flash',
+            flash,
+            devices=triton_support.devices(),
+            dtypes=triton_support.DTYPES,
+            missing=triton_support.missing,
+        ),
         WindowBackend('flex', flex, backward=('cuda',), by_windows=True),
         WindowBackend('reference', reference),
     ),

@@ -7,8 +7,6 @@ Every kernel is an operator of PyTorch, so that compilers and counters see what 
 from __future__ import annotations
 
 import math
-import os
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -16,29 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import register_flop_formula
 
+from vrtspike.ops.triton_support import precision_of, rounded_to
 from vrtspike.ops.window_attention import tilings
 from vrtspike.ops.window_attention.tilings import Tiling, launch, padded, tilings_by_keys, tilings_by_queries
 from vrtspike.ops.window_attention.windows import MASKED, Settings, relative_position_bias
 
 SPLITS = 16
 """Partial sums of the bias gradient, each over a share of the windows."""
-
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-
-
-@lru_cache(maxsize=1)
-def missing() -> str | None:
-    """Return why the kernels cannot be used here, or None."""
-    try:
-        import triton  # noqa: F401
-    except ImportError as error:
-        return f'needs triton: {error}'
-    return None
-
-
-def devices() -> tuple[str, ...]:
-    """Return the devices that the kernels run on; CPUs only in Triton's interpreter, for tests."""
-    return ('cuda', 'cpu') if os.environ.get('TRITON_INTERPRET') == '1' else ('cuda',)
 
 
 def flash(qkv: Tensor, bias_table: Tensor | None, settings: Settings) -> Tensor:
@@ -234,17 +216,3 @@ def _constants(qkv: Tensor, bias: Tensor | None, settings: Settings) -> dict[str
         PRECISION=precision_of(qkv),
         ROUNDED=rounded_to(qkv.dtype),
     )
-
-
-def precision_of(qkv: Tensor) -> str:
-    """Return how products are computed. Three TF32 products have float32's accuracy, on tensor cores of NVIDIA."""
-    if qkv.dtype is not torch.float32 or torch.version.hip:
-        return 'ieee'
-    return 'tf32' if qkv.device.type == 'cuda' and torch.backends.cuda.matmul.allow_tf32 else 'tf32x3'
-
-
-def rounded_to(dtype: torch.dtype) -> Any:
-    """Return Triton's name of the type to which probabilities and their gradients are rounded before products."""
-    import triton.language as tl
-
-    return getattr(tl, str(dtype).removeprefix('torch.'))

@@ -17,11 +17,16 @@ from torch import Tensor
 
 from vrtspike.ops.choices import measures
 from vrtspike.ops.chunks import chunk_rows, works_in_chunks
+from vrtspike.ops.padding import next_multiple, pad_to_windows
+from vrtspike.ops.rows import Order, gather, scatter
 from vrtspike.ops.trials import Trial
 from vrtspike.ops.window_attention.backends import WINDOW_ATTENTION, WindowBackend
-from vrtspike.ops.window_attention.layout import WindowKind, WindowLayout, split_kinds
+from vrtspike.ops.window_attention.layout import WindowKind, WindowLayout, split_kinds, token_order
 from vrtspike.ops.window_attention.trials import trial_of_attention, trial_of_windows
 from vrtspike.ops.window_attention.windows import Settings, Window, relative_position_bias
+
+Norm = Callable[..., Tensor]
+"""``norm(x)`` returns a normalised map (..., C), ``norm(x, order)`` its rows (M, C) in that order."""
 
 
 def window_attention(
@@ -120,6 +125,11 @@ class Windows:
         return encoding.repeat(height // h, width // w, 1).roll(self.shift[1:], dims=(0, 1))
 
 
+def unchanged(x: Tensor, order: Order | None = None) -> Tensor:
+    """Return a map (..., C) as it is, or its rows (M, C) in an order."""
+    return x if order is None else gather(x.flatten(0, -2), order)
+
+
 def map_windows(
     function: Callable[[Windows], Tensor],
     x: Tensor,
@@ -130,33 +140,43 @@ def map_windows(
     heads: int,
     scale: float | None = None,
     backend: str = 'auto',
+    norm: Norm = unchanged,
 ) -> Tensor:
     """Apply ``function`` to the windows of a map; in inference on CPUs, in chunks.
 
     Args:
         function: Projects and attends: takes :class:`Windows`, returns a result (..., C') for each of its tokens.
-        x: Map (B, T, H, W, C) in whole windows.
+        x: Map (B, T, H, W, C) of any size; zeros fill the last windows.
         bias_table: See :func:`window_attention`, also for the arguments after it.
+        norm: Normalises the tokens, and gathers them in the same pass.
 
     Returns:
         The results as a map (B, T, H, W, C').
     """
     settings = dict(window=window, shift=shift, heads=heads, scale=scale, backend=backend)
+    batch, *size = x.shape[:4]
     like, trial = x, None
     if measures(x):
-        trial = trial_of_windows(x, bias_table, _settings(x.shape[-1], window, shift, heads, scale))
+        padded = pad_to_windows(x, window)
+        trial = trial_of_windows(padded, bias_table, _settings(x.shape[-1], window, shift, heads, scale))
         like = torch.empty(0, dtype=trial.dtype, device=x.device, requires_grad=trial.trains)
     if not WINDOW_ATTENTION.select(like, backend, trial).by_windows:
-        return function(Windows(x, bias=bias_table, kinds=None, trial=trial, **settings))
-    layout = WindowLayout(tuple(x.shape[:4]), window, shift)
+        windows = Windows(pad_to_windows(norm(x), window), bias=bias_table, kinds=None, trial=trial, **settings)
+        return _cropped(function(windows), size)
+    layout = WindowLayout((batch, *map(next_multiple, size, window)), window, shift)
     bias = None if bias_table is None else relative_position_bias(bias_table, window)
-    tokens = layout.to_windows(x)
+    order = None if torch.compiler.is_compiling() else token_order(layout, tuple(x.shape[:4]), x.device)
+    tokens = layout.to_windows(pad_to_windows(norm(x), window)) if order is None else norm(x, order)
+    tokens = tokens.view(-1, math.prod(window), x.shape[-1])
     count = max(1, chunk_rows() // tokens.shape[1]) if works_in_chunks(x) else len(tokens)
     kinds = list(split_kinds(layout.kinds(), count))
     chunks = tokens.split(count) if len(kinds) > 1 else (tokens,)
     settings |= dict(bias=bias, trial=trial)
     results = [function(Windows(c, kinds=k, **settings)) for c, k in zip(chunks, kinds, strict=True)]
-    return layout.to_map(torch.cat(results) if len(results) > 1 else results[0])
+    attended = torch.cat(results) if len(results) > 1 else results[0]
+    if order is None:
+        return _cropped(layout.to_map(attended), size)
+    return scatter(attended.flatten(0, 1), order).view(batch, *size, -1)
 
 
 def _settings(
@@ -176,6 +196,12 @@ def _settings(
         raise ValueError('window_attention: mutual attention has no relative position bias; give bias_table=None')
     default = 1 / math.sqrt(channels // heads)
     return Settings(window, shift, heads, mutual, default if scale is None else scale)
+
+
+def _cropped(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Return a map (B, T, H, W, C) without the zeros that filled its windows."""
+    t, h, w = size
+    return x[:, :t, :h, :w]
 
 
 def _by_windows(backend: WindowBackend) -> bool:

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 
+from vrtspike.ops.padding import pad_to_windows
+from vrtspike.ops.rows import Order, gather, scatter
 from vrtspike.ops.window_attention.windows import Window, cached, merge, partition
 
 
@@ -68,7 +69,7 @@ class WindowLayout:
         elif torch.compiler.is_compiling():
             rows = torch.cat([part.flatten(0, 6) for part in self.parts(x)])
         else:
-            rows = _Permute.apply(x.flatten(0, 3), *window_order(self, x.device))
+            rows = gather(x.flatten(0, 3), token_order(self, self.size, x.device))
         return rows.reshape(-1, math.prod(self.window), x.shape[-1])
 
     def to_map(self, windows: Tensor) -> Tensor:
@@ -77,8 +78,7 @@ class WindowLayout:
             return merge(windows.reshape(self.size[0], *self.grid, *self.window, -1))
         if torch.compiler.is_compiling():
             return self.joined(windows)
-        order, inverse = window_order(self, windows.device)
-        return _Permute.apply(windows.flatten(0, 1), inverse, order).view(*self.size, -1)
+        return scatter(windows.flatten(0, 1), token_order(self, self.size, windows.device)).view(*self.size, -1)
 
     def parts(self, x: Tensor) -> list[Tensor]:
         """Return the windows (B, nT, nH, nW, t, h, w, C) of every kind, as views of the shifted map (B, T, H, W, C).
@@ -130,23 +130,11 @@ def _halves(grid: list[int], axis: int) -> tuple[list[int], list[int]]:
     return [*grid[:axis], grid[axis] - 1, *grid[axis + 1 :]], [*grid[:axis], 1, *grid[axis + 1 :]]
 
 
-@partial(cached, entries=16)  # each is as large as a map; a network needs nine for one size of clip
-def window_order(layout: WindowLayout, device: torch.device) -> Tensor:
-    """Return (2, B*T*H*W): the indices that gather the tokens of a map into windows, and the inverse permutation."""
-    tokens = torch.arange(math.prod(layout.size), device=device).view(*layout.size, 1)
-    order = torch.cat([part.flatten() for part in layout.parts(tokens)])
-    return torch.stack((order, order.argsort())).int()
-
-
-class _Permute(Function):
-    """Rows in another order. Its gradient is also a gather, which is faster than the scatter of ``index_select``."""
-
-    @staticmethod
-    def forward(ctx, rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
-        ctx.save_for_backward(order, inverse)
-        return rows.index_select(0, order)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
-        order, inverse = ctx.saved_tensors
-        return _Permute.apply(grad, inverse, order), None, None
+@partial(cached, entries=64)  # each is as large as a map; a network needs up to eighteen for a number of clips
+def token_order(layout: WindowLayout, size: tuple[int, int, int, int], device: torch.device) -> Order:
+    """Return the order in which windows store the tokens of a map of ``size`` (B, T, H, W); zeros fill them."""
+    count = math.prod(size)
+    numbers = torch.arange(1, count + 1, device=device).view(*size, 1)  # zeros pad
+    found = torch.cat([part.flatten() for part in layout.parts(pad_to_windows(numbers, layout.window))])
+    sources = torch.where(found > 0, found - 1, count)
+    return Order(sources.int(), sources.argsort()[:count].int())

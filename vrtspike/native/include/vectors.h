@@ -1,4 +1,4 @@
-// Vectors of float32, the exponential of one, and conversions from and to bfloat16.
+// What CPU kernels share: vectors of float32, the exponential of one, and conversions from and to bfloat16.
 
 #pragma once
 
@@ -76,6 +76,46 @@ inline void put(BFloat16& to, float x) {  // to the nearest, ties to even
   uint32_t bits;
   std::memcpy(&bits, &x, sizeof bits);
   to.bits = x != x ? 0x7fc0 : uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+typedef uint16_t Halves __attribute__((vector_size(2 * LANES), aligned(2)));
+typedef uint32_t Words __attribute__((vector_size(4 * LANES), aligned(4)));
+
+inline Vector load(const BFloat16* from) {
+  const Words bits = __builtin_convertvector(*reinterpret_cast<const Halves*>(&from->bits), Words) << 16;
+  return reinterpret_cast<Vector>(bits);
+}
+
+inline void store(BFloat16* to, Vector x) {
+  const Words bits = reinterpret_cast<Words>(x);
+  const Words rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  const Words found = reinterpret_cast<Words>(x != x) ? Words{} + 0x7fc0 : rounded;
+  *reinterpret_cast<Halves*>(&to->bits) = __builtin_convertvector(found, Halves);
+}
+
+// The first `count` lanes, or all; the others are zero.
+template <typename T>
+inline Vector load_some(const T* from, int64_t count) {
+  if (count >= LANES) return load(from);
+  T some[LANES] = {};
+  std::memcpy(some, from, count * sizeof(T));
+  return load(some);
+}
+
+template <typename T>
+inline void store_some(T* to, Vector x, int64_t count) {
+  if (count >= LANES) return store(to, x);
+  T some[LANES];
+  store(some, x);
+  std::memcpy(to, some, count * sizeof(T));
+}
+
+// `x` with zeros after the first `count` lanes, whatever they were.
+inline Vector first_lanes(Vector x, int64_t count) {
+  if (count >= LANES) return x;
+  Bits lane;
+  for (int i = 0; i < LANES; i++) lane[i] = i;
+  return lane < int32_t(count) ? x : Vector{};
 }
 
 }  // namespace

@@ -1,0 +1,139 @@
+"""Time the backends of deformable convolution on maps as VRT has them, interleaved.
+
+Offsets are a motion of some pixels, the same everywhere, and a residue of one pixel. On CPUs, the time is that of the
+processor, all threads together, so that other processes disturb it little.
+
+Examples:
+    OMP_NUM_THREADS=1 python benchmarks/deform_conv_speed.py
+    python benchmarks/deform_conv_speed.py --backends grid_sample triton --dtype bfloat16 --shapes 8x96x128x16
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import re
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vrtspike.cli import add_device_argument, run_tool, tool_parser
+from vrtspike.runtime.atomic_write import write_json
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+SHAPES = ['8x16x32x1', '8x16x128x1', '8x96x32x16', '8x96x64x16', '2x96x128x16', '8x120x32x12', '2x120x64x12']
+"""Of `vrt_spike_tiny.py`, `vrt_spike_fast.py` and the published networks for super-resolution."""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    parser.add_argument('--backends', nargs='+', default=['grid_sample', 'native'], help='(default: %(default)s)')
+    parser.add_argument(
+        '--shapes',
+        nargs='+',
+        default=SHAPES,
+        metavar='NxCxSxD',
+        help='maps, channels, pixels a side and deformable groups (default: %(default)s)',
+    )
+    parser.add_argument('--dtype', default='float32', choices=('float32', 'bfloat16', 'float16'), help='(float32)')
+    parser.add_argument('--rounds', type=int, default=7, help='timed calls of each (default: %(default)s)')
+    add_device_argument(parser)
+    parser.add_argument('--json', type=Path, metavar='F', help='write the record there')
+    args = parser.parse_args()
+    if not all(re.fullmatch(r'\d+x\d+x\d+x\d+', shape) for shape in args.shapes):
+        parser.error(f'--shapes takes shapes such as 8x96x64x16, not {" ".join(args.shapes)}')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    import torch
+
+    from vrtspike.benchmarking.pairs import load_average
+    from vrtspike.runtime.device import chosen_device
+    from vrtspike.runtime.environment import describe_environment
+
+    device = chosen_device(args.device)
+    record = {'kind': 'deform_conv', **describe_environment(device), 'dtype': args.dtype, 'rows': []}
+    for shape in args.shapes:
+        inputs = made_inputs(*map(int, shape.split('x')), getattr(torch, args.dtype), device)
+        for row, function in (('forward', forward), ('forward and backward', train)):
+            calls = {name: functools.partial(function, name, inputs) for name in args.backends}
+            found = times_ms(calls, args.rounds, device)
+            first = statistics.median(found[args.backends[0]])
+            gains = {name: round(first / statistics.median(times), 2) for name, times in found.items()}
+            record['rows'].append(
+                {'row': row, 'shape': shape, 'ms': found, 'times_faster': gains, 'load_average': load_average()}
+            )
+            print(json.dumps(record['rows'][-1]), flush=True)
+    if args.json:
+        write_json(args.json, record)
+
+
+def made_inputs(
+    maps: int, channels: int, side: int, deformable_groups: int, dtype: torch.dtype, device: torch.device
+) -> list[Tensor]:
+    """Return a map, offsets in float32, masks, a kernel of 3 x 3 taps and a bias."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    taps = 9 * deformable_groups
+    offset = 3 * normal(maps, 1, 2, 1, 1) + normal(maps, taps, 2, side, side)
+    others = [
+        normal(maps, channels, side, side),
+        normal(maps, taps, side, side).sigmoid(),
+        normal(channels, channels, 3, 3),
+        normal(channels),
+    ]
+    x, *rest = (tensor.to(device, dtype) for tensor in others)
+    return [x, offset.flatten(1, 2).to(device), *rest]
+
+
+def forward(backend: str, inputs: list[Tensor]) -> None:
+    import torch
+
+    from vrtspike.ops import deform_conv2d, use_backends
+
+    with torch.no_grad(), use_backends(deform_conv2d=backend):
+        deform_conv2d(*inputs)
+
+
+def train(backend: str, inputs: list[Tensor]) -> None:
+    import torch
+
+    from vrtspike.ops import deform_conv2d, use_backends
+
+    leaves = [tensor.detach().requires_grad_() for tensor in inputs]
+    with use_backends(deform_conv2d=backend):
+        out = deform_conv2d(*leaves)
+    out.backward(torch.ones_like(out))
+
+
+def times_ms(functions: dict[str, Callable[[], None]], rounds: int, device: torch.device) -> dict[str, list[float]]:
+    """Return the milliseconds of every call, one per round, after one of each; on CPUs of the processor."""
+    from vrtspike.benchmarking.pairs import interleaved_ms, orders
+
+    if device.type != 'cpu':
+        return interleaved_ms(functions, rounds, device)
+    for function in functions.values():
+        function()
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for name in orders(tuple(functions), rounds):
+        start = time.process_time()
+        functions[name]()
+        times[name].append(round(1e3 * (time.process_time() - start), 3))
+    return times
+
+
+if __name__ == '__main__':
+    run_tool(main)

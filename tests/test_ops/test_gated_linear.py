@@ -1,0 +1,206 @@
+"""The gated linear layer: every backend against the reference; the Triton kernels in Triton's interpreter.
+
+The interpreter is chosen by an environment variable before Triton is imported, hence the process of its own.
+"""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional as F
+
+from vrtspike.ops import GATED_LINEAR, chunks, gated_linear, measure_backends, use_backends
+from vrtspike.ops.choices import VARIABLE
+from vrtspike.ops.gated_linear import native, on_gpu
+
+needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
+needs_compiler = pytest.mark.skipif(native.missing() is not None, reason=f'the kernel {native.missing()}')
+
+TOLERANCE = {torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 3e-2}
+SHAPES = [(1, 1), (7, 3), (2, 3, 5, 6), (40, 33), (0, 4), (300, 16)]
+
+
+def make_inputs(shape, channels=5, dtype=torch.float32, device='cpu', seed=0):
+    """Return x, gate, weight and bias."""
+    generator = torch.Generator().manual_seed(seed)
+    sizes = [shape, shape, (channels, shape[-1]), (channels,)]
+    return [torch.randn(size, generator=generator).to(device, dtype) for size in sizes]
+
+
+def run(backend, inputs):
+    """Return the output and the gradients of all inputs."""
+    leaves = [tensor.detach().requires_grad_() for tensor in inputs]
+    with use_backends(gated_linear=backend):
+        out = gated_linear(*leaves)
+    weights = torch.rand(out.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return [out.detach(), *torch.autograd.grad(out, leaves, weights.to(out.device, out.dtype))]
+
+
+def worst_error(backend, inputs):
+    """Return the largest error of the output and of the gradients, each relative to its largest value."""
+    found, expected = run(backend, inputs), run('reference', [tensor.double() for tensor in inputs])
+    assert [tensor.dtype for tensor in found] == [inputs[0].dtype] * 5
+    pairs = [(x, y) for x, y in zip(found, expected, strict=True) if y.numel()]
+    return max(float((x - y).abs().max() / y.abs().max().clamp_min(1e-2)) for x, y in pairs)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.lists(st.integers(0, 9), min_size=1, max_size=3).map(lambda sizes: (*sizes, 1 + sum(sizes) * 7 % 41)),
+    dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+    backend=st.sampled_from(['native', 'recomputing']),
+)
+@needs_compiler
+def test_values_and_gradients_agree_with_the_reference(shape, dtype, backend):
+    assert worst_error(backend, make_inputs(shape, dtype=dtype)) < TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize('rows', [1, 7, 1000])
+def test_gradients_in_chunks_are_those_of_the_formula(rows, monkeypatch):
+    monkeypatch.setattr(chunks, 'chunk_rows', lambda: rows)
+    inputs = [tensor.requires_grad_() for tensor in make_inputs((2, 3, 4, 6), dtype=torch.float64)]
+    with use_backends(gated_linear='recomputing'):
+        assert torch.autograd.gradcheck(gated_linear, inputs)
+
+
+@needs_compiler
+@pytest.mark.parametrize('backend', ['native', 'recomputing'])
+def test_maps_need_not_be_contiguous(backend):
+    x, gate, weight, bias = make_inputs((6, 4, 8))
+    permuted = [x.movedim(0, 1), gate.movedim(0, 1), weight, bias]
+    assert worst_error(backend, permuted) < 1e-5
+    with torch.no_grad(), use_backends(gated_linear=backend):
+        torch.testing.assert_close(gated_linear(*permuted), gated_linear(x, gate, weight, bias).movedim(0, 1))
+
+
+@needs_compiler
+def test_values_far_out_are_exact_and_what_is_no_number_is_not_hidden():
+    x = torch.tensor([math.nan, math.inf, 1e30, 100.0, 6.0, -6.0, -100.0, -1e30])
+    with torch.no_grad():
+        found, expected = native.NATIVE.values(x, torch.ones_like(x)), F.gelu(x)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7, equal_nan=True)
+
+
+@needs_compiler
+def test_the_kernel_is_exact_to_the_rounding_of_float32():
+    x = torch.linspace(-12, 12, 100_001)
+    found = native.NATIVE.values(x, torch.ones_like(x))
+    assert (found - F.gelu(x.double())).abs().max() < 1e-6
+
+
+@needs_compiler
+@pytest.mark.parametrize('threads', [1, 2, 3])
+def test_any_number_of_threads_gives_the_same(threads):
+    inputs = make_inputs((77, 13))
+    expected = run('native', inputs)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = run('native', inputs)
+    finally:
+        torch.set_num_threads(before)
+    for left, right in zip(found[:3], expected[:3], strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-6, atol=1e-6)
+
+
+@needs_compiler
+def test_auto_takes_the_kernel_on_cpus_and_pytorch_where_it_cannot_serve():
+    assert GATED_LINEAR.select(torch.zeros(1)).name == 'native'
+    assert GATED_LINEAR.select(torch.zeros(1, dtype=torch.float64)).name == 'recomputing'
+
+
+def test_without_a_compiler_it_says_why(monkeypatch):
+    monkeypatch.setenv('CXX', 'no-such-compiler')
+    monkeypatch.setattr(native, 'library', native.library.__wrapped__)
+    native.missing.cache_clear()
+    try:
+        assert "there is no 'no-such-compiler'" in GATED_LINEAR.explain(torch.zeros(1))['native']
+        assert GATED_LINEAR.select(torch.zeros(1)).name == 'recomputing'
+    finally:
+        native.missing.cache_clear()
+
+
+def test_without_gradients_nothing_is_saved_and_the_result_is_the_same():
+    inputs = make_inputs((40, 6))
+    with torch.no_grad():
+        found = gated_linear(*inputs)
+    torch.testing.assert_close(found, run('reference', inputs)[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('operators', [native.NATIVE, on_gpu.TRITON])
+def test_fake_tensors_know_the_shapes_of_the_kernels(operators):
+    with FakeTensorMode():
+        x, grads = torch.empty(2, 5, 6), torch.empty(2, 2, 5, 6)
+        assert operators.values(x, x).shape == operators.gradients(x, x, x, *grads).shape == x.shape
+
+
+@needs_compiler
+def test_they_pass_the_checks_of_custom_operators():
+    x, gate, grad = (torch.randn(4, 6) for _ in range(3))
+    torch.library.opcheck(native._values, (x, gate))
+    torch.library.opcheck(native._gradients, (grad, x, gate, torch.empty_like(x), torch.empty_like(x)))
+
+
+def test_compiled_graphs_get_plain_operators():
+    graphs = []
+
+    def keep(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    inputs = make_inputs((8, 6))
+    torch.compiler.reset()
+    found = torch.compile(gated_linear, backend=keep, fullgraph=True)(*inputs)
+    torch.testing.assert_close(found, run('reference', inputs)[0])
+    assert 'gelu' in str(graphs[0].graph)
+
+
+def test_trials_compare_the_backends_on_request(monkeypatch, tmp_path):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr(GATED_LINEAR, 'outcomes', {})
+    twice = (replace(GATED_LINEAR.find('recomputing'), name='again'), *GATED_LINEAR.backends[-2:])
+    monkeypatch.setattr(GATED_LINEAR, 'backends', twice)
+    inputs = [tensor.requires_grad_() for tensor in make_inputs((50, 6))]
+    with measure_backends(True):
+        gated_linear(*inputs)
+    (((_, case), outcome),) = GATED_LINEAR.outcomes.items()
+    assert case == 'float32, training, of 6 to 5 channels, up to 64 tokens'
+    assert (set(outcome.milliseconds), outcome.failures) == ({'again', 'recomputing'}, {})
+
+
+@pytest.fixture(scope='module')
+def interpreted():
+    """The errors of the Triton kernels in each type, computed in the interpreter."""
+    environment = {**os.environ, 'TRITON_INTERPRET': '1'}
+    command = [sys.executable, __file__]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=True, timeout=600)
+    return json.loads(result.stdout)
+
+
+@needs_triton
+@pytest.mark.parametrize('dtype', TOLERANCE)
+def test_triton_kernels_agree_with_the_reference_in_the_interpreter(interpreted, dtype):
+    assert interpreted[str(dtype)] < TOLERANCE[dtype]
+
+
+@needs_triton
+@pytest.mark.gpu
+@pytest.mark.parametrize('dtype', TOLERANCE)
+@pytest.mark.parametrize('shape', SHAPES)
+def test_triton_kernels_agree_with_the_reference_on_a_gpu(shape, dtype):
+    assert worst_error('triton', make_inputs(shape, dtype=dtype, device='cuda')) < TOLERANCE[dtype]
+
+
+if __name__ == '__main__':
+    inputs_of = {str(dtype): [make_inputs(shape, dtype=dtype) for shape in SHAPES] for dtype in TOLERANCE}
+    print(json.dumps({name: max(worst_error('triton', each) for each in found) for name, found in inputs_of.items()}))

@@ -1,0 +1,245 @@
+"""Layer normalisation: every backend against the reference; the Triton kernels in Triton's interpreter.
+
+The interpreter is chosen by an environment variable before Triton is imported, hence the process of its own.
+"""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from vrtspike.ops import LAYER_NORM, layer_norm, measure_backends, use_backends
+from vrtspike.ops.choices import VARIABLE
+from vrtspike.ops.layer_norm import native, on_gpu
+from vrtspike.ops.rows import Order
+
+needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
+needs_compiler = pytest.mark.skipif(native.missing() is not None, reason=f'the kernel {native.missing()}')
+
+TOLERANCE = {torch.float32: 5e-5, torch.float16: 1e-2, torch.bfloat16: 3e-2}
+CASES = [(1, 2, 0), (7, 3, 2), (300, 33, 5), (40, 96, 9), (0, 4, 3), (65, 16, None)]  # rows, channels, rows of zeros
+EPS = 1e-5
+
+
+def make_order(count, zeros, device='cpu'):
+    """Return a random order of ``count`` rows with ``zeros`` between them; None for none."""
+    if zeros is None:
+        return None
+    places = torch.randperm(count + zeros, generator=torch.Generator().manual_seed(0))[:count]
+    sources = torch.full((count + zeros,), count)
+    sources[places] = torch.arange(count)
+    return Order(sources.int().to(device), places.int().to(device))
+
+
+def make_inputs(count, channels, dtype=torch.float32, device='cpu'):
+    """Return rows, with means of their own, weight and bias; the parameters are float32."""
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(count, channels, generator=generator) + 3 * torch.randn(count, 1, generator=generator)
+    parameters = torch.randn(2, channels, generator=generator).to(device)
+    return [rows.to(device, dtype), *parameters.unbind()]
+
+
+def run(backend, inputs, order, *, autocast=False, trains=True):
+    """Return the output and, if it ``trains``, the gradients of all inputs."""
+    leaves = [tensor.detach().requires_grad_(trains) for tensor in inputs]
+    with (
+        use_backends(layer_norm=backend),
+        torch.autocast(inputs[0].device.type, dtype=torch.bfloat16, enabled=autocast),
+    ):
+        out = layer_norm(*leaves, EPS, order=order)
+    if not trains:
+        return [out]
+    weights = torch.rand(out.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64) - 0.3
+    return [out.detach(), *torch.autograd.grad(out, leaves, weights.to(out.device, out.dtype))]
+
+
+def worst_error(backend, inputs, order, **how):
+    """Return the largest error of the output and of the gradients, each relative to its largest value, at least 1."""
+    found = run(backend, inputs, order, **how)
+    expected = run('reference', [tensor.double() for tensor in inputs], order, trains=how.get('trains', True))
+    assert [x.dtype for x in found[1:]] == [tensor.dtype for tensor in inputs][: len(found) - 1]
+    assert found[0].dtype == (torch.bfloat16 if how.get('autocast') else inputs[0].dtype)
+    pairs = [(x, y) for x, y in zip(found, expected, strict=True) if y.numel()]
+    return max((float((x - y).abs().max() / y.abs().max().clamp_min(1)) for x, y in pairs), default=0.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    count=st.integers(0, 70),
+    channels=st.integers(3, 40),
+    zeros=st.none() | st.integers(0, 9),
+    dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+    autocast=st.booleans(),
+)
+@needs_compiler
+def test_the_kernel_agrees_with_the_reference(count, channels, zeros, dtype, autocast):
+    inputs, order = make_inputs(count, channels, dtype), make_order(count, zeros)
+    error = worst_error('native', inputs, order, autocast=autocast, trains=False)
+    assert error < TOLERANCE[torch.bfloat16 if autocast else dtype]
+
+
+@needs_compiler
+def test_where_only_weight_and_bias_are_trained_they_get_their_gradients():
+    x, weight, bias = make_inputs(30, 8)
+    *_, expected_weight, expected_bias = run('reference', [x, weight, bias], None)
+    with use_backends(layer_norm='native'):
+        out = layer_norm(x, weight.requires_grad_(), bias.requires_grad_(), EPS)
+    weights = torch.rand(out.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64) - 0.3
+    out.backward(weights.float())
+    torch.testing.assert_close((weight.grad, bias.grad), (expected_weight, expected_bias), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('zeros', [None, 0, 3])
+def test_gradients_are_those_of_the_formula(zeros):
+    inputs = [tensor.double().requires_grad_() for tensor in make_inputs(6, 5)]
+    order = make_order(6, zeros)
+    assert torch.autograd.gradcheck(lambda *leaves: layer_norm(*leaves, EPS, order=order), inputs)
+
+
+@needs_compiler
+def test_maps_have_any_axes_and_need_not_be_contiguous():
+    x, weight, bias = make_inputs(24, 8)
+    x = x.view(2, 3, 4, 8).movedim(0, 2)
+    for backend in ('native', 'reference'):
+        with use_backends(layer_norm=backend):
+            found = layer_norm(x, weight, bias, EPS)
+        torch.testing.assert_close(found, torch.layer_norm(x, (8,), weight, bias, EPS), rtol=1e-5, atol=1e-5)
+
+
+@needs_compiler
+def test_a_large_mean_costs_no_precision():
+    x, weight, bias = make_inputs(40, 48)
+    assert (
+        worst_error('native', [x + 1000, weight, bias], None, trains=False) < 1e-3
+    )  # as many digits as float32 leaves
+
+
+@needs_compiler
+def test_what_is_no_number_stays_in_its_row():
+    x, weight, bias = make_inputs(9, 20)
+    x[4, 7] = math.nan
+    with torch.no_grad():
+        broken = layer_norm(x, weight, bias, EPS).isnan()
+    assert broken[4].all()
+    assert broken.sum() == 20
+
+
+@needs_compiler
+@pytest.mark.parametrize('threads', [1, 2, 3])
+def test_any_number_of_threads_gives_the_same(threads):
+    inputs, order = make_inputs(333, 24), make_order(333, 10)
+    expected = run('native', inputs, order, trains=False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = run('native', inputs, order, trains=False)
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(x, y) for x, y in zip(found, expected, strict=True))
+
+
+@needs_compiler
+def test_auto_takes_the_kernel_on_cpus_for_inference():
+    assert LAYER_NORM.select(torch.zeros(1)).name == 'native'
+    assert LAYER_NORM.select(torch.zeros(1, requires_grad=True)).name == 'pytorch'
+    assert LAYER_NORM.select(torch.zeros(1, dtype=torch.float64)).name == 'pytorch'
+
+
+def test_without_a_compiler_it_says_why(monkeypatch):
+    monkeypatch.setenv('CXX', 'no-such-compiler')
+    monkeypatch.setattr(native, 'library', native.library.__wrapped__)
+    native.missing.cache_clear()
+    try:
+        assert "there is no 'no-such-compiler'" in LAYER_NORM.explain(torch.zeros(1))['native']
+        assert LAYER_NORM.select(torch.zeros(1)).name == 'pytorch'
+    finally:
+        native.missing.cache_clear()
+
+
+@pytest.mark.parametrize('run', [native.native, on_gpu.on_gpu])
+def test_fake_tensors_know_the_shapes_of_the_kernels(run):
+    with FakeTensorMode():
+        x, weight = torch.empty(5, 6), torch.empty(6)
+        order = Order(torch.empty(7, dtype=torch.int32), torch.empty(5, dtype=torch.int32))
+        out = run(x, weight, weight, EPS, torch.bfloat16, order)
+        assert (out.shape, out.dtype) == ((7, 6), torch.bfloat16)
+        leaves = [torch.empty(size, requires_grad=True) for size in ((5, 6), (6,), (6,))]
+        out = on_gpu.on_gpu(*leaves, EPS, torch.bfloat16, order)
+        grads = torch.autograd.grad(out, leaves, torch.empty_like(out))
+        assert [(each.shape, each.dtype) for each in grads] == [(each.shape, torch.float32) for each in leaves]
+
+
+@needs_compiler
+def test_they_pass_the_checks_of_custom_operators():
+    x, weight, bias = make_inputs(5, 6)
+    torch.library.opcheck(native._normalised, (x, weight, bias, EPS, torch.float32, make_order(5, 2).sources))
+
+
+def test_compiled_graphs_get_plain_operators():
+    graphs = []
+
+    def keep(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    inputs = make_inputs(8, 6)
+    torch.compiler.reset()
+    found = torch.compile(layer_norm, backend=keep, fullgraph=True)(*inputs, EPS)
+    torch.testing.assert_close(found, run('reference', inputs, None)[0])
+    assert 'layer_norm' in str(graphs[0].graph)
+
+
+def test_trials_compare_the_backends_on_request(monkeypatch, tmp_path):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr(LAYER_NORM, 'outcomes', {})
+    twice = (replace(LAYER_NORM.find('pytorch'), name='again'), *LAYER_NORM.backends[-2:])
+    monkeypatch.setattr(LAYER_NORM, 'backends', twice)
+    inputs = [tensor.requires_grad_() for tensor in make_inputs(50, 6)]
+    with measure_backends(True):
+        layer_norm(*inputs, EPS, order=make_order(50, 3))
+    (((_, case), outcome),) = LAYER_NORM.outcomes.items()
+    assert case == 'float32, training, of 6 channels, float32 to float32, gathered, up to 64'
+    assert (set(outcome.milliseconds), outcome.failures) == ({'again', 'pytorch'}, {})
+
+
+@pytest.fixture(scope='module')
+def interpreted():
+    """The errors of the Triton kernels in each type, computed in the interpreter."""
+    environment = {**os.environ, 'TRITON_INTERPRET': '1'}
+    command = [sys.executable, __file__]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=True, timeout=600)
+    return json.loads(result.stdout)
+
+
+@needs_triton
+@pytest.mark.parametrize('dtype', TOLERANCE)
+def test_triton_kernels_agree_with_the_reference_in_the_interpreter(interpreted, dtype):
+    assert interpreted[str(dtype)] < TOLERANCE[dtype]
+
+
+@needs_triton
+@pytest.mark.gpu
+@pytest.mark.parametrize('dtype', TOLERANCE)
+@pytest.mark.parametrize('case', CASES)
+def test_triton_kernels_agree_with_the_reference_on_a_gpu(case, dtype):
+    count, channels, zeros = case
+    inputs = make_inputs(count, channels, dtype, 'cuda')
+    assert worst_error('triton', inputs, make_order(count, zeros, 'cuda')) < TOLERANCE[dtype]
+
+
+if __name__ == '__main__':
+    errors = {
+        str(dtype): max(worst_error('triton', make_inputs(n, c, dtype), make_order(n, zeros)) for n, c, zeros in CASES)
+        for dtype in TOLERANCE
+    }
+    print(json.dumps(errors))

@@ -1,0 +1,31 @@
+"""Sizes in whole windows, and the zeros that fill them."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vrtspike.ops.padding import next_multiple, pad_to_windows
+
+
+@given(st.integers(0, 10**6), st.integers(1, 1000))
+def test_the_next_multiple_is_the_smallest(length, divisor):
+    found = next_multiple(length, divisor)
+    assert found % divisor == 0
+    assert length <= found < length + divisor
+
+
+def test_windows_are_filled_with_zeros():
+    x = torch.ones(1, 3, 4, 5, 2)
+    padded = pad_to_windows(x, (2, 4, 4))
+    assert padded.shape == (1, 4, 4, 8, 2)
+    assert torch.equal(padded[:, :3, :, :5], x)
+    assert padded.sum() == x.sum()
+
+
+def test_windows_may_begin_at_another_axis():
+    assert pad_to_windows(torch.ones(1, 2, 3, 5, 5), (2, 4, 4), first_axis=2).shape == (1, 2, 4, 8, 8)
+
+
+def test_a_map_in_whole_windows_is_returned_as_it_is():
+    x = torch.rand(1, 2, 4, 4, 8)
+    assert pad_to_windows(x, (2, 4, 4)) is x

@@ -1,0 +1,142 @@
+// Bilinear samples of a map of rows with a border, and what their gradients add to the map, positions and masks.
+
+#pragma once
+
+#include "rows.h"
+
+namespace {
+
+constexpr int64_t BLOCK = 96;  // pixels whose samples stay in the cache until they are multiplied; whole vectors
+
+// Where and how much one tap samples for one deformable group, for the pixels of a block.
+struct Places {
+  int32_t pixel[BLOCK];  // above and left of the position, in a map with its border
+  float y[BLOCK], x[BLOCK], mask[BLOCK];  // y and x between 0 and 1, from that pixel on
+};
+
+// The pixels of an output map that are computed together.
+struct Block {
+  int64_t first, count;
+  float y[BLOCK], x[BLOCK];  // where the first tap samples without an offset
+
+  Block(const Shape& s, int64_t first) : first(first), count(std::min(BLOCK, s.out_pixels() - first)) {
+    int64_t row = first / s.out_width(), column = first % s.out_width();
+    for (int64_t i = 0; i < BLOCK; i++) {
+      y[i] = float(row - s.padding);
+      x[i] = float(column - s.padding);
+      if (++column == s.out_width()) column = 0, row++;
+    }
+  }
+};
+
+// Splits a position into the pixel before it and a fraction. All positions outside read the border; NaN stays.
+inline void split(Vector position, int64_t size, Bits& before, Vector& fraction) {
+  const Vector least = all(-float(BORDER)), most = all(float(size));
+  Vector inside = position > least ? position : least;
+  inside = inside < most ? inside : most;
+  before = __builtin_convertvector(inside, Bits);
+  before += __builtin_convertvector(before, Vector) > inside;  // a true comparison is -1: floor, not truncate
+  fraction = inside - __builtin_convertvector(before, Vector) + (position - position);
+}
+
+// Finds the places of a tap from its planes of offsets, y then x, and its plane of masks.
+template <typename T>
+void locate(const Shape& s, const Block& block, int64_t tap, const float* offset, const T* mask, Places& places) {
+  for (int64_t i = 0; i < block.count; i += LANES) {
+    const int64_t at = block.first + i, count = block.count - i;
+    Bits row, column;
+    Vector y, x;
+    split(load_some(offset + at, count) + load(block.y + i) + float(tap / s.k), s.height, row, y);
+    split(load_some(offset + s.out_pixels() + at, count) + load(block.x + i) + float(tap % s.k), s.width, column, x);
+    const Bits pixel = (row + int32_t(BORDER)) * int32_t(s.bordered_width()) + column + int32_t(BORDER);
+    std::memcpy(places.pixel + i, &pixel, sizeof pixel);
+    store(places.y + i, y);
+    store(places.x + i, x);
+    store(places.mask + i, load_some(mask + at, count));
+  }
+}
+
+// A tap of one pixel: its fractions, its mask, and the masked weights of the four pixels around its position.
+struct Tap {
+  float y, x, mask, w00, w01, w10, w11;
+
+  Tap(const Places& places, int64_t i) : y(places.y[i]), x(places.x[i]), mask(places.mask[i]) {
+    const float lower = mask * y, upper = mask - lower;
+    w01 = upper * x, w00 = upper - w01, w11 = lower * x, w10 = lower - w11;
+  }
+};
+
+// Distances in memory between the pixels of a map with its border.
+struct Steps {
+  int64_t right, down;
+  Steps(const Shape& s, int64_t channels) : right(channels), down(s.bordered_width() * channels) {}
+};
+
+// Writes the masked samples of the channels that move together. `map` begins with these channels.
+// Whole vectors are written, so the next channels have to be sampled afterwards.
+__attribute__((noinline)) void sample(int64_t channels, int64_t count, const Places& places, const float* map,
+                                      const Steps steps, float* samples, int64_t stride) {
+  for (int64_t i = 0; i < count; i++) {
+    const Tap tap(places, i);
+    const float *above = map + places.pixel[i] * steps.right, *below = above + steps.down;
+    for (int64_t c = 0; c < channels; c += LANES)
+      store(samples + i * stride + c, tap.w00 * load(above + c) + tap.w01 * load(above + steps.right + c) +
+                                          tap.w10 * load(below + c) + tap.w11 * load(below + steps.right + c));
+  }
+}
+
+// Gradients of one pixel's position and mask, to be summed over the lanes; that of the position lacks the mask.
+struct TapGradients {
+  Vector y{}, x{}, mask{};
+};
+
+inline void add(float* to, Vector x) { store(to, load(to) + x); }
+
+// Adds the gradients of one vector of channels, of which the gradient of the masked sample is `g`.
+inline void add_gradients(const Tap& tap, Vector g, const float* map, float* map_grad, const Steps& steps,
+                          float* sample, TapGradients& sums) {
+  const Vector left = load(map), right = load(map + steps.right) - left;
+  const Vector low_left = load(map + steps.down), low_right = load(map + steps.down + steps.right) - low_left;
+  const Vector above = left + tap.x * right, down = low_left + tap.x * low_right - above, value = above + tap.y * down;
+  sums.y += g * down;
+  sums.x += g * (right + tap.y * (low_right - right));
+  sums.mask += g * value;
+  store(sample, tap.mask * value);
+  add(map_grad, tap.w00 * g);
+  add(map_grad + steps.right, tap.w01 * g);
+  add(map_grad + steps.down, tap.w10 * g);
+  add(map_grad + steps.down + steps.right, tap.w11 * g);
+}
+
+// Sums over the lanes of each vector.
+inline Vector sums_of(Vector (&x)[LANES]) {
+  transpose(x);
+  Vector sum = x[0];
+  for (int i = 1; i < LANES; i++) sum += x[i];
+  return sum;
+}
+
+// Gradients of a vector of pixels: reads those of the masked samples, writes the samples, adds to those of the map.
+// Returns the gradients of y, x and mask in `found`.
+__attribute__((noinline)) void sample_backward(int64_t channels, int64_t first, int64_t count, const Places& places,
+                                               const float* map, float* map_grad, const Steps steps, const float* grad,
+                                               float* samples, int64_t stride, Vector (&found)[3]) {
+  Vector y[LANES] = {}, x[LANES] = {}, mask[LANES] = {};
+  const int64_t whole = channels / LANES * LANES;
+  for (int64_t lane = 0; lane < count; lane++) {
+    const Tap tap(places, first + lane);
+    const int64_t at = places.pixel[first + lane] * steps.right, row = (first + lane) * stride;
+    TapGradients sums;
+    for (int64_t c = 0; c < whole; c += LANES)
+      add_gradients(tap, load(grad + row + c), map + at + c, map_grad + at + c, steps, samples + row + c, sums);
+    if (whole < channels) {
+      const Vector g = first_lanes(load(grad + row + whole), channels - whole);
+      add_gradients(tap, g, map + at + whole, map_grad + at + whole, steps, samples + row + whole, sums);
+    }
+    y[lane] = sums.y, x[lane] = sums.x, mask[lane] = sums.mask;
+  }
+  const Vector factor = load(places.mask + first);
+  found[0] = factor * sums_of(y), found[1] = factor * sums_of(x), found[2] = sums_of(mask);
+}
+
+}  // namespace

@@ -1,0 +1,63 @@
+"""A gated linear layer that saves only its inputs: the backward pass computes the hidden map again, in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from vrtspike.ops.chunks import row_chunks
+
+
+class Gate(NamedTuple):
+    """An implementation of ``hidden = gelu(x) * gate``."""
+
+    values: Callable[[Tensor, Tensor], Tensor]
+    """``values(x, gate)`` returns the hidden map."""
+    gradients: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+    """``gradients(grad, x, gate, grad_x, grad_gate)`` writes to the last two, and returns the hidden map again."""
+
+
+def recomputing(implementation: Gate, x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Compute ``linear(gelu(x) * gate)`` of maps (..., C); only ``x`` and ``gate`` are saved for the backward pass."""
+    if torch.is_grad_enabled():
+        return _GatedLinear.apply(implementation, x, gate, weight, bias)
+    return F.linear(implementation.values(x, gate), weight, bias)
+
+
+class _GatedLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, implementation: Gate, x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, gate, weight)
+        ctx.gradients = implementation.gradients
+        return F.linear(implementation.values(x, gate), weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, Tensor, Tensor, Tensor]:
+        x, gate, weight = ctx.saved_tensors
+        rows = [tensor.flatten(0, -2) for tensor in (x, gate, grad)]
+        grads = torch.empty_like(rows[0]), torch.empty_like(rows[1])
+        sums = torch.promote_types(weight.dtype, torch.float32)
+        grad_weight, back = torch.zeros_like(weight, dtype=sums), weight.to(grad.dtype)
+        for chunk in row_chunks(rows[0]):
+            x_chunk, gate_chunk, grad_chunk = (tensor[chunk] for tensor in rows)
+            hidden = ctx.gradients(grad_chunk @ back, x_chunk, gate_chunk, *(each[chunk] for each in grads))
+            grad_weight += grad_chunk.t() @ hidden
+        grad_bias = rows[2].sum(0, dtype=sums)
+        return None, *(g.view_as(x) for g in grads), grad_weight.to(weight.dtype), grad_bias.to(weight.dtype)
+
+
+def _gradients(grad: Tensor, x: Tensor, gate: Tensor, grad_x: Tensor, grad_gate: Tensor) -> Tensor:
+    hidden = F.gelu(x)
+    torch.mul(grad, hidden, out=grad_gate)
+    torch.ops.aten.gelu_backward.grad_input(grad * gate, x, grad_input=grad_x)
+    return hidden.mul_(gate)
+
+
+PYTORCH = Gate(lambda x, gate: F.gelu(x).mul_(gate), _gradients)
+"""With PyTorch's operators, on every device."""

@@ -1,0 +1,37 @@
+"""Triton kernels of the gate, gelu(x) * gate. Every program computes BLOCK numbers, in float32."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def normal_at(x):
+    """Return the density of the normal distribution at ``x``, and the probability of smaller numbers."""
+    return 0.3989422804014327 * tl.exp(-0.5 * x * x), 0.5 + 0.5 * tl.erf(0.7071067811865476 * x)
+
+
+@triton.jit
+def gate_kernel(x, gate, out, count, BLOCK: tl.constexpr):
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < count
+    value = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
+    _, below = normal_at(value)
+    result = value * below * tl.load(gate + at, mask=inside, other=0.0).to(tl.float32)
+    tl.store(out + at, result.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def gate_backward_kernel(grad, x, gate, grad_x, grad_gate, out, count, BLOCK: tl.constexpr):
+    """Also write the result of the forward pass again."""
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < count
+    value = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
+    by = tl.load(gate + at, mask=inside, other=0.0).to(tl.float32)
+    g = tl.load(grad + at, mask=inside, other=0.0).to(tl.float32)
+    density, below = normal_at(value)
+    gelu = value * below
+    tl.store(grad_x + at, (g * by * (below + value * density)).to(grad_x.dtype.element_ty), mask=inside)
+    tl.store(grad_gate + at, (g * gelu).to(grad_gate.dtype.element_ty), mask=inside)
+    tl.store(out + at, (gelu * by).to(out.dtype.element_ty), mask=inside)

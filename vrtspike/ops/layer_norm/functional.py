@@ -1,0 +1,63 @@
+"""Layer normalisation (arXiv 1607.06450) of tokens, in the type and the order in which the next layer takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from vrtspike.ops.backends import Backend
+from vrtspike.ops.choices import measures
+from vrtspike.ops.fused_attention import computes_in
+from vrtspike.ops.layer_norm.backends import LAYER_NORM
+from vrtspike.ops.rows import Order
+from vrtspike.ops.trials import Trial, values_and_gradients
+
+SMALL_ROWS = 100
+
+
+def layer_norm(
+    x: Tensor, weight: Tensor, bias: Tensor, eps: float, *, order: Order | None = None, backend: str = 'auto'
+) -> Tensor:
+    """Normalise the channels of every token. Under autocast the result has the type that linear layers compute in.
+
+    Args:
+        x: Map (..., C) of N tokens.
+        weight: (C,).
+        bias: (C,).
+        eps: Added to the variance.
+        order: Gathers the tokens into M rows; None leaves them where they are.
+        backend: 'auto' or the name of a backend of :data:`~vrtspike.ops.layer_norm.backends.LAYER_NORM`.
+
+    Returns:
+        The map (..., C), or rows (M, C) with an ``order``.
+    """
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        run = LAYER_NORM.find('reference').run  # compilers fuse it themselves, and tracers see into it
+    else:
+        trial = trial_of(x, weight, bias, eps, order) if measures(x) else None
+        run = LAYER_NORM.choose(x, backend, trial).run
+    rows = run(x.flatten(0, -2), weight, bias, eps, computes_in(x), order)
+    return rows.view_as(x) if order is None else rows
+
+
+def trial_of(x: Tensor, weight: Tensor, bias: Tensor, eps: float, order: Order | None) -> Trial:
+    """Return the call on which the backends are compared; the number of tokens counts in powers of two."""
+    trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, weight, bias))
+    dtype, tokens = computes_in(x), max(1, x.shape[:-1].numel())
+    types = f'{x.dtype} to {dtype}'.replace('torch.', '')
+    shape = f'of {len(weight)} channels, {types}, {"gathered, " if order else ""}up to {1 << (tokens - 1).bit_length()}'
+
+    def small(chosen: Backend, convert: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        rows = torch.randn(SMALL_ROWS, len(weight), generator=generator, device='cpu').to(x.device, x.dtype)
+        inputs = [convert(each.detach()) for each in (rows, weight, bias)]
+        result = torch.float64 if inputs[0].dtype is torch.float64 else dtype
+        return values_and_gradients(lambda *each: chosen.run(*each, eps, result, None), inputs, trains=trains)
+
+    def real(chosen: Backend) -> None:
+        inputs = x.detach().flatten(0, -2), weight, bias
+        values_and_gradients(lambda *each: chosen.run(*each, eps, dtype, order), inputs, trains=trains)
+
+    return Trial(shape, x.device, dtype, trains, small, real)

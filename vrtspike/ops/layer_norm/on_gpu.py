@@ -1,0 +1,101 @@
+"""Layer normalisation on GPUs with Triton: one pass over the rows, forward and backward.
+
+Both kernels are operators of PyTorch, so that counters see what they read and write.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vrtspike.ops.rows import Order
+from vrtspike.ops.triton_support import DTYPES, devices, missing
+
+NUMBERS, WARPS = 2048, 4
+"""Numbers of a block: sixteen a thread."""
+PROGRAMS = 512
+"""Programs of the backward pass at most; each sums the gradients of weight and bias over a share of the rows."""
+
+__all__ = ['DTYPES', 'devices', 'missing', 'on_gpu']
+
+
+def on_gpu(x: Tensor, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype, order: Order | None) -> Tensor:
+    """Normalise rows (N, C); only they are saved for the backward pass."""
+    sources, places = order or (None, None)
+    return _values(x.contiguous(), weight.float(), bias.float(), eps, dtype, sources, places)
+
+
+@torch.library.custom_op('vrtspike::triton_layer_norm', mutates_args=())
+def _values(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    eps: float,
+    dtype: torch.dtype,
+    sources: Tensor | None,
+    places: Tensor | None,
+) -> Tensor:
+    """Return rows (M, C) of ``dtype``; ``sources`` and ``places`` are those of an :class:`~vrtspike.ops.rows.Order`."""
+    from vrtspike.ops.layer_norm import triton_kernels as kernels
+
+    out = _results(x, dtype, sources)
+    if len(out):
+        blocks = _blocks(x)
+        grid = (-(-len(out) // blocks['R']),)
+        kernels.norm_kernel[grid](x, weight, bias, sources, out, len(x), len(out), eps, **blocks, num_warps=WARPS)
+    return out
+
+
+@_values.register_fake
+def _(x, weight, bias, eps, dtype, sources, places):
+    return _results(x, dtype, sources)
+
+
+@torch.library.custom_op('vrtspike::triton_layer_norm_backward', mutates_args=())
+def _gradients(grad: Tensor, x: Tensor, weight: Tensor, eps: float, places: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the gradient of ``x``, and partial sums (programs, 2, C) of those of weight and bias."""
+    from vrtspike.ops.layer_norm import triton_kernels as kernels
+
+    grad_x, partial = torch.empty_like(x), _partial(x)
+    if programs := len(partial):
+        kernels.norm_backward_kernel[(programs,)](
+            grad, x, weight, places, grad_x, partial, len(x), programs, eps, **_blocks(x), num_warps=WARPS
+        )
+    return grad_x, partial
+
+
+@_gradients.register_fake
+def _(grad, x, weight, eps, places):
+    return torch.empty_like(x), _partial(x)
+
+
+def _save(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    x, weight, _, ctx.eps, _, _, places = inputs
+    ctx.save_for_backward(x, weight, places)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    x, weight, places = ctx.saved_tensors
+    grad_x, partial = _gradients(grad.contiguous(), x, weight, ctx.eps, places)
+    return grad_x, *partial.sum(0).unbind(), *(None,) * 4
+
+
+_values.register_autograd(_backward, setup_context=_save)
+
+
+def _results(x: Tensor, dtype: torch.dtype, sources: Tensor | None) -> Tensor:
+    return x.new_empty((len(x) if sources is None else len(sources), x.shape[1]), dtype=dtype)
+
+
+def _partial(x: Tensor) -> Tensor:
+    programs = min(PROGRAMS, -(-len(x) // _blocks(x)['R']))
+    return x.new_empty((programs, 2, x.shape[1]), dtype=torch.float32)
+
+
+def _blocks(x: Tensor) -> dict[str, Any]:
+    """Return the constants that the kernels are compiled for."""
+    channels = x.shape[1]
+    padded = 1 << max(channels - 1, 1).bit_length()
+    return dict(C=channels, BC=padded, R=max(1, NUMBERS // padded))
