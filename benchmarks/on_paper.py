@@ -90,7 +90,7 @@ def table(heading: str, costs: dict[str, PaperCost], total: PaperCost) -> str:
         return [f'{cost.launches:,}', f'{cost.gb:.1f}', f'{cost.tflops:.2f}', f'{cost.model_ms:.1f}']
 
     rows = [[name, *cells(cost)] for name, cost in list(costs.items())[:16]]
-    columns = [heading, 'launches', 'GB', 'TFLOP', 'ms by the model']
+    columns = [heading, 'launches', 'GB', 'TFLOP', 'estimated ms']
     return Table(columns=columns, rows=rows, footer=['the step', *cells(total)]).text()
 
 

@@ -80,6 +80,7 @@ TESTED_BY = {
     # Structs; their reader and their writer are tested.
     'records/stage_costs.py': 'test_records/test_reader.py',
     # Texts of one command.
+    'reporting/analysis_tables.py': 'test_tools/test_analyze_logs.py',
     'reporting/report_*.py': 'test_tools/test_analyze_logs.py',
     'scaffolding/writing.py': 'test_scaffolding/test_templates.py',
     # Helpers of tests: the tests that use them would fail.

@@ -1,8 +1,8 @@
 """Train variants of one config alike - same seeds, same data in the same order - and compare quality and cost.
 
-The base config is the reference. A variant is a name with overrides, or a plugin with the changes in its config.py.
+The base config is the baseline. A variant is a name with overrides, or a plugin with the changes in its config.py.
 Finished runs are not repeated and an interrupted one is resumed. A failed run is reported, and the other variants are
-still trained. A difference in dB is informative only with three or more seeds, and only if the reference gained 2 dB.
+still trained. A difference in dB is informative only with three or more seeds, and only if the baseline gained 2 dB.
 
 Examples:
   python tools/ablate.py configs/vrt_spike_tiny.py --variants benchmarks/ablations/fusion_heads.yaml --seeds 0 1 2
@@ -53,7 +53,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--stop-without-gain',
         action='store_true',
-        help="stop if the reference's first run gains less than 2 dB, as no difference would be informative",
+        help="stop if the baseline's first run gains less than 2 dB, as no difference would be informative",
     )
     parser.add_argument(
         '--report-only', action='store_true', help='train nothing; report the finished runs in the folder'
@@ -102,7 +102,7 @@ def main() -> None:
         if gains_enough(runs[0]):
             failures = train(runs, args, common)
         else:
-            print('The reference gained too little: nothing else is trained. Train longer.')
+            print('The baseline gained too little: nothing else is trained. Train longer.')
     record = record_of(variants, runs, failures, args.config, common)
     print('\n'.join([table(record).text(), *failure_lines(record)]))
     write_result(record, args.json)
@@ -115,7 +115,7 @@ def main() -> None:
 
 
 def chosen_variants(args: argparse.Namespace) -> list[Variant]:
-    """Return the variants that the command line names, the reference first."""
+    """Return the variants that the command line names, the baseline first."""
     from vrtspike.experiments.variants import Variant, complete, plugin_variant, read_variants
 
     from_file = read_variants(args.variants) if args.variants else []
@@ -138,7 +138,7 @@ def train(runs: list[Run], args: argparse.Namespace, common: Overrides) -> dict[
     def config_of(variant: Variant) -> Any:
         return resolve(variant, args.config, common, args.plugins, full_length=args.no_cpu_overrides)
 
-    config_of(runs[0].variant)  # fails at once if the reference has an error: nothing could be compared with it
+    config_of(runs[0].variant)  # fails at once if the baseline has an error: nothing could be compared with it
     with Progress() as progress:
         task = progress.add_task('', total=len(runs))
         failures = train_all(

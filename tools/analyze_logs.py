@@ -1,8 +1,8 @@
 """Report where training time goes, whether a run is sound and what to try; compare and check runs.
 
 A LOG is a file, the folder of a run, or a pattern. All LOGs together are one run. The tool reads our stage_costs.jsonl,
-MMEngine's JSON logs, and the timing files, print logs and training logs of the older code. It detects the format by
-the content. Further commands, each with its own --help:
+MMEngine's JSON logs, and the timing files, print logs and training logs of the older code. It detects the format
+from the content. Further commands, each with its own --help:
 
   compare RUN RUN               ratios with confidence intervals: which differences are noise
   check RUN --against BASELINE  loss, PSNR/SSIM, memory, throughput, bottleneck: pass or fail

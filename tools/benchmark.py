@@ -1,4 +1,4 @@
-"""Compare the training step of several configs: time, GMAC and peak memory.
+"""Compare a training iteration of several configs: time, GMAC and peak memory.
 
 The configs are interleaved in one process. Savings are medians of the ratios within a round, so that drift cancels. The
 first config is the baseline. The table also shows the saving expected from the GMAC.
@@ -40,7 +40,7 @@ def parse_args() -> argparse.Namespace:
         metavar=('B', 'T', 'H', 'W'),
         help='clips, frames, height and width (default: 1 5 64 64)',
     )
-    parser.add_argument('--rounds', type=positive(int), default=5, help='timed steps of each config (default: 5)')
+    parser.add_argument('--rounds', type=positive(int), default=5, help='timed iterations of each config (default: 5)')
     add_device_argument(parser)
     parser.add_argument('--no-memory', action='store_true', help='do not measure the peak memory')
     parser.add_argument('--stages', action='store_true', help='record the times of stages and parts too')
@@ -81,7 +81,7 @@ def as_table(rows: list[ConfigRow], shape: list[int]) -> str:
     """Return the rows as a table."""
     from vrtspike.reporting.table import Table
 
-    title = f'one training step, {" x ".join(map(str, shape))} (clips, frames, height, width)'
+    title = f'one training iteration, {" x ".join(map(str, shape))} (clips, frames, height, width)'
     columns = ['config', 'GMAC', 'ms', 'spread', 'saving expected', 'saving measured', 'peak MiB']
     cells = [
         (

@@ -1,4 +1,4 @@
-"""Convert spike files between formats without loss: .dat, .npy, .npz, .mat and .h5, told by the suffixes.
+"""Convert spike files between formats without loss: .dat, .npy, .npz, .mat and .h5, chosen by the suffixes.
 
 SOURCE is a file, or a folder whose spike files are all converted, its subfolders included. Files are read and written a
 few steps at a time, and what was written is read back and compared. Arrays are (steps, height, width) uint8 of 0 and 1.
@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--to-flipped',
         action=argparse.BooleanOptionalAction,
-        help='rows of a .dat target bottom-up (default: they are)',
+        help='store the rows of a .dat target bottom-up (default: yes)',
     )
     return parser.parse_args()
 
@@ -43,10 +43,10 @@ def main() -> None:
     args = parse_args()
     import warnings
 
-    from vrtspike.datasets.layout_check import bit_order_problem
     from vrtspike.datasets.sources.description import describe_spikes
     from vrtspike.datasets.spike_conversion import convert_spikes
     from vrtspike.datasets.spike_layout import SpikeLayout
+    from vrtspike.datasets.spike_layout_check import bit_order_problem
     from vrtspike.runtime.progress import step_progress
 
     pairs = pairs_of(args)

@@ -1,12 +1,12 @@
 """Export a restorer as a graph: a torch.export program (.pt2) or an ONNX model (.onnx).
 
-The graph takes blurred frames (1, T, C, H, W) in [0, 1] and, if the network fuses spikes, voxels (1, T, K, Hs, Ws).
-The file is compared with the network before it gets its final name. ONNX needs pip install 'vrtspike[onnx]'.
+The graph takes blurred frames (1, T, C, H, W) in [0, 1] and, if the network fuses spikes, voxel grids (1, T, K, Hs,
+Ws). The file is compared with the network before it gets its final name. ONNX needs pip install 'vrtspike[onnx]'.
 
 Examples:
     python tools/export.py configs/vrt/006_vrt_videodeblurring_gopro.py 006_VRT_videodeblurring_GoPro.pth \\
         --shape 6 64 64 --out gopro.onnx
-    python tools/export.py configs/vrt_spike_lite.py work_dirs/vrt_spike_lite/iter_400.pth --shape 5 128 128 \\
+    python tools/export.py configs/vrt_spike_lite.py work_dirs/vrt_spike_lite/iter_500.pth --shape 5 128 128 \\
         --spike-size 64 64 --out lite.pt2
 """
 

@@ -42,10 +42,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--memory-gib', type=positive(float), metavar='M', help='memory limit of an iteration')
     parser.add_argument('--objective', choices=['train', 'infer'], default='train', help='what to make faster')
     parser.add_argument(
-        '--iterations', type=positive(int), metavar='N', help="length of a training for PSNR (default: the config's)"
+        '--iterations',
+        type=positive(int),
+        metavar='N',
+        help="iterations of each training that measures PSNR (default: the config's)",
     )
     parser.add_argument(
-        '--seeds', nargs='+', type=int, default=[0, 1, 2], metavar='N', help='of these trainings (default: 0 1 2)'
+        '--seeds', nargs='+', type=int, default=[0, 1, 2], metavar='N', help='seeds of these trainings (default: 0 1 2)'
     )
     parser.add_argument(
         '--work-dir',

@@ -116,9 +116,9 @@ def sequence_of_spike_file(args: argparse.Namespace) -> Sequence:
 
     from vrtspike.datasets import Sequence
     from vrtspike.datasets.io.spike_formats import count_steps
-    from vrtspike.datasets.layout_check import bit_order_problem
     from vrtspike.datasets.sources.description import describe_spikes
     from vrtspike.datasets.spike_layout import SpikeLayout
+    from vrtspike.datasets.spike_layout_check import bit_order_problem
 
     known = describe_spikes(
         args.clip,

@@ -97,19 +97,22 @@ def add_light_argument(parser: argparse.ArgumentParser) -> None:
 
 def add_layout_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--bit-order``, ``--flipped`` and ``--axes``, which :func:`layout_arguments` reads back."""
-    group = parser.add_argument_group('how spikes are stored', "defaults: a config.yaml nearby, else the format's rule")
+    group = parser.add_argument_group('how spikes are stored', "default: a config.yaml nearby, else the format's own")
     group.add_argument(
         '--bit-order',
         choices=['little', 'big'],
-        help='which bit of a byte is its first pixel: the least or the most significant (rule: little in raw files)',
+        help='which bit of a byte is its first pixel: the least or the most significant (default for raw files: '
+        'little)',
     )
     group.add_argument(
         '--flipped',
         action=argparse.BooleanOptionalAction,
-        help='rows are stored bottom-up (rule: they are in raw files)',
+        help='rows are stored bottom-up (default for raw files: yes)',
     )
     group.add_argument(
-        '--axes', choices=['THW', 'HWT'], help='of an array: steps first or last (rule: first, or what fits the size)'
+        '--axes',
+        choices=['THW', 'HWT'],
+        help='of an array: steps first or last (default: first, or what fits the size)',
     )
 
 

@@ -12,7 +12,7 @@ from vrtspike.errors import VrtSpikeError
 ROOT = Path(__file__).resolve().parents[2]
 SLOW = ('docs/troubleshooting.md', 'docs/vrt.md')
 RECORDS = ('data/speed', 'data/motion', 'overhead/tiny')
-PAGES = {'docs/data.md': ('91 % of a clip', '90 % of a clip'), 'docs/instrument.md': ('% longer', '% slower')}
+PAGES = {'docs/data.md': ('91 % of the time', '90 % of the time'), 'docs/instrument.md': ('% longer', '% slower')}
 """What stands there, and what stood there before."""
 
 

@@ -42,7 +42,7 @@ def test_differences_are_paired_by_seed(psnr, verdict):
 @pytest.mark.parametrize(
     ('psnr', 'gain', 'why'),
     [
-        (of(30.0, 31.0), GAIN, '2 seeds in common with the reference; 3 are needed'),
+        (of(30.0, 31.0), GAIN, '2 seeds in common with the baseline; 3 are needed'),
         ({7: 30.0}, GAIN, '0 seeds in common'),
         (of(30.0, 31.0, 29.0), of(2.5, 1.94, 2.5), r'gained 1.94 dB over the blurred input; 2 dB are needed'),
         ({}, of(0.1), 'gained 0.10 dB'),  # the reason why nothing else was trained

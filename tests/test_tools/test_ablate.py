@@ -77,7 +77,7 @@ def test_without_gain_nothing_else_is_trained(ablated, folder):
     reference, _, typo = json.loads((folder / 'stopped.json').read_text())['variants']
     assert [each['seed'] for each in reference['runs']] == [0]
     assert typo['failure'] is None
-    assert 'the reference gained' in typo['difference_db']['why']
+    assert 'the baseline gained' in typo['difference_db']['why']
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from vrtspike.datasets.io.images import image_size
 from vrtspike.datasets.io.listing import stems_in
 from vrtspike.datasets.io.spike_formats import count_steps, is_array_file
 from vrtspike.datasets.io.stored import is_file, is_folder, place_in_lmdb, read_file
-from vrtspike.datasets.layout_check import layout_problems
 from vrtspike.datasets.sources.sequence import Sequence
 from vrtspike.datasets.spike_dat import bytes_per_step, steps_in_bytes
+from vrtspike.datasets.spike_layout_check import layout_problems
 from vrtspike.datasets.threshold import threshold_problems
 from vrtspike.errors import DataError
 

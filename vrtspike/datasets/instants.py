@@ -1,8 +1,8 @@
 """The instant of an exposure that is restored, and the spikes around it.
 
 An instant is a number from 0, the start of the exposure, to 1, its end; 0.5 is its middle. The spikes that belong to an
-instant are a window as long as the exposure, centred on it. Off the middle it reaches into steps outside of the
-exposure. A file may have them; where it has not, they are unknown.
+instant are a window as long as the exposure, centred on it. For instants other than the middle, the window extends
+beyond the exposure. Where the files do not contain the steps outside, they are unknown.
 """
 
 from __future__ import annotations

@@ -76,9 +76,9 @@ def compare(
     gains = [reference_gain[seed] for seed in seeds or reference_gain]
     why, verdict = '', NOT_INFORMATIVE
     if gains and min(gains) < LEAST_GAIN_DB:
-        why = f'the reference gained {min(gains):.2f} dB over the blurred input; {LEAST_GAIN_DB:.0f} dB are needed'
+        why = f'the baseline gained {min(gains):.2f} dB over the blurred input; {LEAST_GAIN_DB:.0f} dB are needed'
     elif len(seeds) < LEAST_SEEDS:
-        why = f'{len(seeds)} seeds in common with the reference; {LEAST_SEEDS} are needed'
+        why = f'{len(seeds)} seeds in common with the baseline; {LEAST_SEEDS} are needed'
     else:
         verdict = 'better' if found.low > 0 else 'worse' if found.high < 0 else 'no difference seen'
     return Difference(found.mean, found.low, found.high, seeds=seeds, verdict=verdict, why=why)

@@ -24,7 +24,7 @@ from vrtspike.inference.loading import load_restorer
 from vrtspike.inference.shipped import shipped_network
 from vrtspike.inference.tile_memory import largest_tile
 from vrtspike.metrics import to_uint8_frames
-from vrtspike.models.remembering import remembering
+from vrtspike.models.result_cache import cached_results
 from vrtspike.models.tiling import Tiling, stream_clip
 from vrtspike.registry import TRANSFORMS
 
@@ -219,7 +219,7 @@ def restored_frames(
         length: T, the frames of the clip.
         tiling: How the clip is divided into tiles.
         first: The first frame to restore.
-        instant: What the network is told about the instant; None tells it nothing.
+        instant: The instant given to the network; None gives none.
 
     Raises:
         ConfigError: The network does not restore every frame.
@@ -263,16 +263,16 @@ def restored_instants(model: nn.Module, clip: ClipAtInstants, tiling: Tiling, fi
     """Yield a clip's restored frames (t, instants, H, W, 3) uint8 in time order, as they are finished.
 
     All instants of a tile in time are restored before the next tile is read. Its files are read once. What the network
-    computes from the blurred frames alone is computed once, see :mod:`vrtspike.models.remembering`.
+    computes from the blurred frames alone is computed once, see :mod:`vrtspike.models.result_cache`.
     """
     read_last: dict[tuple[int, int], dict] = {}
-    with remembering(model) as forget:
+    with cached_results(model) as clear_cache:
 
         def read_at(instant: float) -> Read:
             def read(*span: int) -> dict[str, Any]:
                 if span not in read_last:
                     read_last.clear()
-                    forget()
+                    clear_cache()
                     read_last[span] = clip.sample(*span)
                 return clip.prepare(at_instant(read_last[span], instant))
 

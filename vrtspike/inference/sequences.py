@@ -32,7 +32,7 @@ class Window(NamedTuple):
         return to_uint8_frames(self.batch[kind][0])
 
     def playbacks(self) -> dict[str, np.ndarray]:
-        """Return what needs no network, by name.
+        """Return the reconstructions that need no network, by name.
 
         ``tfp`` and ``tfi`` (T, H, W) uint8 are what spikes alone show, over the exposure and in its middle. ``sdm``
         (T, H, W, 3) uint8 is the estimate of :func:`vrtspike.datasets.sdm.sdm`; clips of spikes alone have none.

@@ -14,9 +14,9 @@ from vrtspike.datasets.instants import windows_of_stream, with_unknown_margin
 from vrtspike.datasets.io.listing import files_in_time_order
 from vrtspike.datasets.io.spike_formats import SPIKE_SUFFIXES, count_steps, read_spikes
 from vrtspike.datasets.io.video import first_few
-from vrtspike.datasets.layout_check import bit_order_problem
 from vrtspike.datasets.sources.description import describe_spikes
 from vrtspike.datasets.spike_layout import USUAL_LAYOUT, SpikeLayout
+from vrtspike.datasets.spike_layout_check import bit_order_problem
 from vrtspike.errors import DataError
 
 
@@ -61,8 +61,8 @@ class SpikeFiles:
         options: What is stated about the files.
 
     Raises:
-        DataError: Files are missing or differ in length, the size or the threshold is unknown, or exposures do not
-            stand in the middle of files.
+        DataError: Files are missing or differ in length, the size or the threshold is unknown, or exposures are
+            not in the middle of the files.
     """
 
     def __init__(
@@ -157,7 +157,10 @@ class SpikeFiles:
         return files
 
     def knows(self, margin: int) -> bool:
-        """Return whether the files have so many steps beside the exposures, but for the first and the last."""
+        """Return whether the files have this many steps on both sides of every exposure.
+
+        Before the first exposure and after the last one, they need none.
+        """
         return self.gapless or margin <= self.outside
 
     def unknown_margin(self) -> str:

@@ -1,6 +1,6 @@
 """Scores of one image without a target: PIQE, NIQE and BRISQUE.
 
-They see blur, noise and blocks, and know nothing of the scene: a sharp wrong frame scores well.
+They respond to blur, noise and blocking, not to the scene: a sharp frame of the wrong scene scores well.
 """
 
 from __future__ import annotations

@@ -64,9 +64,9 @@ class SpikeRestorer(BaseModel):
             network returns the frame that it corrects.
         early_fusion: An :class:`~vrtspike.models.fusion.early.EarlyFusion` or its config: fuses sub-frames of spikes
             into the clip before the backbone. An expanded one excludes ``fusion`` and ``time``.
-        time: From MODELS, such as :class:`~vrtspike.models.time_embedding.TimeEmbedding`: tells the network the instant
-            of the exposure that it restores, where spikes are fused first. What comes before is the same at every
-            instant. Without fusion it is told after the input convolution. None tells it nothing.
+        time: From MODELS, such as :class:`~vrtspike.models.time_embedding.TimeEmbedding`: gives the network the instant
+            of the exposure to restore. It is applied at the first fusion stage, or after the input convolution if there
+            is no fusion; the features before it are the same at every instant. None gives the network no instant.
         further_inputs: Frames of a sample that the backbone sees too with ``start='sdm'``, three channels each between
             the estimate and the blurred frame: ``['sdm_neighbour']`` of
             :class:`~vrtspike.datasets.transforms.sdm.AddNeighbourSDM`.
@@ -170,8 +170,8 @@ class SpikeRestorer(BaseModel):
         Args:
             blur: Frames (B, T, 3, H, W) in [0, 1]; with ``start='sdm'`` six channels, with ``further_inputs`` nine: the
                 estimates, then the blurred frames.
-            spikes: Voxels (B, T, K, Hs, Ws) of the same scene; unused without fusion. A backbone with ``flow_steps``
-                takes these from the end of the axis K.
+            spikes: Voxel grids (B, T, K, Hs, Ws) of the same scene; unused without fusion. For a backbone with
+                ``flow_steps``, the last ``flow_steps`` maps along axis K are the raw steps for its flow.
             sharp: Targets like ``blur``; needed for the loss.
             size: (H, W) before padding; None crops nothing.
             meta: Information from the data set about the samples, for losses that take it.

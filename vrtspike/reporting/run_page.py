@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from vrtspike.analysis.report import Report
+from vrtspike.reporting.analysis_tables import report_tables
 from vrtspike.reporting.pages import render
 from vrtspike.reporting.report_plots import panels_of
 from vrtspike.reporting.report_summary import headline, no_findings, summary
-from vrtspike.reporting.report_tables import report_tables
 
 
 def run_page(report: Report) -> str:

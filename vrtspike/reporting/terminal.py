@@ -12,9 +12,9 @@ from rich.table import Table as RichTable
 from vrtspike.analysis.checklist import TITLES, Check
 from vrtspike.analysis.comparison import Comparison, Ratio
 from vrtspike.analysis.report import Report
+from vrtspike.reporting.analysis_tables import report_tables
 from vrtspike.reporting.formatting import number
 from vrtspike.reporting.report_summary import no_findings, summary
-from vrtspike.reporting.report_tables import report_tables
 from vrtspike.reporting.table import Table
 
 MAX_ROWS = 24

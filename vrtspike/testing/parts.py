@@ -14,7 +14,7 @@ import torch
 from vrtspike.config.signatures import keys_of
 from vrtspike.contracts import Registry
 from vrtspike.registry import BACKBONES, FUSION_HEADS, HOOKS, REPRESENTATIONS, SPIKE_ENCODERS, TSA
-from vrtspike.testing.promises import Subject, check_all, fill_zeros
+from vrtspike.testing.part_checks import Subject, check_all, fill_zeros
 from vrtspike.testing.sweep import tiny_arguments
 from vrtspike.testing.training import train_briefly
 

@@ -3,7 +3,7 @@
 import pytest
 
 from vrtspike.analysis import build_report, read_logs
-from vrtspike.reporting.report_tables import stage_table
+from vrtspike.reporting.analysis_tables import stage_table
 
 
 def test_shares_are_fractions_of_the_iteration_and_sum_to_one(report, made_up):

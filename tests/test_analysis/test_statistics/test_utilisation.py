@@ -4,8 +4,8 @@ import pytest
 from made_up_logs import run_line, write
 
 from vrtspike.analysis import build_report, read_logs
+from vrtspike.reporting.analysis_tables import utilisation_table
 from vrtspike.reporting.report_summary import summary
-from vrtspike.reporting.report_tables import utilisation_table
 
 RATES = {'gmacs_per_s': 1000.0, 'gib_per_s': 100.0}
 NOMINAL = {'gmacs_per_s': 4000.0, 'precision': 'bfloat16', 'source': 'https://example.org'}

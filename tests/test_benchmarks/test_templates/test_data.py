@@ -16,7 +16,7 @@ def test_another_record_changes_the_page(tmp_path, render):
     path = tmp_path / 'benchmarks/records/data/speed.json'
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(record))
-    assert 'is 25 % of a clip' in render('docs/data.md', tmp_path)
+    assert 'takes 25 % of the time of a clip' in render('docs/data.md', tmp_path)
 
 
 def test_motion_is_shown_where_it_was_measured(tmp_path, render):

@@ -60,7 +60,7 @@ def with_card(checkout):
 def test_the_model_card_is_shown(with_card, render):
     text = render('docs/model_zoo.md', with_card())
     assert 'The repository contains one checkpoint, [the network that ships](#the-network-that-ships)' in text
-    row = '| held-out demo clips | 6 | `published` | 25.50 | 27.75 | 31.25 | +5.75 | 0.9000 | 2θ: 31.00 (-0.25) |'
+    row = '| held-out demo clips | 6 | `published` | 25.50 | 27.75 | 31.25 | +5.75 | 0.9000 | 2x: 31.00 (-0.25) |'
     assert row in text.splitlines()
     for fact in ('`python tools/train.py configs/vrt_spike_lite.py`; 3,000 iterations on `DemoClips`', '0' * 64):
         assert fact in text
@@ -68,7 +68,7 @@ def test_the_model_card_is_shown(with_card, render):
 
 def test_the_model_card_names_settings_that_differ(with_card, render):
     text = render('docs/model_zoo.md', with_card(changed=['data', 'train_cfg'], commit=None))
-    assert 'sdm.py`, with other values of `data`, `train_cfg` than this config has; 3,000' in text
+    assert 'configs/vrt_spike_lite.py`, with other values of `data`, `train_cfg` than this config has; 3,000' in text
     assert 'torch 2.13.0.\n' in text
 
 

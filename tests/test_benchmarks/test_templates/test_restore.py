@@ -68,10 +68,11 @@ def test_a_long_clip_has_a_row_for_every_run(tmp_path, render):
     )
     write_record(tmp_path / 'benchmarks/records/restoring/long_clip.json', record)
     text = render('docs/restore.md', tmp_path)
-    assert '| 0 | 300 | kill | 2.00 | 1,501 | 1,400 | 1,460 |\n' in text
-    assert '| 300 | 1,000 | itself | 1.00 | 1,501 | 1,401 | 1,461 |\n' in text
-    assert 'vrt_spike_tiny iter_9.pth --tile 96` on 1,000 frames of 360 x 640 (A, 1 thread, torch 2, commit' in text
-    assert 'score 28.12 dB restored and 25.50 dB blurred.' in text
+    assert '| 0 | 300 | killed | 2.00 | 1,501 | 1,400 | 1,460 |\n' in text
+    assert '| 300 | 1,000 | finished | 1.00 | 1,501 | 1,401 | 1,461 |\n' in text
+    assert '--spike clip/spike --out restored` on 1,000 frames of 360 x 640 (A, 1 thread, torch 2, commit' in text
+    assert 'configs/vrt_spike_tiny.py work_dirs/vrt_spike_tiny/iter_9.pth --tile 96 --blur clip/blur' in text
+    assert 'PSNR is 28.12 dB restored and 25.50 dB blurred.' in text
 
 
 def test_what_thresholds_cost_two_networks(tmp_path, render):

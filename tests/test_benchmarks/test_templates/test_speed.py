@@ -48,12 +48,12 @@ def test_times_memory_and_how_far_results_are_apart(tmp_path, render):
     write(tmp_path, cpu=dict(kind='vs_upstream', frames=6, rows=[forward, memory]))
     text = render('docs/speed.md', tmp_path)
     assert 'A, 2 threads, torch 2, commit 00000000; load average 0.5 to 1.2' in text
-    assert '| ratio | largest difference of the output | published, memory kept | ratio to it |' in text
+    assert '| ratio | largest difference of the output | published, memory kept | ratio to that time |' in text
     assert (
         '| forward, float32 | 64 x 64 | 9,000 ms | 4,000 ms | 2.25x (2.20–2.30) | 4.1e-05 | 6,000 ms '
         '| 1.50x (1.40–1.60) |' in text
     )
-    assert '| peak memory of a training step | 64 x 64 | 8,000 MiB | 6,000 MiB | 0.75x |' in text
+    assert '| peak memory of a training iteration | 64 x 64 | 8,000 MiB | 6,000 MiB | 0.75x |' in text
     assert '| the same, both sides checkpointing all | 64 x 64 | 4,000 MiB | 1,000 MiB | 0.25x |' in text
 
 
@@ -79,5 +79,5 @@ def test_growth(tmp_path, render):
         tmp_path, growth=dict(kind='growth', config='a.py', rows=[dict(row='pixels', time_exponent=0.5, points=points)])
     )
     text = render('docs/speed.md', tmp_path)
-    assert 'time to the power of 0.50 over pixels' in text
+    assert 'grows with the number of pixels to the power of 0.50:' in text
     assert '| 4 x 100 x 100 | 1,000 | 25,000 | 1,100 |' in text

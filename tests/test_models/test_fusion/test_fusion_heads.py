@@ -8,7 +8,7 @@ from vrtspike.errors import ConfigError
 from vrtspike.models.layers.selective_scan import selective_scan
 from vrtspike.ops import use_backends
 from vrtspike.registry import FUSION_HEADS
-from vrtspike.testing.promises import fill_zeros
+from vrtspike.testing.part_checks import fill_zeros
 from vrtspike.testing.sweep import BINS, tiny_restorer
 
 AS_STRONG_AS_TRAINED = ('ConcatFusion', 'TemporalCrossAttention')

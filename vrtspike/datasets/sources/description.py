@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vrtspike.datasets.io.spike_formats import spike_array_size
-from vrtspike.datasets.layout_check import fitting_sensor
 from vrtspike.datasets.sources.folders import config_layout, config_light, config_number, read_config
 from vrtspike.datasets.spike_layout import USUAL_LAYOUT, SpikeLayout
+from vrtspike.datasets.spike_layout_check import fitting_sensor
 from vrtspike.errors import DataError
 
 #: Number of folders that are searched for a config.yaml, upwards from <root>/<split>/<sequence>/spike.

@@ -35,11 +35,12 @@ SPIKE_LAYOUT = 'ROOT/GOPRO_Large_spike_seq/{train,test}/<clip>/spike/<frame>.dat
 class GoProSpike:
     """GoPro-Spike: 22 training and 11 test clips of 1280 x 720 pixels, with spikes of 640 x 360.
 
-    The middle number N of a clip's name, as in GOPR0372_07_00, is the number of instants that a blurred frame averages.
-    A spike file has 8 N steps, with the exposure in their middle. ``'val'`` is the data set's test split.
+    The middle number N of a clip's name, as in GOPR0372_07_00, is the number of camera frames that are averaged into
+    one blurred frame. A spike file has 8 N steps, with the exposure in their middle. ``'val'`` is the data set's test
+    split.
 
     If ``ROOT/GOPRO_Large_all/{train,test}/<clip>/*.png`` exists, it gives sharp frames of further instants of the
-    exposure. Its frames are all those of GoPro's camera in time order: the first blurred frame averages the first N,
+    exposure. It holds all frames of GoPro's camera in time order: the first blurred frame averages the first N,
     the next one the next N. Whether this holds is checked in every clip: the middle frames of the first and of the last
     N must be the sharp frames.
 

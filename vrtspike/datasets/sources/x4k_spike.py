@@ -26,7 +26,8 @@ class X4KSpike:
     """X4K-Spike: each blurred frame is the mean of 33 or 65 sharp frames, and its spikes have the same number of steps.
 
     A sequence's name is ``<clip>/<sequence>``. Each blurred frame is paired with the sharp frame of the same name.
-    Spikes have half the size of the frames, 384 x 384 in training and 256 x 256 in validation.
+    Spikes have half the height and half the width of the frames, 384 x 384 in training and 256 x 256 in validation,
+    unless ``spike_size`` is given.
 
     Args:
         root: The folder ROOT.

@@ -31,11 +31,11 @@ class PairedRandomCrop:
 
 @TRANSFORMS.register_module()
 class PairedCenterCrop:
-    """Crop frames and spikes to the same centre of the scene.
+    """Crop the same central part of the scene from frames and spikes.
 
     Args:
-        size: Largest side, or (height, width), in RGB pixels; smaller frames keep their length. None keeps the whole
-            frame.
+        size: Largest side, or (height, width), in RGB pixels; sides that are shorter are not cropped. None keeps the
+            whole frame.
     """
 
     def __init__(self, size: int | tuple[int, int] | None = None) -> None:

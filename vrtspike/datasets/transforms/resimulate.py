@@ -18,16 +18,17 @@ from vrtspike.registry import TRANSFORMS
 class Resimulate:
     """Replace a clip by one that is simulated from its own spikes and blurred frames, with exact sharp frames.
 
-    SDM's estimate of one frame becomes the texture of a scene, in which a background and one object move at random. It
-    is shown at half its size, which halves what blur it has left: photographs look alike at every scale. The new clip
-    has the frames, steps and threshold of the old one. Sharp frames of the data are not used.
+    SDM's estimate of one frame becomes the texture of a scene, in which a background and one object move at random. The
+    estimate is shown at half its height and width, which halves its remaining blur. This works because photographs look
+    alike at every scale. The new clip has the frames, steps and threshold of the old one. Sharp frames of the data are
+    not used.
 
     Put it after a crop that is at least twice as large, and before the other transforms.
 
     Args:
         size: Side of the new clip in RGB pixels.
         speeds: Lowest and highest mean speed in pixels per frame; each layer draws one log-uniformly.
-        share: Share of the clips that are replaced. Of the others, a random crop of this size is left.
+        share: Fraction of the clips that are replaced. The others are randomly cropped to ``size``.
     """
 
     def __init__(self, size: int, speeds: tuple[float, float] = (1.0, 12.0), share: float = 1.0) -> None:

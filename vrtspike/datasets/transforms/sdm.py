@@ -30,12 +30,12 @@ class AddSDM:
 
 @TRANSFORMS.register_module()
 class AddNeighbourSDM:
-    """Add ``sdm_neighbour``: what the neighbouring blurred frame, the nearer one, shows of the same instant.
+    """Add ``sdm_neighbour``, a second SDM estimate of the same instant, computed from a neighbouring blurred frame.
 
-    Towards the ends of an exposure, its blurred frame shows ever less of the scene as it was then, and the neighbouring
-    frame more. The neighbour is the frame before for instants before the middle, and the frame after for those after
-    it. In the middle, and where a clip has no neighbour, the estimate is the frame's own. Put it after
-    :class:`AddSDM`.
+    Towards the ends of an exposure, its own blurred frame shows the scene at that instant less and less, and the
+    neighbouring frame shows it more and more. The neighbour is the previous frame for instants before the middle, and
+    the next one for those after it. In the middle, and where a clip has no neighbour, the estimate is the frame's own.
+    Put it after :class:`AddSDM`.
     """
 
     def __call__(self, results: dict) -> dict:

@@ -17,9 +17,9 @@ from vrtspike.registry import REPRESENTATIONS, TRANSFORMS
 class BinSpikes:
     """Replace raw spikes by their representation times the threshold: intensity that does not depend on the threshold.
 
-    Off the middle of the exposure, the representation is that of a window as long as the exposure around the wanted
-    instant. Steps that are not known have no spikes. Representations that are means over steps (``mean_of_steps``) are
-    those over the known steps, and 0 where there are none.
+    For instants other than the middle of the exposure, the representation is that of a window that is as long as the
+    exposure and centred on the instant. Steps that are not known have no spikes. Representations that are means over
+    steps (``mean_of_steps``) are those over the known steps, and 0 where there are none.
 
     Args:
         representation: A registered representation or its config, (steps, Hs, Ws) -> (K, Hs, Ws) rates.
@@ -62,10 +62,10 @@ def steps_around(around: SpikesAround, count: int) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class ResizeSpikes:
-    """Resize binned spikes to one size relative to the frames, so that a network meets only one.
+    """Resize binned spikes to one size relative to the frames, so that the network sees only one size.
 
-    Networks then serve every spike camera, and clips of several train in one batch. Spikes are enlarged bilinearly, or
-    averaged over areas. Put it after :class:`BinSpikes`.
+    One network then works with every spike camera, and one batch can mix clips from several cameras. Spikes are
+    enlarged bilinearly, or averaged over areas. Put it after :class:`BinSpikes`.
 
     Args:
         rgb_per_spike_pixel: Side of a spike pixel in RGB pixels, afterwards.
@@ -103,8 +103,9 @@ class DropSpikes:
     """Set all spikes to zero, for an ablation: what does a network gain from its spikes?
 
     Put it into the training and the validation pipeline, before or after :class:`BinSpikes`. Without spikes, the
-    estimate of :class:`~vrtspike.datasets.transforms.sdm.AddSDM` is the blurred frame. That of a neighbouring frame is
-    not changed afterwards: put it before :class:`~vrtspike.datasets.transforms.sdm.AddNeighbourSDM`.
+    estimate of :class:`~vrtspike.datasets.transforms.sdm.AddSDM` is the blurred frame. An estimate from a neighbouring
+    frame that was already added cannot be changed, so put this transform before
+    :class:`~vrtspike.datasets.transforms.sdm.AddNeighbourSDM`.
     """
 
     def __call__(self, results: dict) -> dict:

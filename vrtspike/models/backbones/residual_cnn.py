@@ -27,17 +27,17 @@ DIVISOR = 2
 class ResidualCNN(nn.Module):
     """Residual blocks at half the resolution, frame by frame (EDSR, arXiv 1707.02921, after pixel-unshuffling).
 
-    Spike cameras have fewer pixels than RGB cameras, so that spikes meet the features at about their own resolution.
-    Only fusion heads mix frames. Before training it is the identity. Maps are stored with channels last, for which
-    CPUs have the faster convolutions.
+    Spike cameras have fewer pixels than RGB cameras, so at half the RGB resolution, features and spikes have about the
+    same resolution. Only fusion heads mix frames. An untrained network is the identity. Feature maps are stored in
+    channels-last order, for which CPUs have faster convolutions.
 
     Args:
         in_chans: Channels of the clip; the first three are the image.
         channels: C of the features.
         depths: Number of residual blocks of stages 1, 2, ...
         estimates_after: The stage after which features see the estimates: all channels of the clip but the last three,
-            which are the blurred frame. The stages up to it then see the blurred frame alone, so that they are computed
-            once for several instants of it. 0 lets the input convolution see all channels.
+            which are the blurred frame. The stages up to it then see the blurred frame alone, so these stages are
+            computed once for all instants of a frame. 0 lets the input convolution see all channels.
 
     Raises:
         ConfigError: A number is invalid.

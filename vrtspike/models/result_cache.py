@@ -1,4 +1,7 @@
-"""Computes once what several instants of the same frames share: flow, and the features before the first spikes."""
+"""Caches what is the same at every instant of the same frames.
+
+That is the flow, and the features before the first fusion with spikes.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,12 @@ from torch.utils._pytree import tree_leaves
 from vrtspike.models.layers.flow import SharedPyramidFlow, SpyNet
 from vrtspike.models.layers.spike_flow import SCFlow
 
-#: Bytes of results that are remembered at most. What exceeds it, as tiles of a large frame may, is computed again.
-BUDGET = 2**30
+#: Maximum size of the cache. Results that do not fit, as those of large tiles may not, are computed again.
+MAX_BYTES = 2**30
 
 
-class Result(NamedTuple):
-    """What a module returned, and the module and inputs it belongs to."""
+class CachedResult(NamedTuple):
+    """The output of a module, with the module and the inputs that it belongs to."""
 
     module: nn.Module
     inputs: tuple
@@ -26,30 +29,30 @@ class Result(NamedTuple):
 
 
 @contextmanager
-def remembering(network: nn.Module, budget: int = BUDGET) -> Iterator[Callable[[], None]]:
+def cached_results(network: nn.Module, max_bytes: int = MAX_BYTES) -> Iterator[Callable[[], None]]:
     """Let parts of a restorer return their earlier results for equal inputs, in a ``with`` block.
 
-    They are its flow networks, and what sees neither spikes nor estimates of an instant.
+    Cached parts are the flow networks and the modules that see neither spikes nor the estimates of an instant.
 
     Args:
         network: A :class:`~vrtspike.models.restorer.SpikeRestorer`, or another network with flow networks.
-        budget: Bytes of results to remember at most.
+        max_bytes: Maximum size of the cache in bytes.
 
     Yields:
-        A function that forgets them: call it when other frames follow.
+        A function that clears the cache: call it before moving on to other frames.
     """
     parts = [each for each in network.modules() if isinstance(each, (SpyNet, SharedPyramidFlow, SCFlow))]
     parts += getattr(network, 'parts_before_instant', list)()
-    results: list[Result] = []
+    results: list[CachedResult] = []
     with ExitStack() as stack:
         for module in parts:
-            module.forward = with_memory(module, results, budget)
+            module.forward = with_cache(module, results, max_bytes)
             stack.callback(delattr, module, 'forward')
         yield results.clear
 
 
-def with_memory(module: nn.Module, results: list[Result], budget: int) -> Callable[..., Any]:
-    """Return the forward function of a module with a memory of its results."""
+def with_cache(module: nn.Module, results: list[CachedResult], max_bytes: int) -> Callable[..., Any]:
+    """Return the forward function of a module, with a cache of its results."""
     compute = module.forward
 
     def run(*inputs: Any) -> Any:
@@ -57,8 +60,8 @@ def with_memory(module: nn.Module, results: list[Result], budget: int) -> Callab
             if found.module is module and all(map(equal, tree_leaves(found.inputs), tree_leaves(inputs))):
                 return found.output
         output = compute(*inputs)
-        if sum(bytes_of(found.output) for found in results) + bytes_of(output) <= budget:
-            results.append(Result(module, inputs, output))
+        if sum(bytes_of(found.output) for found in results) + bytes_of(output) <= max_bytes:
+            results.append(CachedResult(module, inputs, output))
         return output
 
     return run

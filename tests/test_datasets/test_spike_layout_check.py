@@ -8,10 +8,10 @@ from real_files import real_file
 from vrtspike.datasets import ClipDataset, IntegrateAndFire, Sequence, write_spike_dat
 from vrtspike.datasets.color import decode_srgb, encode_srgb, luminance
 from vrtspike.datasets.io.images import write_image
-from vrtspike.datasets.layout_check import bit_order_problem, fitting_sensor, layout_problems
 from vrtspike.datasets.simulation.photographs import load_photograph
 from vrtspike.datasets.spike_dat import read_spike_dat
 from vrtspike.datasets.spike_layout import SpikeLayout
+from vrtspike.datasets.spike_layout_check import bit_order_problem, fitting_sensor, layout_problems
 
 SIZE = (32, 64)
 

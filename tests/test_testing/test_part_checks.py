@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from vrtspike.testing import promises
-from vrtspike.testing.promises import Subject
+from vrtspike.testing import part_checks
+from vrtspike.testing.part_checks import Subject
 
 SHAPE = (2, 4, 3, 5, 6)
 
@@ -93,13 +93,13 @@ def subject(part):
 
 
 CHECKS = [
-    promises.check_shapes,
-    promises.check_gradients,
-    promises.check_determinism,
-    promises.check_clip_independence,
-    promises.check_state_dict,
-    promises.check_autocast,
-    promises.check_chunks,
+    part_checks.check_shapes,
+    part_checks.check_gradients,
+    part_checks.check_determinism,
+    part_checks.check_clip_independence,
+    part_checks.check_state_dict,
+    part_checks.check_autocast,
+    part_checks.check_chunks,
 ]
 
 
@@ -111,17 +111,17 @@ def test_a_good_part_passes(check):
 @pytest.mark.parametrize(
     ('check', 'part', 'message'),
     [
-        (promises.check_shapes, WrongShape, r'WrongShape: returned \[\(2, 4, 3, 5, 5\)\], expected'),
-        (promises.check_shapes, NotFinite, 'values that are not finite'),
-        (promises.check_shapes, InPlace, 'changed its input in place'),
-        (promises.check_gradients, Unused, 'Unused: no gradient reaches forgotten'),
-        (promises.check_gradients, Detached, 'no gradient reaches input 0'),
-        (promises.check_determinism, RandomWeights, r'two builds from one seed differ in conv\.weight'),
-        (promises.check_determinism, RandomOutput, 'two calls with the same input'),
-        (promises.check_clip_independence, BatchMean, 'when it is alone in its batch'),
-        (promises.check_state_dict, NotInItsState, 'after its state dict was saved and loaded'),
-        (promises.check_autocast, LosesDigits, 'of the largest value off under bf16 autocast'),
-        (promises.check_chunks, SeesItsChunk, 'depend on how the map is cut'),
+        (part_checks.check_shapes, WrongShape, r'WrongShape: returned \[\(2, 4, 3, 5, 5\)\], expected'),
+        (part_checks.check_shapes, NotFinite, 'values that are not finite'),
+        (part_checks.check_shapes, InPlace, 'changed its input in place'),
+        (part_checks.check_gradients, Unused, 'Unused: no gradient reaches forgotten'),
+        (part_checks.check_gradients, Detached, 'no gradient reaches input 0'),
+        (part_checks.check_determinism, RandomWeights, r'two builds from one seed differ in conv\.weight'),
+        (part_checks.check_determinism, RandomOutput, 'two calls with the same input'),
+        (part_checks.check_clip_independence, BatchMean, 'when it is alone in its batch'),
+        (part_checks.check_state_dict, NotInItsState, 'after its state dict was saved and loaded'),
+        (part_checks.check_autocast, LosesDigits, 'of the largest value off under bf16 autocast'),
+        (part_checks.check_chunks, SeesItsChunk, 'depend on how the map is cut'),
     ],
 )
 def test_a_broken_promise_is_named(check, part, message):
@@ -138,4 +138,4 @@ def test_zeros_do_not_hide_what_lies_behind_them():
         def forward(self, x):
             return x + self.gate * self.conv(x)
 
-    promises.check_gradients(subject(Gated))
+    part_checks.check_gradients(subject(Gated))

@@ -1,4 +1,4 @@
-"""The promises of every network part, each with its own check.
+"""Checks of what every network part promises, one function per promise.
 
 Every check builds the part and its inputs again, so that it starts from the same weights and data.
 """

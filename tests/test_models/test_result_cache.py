@@ -1,4 +1,4 @@
-"""What several instants share is computed once, within a budget, and changes no result."""
+"""What is the same at several instants is computed once, as far as the cache holds it, and changes no result."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import nn
 
 from tests.tiny_networks import awake
 from vrtspike.models.layers.flow import SharedPyramidFlow
-from vrtspike.models.remembering import remembering
+from vrtspike.models.result_cache import cached_results
 from vrtspike.registry import MODELS
 
 BACKBONES = {
@@ -34,27 +34,27 @@ def count_calls(module):
     return calls
 
 
-def test_results_are_forgotten_when_told_and_the_network_is_left_as_it_was():
+def test_the_cache_can_be_cleared_and_the_network_is_left_as_it_was():
     flow = SharedPyramidFlow()
     a, b = torch.rand(2, 1, 3, 16, 16)
-    with remembering(nn.Sequential(flow)) as forget:
+    with cached_results(nn.Sequential(flow)) as clear:
         first = flow(a, b)
         assert flow(a.clone(), b) is first
         assert flow(b, a) is not first
-        forget()
+        clear()
         assert flow(a, b) is not first
     assert 'forward' not in vars(flow)
 
 
-def test_results_beyond_the_budget_are_computed_again():
+def test_results_that_do_not_fit_are_computed_again():
     flow = SharedPyramidFlow()
     a, b = torch.rand(2, 1, 3, 16, 16)
     size = sum(scale.nbytes for scale in flow(a, b))
-    with remembering(nn.Sequential(flow), budget=size) as forget:
-        kept = flow(a, b)
+    with cached_results(nn.Sequential(flow), max_bytes=size) as clear:
+        cached = flow(a, b)
         assert flow(b, a) is not flow(b, a)
-        assert flow(a, b) is kept
-        forget()
+        assert flow(a, b) is cached
+        clear()
         other = flow(b, a)
         assert flow(b, a) is other
 
@@ -72,7 +72,7 @@ def test_features_before_the_first_spikes_are_computed_once(backbone, shared, ap
     expected = [network(blur, each, instant=instant) for each, instant in zip(spikes, instants, strict=True)]
     modules = dict(network.backbone.named_modules())
     shared, apart = count_calls(modules[shared]), count_calls(modules[apart])
-    with remembering(network):
+    with cached_results(network):
         for each, instant, result in zip(spikes, instants, expected, strict=True):
             assert network(blur, each, instant=instant).equal(result)
         assert (len(shared), len(apart)) == (1, 3)
