@@ -17,7 +17,7 @@ from vrtspike.engine.training import (
 )
 from vrtspike.errors import ConfigError
 from vrtspike.models.layers.attention import WindowAttention
-from vrtspike.ops.choices import VARIABLE, measures
+from vrtspike.ops.trial_outcomes import VARIABLE, measures
 from vrtspike.ops.window_attention.native import SOURCE
 
 

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import ctypes
 import math
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vrtspike.native.build import library
+from vrtspike.native.build import library, why_missing
 from vrtspike.ops.deform_conv.operands import as_operands, register_flops
 
 SOURCE = Path(__file__).with_name('cpu_kernel') / 'kernel.cpp'
 DTYPES = (torch.float32, torch.bfloat16)
+missing = partial(why_missing, SOURCE)
 
 
 def native(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int) -> Tensor:
