@@ -204,13 +204,13 @@ def launches_of_convolution(channels: int, deformable_groups: int, dtype: str) -
     import torch
 
     from vrtspike.ops.deform_conv import triton_kernels
-    from vrtspike.ops.deform_conv.fused import fused
+    from vrtspike.ops.deform_conv.on_gpu import on_gpu
 
     taps, size, launches = 9 * deformable_groups, (128, 128), []
     shapes = (8, channels, *size), (8, 2 * taps, *size), (8, taps, *size), (channels, channels, 3, 3), (channels,)
     x, offset, *others = (torch.empty(shape, dtype=getattr(torch, dtype), requires_grad=True) for shape in shapes)
     with recorded(triton_kernels, launches):
-        out = fused(x, offset.float(), *others, padding=1)
+        out = on_gpu(x, offset.float(), *others, padding=1)
         out.backward(out)
     return launches
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import torch
 
-from vrtspike.ops import Backend, Operator, choices
+from vrtspike.ops import Backend, Operator, trial_outcomes
 from vrtspike.ops.trials import Trial, values_and_gradients
 from vrtspike.runtime import device
 
@@ -79,7 +79,7 @@ def main(names, distributed=False):
     if distributed:
         torch.distributed.init_process_group('gloo')
         rank = torch.distributed.get_rank()
-        choices.WAIT = 1.0
+        trial_outcomes.WAIT = 1.0
     if rank:
         MILLISECONDS.update(slow=1, fast=40)
     chosen = [choose(made, x)]

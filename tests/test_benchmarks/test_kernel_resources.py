@@ -51,7 +51,7 @@ def used(**changes):
         ({'architecture': 'gfx942'}, ['shared memory']),
         ({'architecture': 'gfx942', 'shared_bytes': 64 * 1024}, []),
         ({'tensor_core_instructions': 0}, ['no tensor cores']),
-        ({'tensor_core_instructions': 0, 'window': ''}, []),
+        ({'tensor_core_instructions': 0, 'shape': ''}, []),
         ({'tensor_core_instructions': 0, 'dtype': 'float32', 'spilled': 8}, ['spills']),
     ],
 )

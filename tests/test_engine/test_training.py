@@ -17,7 +17,7 @@ from vrtspike.engine.training import (
 )
 from vrtspike.errors import ConfigError
 from vrtspike.models.layers.attention import WindowAttention
-from vrtspike.ops.choices import VARIABLE, measures
+from vrtspike.ops.trial_outcomes import VARIABLE, measures
 from vrtspike.ops.window_attention.native import SOURCE
 
 
@@ -117,3 +117,4 @@ def test_kernels_that_a_network_will_call_are_known_beforehand(backend, sources)
     attention = [WindowAttention(8, (2, 4, 4), 2, mutual=True, attn_type=backend) for _ in range(2)]
     assert kernel_sources(nn.Sequential(*attention)) == sources
     assert kernel_sources(nn.Sequential(*attention).to('meta')) == []
+    assert kernel_sources(dict(type='SpikeRestorer')) == []

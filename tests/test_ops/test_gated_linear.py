@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
+from vrtspike.native import build
+from vrtspike.native.build import library, why_missing
 from vrtspike.ops import GATED_LINEAR, chunks, gated_linear, measure_backends, use_backends
-from vrtspike.ops.choices import VARIABLE
 from vrtspike.ops.gated_linear import native, on_gpu
+from vrtspike.ops.trial_outcomes import VARIABLE
 
 needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
 needs_compiler = pytest.mark.skipif(native.missing() is not None, reason=f'the kernel {native.missing()}')
@@ -120,13 +122,13 @@ def test_auto_takes_the_kernel_on_cpus_and_pytorch_where_it_cannot_serve():
 
 def test_without_a_compiler_it_says_why(monkeypatch):
     monkeypatch.setenv('CXX', 'no-such-compiler')
-    monkeypatch.setattr(native, 'library', native.library.__wrapped__)
-    native.missing.cache_clear()
+    monkeypatch.setattr(build, 'library', library.__wrapped__)
+    why_missing.cache_clear()
     try:
         assert "there is no 'no-such-compiler'" in GATED_LINEAR.explain(torch.zeros(1))['native']
         assert GATED_LINEAR.select(torch.zeros(1)).name == 'recomputing'
     finally:
-        native.missing.cache_clear()
+        why_missing.cache_clear()
 
 
 def test_without_gradients_nothing_is_saved_and_the_result_is_the_same():

@@ -17,10 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from vrtspike.native import build
+from vrtspike.native.build import library, why_missing
 from vrtspike.ops import LAYER_NORM, layer_norm, measure_backends, use_backends
-from vrtspike.ops.choices import VARIABLE
 from vrtspike.ops.layer_norm import native, on_gpu
 from vrtspike.ops.rows import Order
+from vrtspike.ops.trial_outcomes import VARIABLE
 
 needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
 needs_compiler = pytest.mark.skipif(native.missing() is not None, reason=f'the kernel {native.missing()}')
@@ -156,13 +158,13 @@ def test_auto_takes_the_kernel_on_cpus_for_inference():
 
 def test_without_a_compiler_it_says_why(monkeypatch):
     monkeypatch.setenv('CXX', 'no-such-compiler')
-    monkeypatch.setattr(native, 'library', native.library.__wrapped__)
-    native.missing.cache_clear()
+    monkeypatch.setattr(build, 'library', library.__wrapped__)
+    why_missing.cache_clear()
     try:
         assert "there is no 'no-such-compiler'" in LAYER_NORM.explain(torch.zeros(1))['native']
         assert LAYER_NORM.select(torch.zeros(1)).name == 'pytorch'
     finally:
-        native.missing.cache_clear()
+        why_missing.cache_clear()
 
 
 @pytest.mark.parametrize('run', [native.native, on_gpu.on_gpu])

@@ -157,9 +157,12 @@ def run(config: Config, trust: bool, loaded: LoadedWeights | None = None, new_sc
     return runner
 
 
-def kernel_sources(model: nn.Module) -> list[Path]:
-    """Return the sources of the kernels that a network on the CPU will call. They compile while data are prepared."""
-    if next(model.parameters()).device.type != 'cpu':
+def kernel_sources(model: nn.Module | dict) -> list[Path]:
+    """Return the sources of the kernels that a network on the CPU will call. They compile while data are prepared.
+
+    MMEngine's FlexibleRunner still has the network's config here, of which nothing is known.
+    """
+    if not isinstance(model, nn.Module) or next(model.parameters()).device.type != 'cpu':
         return []
     return sorted({source for module in model.modules() for source in getattr(module, 'kernel_sources', ())})
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from vrtspike.errors import ConfigError
 from vrtspike.models.tiling import Network, Tiling, grid_step, restore_frames
 from vrtspike.native.allocator import give_freed_memory_back
-from vrtspike.ops.choices import measures
+from vrtspike.ops.trial_outcomes import measures
 from vrtspike.runtime.device import MIB, free_memory, peak_memory, reset_peak_memory, used_memory
 
 #: Sides of the measured tiles in pixels. Memory grows linearly with the area, so two tiles are enough.

@@ -55,6 +55,16 @@ def library(source: Path) -> ctypes.CDLL:
         raise CannotCompile(f'could not be compiled or loaded: {error}') from error
 
 
+@cache
+def why_missing(source: Path) -> str | None:
+    """Return why a library cannot be used here, or None. The first call compiles it, which may take half a minute."""
+    try:
+        library(source)
+    except CannotCompile as error:
+        return str(error)
+    return None
+
+
 _started: dict[Path, Future[Path]] = {}
 
 

@@ -7,11 +7,11 @@ In an operator's folder, ``functional.py`` has the function and ``backends.py`` 
 import functools
 
 from vrtspike.ops.backends import Backend, Operator, use_backends
-from vrtspike.ops.choices import measure_backends
 from vrtspike.ops.counting import count_as_one
 from vrtspike.ops.deform_conv import DEFORM_CONV2D, deform_conv2d
 from vrtspike.ops.gated_linear import GATED_LINEAR, gated_linear
 from vrtspike.ops.layer_norm import LAYER_NORM, layer_norm
+from vrtspike.ops.trial_outcomes import measure_backends
 from vrtspike.ops.window_attention import WINDOW_ATTENTION, Windows, map_windows, window_attention
 from vrtspike.profiling.fused_operators import register_fused_operators
 

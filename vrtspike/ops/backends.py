@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vrtspike.errors import ConfigError, did_you_mean
-from vrtspike.ops.choices import find_outcome
+from vrtspike.ops.trial_outcomes import find_outcome
 from vrtspike.ops.trials import Outcome, Trial
 
 

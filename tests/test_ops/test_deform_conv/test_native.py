@@ -165,13 +165,13 @@ def test_fake_tensors_know_shapes_and_flops():
 
 
 def test_without_a_compiler_the_backend_says_what_it_needs(monkeypatch, tmp_path):
-    from vrtspike.native.build import library
+    from vrtspike.native.build import library, why_missing
 
     monkeypatch.setenv('CXX', 'no-such-compiler')
-    for function in (library, native.missing):
+    for function in (library, why_missing):
         function.cache_clear()
     try:
         assert native.missing().startswith("needs a C++ compiler: there is no 'no-such-compiler'")
     finally:
-        for function in (library, native.missing):
+        for function in (library, why_missing):
             function.cache_clear()

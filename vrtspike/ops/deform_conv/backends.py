@@ -8,8 +8,8 @@ from vrtspike.ops import triton_support
 from vrtspike.ops.backends import Backend, Operator
 from vrtspike.ops.deform_conv import native
 from vrtspike.ops.deform_conv.compiled import DTYPES, missing, mmcv, torchvision
-from vrtspike.ops.deform_conv.fused import fused
 from vrtspike.ops.deform_conv.grid_sample import grid_sample
+from vrtspike.ops.deform_conv.on_gpu import on_gpu
 from vrtspike.ops.deform_conv.reference import reference
 
 DEFORM_CONV2D = Operator(
@@ -23,7 +23,7 @@ DEFORM_CONV2D = Operator(
         # Its place is that of a kernel nobody has timed on a GPU: without trials it is used on request only.
         Backend(
             'triton',
-            fused,
+            on_gpu,
             devices=triton_support.devices(),
             dtypes=triton_support.DTYPES,
             missing=triton_support.missing,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vrtspike.ops.choices import measures
 from vrtspike.ops.deform_conv.backends import DEFORM_CONV2D
 from vrtspike.ops.deform_conv.trials import trial_of_convolution
+from vrtspike.ops.trial_outcomes import measures
 
 
 def deform_conv2d(

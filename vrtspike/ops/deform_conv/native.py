@@ -7,28 +7,19 @@ from __future__ import annotations
 
 import ctypes
 import math
-from functools import cache
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vrtspike.native.build import CannotCompile, library
+from vrtspike.native.build import library, why_missing
 from vrtspike.ops.deform_conv.operands import as_operands, register_flops
 
 SOURCE = Path(__file__).with_name('cpu_kernel') / 'kernel.cpp'
 DTYPES = (torch.float32, torch.bfloat16)
-
-
-@cache
-def missing() -> str | None:
-    """Return why the kernel cannot be used here, or None. The first call compiles it, which takes some seconds."""
-    try:
-        library(SOURCE)
-    except CannotCompile as error:
-        return str(error)
-    return None
+missing = partial(why_missing, SOURCE)
 
 
 def native(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from vrtspike.ops import triton_support
 from vrtspike.ops.backends import Backend, Operator
 from vrtspike.ops.gated_linear import native, on_gpu
 from vrtspike.ops.gated_linear.recomputing import PYTORCH, recomputing
@@ -22,9 +23,9 @@ GATED_LINEAR = Operator(
         Backend(
             'triton',
             partial(recomputing, on_gpu.TRITON),
-            devices=on_gpu.devices(),
-            dtypes=on_gpu.DTYPES,
-            missing=on_gpu.missing,
+            devices=triton_support.devices(),
+            dtypes=triton_support.DTYPES,
+            missing=triton_support.missing,
         ),
         Backend('recomputing', partial(recomputing, PYTORCH)),
         Backend('reference', reference),

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from vrtspike.ops.backends import Backend
-from vrtspike.ops.choices import measures
 from vrtspike.ops.gated_linear.backends import GATED_LINEAR
 from vrtspike.ops.gated_linear.reference import reference
+from vrtspike.ops.trial_outcomes import measures
 from vrtspike.ops.trials import Trial, values_and_gradients
 
 SMALL_ROWS = 100

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import ctypes
-from functools import cache
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from vrtspike.native.build import CannotCompile, library
+from vrtspike.native.build import library, why_missing
 from vrtspike.ops.gated_linear.recomputing import Gate
 
 SOURCE = Path(__file__).with_name('cpu_kernel') / 'kernel.cpp'
 DTYPES = (torch.float32, torch.bfloat16)
-
-
-@cache
-def missing() -> str | None:
-    """Return why the kernel cannot be used here, or None. The first call compiles it, which takes a second."""
-    try:
-        library(SOURCE)
-    except CannotCompile as error:
-        return str(error)
-    return None
+missing = partial(why_missing, SOURCE)
 
 
 @torch.library.custom_op('vrtspike::gate', mutates_args=(), device_types='cpu')

@@ -9,12 +9,9 @@ import torch
 from torch import Tensor
 
 from vrtspike.ops.gated_linear.recomputing import Gate
-from vrtspike.ops.triton_support import DTYPES, devices, missing
 
 BLOCK, WARPS = 1024, 4
 """Eight numbers a thread: a load of 16 bytes in 16 bit, two in float32."""
-
-__all__ = ['DTYPES', 'TRITON', 'devices', 'missing']
 
 
 @torch.library.custom_op('vrtspike::triton_gate', mutates_args=())

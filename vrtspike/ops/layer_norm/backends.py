@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vrtspike.ops import triton_support
 from vrtspike.ops.backends import Backend, Operator
 from vrtspike.ops.layer_norm import native, on_gpu
 from vrtspike.ops.layer_norm.reference import reference
@@ -10,7 +11,9 @@ LAYER_NORM = Operator(
     'layer_norm',
     (
         Backend('native', native.native, ('cpu',), native.DTYPES, backward=(), missing=native.missing),
-        Backend('triton', on_gpu.on_gpu, on_gpu.devices(), on_gpu.DTYPES, missing=on_gpu.missing),
+        Backend(
+            'triton', on_gpu.on_gpu, triton_support.devices(), triton_support.DTYPES, missing=triton_support.missing
+        ),
         Backend('pytorch', reference),  # what trials compare with: they leave the reference out
         Backend('reference', reference),
     ),

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from vrtspike.ops.backends import Backend
-from vrtspike.ops.choices import measures
 from vrtspike.ops.fused_attention import computes_in
 from vrtspike.ops.layer_norm.backends import LAYER_NORM
 from vrtspike.ops.rows import Order
+from vrtspike.ops.trial_outcomes import measures
 from vrtspike.ops.trials import Trial, values_and_gradients
 
 SMALL_ROWS = 100

@@ -6,28 +6,19 @@ It has no backward pass: gradients are computed as fast by PyTorch's.
 from __future__ import annotations
 
 import ctypes
-from functools import cache
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from vrtspike.native.build import CannotCompile, library
+from vrtspike.native.build import library, why_missing
 from vrtspike.ops.layer_norm.reference import reference
 from vrtspike.ops.rows import Order
 
 SOURCE = Path(__file__).with_name('cpu_kernel') / 'kernel.cpp'
 DTYPES = (torch.float32, torch.bfloat16)
-
-
-@cache
-def missing() -> str | None:
-    """Return why the kernel cannot be used here, or None. The first call compiles it, which takes seconds."""
-    try:
-        library(SOURCE)
-    except CannotCompile as error:
-        return str(error)
-    return None
+missing = partial(why_missing, SOURCE)
 
 
 def native(x: Tensor, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype, order: Order | None) -> Tensor:

@@ -11,14 +11,11 @@ import torch
 from torch import Tensor
 
 from vrtspike.ops.rows import Order
-from vrtspike.ops.triton_support import DTYPES, devices, missing
 
 NUMBERS, WARPS = 2048, 4
 """Numbers of a block: sixteen a thread."""
 PROGRAMS = 512
 """Programs of the backward pass at most; each sums the gradients of weight and bias over a share of the rows."""
-
-__all__ = ['DTYPES', 'devices', 'missing', 'on_gpu']
 
 
 def on_gpu(x: Tensor, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype, order: Order | None) -> Tensor:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vrtspike.ops.choices import measures
 from vrtspike.ops.chunks import chunk_rows, works_in_chunks
 from vrtspike.ops.padding import next_multiple, pad_to_windows
 from vrtspike.ops.rows import Order, gather, scatter
+from vrtspike.ops.trial_outcomes import measures
 from vrtspike.ops.trials import Trial
 from vrtspike.ops.window_attention.backends import WINDOW_ATTENTION, WindowBackend
 from vrtspike.ops.window_attention.layout import WindowKind, WindowLayout, split_kinds, token_order

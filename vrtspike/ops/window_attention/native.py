@@ -5,30 +5,21 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vrtspike.native.build import CannotCompile, library
+from vrtspike.native.build import library, why_missing
 from vrtspike.ops.window_attention.layout import WindowKind
 from vrtspike.ops.window_attention.sdpa import sdpa
 from vrtspike.ops.window_attention.windows import Settings, Window, cached, window_regions
 
 SOURCE = Path(__file__).with_name('cpu_kernel') / 'kernel.cpp'
 DTYPES = (torch.float32, torch.bfloat16)
-
-
-@cache
-def missing() -> str | None:
-    """Return why the kernel cannot be used here, or None. The first call compiles it, which takes half a minute."""
-    try:
-        library(SOURCE)
-    except CannotCompile as error:
-        return str(error)
-    return None
+missing = partial(why_missing, SOURCE)
 
 
 def native(qkv: Tensor, bias: Tensor | None, settings: Settings, kinds: Sequence[WindowKind]) -> Tensor:

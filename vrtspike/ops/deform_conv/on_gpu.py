@@ -30,7 +30,7 @@ WIDEST = 128
 """Channels that move together, or outputs of a group, that a block may have."""
 
 
-def fused(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int) -> Tensor:
+def on_gpu(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int) -> Tensor:
     """Compute :func:`vrtspike.ops.deform_conv2d` without samples in memory.
 
     Every group of the kernel must have whole deformable groups, and blocks hold at most 128 channels. For others it

@@ -42,7 +42,7 @@ def worst_error(case, dtype, device, values=None):
     """Return the largest relative error of the output and of all gradients; inputs have values of type ``values``."""
     import torch
 
-    from vrtspike.ops.deform_conv.fused import fused
+    from vrtspike.ops.deform_conv.on_gpu import on_gpu
     from vrtspike.ops.deform_conv.reference import reference
 
     inputs = [tensor.to(values or dtype).to(device, dtype) for tensor in made_inputs(case)]
@@ -53,7 +53,7 @@ def worst_error(case, dtype, device, values=None):
         (out * torch.linspace(-1, 1, out.numel(), device=device).view_as(out)).sum().backward()
         return [out.detach(), *(leaf.grad for leaf in leaves)]
 
-    found, expected = run(fused, inputs), run(reference, [tensor.double() for tensor in inputs])
+    found, expected = run(on_gpu, inputs), run(reference, [tensor.double() for tensor in inputs])
     errors = [(x.double() - y).abs().max() / y.abs().max() for x, y in zip(found, expected, strict=True)]
     assert all(bool(error.isfinite()) for error in errors)
     return max(map(float, errors))
@@ -61,15 +61,15 @@ def worst_error(case, dtype, device, values=None):
 
 def far_samples(device):
     """Return the largest difference from the bias of outputs that sample far outside, and the number of NaN for one."""
-    from vrtspike.ops.deform_conv.fused import fused
+    from vrtspike.ops.deform_conv.on_gpu import on_gpu
 
     x, offset, mask, weight, bias = (tensor.float().to(device) for tensor in made_inputs(CASES[1]))
     differences = []
     for far in (-1e30, -30.0, 30.0, 1e30):
-        out = fused(x, offset * 0 + far, mask, weight, bias, padding=0)
+        out = on_gpu(x, offset * 0 + far, mask, weight, bias, padding=0)
         differences.append(float((out - bias[:, None, None]).abs().max()))
     offset[0, 0, 2, 3] = float('nan')
-    broken = fused(x, offset, mask, weight, bias, padding=0).isnan().any(1)
+    broken = on_gpu(x, offset, mask, weight, bias, padding=0).isnan().any(1)
     return max(differences), broken.nonzero().tolist()
 
 
@@ -113,11 +113,11 @@ def test_fake_tensors_know_the_shapes_and_flops_of_every_kernel():
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.utils.flop_counter import FlopCounterMode
 
-    from vrtspike.ops.deform_conv.fused import fused
+    from vrtspike.ops.deform_conv.on_gpu import on_gpu
 
     with FakeTensorMode(), FlopCounterMode(display=False) as counter:
         inputs = [torch.empty(tensor.shape, requires_grad=True) for tensor in made_inputs(CASES[0])]
-        out = fused(*inputs, padding=1)
+        out = on_gpu(*inputs, padding=1)
         out.backward(torch.empty_like(out))
     assert out.shape == (2, 5, 3, 4)
     assert all(tensor.grad.shape == tensor.shape for tensor in inputs)
@@ -142,7 +142,7 @@ def test_fake_tensors_know_the_shapes_and_flops_of_every_kernel():
     ],
 )
 def test_blocks_of_channels_have_whole_deformable_groups(moved, deformable_groups, outputs, blocks):
-    from vrtspike.ops.deform_conv.fused import blocks_of
+    from vrtspike.ops.deform_conv.on_gpu import blocks_of
 
     assert blocks_of(moved, deformable_groups, outputs) == blocks
 
@@ -152,11 +152,11 @@ def test_what_the_kernels_do_not_take_is_served(shape):
     """Groups of the kernel that share a deformable group, or more channels than a block has."""
     import torch
 
-    from vrtspike.ops.deform_conv.fused import fused
+    from vrtspike.ops.deform_conv.on_gpu import on_gpu
     from vrtspike.ops.deform_conv.reference import reference
 
     inputs = made_inputs(shape)
-    torch.testing.assert_close(fused(*inputs, padding=0), reference(*inputs, padding=0))
+    torch.testing.assert_close(on_gpu(*inputs, padding=0), reference(*inputs, padding=0))
 
 
 def errors_in_emulated_bfloat16(cases):
@@ -166,7 +166,7 @@ def errors_in_emulated_bfloat16(cases):
     import torch
     import triton.language as tl
 
-    with patch('vrtspike.ops.deform_conv.fused.rounded_to', lambda dtype: tl.bfloat16):
+    with patch('vrtspike.ops.deform_conv.on_gpu.rounded_to', lambda dtype: tl.bfloat16):
         return [worst_error(case, torch.float32, 'cpu', values=torch.bfloat16) for case in cases]
 
 

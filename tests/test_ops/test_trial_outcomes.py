@@ -14,8 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vrtspike.errors import ConfigError
 from vrtspike.models.layers.attention import WindowAttention
-from vrtspike.ops import WINDOW_ATTENTION, backends, choices, measure_backends, use_backends
-from vrtspike.ops.choices import key_of, measures
+from vrtspike.ops import WINDOW_ATTENTION, backends, measure_backends, trial_outcomes, use_backends
+from vrtspike.ops.trial_outcomes import key_of, measures
 from vrtspike.ops.trials import Outcome
 from vrtspike.ops.window_attention.backends import WindowBackend
 from vrtspike.ops.window_attention.reference import reference
@@ -29,7 +29,7 @@ SDPA, REFERENCE = WINDOW_ATTENTION.find('sdpa'), WINDOW_ATTENTION.find('referenc
 def folder(monkeypatch, tmp_path):
     """The cache folder of a machine on which the planted clock times calls and no variable is set."""
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-    monkeypatch.delenv(choices.VARIABLE, raising=False)
+    monkeypatch.delenv(trial_outcomes.VARIABLE, raising=False)
     monkeypatch.setattr(device, 'time', SimpleNamespace(perf_counter=lambda: planted.clock.seconds))
     planted.calls.clear()
     return tmp_path / 'vrtspike/backends'
@@ -47,10 +47,10 @@ def test_cpus_keep_the_order_unless_asked(monkeypatch, x):
         assert measures(torch.nn.Parameter(x))
         with measure_backends(None):
             assert not measures(x)
-    monkeypatch.setenv(choices.VARIABLE, '1')
+    monkeypatch.setenv(trial_outcomes.VARIABLE, '1')
     with measure_backends(False):
         assert measures(x)
-    monkeypatch.setenv(choices.VARIABLE, '0')
+    monkeypatch.setenv(trial_outcomes.VARIABLE, '0')
     with measure_backends(True):
         assert not measures(x)
 
@@ -58,7 +58,7 @@ def test_cpus_keep_the_order_unless_asked(monkeypatch, x):
 def test_gpus_are_measured_unless_switched_off(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_current_stream_capturing', lambda: False)
     x = SimpleNamespace(device=torch.device('cuda'))
-    monkeypatch.setattr(choices, 'Tensor', SimpleNamespace)
+    monkeypatch.setattr(trial_outcomes, 'Tensor', SimpleNamespace)
     assert measures(x)
     with measure_backends(False):
         assert not measures(x)
@@ -70,7 +70,7 @@ def test_gpus_are_measured_unless_switched_off(monkeypatch):
 def test_other_settings_are_refused(monkeypatch, x, value):
     with pytest.raises(ConfigError, match=f"measure_backends is '{value}': expected True, False or None"):
         measure_backends(value).__enter__()
-    monkeypatch.setenv(choices.VARIABLE, value)
+    monkeypatch.setenv(trial_outcomes.VARIABLE, value)
     with pytest.raises(ConfigError, match=f"VRTSPIKE_MEASURE_BACKENDS is '{value}': expected 1"):
         measures(x)
 
@@ -162,7 +162,7 @@ def test_a_damaged_file_is_measured_again_and_mended(folder, x, damage):
 )
 def test_another_machine_or_version_is_measured_again(folder, x, monkeypatch, name, value):
     planted.choose(planted.operator('slow', 'fast'), x)
-    monkeypatch.setattr(choices, name, value)
+    monkeypatch.setattr(trial_outcomes, name, value)
     planted.choose(planted.operator('slow', 'fast'), x)
     assert len(list(folder.iterdir())) == 2
 
