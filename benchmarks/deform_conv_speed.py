@@ -46,8 +46,11 @@ def parse_args() -> argparse.Namespace:
     add_device_argument(parser)
     parser.add_argument('--json', type=Path, metavar='F', help='write the record there')
     args = parser.parse_args()
-    if not all(re.fullmatch(r'\d+x\d+x\d+x\d+', shape) for shape in args.shapes):
+    if not all(re.fullmatch(r'[1-9]\d*(x[1-9]\d*){3}', shape) for shape in args.shapes):
         parser.error(f'--shapes takes shapes such as 8x96x64x16, not {" ".join(args.shapes)}')
+    for _, channels, _, groups in (map(int, shape.split('x')) for shape in args.shapes):
+        if channels % groups:
+            parser.error(f'--shapes: {groups} deformable groups do not divide {channels} channels')
     return args
 
 

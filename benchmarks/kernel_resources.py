@@ -2,9 +2,9 @@
 
 The launches are those of one forward and backward pass of window attention, of the gate of a gated MLP and of layer
 normalisation, or of deformable convolution. Triton's own toolchain compiles them for NVIDIA (sm_80, sm_86, sm_90) or
-AMD (gfx942). Nothing runs. The share of the roofline is on paper: the time in which an H100 moves each tensor
-of a launch once (2.7 TB/s), over the time in which its schedulers issue the kernel's instructions (132 x 4 a clock at
-1.755 GHz), if that is longer. Caches, waiting and the rates of single units are not in it.
+AMD (gfx942). Nothing runs. The share of the roofline is on paper: the time in which an H100 moves each tensor of a
+launch once (2.7 TB/s), over the time in which its schedulers issue the kernel's instructions (132 x 4 a clock at 1.755
+GHz), if that is longer. Caches, waiting and the rates of single units are not in it.
 
 Examples:
     python benchmarks/kernel_resources.py
@@ -144,8 +144,11 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if not all(re.fullmatch(r'\d+x\d+x\d+', window) for window in args.window):
         parser.error(f'--window takes lengths such as 5x8x8, not {" ".join(args.window)}')
-    if not all(re.fullmatch(r'\d+x\d+', convolution) for convolution in args.convolution or ()):
+    if not all(re.fullmatch(r'[1-9]\d*x[1-9]\d*', convolution) for convolution in args.convolution or ()):
         parser.error(f'--convolution takes channels and groups such as 96x16, not {" ".join(args.convolution)}')
+    for channels, groups in (map(int, convolution.split('x')) for convolution in args.convolution or ()):
+        if channels % groups:
+            parser.error(f'--convolution: {groups} groups do not divide {channels} channels')
     if args.mutual and any(not window.startswith('2x') for window in args.window):
         parser.error('--mutual takes windows of two frames, such as --window 2x8x8')
     return args

@@ -1,7 +1,9 @@
 """Compiling the project's C++ sources: once per machine, and a reason where it cannot be done."""
 
+import os
 import shutil
 import stat
+from concurrent.futures import Future
 from threading import Event
 
 import pytest
@@ -17,10 +19,11 @@ needs_compiler = pytest.mark.skipif(not HAS_COMPILER, reason='needs g++')
 def empty_cache(tmp_path, monkeypatch):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
     monkeypatch.delenv('CXX', raising=False)
-    monkeypatch.setattr(compiling, '_started', {})
+    compiling._started.clear()
     library.cache_clear()
     yield
     library.cache_clear()
+    compiling._started.clear()
 
 
 @pytest.fixture
@@ -53,6 +56,25 @@ def test_an_error_in_the_background_is_told_where_the_library_is_needed(source, 
     compile_in_background([source])
     with pytest.raises(CannotCompile, match="there is no 'no-such-compiler'"):
         library(source)
+
+
+def test_whatever_fails_in_the_background_is_raised_in_place_of_waiting_for_ever(source, monkeypatch):
+    def broken(source, compiler):
+        raise UnicodeDecodeError('utf-8', b'', 0, 1, 'planted')
+
+    monkeypatch.setattr(compiling, '_fingerprint', broken)
+    compile_in_background([source])
+    assert isinstance(compiling._started[source].exception(timeout=60), UnicodeDecodeError)
+    with pytest.raises(UnicodeDecodeError):
+        library(source)
+
+
+def test_a_forked_process_compiles_by_itself(source, monkeypatch):
+    monkeypatch.setitem(compiling._started, source, Future())  # its thread stays in the parent
+    child = os.fork()
+    if not child:
+        os._exit(0 if compiling._started == {} else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 @needs_compiler

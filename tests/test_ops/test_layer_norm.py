@@ -5,9 +5,6 @@ The interpreter is chosen by an environment variable before Triton is imported, 
 
 import json
 import math
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -16,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
+from triton_interpreter import results_in_interpreter
 
 from vrtspike.native import build
 from vrtspike.native.build import library, why_missing
@@ -217,10 +215,7 @@ def test_trials_compare_the_backends_on_request(monkeypatch, tmp_path):
 @pytest.fixture(scope='module')
 def interpreted():
     """The errors of the Triton kernels in each type, computed in the interpreter."""
-    environment = {**os.environ, 'TRITON_INTERPRET': '1'}
-    command = [sys.executable, __file__]
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=True, timeout=600)
-    return json.loads(result.stdout)
+    return results_in_interpreter(__file__)
 
 
 @needs_triton

@@ -43,7 +43,7 @@ class CannotCompile(Exception):
 
 @cache
 def library(source: Path) -> ctypes.CDLL:
-    """Return the library of a C++ source and the headers beside it; see :func:`compiled`.
+    """Return the library of a C++ source; see :func:`compiled`.
 
     Raises:
         CannotCompile: It cannot be compiled or loaded.
@@ -66,6 +66,7 @@ def why_missing(source: Path) -> str | None:
 
 
 _started: dict[Path, Future[Path]] = {}
+os.register_at_fork(after_in_child=_started.clear)  # a forked process has none of the threads
 
 
 def compile_in_background(sources: Iterable[Path]) -> None:
@@ -82,15 +83,16 @@ def compile_in_background(sources: Iterable[Path]) -> None:
 def _fulfil(future: Future[Path], source: Path) -> None:
     try:
         future.set_result(compiled(source))
-    except CannotCompile as error:
+    except BaseException as error:  # else whoever needs the library would wait for ever
         future.set_exception(error)
 
 
 def compiled(source: Path) -> Path:
-    """Return the library of a C++ source and the headers beside it as a file. It is compiled once and then cached.
+    """Return the library of a C++ source as a file. It is compiled once and then cached.
 
-    The cache is :func:`~vrtspike.runtime.device.cache_folder`. ``$CXX`` names the compiler, ``g++`` by default: the
-    sources use extensions of GCC.
+    It may include headers that stand beside it, and those of ``include/``. The cache is
+    :func:`~vrtspike.runtime.device.cache_folder`. ``$CXX`` names the compiler, ``g++`` by default: the sources use
+    extensions of GCC.
 
     Raises:
         CannotCompile: There is no compiler, it failed, or the folder cannot be written.

@@ -5,12 +5,10 @@ wrong for bfloat16 products, so bfloat16 is emulated: float32 tensors of its val
 """
 
 import json
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
 
 import pytest
+from triton_interpreter import results_in_interpreter
 
 needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
 
@@ -76,10 +74,7 @@ def far_samples(device):
 @pytest.fixture(scope='module')
 def interpreted():
     """The errors of the cases in each type, computed in the interpreter."""
-    environment = {**os.environ, 'TRITON_INTERPRET': '1'}
-    command = [sys.executable, __file__]
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=True, timeout=900)
-    return json.loads(result.stdout)
+    return results_in_interpreter(__file__)
 
 
 @needs_triton

@@ -91,7 +91,7 @@ def _partial(x: Tensor) -> Tensor:
     return x.new_empty((programs, 2, x.shape[1]), dtype=torch.float32)
 
 
-def _blocks(x: Tensor) -> dict[str, Any]:
+def _blocks(x: Tensor) -> dict[str, int]:
     """Return the constants that the kernels are compiled for."""
     channels = x.shape[1]
     padded = 1 << max(channels - 1, 1).bit_length()

@@ -1,6 +1,6 @@
 """Triton kernels of layer normalisation of rows of channels, in float32.
 
-A program computes blocks of R rows with BC channels, C padded to a power of 2. ``order`` and ``inverse`` are those of
+A program computes blocks of R rows with BC channels, C padded to a power of 2. ``sources`` and ``places`` are those of
 :class:`~vrtspike.ops.rows.Order`, or None.
 """
 
@@ -23,14 +23,14 @@ def normalised(x, row, inside, eps, C: tl.constexpr, BC: tl.constexpr):
 
 
 @triton.jit
-def norm_kernel(x, weight, bias, order, out, rows, results, eps,
-                   C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):  # fmt: skip
+def norm_kernel(x, weight, bias, sources, out, rows, results, eps,
+                C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):  # fmt: skip
     i = tl.program_id(0).to(tl.int64) * R + tl.arange(0, R)
     c = tl.arange(0, BC)
     inside = i < results
     source = i
-    if order is not None:
-        source = tl.load(order + i, mask=inside, other=0).to(tl.int64)
+    if sources is not None:
+        source = tl.load(sources + i, mask=inside, other=0).to(tl.int64)
     found = inside & (source < rows)
     values, _ = normalised(x, source, found, eps, C, BC)
     w = tl.load(weight + c, mask=c < C, other=0.0)[None, :]
@@ -41,8 +41,8 @@ def norm_kernel(x, weight, bias, order, out, rows, results, eps,
 
 
 @triton.jit
-def norm_backward_kernel(grad, x, weight, inverse, grad_x, partial, rows, programs, eps,
-                    C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):  # fmt: skip
+def norm_backward_kernel(grad, x, weight, places, grad_x, partial, rows, programs, eps,
+                         C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):  # fmt: skip
     """Sum the gradients of weight and bias of a program's rows: partial (programs, 2, C)."""
     program = tl.program_id(0)
     c = tl.arange(0, BC)
@@ -52,8 +52,8 @@ def norm_backward_kernel(grad, x, weight, inverse, grad_x, partial, rows, progra
         i = (first + tl.arange(0, R)).to(tl.int64)
         inside = i < rows
         place = i
-        if inverse is not None:
-            place = tl.load(inverse + i, mask=inside, other=0).to(tl.int64)
+        if places is not None:
+            place = tl.load(places + i, mask=inside, other=0).to(tl.int64)
         mask = inside[:, None] & (c < C)[None, :]
         values, scale = normalised(x, i, inside, eps, C, BC)
         g = tl.load(grad + place[:, None] * C + c[None, :], mask=mask, other=0.0).to(tl.float32)

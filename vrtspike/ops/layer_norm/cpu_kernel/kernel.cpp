@@ -1,6 +1,6 @@
 // Layer normalisation of rows of channels on CPUs, in one pass over the rows.
 //
-// Rows are read in any order: row i of the result belongs to row order[i] of the input, or is zero if order[i] is the
+// Rows are read in any order: row i of the result is row sources[i] of the input, or zero if sources[i] is the
 // number of rows of the input. Four rows are processed together, so that sums do not wait for one another. Sums are in
 // float32, whatever type the rows have.
 
@@ -54,12 +54,12 @@ inline void measure(const In* const* x, const Shape& s, float* mean, float* scal
 
 template <int COUNT, typename In, typename Out>
 void forward_rows(const Shape& s, int64_t first, const In* x, const float* weight, const float* bias,
-                  const int32_t* order, Out* out) {
+                  const int32_t* sources, Out* out) {
   const In* rows[COUNT];
   bool zero[COUNT];
   float mean[COUNT], scale[COUNT];
   for (int i = 0; i < COUNT; i++) {
-    const int64_t from = order ? order[first + i] : first + i;
+    const int64_t from = sources ? sources[first + i] : first + i;
     zero[i] = from == s.rows;
     rows[i] = x + (zero[i] ? 0 : from * s.channels);
   }
@@ -75,14 +75,14 @@ void forward_rows(const Shape& s, int64_t first, const In* x, const float* weigh
 }
 
 template <typename In, typename Out>
-void forward(const Shape& s, int threads, const In* x, const float* weight, const float* bias, const int32_t* order,
+void forward(const Shape& s, int threads, const In* x, const float* weight, const float* bias, const int32_t* sources,
              Out* out) {
   if (!s.rows) return (void)std::fill_n(out, s.results * s.channels, Out{});
   const int64_t whole = s.results / TOGETHER;
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t block = 0; block < whole; block++)
-    forward_rows<TOGETHER>(s, block * TOGETHER, x, weight, bias, order, out);
-  for (int64_t i = whole * TOGETHER; i < s.results; i++) forward_rows<1>(s, i, x, weight, bias, order, out);
+    forward_rows<TOGETHER>(s, block * TOGETHER, x, weight, bias, sources, out);
+  for (int64_t i = whole * TOGETHER; i < s.results; i++) forward_rows<1>(s, i, x, weight, bias, sources, out);
 }
 
 }  // namespace
@@ -91,8 +91,8 @@ extern "C" {
 
 #define ENTRY(NAME, In, Out)                                                                                         \
   void forward_##NAME(const int64_t* sizes, float eps, int threads, const void* x, const float* weight,              \
-                      const float* bias, const int32_t* order, void* out) {                                          \
-    forward({sizes[0], sizes[1], sizes[2], eps}, threads, static_cast<const In*>(x), weight, bias, order,            \
+                      const float* bias, const int32_t* sources, void* out) {                                          \
+    forward({sizes[0], sizes[1], sizes[2], eps}, threads, static_cast<const In*>(x), weight, bias, sources,            \
             static_cast<Out*>(out));                                                                                 \
   }
 
