@@ -17,17 +17,26 @@ needs_compiler = pytest.mark.skipif(
 )
 
 COUNT = """
-import resource
-import torch
+import ctypes, resource
 from vrtspike.native.allocator import keep_freed_memory
 print(keep_freed_memory())
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.memset.restype = ctypes.c_void_p
+libc.malloc.argtypes, libc.free.argtypes = [ctypes.c_size_t], [ctypes.c_void_p]
+libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
 def faults_of_64_mib():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.empty(1 << 26, dtype=torch.uint8).fill_(1)
+    block = libc.malloc(1 << 26)
+    libc.memset(block, 1, 1 << 26)
+    libc.free(block)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 print(sum([faults_of_64_mib() for _ in range(16)][-8:]))
 """
-"""Prints whether freed memory is kept, and the page faults of the last 8 of 16 tensors one after the other."""
+"""Prints whether freed memory is kept, and the page faults of the last 8 of 16 blocks one after the other.
+
+The blocks come from malloc, as PyTorch's posix_memalign needs a number of rounds that differs from run to run before it
+finds a freed block again.
+"""
 
 
 @cache
