@@ -10,6 +10,6 @@ LINEAR = Operator(
     'linear',
     (
         Backend('onednn', onednn.onednn, ('cpu',), onednn.dtypes(), missing=onednn.missing),
-        Backend('pytorch', reference),
+        Backend('reference', reference),
     ),
 )
