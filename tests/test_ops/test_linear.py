@@ -54,6 +54,13 @@ def test_values_and_gradients_agree_with_the_reference(shape, dtype, bias, resid
     assert_close(results(onednn.onednn, inputs), expected, dtype)
 
 
+@pytest.mark.parametrize('rows', [128, 129, 1280])
+def test_the_gradient_of_the_weight_is_the_product_for_any_number_of_rows(rows):
+    inputs = make_inputs((2, rows, 7))
+    expected = results(reference, [each.double() for each in inputs])
+    assert_close(results(onednn.onednn, inputs), expected, torch.float32)
+
+
 def test_tensors_need_not_be_contiguous():
     x, weight, bias, residual = make_inputs((4, 7, 10))
     inputs = [x.transpose(0, 1)[..., 5:], weight[:, :5], bias, residual.transpose(0, 1)]

@@ -6,6 +6,7 @@ does not use AVX-512 on processors that are not Intel's: on a Zen 5, oneDNN take
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
@@ -14,6 +15,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from vrtspike.runtime.environment import processor_name
+
+CONVOLVED = (16, 8)
+"""Maps and their heights. PyTorch convolves fewer maps than 16 on one thread by MKL, not by oneDNN."""
 
 
 @cache
@@ -62,10 +66,28 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         needs_x, needs_weight, needs_bias, needs_residual = ctx.needs_input_grad
-        rows = grad.reshape(-1, grad.shape[-1])
+        rows, inputs = (each.reshape(-1, each.shape[-1]) for each in (grad, x))
         return (
             product(grad, weight.t()) if needs_x else None,
-            rows.t() @ x.reshape(-1, x.shape[-1]) if needs_weight else None,
+            weight_gradient(rows, inputs) if needs_weight else None,
             rows.sum(0) if needs_bias else None,
             grad if needs_residual else None,
         )
+
+
+def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
+    """Return ``grad^T x`` (C', C) of rows (M, C') and (M, C).
+
+    In float32 it is computed as the gradient of a 1x1 convolution where M divides into enough maps for PyTorch to give
+    it to oneDNN, which takes 0.5 to 0.9 of the time of MKL's product.
+    """
+    divides = len(grad) > 0 and len(grad) % math.prod(CONVOLVED) == 0
+    if grad.dtype != torch.float32 or not divides:
+        return grad.t() @ x
+    maps, of_grad = (each.contiguous().view(*CONVOLVED, -1, each.shape[1]).permute(0, 3, 1, 2) for each in (x, grad))
+    weight = grad.new_empty(grad.shape[1], x.shape[1], 1, 1)  # only its shape counts
+    only_weight = (False, True, False)
+    found = torch.ops.aten.convolution_backward(
+        of_grad, maps, weight, None, (1, 1), (0, 0), (1, 1), False, (0, 0), 1, only_weight
+    )
+    return found[1].flatten(1)
