@@ -65,6 +65,8 @@ TESTED_BY = {
     'models/layers/flow.py': 'test_models/test_backbones/test_vrt_golden.py',
     # Arguments that cannot work, given to whole parts.
     'models/layers/checks.py': 'test_models/test_backbones/test_vrt_checks.py',
+    # The layer of the operator.
+    'models/layers/linear.py': 'test_ops/test_linear.py',
     # Options of VRT that change its speed and nothing else.
     'models/layers/torch_compile.py': 'test_models/test_backbones/test_vrt_speed.py',
     'models/layers/chunking/part.py': 'test_models/test_layers/test_chunking/test_split.py',
@@ -73,6 +75,7 @@ TESTED_BY = {
     # Every backend is compared with the reference of its operator.
     'ops/deform_conv/*.py': 'test_ops/test_deform_conv/test_deform_conv.py',
     'ops/gated_linear/*.py': 'test_ops/test_gated_linear.py',
+    'ops/linear/*.py': 'test_ops/test_linear.py',
     'ops/layer_norm/*.py': 'test_ops/test_layer_norm.py',
     'ops/window_attention/*.py': 'test_ops/test_window_attention/test_window_attention.py',
     # Read by the loss and the metric that are networks trained on ImageNet.

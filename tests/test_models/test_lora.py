@@ -41,9 +41,9 @@ def test_merging_and_unmerging_are_exact(adapted):
     removed = merge(adapted)
     assert not list(adapted_layers(adapted))
     assert adapted.state_dict().keys() == VRT(**TWO_BLOCKS).state_dict().keys()
-    torch.testing.assert_close(adapted(clip), unmerged, rtol=0, atol=1e-6)
+    torch.testing.assert_close(adapted(clip), unmerged, rtol=0, atol=5e-6)
     unmerge(adapted, removed)
-    torch.testing.assert_close(adapted.state_dict(), before, rtol=0, atol=1e-6)
+    torch.testing.assert_close(adapted.state_dict(), before, rtol=0, atol=5e-6)
     assert {name for name, each in adapted.named_parameters() if each.requires_grad} >= {'conv_last.weight'}
     assert not any(each.requires_grad for name, each in adapted.named_parameters() if name.endswith('qkv_self.weight'))
 
@@ -52,7 +52,7 @@ def test_the_same_file_gives_a_plain_and_an_adapted_network_the_same_outputs(ada
     weights, clip = adapted.state_dict(), torch.rand(CLIP)
     plain = VRT(**TWO_BLOCKS).eval()
     load_exact(plain, weights)
-    torch.testing.assert_close(plain(clip), adapted(clip), rtol=0, atol=1e-6)
+    torch.testing.assert_close(plain(clip), adapted(clip), rtol=0, atol=5e-6)
     other = VRT(**TWO_BLOCKS).eval()
     adapt(other, LoRA([*ATTENTION, '*.fc2', '*.fc11'], rank=3, alpha=99))
     assert load_matching(other, weights).merged == []
@@ -68,7 +68,7 @@ def test_fused_projections_are_adapted_too():
     x = torch.rand(1, 8, 3, 4, 4)
     adapted = tsa(x)
     assert len(merge(tsa)) == 3 * 5
-    torch.testing.assert_close(tsa(x), adapted, rtol=0, atol=1e-6)
+    torch.testing.assert_close(tsa(x), adapted, rtol=0, atol=5e-6)
 
 
 def test_only_adapters_and_the_named_parts_are_trained(adapted):

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from vrtspike.errors import ConfigError, did_you_mean
 from vrtspike.models.adapters import FACTOR_A, FACTOR_B, SCALE
+from vrtspike.models.layers.linear import Linear
 from vrtspike.profiling.parameters import parameters_under
 
 
-class LoRALinear(nn.Linear):
+class LoRALinear(Linear):
     """A linear layer whose ``weight`` is the sum of a frozen weight and an adapter.
 
     The state dict has the frozen weight under ``weight``, and ``lora_A``, ``lora_B`` and ``lora_scale`` beside it. The
@@ -85,7 +86,7 @@ def linear_layers(names: Sequence[str], model: nn.Module) -> list[nn.Linear]:
     Raises:
         ConfigError: One of ``names`` matches none.
     """
-    layers = {name: module for name, module in model.named_modules() if type(module) is nn.Linear}
+    layers = {name: module for name, module in model.named_modules() if type(module) in (nn.Linear, Linear)}
     for name in names:
         if not any(fnmatchcase(each, name) for each in layers):
             raise ConfigError(f"lora: no linear layer matches '{name}'{did_you_mean(name, layers)}")
@@ -104,7 +105,7 @@ def merge(model: nn.Module) -> dict[str, Tensor]:
         for part in (FACTOR_A, FACTOR_B, SCALE):
             removed[f'{name}.{part}'] = getattr(layer, part).detach()
             delattr(layer, part)
-        layer.__class__ = nn.Linear
+        layer.__class__ = Linear
         layer.weight.data = weight
     return removed
 

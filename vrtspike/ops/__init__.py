@@ -11,11 +11,14 @@ from vrtspike.ops.counting import count_as_one
 from vrtspike.ops.deform_conv import DEFORM_CONV2D, deform_conv2d
 from vrtspike.ops.gated_linear import GATED_LINEAR, gated_linear
 from vrtspike.ops.layer_norm import LAYER_NORM, layer_norm
+from vrtspike.ops.linear import LINEAR, linear
 from vrtspike.ops.trial_outcomes import measure_backends
 from vrtspike.ops.window_attention import WINDOW_ATTENTION, Windows, map_windows, window_attention
 from vrtspike.profiling.fused_operators import register_fused_operators
 
-OPERATORS: dict[str, Operator] = {op.name: op for op in (WINDOW_ATTENTION, DEFORM_CONV2D, GATED_LINEAR, LAYER_NORM)}
+OPERATORS: dict[str, Operator] = {
+    op.name: op for op in (WINDOW_ATTENTION, DEFORM_CONV2D, GATED_LINEAR, LAYER_NORM, LINEAR)
+}
 
 register_fused_operators(functools.partial(count_as_one, OPERATORS))
 
@@ -23,6 +26,7 @@ __all__ = [
     'DEFORM_CONV2D',
     'GATED_LINEAR',
     'LAYER_NORM',
+    'LINEAR',
     'OPERATORS',
     'WINDOW_ATTENTION',
     'Backend',
@@ -31,6 +35,7 @@ __all__ = [
     'deform_conv2d',
     'gated_linear',
     'layer_norm',
+    'linear',
     'map_windows',
     'measure_backends',
     'use_backends',

@@ -15,6 +15,7 @@ COUNTED_BACKENDS = {
     'deform_conv2d': 'grid_sample',
     'gated_linear': 'recomputing',
     'layer_norm': 'reference',
+    'linear': 'reference',
 }
 AS_ONE = ('window_attention', 'deform_conv2d')
 """Operators whose fast backends keep all between their arguments and their result out of memory."""

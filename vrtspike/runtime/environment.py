@@ -36,7 +36,7 @@ def describe_device(device: torch.device) -> dict:
     """Return the device's type and name, and for a CPU the number of threads torch uses."""
     if device.type == 'cuda':
         return {'type': 'cuda', 'name': torch.cuda.get_device_name(device)}
-    return {'type': device.type, 'name': _cpu_name(), 'threads': torch.get_num_threads()}
+    return {'type': device.type, 'name': processor_name(), 'threads': torch.get_num_threads()}
 
 
 def gpu_driver() -> str | None:
@@ -51,7 +51,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
-def _cpu_name() -> str:
+def processor_name() -> str:
     """Return the name of the processor. psutil does not know it, so on Linux it comes from ``/proc/cpuinfo``."""
     with contextlib.suppress(OSError):
         for line in Path('/proc/cpuinfo').read_text().splitlines():

@@ -129,9 +129,9 @@ def test_the_cpu_kernel_reproduces_a_golden_case_in_float32():
     """A case without flow, whose sampling positions float32 would round to other pixels here and there."""
     result = run_case('interp_pa0', dict(window_attention='native'), torch.float32)
     assert relative_error(stored(result.output), result.golden['output']) < 1e-5
-    assert relative_error(result.grad[..., ::4, ::4], result.golden['grad/input']) < 1e-4
+    assert relative_error(result.grad[..., ::4, ::4], result.golden['grad/input']) < 2e-4
     error, name = worst_norm(result)
-    assert error < 1e-4, name
+    assert error < 2e-4, name
 
 
 @pytest.fixture(scope='module')

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vrtspike.models.layers.alignment import FlowGuidedDeformConv, align_both_ways
 from vrtspike.models.layers.blocks import AttentionGroup
+from vrtspike.models.layers.linear import Linear
 from vrtspike.models.layers.mlp import GatedMLP
 from vrtspike.ops.window_attention.windows import Window
 from vrtspike.profiling import part
@@ -24,10 +25,10 @@ def make_reshape(kind: str, in_channels: int, channels: int) -> nn.Sequential:
         layers = [Rearrange('b c t h w -> b t h w c'), nn.LayerNorm(channels)]
     elif kind == 'down':  # the published order of the four neighbours: column, row
         layers = [Rearrange('b c t (h row) (w column) -> b t h w (column row c)', row=2, column=2)]
-        layers += [nn.LayerNorm(4 * in_channels), nn.Linear(4 * in_channels, channels)]
+        layers += [nn.LayerNorm(4 * in_channels), Linear(4 * in_channels, channels)]
     else:
         layers = [Rearrange('b (column row c) t h w -> b t (h row) (w column) c', row=2, column=2)]
-        layers += [nn.LayerNorm(in_channels // 4), nn.Linear(in_channels // 4, channels)]
+        layers += [nn.LayerNorm(in_channels // 4), Linear(in_channels // 4, channels)]
     return nn.Sequential(*layers, Rearrange('b t h w c -> b c t h w'))
 
 
@@ -68,9 +69,9 @@ class VRTStage(nn.Module):
         self.reshape = make_reshape(reshape, in_channels, channels)
         group = dict(channels=channels, drop_paths=drop_paths, **block)
         self.residual_group1 = AttentionGroup(mutual_depth, window=(2, *window[1:]), mutual=True, **group)
-        self.linear1 = nn.Linear(channels, channels)
+        self.linear1 = Linear(channels, channels)
         self.residual_group2 = AttentionGroup(depth - mutual_depth, window=window, mutual=False, **group)
-        self.linear2 = nn.Linear(channels, channels)
+        self.linear2 = Linear(channels, channels)
         self.pa_frames = pa_frames
         if pa_frames:
             self.pa_deform = FlowGuidedDeformConv(channels, pa_frames // 2, deformable_groups, max_residue)
@@ -86,8 +87,8 @@ class VRTStage(nn.Module):
             flows_forward: The same from frame t+d to t.
         """
         x = self.reshape(x).permute(0, 2, 3, 4, 1)
-        x = x + self.linear1(self.residual_group1(x))
-        x = x + self.linear2(self.residual_group2(x))
+        x = self.linear1(self.residual_group1(x), residual=x)
+        x = self.linear2(self.residual_group2(x), residual=x)
         if self.pa_frames:
             x = self.warp_and_fuse(x, flows_backward, flows_forward)
         return x.permute(0, 4, 1, 2, 3)

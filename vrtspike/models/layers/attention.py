@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vrtspike.models.layers.checks import check_heads, check_window
 from vrtspike.models.layers.chunking.part import ChunkedPart
+from vrtspike.models.layers.linear import Linear
 from vrtspike.models.layers.maps import ChannelNorm, channels_first, channels_last, zeroed
 from vrtspike.models.layers.mlp import feed_forward
-from vrtspike.ops import Windows, map_windows, window_attention
+from vrtspike.ops import Windows, linear, map_windows, window_attention
 from vrtspike.ops.padding import pad_to_windows
 from vrtspike.ops.window_attention.functional import Norm, unchanged
 from vrtspike.ops.window_attention.native import SOURCE
@@ -87,12 +87,12 @@ class WindowAttention(nn.Module):
         self.relative_position_bias_table = nn.Parameter(torch.zeros(math.prod(2 * n - 1 for n in window), heads))
         # Published checkpoints contain this buffer. The operator computes its own for the window in use.
         self.register_buffer('relative_position_index', relative_position_index(window))
-        self.qkv_self = nn.Linear(channels, 3 * channels, bias=qkv_bias)
-        self.proj = nn.Linear(2 * channels if mutual else channels, channels)
-        self.qkv_mut: nn.Linear | None = None
+        self.qkv_self = Linear(channels, 3 * channels, bias=qkv_bias)
+        self.proj = Linear(2 * channels if mutual else channels, channels)
+        self.qkv_mut: Linear | None = None
         if mutual:
             self.register_buffer('position_bias', sine_position_encoding(*window[1:], channels))
-            self.qkv_mut = nn.Linear(channels, 3 * channels, bias=qkv_bias)
+            self.qkv_mut = Linear(channels, 3 * channels, bias=qkv_bias)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
     @property
@@ -125,8 +125,7 @@ class WindowAttention(nn.Module):
     def merge(self, mutual: Tensor, own: Tensor) -> Tensor:
         """Compute ``proj(cat(mutual, own))`` of tokens (..., C) without the concatenation in memory."""
         for_mutual, for_own = self.proj.weight.chunk(2, dim=1)
-        projected = F.linear(own, for_own, self.proj.bias)
-        return torch.addmm(projected.flatten(0, -2), mutual.flatten(0, -2), for_mutual.t()).view_as(projected)
+        return linear(mutual, for_mutual, residual=linear(own, for_own, self.proj.bias))
 
 
 class SpaceTimeAttention(nn.Module):
@@ -145,9 +144,9 @@ class SpaceTimeAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.window = window
-        self.query = nn.Linear(channels, channels)
-        self.key_value = nn.Linear(channels, 2 * channels)
-        self.out = nn.Linear(channels, channels)
+        self.query = Linear(channels, channels)
+        self.key_value = Linear(channels, 2 * channels)
+        self.out = Linear(channels, channels)
         self.bias_table = nn.Parameter(torch.zeros(math.prod(2 * n - 1 for n in window), heads))
         nn.init.trunc_normal_(self.bias_table, std=0.02)
 

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from vrtspike.models.layers.attention import WindowAttention
 from vrtspike.models.layers.conv import Conv3d
 from vrtspike.models.layers.drop_path import DropPath
+from vrtspike.models.layers.linear import Linear
 from vrtspike.models.layers.maps import TokenNorm
 from vrtspike.models.layers.mlp import GatedMLP, feed_forward
 from vrtspike.ops.window_attention.windows import Window
@@ -124,10 +125,10 @@ class ResidualAttentionGroup(nn.Module):
     def __init__(self, channels: int, **group) -> None:
         super().__init__()
         self.residual_group = AttentionGroup(channels=channels, mutual=False, **group)
-        self.linear = nn.Linear(channels, channels)
+        self.linear = Linear(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.linear(self.residual_group(x))
+        return self.linear(self.residual_group(x), residual=x)
 
 
 class ConvBlock(nn.Module):

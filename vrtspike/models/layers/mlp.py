@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from vrtspike.models.layers.conv import FrameConv
+from vrtspike.models.layers.linear import Linear
 from vrtspike.models.layers.maps import ChannelNorm, zeroed
 from vrtspike.ops import gated_linear
 from vrtspike.ops.chunks import map_rows
@@ -21,9 +22,9 @@ class GatedMLP(nn.Module):
 
     def __init__(self, in_features: int, hidden_features: int, out_features: int | None = None) -> None:
         super().__init__()
-        self.fc11 = nn.Linear(in_features, hidden_features)
-        self.fc12 = nn.Linear(in_features, hidden_features)
-        self.fc2 = nn.Linear(hidden_features, out_features or in_features)
+        self.fc11 = Linear(in_features, hidden_features)
+        self.fc12 = Linear(in_features, hidden_features)
+        self.fc2 = Linear(hidden_features, out_features or in_features)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in_features) -> (..., out_features)."""

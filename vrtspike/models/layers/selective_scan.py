@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from vrtspike.errors import require_positive_integers
 from vrtspike.models.layers.chunking.part import ChunkedPart
+from vrtspike.models.layers.linear import Linear
 from vrtspike.models.layers.maps import from_tokens, to_tokens
 
 FASTEST, SLOWEST = 0.1, 1.0
@@ -59,11 +60,11 @@ class SelectiveScan(nn.Module):
     def __init__(self, channels: int, states: int = 8) -> None:
         super().__init__()
         self.sizes = (channels, channels, states)
-        self.from_context = nn.Linear(channels, sum(self.sizes))
-        self.from_query = nn.Linear(channels, channels + states)
+        self.from_context = Linear(channels, sum(self.sizes))
+        self.from_query = Linear(channels, channels + states)
         self.log_decay = nn.Parameter(torch.arange(1.0, states + 1).log().repeat(2, channels, 1))
         self.skip = nn.Parameter(torch.ones(channels))
-        self.out = nn.Linear(channels, channels)
+        self.out = Linear(channels, channels)
         self._initialise_steps(channels)
 
     def _initialise_steps(self, channels: int) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vrtspike.errors import ConfigError, require_positive, require_positive_integers
 from vrtspike.models.layers.checks import check_heads
 from vrtspike.models.layers.chunking.part import ChunkedPart
+from vrtspike.models.layers.linear import Linear
 from vrtspike.ops.fused_attention import fused_attention
 
 MAX_DISTANCE = 16
@@ -41,9 +42,9 @@ class TemporalAttention(nn.Module):
         self.heads = heads
         self.dropout = dropout
         self.slopes = [time_slope / 2**i for i in range(heads)] if time_slope else []
-        self.query = nn.Linear(channels, channels)
-        self.key_value = nn.Linear(channels, 2 * channels)
-        self.out = nn.Linear(channels, channels)
+        self.query = Linear(channels, channels)
+        self.key_value = Linear(channels, 2 * channels)
+        self.out = Linear(channels, channels)
 
     def forward(self, query: Tensor, context: Tensor) -> Tensor:
         """Attend from ``query`` to ``context``, both (N, T, C); returns (N, T, C)."""
@@ -170,10 +171,10 @@ class TemporalAttentionBlock(ChunkedPart):
         self.attention = self.attention_type(channels, heads, dropout, time_slope)
         self.mlp_norm = nn.LayerNorm(channels)
         self.mlp = nn.Sequential(
-            nn.Linear(channels, hidden),
+            Linear(channels, hidden),
             nn.GELU(),
             nn.Dropout(dropout),
-            nn.Linear(hidden, channels),
+            Linear(hidden, channels),
             nn.Dropout(dropout),
         )
 

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from vrtspike.ops.chunks import row_chunks
+from vrtspike.ops.linear import linear
 
 
 class Gate(NamedTuple):
@@ -26,7 +27,7 @@ def recomputing(implementation: Gate, x: Tensor, gate: Tensor, weight: Tensor, b
     """Compute ``linear(gelu(x) * gate)`` of maps (..., C); only ``x`` and ``gate`` are saved for the backward pass."""
     if torch.is_grad_enabled():
         return _GatedLinear.apply(implementation, x, gate, weight, bias)
-    return F.linear(implementation.values(x, gate), weight, bias)
+    return linear(implementation.values(x, gate), weight, bias)
 
 
 class _GatedLinear(torch.autograd.Function):
@@ -34,7 +35,7 @@ class _GatedLinear(torch.autograd.Function):
     def forward(ctx: Any, implementation: Gate, x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, gate, weight)
         ctx.gradients = implementation.gradients
-        return F.linear(implementation.values(x, gate), weight, bias)
+        return linear(implementation.values(x, gate), weight, bias)
 
     @staticmethod
     @once_differentiable
@@ -43,10 +44,10 @@ class _GatedLinear(torch.autograd.Function):
         rows = [tensor.flatten(0, -2) for tensor in (x, gate, grad)]
         grads = torch.empty_like(rows[0]), torch.empty_like(rows[1])
         sums = torch.promote_types(weight.dtype, torch.float32)
-        grad_weight, back = torch.zeros_like(weight, dtype=sums), weight.to(grad.dtype)
+        grad_weight, back = torch.zeros_like(weight, dtype=sums), weight.t().to(grad.dtype).contiguous()
         for chunk in row_chunks(rows[0]):
             x_chunk, gate_chunk, grad_chunk = (tensor[chunk] for tensor in rows)
-            hidden = ctx.gradients(grad_chunk @ back, x_chunk, gate_chunk, *(each[chunk] for each in grads))
+            hidden = ctx.gradients(linear(grad_chunk, back), x_chunk, gate_chunk, *(each[chunk] for each in grads))
             grad_weight += grad_chunk.t() @ hidden
         grad_bias = rows[2].sum(0, dtype=sums)
         return None, *(g.view_as(x) for g in grads), grad_weight.to(weight.dtype), grad_bias.to(weight.dtype)

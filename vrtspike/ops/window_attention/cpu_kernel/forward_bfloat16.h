@@ -44,9 +44,9 @@ void pair_channels(const Shape& s, const float* q, const float* k, Pair* q_pairs
     }
 }
 
-// The values of neighbouring keys, as rows (n / 2, D).
+// Neighbouring tokens, as rows (n / 2, D).
 template <int D>
-void pair_keys(const Shape& s, const float* v, Pair* pairs) {
+void pair_tokens(const Shape& s, const float* v, Pair* pairs) {
   for (int64_t i = 0; i < s.n; i += 2)
     for (int c = 0; c < D; c++) pairs[i / 2 * D + c] = pair_of(v[i * D + c], i + 1 < s.n ? v[(i + 1) * D + c] : 0);
 }

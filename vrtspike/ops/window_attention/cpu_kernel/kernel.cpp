@@ -1,8 +1,8 @@
 // Window attention on CPUs: scores, bias, mask, softmax and values of a window in one pass, forward and backward.
 //
 // The lanes of a vector hold sixteen queries (eight without AVX-512), and a loop runs over the keys. The softmax is
-// therefore a loop, and scores never leave the cache. Sums are in float32, whatever type the tokens have. In the forward
-// pass, bfloat16 numbers are multiplied by the processor's own instruction if it has one.
+// therefore a loop, and scores never leave the cache. Sums are in float32, whatever type the tokens have. bfloat16
+// numbers are multiplied by the processor's own instruction if it has one.
 //
 // Tokens are rows (M windows x frames x n, 3 * heads * d) of queries, keys and values. With two frames, the queries of
 // each frame attend to the keys of the other frame, and the result is at the position of the keys. The bias and its
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "backward.h"
+#include "backward_bfloat16.h"
 #include "forward.h"
 #include "forward_bfloat16.h"
 
@@ -50,7 +51,7 @@ template <int D>
 void attend_rows(BFloat16, const Shape& s, const float* bias, const float* labels, Scratch<D>& own, float* lse) {
 #ifdef __AVX512BF16__
   pair_channels<D>(s, own.q.data(), own.k.data(), own.q_pairs.data(), own.k_pairs.data());
-  pair_keys<D>(s, own.v.data(), own.v_pairs.data());
+  pair_tokens<D>(s, own.v.data(), own.v_pairs.data());
   attend_pairs<D>(s, own.q_pairs.data(), own.k_pairs.data(), own.v_pairs.data(), bias, labels, own.scores.data(),
                   own.out.data(), lse);
 #else
@@ -84,16 +85,58 @@ void forward(const Shape& s, int threads, const T* qkv, const float* bias, const
   }
 }
 
+// Buffers of a thread for the backward pass of one window, frame and head.
+template <int D>
+struct BackwardScratch {
+  Floats q, k, v, grad, q_columns, grad_columns, lse, q_grad, k_grad, v_grad, p, ds;
+  std::vector<uint32_t> q_pairs, k_pairs, v_pairs, grad_pairs, q_tokens, k_tokens, grad_tokens;
+  explicit BackwardScratch(const Shape& s)
+      : q(s.stride * D), k(q), v(q), grad(q), q_columns(q), grad_columns(q), lse(s.stride), q_grad(q), k_grad(q),
+        v_grad(q), p(s.n * LANES), ds(p), q_pairs(q.size()), k_pairs(q_pairs), v_pairs(q_pairs), grad_pairs(q_pairs),
+        q_tokens(q_pairs), k_tokens(q_pairs), grad_tokens(q_pairs) {}
+  Gradients gradients(const float* bias, const float* labels, float* bias_grad) {
+    return {q.data(), q_columns.data(), k.data(), v.data(), grad.data(), grad_columns.data(), lse.data(), bias, labels,
+            q_grad.data(), k_grad.data(), v_grad.data(), bias_grad};
+  }
+};
+
+// Computes the gradients of a scratch from its rows q, k, v and grad.
+template <int D>
+void gradients_of_rows(float, const Shape& s, const float* bias, const float* labels, float* bias_grad,
+                       BackwardScratch<D>& own) {
+  for (float& value : own.q) value *= s.scale;
+  transpose(own.q.data(), s, D, 1, own.q_columns.data());
+  transpose(own.grad.data(), s, D, 1, own.grad_columns.data());
+  attend_backward<D>(s, own.gradients(bias, labels, bias_grad), own.p.data(), own.ds.data());
+}
+
+template <int D>
+void gradients_of_rows(BFloat16, const Shape& s, const float* bias, const float* labels, float* bias_grad,
+                       BackwardScratch<D>& own) {
+#ifdef __AVX512BF16__
+  pair_channels<D>(s, own.q.data(), own.k.data(), own.q_pairs.data(), own.k_pairs.data());
+  pair_channels<D>(s, own.grad.data(), own.v.data(), own.grad_pairs.data(), own.v_pairs.data());
+  pair_tokens<D>(s, own.q.data(), own.q_tokens.data());
+  pair_tokens<D>(s, own.k.data(), own.k_tokens.data());
+  pair_tokens<D>(s, own.grad.data(), own.grad_tokens.data());
+  const PairedInputs pairs{own.q_pairs.data(), own.k_pairs.data(), own.v_pairs.data(), own.grad_pairs.data(),
+                           own.q_tokens.data(), own.k_tokens.data(), own.grad_tokens.data()};
+  attend_backward_pairs<D>(s, pairs, own.gradients(bias, labels, bias_grad), own.p.data(), own.ds.data());
+  for (float& value : own.k_grad) value *= s.scale;
+#else
+  gradients_of_rows(float{}, s, bias, labels, bias_grad, own);
+#endif
+}
+
 // Splits of the windows are summed separately, so the bias gradient does not depend on the order of the threads.
 template <int D, typename T>
 void backward(const Shape& s, int threads, int64_t splits, const T* qkv, const float* bias, const float* labels,
               const int32_t* kinds, const float* lse, const T* grad, T* qkv_grad, float* bias_grad) {
-  const int64_t C = s.channels(), length = 3 * C, rows = s.stride * D;
+  const int64_t C = s.channels(), length = 3 * C;
 #pragma omp parallel num_threads(threads)
   {
     const TinyIsZero tiny_is_zero;
-    Floats q(rows), q_columns(rows), k(rows), v(rows), g(rows), g_columns(rows), own_lse(s.stride);
-    Floats q_grad(rows), k_grad(rows), v_grad(rows), p(s.n * LANES), ds(p);
+    BackwardScratch<D> own(s);
 #pragma omp for schedule(static) collapse(2)
     for (int64_t split = 0; split < splits; split++)
       for (int64_t head = 0; head < s.heads; head++) {
@@ -102,23 +145,18 @@ void backward(const Shape& s, int threads, int64_t splits, const T* qkv, const f
         for (int64_t index = from * s.frames; index < to * s.frames; index++) {
           const int64_t window = index / s.frames, frame = index % s.frames;
           const int64_t row = s.row(window, frame), query_row = s.row(window, s.frames - 1 - frame);
-          read_rows(qkv + query_row * length + at, length, s, D, s.scale, q.data());
-          read_rows(qkv + row * length + C + at, length, s, D, 1, k.data());
-          read_rows(qkv + row * length + 2 * C + at, length, s, D, 1, v.data());
-          read_rows(grad + row * C + at, C, s, D, 1, g.data());
-          transpose(q.data(), s, D, 1, q_columns.data());
-          transpose(g.data(), s, D, 1, g_columns.data());
-          std::copy_n(lse + (index * s.heads + head) * s.n, s.n, own_lse.begin());
-          std::fill(k_grad.begin(), k_grad.end(), 0.0f);
-          std::fill(v_grad.begin(), v_grad.end(), 0.0f);
-          attend_backward<D>(s, {q.data(), q_columns.data(), k.data(), v.data(), g.data(), g_columns.data(),
-                                 own_lse.data(), bias ? bias + of_head : nullptr,
-                                 of_kind(labels, kinds, window, s.stride), q_grad.data(), k_grad.data(), v_grad.data(),
-                                 bias_grad ? bias_grad + split * s.heads * s.n * s.stride + of_head : nullptr},
-                             p.data(), ds.data());
-          write_rows(q_grad.data(), s, D, s.scale, qkv_grad + query_row * length + at, length);
-          write_rows(k_grad.data(), s, D, 1, qkv_grad + row * length + C + at, length);
-          write_rows(v_grad.data(), s, D, 1, qkv_grad + row * length + 2 * C + at, length);
+          read_rows(qkv + query_row * length + at, length, s, D, 1, own.q.data());
+          read_rows(qkv + row * length + C + at, length, s, D, 1, own.k.data());
+          read_rows(qkv + row * length + 2 * C + at, length, s, D, 1, own.v.data());
+          read_rows(grad + row * C + at, C, s, D, 1, own.grad.data());
+          std::copy_n(lse + (index * s.heads + head) * s.n, s.n, own.lse.begin());
+          std::fill(own.k_grad.begin(), own.k_grad.end(), 0.0f);
+          std::fill(own.v_grad.begin(), own.v_grad.end(), 0.0f);
+          gradients_of_rows(T{}, s, bias ? bias + of_head : nullptr, of_kind(labels, kinds, window, s.stride),
+                            bias_grad ? bias_grad + split * s.heads * s.n * s.stride + of_head : nullptr, own);
+          write_rows(own.q_grad.data(), s, D, s.scale, qkv_grad + query_row * length + at, length);
+          write_rows(own.k_grad.data(), s, D, 1, qkv_grad + row * length + C + at, length);
+          write_rows(own.v_grad.data(), s, D, 1, qkv_grad + row * length + 2 * C + at, length);
         }
       }
   }

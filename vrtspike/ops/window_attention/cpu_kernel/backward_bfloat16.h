@@ -1,0 +1,156 @@
+// The backward pass of one window, frame and head, on processors that multiply pairs of bfloat16 and add in float32.
+// Probabilities and gradients of scores are rounded where they are multiplied; their sums are in float32.
+
+#pragma once
+
+#ifdef __AVX512BF16__
+
+#include "backward.h"
+#include "forward_bfloat16.h"
+
+namespace {
+
+constexpr int PAIRS = LANES / 2;
+
+inline Quad add_products(Quad sum, const Pair* pairs, Pair pair) {
+  const __m128i left = _mm_loadu_si128(reinterpret_cast<const __m128i*>(pairs)), right = _mm_set1_epi32(int32_t(pair));
+  return Quad(_mm_dpbf16_ps(__m128(sum), reinterpret_cast<__m128bh>(left), reinterpret_cast<__m128bh>(right)));
+}
+
+// Writes the queries of a vector as pairs of neighbours.
+inline void store_pairs(Pair* to, Vector x) {
+  const auto rounded = _mm512_cvtneps_pbh(__m512(x));
+  std::memcpy(to, &rounded, sizeof rounded);
+}
+
+// The same as `gather_rows`, over pairs of queries: weights (COUNT, PAIRS), rows (PAIRS, D).
+template <int D, int COUNT>
+inline void gather_pairs(const Pair* weights, const Pair* rows, float* sums) {
+  constexpr int WIDE = D / LANES, NARROW = D % LANES / 4;
+  Vector wide[COUNT][WIDE + 1];
+  Quad narrow[COUNT][NARROW + 1];
+  const auto at = [](float* row, int i) { return reinterpret_cast<Quad*>(row + WIDE * LANES + 4 * i); };
+#pragma GCC unroll 4
+  for (int key = 0; key < COUNT; key++) {
+#pragma GCC unroll 8
+    for (int a = 0; a < WIDE; a++) wide[key][a] = load(sums + key * D + a * LANES);
+#pragma GCC unroll 4
+    for (int a = 0; a < NARROW; a++) narrow[key][a] = *at(sums + key * D, a);
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < PAIRS; i++) {
+    const Pair* row = rows + i * D;
+#pragma GCC unroll 4
+    for (int key = 0; key < COUNT; key++) {
+      const Pair weight = weights[key * PAIRS + i];
+#pragma GCC unroll 8
+      for (int a = 0; a < WIDE; a++) {
+        Bits pairs;
+        std::memcpy(&pairs, row + a * LANES, sizeof pairs);
+        wide[key][a] = add_products(wide[key][a], pairs, weight);
+      }
+#pragma GCC unroll 4
+      for (int a = 0; a < NARROW; a++)
+        narrow[key][a] = add_products(narrow[key][a], row + WIDE * LANES + 4 * a, weight);
+    }
+  }
+#pragma GCC unroll 4
+  for (int key = 0; key < COUNT; key++) {
+#pragma GCC unroll 8
+    for (int a = 0; a < WIDE; a++) store(sums + key * D + a * LANES, wide[key][a]);
+#pragma GCC unroll 4
+    for (int a = 0; a < NARROW; a++) *at(sums + key * D, a) = narrow[key][a];
+  }
+}
+
+template <int D>
+void gather_all_pairs(int64_t keys, const Pair* weights, const Pair* rows, float* sums) {
+  int64_t key = 0;
+  for (; key + KEYS <= keys; key += KEYS) gather_pairs<D, KEYS>(weights + key * PAIRS, rows, sums + key * D);
+  for (; key < keys; key++) gather_pairs<D, 1>(weights + key * PAIRS, rows, sums + key * D);
+}
+
+// Calls `keep` with every key and the products of its row with the columns of one vector of queries or gradients.
+template <int D, typename Keep>
+inline void multiply_pairs(const Shape& s, const Pair* columns, const Pair* rows, int64_t first, Keep keep) {
+  Bits column[D / 2];
+  for (int c = 0; c < D / 2; c++) std::memcpy(&column[c], columns + c * s.stride + first, sizeof column[c]);
+  int64_t key = 0;
+  for (; key + KEYS <= s.n; key += KEYS) {
+    Vector sums[KEYS] = {};
+#pragma GCC unroll 64
+    for (int c = 0; c < D / 2; c++)
+#pragma GCC unroll 4
+      for (int i = 0; i < KEYS; i++) sums[i] = add_products(sums[i], column[c], rows[(key + i) * (D / 2) + c]);
+    for (int i = 0; i < KEYS; i++) keep(key + i, sums[i]);
+  }
+  for (; key < s.n; key++) {
+    Vector sum{};
+    for (int c = 0; c < D / 2; c++) sum = add_products(sum, column[c], rows[key * (D / 2) + c]);
+    keep(key, sum);
+  }
+}
+
+// Pairs of neighbouring channels, as columns (D / 2, stride) or rows (n, D / 2), and of neighbouring tokens, as rows
+// (stride / 2, D). Queries are not scaled.
+struct PairedInputs {
+  const Pair *q_columns, *k, *v, *grad_columns, *q_tokens, *k_tokens, *grad_tokens;
+};
+
+// The same as `attend_backward`; the gradient of k is not scaled either.
+template <int D>
+void attend_backward_pairs(const Shape& s, const PairedInputs& in, const Gradients& g, float* p, float* ds) {
+  Pair p_pairs[CHUNK * PAIRS], ds_pairs[CHUNK * PAIRS];
+  Bits ds_of_keys[CHUNK / 2];
+  for (int64_t first = 0; first < s.n; first += LANES) {
+    const Vector lse = load(g.lse + first);
+    Vector sum{}, weighted{};
+    multiply_pairs<D>(s, in.q_columns, in.k, first, [&](int64_t key, Vector product) {
+      Vector score = product * s.scale + (g.bias ? load(g.bias + key * s.stride + first) : Vector{});
+      if (g.labels) score += load(g.labels + first) != all(g.labels[key]) ? all(MASKED) : Vector{};
+      const Vector probability = exp_of(score - lse);
+      sum += probability;
+      store(p + key * LANES, probability);
+    });
+    multiply_pairs<D>(s, in.grad_columns, in.v, first, [&](int64_t key, Vector gradient) {
+      weighted += load(p + key * LANES) * gradient;
+      store(ds + key * LANES, gradient);
+    });
+    const Vector factor = 1.0f / sum, mean = weighted * factor;
+    Vector sums[D] = {};
+    for (int64_t begin = 0; begin < s.n; begin += CHUNK) {
+      const int64_t keys = s.n - begin < CHUNK ? s.n - begin : CHUNK;
+      float *p_here = p + begin * LANES, *ds_here = ds + begin * LANES;
+      for (int64_t key = 0; key < keys; key++) {
+        const Vector probability = load(p_here + key * LANES) * factor;
+        const Vector grad = probability * (load(ds_here + key * LANES) - mean);
+        store(ds_here + key * LANES, grad);
+        store_pairs(p_pairs + key * PAIRS, probability);
+        store_pairs(ds_pairs + key * PAIRS, grad);
+      }
+      if (g.bias_grad)
+        for (int64_t key = 0; key < keys; key++) {
+          float* to = g.bias_grad + (begin + key) * s.stride + first;
+          store(to, load(to) + load(ds_here + key * LANES));
+        }
+      for (int64_t key = 0; key < keys; key += 2) {
+        const Vector next = key + 1 < keys ? load(ds_here + (key + 1) * LANES) : Vector{};
+        ds_of_keys[key / 2] = pairs_of(load(ds_here + key * LANES), next);
+      }
+      for (int64_t key = 0; key < keys; key += 2) {
+        const Pair* rows = in.k_tokens + (begin + key) / 2 * D;
+#pragma GCC unroll 64
+        for (int c = 0; c < D; c++) sums[c] = add_products(sums[c], ds_of_keys[key / 2], rows[c]);
+      }
+      gather_all_pairs<D>(keys, p_pairs, in.grad_tokens + first / 2 * D, g.v_grad + begin * D);
+      gather_all_pairs<D>(keys, ds_pairs, in.q_tokens + first / 2 * D, g.k_grad + begin * D);
+    }
+    const int count = s.n - first < LANES ? int(s.n - first) : LANES;
+    for (int c = 0; c < D; c++)
+      for (int i = 0; i < count; i++) g.q_grad[(first + i) * D + c] = sums[c][i];
+  }
+}
+
+}  // namespace
+
+#endif
