@@ -16,7 +16,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 from vrtspike.ops.triton_support import precision_of, rounded_to
 from vrtspike.ops.window_attention import tilings
-from vrtspike.ops.window_attention.tilings import Tiling, launch, padded, tilings_by_keys, tilings_by_queries
+from vrtspike.ops.window_attention.tilings import Constants, Tiling, launch, padded, tilings_by_keys, tilings_by_queries
 from vrtspike.ops.window_attention.windows import MASKED, Settings, relative_position_bias
 
 SPLITS = 16
@@ -90,15 +90,14 @@ def _backward_keys(qkv, bias, grad, lse, delta, grad_kv, sums_bias, *settings):
     settings = Settings(*settings)
     partial = _partial(lse, sums_bias)
     splits = min(SPLITS, len(lse)) if sums_bias else len(lse)
-    constants = _constants(qkv, bias, settings) | dict(TRAINS_BIAS=sums_bias)
-    tokens = constants['N']
+    constants = _constants(qkv, bias, settings)._replace(TRAINS_BIAS=sums_bias)
 
     def programs(tiling: Tiling) -> int:
-        return settings.heads * settings.frames * (padded(tokens) // tiling.keys) * splits
+        return settings.heads * settings.frames * (constants.NP // tiling.keys) * splits
 
     tensors = (qkv, bias, grad, lse, delta, grad_kv, partial)
     arguments = (*tensors, len(lse), splits, *qkv.shape[1:4], settings.scale, *_factors(settings.scale))
-    tilings_ = tilings_by_keys(tokens, qkv.dtype, sums_bias=sums_bias)
+    tilings_ = tilings_by_keys(constants.N, qkv.dtype, sums_bias=sums_bias)
     launch(kernels.backward_keys_kernel, programs, arguments, constants, tilings_)
     return partial
 
@@ -147,14 +146,14 @@ def _by_queries(kernel: Any, tensors: tuple, scales: tuple, settings: Settings, 
     """Launch a kernel whose programs own a block of queries in several windows."""
     qkv, bias, *_ = tensors
     constants = _constants(qkv, bias, settings)
-    windows, tokens = _windows(qkv, settings), constants['N']
+    windows = _windows(qkv, settings)
 
     def programs(tiling: Tiling) -> int:
         groups = math.ceil(windows / tiling.windows)
-        return settings.heads * settings.frames * (padded(tokens) // tiling.queries) * groups
+        return settings.heads * settings.frames * (constants.NP // tiling.queries) * groups
 
     arguments = (*tensors, windows, *qkv.shape[1:4], *scales, *_factors(settings.scale))
-    launch(kernel, programs, arguments, constants, tilings_by_queries(tokens, qkv.dtype, together))
+    launch(kernel, programs, arguments, constants, tilings_by_queries(constants.N, qkv.dtype, together))
 
 
 def _results(qkv: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
@@ -178,17 +177,19 @@ def _factors(scale: float) -> tuple[float, float]:
     return scale * math.log2(math.e), MASKED / scale
 
 
-def _constants(qkv: Tensor, bias: Tensor | None, settings: Settings) -> dict[str, Any]:
-    """Return the constants that the kernels are compiled for."""
-    d, tokens = qkv.shape[-1] // 3 // settings.heads, math.prod(settings.group)
-    return dict(
-        **dict(zip(('WT', 'WH', 'WW'), settings.window, strict=True)),
-        **dict(zip(('ST', 'SH', 'SW'), settings.shift, strict=True)),
+def _constants(qkv: Tensor, bias: Tensor | None, settings: Settings) -> Constants:
+    width, tokens, shift = qkv.shape[-1] // 3, math.prod(settings.group), settings.shift
+    d = width // settings.heads
+    return Constants(
+        *settings.window,
+        *shift,
+        SHIFTED=any(shift[1:] if settings.mutual else shift),
         HEADS=settings.heads,
         N=tokens,
         NP=padded(tokens),
         D=d,
         BD=max(16, 1 << (d - 1).bit_length()),
+        WIDTH=width,
         FRAMES=settings.frames,
         MUTUAL=settings.mutual,
         BIAS=bias is not None,

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from vrtspike.ops.triton_support import in_triton
+
 Windows = tuple[tuple[int, int | None], ...]
 """Windows that a program may compute together, each number with the registers of a thread, see :class:`Tiling`."""
 
@@ -32,6 +34,46 @@ class Tiling(NamedTuple):
     """Windows that one program computes together."""
     registers: int | None = None
     """That a thread may use on NVIDIA; None leaves it to the assembler."""
+
+
+class Constants(NamedTuple):
+    """What a kernel is compiled for; its letters are the names in the kernels."""
+
+    WT: int
+    """Window in tokens."""
+    WH: int
+    WW: int
+    ST: int
+    """Cyclic shift in tokens."""
+    SH: int
+    SW: int
+    SHIFTED: bool
+    """Whether a window may have several regions."""
+    HEADS: int
+    N: int
+    """Tokens that attend to each other."""
+    NP: int
+    """N with padding."""
+    D: int
+    """Channels of a head."""
+    BD: int
+    """D padded to a power of 2."""
+    WIDTH: int
+    """Channels of all heads."""
+    FRAMES: int
+    """Groups of a window that attend separately."""
+    MUTUAL: bool
+    BIAS: bool
+    PRECISION: str
+    ROUNDED: Any
+    """Triton's type to which factors of products are rounded."""
+    TRAINS_BIAS: bool = False
+    BM: int = 0
+    """Queries of a block at most."""
+    BN: int = 0
+    """Keys of a block at most."""
+    WINDOWS: int = 1
+    """Windows that one program computes together."""
 
 
 def padded(tokens: int) -> int:
@@ -75,7 +117,7 @@ def launch(
     kernel: Any,
     programs: Callable[[Tiling], int],
     arguments: tuple,
-    constants: dict[str, Any],
+    constants: Constants,
     tilings: list[Tiling],
 ) -> None:
     """Launch a kernel with the fastest of ``tilings``.
@@ -84,19 +126,19 @@ def launch(
         kernel: Writes the same results however often it runs.
         programs: Returns the number of programs for a tiling.
         arguments: The kernel's arguments, a tensor first.
-        constants: The constants besides those of the tiling.
+        constants: Those of the tiling are replaced.
         tilings: In the order of preference.
     """
 
     def run(tiling: Tiling) -> None:
         options = {} if tiling.registers is None or torch.version.hip else {'maxnreg': tiling.registers}
-        blocks = dict(BM=tiling.queries, BN=tiling.keys, WINDOWS=tiling.windows)
-        kernel[(programs(tiling),)](*arguments, **constants, **blocks, num_warps=tiling.warps, **options)
+        compiled_for = constants._replace(BM=tiling.queries, BN=tiling.keys, WINDOWS=tiling.windows)
+        kernel[(programs(tiling),)](*arguments, S=in_triton(compiled_for), num_warps=tiling.warps, **options)
 
     first = arguments[0]
     if len(tilings) == 1 or first.device.type != 'cuda':
         return run(tilings[0])
-    key = (kernel.__name__, first.device, first.dtype, *constants.values())
+    key = (kernel.__name__, first.device, first.dtype, constants)
     if key not in chosen:
         chosen[key] = fastest(run, tilings)
     return run(chosen[key])
