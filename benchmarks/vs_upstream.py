@@ -30,21 +30,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import msgspec
+from mmengine.config import Config
 
 from vrtspike.cli import add_device_argument, run_tool, tool_parser
 from vrtspike.runtime.atomic_write import write_json
 
-CONFIG = dict(
-    upscale=1,
-    img_size=[6, 192, 192],
-    window_size=[6, 8, 8],
-    depths=[8] * 7 + [4] * 4,
-    indep_reconsts=[9, 10],
-    embed_dims=[96] * 7 + [120] * 4,
-    num_heads=[6] * 11,
-    pa_frames=2,
-    deformable_groups=16,
-)
+BACKBONE = Config.fromfile(Path(__file__).parents[1] / 'configs/_base_/models/vrt_deblur.py').model.backbone.to_dict()
+CONFIG = {key: value for key, value in BACKBONE.items() if key != 'type' and not key.startswith('use_checkpoint')}
 """The released deblurring networks."""
 
 ROWS = ('forward', 'train', 'memory')
