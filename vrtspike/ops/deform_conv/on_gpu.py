@@ -31,33 +31,27 @@ WIDEST = 128
 
 
 class Constants(NamedTuple):
-    """What a kernel is compiled for; its letters are the names in the kernels."""
+    """What a kernel is compiled for, by the names in the kernels.
+
+    C channels of the map; GROUPS of the kernel, each with OUT outputs and DG deformable groups, each of these with
+    MOVED channels; K taps a side; ROUNDED Triton's type to which factors of products are rounded; BM pixels, BO outputs
+    and BG deformable groups in a block, each of these with BC channels.
+    """
 
     C: int
-    """Channels of the map."""
     GROUPS: int
-    """Of the kernel."""
     DG: int
-    """Deformable groups of a group."""
     MOVED: int
-    """Channels that move together."""
     OUT: int
-    """Outputs of a group."""
     K: int
-    """Taps a side."""
     PADDING: int
     BIAS: bool
     PRECISION: str
     ROUNDED: Any
-    """Triton's type to which factors of products are rounded."""
     BM: int
-    """Pixels of a block."""
     BO: int
-    """Outputs of a block."""
     BG: int
-    """Deformable groups of a block."""
     BC: int
-    """Channels of each of these."""
 
 
 def on_gpu(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int) -> Tensor:

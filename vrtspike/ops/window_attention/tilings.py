@@ -37,43 +37,35 @@ class Tiling(NamedTuple):
 
 
 class Constants(NamedTuple):
-    """What a kernel is compiled for; its letters are the names in the kernels."""
+    """What a kernel is compiled for, by the names in the kernels.
+
+    WT, WH, WW window and ST, SH, SW cyclic shift, in tokens; SHIFTED: a window may have several regions; D channels
+    of each of the HEADS, BD padded to a power of 2, WIDTH of all heads; N tokens that attend to each other, NP with
+    padding; FRAMES groups of a window that attend separately; ROUNDED Triton's type to which factors of products are
+    rounded; BM queries and BN keys at most in a block of a program, which computes WINDOWS windows together.
+    """
 
     WT: int
-    """Window in tokens."""
     WH: int
     WW: int
     ST: int
-    """Cyclic shift in tokens."""
     SH: int
     SW: int
     SHIFTED: bool
-    """Whether a window may have several regions."""
     HEADS: int
     N: int
-    """Tokens that attend to each other."""
     NP: int
-    """N with padding."""
     D: int
-    """Channels of a head."""
     BD: int
-    """D padded to a power of 2."""
     WIDTH: int
-    """Channels of all heads."""
     FRAMES: int
-    """Groups of a window that attend separately."""
     MUTUAL: bool
     BIAS: bool
     PRECISION: str
     ROUNDED: Any
-    """Triton's type to which factors of products are rounded."""
-    TRAINS_BIAS: bool = False
     BM: int = 0
-    """Queries of a block at most."""
     BN: int = 0
-    """Keys of a block at most."""
     WINDOWS: int = 1
-    """Windows that one program computes together."""
 
 
 def padded(tokens: int) -> int:
