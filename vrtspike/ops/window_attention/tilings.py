@@ -63,6 +63,7 @@ class Constants(NamedTuple):
     BIAS: bool
     PRECISION: str
     ROUNDED: Any
+    TRAINS_BIAS: bool = False
     BM: int = 0
     BN: int = 0
     WINDOWS: int = 1

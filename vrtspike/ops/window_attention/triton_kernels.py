@@ -102,27 +102,27 @@ def has_regions(origin, size, S: tl.constexpr):
 
 
 @triton.jit
-def row_places(place, head, LENGTH: tl.constexpr, inside, S: tl.constexpr):
-    """Return the places (n, BD) of rows of one head in a map with rows of LENGTH elements, and which do not pad."""
+def row_pointers(pointer, place, head, LENGTH: tl.constexpr, inside, S: tl.constexpr):
+    """Return pointers (n, BD) to rows of one head in a map with rows of LENGTH elements, and which do not pad."""
     d = tl.arange(0, S.BD)
     mask = inside[:, None]
     if S.D < S.BD:
         mask = mask & (d < S.D)[None, :]
-    return place[:, None] * LENGTH + (head * S.D + d)[None, :], mask
+    return pointer + place[:, None] * LENGTH + (head * S.D + d)[None, :], mask
 
 
 @triton.jit
 def load_rows(pointer, place, head, LENGTH: tl.constexpr, inside, S: tl.constexpr):
     """Return rows (n, BD) of one head from a map with rows of LENGTH elements; zero where not ``inside``."""
-    at, mask = row_places(place, head, LENGTH, inside, S)
-    return tl.load(pointer + at, mask=mask, other=0.0)
+    at, mask = row_pointers(pointer, place, head, LENGTH, inside, S)
+    return tl.load(at, mask=mask, other=0.0)
 
 
 @triton.jit
 def store_rows(pointer, place, head, rows, LENGTH: tl.constexpr, inside, S: tl.constexpr):
     """Store rows (n, BD) of one head to a map with rows of LENGTH elements, where ``inside``."""
-    at, mask = row_places(place, head, LENGTH, inside, S)
-    tl.store(pointer + at, rows.to(pointer.dtype.element_ty), mask=mask)
+    at, mask = row_pointers(pointer, place, head, LENGTH, inside, S)
+    tl.store(at, rows.to(pointer.dtype.element_ty), mask=mask)
 
 
 @triton.jit
