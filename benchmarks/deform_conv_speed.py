@@ -67,9 +67,10 @@ def main() -> None:
         inputs = made_inputs(*map(int, shape.split('x')), getattr(torch, args.dtype), device)
         for row, function in (('forward', forward), ('forward and backward', train)):
             calls = {name: functools.partial(function, name, inputs) for name in args.backends}
-            found = interleaved_ms(calls, args.rounds, device, seconds=seconds)
+            times = interleaved_ms(calls, args.rounds, device, seconds=seconds)
+            found = {name: [round(ms, 3) for ms in each] for name, each in times.items()}
             first = statistics.median(found[args.backends[0]])
-            gains = {name: round(first / statistics.median(times), 2) for name, times in found.items()}
+            gains = {name: round(first / statistics.median(each), 2) for name, each in found.items()}
             record['rows'].append(
                 {'row': row, 'shape': shape, 'ms': found, 'times_faster': gains, 'load_average': load_average()}
             )
