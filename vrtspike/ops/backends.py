@@ -48,17 +48,14 @@ class Backend:
 
 
 class Request(NamedTuple):
-    """What a call asks of the backends of an operator.
-
-    Args:
-        wanted: A backend's name or 'auto'; :func:`use_backends` overrides it.
-        trial: Compares the backends on this call, once; without it, the first that serves is taken as the fastest.
-        fits: With 'auto', whether a backend may be used at all.
-    """
+    """What a call asks of the backends of an operator."""
 
     wanted: str = 'auto'
+    """A backend's name or 'auto'; :func:`use_backends` overrides it."""
     trial: Trial | None = None
+    """Compares the backends on this call, once; without it, the first that serves is taken as the fastest."""
     fits: Callable[[Backend], bool] = lambda backend: True
+    """With 'auto', whether a backend may be used at all."""
 
 
 ANY_BACKEND = Request()
