@@ -26,7 +26,7 @@ from pathlib import Path
 
 import psutil
 
-from vrtspike.runtime.atomic_write import write_json
+from vrtspike.cli import run_tool, tool_parser, write_result
 from vrtspike.runtime.device import MIB
 from vrtspike.runtime.environment import describe_environment
 
@@ -47,9 +47,9 @@ DISTINCT = 512
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(__doc__)
     parser.add_argument('--records', type=int, default=1_000_000, help='samples in the log (%(default)s)')
-    parser.add_argument('--json', type=Path, metavar='F', help='write the record there too')
+    parser.add_argument('--json', default='-', metavar='FILE', help='write the record there (default: print it)')
     parser.add_argument('--log', type=Path, help='write the log here and keep it; use it if it is there')
     return parser.parse_args()
 
@@ -61,9 +61,7 @@ def main() -> None:
         if not log.exists():
             write_log(log, args.records)
         record = {**measure(log), **describe_environment('cpu')}
-    print(json.dumps(record, indent=2))
-    if args.json:
-        write_json(args.json, record)
+    write_result(record, args.json)
 
 
 def write_log(path: Path, records: int) -> None:
@@ -142,4 +140,4 @@ def resident_mib(pid: int) -> float:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -12,11 +12,9 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import json
 import pickle
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,11 +22,12 @@ import cv2
 import numpy as np
 import torch
 
+from vrtspike.cli import run_tool, tool_parser, write_result
 from vrtspike.datasets import ClipDataset, ProcessedClips, SampleKey, Voxel, read_spike_dat, write_spike_dat
 from vrtspike.datasets.color import encode_srgb
 from vrtspike.datasets.io.images import write_image
 from vrtspike.datasets.simulation.photographs import load_photograph
-from vrtspike.runtime.atomic_write import write_json
+from vrtspike.runtime.device import processor_seconds
 from vrtspike.runtime.environment import describe_environment
 
 GPU_CLIPS_PER_S = 16
@@ -41,8 +40,8 @@ PIPELINE = [
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--out', type=Path, help='write the record here (default: print it only)')
+    parser = tool_parser(__doc__)
+    parser.add_argument('--out', default='-', metavar='JSON', help='write the record there (default: print it)')
     parser.add_argument('--repeats', type=int, default=15, help='of every measurement (default: 15)')
     return parser.parse_args()
 
@@ -56,9 +55,7 @@ def main() -> None:
     record['repeats'] = args.repeats
     record['cores_for_16_clips_per_s'] = GPU_CLIPS_PER_S / record['clips_5x256x256_per_s_and_core']
     record |= describe_environment('cpu')
-    print(json.dumps(record, indent=2))
-    if args.out:
-        write_json(args.out, record)
+    write_result(record, args.out)
 
 
 def spike_speed(folder: Path, repeats: int) -> dict[str, float]:
@@ -70,7 +67,7 @@ def spike_speed(folder: Path, repeats: int) -> dict[str, float]:
     ours, gathered = lambda: read_spike_dat(folder / '88.dat', 360, 640), lambda: gather(folder / '88.dat', 360, 640)
     np.testing.assert_array_equal(ours(), gathered())
     # Interleaved, so that both meet the same load of the machine.
-    pairs = [(median_of(ours, 9), milliseconds(gathered)) for _ in range(max(repeats // 3, 3))]
+    pairs = [(median_of(ours, 9), 1e3 * processor_seconds(gathered)) for _ in range(max(repeats // 3, 3))]
     return {
         'read_56x360x640_ms': median_of(lambda: read_spike_dat(folder / '56.dat', 360, 640), repeats),
         'read_and_voxelise_56x360x640_ms': median_of(
@@ -127,15 +124,8 @@ def write_data_set(root: Path) -> Path:
 def median_of(call: Callable[[], object], repeats: int) -> float:
     """Return the median milliseconds of a call after a warm-up."""
     call()
-    return statistics.median(milliseconds(call) for _ in range(repeats))
-
-
-def milliseconds(call: Callable[[], object]) -> float:
-    """Return the CPU time of one call."""
-    start = time.process_time()
-    call()
-    return (time.process_time() - start) * 1e3
+    return statistics.median(1e3 * processor_seconds(call) for _ in range(repeats))
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

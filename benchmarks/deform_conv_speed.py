@@ -15,8 +15,6 @@ import functools
 import json
 import re
 import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,19 +56,21 @@ def main() -> None:
     args = parse_args()
     import torch
 
-    from vrtspike.benchmarking.pairs import load_average
-    from vrtspike.runtime.device import chosen_device
+    from vrtspike.benchmarking.pairs import interleaved_ms, load_average
+    from vrtspike.runtime.device import chosen_device, processor_seconds
     from vrtspike.runtime.environment import describe_environment
 
     device = chosen_device(args.device)
+    seconds = processor_seconds if device.type == 'cpu' else None
     record = {'kind': 'deform_conv', **describe_environment(device), 'dtype': args.dtype, 'rows': []}
     for shape in args.shapes:
         inputs = made_inputs(*map(int, shape.split('x')), getattr(torch, args.dtype), device)
         for row, function in (('forward', forward), ('forward and backward', train)):
             calls = {name: functools.partial(function, name, inputs) for name in args.backends}
-            found = times_ms(calls, args.rounds, device)
+            times = interleaved_ms(calls, args.rounds, device, seconds=seconds)
+            found = {name: [round(ms, 3) for ms in each] for name, each in times.items()}
             first = statistics.median(found[args.backends[0]])
-            gains = {name: round(first / statistics.median(times), 2) for name, times in found.items()}
+            gains = {name: round(first / statistics.median(each), 2) for name, each in found.items()}
             record['rows'].append(
                 {'row': row, 'shape': shape, 'ms': found, 'times_faster': gains, 'load_average': load_average()}
             )
@@ -120,22 +120,6 @@ def train(backend: str, inputs: list[Tensor]) -> None:
     with use_backends(deform_conv2d=backend):
         out = deform_conv2d(*leaves)
     out.backward(torch.ones_like(out))
-
-
-def times_ms(functions: dict[str, Callable[[], None]], rounds: int, device: torch.device) -> dict[str, list[float]]:
-    """Return the milliseconds of every call, one per round, after one of each; on CPUs of the processor."""
-    from vrtspike.benchmarking.pairs import interleaved_ms, orders
-
-    if device.type != 'cpu':
-        return interleaved_ms(functions, rounds, device)
-    for function in functions.values():
-        function()
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for name in orders(tuple(functions), rounds):
-        start = time.process_time()
-        functions[name]()
-        times[name].append(round(1e3 * (time.process_time() - start), 3))
-    return times
 
 
 if __name__ == '__main__':

@@ -16,20 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGES = (
-    *(
-        'torch',
-        'triton',
-        'mmengine',
-        'mmcv',
-        'cv2',
-        'scipy',
-        'skimage',
-        'einops',
-        'fvcore',
-        'msgspec',
-        'psutil',
-        'rich',
-    ),
+    *('torch', 'triton', 'mmengine', 'mmcv', 'cv2', 'scipy', 'skimage', 'einops', 'fvcore', 'msgspec', 'psutil'),
     *('rich', 'matplotlib', 'jinja2', 'markdown_it', 'pytest', 'xdist', 'hypothesis'),
 )
 GIB = 2**30

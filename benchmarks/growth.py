@@ -1,4 +1,4 @@
-"""Measure how time and memory of a training step grow with the size and the frames of a clip.
+"""Measure how time and memory of a training iteration grow with the size and the frames of a clip.
 
 Examples:
     python benchmarks/growth.py

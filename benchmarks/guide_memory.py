@@ -1,4 +1,4 @@
-"""Measure the peak memory of a training step by precision, batch size and gradient accumulation.
+"""Measure the peak memory of a training iteration by precision, batch size and gradient accumulation.
 
 Each batch is measured in a process of its own: resident memory on a CPU, allocated memory on a GPU. docs/guide.md shows
 the record; see benchmarks/guide/claims.yaml.

@@ -74,6 +74,8 @@ class Launch(msgspec.Struct, frozen=True):
     def turns(self) -> int:
         """How often a program runs its loop: over blocks of keys or pixels, windows, rows, or taps and channels."""
         named = dict(zip(self.kernel.arg_names, self.arguments, strict=False)) | self.constants
+        if 'S' in named:  # constants in a struct
+            named |= {name: constant.value for name, constant in named['S']._asdict().items()}
         if 'BG' in named:  # of a convolution
             blocks = -(-named['P'] // named['BM'])
             taps_and_channels = named['K'] ** 2 * -(-named['DG'] // named['BG'])

@@ -8,21 +8,19 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
 
 import numpy as np
 
+from vrtspike.cli import run_tool, tool_parser, write_result
 from vrtspike.datasets.simulation.demo import DemoRecipe, clip_rng, demo_scene
-from vrtspike.runtime.atomic_write import write_json
 from vrtspike.runtime.environment import describe_environment
 
 PERCENTILES = (10, 25, 50, 75, 90, 99, 100)
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--out', type=Path, help='write the record here (default: print it only)')
+    parser = tool_parser(__doc__)
+    parser.add_argument('--out', default='-', metavar='JSON', help='write the record there (default: print it)')
     return parser.parse_args()
 
 
@@ -37,9 +35,7 @@ def main() -> None:
         ],
         **describe_environment('cpu'),
     }
-    print(json.dumps(record, indent=2))
-    if args.out:
-        write_json(args.out, record)
+    write_result(record, args.out)
 
 
 def percentiles(recipe: DemoRecipe, split: str, clips: int) -> dict[str, float | int]:
@@ -53,4 +49,4 @@ def percentiles(recipe: DemoRecipe, split: str, clips: int) -> dict[str, float |
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

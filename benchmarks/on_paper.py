@@ -1,6 +1,7 @@
-"""Count what a training step of a config would do on a GPU, without one: launches, bytes, casts, copies, waits, memory.
+"""Count what a training iteration of a config would do on a GPU, without one: launches, bytes, casts, copies, waits and
+memory.
 
-The step runs on fake tensors, which have shapes but no values. Counts are exact for the operators that run. The times
+It runs on fake tensors, which have shapes but no values. Counts are exact for the operators that run. The times
 come from a model (bytes / 2.7 TB/s or FLOPs / rate, and 2 microseconds a launch), so call them "on paper": nothing ran
 on a GPU. This needs Linux, a CPU build of PyTorch and a C++ compiler.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from vrtspike.cli import run_tool, tool_parser
 from vrtspike.datasets.simulation.from_video import SimulationSettings, simulate_sequence
 from vrtspike.errors import DataError
-from vrtspike.runtime.progress import step_progress
+from vrtspike.runtime.progress import show_task, step_progress
 
 TEST = Path(__file__).resolve().parents[1] / 'tools' / 'test.py'
 THRESHOLDS = ('1', '2', '4')
@@ -33,15 +33,8 @@ def main() -> None:
     args = parser.parse_args()
     settings = SimulationSettings(args.frames_per_exposure)
     with step_progress() as bar:
-        task = bar.add_task('Simulating exposures', total=None)
-        simulate_sequence(
-            args.video,
-            args.out / 'clips',
-            'val',
-            'video',
-            settings,
-            lambda done, total: bar.update(task, completed=done, total=total),
-        )
+        progress = show_task(bar, 'simulating exposures')
+        simulate_sequence(args.video, args.out / 'clips', 'val', 'video', settings, progress)
     data = ['data._delete_=True', 'data.type=ProcessedClips', f'data.root={args.out / "clips"}']
     options = ['--out', str(args.out / 'scores'), '--thresholds', *THRESHOLDS, '--cfg-options', *data]
     if subprocess.call([sys.executable, str(TEST), args.config, args.checkpoint, *options]):

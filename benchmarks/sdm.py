@@ -12,20 +12,18 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from unittest import mock
 
 import cv2
 import numpy as np
 
 import vrtspike.datasets.sdm
+from vrtspike.cli import run_tool, tool_parser, write_result
 from vrtspike.datasets import ClipDataset, DemoClips
 from vrtspike.datasets.sdm import rate_ratio, sdm
 from vrtspike.datasets.transforms.spikes import with_threshold
 from vrtspike.metrics.restoration import finite_psnr
-from vrtspike.runtime.atomic_write import write_json
 from vrtspike.runtime.environment import describe_environment
 
 FACTORS = (1, 2, 4)
@@ -37,9 +35,9 @@ Frame = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(__doc__)
     parser.add_argument('--root', default='data/demo', help='folder of the demo clips (default: data/demo)')
-    parser.add_argument('--out', type=Path, help='write the record here (default: print it only)')
+    parser.add_argument('--out', default='-', metavar='JSON', help='write the record there (default: print it)')
     return parser.parse_args()
 
 
@@ -47,9 +45,7 @@ def main() -> None:
     args = parse_args()
     rows = [scores(args.root, split, factor) for split in ('train', 'val') for factor in FACTORS]
     record = {'demo_clips': rows, **describe_environment('cpu')}
-    print(json.dumps(record, indent=2))
-    if args.out:
-        write_json(args.out, record)
+    write_result(record, args.out)
 
 
 def scores(root: str, split: str, factor: float) -> dict[str, float | str]:
@@ -88,4 +84,4 @@ def fixed_window(steps: int) -> Callable[[np.ndarray], np.ndarray]:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

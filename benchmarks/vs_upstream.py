@@ -30,21 +30,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import msgspec
+from mmengine.config import Config
 
 from vrtspike.cli import add_device_argument, run_tool, tool_parser
 from vrtspike.runtime.atomic_write import write_json
 
-CONFIG = dict(
-    upscale=1,
-    img_size=[6, 192, 192],
-    window_size=[6, 8, 8],
-    depths=[8] * 7 + [4] * 4,
-    indep_reconsts=[9, 10],
-    embed_dims=[96] * 7 + [120] * 4,
-    num_heads=[6] * 11,
-    pa_frames=2,
-    deformable_groups=16,
-)
+BACKBONE = Config.fromfile(Path(__file__).parents[1] / 'configs/_base_/models/vrt_deblur.py').model.backbone.to_dict()
+CONFIG = {key: value for key, value in BACKBONE.items() if key != 'type' and not key.startswith('use_checkpoint')}
 """The released deblurring networks."""
 
 ROWS = ('forward', 'train', 'memory')
@@ -180,7 +172,8 @@ def make_network(network: Callable, device, **options):
 def timed_row(published: Callable, row: str, size: int, args, device) -> dict:
     """Return the times of all sides in one row, and how much their results differ.
 
-    The training steps of all sides do not fit into memory at once, so each returns the memory that the C library keeps.
+    The training iterations of all sides do not fit into memory at once, so each returns the memory that the C library
+    keeps.
     """
     import torch
 
@@ -252,7 +245,7 @@ PREPARED: dict[str, Callable[[str], float]] = {}
 def prepare(side: str, upstream: str, row: str, size: int, frames: int, device: str) -> None:
     """Prepare this process for the calls of one side.
 
-    The first forward pass of a precision, and a step before every training step, are warm-up and not timed.
+    The first forward pass of a precision, and an iteration before every timed one, are warm-up and not timed.
     """
     import torch
 
@@ -323,7 +316,7 @@ def clip_of(frames: int, size: int, device):
 
 
 def step(model, clip, trains: bool, precision: str):
-    """Run a forward pass, or forward and backward pass of a training step; return the restored clip."""
+    """Run a forward pass, or forward and backward pass of a training iteration; return the restored clip."""
     import torch
 
     bfloat16 = torch.autocast(clip.device.type, dtype=torch.bfloat16)
@@ -367,20 +360,21 @@ def relative(found, expected) -> float:
 
 
 def memory_row(args, size: int, device) -> dict:
-    """Return the peak memory of one training step of each side, each in a process of its own."""
+    """Return the peak memory of one training iteration of each side, each in a process of its own."""
     from vrtspike.benchmarking.peak_memory import in_new_process
 
     found = {}
     for key, checkpointed in (('plain', False), ('checkpointed', True)):
         for side in ('published', 'ours'):
             arguments = (str(args.upstream), side, size, args.frames, str(device), checkpointed)
-            found[f'{side}_{key}_mib'] = in_new_process(f"a training step of the side '{side}'", memory_of, *arguments)
+            what = f"a training iteration of the side '{side}'"
+            found[f'{side}_{key}_mib'] = in_new_process(what, memory_of, *arguments)
         found[f'{key}_ratio'] = found[f'ours_{key}_mib'] / found[f'published_{key}_mib']
     return found
 
 
 def memory_of(upstream: str, side: str, size: int, frames: int, device: str, checkpointed: bool) -> float:
-    """Return the peak memory in MiB of one float32 training step: resident on a CPU, allocated on a GPU."""
+    """Return the peak memory in MiB of one float32 training iteration: resident on a CPU, allocated on a GPU."""
     import torch
 
     from vrtspike.profiling.memory import peak_memory_mib

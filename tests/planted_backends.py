@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import torch
 
 from vrtspike.ops import Backend, Operator, trial_outcomes
+from vrtspike.ops.backends import Request
 from vrtspike.ops.trials import Trial, values_and_gradients
 from vrtspike.runtime import device
 
@@ -68,7 +69,7 @@ def trial(x, shape='of any size'):
 
 def choose(operator, x, shape='of any size'):
     """Return the name of the backend that trials choose for ``x``."""
-    return operator.choose(x, trial=trial(x, shape)).name
+    return operator.choose(x, Request(trial=trial(x, shape))).name
 
 
 def main(names, distributed=False):

@@ -25,6 +25,9 @@ from vrtspike.errors import ConfigError, DataError
 
 # Texts that stand for a value.
 SPECIAL = ('false', 'none', 'true', 'nan')
+READ_BACK = st.one_of(
+    st.integers(), st.booleans(), st.floats(allow_nan=False, allow_infinity=False), st.lists(st.integers(), min_size=1)
+)
 PLAIN = st.from_regex(r'[b-df-hj-z/_][a-z0-9 ./_=:-]{0,20}', fullmatch=True)
 
 
@@ -104,10 +107,12 @@ class TestRunTool:
         [
             (MemoryError(), ''),
             (MemoryError('Unable to allocate 1 TiB'), ' (Unable to allocate 1 TiB)'),
-            (RuntimeError("DefaultCPUAllocator: can't allocate memory: 5 bytes\nstack"),
-             " (DefaultCPUAllocator: can't allocate memory: 5 bytes)"),
+            (
+                RuntimeError("DefaultCPUAllocator: can't allocate memory: 5 bytes\nstack"),
+                " (DefaultCPUAllocator: can't allocate memory: 5 bytes)",
+            ),
         ],
-    )  # fmt: skip
+    )
     def test_memory_that_ran_out_is_one_message(self, error, detail):
         assert message_of(error).startswith(f'memory ran out{detail}: close other programs, or ')
 
@@ -243,8 +248,7 @@ class TestArguments:
         assert caught.value.code == 2
         assert '--cfg-options: ' in capsys.readouterr().err
 
-    @given(value=st.integers() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False)
-           | st.lists(st.integers(), min_size=1))  # fmt: skip
+    @given(value=READ_BACK)
     def test_python_values_read_back(self, value):
         assert parse('a.py', '--cfg-options', f'key={value}').cfg_options == {'key': value}
 

@@ -13,11 +13,35 @@ import vrtspike
 
 PACKAGE = Path(vrtspike.__file__).parent
 # Each room imports only those before it.
-ROOMS = (
-    'errors', 'runtime', 'contracts', 'registry', 'native', 'plugins', 'records', 'profiling', 'ops', 'datasets',
-    'metrics', 'models', 'config', 'candidates', 'analysis', 'reporting', 'optim', 'benchmarking', 'hooks', 'engine',
-    'inference', 'experiments', 'tuner', 'testing', 'scaffolding', 'export', 'cli',
-)  # fmt: skip
+ROOMS = [
+    'errors',
+    'runtime',
+    'contracts',
+    'registry',
+    'native',
+    'plugins',
+    'records',
+    'profiling',
+    'ops',
+    'datasets',
+    'metrics',
+    'models',
+    'config',
+    'candidates',
+    'analysis',
+    'reporting',
+    'optim',
+    'benchmarking',
+    'hooks',
+    'engine',
+    'inference',
+    'experiments',
+    'tuner',
+    'testing',
+    'scaffolding',
+    'export',
+    'cli',
+]
 # What other rooms may import of a later one, because it depends on nothing itself.
 SHARED = {'vrtspike.reporting.table'}
 # These promise to work without torch: logs are read on machines that have none.

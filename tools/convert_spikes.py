@@ -47,7 +47,7 @@ def main() -> None:
     from vrtspike.datasets.spike_conversion import convert_spikes
     from vrtspike.datasets.spike_layout import SpikeLayout
     from vrtspike.datasets.spike_layout_check import bit_order_problem
-    from vrtspike.runtime.progress import step_progress
+    from vrtspike.runtime.progress import show_task, step_progress
 
     pairs = pairs_of(args)
     layout, to = SpikeLayout(**layout_arguments(args)), SpikeLayout(args.to_bit_order, args.to_flipped)
@@ -58,13 +58,7 @@ def main() -> None:
             known = describe_spikes(source, size=size, keep_columns=args.keep_columns, layout=layout)
             if problem := bit_order_problem(source, known.stored_size, known.layout):
                 warnings.warn(problem, stacklevel=1)
-            task = bar.add_task(source.name, total=None)
-            shapes.add(
-                convert_spikes(
-                    source, target, known, to,
-                    lambda done, total, task=task: bar.update(task, completed=done, total=total),
-                )
-            )  # fmt: skip
+            shapes.add(convert_spikes(source, target, known, to, show_task(bar, source.name)))
     steps = ', '.join(str(shape[0]) for shape in sorted(shapes))
     _, height, width = next(iter(shapes))
     print(f'{args.target}: {len(pairs)} file(s) of {steps} steps, {height} x {width} spikes, read back and equal')

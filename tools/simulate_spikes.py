@@ -62,7 +62,7 @@ def main() -> None:
         default_frames_per_exposure,
         simulate_sequence,
     )
-    from vrtspike.runtime.progress import step_progress
+    from vrtspike.runtime.progress import show_task, step_progress
 
     given = {field.name: getattr(args, field.name) for field in fields(SimulationSettings)}
     given = {name: value for name, value in given.items() if value is not None}
@@ -73,11 +73,8 @@ def main() -> None:
     settings = SimulationSettings(**given)
     name = args.name or (args.video.resolve().name if args.video.is_dir() else args.video.stem)
     with step_progress() as bar:
-        task = bar.add_task('simulating exposures', total=None)
-        folder = simulate_sequence(
-            args.video, args.out, args.split, name, settings,
-            lambda done, total: bar.update(task, completed=done, total=total),
-        )  # fmt: skip
+        progress = show_task(bar, 'simulating exposures')
+        folder = simulate_sequence(args.video, args.out, args.split, name, settings, progress)
     count = sum(1 for _ in (folder / 'spike').iterdir())
     print(
         f'{folder}: {count} frames, each of {settings.frames_per_exposure} frames of the video and '

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 
 
@@ -91,6 +91,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     # PyTorch raises OutOfMemoryError for a GPU and a plain RuntimeError for the host.
     kind = type(error).__name__
     return isinstance(error, MemoryError) or kind == 'OutOfMemoryError' or "can't allocate memory" in str(error)
+
+
+def listed(problems: Sequence[str]) -> str:
+    """Return a text that says how many problems there are, and has each in a line of its own.
+
+    >>> listed(['x: unknown', 'y: missing'])
+    '2 problems\\n  x: unknown\\n  y: missing'
+    """
+    count = 'one problem' if len(problems) == 1 else f'{len(problems)} problems'
+    return '\n  '.join([count, *problems])
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

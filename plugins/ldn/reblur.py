@@ -1,4 +1,6 @@
-"""LDN without sharp frames, as S-SDM trains it: what it restores must give the blurred frame, and stay near SDM.
+"""The recipe of configs/recipes/reblur.py for LDN: training without sharp frames, as S-SDM does it.
+
+It differs in what LDN needs, raw spikes, and has seven instants.
 
 python tools/train.py plugins/ldn/reblur.py
 """

@@ -1,4 +1,4 @@
-"""Training steps with their data loader: when reading costs time, and that no worker outlives its round."""
+"""Training iterations with their data loader: when reading costs time, and that no worker outlives its round."""
 
 import multiprocessing
 from pathlib import Path

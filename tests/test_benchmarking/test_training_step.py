@@ -1,4 +1,4 @@
-"""The training step that configs are compared by."""
+"""The training iteration that configs are compared by."""
 
 import torch
 from torch import nn

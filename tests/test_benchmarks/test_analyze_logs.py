@@ -13,7 +13,7 @@ SCHEMA = json.loads((ROOT / 'vrtspike/records/stage_costs.schema.json').read_tex
 
 
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads the memory of processes from /proc')
-def test_measures_a_log_of_records_that_the_schema_describes(tmp_path, monkeypatch, capsys):
+def test_measures_a_log_of_records_that_the_schema_describes(tmp_path, monkeypatch):
     import analyze_logs
 
     moments = iter([10.0, 12.34])
@@ -24,8 +24,7 @@ def test_measures_a_log_of_records_that_the_schema_describes(tmp_path, monkeypat
     arguments = ['analyze_logs.py', '--records', '600', '--log', str(log), '--json', str(tmp_path / 'record.json')]
     monkeypatch.setattr(sys, 'argv', arguments)
     analyze_logs.main()
-    record = json.loads(capsys.readouterr().out)
-    assert json.loads((tmp_path / 'record.json').read_text()) == record
+    record = json.loads((tmp_path / 'record.json').read_text())
     shipped = json.loads((ROOT / 'benchmarks/records/analysis/million_samples.json').read_text(encoding='utf-8'))
     assert set(record) == set(shipped) >= {'versions', 'device', 'commit'}
     assert record['records'] == 600

@@ -76,7 +76,11 @@ def test_steps_outside_of_the_file_are_unknown(recording):
 
 def test_rates_of_partly_known_bins_are_means_over_known_steps():
     spikes = np.ones((2, STEPS, 4, 4), np.uint8)
-    sample = {**with_unknown_margin(spikes, 7), 'instant': np.full(2, 1 / 16, np.float32), 'meta': {'threshold': 1.0}}
+    sample = {
+        **with_unknown_margin(spikes, 7).entries(),
+        'instant': np.full(2, 1 / 16, np.float32),
+        'meta': {'threshold': 1.0},
+    }
     binned = BinSpikes(Voxel(4))(sample)['spikes']
     np.testing.assert_array_equal(binned[0, :, 0, 0], [0, 1, 1, 1])  # seven steps are unknown: one bin, and 3 of 4
 
@@ -108,9 +112,9 @@ def test_sdm_follows_a_brightening_pixel():
     steps = 64
     fired = np.diff(np.floor(np.cumsum(np.linspace(0.1, 0.9, steps))), prepend=0) > 0
     spikes = np.broadcast_to(fired[:, None, None], (steps, 9, 9)).astype(np.uint8)
-    sample = {**with_unknown_margin(spikes[None], 32)}
+    around = with_unknown_margin(spikes[None], 32)
     early, middle, late = (
-        rate_ratio(SpikesAround(sample['spikes'][0], 32, sample['known'][0], instant))[4, 4] for instant in (0, 0.5, 1)
+        rate_ratio(SpikesAround(around.spikes[0], 32, around.known[0], instant))[4, 4] for instant in (0, 0.5, 1)
     )
     assert early < 0.6
     assert middle == pytest.approx(1, abs=0.1)

@@ -42,7 +42,7 @@ class FakeRunner:
 
 
 class Network(torch.nn.Module):
-    """Notes the batches that reach a training step."""
+    """Notes the batches that reach a training iteration."""
 
     def __init__(self, runner):
         super().__init__()

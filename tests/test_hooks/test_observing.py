@@ -53,8 +53,16 @@ def test_an_error_is_one_warning_and_the_training_continues(make_runner, log_of,
     assert line.endswith('this run lacks its table. The training continues.')
 
 
-ALL = ('ChunkReportHook', 'ClipPicturesHook', 'FlopsHook', 'NetworkSummaryHook', 'RunRecordHook', 'TrainingReportHook',
-       'ProgressHook', 'StageCostHook')  # fmt: skip
+ALL = [
+    'ChunkReportHook',
+    'ClipPicturesHook',
+    'FlopsHook',
+    'NetworkSummaryHook',
+    'RunRecordHook',
+    'TrainingReportHook',
+    'ProgressHook',
+    'StageCostHook',
+]
 
 
 def test_a_disk_that_fills_up_costs_no_training(make_runner, log_of, monkeypatch):

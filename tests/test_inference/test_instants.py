@@ -120,13 +120,13 @@ def test_a_video_has_that_many_times_the_frame_rate(loaded, on_disk, checkpoint,
 def test_spikes_beside_an_exposure_come_from_the_stream(on_disk, clip):
     stream = clip[1].reshape(-1, 12, 16)
     around = on_disk.spikes.read_around(1, 3, 4)
-    np.testing.assert_array_equal(around['spikes'][0], stream[4:20])
-    np.testing.assert_array_equal(around['spikes'][1], stream[12:28])
-    assert around['known'].all()
+    np.testing.assert_array_equal(around.spikes[0], stream[4:20])
+    np.testing.assert_array_equal(around.spikes[1], stream[12:28])
+    assert around.known.all()
     first = on_disk.spikes.read_around(0, 1, 4)
-    assert first['known'].tolist() == [[False] * 4 + [True] * 12]
-    assert not first['spikes'][0, :4].any()
-    assert windows_of_stream(stream, 0, 5, 8, 0)['known'].all()
+    assert first.known.tolist() == [[False] * 4 + [True] * 12]
+    assert not first.spikes[0, :4].any()
+    assert windows_of_stream(stream, 0, 5, 8, 0).known.all()
 
 
 def test_a_stated_interval_makes_another_clip(loaded, clip, checkpoint, tmp_path):
@@ -152,7 +152,7 @@ def test_files_without_a_stated_interval_have_unknown_steps_beside_them(tmp_path
         (tmp_path / 'spike').mkdir(exist_ok=True)
         write_spike_dat(tmp_path / 'spike' / f'{i}.dat', each)
     files = SpikeFiles(tmp_path / 'spike', 5, options=SpikeFileOptions((12, 16), 1.0))
-    assert files.read_around(1, 2, 4)['known'].tolist() == [[False] * 4 + [True] * 8 + [False] * 4]
+    assert files.read_around(1, 2, 4).known.tolist() == [[False] * 4 + [True] * 8 + [False] * 4]
     (tmp_path / 'config.yaml').write_text('spike_h: 12\nspike_w: 16\nthreshold: 1.0\ninterval: 8\n')
     stated = SpikeFiles(tmp_path / 'spike', 5)
-    np.testing.assert_array_equal(stated.read_around(1, 2, 4)['spikes'][0], spikes.reshape(-1, 12, 16)[4:20])
+    np.testing.assert_array_equal(stated.read_around(1, 2, 4).spikes[0], spikes.reshape(-1, 12, 16)[4:20])

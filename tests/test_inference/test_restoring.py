@@ -7,9 +7,11 @@ import torch
 from mmengine.config import Config
 
 import vrtspike
+from vrtspike.datasets.instants import ExposureSpikes
 from vrtspike.datasets.sdm import sdm
 from vrtspike.errors import DataError
 from vrtspike.inference import Tiling
+from vrtspike.inference.raw_clip import RawClip
 from vrtspike.inference.restoring import input_pipeline, restored_frames, tiling_of
 from vrtspike.metrics import to_uint8_frames
 from vrtspike.models import SpikeRestorer
@@ -48,8 +50,7 @@ def test_an_untrained_network_that_starts_from_the_estimate_returns_it(clip):
     model = SpikeRestorer(backbone=dict(type='VRTLite'), start='sdm').eval()
 
     def read(start, stop):
-        meta = {'threshold': 1.0, 'light': 'linear'}
-        return prepare({'blur': frames[start:stop], 'spikes': spikes[start:stop], 'meta': meta})
+        return prepare(RawClip(frames[start:stop], 'clip', '0', ExposureSpikes(spikes[start:stop]), threshold=1.0))
 
     restored = np.concatenate(list(restored_frames(model, read, len(frames), Tiling((2, 0, 0), (1, 0, 0)))))
     estimates = np.stack([sdm(*each) for each in zip(frames, spikes, strict=True)])

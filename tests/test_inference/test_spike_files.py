@@ -53,12 +53,12 @@ def test_an_exposure_in_the_middle_of_each_file(spike_folder):
     assert (files.steps, files.outside) == (2, 1)
     assert np.array_equal(files.read(1, 3), spikes()[1:3, 1:3])
     around = files.read_around(1, 3, 1)
-    assert np.array_equal(around['spikes'], spikes()[1:3])
-    assert around['known'].all()
+    assert np.array_equal(around.spikes, spikes()[1:3])
+    assert around.known.all()
     around = files.read_around(1, 3, 2)  # the files have one step less
-    assert (around['margin'], around['spikes'].shape[1]) == (2, 6)
-    assert around['known'].tolist() == [[False, *[True] * 4, False]] * 2
-    assert np.array_equal(around['spikes'][:, 1:-1], spikes()[1:3])
+    assert (around.margin, around.spikes.shape[1]) == (2, 6)
+    assert around.known.tolist() == [[False, *[True] * 4, False]] * 2
+    assert np.array_equal(around.spikes[:, 1:-1], spikes()[1:3])
 
 
 @pytest.mark.parametrize('steps', [0, 3, 5])

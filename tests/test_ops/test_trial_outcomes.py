@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vrtspike.errors import ConfigError
 from vrtspike.models.layers.attention import WindowAttention
 from vrtspike.ops import WINDOW_ATTENTION, backends, measure_backends, trial_outcomes, use_backends
+from vrtspike.ops.backends import Request
 from vrtspike.ops.trial_outcomes import key_of, measures
 from vrtspike.ops.trials import Outcome
 from vrtspike.ops.window_attention.backends import WindowBackend
@@ -115,7 +116,7 @@ def test_the_fastest_right_backend_is_chosen_once_and_the_log_says_why(x):
 
 def test_a_request_makes_no_trials(x, monkeypatch):
     operator = planted.operator('wrong', 'fast')
-    assert operator.choose(x, 'wrong', planted.trial(x)).name == 'wrong'
+    assert operator.choose(x, Request('wrong', planted.trial(x))).name == 'wrong'
     operator.wanted = 'reference'
     assert planted.choose(operator, x) == 'reference'
     assert planted.calls == []

@@ -1,4 +1,6 @@
 import sys
+from importlib.util import find_spec
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -26,3 +28,18 @@ def test_kernels_run_on_cpus_in_the_interpreter_only(monkeypatch, interpret, dev
 )
 def test_only_float32_is_multiplied_in_parts(dtype, precision):
     assert triton_support.precision_of(torch.zeros(1, dtype=dtype)) == precision
+
+
+class Sizes(NamedTuple):
+    N: int
+    BLOCK: int
+
+
+@pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
+@pytest.mark.parametrize(('interpret', 'kind'), [('0', 'constexpr'), ('1', 'int')])
+def test_kernels_read_constants_by_name(monkeypatch, interpret, kind):
+    monkeypatch.setenv('TRITON_INTERPRET', interpret)
+    constants = triton_support.in_triton(Sizes(N=320, BLOCK=64))
+    assert isinstance(constants, Sizes)
+    assert type(constants.N).__name__ == kind
+    assert constants.BLOCK == 64

@@ -290,10 +290,6 @@ def test_the_host_clock_is_wrong_where_work_is_queued_and_the_devices_clock_is_n
     assert set(hosts.values()) == {1}  # the host only launched the work
 
 
-def within_a_tenth(measured, true):
-    return abs(measured - true) <= 0.1 * true
-
-
 def test_a_timeline_is_read_in_order_of_its_marks():
     timeline = Timeline(Ticks(), [(1, Owner('b')), (4, Owner('a')), (5, Owner('b'))], end=9)
     assert list(timeline.times().items()) == [(Owner('b'), 7), (Owner('a'), 1)]

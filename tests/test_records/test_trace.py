@@ -106,17 +106,15 @@ OWNERS = [
 ]
 
 
-def sample_of(lengths, *, iteration=1, began_us=1_700_000_000_000_000, rank=0, **fields):
+def sample_of(lengths, **fields):
     """Return a sample of stretches with an owner each."""
+    fields = {'iteration': 1, 'rank': 0, 'began_us': 1_700_000_000_000_000} | fields
     spans, start, times = [], 0.0, {}
     for owner, ms in lengths:
         spans.append(Span(owner, start, ms))
         start += ms
         times[owner] = times.get(owner, 0.0) + ms
-    return Sample(
-        iteration=iteration, iteration_ms=start, times=times, clips=2, frames=6, rank=rank, began_us=began_us,
-        spans=spans, **fields,
-    )  # fmt: skip
+    return Sample(iteration_ms=start, times=times, clips=2, frames=6, spans=spans, **fields)
 
 
 def run_line(rank=0, **fields):

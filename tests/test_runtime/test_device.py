@@ -12,6 +12,7 @@ from vrtspike.runtime.device import (
     chosen_device,
     free_memory,
     peak_memory,
+    processor_seconds,
     reset_peak_memory,
     used_memory,
 )
@@ -55,10 +56,15 @@ def test_the_peak_follows_an_allocation():
     assert float(process.stdout) == pytest.approx(64, rel=0.1)
 
 
-def test_call_seconds_is_the_time_between_two_readings(monkeypatch):
-    readings = iter([10.0, 12.5])
-    monkeypatch.setattr(device_module.time, 'perf_counter', lambda: next(readings))
-    assert call_seconds(lambda: None, CPU) == 2.5
+@pytest.mark.parametrize(
+    ('clock', 'measured'),
+    [('perf_counter', lambda call: call_seconds(call, CPU)), ('process_time', processor_seconds)],
+)
+def test_the_time_of_a_call_is_that_between_two_readings(monkeypatch, clock, measured):
+    readings, calls = iter([10.0, 12.5]), []
+    monkeypatch.setattr(device_module.time, clock, lambda: next(readings))
+    assert measured(lambda: calls.append(1)) == 2.5
+    assert calls == [1]
 
 
 def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):

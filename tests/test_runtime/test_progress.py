@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 from rich.progress import TextColumn
 
-from vrtspike.runtime.progress import step_progress
+from vrtspike.runtime.progress import show_task, step_progress
 
 
 def test_it_shows_the_steps_and_further_columns():
@@ -14,6 +14,15 @@ def test_it_shows_the_steps_and_further_columns():
     assert 'Testing' in shown
     assert '2/3' in shown
     assert '2 done' in shown
+
+
+def test_a_task_shows_its_steps_as_they_are_done():
+    console = Console(file=io.StringIO(), width=100)
+    with step_progress(console=console) as bar:
+        show_task(bar, 'Simulating')(2, 5)
+    shown = console.file.getvalue()
+    assert 'Simulating' in shown
+    assert '2/5' in shown
 
 
 def test_it_can_be_switched_off():

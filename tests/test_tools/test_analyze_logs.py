@@ -15,6 +15,11 @@ from vrtspike.records.trace import FILE_NAME, trace_of, write_trace
 
 DATA = Path(__file__).parents[1] / 'test_analysis/data'
 TIMING = str(DATA / 'legacy_timing.txt')
+RUN = json.loads("""{
+    "kind": "run", "version": 1, "rank": 0, "world_size": 1, "stages": ["stage1", "stage8"], "device": {"name": "GPU"},
+    "versions": {}, "commit": null
+}""")
+SAMPLE = {'kind': 'sample', 'rank': 0, 'clips': 1, 'frames': 5}
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
@@ -27,16 +32,13 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('runs')
     for name, stage8_ms, memory in (('baseline', 300.0, 4000.0), ('fast', 150.0, 3000.0)):
         (folder / name).mkdir()
-        lines = [{'kind': 'run', 'version': 1, 'rank': 0, 'world_size': 1, 'stages': ['stage1', 'stage8'],
-                  'device': {'name': 'GPU'}, 'versions': {}, 'commit': None}]  # fmt: skip
+        samples = []
         for i in range(64):
             wobble = 1 + 0.01 * ((i * 7) % 5 - 2)
-            lines.append({
-                'kind': 'sample', 'iteration': i + 1, 'rank': 0, 'iteration_ms': 100 + stage8_ms * wobble, 'clips': 1,
-                'frames': 5, 'loss': 1 / (i + 1), 'memory_mib': memory,
-                'stages': {'stage1': {'forward_ms': 100.0}, 'stage8': {'forward_ms': stage8_ms * wobble}},
-            })  # fmt: skip
-        (folder / name / 'stage_costs.jsonl').write_text('\n'.join(map(json.dumps, lines)) + '\n')
+            stages = {'stage1': {'forward_ms': 100.0}, 'stage8': {'forward_ms': stage8_ms * wobble}}
+            changing = {'iteration': i + 1, 'loss': 1 / (i + 1), 'iteration_ms': 100 + stage8_ms * wobble}
+            samples.append({**SAMPLE, **changing, 'memory_mib': memory, 'stages': stages})
+        (folder / name / 'stage_costs.jsonl').write_text('\n'.join(map(json.dumps, [RUN, *samples])) + '\n')
     return folder
 
 

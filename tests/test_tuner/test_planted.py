@@ -58,7 +58,7 @@ def operator_clock(monkeypatch):
 
 
 def shares(config):
-    """Return the stages' shares of a few training steps, as the instrument measures them."""
+    """Return the stages' shares of a few training iterations, as the instrument measures them."""
     model, (batch, frames, height, width) = build(config), SHAPE
     bins = model.spike_encoder.bins
     inputs = {

@@ -17,7 +17,6 @@ from vrtspike.tuner.record import from_json, to_json
 from vrtspike.tuner.report import markdown, page, verdict_of, write_reports
 
 ROOT = Path(__file__).parents[2]
-WORSE = Difference(mean=-2.0, verdict='worse', seeds=[], why='')
 
 
 def section(text, heading):

@@ -1,1 +1,1 @@
-"""Timing of training steps and loader steps, saved activations, interleaved timing."""
+"""Timing of training iterations and of their data loading, saved activations, interleaved timing."""

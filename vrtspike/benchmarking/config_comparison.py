@@ -1,4 +1,4 @@
-"""Compares the training steps of several configs."""
+"""Compares the training iterations of several configs."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def compare_configs(
     memory: bool = True,
     stages: bool = False,
 ) -> list[ConfigRow]:
-    """Measure one training step of each config per round and return one row per config.
+    """Measure one training iteration of each config per round and return one row per config.
 
     Args:
         configs: Loaded configs by name. The first is the baseline.
         shape: (B, T, H, W) of the clips.
-        rounds: Number of timed steps of each config.
+        rounds: Number of timed iterations of each config.
         device: Where to measure.
-        memory: Whether to also measure the peak memory of one step, in a new process.
+        memory: Whether to also measure the peak memory of one iteration, in a new process.
         stages: Whether to also time the stages and parts of every step.
     """
     before = load_average()
@@ -93,10 +93,10 @@ def compare_configs(
 
 
 class StageTimedStep:
-    """A training step whose stages are timed at every call.
+    """A training iteration whose stages are timed at every call.
 
     Args:
-        step: The step to run.
+        step: The training iteration to run.
     """
 
     def __init__(self, step: TrainingStep) -> None:

@@ -1,4 +1,4 @@
-"""Times training steps with their data loader, to compare numbers of data workers."""
+"""Times training iterations with their data loader, to compare numbers of data workers."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from vrtspike.benchmarking.training_step import Shape, TrainingStep, training_st
 from vrtspike.runtime.device import synchronize
 
 STEPS = 4
-"""Least number of timed steps in a round."""
+"""Least number of timed iterations in a round."""
 
 
 @dataclass
 class LoaderStep:
-    """A training step and its data loader. Each round starts new workers.
+    """A training iteration and its data loader. Each round starts new workers.
 
     Args:
         step: Runs on a batch.
         loader: Endless, without persistent workers: those would read ahead while another side is timed.
-        device: Where the step computes.
+        device: Where the iteration computes.
     """
 
     step: TrainingStep
@@ -33,7 +33,7 @@ class LoaderStep:
     device: torch.device
 
     def round_ms(self) -> float:
-        """Return the mean milliseconds of a step with its batch, measured after the workers have started."""
+        """Return the mean milliseconds of an iteration with its batch, measured after the workers have started."""
         batches, workers = iter(self.loader), self.loader.num_workers
         self._train(batches, 1 + workers)  # by the first step, every worker has a batch ready
         synchronize(self.device)
@@ -49,7 +49,7 @@ class LoaderStep:
 
 
 def loader_step(config: Any, shape: Shape, device: torch.device) -> LoaderStep:
-    """Return the training step of a config on batches of its training data."""
+    """Return the training iteration of a config on batches of its training data."""
     return LoaderStep(training_step(config, shape, device), training_loader(config), device)
 
 
@@ -66,7 +66,7 @@ def training_loader(config: Any) -> DataLoader:
 
 
 def interleaved_loader_ms(sides: dict[str, LoaderStep], rounds: int) -> dict[str, list[float]]:
-    """Return the milliseconds of a step of every side, one value per round (see :mod:`vrtspike.benchmarking.pairs`)."""
+    """Return milliseconds of an iteration of every side, a value per round; see :mod:`vrtspike.benchmarking.pairs`."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     for name in orders(tuple(sides), rounds):
         times[name].append(sides[name].round_ms())

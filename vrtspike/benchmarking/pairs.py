@@ -5,6 +5,7 @@ In every round each function runs once, in an order that changes from round to r
 
 from __future__ import annotations
 
+import functools
 import os
 import statistics
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,11 @@ from vrtspike.runtime.device import call_seconds
 
 
 def interleaved_ms(
-    functions: Mapping[str, Callable[[], object]], rounds: int, device: torch.device, warmup: int = 1
+    functions: Mapping[str, Callable[[], object]],
+    rounds: int,
+    device: torch.device,
+    warmup: int = 1,
+    seconds: Callable[[Callable[[], object]], float] | None = None,
 ) -> dict[str, list[float]]:
     """Return the milliseconds of every call, one per round.
 
@@ -25,13 +30,15 @@ def interleaved_ms(
         rounds: Number of timed calls of each.
         device: Where they compute. The time of a call includes the work of a GPU.
         warmup: Number of calls of each before the timed ones.
+        seconds: Calls a function and returns how long it took; None measures what passed.
     """
     for function in functions.values():
         for _ in range(warmup):
             function()
+    seconds = seconds or functools.partial(call_seconds, device=device)
     times: dict[str, list[float]] = {name: [] for name in functions}
     for name in orders(tuple(functions), rounds):
-        times[name].append(1e3 * call_seconds(functions[name], device))
+        times[name].append(1e3 * seconds(functions[name]))
     return times
 
 

@@ -36,19 +36,19 @@ def in_new_process(what: str, function: Callable[..., Any], *arguments: Any) -> 
 
 
 def memory_in_new_process(config: Any, shape: Shape, device: torch.device, batches: int = 1) -> float | None:
-    """Return the peak memory of one training step in MiB: resident on a CPU, allocated on a GPU.
+    """Return the peak memory of one training iteration in MiB: resident on a CPU, allocated on a GPU.
 
     Args:
         config: A loaded config.
         shape: (B, T, H, W) of a batch.
         device: Where to measure.
-        batches: Number of batches whose gradients the step accumulates.
+        batches: Number of batches whose gradients the iteration accumulates.
     """
-    return in_new_process(f'a training step on {shape} clips', step_memory, config, shape, str(device), batches)
+    return in_new_process(f'a training iteration on {shape} clips', step_memory, config, shape, str(device), batches)
 
 
 def step_memory(config: Any, shape: Shape, device: str, batches: int = 1) -> float | None:
-    """Return the peak memory of this process after one training step. Memory is managed as in the tools."""
+    """Return the peak memory of this process after one training iteration. Memory is managed as in the tools."""
     keep_freed_memory()
     where = torch.device(device)
     step = training_step(config, shape, where)

@@ -1,4 +1,4 @@
-"""Finds the memory of the activations that a training step saves for its backward pass, without allocating it."""
+"""Finds the memory of the activations that a training iteration saves for its backward pass, without allocating it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training step of a config: the forward and backward pass on random clips."""
+"""The training iteration of a config: the forward and backward pass on random clips."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def build(config: Any) -> nn.Module:
 
 
 def training_step(config: Any, shape: Shape, device: torch.device) -> TrainingStep:
-    """Return the training step of a config's model in its precision. All configs get the same random clips."""
+    """Return the training iteration of a config's model in its precision. All configs get the same random clips."""
     allocate_tensors_with_malloc()
     allow_matmul_tf32((config.get('env_cfg') or {}).get('matmul_tf32', False))
     model = build(config).to(device).train()
@@ -63,7 +63,7 @@ def training_step(config: Any, shape: Shape, device: torch.device) -> TrainingSt
 
 
 def input_shapes(model: nn.Module, shape: Shape) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a restorer's inputs for a training step."""
+    """Return the shapes of a restorer's inputs for a training iteration."""
     batch, frames, height, width = shape
     channels = {'blur': model.backbone.in_channels, 'sharp': 3}
     shapes = {name: (batch, frames, each, height, width) for name, each in channels.items()}

@@ -16,7 +16,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         config: The config as plain dicts.
-        objective: What to make faster: a training step or restoring.
+        objective: What to make faster: a training iteration or restoring.
         device: The type of the device, ``'cpu'`` or ``'cuda'``.
         autocast_dtype: Data type of the device under autocast: ``'bfloat16'``, ``'float16'``, or
             ``'float32'`` where autocast gains nothing.
@@ -49,7 +49,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def trains(self) -> bool:
-        """Whether to make a training step faster."""
+        """Whether to make a training iteration faster."""
         return self.objective == 'train'
 
     def node(self, name: str) -> Mapping[str, Any]:

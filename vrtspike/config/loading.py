@@ -21,7 +21,7 @@ from vrtspike.config.teacher import resolve_teacher
 from vrtspike.config.validation import check_config
 from vrtspike.config.values import plain_values
 from vrtspike.config.warm_up import resolve_warm_up
-from vrtspike.errors import ConfigError
+from vrtspike.errors import ConfigError, listed
 from vrtspike.plugins import load_plugins
 
 
@@ -75,7 +75,7 @@ def load_config(
     if not problems:
         problems = _resolve_dependent_values(config)
     if problems:
-        raise ConfigError(_report(path, [_with_origin(problem, origins) for problem in problems]))
+        raise ConfigError(f'{path}: {listed([_with_origin(problem, origins) for problem in problems])}')
     return config
 
 
@@ -153,8 +153,3 @@ def _with_origin(problem: str, origins: Mapping[str, str]) -> str:
     path = problem.partition(':')[0]
     origin = next((origins[key] for key in origins if path == key or key.startswith(f'{path}.')), None)
     return f'{problem} (from {origin})' if origin else problem
-
-
-def _report(path: str | Path, problems: Sequence[str]) -> str:
-    count = 'one problem' if len(problems) == 1 else f'{len(problems)} problems'
-    return '\n  '.join([f'{path}: {count}', *problems])

@@ -53,7 +53,7 @@ from torch.utils.data import Dataset
 
 from vrtspike.datasets.checks import find_problems
 from vrtspike.datasets.color import encode_light_uint8
-from vrtspike.datasets.instants import MIDDLE, margin_of, require_instants
+from vrtspike.datasets.instants import MIDDLE, ExposureSpikes, margin_of, require_instants
 from vrtspike.datasets.io.file_cache import FileCache
 from vrtspike.datasets.io.images import read_images
 from vrtspike.datasets.io.packed_spikes import PackedSpikes, packed_spikes
@@ -61,6 +61,9 @@ from vrtspike.datasets.representations.counts import tfp
 from vrtspike.datasets.sources.sequence import FRAME_KINDS, SPLITS, Sequence
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.registry import CLIP_SOURCES, DATASETS, TRANSFORMS
+
+Batch = dict[str, Any]
+"""A collated batch, as MMEngine's data preprocessors take it; its keys are above, and transforms may add others."""
 
 SHOWN_PROBLEMS = 50
 # Separates the random numbers that choose substitutes from those of the samples.
@@ -186,7 +189,7 @@ class ClipDataset(Dataset):
         if instant is not None:
             sample['instant'] = np.full(self.clip_len, instant, np.float32)
         if sequence.spike is not None:
-            sample |= read_spikes(packed_spikes(sequence, positions, self.local), instant)
+            sample |= read_spikes(packed_spikes(sequence, positions, self.local), instant).entries()
             meta |= {'threshold': sequence.threshold, 'light': sequence.light}
             if 'blur' not in sample:
                 spikes = packed_spikes(sequence, positions, self.local)
@@ -246,13 +249,10 @@ def too_many_bad_samples(skipped: list[str], limit: int) -> str:
     )
 
 
-def read_spikes(spikes: PackedSpikes, instant: float | None) -> dict:
-    """Return ``spikes`` of a sample, and what lies beside the exposures as far as the instant needs it."""
+def read_spikes(spikes: PackedSpikes, instant: float | None) -> ExposureSpikes:
+    """Return the spikes of exposures, and what lies beside these as far as the instant needs it."""
     margin = 0 if instant is None else margin_of([instant], spikes.shape[1])
-    if not margin:
-        return {'spikes': spikes}
-    spikes = spikes.with_margin(margin)
-    return {'spikes': spikes, 'margin': margin, 'known': spikes.known()}
+    return spikes.with_margin(margin) if margin else ExposureSpikes(spikes)
 
 
 def read_frames(

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from vrtspike.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vrtspike.datasets.io.packed_spikes import PackedSpikes
 
 MIDDLE = 0.5
 
@@ -49,6 +52,33 @@ class SpikesAround(NamedTuple):
         steps = len(self.exposure)
         start = self.margin + round((self.instant - MIDDLE) * steps)  # to even, so that reversed time gives the same
         return slice(start, start + steps)
+
+
+class ExposureSpikes(NamedTuple):
+    """The spikes of T exposures, and of ``margin`` steps before and after each.
+
+    Args:
+        spikes: (T, margin + steps + margin, Hs, Ws) uint8 of 0 and 1, in memory or in files; unknown steps have none.
+        margin: Steps on either side.
+        known: Which steps are known, (T, margin + steps + margin) bool; None for all.
+    """
+
+    spikes: np.ndarray | PackedSpikes
+    margin: int = 0
+    known: np.ndarray | None = None
+
+    def at(self, instant: float) -> ExposureSpikes:
+        """Return the exposures with as many steps beside them as an instant needs; they must have that many."""
+        if not self.margin:
+            return self
+        length = self.spikes.shape[1]
+        margin = margin_of([instant], length - 2 * self.margin)
+        kept = slice(self.margin - margin, length - self.margin + margin)
+        return ExposureSpikes(self.spikes[:, kept], margin, self.known[:, kept])
+
+    def entries(self) -> dict:
+        """Return the entries of a sample, see :mod:`vrtspike.datasets.clips`."""
+        return self._asdict() if self.margin else {'spikes': self.spikes}
 
 
 def require_instants(owner: str, instants: Iterable[float]) -> tuple[float, ...]:
@@ -89,25 +119,8 @@ def represented(representation: Callable[[np.ndarray], np.ndarray], around: Spik
     return np.divide(binned, share, out=binned, where=share > 0)
 
 
-def at_instant(sample: dict, instant: float) -> dict:
-    """Return a sample for one instant of all its frames, with as many steps beside the exposures as it needs.
-
-    Args:
-        sample: A sample with a ``margin`` for this instant at least, or without spikes.
-        instant: The wanted instant.
-    """
-    changed = {**sample, 'instant': np.full(len(sample.get('spikes', sample.get('blur'))), instant, np.float32)}
-    if 'margin' not in sample:
-        return changed
-    more, length = sample['margin'], sample['spikes'].shape[1]
-    margin = margin_of([instant], length - 2 * more)
-    kept = slice(more - margin, length - more + margin)
-    changed |= {'spikes': sample['spikes'][:, kept], 'known': sample['known'][:, kept], 'margin': margin}
-    return changed if margin else {key: value for key, value in changed.items() if key not in ('margin', 'known')}
-
-
-def windows_of_stream(stream: np.ndarray, first: int, frames: int, steps: int, margin: int) -> dict:
-    """Return ``spikes``, ``margin`` and ``known`` of exposures that follow each other in a stream (steps, Hs, Ws).
+def windows_of_stream(stream: np.ndarray, first: int, frames: int, steps: int, margin: int) -> ExposureSpikes:
+    """Return exposures that follow each other in a stream (steps, Hs, Ws).
 
     Args:
         stream: The spikes.
@@ -120,11 +133,11 @@ def windows_of_stream(stream: np.ndarray, first: int, frames: int, steps: int, m
     positions = starts[:, None] + np.arange(steps + 2 * margin)
     known = (positions >= 0) & (positions < len(stream))
     spikes = stream[np.clip(positions, 0, len(stream) - 1)] * known[..., None, None]
-    return {'spikes': spikes, 'margin': margin, 'known': known}
+    return ExposureSpikes(spikes, margin, known)
 
 
-def with_unknown_margin(spikes: np.ndarray, margin: int) -> dict:
-    """Return ``spikes``, ``margin`` and ``known`` of a sample that has the exposures (T, steps, Hs, Ws) alone."""
+def with_unknown_margin(spikes: np.ndarray, margin: int) -> ExposureSpikes:
+    """Return exposures (T, steps, Hs, Ws) with steps beside them that are unknown."""
     beside = [(0, 0), (margin, margin), (0, 0), (0, 0)]
     known = np.pad(np.ones(spikes.shape[:2], bool), beside[:2])
-    return {'spikes': np.pad(spikes, beside), 'margin': margin, 'known': known}
+    return ExposureSpikes(np.pad(spikes, beside), margin, known)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,14 +15,16 @@ from rich.progress import ProgressColumn, Task
 from rich.text import Text
 from torch import nn
 
-from vrtspike.datasets.clips import playback
+from vrtspike.datasets.clips import Batch, playback
 from vrtspike.datasets.instants import margin_of
 from vrtspike.datasets.io.video import ImageFolder, VideoFile, open_frames
 from vrtspike.errors import DataError
 from vrtspike.inference.loading import file_sha256
 from vrtspike.inference.outputs import DEFAULT_FPS, FrameFolder, frame_folder, record_inputs, video_of_frames
+from vrtspike.inference.raw_clip import RawClip
 from vrtspike.inference.restoring import (
     ClipAtInstants,
+    Prepare,
     Read,
     check_sizes,
     fit_tiling,
@@ -85,15 +86,13 @@ class ClipFiles:
     frames: ImageFolder | VideoFile | Playback
     spikes: SpikeFiles | None
 
-    def sample(self, start: int, stop: int, margin: int = 0) -> dict[str, Any]:
-        """Return frames ``start`` to ``stop`` as input of a data set's pipeline, with spikes beside the exposures."""
-        meta = {'name': str(self.frames.path), 'index': 0, 'first_frame': self.frames.names[start]}
-        sample = {'blur': self.frames.read(start, stop), 'meta': meta}
-        if self.spikes is not None:
-            meta |= {'threshold': self.spikes.threshold, 'light': self.spikes.light}
-            spikes = self.spikes
-            sample |= spikes.read_around(start, stop, margin) if margin else {'spikes': spikes.read(start, stop)}
-        return sample
+    def read(self, start: int, stop: int, margin: int = 0) -> RawClip:
+        """Return frames ``start`` to ``stop``, with ``margin`` steps of spikes beside the exposures."""
+        clip = RawClip(self.frames.read(start, stop), str(self.frames.path), self.frames.names[start])
+        if self.spikes is None:
+            return clip
+        spikes = self.spikes.read_around(start, stop, margin)
+        return clip._replace(spikes=spikes, threshold=self.spikes.threshold, light=self.spikes.light)
 
 
 def open_clip(
@@ -173,8 +172,8 @@ def restore_files(
     folder = frame_folder(out)
     prepare = input_pipeline(config)
 
-    def read(start: int, stop: int) -> dict[str, Any]:
-        return prepare(clip.sample(start, stop))
+    def read(start: int, stop: int) -> Batch:
+        return prepare(clip.read(start, stop))
 
     length = len(clip.frames)
     tiling = fitted_tiling(folder, model, read, tiling, length) if fit else tiling
@@ -204,7 +203,7 @@ def frame_names(clip: ClipFiles, instants: tuple[float, ...] | None) -> list[str
 def restored_parts(
     model: nn.Module,
     clip: ClipFiles,
-    prepare: Callable[[dict], dict],
+    prepare: Prepare,
     tiling: Tiling,
     instants: tuple[float, ...] | None,
     first: int,
@@ -212,11 +211,11 @@ def restored_parts(
     """Yield restored frames (t, H, W, 3) uint8 in time order, or with instants (t, instants, H, W, 3)."""
     length = len(clip.frames)
     if instants is None:
-        return restored_frames(model, lambda *span: prepare(clip.sample(*span)), length, tiling, first)
+        return restored_frames(model, lambda *span: prepare(clip.read(*span)), length, tiling, first)
     margin = 0 if clip.spikes is None else margin_of(instants, clip.spikes.steps)
     if margin and not clip.spikes.knows(margin):
         warnings.warn(clip.spikes.unknown_margin(), stacklevel=2)
-    at_instants = ClipAtInstants(lambda *span: clip.sample(*span, margin), prepare, length, instants)
+    at_instants = ClipAtInstants(lambda *span: clip.read(*span, margin), prepare, length, instants)
     return restored_instants(model, at_instants, tiling, first)
 
 

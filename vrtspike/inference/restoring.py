@@ -17,10 +17,12 @@ from mmengine.dataset import default_collate
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from vrtspike.datasets.instants import at_instant, margin_of, require_instants, with_unknown_margin
+from vrtspike.datasets.clips import Batch
+from vrtspike.datasets.instants import margin_of, require_instants, with_unknown_margin
 from vrtspike.datasets.transforms import BinSpikes, PackClip, PairedCenterCrop, PairedRandomCrop
 from vrtspike.errors import ConfigError, DataError
 from vrtspike.inference.loading import load_restorer
+from vrtspike.inference.raw_clip import RawClip
 from vrtspike.inference.shipped import shipped_network
 from vrtspike.inference.tile_memory import largest_tile
 from vrtspike.metrics import to_uint8_frames
@@ -32,8 +34,10 @@ from vrtspike.registry import TRANSFORMS
 FRAME_OVERLAP = 2
 #: Default overlap of neighbouring tiles in pixels.
 PIXEL_OVERLAP = 32
-Read = Callable[[int, int], dict[str, Any]]
-"""Takes (start, stop) and returns these frames as a collated batch of one clip: ``blur`` and ``spikes``."""
+Read = Callable[[int, int], Batch]
+"""Takes (start, stop) and returns these frames as a batch of one clip."""
+Prepare = Callable[[RawClip], Batch]
+"""Represents a clip as in validation and returns a batch of it."""
 
 
 @torch.inference_mode()
@@ -90,20 +94,17 @@ def restore(
     require_spikes(model, spikes is not None)
     prepare = input_pipeline(config)
 
-    def sample(start: int, stop: int, margin: int = 0) -> dict[str, Any]:
-        meta = {'name': 'clip', 'index': 0, 'first_frame': str(start), 'threshold': threshold, 'light': light}
-        given = {'blur': frames[start:stop], 'meta': meta}
-        if spikes is not None:
-            given['spikes'] = spikes[start:stop]
-        return given | with_unknown_margin(given['spikes'], margin) if margin and spikes is not None else given
+    def read(start: int, stop: int, margin: int = 0) -> RawClip:
+        around = None if spikes is None else with_unknown_margin(spikes[start:stop], margin)
+        return RawClip(frames[start:stop], 'clip', str(start), around, threshold, light)
 
     tiling, length = tiling or tiling_of(config), len(frames)
     if instants is None:
-        parts = restored_frames(model, lambda *span: prepare(sample(*span)), length, tiling)
+        parts = restored_frames(model, lambda *span: prepare(read(*span)), length, tiling)
     else:
         instants = require_instants('restore', instants)
         margin = 0 if spikes is None else margin_of(instants, spikes.shape[1])
-        clip = ClipAtInstants(lambda *span: sample(*span, margin), prepare, length, instants)
+        clip = ClipAtInstants(lambda *span: read(*span, margin), prepare, length, instants)
         parts = restored_instants(model, clip, tiling)
     return np.concatenate(list(parts))
 
@@ -184,8 +185,8 @@ def clip_length(config: Config) -> int:
     return validation_dataset(config).get('clip_len', 0)
 
 
-def input_pipeline(config: Config) -> Callable[[dict], dict]:
-    """Return a function that turns raw ``blur``, ``spikes`` and ``meta`` into a batch of one clip, as in validation.
+def input_pipeline(config: Config) -> Prepare:
+    """Return a function that turns a raw clip into a batch of one clip, as in validation.
 
     It applies the config's validation transforms except crops, so that spikes are represented as in training.
     """
@@ -194,12 +195,12 @@ def input_pipeline(config: Config) -> Callable[[dict], dict]:
     steps = [step for step in built if not isinstance(step, (PairedCenterCrop, PairedRandomCrop, PackClip))]
     represented = any(isinstance(step, BinSpikes) for step in steps)
 
-    def prepare(sample: dict) -> dict:
-        if 'spikes' in sample and not represented:
+    def prepare(clip: RawClip) -> Batch:
+        if clip.spikes is not None and not represented:
             raise ConfigError(
                 'the validation pipeline of the config has no BinSpikes, so the representation of its spikes is unknown'
             )
-        sample = {'rng': np.random.default_rng(0), **sample}
+        sample = clip.sample()
         for step in steps:
             sample = step(sample)
         return default_collate([PackClip()(sample)])
@@ -246,15 +247,15 @@ class ClipAtInstants:
     """A clip to restore at several instants of every exposure.
 
     Args:
-        sample: Takes (start, stop) and returns these frames as a raw sample, with spikes beside the exposures as far as
-            the instants need them.
+        read: Takes (start, stop) and returns these frames, with spikes beside the exposures as far as the instants need
+            them.
         prepare: From :func:`input_pipeline`.
         length: T, the frames of the clip.
         instants: The instants, 0 to 1.
     """
 
-    sample: Callable[[int, int], dict[str, Any]]
-    prepare: Callable[[dict], dict]
+    read: Callable[[int, int], RawClip]
+    prepare: Prepare
     length: int
     instants: tuple[float, ...]
 
@@ -265,16 +266,16 @@ def restored_instants(model: nn.Module, clip: ClipAtInstants, tiling: Tiling, fi
     All instants of a tile in time are restored before the next tile is read. Its files are read once. What the network
     computes from the blurred frames alone is computed once, see :mod:`vrtspike.models.result_cache`.
     """
-    read_last: dict[tuple[int, int], dict] = {}
+    read_last: dict[tuple[int, int], RawClip] = {}
     with cached_results(model) as clear_cache:
 
         def read_at(instant: float) -> Read:
-            def read(*span: int) -> dict[str, Any]:
+            def read(*span: int) -> Batch:
                 if span not in read_last:
                     read_last.clear()
                     clear_cache()
-                    read_last[span] = clip.sample(*span)
-                return clip.prepare(at_instant(read_last[span], instant))
+                    read_last[span] = clip.read(*span)
+                return clip.prepare(read_last[span].at(instant))
 
             return read
 

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 
 from vrtspike.datasets import BinSpikes, ClipDataset, RandomThreshold, ReadArtefact
+from vrtspike.datasets.clips import Batch
 from vrtspike.datasets.representations.intensity import TFI
 from vrtspike.datasets.sdm import sdm
 from vrtspike.errors import ConfigError
@@ -24,7 +25,7 @@ class Window(NamedTuple):
         raw: The spikes before binning (T, steps, Hs, Ws), cropped like the frames; None if there are none.
     """
 
-    batch: dict[str, Any]
+    batch: Batch
     raw: np.ndarray | None
 
     def frames(self, kind: str) -> np.ndarray:

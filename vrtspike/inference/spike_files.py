@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vrtspike.datasets.instants import windows_of_stream, with_unknown_margin
+from vrtspike.datasets.instants import ExposureSpikes, windows_of_stream, with_unknown_margin
 from vrtspike.datasets.io.listing import files_in_time_order
 from vrtspike.datasets.io.spike_formats import SPIKE_SUFFIXES, count_steps, read_spikes
 from vrtspike.datasets.io.video import first_few
@@ -173,11 +173,13 @@ class SpikeFiles:
             'a config.yaml near it'
         )
 
-    def read_around(self, start: int, stop: int, margin: int) -> dict:
-        """Return ``spikes``, ``margin`` and ``known`` of these frames, see :mod:`vrtspike.datasets.clips`."""
+    def read_around(self, start: int, stop: int, margin: int) -> ExposureSpikes:
+        """Return the spikes of these frames, and ``margin`` steps beside their exposures."""
+        if not margin:
+            return ExposureSpikes(self.read(start, stop))
         if not self.gapless:
             beside = min(margin, self.outside)
-            return with_unknown_margin(self.read(start, stop, beside), margin - beside) | {'margin': margin}
+            return with_unknown_margin(self.read(start, stop, beside), margin - beside)._replace(margin=margin)
         beside = -(-margin // self.steps)
         first = max(start - beside, 0)
         stream = self.read(first, min(stop + beside, self.frames)).reshape(-1, *self.size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from vrtspike.errors import DataError
@@ -39,44 +41,28 @@ def ssim(image: np.ndarray, reference: np.ndarray) -> float:
     Raises:
         DataError: The images differ in shape, are not uint8 or are smaller than the window.
     """
-    from skimage.metrics import structural_similarity  # slow to import, with scipy
-
     _check_pair(image, reference, SSIM_WINDOW)
-    return float(
-        structural_similarity(
-            image,
-            reference,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-            data_range=255,
-            channel_axis=2 if image.ndim == 3 else None,
-        )
-    )
+    gaussian = dict(gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+    return _similarity(image, reference, data_range=255, **gaussian)
 
 
 def ssim_of_signed_values(image: np.ndarray, reference: np.ndarray) -> float:
     """Return SSIM as S-SDM computes it: of values scaled to [-1, 1], in uniform windows of 7 x 7 pixels.
 
     Covariances are those of samples (divided by 48). The result differs from :func:`ssim`: SSIM compares the means of
-    windows as ratios, and here the mean of mid-gray is zero.
-
-    Args:
-        image: (H, W, 3) or (H, W) uint8, at least 7 pixels a side.
-        reference: The same shape and type.
-
-    Raises:
-        DataError: The images differ in shape, are not uint8 or are smaller than the window.
+    windows as ratios, and here the mean of mid-gray is zero. Images and errors are those of :func:`ssim`, but 7 pixels
+    a side are enough.
     """
-    from skimage.metrics import structural_similarity
-
     _check_pair(image, reference, UNIFORM_WINDOW)
     signed = [each.astype(np.float64) / 127.5 - 1 for each in (image, reference)]
-    return float(
-        structural_similarity(
-            *signed, win_size=UNIFORM_WINDOW, data_range=2, channel_axis=2 if image.ndim == 3 else None
-        )
-    )
+    return _similarity(*signed, data_range=2, win_size=UNIFORM_WINDOW)
+
+
+def _similarity(image: np.ndarray, reference: np.ndarray, **options: Any) -> float:
+    """Return scikit-image's structural similarity of images (H, W) or (H, W, 3)."""
+    from skimage.metrics import structural_similarity  # slow to import, with scipy
+
+    return float(structural_similarity(image, reference, channel_axis=2 if image.ndim == 3 else None, **options))
 
 
 def _check_pair(image: np.ndarray, reference: np.ndarray, window: int = 1) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -46,6 +47,20 @@ class Backend:
         return self.missing()
 
 
+class Request(NamedTuple):
+    """What a call asks of the backends of an operator."""
+
+    wanted: str = 'auto'
+    """A backend's name or 'auto'; :func:`use_backends` overrides it."""
+    trial: Trial | None = None
+    """Compares the backends on this call, once; without it, the first that serves is taken as the fastest."""
+    fits: Callable[[Backend], bool] = lambda backend: True
+    """With 'auto', whether a backend may be used at all."""
+
+
+ANY_BACKEND = Request()
+
+
 class Operator:
     """An operator with several backends, fastest first. The last one, the reference, supports every input.
 
@@ -63,43 +78,29 @@ class Operator:
         self.outcomes: dict[tuple[torch.device, str], Outcome] = {}
         """What trials have found in this process, by device and case."""
 
-    def choose(
-        self,
-        tensor: Tensor,
-        wanted: str = 'auto',
-        trial: Trial | None = None,
-        fits: Callable[[Backend], bool] = lambda backend: True,
-    ) -> Backend:
+    def choose(self, tensor: Tensor, request: Request = ANY_BACKEND) -> Backend:
         """Return the backend for ``tensor``: the requested one, or with 'auto' the fastest that supports it.
 
         Args:
             tensor: The operator's first argument.
-            wanted: A backend's name or 'auto'; :func:`use_backends` overrides it.
-            trial: Compares the backends on this call, once; without it, the first that serves is taken as the fastest.
-            fits: With 'auto', whether a backend may be used at all.
+            request: What the call asks for.
 
         Raises:
             ConfigError: The requested backend does not support ``tensor``.
         """
-        backend = self.select(tensor, wanted, trial, fits)
+        backend = self.select(tensor, request)
         if not torch.compiler.is_compiling():
-            self._record(backend, tensor, self._requested(wanted), trial)
+            self._record(backend, tensor, self._requested(request.wanted), request.trial)
         return backend
 
-    def select(
-        self,
-        tensor: Tensor,
-        wanted: str = 'auto',
-        trial: Trial | None = None,
-        fits: Callable[[Backend], bool] = lambda backend: True,
-    ) -> Backend:
+    def select(self, tensor: Tensor, request: Request = ANY_BACKEND) -> Backend:
         """Return what :meth:`choose` would, without recording the choice."""
-        wanted = self._requested(wanted)
+        wanted = self._requested(request.wanted)
         if wanted == 'auto':
-            serving = (backend for backend in self.backends if fits(backend) and backend.refusal(tensor) is None)
-            if trial is None:
+            serving = (each for each in self.backends if request.fits(each) and each.refusal(tensor) is None)
+            if request.trial is None:
                 return next(serving)
-            return self._outcome(tensor, trial).best(list(serving), self.backends[-1])
+            return self._outcome(tensor, request.trial).best(list(serving), self.backends[-1])
         backend = self.find(wanted)
         refusal = backend.refusal(tensor)
         if refusal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,7 +24,16 @@ def missing() -> str | None:
 
 def devices() -> tuple[str, ...]:
     """Return the devices that the kernels run on; CPUs only in Triton's interpreter, for tests."""
-    return ('cuda', 'cpu') if os.environ.get('TRITON_INTERPRET') == '1' else ('cuda',)
+    return ('cuda', 'cpu') if interpreted() else ('cuda',)
+
+
+def interpreted() -> bool:
+    """Return whether kernels run in Triton's interpreter."""
+    return os.environ.get('TRITON_INTERPRET') == '1'
+
+
+SERVES = dict(devices=devices(), dtypes=DTYPES, missing=missing)
+"""What a :class:`~vrtspike.ops.backends.Backend` of our kernels supports, as its arguments."""
 
 
 def precision_of(x: Tensor) -> str:
@@ -39,3 +48,15 @@ def rounded_to(dtype: torch.dtype) -> Any:
     import triton.language as tl
 
     return getattr(tl, str(dtype).removeprefix('torch.'))
+
+
+def in_triton(constants: NamedTuple) -> NamedTuple:
+    """Return constants whose fields kernels can read.
+
+    Triton 3.6 would take the fields of plain ones for numbers at run time; its interpreter computes with plain ones.
+    """
+    if interpreted():
+        return constants
+    from triton.language import constexpr
+
+    return type(constants)(*map(constexpr, constants))

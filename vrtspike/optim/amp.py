@@ -131,7 +131,7 @@ def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
 def has_bfloat16(device: torch.device) -> bool:
     """Return whether a device computes in bfloat16 natively.
 
-    Emulation costs more than it saves: with AVX2 alone, a training step takes four times as long as in float32.
+    Emulation costs more than it saves: with AVX2 alone, a training iteration takes four times as long as in float32.
     """
     match device.type:
         case 'cpu':

@@ -79,10 +79,18 @@ class TestPrint:
         costs = log.costs()
         assert log.formats == ['legacy_print']
         assert costs.rows == 2
-        expected = {'stages/spike_encoder': 128.40, 'stages/tsa': 567.89, 'stages/stage1': 234.56,
-                    'stages/fuse1': 248.48, 'stages/stage8': 500.0, 'stages/vrt_rest': 1234.56 - 234.56 - 248.48 - 500,
-                    'parts/spike_encoder/scale1': 20.0, 'parts/tsa/self_attention': 196.78,
-                    'parts/fuse1/permute': 0.23, 'parts/fuse1/attend': 248.25}  # fmt: skip
+        expected = {
+            'stages/spike_encoder': 128.40,
+            'stages/tsa': 567.89,
+            'stages/stage1': 234.56,
+            'stages/fuse1': 248.48,
+            'stages/stage8': 500.0,
+            'stages/vrt_rest': 1234.56 - 234.56 - 248.48 - 500,
+            'parts/spike_encoder/scale1': 20.0,
+            'parts/tsa/self_attention': 196.78,
+            'parts/fuse1/permute': 0.23,
+            'parts/fuse1/attend': 248.25,
+        }
         for name, ms in expected.items():
             assert costs.mean(f'{name}/forward_ms') == pytest.approx(ms), name
         assert sum(shares(log).values()) == pytest.approx(1)
@@ -120,8 +128,10 @@ class TestTrain:
 
     def test_nan_and_truncation(self, tmp_path):
         path = tmp_path / 'train.log'
-        path.write_text('step 1/9 | loss=nan charb=nan lr=1.00e-04 | 0.5 samples/s\nstep 2/9 | lo\n'
-                        'step 3/9 | loss=0.5 lr=1.00e-04\n')  # fmt: skip
+        path.write_text(
+            'step 1/9 | loss=nan charb=nan lr=1.00e-04 | 0.5 samples/s\nstep 2/9 | lo\n'
+            'step 3/9 | loss=0.5 lr=1.00e-04\n'
+        )
         log = read_logs([path])
         assert (log.series['loss'].summary.not_finite, log.series['loss'].summary.first_not_finite) == (1, 1)
         assert (log.sources[0].records, log.sources[0].damaged) == (2, 1)
@@ -144,13 +154,26 @@ def test_rest_is_never_negative():
     assert row['accounted_ms'] == 140
 
 
-LINES = st.sampled_from([
-    'Step 3', '=' * 80, '前向传播总耗时   :  1805.28ms ( 50.0%) [avg:  1789.72ms]',
-    '  - Stage8    :   965.00ms [avg:   5.0ms]', 'Total---:  3610.53ms', '前向传播总耗时: 1930.85ms',
-    '  - Spike编码器: 128.40ms (6.7%)', '[主模型] VRT处理总耗时: 1.0ms',
-    '  [VRT] Stage 1 (1x分辨率)耗时: 234.56ms', 'step 950/8880 | loss=0.0312', '[val] step 1000 | PSNR_RGB=28.54',
-    '[epoch] 3 | steps=671 | time=4026.00s', '[epoch] 3 | steps=0 | time=1s', '  - VRT', 'anything else', '',
-])  # fmt: skip
+LINES = st.sampled_from(
+    [
+        'Step 3',
+        '================================================================================',
+        '前向传播总耗时   :  1805.28ms ( 50.0%) [avg:  1789.72ms]',
+        '  - Stage8    :   965.00ms [avg:   5.0ms]',
+        'Total---:  3610.53ms',
+        '前向传播总耗时: 1930.85ms',
+        '  - Spike编码器: 128.40ms (6.7%)',
+        '[主模型] VRT处理总耗时: 1.0ms',
+        '  [VRT] Stage 1 (1x分辨率)耗时: 234.56ms',
+        'step 950/8880 | loss=0.0312',
+        '[val] step 1000 | PSNR_RGB=28.54',
+        '[epoch] 3 | steps=671 | time=4026.00s',
+        '[epoch] 3 | steps=0 | time=1s',
+        '  - VRT',
+        'anything else',
+        '',
+    ]
+)
 
 
 @given(st.lists(st.one_of(LINES, st.text(max_size=30), LINES.flatmap(lambda line: st.just(line[: len(line) // 2])))))

@@ -50,9 +50,12 @@ def test_damage(made_up, write_scalars):
 
 
 def test_infinite_and_missing_numbers(write_scalars):
-    log = read_logs([write_scalars(['{"loss": NaN, "time": 0.5, "iter": 1, "step": 1}',
-                                    '{"loss": -Infinity, "time": 0.5, "iter": 2, "step": 2}',
-                                    '{"loss": 0.5, "time": 0.5, "iter": 3, "step": 3}'])])  # fmt: skip
+    lines = [
+        '{"loss": NaN, "time": 0.5, "iter": 1, "step": 1}',
+        '{"loss": -Infinity, "time": 0.5, "iter": 2, "step": 2}',
+        '{"loss": 0.5, "time": 0.5, "iter": 3, "step": 3}',
+    ]
+    log = read_logs([write_scalars(lines)])
     loss = log.series['loss']
     assert (loss.summary.not_finite, loss.summary.first_not_finite, loss.summary.last) == (2, 1, (3, 0.5))
     assert log.sources[0].damaged == 0
@@ -62,8 +65,10 @@ def test_older_logs_by_epoch(write_scalars):
     lines = ['{"env_info": "first line of older logs", "seed": 0}']
     for epoch in (1, 2):
         for i in (1, 2, 3):
-            lines.append(json.dumps({'mode': 'train', 'epoch': epoch, 'iter': i, 'lr': 1e-4, 'memory': 900,
-                                     'time': 0.5 * epoch, 'loss': 1.0, 'step': 3 * (epoch - 1) + i}))  # fmt: skip
+            values = {'time': 0.5 * epoch, 'loss': 1.0, 'lr': 1e-4, 'memory': 900}
+            lines.append(
+                json.dumps({'mode': 'train', 'epoch': epoch, 'iter': i, 'step': 3 * (epoch - 1) + i, **values})
+            )
         lines.append(json.dumps({'mode': 'val', 'epoch': epoch, 'iter': 2, 'lr': 1e-4, 'psnr': 30.0 + epoch}))
     log = read_logs([write_scalars(lines)])
     assert log.costs().column('epoch').tolist() == [1, 1, 1, 2, 2, 2]

@@ -1,4 +1,4 @@
-"""A training step on paper. The pins are exact: a change that moves one updates it in the same commit."""
+"""A training iteration on paper. The pins are exact: a change that moves one updates it in the same commit."""
 
 import json
 import shutil

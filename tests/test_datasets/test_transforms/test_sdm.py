@@ -39,7 +39,7 @@ def at(instant, frames=3, steps=32):
     blur = rng.integers(0, 256, (frames, 16, 16, 3), np.uint8)
     spikes = windows_of_stream(stream, 0, frames, steps, margin_of([instant], steps))
     instants = np.full(frames, instant, np.float32)
-    return {'blur': blur, **spikes, 'instant': instants, 'meta': {'threshold': 1.0, 'light': 'linear'}}
+    return {'blur': blur, **spikes.entries(), 'instant': instants, 'meta': {'threshold': 1.0, 'light': 'linear'}}
 
 
 @pytest.mark.parametrize(('instant', 'first', 'neighbour'), [(0.25, 1, -1), (0.0, 1, -1), (0.75, 0, 1), (1.0, 0, 1)])

@@ -90,8 +90,14 @@ def test_on_a_gpu_the_history_is_written_as_a_snapshot(make_runner, monkeypatch)
     for iteration in (3, 5):
         timeline = MemoryTimeline([0.0], ['other'], {'parameters': [3.0]})
         line = MemoryLine(
-            iteration=iteration, rank=0, device='cuda:1', peak_mib=3.0, peak_in='other', peak_ms=0.0,
-            holdings=holdings, timeline=timeline,
-        )  # fmt: skip
+            iteration=iteration,
+            rank=0,
+            device='cuda:1',
+            peak_mib=3.0,
+            peak_in='other',
+            peak_ms=0.0,
+            holdings=holdings,
+            timeline=timeline,
+        )
         explained.write(runner, line)
     assert calls == ['memory_snapshot.pickle', 'memory_snapshot.pickle', 'stop']

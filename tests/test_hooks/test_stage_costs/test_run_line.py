@@ -28,8 +28,9 @@ def test_hfu_is_absent_if_recomputation_cannot_be_counted(make_runner, monkeypat
     monkeypatch.setattr(flops_hook, 'recomputed_macs', fail)
     runner.train()
     run, sample = read(runner)
-    assert run['notes'] == ['no HFU: what is recomputed could not be counted (NotImplementedError: an operator without '
-                            'a meta kernel)']  # fmt: skip
+    assert run['notes'] == [
+        'no HFU: what is recomputed could not be counted (NotImplementedError: an operator without a meta kernel)'
+    ]
     assert 'mfu' in sample
     assert 'hfu' not in sample
     assert 'hfu' in sample['utilisation']['flow']

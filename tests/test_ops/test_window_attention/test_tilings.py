@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from vrtspike.ops.window_attention import tilings
-from vrtspike.ops.window_attention.tilings import Tiling, fastest, launch, padded, tilings_by_keys, tilings_by_queries
+from vrtspike.ops.window_attention.tilings import (
+    Constants,
+    Tiling,
+    fastest,
+    launch,
+    padded,
+    tilings_by_keys,
+    tilings_by_queries,
+)
 
 FAST, SLOW, HUGE = Tiling(64, 64, 4, 1), Tiling(64, 64, 4, 2), Tiling(64, 64, 4, 4)
 
@@ -72,6 +80,29 @@ def test_if_none_fits_the_error_is_raised(clock):
         fastest(clock.run, [HUGE])
 
 
+CONSTANTS = Constants(
+    *(5, 8, 8, 0, 4, 4),
+    SHIFTED=True,
+    HEADS=6,
+    N=320,
+    NP=320,
+    D=16,
+    BD=16,
+    WIDTH=96,
+    FRAMES=1,
+    MUTUAL=False,
+    BIAS=True,
+    PRECISION='ieee',
+    ROUNDED=None,
+)
+
+
+@pytest.fixture(autouse=True)
+def constants_as_they_are(monkeypatch):
+    """Launch without Triton's type of constants, which need it."""
+    monkeypatch.setattr(tilings, 'in_triton', lambda constants: constants)
+
+
 class Kernel:
     """Records how it is launched."""
 
@@ -87,16 +118,16 @@ class Kernel:
 def test_without_a_gpu_the_first_is_launched(monkeypatch):
     monkeypatch.setattr(tilings, 'fastest', None)
     kernel, tensor = Kernel(), torch.zeros(1)
-    launch(kernel, lambda tiling: 10 * tiling.windows, (tensor, 7), {'N': 320}, [SLOW, FAST])
-    blocks = dict(BM=64, BN=64, WINDOWS=2, num_warps=4)
-    assert kernel.launches == [((20,), (tensor, 7), {'N': 320, **blocks})]
+    launch(kernel, lambda tiling: 10 * tiling.windows, (tensor, 7), CONSTANTS, [SLOW, FAST])
+    compiled_for = CONSTANTS._replace(BM=64, BN=64, WINDOWS=2)
+    assert kernel.launches == [((20,), (tensor, 7), dict(S=compiled_for, num_warps=4))]
 
 
 def test_registers_are_limited_where_the_tiling_says_so():
     kernel = Kernel()
-    launch(kernel, lambda tiling: 1, (torch.zeros(1),), {}, [FAST._replace(registers=168)])
-    ((_, _, constants),) = kernel.launches
-    assert constants['maxnreg'] == 168
+    launch(kernel, lambda tiling: 1, (torch.zeros(1),), CONSTANTS, [FAST._replace(registers=168)])
+    ((_, _, options),) = kernel.launches
+    assert options['maxnreg'] == 168
 
 
 def test_on_a_gpu_the_fastest_is_found_once_for_each_set_of_constants(monkeypatch):
@@ -106,6 +137,6 @@ def test_on_a_gpu_the_fastest_is_found_once_for_each_set_of_constants(monkeypatc
     kernel = Kernel()
     tensor = types.SimpleNamespace(device=torch.device('cuda'), dtype=torch.bfloat16)
     for tokens in (320, 320, 180):
-        launch(kernel, lambda tiling: 1, (tensor,), {'N': tokens}, [SLOW, FAST])
+        launch(kernel, lambda tiling: 1, (tensor,), CONSTANTS._replace(N=tokens), [SLOW, FAST])
     assert asked == [[SLOW, FAST]] * 2
-    assert [constants['WINDOWS'] for _, _, constants in kernel.launches] == [1, 1, 1]
+    assert [options['S'].WINDOWS for _, _, options in kernel.launches] == [1, 1, 1]

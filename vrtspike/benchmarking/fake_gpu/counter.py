@@ -1,4 +1,4 @@
-"""Counts what a training step on fake tensors would make a GPU and its host do."""
+"""Counts what a training iteration on fake tensors would make a GPU and its host do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training step of a config on the fake GPU: forward pass, backward pass and optimizer step."""
+"""The training iteration of a config on the fake GPU: forward pass, backward pass and optimizer step."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class PaperCost(msgspec.Struct):
 
 
 class PaperStep(msgspec.Struct, kw_only=True):
-    """One training step on paper. The fields are the keys of the record."""
+    """One training iteration on paper. The fields are the keys of the record."""
 
     config: str
     shape: list[int]
@@ -67,7 +67,7 @@ class PaperStep(msgspec.Struct, kw_only=True):
 
 
 def step_on_paper(name: str, config: Any, shape: Shape) -> PaperStep:
-    """Run the training step of a config twice on the fake GPU and return what the second one costs.
+    """Run the training iteration of a config twice on the fake GPU and return what the second one costs.
 
     Stochastic depth drops nothing here.
 

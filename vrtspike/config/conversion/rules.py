@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -29,6 +29,12 @@ class Conversion(msgspec.Struct, kw_only=True):
     def value_of(self, kind: str, key: str, value: Any) -> Any:
         """Return a value as one of :data:`~vrtspike.config.conversion.values.KINDS`; see there."""
         return value_of(kind, key, value, self.notes)
+
+    def drop_defaults(self, defaults: Mapping[str, Any]) -> None:
+        """Drop the overrides that say what our baseline does anyway."""
+        for key, default in defaults.items():
+            if self.overrides.get(key) == default:
+                del self.overrides[key]
 
 
 Rule = Callable[[str, Any, Conversion, Flat], None]

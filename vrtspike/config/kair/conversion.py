@@ -10,7 +10,7 @@ from vrtspike.config.conversion.rules import Conversion
 from vrtspike.config.conversion.values import Flat, flatten
 from vrtspike.config.kair.reading import Options, phases_of
 from vrtspike.config.kair.table import DEFAULTS, FIXED, RULES, SILENT
-from vrtspike.errors import ConfigError
+from vrtspike.errors import ConfigError, listed
 
 SECRET = re.compile(r'(api_?key|token|secret|password)$', re.IGNORECASE)
 ABSOLUTE = re.compile(r'[/~\\]|[A-Za-z]:[/\\]')
@@ -49,11 +49,8 @@ def _converted(options: Options) -> Conversion:
         except ConfigError as error:
             problems.append(f'{key}: {error}')
     if problems:
-        count = f'{len(problems)} problems' if len(problems) > 1 else 'one problem'
-        raise ConfigError('\n  '.join([count, *problems]))
-    for key, default in DEFAULTS.items():
-        if conversion.overrides.get(key) == default:
-            del conversion.overrides[key]
+        raise ConfigError(listed(problems))
+    conversion.drop_defaults(DEFAULTS)
     conversion.left_out = list(dict.fromkeys(conversion.left_out))
     return conversion
 

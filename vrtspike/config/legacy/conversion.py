@@ -8,7 +8,7 @@ from typing import Any
 from vrtspike.config.conversion.rules import Conversion
 from vrtspike.config.conversion.values import flatten
 from vrtspike.config.legacy.table import DEFAULTS, RULES
-from vrtspike.errors import ConfigError, did_you_mean
+from vrtspike.errors import ConfigError, did_you_mean, listed
 
 
 def convert_legacy(legacy: Mapping[str, Any]) -> Conversion:
@@ -26,10 +26,9 @@ def convert_legacy(legacy: Mapping[str, Any]) -> Conversion:
         except ConfigError as error:
             problems.append(f'{key}: {error}')
     if problems:
-        count = f'{len(problems)} problems' if len(problems) > 1 else 'one problem'
-        raise ConfigError('\n  '.join([count, *problems]))
+        raise ConfigError(listed(problems))
     _drop_settings_of_unused_fusion(conversion)
-    _drop_defaults(conversion)
+    conversion.drop_defaults(DEFAULTS)
     return conversion
 
 
@@ -39,9 +38,3 @@ def _drop_settings_of_unused_fusion(conversion: Conversion) -> None:
         for key in unused:
             del conversion.overrides[key]
         conversion.left_out.append('MODEL.FUSE: without spikes nothing is fused')
-
-
-def _drop_defaults(conversion: Conversion) -> None:
-    for key, default in DEFAULTS.items():
-        if conversion.overrides.get(key) == default:
-            del conversion.overrides[key]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from vrtspike.datasets.instants import ExposureSpikes
 from vrtspike.datasets.io.spike_formats import count_steps, read_spikes
 from vrtspike.datasets.sources.sequence import Sequence, SpikeWindow
 from vrtspike.datasets.spike_layout import USUAL_LAYOUT, SpikeLayout
@@ -71,9 +72,10 @@ class PackedSpikes:
         height, width = self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]
         return len(self.windows), self.windows[0].steps + 2 * self.margin, height, width
 
-    def with_margin(self, margin: int) -> PackedSpikes:
+    def with_margin(self, margin: int) -> ExposureSpikes:
         """Return the same spikes with ``margin`` steps before and after each exposure."""
-        return self.changed(margin=margin)
+        spikes = self.changed(margin=margin)
+        return ExposureSpikes(spikes, margin, spikes.known())
 
     def changed(self, **attributes: Any) -> PackedSpikes:
         """Return a copy with other attributes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vrtspike.datasets.instants import margin_of, with_unknown_margin
+from vrtspike.datasets.instants import ExposureSpikes, margin_of, with_unknown_margin
 from vrtspike.datasets.io.packed_spikes import PackedSpikes
 from vrtspike.datasets.sources.sequence import FRAME_KINDS
 from vrtspike.datasets.transforms.sdm import AddSDM
@@ -44,10 +44,10 @@ class SDMTargets:
         frames, count = len(results['blur']), self.instants
         instants = (np.arange(count) + 0.5) / count
         given = {kind: results[kind] for kind in FRAME_KINDS if kind in results}
-        given |= with_margin(spikes, margin_of(instants, spikes.shape[1]))
-        margin = given.pop('margin')
+        around = with_margin(spikes, margin_of(instants, spikes.shape[1]))
+        given |= {'spikes': around.spikes, 'known': around.known}
         repeated = {key: np.concatenate([np.asarray(value)] * count) for key, value in given.items()}
-        repeated |= {'margin': margin, 'instant': instants.repeat(frames).astype(np.float32)}
+        repeated |= {'margin': around.margin, 'instant': instants.repeat(frames).astype(np.float32)}
         sample = AddSDM()({**results, **repeated})
         supervised = np.zeros((count, frames), bool)
         supervised[count // 2] = 'sharp' in results
@@ -56,9 +56,6 @@ class SDMTargets:
         return {**sample, 'sharp': sharp, 'meta': {**results['meta'], 'instants': count, 'supervised': supervised}}
 
 
-def with_margin(spikes: PackedSpikes | np.ndarray, margin: int) -> dict:
-    """Return ``spikes``, ``margin`` and ``known`` of a sample: with what the files have beside the exposures."""
-    if isinstance(spikes, PackedSpikes):
-        spikes = spikes.with_margin(margin)
-        return {'spikes': spikes, 'margin': margin, 'known': spikes.known()}
-    return with_unknown_margin(spikes, margin)
+def with_margin(spikes: PackedSpikes | np.ndarray, margin: int) -> ExposureSpikes:
+    """Return spikes with what their files have beside the exposures; arrays have nothing there."""
+    return spikes.with_margin(margin) if isinstance(spikes, PackedSpikes) else with_unknown_margin(spikes, margin)

@@ -21,13 +21,7 @@ DEFORM_CONV2D = Operator(
         Backend('mmcv', mmcv, devices=('cuda',), dtypes=DTYPES, missing=partial(missing, 'mmcv')),
         Backend('grid_sample', grid_sample),
         # Its place is that of a kernel nobody has timed on a GPU: without trials it is used on request only.
-        Backend(
-            'triton',
-            on_gpu,
-            devices=triton_support.devices(),
-            dtypes=triton_support.DTYPES,
-            missing=triton_support.missing,
-        ),
+        Backend('triton', on_gpu, **triton_support.SERVES),
         Backend('reference', reference),
     ),
 )

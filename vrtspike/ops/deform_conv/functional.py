@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from vrtspike.ops.backends import Request
 from vrtspike.ops.deform_conv.backends import DEFORM_CONV2D
 from vrtspike.ops.deform_conv.trials import trial_of_convolution
 from vrtspike.ops.trial_outcomes import measures
@@ -31,7 +32,7 @@ def deform_conv2d(
     """
     _check_shapes(x, offset, mask, weight, padding)
     trial = trial_of_convolution(x, offset, mask, weight, bias, padding) if measures(x) else None
-    return DEFORM_CONV2D.choose(x, trial=trial).run(x, offset, mask, weight, bias, padding=padding)
+    return DEFORM_CONV2D.choose(x, Request(trial=trial)).run(x, offset, mask, weight, bias, padding=padding)
 
 
 def _check_shapes(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, padding: int) -> None:

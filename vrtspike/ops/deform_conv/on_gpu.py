@@ -8,14 +8,14 @@ additions, whose order differs from run to run.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from vrtspike.ops.deform_conv.grid_sample import grid_sample
 from vrtspike.ops.deform_conv.operands import as_operands, register_flops
-from vrtspike.ops.triton_support import DTYPES, precision_of, rounded_to
+from vrtspike.ops.triton_support import DTYPES, in_triton, precision_of, rounded_to
 
 PROGRAMS = 1024
 """Of the kernel that sums the gradient of the weight: a few for each processor of a large GPU."""
@@ -28,6 +28,30 @@ SAMPLES, PIXELS = 2048, (32, 128)
 
 WIDEST = 128
 """Channels that move together, or outputs of a group, that a block may have."""
+
+
+class Constants(NamedTuple):
+    """What a kernel is compiled for, by the names in the kernels.
+
+    C channels of the map; GROUPS of the kernel, each with OUT outputs and DG deformable groups, each of these with
+    MOVED channels; K taps a side; ROUNDED Triton's type to which factors of products are rounded; BM pixels, BO outputs
+    and BG deformable groups in a block, each of these with BC channels.
+    """
+
+    C: int
+    GROUPS: int
+    DG: int
+    MOVED: int
+    OUT: int
+    K: int
+    PADDING: int
+    BIAS: bool
+    PRECISION: str
+    ROUNDED: Any
+    BM: int
+    BO: int
+    BG: int
+    BC: int
 
 
 def on_gpu(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int) -> Tensor:
@@ -50,9 +74,9 @@ def _forward(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tens
     from vrtspike.ops.deform_conv import triton_kernels as kernels
 
     out = _output(x, offset, weight)
-    constants = _sizes(x, mask, weight) | dict(BIAS=bias is not None)
-    programs = len(x) * constants['GROUPS'] * _blocks(offset, constants)
-    _launch(kernels.forward_kernel, programs, (x, offset, mask, weight, bias, out), (), constants, padding)
+    constants = _constants(x, mask, weight, padding, bias=bias is not None)
+    programs = len(x) * constants.GROUPS * _blocks(offset, constants)
+    _launch(kernels.forward_kernel, programs, (x, offset, mask, weight, bias, out), (), constants)
     return out
 
 
@@ -69,10 +93,10 @@ def _backward_samples(
     from vrtspike.ops.deform_conv import triton_kernels as kernels
 
     grads = torch.empty_like(offset), torch.empty_like(mask)
-    constants = _sizes(x, mask, weight)
-    programs = len(x) * constants['GROUPS'] * _blocks(offset, constants)
+    constants = _constants(x, mask, weight, padding)
+    programs = len(x) * constants.GROUPS * _blocks(offset, constants)
     tensors = (x, offset, mask, weight, grad, grad_x, *grads)
-    _launch(kernels.backward_samples_kernel, programs, tensors, (), constants, padding)
+    _launch(kernels.backward_samples_kernel, programs, tensors, (), constants)
     return grads
 
 
@@ -86,10 +110,10 @@ def _backward_weight(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, gr
     """Return partial sums (splits, K, C_out, C/groups) of the kernel's gradient in float32; ``weight`` is not read."""
     from vrtspike.ops.deform_conv import triton_kernels as kernels
 
-    constants, partial = _sizes(x, mask, weight), _partial(x, offset, mask, weight)
+    constants, partial = _constants(x, mask, weight, padding), _partial(x, offset, mask, weight)
     programs = len(partial) * _owners(constants)
     tensors, numbers = (x, offset, mask, grad, partial), (len(x), len(partial))
-    _launch(kernels.backward_weight_kernel, programs, tensors, numbers, constants, padding)
+    _launch(kernels.backward_weight_kernel, programs, tensors, numbers, constants)
     return partial
 
 
@@ -127,45 +151,46 @@ def _output(x: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
 
 def _partial(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
     """Return an empty tensor for the partial sums of the kernel's gradient."""
-    constants = _sizes(x, mask, weight)
+    constants = _constants(x, mask, weight, padding=0)
     splits = min(len(x) * _blocks(offset, constants), max(1, PROGRAMS // _owners(constants)))
     return x.new_empty((splits, *weight.shape), dtype=torch.float32)
 
 
-def _blocks(offset: Tensor, constants: dict[str, int]) -> int:
+def _blocks(offset: Tensor, constants: Constants) -> int:
     """Return the blocks of output pixels of an image."""
-    return -(-offset.shape[-2:].numel() // constants['BM'])
+    return -(-offset.shape[-2:].numel() // constants.BM)
 
 
-def _owners(constants: dict[str, int]) -> int:
+def _owners(constants: Constants) -> int:
     """Return the blocks into which the kernel's gradient is divided."""
-    return constants['K'] ** 2 * constants['GROUPS'] * -(-constants['DG'] // constants['BG'])
+    return constants.K**2 * constants.GROUPS * -(-constants.DG // constants.BG)
 
 
-def _launch(
-    kernel: Any, programs: int, tensors: tuple, numbers: tuple, constants: dict[str, int], padding: int
-) -> None:
+def _launch(kernel: Any, programs: int, tensors: tuple, numbers: tuple, constants: Constants) -> None:
     """Launch a kernel with its tensors, a map and offsets first, its own numbers, and what all kernels get."""
     x, offset, *_ = tensors
     lengths = (*x.shape[-2:], offset.shape[-2:].numel(), offset.shape[-1])
-    types = dict(PRECISION=precision_of(x), ROUNDED=rounded_to(x.dtype))
     if programs:  # an empty batch has none
-        kernel[(programs,)](*tensors, *numbers, *lengths, **constants, **types, PADDING=padding, num_warps=WARPS)
+        kernel[(programs,)](*tensors, *numbers, *lengths, S=in_triton(constants), num_warps=WARPS)
 
 
-def _sizes(x: Tensor, mask: Tensor, weight: Tensor) -> dict[str, int]:
-    """Return the sizes that the kernels are compiled for."""
+def _constants(x: Tensor, mask: Tensor, weight: Tensor, padding: int, *, bias: bool = False) -> Constants:
     taps, outputs, channels = weight.shape
     groups, deformable_groups = x.shape[1] // channels, mask.shape[1] // taps
-    sizes = dict(
+    moved = x.shape[1] // deformable_groups
+    return Constants(
         C=x.shape[1],
         GROUPS=groups,
         DG=deformable_groups // groups,
-        MOVED=x.shape[1] // deformable_groups,
+        MOVED=moved,
         OUT=outputs // groups,
         K=math.isqrt(taps),
+        PADDING=padding,
+        BIAS=bias,
+        PRECISION=precision_of(x),
+        ROUNDED=rounded_to(x.dtype),
+        **blocks_of(moved, deformable_groups // groups, outputs // groups),
     )
-    return sizes | blocks_of(sizes['MOVED'], sizes['DG'], sizes['OUT'])
 
 
 def blocks_of(moved: int, deformable_groups: int, outputs: int) -> dict[str, int]:

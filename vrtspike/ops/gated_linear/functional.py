@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from vrtspike.ops.backends import Backend
+from vrtspike.ops.backends import Backend, Request
 from vrtspike.ops.gated_linear.backends import GATED_LINEAR
 from vrtspike.ops.gated_linear.reference import reference
 from vrtspike.ops.trial_outcomes import measures
@@ -35,7 +35,7 @@ def gated_linear(x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor, *, backe
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return reference(x, gate, weight, bias)
     trial = trial_of(x, gate, weight, bias) if measures(x) else None
-    return GATED_LINEAR.choose(x, backend, trial).run(x, gate, weight, bias)
+    return GATED_LINEAR.choose(x, Request(backend, trial)).run(x, gate, weight, bias)
 
 
 def trial_of(x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor) -> Trial:

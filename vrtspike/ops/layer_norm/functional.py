@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from vrtspike.ops.backends import Backend
+from vrtspike.ops.backends import Backend, Request
 from vrtspike.ops.fused_attention import computes_in
 from vrtspike.ops.layer_norm.backends import LAYER_NORM
 from vrtspike.ops.rows import Order
@@ -37,7 +37,7 @@ def layer_norm(
         run = LAYER_NORM.find('reference').run  # compilers fuse it themselves, and tracers see into it
     else:
         trial = trial_of(x, weight, bias, eps, order) if measures(x) else None
-        run = LAYER_NORM.choose(x, backend, trial).run
+        run = LAYER_NORM.choose(x, Request(backend, trial)).run
     rows = run(x.flatten(0, -2), weight, bias, eps, computes_in(x), order)
     return rows.view_as(x) if order is None else rows
 

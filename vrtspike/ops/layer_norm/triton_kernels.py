@@ -23,8 +23,7 @@ def normalised(x, row, inside, eps, C: tl.constexpr, BC: tl.constexpr):
 
 
 @triton.jit
-def norm_kernel(x, weight, bias, sources, out, rows, results, eps,
-                C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):  # fmt: skip
+def norm_kernel(x, weight, bias, sources, out, rows, results, eps, C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):
     i = tl.program_id(0).to(tl.int64) * R + tl.arange(0, R)
     c = tl.arange(0, BC)
     inside = i < results
@@ -41,8 +40,9 @@ def norm_kernel(x, weight, bias, sources, out, rows, results, eps,
 
 
 @triton.jit
-def norm_backward_kernel(grad, x, weight, places, grad_x, partial, rows, programs, eps,
-                         C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):  # fmt: skip
+def norm_backward_kernel(
+    grad, x, weight, places, grad_x, partial, rows, programs, eps, C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr
+):
     """Sum the gradients of weight and bias of a program's rows: partial (programs, 2, C)."""
     program = tl.program_id(0)
     c = tl.arange(0, BC)

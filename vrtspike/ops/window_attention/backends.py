@@ -74,13 +74,7 @@ WINDOW_ATTENTION = Operator(
         ),
         WindowBackend('sdpa', sdpa, by_windows=True),
         # Its place is that of a kernel nobody has timed on a GPU: without trials it is used on request only.
-        WindowBackend(
-            'flash',
-            flash,
-            devices=triton_support.devices(),
-            dtypes=triton_support.DTYPES,
-            missing=triton_support.missing,
-        ),
+        WindowBackend('flash', flash, **triton_support.SERVES),
         WindowBackend('flex', flex, backward=('cuda',), by_windows=True),
         WindowBackend('reference', reference),
     ),

@@ -16,18 +16,19 @@ from torch.utils.flop_counter import register_flop_formula
 
 from vrtspike.ops.triton_support import precision_of, rounded_to
 from vrtspike.ops.window_attention import tilings
-from vrtspike.ops.window_attention.tilings import Tiling, launch, padded, tilings_by_keys, tilings_by_queries
+from vrtspike.ops.window_attention.tilings import Constants, Tiling, launch, padded, tilings_by_keys, tilings_by_queries
 from vrtspike.ops.window_attention.windows import MASKED, Settings, relative_position_bias
 
 SPLITS = 16
 """Partial sums of the bias gradient, each over a share of the windows."""
+SETTINGS = 'int[] window, int[] shift, int heads, bool mutual, float scale'
+"""The last arguments of every operator, in PyTorch's schemas: a :class:`Settings`."""
 
 
 def flash(qkv: Tensor, bias_table: Tensor | None, settings: Settings) -> Tensor:
     """Attend in the windows of a map (B, T, H, W, 3*C) without scores or shifted copies in memory."""
     bias = None if bias_table is None else padded_bias(bias_table, settings)
-    window, shift, heads, mutual, scale = settings
-    return _forward(qkv.contiguous(), bias, window, shift, heads, mutual, scale)[0]
+    return _forward(qkv.contiguous(), bias, *settings)[0]
 
 
 def padded_bias(table: Tensor, settings: Settings) -> Tensor:
@@ -37,96 +38,72 @@ def padded_bias(table: Tensor, settings: Settings) -> Tensor:
     return F.pad(F.pad(bias, (0, missing), value=-math.inf), (0, 0, 0, missing)).contiguous()
 
 
-@torch.library.custom_op('vrtspike::flash_attention', mutates_args=())
-def _forward(
-    qkv: Tensor, bias: Tensor | None, window: list[int], shift: list[int], heads: int, mutual: bool, scale: float
-) -> tuple[Tensor, Tensor]:
+@torch.library.custom_op(
+    'vrtspike::flash_attention', mutates_args=(), schema=f'(Tensor qkv, Tensor? bias, {SETTINGS}) -> (Tensor, Tensor)'
+)
+def _forward(qkv, bias, *settings):
     """Return the attended values (B, T, H, W, C) and the log-sum-exps of the scores."""
     from vrtspike.ops.window_attention import triton_kernels as kernels
 
-    settings = Settings(tuple(window), tuple(shift), heads, mutual, scale)
-    out = qkv.new_empty((*qkv.shape[:-1], qkv.shape[-1] // 3))
-    lse = _statistics(qkv, settings)
+    settings = Settings(*settings)
+    out, lse = _results(qkv, settings)
     _by_queries(kernels.forward_kernel, (qkv, bias, out, lse), (), settings, tilings.FORWARD)
     return out, lse
 
 
 @_forward.register_fake
-def _(qkv, bias, window, shift, heads, mutual, scale):
-    settings = Settings(tuple(window), tuple(shift), heads, mutual, scale)
-    return qkv.new_empty((*qkv.shape[:-1], qkv.shape[-1] // 3)), _statistics(qkv, settings)
+def _(qkv, bias, *settings):
+    return _results(qkv, Settings(*settings))
 
 
-@torch.library.custom_op('vrtspike::flash_attention_backward_queries', mutates_args=('grad_q',))
-def _backward_queries(
-    qkv: Tensor,
-    bias: Tensor | None,
-    grad: Tensor,
-    lse: Tensor,
-    grad_q: Tensor,
-    window: list[int],
-    shift: list[int],
-    heads: int,
-    mutual: bool,
-    scale: float,
-) -> Tensor:
+@torch.library.custom_op(
+    'vrtspike::flash_attention_backward_queries',
+    mutates_args=('grad_q',),
+    schema=f'(Tensor qkv, Tensor? bias, Tensor grad, Tensor lse, Tensor(a!) grad_q, {SETTINGS}) -> Tensor',
+)
+def _backward_queries(qkv, bias, grad, lse, grad_q, *settings):
     """Write the gradient of the queries into a slice of that of ``qkv``; return their mean gradients."""
     from vrtspike.ops.window_attention import triton_kernels as kernels
 
-    settings = Settings(tuple(window), tuple(shift), heads, mutual, scale)
+    settings = Settings(*settings)
     delta = torch.empty_like(lse)
-    _by_queries(
-        kernels.backward_queries_kernel, (qkv, bias, grad, lse, grad_q, delta), (scale,), settings, tilings.BACKWARD
-    )
+    tensors, scales = (qkv, bias, grad, lse, grad_q, delta), (settings.scale,)
+    _by_queries(kernels.backward_queries_kernel, tensors, scales, settings, tilings.BACKWARD)
     return delta
 
 
 @_backward_queries.register_fake
-def _(qkv, bias, grad, lse, grad_q, window, shift, heads, mutual, scale):
+def _(qkv, bias, grad, lse, grad_q, *settings):
     return torch.empty_like(lse)
 
 
-@torch.library.custom_op('vrtspike::flash_attention_backward_keys', mutates_args=('grad_kv',))
-def _backward_keys(
-    qkv: Tensor,
-    bias: Tensor | None,
-    grad: Tensor,
-    lse: Tensor,
-    delta: Tensor,
-    grad_kv: Tensor,
-    sums_bias: bool,
-    window: list[int],
-    shift: list[int],
-    heads: int,
-    mutual: bool,
-    scale: float,
-) -> Tensor:
+@torch.library.custom_op(
+    'vrtspike::flash_attention_backward_keys',
+    mutates_args=('grad_kv',),
+    schema='(Tensor qkv, Tensor? bias, Tensor grad, Tensor lse, Tensor delta, Tensor(a!) grad_kv, bool sums_bias, '
+    f'{SETTINGS}) -> Tensor',
+)
+def _backward_keys(qkv, bias, grad, lse, delta, grad_kv, sums_bias, *settings):
     """Write the gradients of keys and values into a slice of that of ``qkv``; return partial sums of the bias's."""
     from vrtspike.ops.window_attention import triton_kernels as kernels
 
-    settings = Settings(tuple(window), tuple(shift), heads, mutual, scale)
+    settings = Settings(*settings)
     partial = _partial(lse, sums_bias)
     splits = min(SPLITS, len(lse)) if sums_bias else len(lse)
-    constants = _constants(qkv, bias, settings) | dict(TRAINS_BIAS=sums_bias)
-    tokens = constants['N']
+    constants = _constants(qkv, bias, settings)._replace(TRAINS_BIAS=sums_bias)
 
     def programs(tiling: Tiling) -> int:
-        return heads * settings.frames * (padded(tokens) // tiling.keys) * splits
+        return settings.heads * settings.frames * (constants.NP // tiling.keys) * splits
 
     tensors = (qkv, bias, grad, lse, delta, grad_kv, partial)
-    arguments = (*tensors, len(lse), splits, *qkv.shape[1:4], scale, *_factors(scale))
-    launch(
-        kernels.backward_keys_kernel,
-        programs,
-        arguments,
-        constants,
-        tilings_by_keys(tokens, qkv.dtype, sums_bias=sums_bias),
-    )
+    arguments = (*tensors, len(lse), splits, *qkv.shape[1:4], settings.scale, *_factors(settings.scale))
+    tilings_ = tilings_by_keys(constants.N, qkv.dtype, sums_bias=sums_bias)
+    launch(kernels.backward_keys_kernel, programs, arguments, constants, tilings_)
     return partial
 
 
 @_backward_keys.register_fake
-def _(qkv, bias, grad, lse, delta, grad_kv, sums_bias, window, shift, heads, mutual, scale):
+def _(qkv, bias, grad, lse, delta, grad_kv, sums_bias, *settings):
     return _partial(lse, sums_bias)
 
 
@@ -169,20 +146,21 @@ def _by_queries(kernel: Any, tensors: tuple, scales: tuple, settings: Settings, 
     """Launch a kernel whose programs own a block of queries in several windows."""
     qkv, bias, *_ = tensors
     constants = _constants(qkv, bias, settings)
-    windows, tokens = _windows(qkv, settings), constants['N']
+    windows = _windows(qkv, settings)
 
     def programs(tiling: Tiling) -> int:
         groups = math.ceil(windows / tiling.windows)
-        return settings.heads * settings.frames * (padded(tokens) // tiling.queries) * groups
+        return settings.heads * settings.frames * (constants.NP // tiling.queries) * groups
 
     arguments = (*tensors, windows, *qkv.shape[1:4], *scales, *_factors(settings.scale))
-    launch(kernel, programs, arguments, constants, tilings_by_queries(tokens, qkv.dtype, together))
+    launch(kernel, programs, arguments, constants, tilings_by_queries(constants.N, qkv.dtype, together))
 
 
-def _statistics(qkv: Tensor, settings: Settings) -> Tensor:
-    """Return an empty tensor for a number per query."""
-    shape = (_windows(qkv, settings), settings.heads, settings.frames, padded(math.prod(settings.group)))
-    return qkv.new_empty(shape, dtype=torch.float32)
+def _results(qkv: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
+    """Return empty tensors for the attended values, and for a number per query."""
+    statistics = (_windows(qkv, settings), settings.heads, settings.frames, padded(math.prod(settings.group)))
+    out = qkv.new_empty((*qkv.shape[:-1], qkv.shape[-1] // 3))
+    return out, qkv.new_empty(statistics, dtype=torch.float32)
 
 
 def _partial(lse: Tensor, sums_bias: bool) -> Tensor:
@@ -199,17 +177,19 @@ def _factors(scale: float) -> tuple[float, float]:
     return scale * math.log2(math.e), MASKED / scale
 
 
-def _constants(qkv: Tensor, bias: Tensor | None, settings: Settings) -> dict[str, Any]:
-    """Return the constants that the kernels are compiled for."""
-    d, tokens = qkv.shape[-1] // 3 // settings.heads, math.prod(settings.group)
-    return dict(
-        **dict(zip(('WT', 'WH', 'WW'), settings.window, strict=True)),
-        **dict(zip(('ST', 'SH', 'SW'), settings.shift, strict=True)),
+def _constants(qkv: Tensor, bias: Tensor | None, settings: Settings) -> Constants:
+    width, tokens, shift = qkv.shape[-1] // 3, math.prod(settings.group), settings.shift
+    d = width // settings.heads
+    return Constants(
+        *settings.window,
+        *shift,
+        SHIFTED=any(shift[1:] if settings.mutual else shift),
         HEADS=settings.heads,
         N=tokens,
         NP=padded(tokens),
         D=d,
         BD=max(16, 1 << (d - 1).bit_length()),
+        WIDTH=width,
         FRAMES=settings.frames,
         MUTUAL=settings.mutual,
         BIAS=bias is not None,

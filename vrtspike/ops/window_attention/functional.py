@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vrtspike.ops.backends import Request
 from vrtspike.ops.chunks import chunk_rows, works_in_chunks
 from vrtspike.ops.padding import next_multiple, pad_to_windows
 from vrtspike.ops.rows import Order, gather, scatter
 from vrtspike.ops.trial_outcomes import measures
-from vrtspike.ops.trials import Trial
 from vrtspike.ops.window_attention.backends import WINDOW_ATTENTION, WindowBackend
 from vrtspike.ops.window_attention.layout import WindowKind, WindowLayout, split_kinds, token_order
 from vrtspike.ops.window_attention.trials import trial_of_attention, trial_of_windows
@@ -68,7 +68,7 @@ def window_attention(
             raise ValueError(f'window_attention: {name} = {size} is not a multiple of the window length {length}')
     settings = _settings(qkv.shape[-1] // 3, window, shift, heads, scale, mutual=mutual, bias=bias_table)
     trial = trial_of_attention(qkv, bias_table, settings) if measures(qkv) else None
-    return WINDOW_ATTENTION.choose(qkv, backend, trial).attend_in_map(qkv, bias_table, settings)
+    return WINDOW_ATTENTION.choose(qkv, Request(backend, trial)).attend_in_map(qkv, bias_table, settings)
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,8 @@ class Windows:
     """The kinds of the windows in their order; None for a map."""
     heads: int
     scale: float | None
-    backend: str
-    trial: Trial | None
-    """Of all that is done with the windows; it has chosen the layout and chooses the backend that attends."""
+    request: Request
+    """Its trial is of all that is done with the windows; it has chosen the layout and chooses the backend."""
 
     def attend(self, qkv: Tensor, *, mutual: bool = False) -> Tensor:
         """Attend in the windows.
@@ -106,10 +105,9 @@ class Windows:
         bias = None if mutual else self.bias
         channels = qkv.shape[-1] // 3
         settings = _settings(channels, self.window, self.shift, self.heads, self.scale, mutual=mutual, bias=bias)
+        chosen = WINDOW_ATTENTION.choose(qkv, self.request)
         if self.kinds is None:
-            chosen = WINDOW_ATTENTION.choose(qkv, self.backend, self.trial)
             return chosen.attend_in_map(qkv, bias, settings)
-        chosen = WINDOW_ATTENTION.choose(qkv, self.backend, self.trial, fits=_by_windows)
         return chosen.run(qkv, bias, settings, self.kinds)
 
     def at_tokens(self, encoding: Tensor) -> Tensor:
@@ -153,15 +151,16 @@ def map_windows(
     Returns:
         The results as a map (B, T, H, W, C').
     """
-    settings = dict(window=window, shift=shift, heads=heads, scale=scale, backend=backend)
+    settings = dict(window=window, shift=shift, heads=heads, scale=scale)
     batch, *size = x.shape[:4]
     like, trial = x, None
     if measures(x):
         padded = pad_to_windows(x, window)
         trial = trial_of_windows(padded, bias_table, _settings(x.shape[-1], window, shift, heads, scale))
         like = torch.empty(0, dtype=trial.dtype, device=x.device, requires_grad=trial.trains)
-    if not WINDOW_ATTENTION.select(like, backend, trial).by_windows:
-        windows = Windows(pad_to_windows(norm(x), window), bias=bias_table, kinds=None, trial=trial, **settings)
+    request = Request(backend, trial)
+    if not WINDOW_ATTENTION.select(like, request).by_windows:
+        windows = Windows(pad_to_windows(norm(x), window), bias=bias_table, kinds=None, request=request, **settings)
         return _cropped(function(windows), size)
     layout = WindowLayout((batch, *map(next_multiple, size, window)), window, shift)
     bias = None if bias_table is None else relative_position_bias(bias_table, window)
@@ -171,7 +170,7 @@ def map_windows(
     count = max(1, chunk_rows() // tokens.shape[1]) if works_in_chunks(x) else len(tokens)
     kinds = list(split_kinds(layout.kinds(), count))
     chunks = tokens.split(count) if len(kinds) > 1 else (tokens,)
-    settings |= dict(bias=bias, trial=trial)
+    settings |= dict(bias=bias, request=request._replace(fits=_by_windows))
     results = [function(Windows(c, kinds=k, **settings)) for c, k in zip(chunks, kinds, strict=True)]
     attended = torch.cat(results) if len(results) > 1 else results[0]
     if order is None:

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from vrtspike.ops.triton_support import in_triton
+
 Windows = tuple[tuple[int, int | None], ...]
 """Windows that a program may compute together, each number with the registers of a thread, see :class:`Tiling`."""
 
@@ -32,6 +34,39 @@ class Tiling(NamedTuple):
     """Windows that one program computes together."""
     registers: int | None = None
     """That a thread may use on NVIDIA; None leaves it to the assembler."""
+
+
+class Constants(NamedTuple):
+    """What a kernel is compiled for, by the names in the kernels.
+
+    WT, WH, WW window and ST, SH, SW cyclic shift, in tokens; SHIFTED: a window may have several regions; D channels
+    of each of the HEADS, BD padded to a power of 2, WIDTH of all heads; N tokens that attend to each other, NP with
+    padding; FRAMES groups of a window that attend separately; ROUNDED Triton's type to which factors of products are
+    rounded; BM queries and BN keys at most in a block of a program, which computes WINDOWS windows together.
+    """
+
+    WT: int
+    WH: int
+    WW: int
+    ST: int
+    SH: int
+    SW: int
+    SHIFTED: bool
+    HEADS: int
+    N: int
+    NP: int
+    D: int
+    BD: int
+    WIDTH: int
+    FRAMES: int
+    MUTUAL: bool
+    BIAS: bool
+    PRECISION: str
+    ROUNDED: Any
+    TRAINS_BIAS: bool = False
+    BM: int = 0
+    BN: int = 0
+    WINDOWS: int = 1
 
 
 def padded(tokens: int) -> int:
@@ -75,7 +110,7 @@ def launch(
     kernel: Any,
     programs: Callable[[Tiling], int],
     arguments: tuple,
-    constants: dict[str, Any],
+    constants: Constants,
     tilings: list[Tiling],
 ) -> None:
     """Launch a kernel with the fastest of ``tilings``.
@@ -84,19 +119,19 @@ def launch(
         kernel: Writes the same results however often it runs.
         programs: Returns the number of programs for a tiling.
         arguments: The kernel's arguments, a tensor first.
-        constants: The constants besides those of the tiling.
+        constants: Those of the tiling are replaced.
         tilings: In the order of preference.
     """
 
     def run(tiling: Tiling) -> None:
         options = {} if tiling.registers is None or torch.version.hip else {'maxnreg': tiling.registers}
-        blocks = dict(BM=tiling.queries, BN=tiling.keys, WINDOWS=tiling.windows)
-        kernel[(programs(tiling),)](*arguments, **constants, **blocks, num_warps=tiling.warps, **options)
+        compiled_for = constants._replace(BM=tiling.queries, BN=tiling.keys, WINDOWS=tiling.windows)
+        kernel[(programs(tiling),)](*arguments, S=in_triton(compiled_for), num_warps=tiling.warps, **options)
 
     first = arguments[0]
     if len(tilings) == 1 or first.device.type != 'cuda':
         return run(tilings[0])
-    key = (kernel.__name__, first.device, first.dtype, *constants.values())
+    key = (kernel.__name__, first.device, first.dtype, constants)
     if key not in chosen:
         chosen[key] = fastest(run, tilings)
     return run(chosen[key])

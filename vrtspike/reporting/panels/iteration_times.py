@@ -118,10 +118,4 @@ def compared(comparison: Comparison, first: Report, second: Report) -> str:
     return f'{text}.'
 
 
-PANEL = Panel(
-    title='Time of iterations',
-    has_data=lambda report: 'iteration_ms' in report.curves,
-    draw=draw,
-    sentence=sentence,
-    compared=compared,
-)
+PANEL = Panel('Time of iterations', lambda report: 'iteration_ms' in report.curves, draw, sentence, compared)

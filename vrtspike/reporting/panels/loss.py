@@ -90,10 +90,4 @@ def compared(comparison: Comparison, first: Report, second: Report) -> str:
     return f'The last quarter has a median loss of {start.end:.3g} ({start.trend}) and {end.end:.3g} ({end.trend}).'
 
 
-PANEL = Panel(
-    title='Training loss',
-    has_data=lambda report: bool(losses_of(report)),
-    draw=draw,
-    sentence=sentence,
-    compared=compared,
-)
+PANEL = Panel('Training loss', lambda report: bool(losses_of(report)), draw, sentence, compared)

@@ -63,11 +63,9 @@ def compared(comparison: Comparison, first: Report, second: Report) -> str:
     return f'{text} (x{peaks.ratio:.2f}).' if peaks.ratio is not None else f'{text}.'
 
 
-PANEL = Panel(
-    title='Memory',
-    has_data=lambda report: any(cost.memory_mib is not None for cost in report.stages.values()),
-    draw=draw,
-    sentence=sentence,
-    compared=compared,
-    height=lambda runs: rows_height(len(measured_stages(runs)) * (1 if len(runs) == 1 else 1.5)),
-)
+def has_memory(report: Report) -> bool:
+    """Return whether the memory of a stage was measured."""
+    return any(cost.memory_mib is not None for cost in report.stages.values())
+
+
+PANEL = Panel('Memory', has_memory, draw, sentence, compared, lambda runs: rows_height(measured_stages(runs), runs))

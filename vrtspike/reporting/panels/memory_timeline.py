@@ -128,10 +128,4 @@ def compared(comparison: Comparison, first: Report, second: Report) -> str:
     return f'{sentence(first)} {sentence(second)}'
 
 
-PANEL = Panel(
-    title='Memory over an iteration',
-    has_data=lambda report: report.explained_memory is not None,
-    draw=draw,
-    sentence=sentence,
-    compared=compared,
-)
+PANEL = Panel('Memory over an iteration', lambda report: report.explained_memory is not None, draw, sentence, compared)

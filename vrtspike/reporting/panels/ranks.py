@@ -48,10 +48,4 @@ def compared(comparison: Comparison, first: Report, second: Report) -> str:
     return 'The slowest rank works {:.2f} and {:.2f} times as long as the others.'.format(*ratios)
 
 
-PANEL = Panel(
-    title='Ranks',
-    has_data=lambda report: report.ranks is not None,
-    draw=draw,
-    sentence=sentence,
-    compared=compared,
-)
+PANEL = Panel('Ranks', lambda report: report.ranks is not None, draw, sentence, compared)

@@ -125,10 +125,4 @@ def _percent(share: float) -> str:
     return f'{share:.0%}'.replace('%', ' %')
 
 
-PANEL = Panel(
-    title='Big or inefficient',
-    has_data=lambda report: bool(points_of(report)),
-    draw=draw,
-    sentence=sentence,
-    compared=compared,
-)
+PANEL = Panel('Big or inefficient', lambda report: bool(points_of(report)), draw, sentence, compared)

@@ -54,9 +54,9 @@ def stage_rows(ax: Axes, names: Sequence[str]) -> None:
     ax.locator_params(axis='x', nbins=5)
 
 
-def rows_height(rows: int) -> float:
-    """Return the height of a panel with a row for every stage, in inches."""
-    return MARGIN_HEIGHT + ROW_HEIGHT * rows
+def rows_height(stages: Sequence[str], runs: Sequence[Run]) -> float:
+    """Return the height of a panel with a row for every stage, in inches; rows of several runs are higher."""
+    return MARGIN_HEIGHT + ROW_HEIGHT * len(stages) * (1 if len(runs) == 1 else 1.5)
 
 
 def timed_stages(runs: Sequence[Run]) -> list[str]:
@@ -156,11 +156,11 @@ def _percent(share: float) -> str:
     return f'{share:.0%}'.replace('%', ' %')
 
 
+def has_stages(report: Report) -> bool:
+    """Return whether the stages of a run were timed."""
+    return bool(report.phase_shares and report.bottlenecks)
+
+
 PANEL = Panel(
-    title='Where the time goes',
-    has_data=lambda report: bool(report.phase_shares and report.bottlenecks),
-    draw=draw,
-    sentence=sentence,
-    compared=compared,
-    height=lambda runs: rows_height(len(timed_stages(runs)) * (1 if len(runs) == 1 else 1.5)),
+    'Where the time goes', has_stages, draw, sentence, compared, lambda runs: rows_height(timed_stages(runs), runs)
 )

@@ -125,11 +125,9 @@ def _digits(score: str) -> int:
     return 2 if 'psnr' in score.lower() else 4
 
 
-PANEL = Panel(
-    title='Validation',
-    has_data=lambda report: bool(scores_of(report)),
-    draw=draw,
-    sentence=sentence,
-    compared=compared,
-    height=lambda runs: max(HEIGHT, 1.0 + 1.2 * max(len(scores_of(run.report)) for run in runs)),
-)
+def height(runs: Sequence[Run]) -> float:
+    """Return the height of the panel, with a plot for each score, in inches."""
+    return max(HEIGHT, 1.0 + 1.2 * max(len(scores_of(run.report)) for run in runs))
+
+
+PANEL = Panel('Validation', lambda report: bool(scores_of(report)), draw, sentence, compared, height)
