@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vrtspike.ops.backends import Request
 from vrtspike.ops.linear.backends import LINEAR
 from vrtspike.ops.linear.reference import reference
 
@@ -31,6 +32,7 @@ def linear(
     if torch.is_autocast_enabled('cpu') and x.dtype != torch.float64:
         dtype = torch.get_autocast_dtype('cpu')
         x, weight, bias = (each if each is None else each.to(dtype) for each in (x, weight, bias))
+    run = LINEAR.choose(x, Request(backend)).run
     if residual is not None and residual.dtype != x.dtype:  # the sum has the wider type
-        return residual + LINEAR.choose(x, backend).run(x, weight, bias)
-    return LINEAR.choose(x, backend).run(x, weight, bias, residual)
+        return residual + run(x, weight, bias)
+    return run(x, weight, bias, residual)
