@@ -11,6 +11,7 @@ train_dataloader = dict(
             dict(type='PairedRandomCrop', size=32),
             dict(type='PairedRandomFlip'),
             dict(type='RandomThreshold', factors=(1.0, 4.0)),
+            dict(type='AddSDM'),
             dict(type='BinSpikes', representation=dict(type='Voxel', bins=32)),
             dict(type='PackClip'),
         ]
