@@ -9,7 +9,7 @@ from vrtspike.engine import training
 from vrtspike.engine.run_folder import LATEST
 from vrtspike.engine.training import (
     check_schedules,
-    kernel_sources,
+    kernels_of,
     schedule_text,
     train,
     wants_cpu_overrides,
@@ -17,6 +17,7 @@ from vrtspike.engine.training import (
 )
 from vrtspike.errors import ConfigError
 from vrtspike.models.layers.attention import WindowAttention
+from vrtspike.native.build import Kernel
 from vrtspike.ops.trial_outcomes import VARIABLE, measures
 from vrtspike.ops.window_attention.native import SOURCE
 
@@ -112,9 +113,12 @@ class TestAmp:
             with_amp(Config(dict(optim_wrapper=dict(type='MyWrapper'))))
 
 
-@pytest.mark.parametrize(('backend', 'sources'), [('auto', [SOURCE]), ('native', [SOURCE]), ('sdpa', [])])
-def test_kernels_that_a_network_will_call_are_known_beforehand(backend, sources):
-    attention = [WindowAttention(8, (2, 4, 4), 2, mutual=True, attn_type=backend) for _ in range(2)]
-    assert kernel_sources(nn.Sequential(*attention)) == sources
-    assert kernel_sources(nn.Sequential(*attention).to('meta')) == []
-    assert kernel_sources(dict(type='SpikeRestorer')) == []
+@pytest.mark.parametrize(
+    ('backend', 'channels', 'widths'),
+    [('auto', 16, [4, 8]), ('native', 12, [4, 8]), ('sdpa', 16, []), ('auto', 260, [])],
+)
+def test_kernels_that_a_network_will_call_are_known_beforehand(backend, channels, widths):
+    attention = [WindowAttention(channels, (2, 4, 4), 2, mutual=True, attn_type=backend) for _ in range(2)]
+    assert kernels_of(nn.Sequential(*attention)) == [Kernel(SOURCE, (f'WIDTH={width}',)) for width in widths]
+    assert kernels_of(nn.Sequential(*attention).to('meta')) == []
+    assert kernels_of(dict(type='SpikeRestorer')) == []

@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 
 from vrtspike.native import build as compiling
-from vrtspike.native.build import CannotCompile, compile_in_background, library
+from vrtspike.native.build import CannotCompile, Kernel, compile_in_background, library
 
 HAS_COMPILER = shutil.which('g++') is not None
 needs_compiler = pytest.mark.skipif(not HAS_COMPILER, reason='needs g++')
@@ -44,8 +44,8 @@ def test_a_source_that_compiles_in_the_background_is_waited_for(source, monkeypa
         compile_now(compiler, path, out)
 
     monkeypatch.setattr(compiling, '_compile', compile_later)
-    compile_in_background([source, source])
-    compile_in_background([source])
+    compile_in_background([Kernel(source), Kernel(source)])
+    compile_in_background([Kernel(source)])
     may_compile.set()
     assert library(source).answer() == 7
     assert calls == [source]
@@ -53,7 +53,7 @@ def test_a_source_that_compiles_in_the_background_is_waited_for(source, monkeypa
 
 def test_an_error_in_the_background_is_told_where_the_library_is_needed(source, monkeypatch):
     monkeypatch.setenv('CXX', 'no-such-compiler')
-    compile_in_background([source])
+    compile_in_background([Kernel(source)])
     with pytest.raises(CannotCompile, match="there is no 'no-such-compiler'"):
         library(source)
 
@@ -63,18 +63,28 @@ def test_whatever_fails_in_the_background_is_raised_in_place_of_waiting_for_ever
         raise UnicodeDecodeError('utf-8', b'', 0, 1, 'planted')
 
     monkeypatch.setattr(compiling, '_fingerprint', broken)
-    compile_in_background([source])
-    assert isinstance(compiling._started[source].exception(timeout=60), UnicodeDecodeError)
+    compile_in_background([Kernel(source)])
+    assert isinstance(compiling._started[Kernel(source)].exception(timeout=60), UnicodeDecodeError)
     with pytest.raises(UnicodeDecodeError):
         library(source)
 
 
 def test_a_forked_process_compiles_by_itself(source, monkeypatch):
-    monkeypatch.setitem(compiling._started, source, Future())  # its thread stays in the parent
+    monkeypatch.setitem(compiling._started, Kernel(source), Future())  # its thread stays in the parent
     child = os.fork()
     if not child:
         os._exit(0 if compiling._started == {} else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@needs_compiler
+def test_macros_make_another_library(tmp_path):
+    source = tmp_path / 'width.cpp'
+    source.write_text('extern "C" int width() { return WIDTH; }\n')
+    compile_in_background([Kernel(source, ('WIDTH=3',))])
+    assert [library(source, f'WIDTH={width}').width() for width in (3, 4)] == [3, 4]
+    with pytest.raises(CannotCompile, match='could not be compiled'):
+        library(source)
 
 
 @needs_compiler

@@ -28,7 +28,7 @@ from vrtspike.engine.training_errors import explained_errors
 from vrtspike.errors import ConfigError, TrainingError, is_out_of_memory
 from vrtspike.hooks.observing import guard_backends, guard_log_files
 from vrtspike.native.allocator import allocate_tensors_with_malloc
-from vrtspike.native.build import compile_in_background
+from vrtspike.native.build import Kernel, compile_in_background
 from vrtspike.ops import measure_backends
 from vrtspike.runtime.checkpoint_files import use_safe_checkpoints
 from vrtspike.runtime.device import allow_matmul_tf32
@@ -139,7 +139,7 @@ def run(config: Config, trust: bool, loaded: LoadedWeights | None = None, new_sc
         pin_batches(config)
         allow_matmul_tf32((config.get('env_cfg') or {}).get('matmul_tf32', False))
     runner = RUNNERS.get(config.get('runner_type', 'Runner')).from_cfg(without_own_settings(config))
-    compile_in_background(kernel_sources(runner.model))
+    compile_in_background(kernels_of(runner.model))
     guard_log_files(runner.logger)
     guard_backends(runner.visualizer)  # a user's own visualizer; ours has done it
     log_settings(runner)
@@ -157,14 +157,14 @@ def run(config: Config, trust: bool, loaded: LoadedWeights | None = None, new_sc
     return runner
 
 
-def kernel_sources(model: nn.Module | dict) -> list[Path]:
-    """Return the sources of the kernels that a network on the CPU will call. They compile while data are prepared.
+def kernels_of(model: nn.Module | dict) -> list[Kernel]:
+    """Return the kernels that a network on the CPU will call. They compile while data are prepared.
 
     MMEngine's FlexibleRunner still has the network's config here, of which nothing is known.
     """
     if not isinstance(model, nn.Module) or next(model.parameters()).device.type != 'cpu':
         return []
-    return sorted({source for module in model.modules() for source in getattr(module, 'kernel_sources', ())})
+    return sorted({kernel for module in model.modules() for kernel in getattr(module, 'kernels', ())})
 
 
 def without_own_settings(config: Config) -> Config:

@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
 from threading import Thread
+from typing import NamedTuple
 
 import torch
 
@@ -37,18 +38,26 @@ HEADERS = Path(__file__).with_name('include')
 SECONDS = 300
 
 
+class Kernel(NamedTuple):
+    """A C++ source and the macros that it is compiled with, such as ``WIDTH=16``."""
+
+    source: Path
+    macros: tuple[str, ...] = ()
+
+
 class CannotCompile(Exception):
     """A source cannot be compiled, or its library cannot be loaded, on this machine. The message says why."""
 
 
 @cache
-def library(source: Path) -> ctypes.CDLL:
+def library(source: Path, *macros: str) -> ctypes.CDLL:
     """Return the library of a C++ source; see :func:`compiled`.
 
     Raises:
         CannotCompile: It cannot be compiled or loaded.
     """
-    path = _started[source].result() if source in _started else compiled(source)
+    kernel = Kernel(source, macros)
+    path = _started[kernel].result() if kernel in _started else compiled(source, *macros)
     try:
         return ctypes.CDLL(str(path))
     except OSError as error:
@@ -56,41 +65,41 @@ def library(source: Path) -> ctypes.CDLL:
 
 
 @cache
-def why_missing(source: Path) -> str | None:
-    """Return why a library cannot be used here, or None. The first call compiles it, which may take half a minute."""
+def why_missing(source: Path, *macros: str) -> str | None:
+    """Return why a library cannot be used here, or None. The first call compiles it, which may take seconds."""
     try:
-        library(source)
+        library(source, *macros)
     except CannotCompile as error:
         return str(error)
     return None
 
 
-_started: dict[Path, Future[Path]] = {}
+_started: dict[Kernel, Future[Path]] = {}
 os.register_at_fork(after_in_child=_started.clear)  # a forked process has none of the threads
 
 
-def compile_in_background(sources: Iterable[Path]) -> None:
+def compile_in_background(kernels: Iterable[Kernel]) -> None:
     """Start to compile what will soon be needed; :func:`library` then waits for it.
 
     The threads end with the process: an error elsewhere is not held up by the compiler.
     """
-    for source in sources:
-        if source not in _started:
-            _started[source] = Future()
-            Thread(target=_fulfil, args=(_started[source], source), daemon=True).start()
+    for kernel in kernels:
+        if kernel not in _started:
+            _started[kernel] = Future()
+            Thread(target=_fulfil, args=(_started[kernel], kernel), daemon=True).start()
 
 
-def _fulfil(future: Future[Path], source: Path) -> None:
+def _fulfil(future: Future[Path], kernel: Kernel) -> None:
     try:
-        future.set_result(compiled(source))
+        future.set_result(compiled(kernel.source, *kernel.macros))
     except BaseException as error:  # else whoever needs the library would wait for ever
         future.set_exception(error)
 
 
-def compiled(source: Path) -> Path:
-    """Return the library of a C++ source as a file. It is compiled once and then cached.
+def compiled(source: Path, *macros: str) -> Path:
+    """Return the library of a C++ source, compiled with ``macros``, as a file. It is compiled once and then cached.
 
-    It may include headers that stand beside it, and those of ``include/``. The cache is
+    The source may include headers that stand beside it, and those of ``include/``. The cache is
     :func:`~vrtspike.runtime.device.cache_folder`. ``$CXX`` names the compiler, ``g++`` by default: the sources use
     extensions of GCC.
 
@@ -103,10 +112,10 @@ def compiled(source: Path) -> Path:
     if shutil.which(compiler) is None:
         raise CannotCompile(f"needs a C++ compiler: there is no '{compiler}'; install one, or name it in $CXX")
     try:
-        path = cache_folder() / f'{source.stem}-{_fingerprint(source, compiler)}.so'
+        path = cache_folder() / f'{source.stem}-{_fingerprint(source, compiler, *macros)}.so'
         if not path.is_file():
             with atomic_write(path) as aside:
-                _compile(compiler, source, aside)
+                _compile(compiler, source, aside, *macros)
         return path
     except subprocess.CalledProcessError as error:
         lines = error.stderr.strip().splitlines()
@@ -115,21 +124,22 @@ def compiled(source: Path) -> Path:
         raise CannotCompile(f'could not be compiled or loaded: {error}') from error
 
 
-def _compile(compiler: str, source: Path, path: Path) -> None:
+def _compile(compiler: str, source: Path, path: Path, *macros: str) -> None:
     objects = path.with_suffix('.o')
     headers = ('-I', str(HEADERS), '-isystem', str(PYTORCH / 'include'))
     try:
-        _call(compiler, *FLAGS, OPENMP, *headers, '-c', str(source), '-o', str(objects))
+        defined = [f'-D{macro}' for macro in macros]
+        _call(compiler, *FLAGS, OPENMP, *defined, *headers, '-c', str(source), '-o', str(objects))
         _call(compiler, '-shared', str(objects), '-L', str(PYTORCH / 'lib'), '-lc10', '-o', str(path))
     finally:
         objects.unlink(missing_ok=True)
 
 
-def _fingerprint(source: Path, compiler: str) -> str:
-    """Return a hash of the sources, compiler and processor: different machines may share a home folder."""
+def _fingerprint(source: Path, compiler: str, *macros: str) -> str:
+    """Return a hash of the sources, macros, compiler and processor: different machines may share a home folder."""
     headers = (*sorted(source.parent.glob('*.h')), *sorted(HEADERS.glob('*.h')))
     texts = [path.read_text(encoding='utf-8') for path in (source, *headers)]
-    parts = (*texts, ' '.join(FLAGS), _call(compiler, '--version'), torch.__version__, _processor())
+    parts = (*texts, ' '.join((*FLAGS, *macros)), _call(compiler, '--version'), torch.__version__, _processor())
     return hashlib.sha256('\0'.join(parts).encode()).hexdigest()[:16]
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,10 +17,11 @@ from vrtspike.models.layers.chunking.part import ChunkedPart
 from vrtspike.models.layers.linear import Linear
 from vrtspike.models.layers.maps import ChannelNorm, channels_first, channels_last, zeroed
 from vrtspike.models.layers.mlp import feed_forward
+from vrtspike.native.build import Kernel
 from vrtspike.ops import Windows, linear, map_windows, window_attention
 from vrtspike.ops.padding import pad_to_windows
+from vrtspike.ops.window_attention import native
 from vrtspike.ops.window_attention.functional import Norm, unchanged
-from vrtspike.ops.window_attention.native import SOURCE
 from vrtspike.ops.window_attention.windows import Window, crop_bias_table, relative_position_index
 
 UNSHIFTED = (0, 0, 0)
@@ -81,6 +81,7 @@ class WindowAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.window = window
+        self.channels = channels
         self.heads = heads
         self.qk_scale = qk_scale
         self.attn_type = attn_type
@@ -96,9 +97,10 @@ class WindowAttention(nn.Module):
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
     @property
-    def kernel_sources(self) -> tuple[Path, ...]:
-        """The sources of kernels that take long to compile."""
-        return (SOURCE,) if self.attn_type in ('auto', 'native') else ()
+    def kernels(self) -> tuple[Kernel, ...]:
+        """The kernels that the CPU needs, so that they can be compiled beforehand."""
+        fits = self.attn_type in ('auto', 'native') and self.channels <= native.WIDTHS[-1] * self.heads
+        return (native.ANY, native.kernel_of(self.channels // self.heads)) if fits else ()
 
     def forward(self, x: Tensor, shift: Window, norm: Norm = unchanged) -> Tensor:
         """Attend in the windows of a map (B, T, H, W, C) of any size, shifted cyclically by ``shift`` tokens.

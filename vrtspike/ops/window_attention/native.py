@@ -12,14 +12,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vrtspike.native.build import library, why_missing
+from vrtspike.native.build import Kernel, library, why_missing
 from vrtspike.ops.window_attention.layout import WindowKind
 from vrtspike.ops.window_attention.sdpa import sdpa
 from vrtspike.ops.window_attention.windows import Settings, Window, cached, window_regions
 
 SOURCE = Path(__file__).with_name('cpu_kernel') / 'kernel.cpp'
 DTYPES = (torch.float32, torch.bfloat16)
-missing = partial(why_missing, SOURCE)
+WIDTHS = (4, 8, 12, 16, 20, 24, 28, 32, 48, 64, 96, 128)
+"""Channels per head that have a kernel; other heads use the next wider one."""
+
+
+def kernel_of(channels: int) -> Kernel:
+    """Return the kernel of heads with this number of channels. Each takes two seconds to compile, all take thirty."""
+    return Kernel(SOURCE, (f'WIDTH={next(width for width in WIDTHS if channels <= width)}',))
+
+
+ANY = kernel_of(1)
+"""The kernel that tells whether this machine can compile and run them."""
+missing = partial(why_missing, ANY.source, *ANY.macros)
 
 
 def native(qkv: Tensor, bias: Tensor | None, settings: Settings, kinds: Sequence[WindowKind]) -> Tensor:
@@ -27,7 +38,7 @@ def native(qkv: Tensor, bias: Tensor | None, settings: Settings, kinds: Sequence
 
     For heads with more than 128 channels it calls :func:`~vrtspike.ops.window_attention.sdpa.sdpa`.
     """
-    if qkv.shape[-1] // 3 // settings.heads > library(SOURCE).widest():
+    if qkv.shape[-1] // 3 // settings.heads > WIDTHS[-1]:
         return sdpa(qkv, bias, settings, kinds)
     stride = _whole_vectors(math.prod(settings.group))
     if bias is not None:
@@ -119,7 +130,8 @@ def _call(name: str, qkv: Tensor, heads: int, frames: int, scale: float, more: t
     windows, tokens, channels = qkv.shape
     n = tokens // frames
     sizes = (windows, frames, n, heads, channels // 3 // heads, _whole_vectors(n))
-    function = getattr(library(SOURCE), f'{name}_{str(qkv.dtype).removeprefix("torch.")}')
+    kernel = kernel_of(channels // 3 // heads)
+    function = getattr(library(kernel.source, *kernel.macros), f'{name}_{str(qkv.dtype).removeprefix("torch.")}')
     function.restype = None
     pointers = [ctypes.c_void_p(None if tensor is None else tensor.data_ptr()) for tensor in tensors]
     threads = ctypes.c_int(torch.get_num_threads())
@@ -127,7 +139,7 @@ def _call(name: str, qkv: Tensor, heads: int, frames: int, scale: float, more: t
 
 
 def _whole_vectors(n: int) -> int:
-    lanes = library(SOURCE).lanes()
+    lanes = library(ANY.source, *ANY.macros).lanes()
     return -(-n // lanes) * lanes
 
 

@@ -6,10 +6,10 @@
 //
 // Tokens are rows (M windows x frames x n, 3 * heads * d) of queries, keys and values. With two frames, the queries of
 // each frame attend to the keys of the other frame, and the result is at the position of the keys. The bias and its
-// gradient are (heads, n keys, stride), queries last: `stride` is n rounded up to whole vectors.
+// gradient are (heads, n keys, stride), queries last: `stride` is n rounded up to whole vectors. The macro WIDTH is the
+// number of channels per head, rounded up to a width that Python chooses.
 
 #include <algorithm>
-#include <type_traits>
 #include <vector>
 
 #include "backward.h"
@@ -20,15 +20,6 @@
 namespace {
 
 typedef std::vector<float> Floats;
-
-// Calls `function` with a constant: d, the channels per head, rounded up to the next width that has a kernel.
-template <typename Function>
-void with_width(int64_t d, Function function) {
-#define CASE(D) \
-  if (d <= D) return function(std::integral_constant<int, D>{});
-  CASE(4) CASE(8) CASE(12) CASE(16) CASE(20) CASE(24) CASE(28) CASE(32) CASE(48) CASE(64) CASE(96) CASE(128)
-#undef CASE
-}
 
 // Buffers of a thread for the forward pass of one window, frame and head.
 template <int D>
@@ -168,25 +159,18 @@ extern "C" {
 
 int lanes() { return LANES; }
 
-int widest() { return 128; }
-
 #define ENTRIES(NAME, T)                                                                                            \
   void forward_##NAME(const int64_t* sizes, float scale, int threads, const void* qkv, const float* bias,           \
                       const float* labels, const int32_t* kinds, void* out, float* lse) {                           \
     const Shape s{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], scale};                               \
-    with_width(s.d, [&](auto width) {                                                                               \
-      forward<decltype(width)::value>(s, threads, static_cast<const T*>(qkv), bias, labels, kinds,                  \
-                                      static_cast<T*>(out), lse);                                                   \
-    });                                                                                                             \
+    forward<WIDTH>(s, threads, static_cast<const T*>(qkv), bias, labels, kinds, static_cast<T*>(out), lse);         \
   }                                                                                                                 \
   void backward_##NAME(const int64_t* sizes, float scale, int threads, int64_t splits, const void* qkv,             \
                        const float* bias, const float* labels, const int32_t* kinds, const float* lse,              \
                        const void* grad, void* qkv_grad, float* bias_grad) {                                        \
     const Shape s{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], scale};                               \
-    with_width(s.d, [&](auto width) {                                                                               \
-      backward<decltype(width)::value>(s, threads, splits, static_cast<const T*>(qkv), bias, labels, kinds,         \
-                                       lse, static_cast<const T*>(grad), static_cast<T*>(qkv_grad), bias_grad);     \
-    });                                                                                                             \
+    backward<WIDTH>(s, threads, splits, static_cast<const T*>(qkv), bias, labels, kinds, lse,                       \
+                    static_cast<const T*>(grad), static_cast<T*>(qkv_grad), bias_grad);                             \
   }
 
 ENTRIES(float32, float)
