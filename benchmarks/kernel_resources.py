@@ -1,10 +1,10 @@
 """Compile our Triton kernels for GPUs that need not be here, and read what they use from the machine code.
 
 The launches are those of one forward and backward pass of window attention, of the gate of a gated MLP and of layer
-normalisation, or of deformable convolution. Triton's own toolchain compiles them for NVIDIA (sm_80, sm_86, sm_90) or
-AMD (gfx942). Nothing runs. The share of the roofline is on paper: the time in which an H100 moves each tensor of a
-launch once (2.7 TB/s), over the time in which its schedulers issue the kernel's instructions (132 x 4 a clock at 1.755
-GHz), if that is longer. Caches, waiting and the rates of single units are not in it.
+normalisation, or of deformable convolution and its offsets. Triton's own toolchain compiles them for NVIDIA (sm_80,
+sm_86, sm_90) or AMD (gfx942). Nothing runs. The share of the roofline is on paper: the time in which an H100 moves each
+tensor of a launch once (2.7 TB/s), over the time in which its schedulers issue the kernel's instructions (132 x 4 a
+clock at 1.755 GHz), if that is longer. Caches, waiting and the rates of single units are not in it.
 
 Examples:
     python benchmarks/kernel_resources.py
@@ -16,6 +16,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import re
 import subprocess
@@ -94,8 +95,8 @@ class Resources(msgspec.Struct):
     architecture: str
     dtype: str
     shape: str
-    """A window, or the channels and deformable groups of a convolution; empty for kernels of single tokens, which
-    multiply no matrices."""
+    """A window, or the channels and deformable groups of a convolution; empty for kernels of single tokens or pixels,
+    which multiply no matrices."""
     registers: int
     """Of a thread."""
     spilled: int
@@ -215,6 +216,22 @@ def launches_of_convolution(channels: int, deformable_groups: int, dtype: str) -
     with recorded(triton_kernels, launches):
         out = on_gpu(x, offset.float(), *others, padding=1)
         out.backward(out)
+    return launches
+
+
+def launches_of_offsets(deformable_groups: int, dtype: str) -> list[Launch]:
+    """Return the launches of offsets and masks of 8 maps of 128 x 128 pixels, forward and backward."""
+    import torch
+
+    from vrtspike.ops.flow_offsets import triton_kernels
+    from vrtspike.ops.flow_offsets.on_gpu import on_gpu
+
+    launches = []
+    predicted = torch.empty(8, 27 * deformable_groups, 128, 128, dtype=getattr(torch, dtype), requires_grad=True)
+    flows = torch.zeros(8, 2, 128, 128)
+    with recorded(triton_kernels, launches):
+        results = on_gpu(predicted, flows, 10.0)
+        torch.autograd.backward(results, results)
     return launches
 
 
@@ -373,16 +390,16 @@ def resources_table(found: list[Resources]) -> Table:
 def main() -> None:
     args = parse_args()
     found = []
-    for shape in args.convolution or args.window:
+    for shape, dtype in itertools.product(args.convolution or args.window, args.dtype):
         lengths = tuple(map(int, shape.split('x')))
-        for dtype in args.dtype:
-            if args.convolution:
-                launches = launches_of_convolution(*lengths, dtype)
-            else:
-                launches = launches_of_attention(
-                    lengths, args.channels, dtype, mutual=args.mutual, shifted=not args.unshifted
-                )
-            found += [resources_of(launch, arch, dtype, shape) for arch in args.arch for launch in launches]
+        if args.convolution:
+            launches, others = launches_of_convolution(*lengths, dtype), launches_of_offsets(lengths[1], dtype)
+        else:
+            options = dict(mutual=args.mutual, shifted=not args.unshifted)
+            launches, others = launches_of_attention(lengths, args.channels, dtype, **options), []
+        for arch in args.arch:
+            found += [resources_of(launch, arch, dtype, shape) for launch in launches]
+            found += [resources_of(launch, arch, dtype, '') for launch in others]
     if not args.convolution:
         for dtype in args.dtype:
             launches = launches_of_tokens(TOKEN_CHANNELS, dtype)

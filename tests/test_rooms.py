@@ -72,6 +72,7 @@ TESTED_BY = {
     'ops/counting.py': 'test_profiling/test_flops.py',
     # Every backend is compared with the reference of its operator.
     'ops/deform_conv/*.py': 'test_ops/test_deform_conv/test_deform_conv.py',
+    'ops/flow_offsets/*.py': 'test_ops/test_flow_offsets.py',
     'ops/gated_linear/*.py': 'test_ops/test_gated_linear.py',
     'ops/layer_norm/*.py': 'test_ops/test_layer_norm.py',
     'ops/window_attention/*.py': 'test_ops/test_window_attention/test_window_attention.py',

@@ -9,18 +9,22 @@ import functools
 from vrtspike.ops.backends import Backend, Operator, use_backends
 from vrtspike.ops.counting import count_as_one
 from vrtspike.ops.deform_conv import DEFORM_CONV2D, deform_conv2d
+from vrtspike.ops.flow_offsets import FLOW_OFFSETS, flow_offsets
 from vrtspike.ops.gated_linear import GATED_LINEAR, gated_linear
 from vrtspike.ops.layer_norm import LAYER_NORM, layer_norm
 from vrtspike.ops.trial_outcomes import measure_backends
 from vrtspike.ops.window_attention import WINDOW_ATTENTION, Windows, map_windows, window_attention
 from vrtspike.profiling.fused_operators import register_fused_operators
 
-OPERATORS: dict[str, Operator] = {op.name: op for op in (WINDOW_ATTENTION, DEFORM_CONV2D, GATED_LINEAR, LAYER_NORM)}
+OPERATORS: dict[str, Operator] = {
+    op.name: op for op in (WINDOW_ATTENTION, DEFORM_CONV2D, FLOW_OFFSETS, GATED_LINEAR, LAYER_NORM)
+}
 
 register_fused_operators(functools.partial(count_as_one, OPERATORS))
 
 __all__ = [
     'DEFORM_CONV2D',
+    'FLOW_OFFSETS',
     'GATED_LINEAR',
     'LAYER_NORM',
     'OPERATORS',
@@ -29,6 +33,7 @@ __all__ = [
     'Operator',
     'Windows',
     'deform_conv2d',
+    'flow_offsets',
     'gated_linear',
     'layer_norm',
     'map_windows',

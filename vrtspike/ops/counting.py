@@ -13,6 +13,7 @@ from vrtspike.profiling.fused_operators import RunAsOne
 COUNTED_BACKENDS = {
     'window_attention': 'reference',
     'deform_conv2d': 'grid_sample',
+    'flow_offsets': 'reference',
     'gated_linear': 'recomputing',
     'layer_norm': 'reference',
 }
