@@ -61,18 +61,6 @@ def worst_error(backend, inputs, **how):
     return max((float((x - y).abs().max() / y.abs().max().clamp_min(1e-2)) for x, y in pairs), default=0.0)
 
 
-@pytest.fixture(params=['widest', 'avx2'])
-def vectors(request, monkeypatch):
-    """Compile the kernel for the widest vectors of this processor, then for those of any x86."""
-    if request.param == 'avx2':
-        monkeypatch.setattr(build, 'FLAGS', (*build.FLAGS, '-mno-avx512f'))
-        library.cache_clear()
-        yield
-        library.cache_clear()
-    else:
-        yield
-
-
 @needs_compiler
 @pytest.mark.usefixtures('vectors')
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])

@@ -6,6 +6,7 @@ In an operator's folder, ``functional.py`` has the function and ``backends.py`` 
 
 import functools
 
+from vrtspike.ops.add_scattered import ADD_SCATTERED, add_scattered
 from vrtspike.ops.backends import Backend, Operator, use_backends
 from vrtspike.ops.counting import count_as_one
 from vrtspike.ops.deform_conv import DEFORM_CONV2D, deform_conv2d
@@ -17,12 +18,13 @@ from vrtspike.ops.window_attention import WINDOW_ATTENTION, Windows, map_windows
 from vrtspike.profiling.fused_operators import register_fused_operators
 
 OPERATORS: dict[str, Operator] = {
-    op.name: op for op in (WINDOW_ATTENTION, DEFORM_CONV2D, FLOW_OFFSETS, GATED_LINEAR, LAYER_NORM)
+    op.name: op for op in (WINDOW_ATTENTION, DEFORM_CONV2D, FLOW_OFFSETS, GATED_LINEAR, LAYER_NORM, ADD_SCATTERED)
 }
 
 register_fused_operators(functools.partial(count_as_one, OPERATORS))
 
 __all__ = [
+    'ADD_SCATTERED',
     'DEFORM_CONV2D',
     'FLOW_OFFSETS',
     'GATED_LINEAR',
@@ -32,6 +34,7 @@ __all__ = [
     'Backend',
     'Operator',
     'Windows',
+    'add_scattered',
     'deform_conv2d',
     'flow_offsets',
     'gated_linear',

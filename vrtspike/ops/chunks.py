@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -22,6 +22,11 @@ def works_in_chunks(x: Tensor) -> bool:
 def chunk_rows() -> int:
     """Return how many tokens a chunk has."""
     return ROWS_PER_THREAD * torch.get_num_threads()
+
+
+def joined(chunks: Sequence[Tensor]) -> Tensor:
+    """Return the chunks as one tensor; a single one is not copied."""
+    return torch.cat(list(chunks)) if len(chunks) > 1 else chunks[0]
 
 
 def map_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

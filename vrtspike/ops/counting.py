@@ -16,6 +16,7 @@ COUNTED_BACKENDS = {
     'flow_offsets': 'reference',
     'gated_linear': 'recomputing',
     'layer_norm': 'reference',
+    'add_scattered': 'reference',
 }
 AS_ONE = ('window_attention', 'deform_conv2d')
 """Operators whose fast backends keep all between their arguments and their result out of memory."""
