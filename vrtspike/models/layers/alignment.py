@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from vrtspike.models.layers.padding import pad_frames
 from vrtspike.ops import deform_conv2d, flow_offsets
+from vrtspike.ops.chunks import joined
 from vrtspike.profiling import part
 
 
@@ -171,5 +172,5 @@ def align_later_frames(align: FlowGuidedDeformConv, x: Tensor, flows: Sequence[T
     with part('warp') as p:
         warped = [p.leave(warp(p.enter(frame), flow)) for frame, flow in zip(neighbours, flows, strict=True)]
     current = x[:, :-1].flatten(0, 1)
-    aligned = align(torch.cat(neighbours, dim=1), torch.cat(warped, dim=1), current, torch.cat(flows, dim=1))
+    aligned = align(*(joined(each, dim=1) for each in (neighbours, warped)), current, joined(flows, dim=1))
     return pad_frames(aligned.unflatten(0, (b, t - 1)), after=1)

@@ -18,6 +18,7 @@ from vrtspike.models.layers.conv import Conv3d
 from vrtspike.models.layers.drop_path import Branch, DropPath
 from vrtspike.models.layers.maps import TokenNorm
 from vrtspike.models.layers.mlp import GatedMLP, feed_forward
+from vrtspike.ops.chunks import add_to_rows
 from vrtspike.ops.window_attention.windows import Window
 from vrtspike.profiling import part
 
@@ -61,8 +62,8 @@ class AttentionBlock(nn.Module):
         self.drop_path = DropPath(drop_path)
         self.norm2 = TokenNorm(channels)
         self.mlp = GatedMLP(channels, int(channels * mlp_ratio))
-        self.attention_adds = True
-        """Whether the attention adds its results to the map in the pass that scatters them."""
+        self.compiled = False
+        """Whether attention and MLP are compiled: their graphs add nothing, and decide by themselves about chunks."""
 
     def forward(self, x: Tensor) -> Tensor:
         attention = partial(self.run, self.attention_branch, recompute=self.checkpoint_attn)
@@ -73,14 +74,16 @@ class AttentionBlock(nn.Module):
     def attention_branch(self, x: Tensor, added_by: float | None = None) -> Tensor:
         with part('attention') as p:
             x = p.enter(x)
-            if self.attention_adds:
-                return p.leave(self.attn(x, self.shift, self.norm1, added_by))
-            return p.leave(plus(x, self.attn(x, self.shift, self.norm1), added_by))
+            if self.compiled:
+                return p.leave(plus(x, self.attn(x, self.shift, self.norm1), added_by))
+            return p.leave(self.attn(x, self.shift, self.norm1, added_by))
 
     def mlp_branch(self, x: Tensor, added_by: float | None = None) -> Tensor:
         with part('mlp') as p:
             x = p.enter(x)
-            return p.leave(plus(x, self.mlp(self.norm2(x)), added_by))
+            if self.compiled or added_by is None:
+                return p.leave(plus(x, self.mlp(self.norm2(x)), added_by))
+            return p.leave(add_to_rows(lambda rows: self.mlp(self.norm2(rows)), x, added_by))
 
     def run(self, branch: Branch, x: Tensor, added_by: float | None, *, recompute: bool) -> Tensor:
         """Run a branch; with ``recompute`` only its input is saved for the backward pass."""
