@@ -1,10 +1,11 @@
 """Compile our Triton kernels for GPUs that need not be here, and read what they use from the machine code.
 
-The launches are those of one forward and backward pass of window attention, of the gate of a gated MLP and of layer
-normalisation, or of deformable convolution. Triton's own toolchain compiles them for NVIDIA (sm_80, sm_86, sm_90) or
-AMD (gfx942). Nothing runs. The share of the roofline is on paper: the time in which an H100 moves each tensor of a
-launch once (2.7 TB/s), over the time in which its schedulers issue the kernel's instructions (132 x 4 a clock at 1.755
-GHz), if that is longer. Caches, waiting and the rates of single units are not in it.
+The launches are those of one forward and backward pass of window attention, of the gate of a gated MLP, layer
+normalisation and the sum of windows and map, or of deformable convolution and its offsets. Triton's own toolchain
+compiles them for NVIDIA (sm_80, sm_86, sm_90) or AMD (gfx942). Nothing runs. The share of the roofline is on paper: the
+time in which an H100 moves each tensor of a launch once (2.7 TB/s), over the time in which its schedulers issue the
+kernel's instructions (132 x 4 a clock at 1.755 GHz), if that is longer. Caches, waiting and the rates of single units
+are not in it.
 
 Examples:
     python benchmarks/kernel_resources.py
@@ -16,6 +17,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import re
 import subprocess
@@ -96,8 +98,8 @@ class Resources(msgspec.Struct):
     architecture: str
     dtype: str
     shape: str
-    """A window, or the channels and deformable groups of a convolution; empty for kernels of single tokens, which
-    multiply no matrices."""
+    """A window, or the channels and deformable groups of a convolution; empty for kernels of single tokens or pixels,
+    which multiply no matrices."""
     registers: int
     """Of a thread."""
     spilled: int
@@ -220,24 +222,43 @@ def launches_of_convolution(channels: int, deformable_groups: int, dtype: str) -
     return launches
 
 
-def launches_of_tokens(channels: int, dtype: str) -> list[Launch]:
-    """Return the launches of the gate and of layer normalisation of 100,000 tokens, forward and backward."""
+def launches_of_offsets(deformable_groups: int, dtype: str) -> list[Launch]:
+    """Return the launches of offsets and masks of 8 maps of 128 x 128 pixels, forward and backward."""
     import torch
 
+    from vrtspike.ops.flow_offsets import triton_kernels
+    from vrtspike.ops.flow_offsets.on_gpu import on_gpu
+
+    launches = []
+    predicted = torch.empty(8, 27 * deformable_groups, 128, 128, dtype=getattr(torch, dtype), requires_grad=True)
+    flows = torch.zeros(8, 2, 128, 128)
+    with recorded(triton_kernels, launches):
+        results = on_gpu(predicted, flows, 10.0)
+        torch.autograd.backward(results, results)
+    return launches
+
+
+def launches_of_tokens(channels: int, dtype: str) -> list[Launch]:
+    """Return the launches of the gate, normalisation and scattered sum of 100,000 tokens, forward and backward."""
+    import torch
+
+    from vrtspike.ops.add_scattered import on_gpu as scattered
+    from vrtspike.ops.add_scattered import triton_kernels as sum_kernels
     from vrtspike.ops.gated_linear import on_gpu as gate
     from vrtspike.ops.gated_linear import triton_kernels as gate_kernels
+    from vrtspike.ops.layer_norm import on_gpu as norm
     from vrtspike.ops.layer_norm import triton_kernels as norm_kernels
-    from vrtspike.ops.layer_norm.on_gpu import on_gpu
     from vrtspike.ops.rows import Order
 
     launches = []
     x = torch.empty(100_000, channels, dtype=getattr(torch, dtype), requires_grad=True)
     weight, index = torch.ones(channels, requires_grad=True), torch.zeros(len(x), dtype=torch.int32)
-    with recorded(gate_kernels, launches), recorded(norm_kernels, launches):
+    order = Order(index, index)
+    with recorded(gate_kernels, launches), recorded(norm_kernels, launches), recorded(sum_kernels, launches):
         hidden = x.detach()
         gate.TRITON.gradients(gate.TRITON.values(hidden, hidden), hidden, hidden, *torch.empty(2, *x.shape).to(x.dtype))
-        out = on_gpu(x, weight, weight, 1e-5, x.dtype, Order(index, index))
-        out.backward(out)
+        for out in (norm.on_gpu(x, weight, weight, 1e-5, x.dtype, order), scattered.on_gpu(x, [x], order, 1.0)):
+            out.backward(out)
     return launches
 
 
@@ -375,16 +396,16 @@ def resources_table(found: list[Resources]) -> Table:
 def main() -> None:
     args = parse_args()
     found = []
-    for shape in args.convolution or args.window:
+    for shape, dtype in itertools.product(args.convolution or args.window, args.dtype):
         lengths = tuple(map(int, shape.split('x')))
-        for dtype in args.dtype:
-            if args.convolution:
-                launches = launches_of_convolution(*lengths, dtype)
-            else:
-                launches = launches_of_attention(
-                    lengths, args.channels, dtype, mutual=args.mutual, shifted=not args.unshifted
-                )
-            found += [resources_of(launch, arch, dtype, shape) for arch in args.arch for launch in launches]
+        if args.convolution:
+            launches, others = launches_of_convolution(*lengths, dtype), launches_of_offsets(lengths[1], dtype)
+        else:
+            options = dict(mutual=args.mutual, shifted=not args.unshifted)
+            launches, others = launches_of_attention(lengths, args.channels, dtype, **options), []
+        for arch in args.arch:
+            found += [resources_of(launch, arch, dtype, shape) for launch in launches]
+            found += [resources_of(launch, arch, dtype, '') for launch in others]
     if not args.convolution:
         for dtype in args.dtype:
             launches = launches_of_tokens(TOKEN_CHANNELS, dtype)

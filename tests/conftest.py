@@ -69,6 +69,18 @@ def cpu_with_bfloat16(monkeypatch):
     monkeypatch.setattr('vrtspike.optim.amp.has_bfloat16', lambda device: True)
 
 
+@pytest.fixture(params=['widest', 'avx2'])
+def vectors(request, monkeypatch):
+    """Compile kernels for the widest vectors of this processor, then without AVX-512."""
+    from vrtspike.native import build
+
+    if request.param == 'avx2':
+        monkeypatch.setattr(build, 'FLAGS', (*build.FLAGS, '-mno-avx512f'))
+    build.library.cache_clear()
+    yield
+    build.library.cache_clear()
+
+
 @pytest.fixture
 def browse(tmp_path):
     """Shows a page in a headless browser: ``browse(path, '--dump-dom')``. The page must not log to the console."""

@@ -97,7 +97,9 @@ TESTED_BY = {
     # Counts of multiply-accumulates are pinned for whole networks.
     'ops/counting.py': 'test_profiling/test_flops.py',
     # Every backend is compared with the reference of its operator.
+    'ops/add_scattered/*.py': 'test_ops/test_add_scattered.py',
     'ops/deform_conv/*.py': 'test_ops/test_deform_conv/test_deform_conv.py',
+    'ops/flow_offsets/*.py': 'test_ops/test_flow_offsets.py',
     'ops/gated_linear/*.py': 'test_ops/test_gated_linear.py',
     'ops/linear/*.py': 'test_ops/test_linear.py',
     'ops/layer_norm/*.py': 'test_ops/test_layer_norm.py',

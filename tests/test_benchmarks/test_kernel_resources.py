@@ -12,6 +12,7 @@ from kernel_resources import (
     issued,
     launches_of_attention,
     launches_of_convolution,
+    launches_of_offsets,
     launches_of_tokens,
     resources_of,
     resources_table,
@@ -20,7 +21,7 @@ from kernel_resources import (
 
 needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
 ALL = ['forward', 'backward_queries', 'backward_keys']
-TOKENS = ['gate', 'gate_backward', 'norm', 'norm_backward']
+TOKENS = ['gate', 'gate_backward', 'norm', 'add', 'norm_backward', 'gather']
 BUDGETS = dict(zip(ALL, (1100, 1100, 1550), strict=True))
 """Instructions of today's kernels in bfloat16 at 5x8x8 on sm_86, and a little room for other versions of Triton."""
 
@@ -146,6 +147,21 @@ def test_convolutions_in_sixteen_bits_fit_consumer_gpus_and_use_their_tensor_cor
     assert [launch.turns for launch in launches] == [36, 36, -(-8 * 256 // 28)]
     found = [resources_of(launch, 'sm_86', 'bfloat16', '96x16') for launch in launches]
     assert [(each.kernel, each.problems) for each in found] == [(name, []) for name in CONVOLUTION]
+
+
+@needs_triton
+@pytest.mark.parametrize(
+    ('architecture', 'dtype', 'deformable_groups'),
+    [
+        ('sm_86', 'bfloat16', 16),
+        pytest.param('sm_90', 'float32', 1, marks=pytest.mark.slow),
+        pytest.param('gfx942', 'bfloat16', 12, marks=pytest.mark.slow),
+    ],
+)
+def test_kernels_of_offsets_spill_nothing_and_move_whole_vectors(architecture, dtype, deformable_groups):
+    found = [resources_of(each, architecture, dtype, '') for each in launches_of_offsets(deformable_groups, dtype)]
+    assert [(each.kernel, each.problems) for each in found] == [('offsets', []), ('offsets_backward', [])]
+    assert architecture == 'gfx942' or all(each.vector_loads for each in found)
 
 
 @needs_triton

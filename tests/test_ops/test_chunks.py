@@ -34,3 +34,26 @@ def test_chunks_are_for_inference_on_cpus(monkeypatch):
         assert torch.equal(chunks.map_rows(double, x), 2 * x)
         chunks.map_rows(double, x.to('meta'))
     assert seen == [(5, 3), (2, 3), (2, 3), (1, 3), (5, 3)]
+
+
+@pytest.mark.parametrize('rows', [1, 7, 1000])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_a_sum_in_chunks_is_the_sum(rows, dtype, monkeypatch):
+    monkeypatch.setattr(chunks, 'chunk_rows', lambda: rows)
+    seen = []
+
+    def square(x):
+        seen.append(len(x))
+        return x.square().to(dtype)
+
+    x = torch.randn(5, 3, 4).transpose(0, 1)
+    expected = x + 0.5 * x.square().to(dtype).float()
+    with torch.no_grad():
+        found = chunks.add_to_rows(square, x, 0.5)
+    torch.testing.assert_close(found, expected)
+    assert seen == {1: [1] * 15, 7: [7, 7, 1], 1000: [3]}[rows]
+
+
+def test_gradients_flow_through_a_sum():
+    x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: chunks.add_to_rows(torch.square, x, 0.5), x)

@@ -6,9 +6,11 @@ In an operator's folder, ``functional.py`` has the function and ``backends.py`` 
 
 import functools
 
+from vrtspike.ops.add_scattered import ADD_SCATTERED, add_scattered
 from vrtspike.ops.backends import Backend, Operator, use_backends
 from vrtspike.ops.counting import count_as_one
 from vrtspike.ops.deform_conv import DEFORM_CONV2D, deform_conv2d
+from vrtspike.ops.flow_offsets import FLOW_OFFSETS, flow_offsets
 from vrtspike.ops.gated_linear import GATED_LINEAR, gated_linear
 from vrtspike.ops.layer_norm import LAYER_NORM, layer_norm
 from vrtspike.ops.linear import LINEAR, linear
@@ -17,13 +19,16 @@ from vrtspike.ops.window_attention import WINDOW_ATTENTION, Windows, map_windows
 from vrtspike.profiling.fused_operators import register_fused_operators
 
 OPERATORS: dict[str, Operator] = {
-    op.name: op for op in (WINDOW_ATTENTION, DEFORM_CONV2D, GATED_LINEAR, LAYER_NORM, LINEAR)
+    op.name: op
+    for op in (WINDOW_ATTENTION, DEFORM_CONV2D, FLOW_OFFSETS, GATED_LINEAR, LAYER_NORM, LINEAR, ADD_SCATTERED)
 }
 
 register_fused_operators(functools.partial(count_as_one, OPERATORS))
 
 __all__ = [
+    'ADD_SCATTERED',
     'DEFORM_CONV2D',
+    'FLOW_OFFSETS',
     'GATED_LINEAR',
     'LAYER_NORM',
     'LINEAR',
@@ -32,7 +37,9 @@ __all__ = [
     'Backend',
     'Operator',
     'Windows',
+    'add_scattered',
     'deform_conv2d',
+    'flow_offsets',
     'gated_linear',
     'layer_norm',
     'linear',

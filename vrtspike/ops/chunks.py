@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -24,11 +24,30 @@ def chunk_rows() -> int:
     return ROWS_PER_THREAD * torch.get_num_threads()
 
 
+def joined(chunks: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Return the chunks as one tensor; a single one is not copied."""
+    return torch.cat(list(chunks), dim) if len(chunks) > 1 else chunks[0]
+
+
 def map_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return ``function(x)`` of a map (..., C), computed in chunks; ``function`` must treat every token by itself."""
     if not works_in_chunks(x) or x.shape[:-1].numel() <= chunk_rows():
         return function(x)
     return torch.cat([function(chunk) for chunk in x.flatten(0, -2).split(chunk_rows())]).unflatten(0, x.shape[:-1])
+
+
+def add_to_rows(function: Callable[[Tensor], Tensor], x: Tensor, scale: float) -> Tensor:
+    """Return ``x + scale * function(x)`` of a map (..., C), computed as by :func:`map_rows`.
+
+    Every chunk is written where it belongs in the sum. The results of ``function`` must have no larger type than ``x``.
+    """
+    if not works_in_chunks(x) or x.shape[:-1].numel() <= chunk_rows():
+        return torch.add(x, function(x), alpha=scale)
+    rows = x.flatten(0, -2)
+    out = torch.empty_like(rows)
+    for chunk, place in zip(rows.split(chunk_rows()), out.split(chunk_rows()), strict=True):
+        torch.add(chunk, function(chunk), alpha=scale, out=place)
+    return out.view_as(x)
 
 
 def row_chunks(x: Tensor) -> Iterator[slice]:

@@ -13,9 +13,11 @@ from vrtspike.profiling.fused_operators import RunAsOne
 COUNTED_BACKENDS = {
     'window_attention': 'reference',
     'deform_conv2d': 'grid_sample',
+    'flow_offsets': 'reference',
     'gated_linear': 'recomputing',
     'layer_norm': 'reference',
     'linear': 'reference',
+    'add_scattered': 'reference',
 }
 AS_ONE = ('window_attention', 'deform_conv2d')
 """Operators whose fast backends keep all between their arguments and their result out of memory."""

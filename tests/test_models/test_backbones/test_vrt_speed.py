@@ -96,6 +96,24 @@ def test_compiled_blocks_agree_with_stochastic_depth_and_checkpointing(recompute
     assert_same(run(compiled), run(plain))
 
 
+def test_factors_of_stochastic_depth_compile_nothing_again():
+    graphs = []
+
+    def keep(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    group = AttentionGroup(2, channels=8, heads=2, window=(2, 4, 4), mutual=False, drop_paths=[0.0, 1e-9])
+    compile_blocks(group, 'default', backend=keep)
+    x = torch.rand(1, 2, 8, 8, 8)
+    group.eval()(x)
+    made = len(graphs)
+    group.train()(x)
+    assert len(graphs) == made > 0
+    torch.compiler.reset()
+
+
 @pytest.fixture
 def compiled_graphs():
     """Return the graphs of :data:`compiled_attention`, one for each map and shift that it cannot share."""

@@ -10,9 +10,10 @@ from vrtspike.models.layers.drop_path import DropPath
 class Branch(nn.Linear):
     """A linear branch that remembers how many samples it saw."""
 
-    def forward(self, x):
+    def forward(self, x, added_by=None):
         self.seen = len(x)
-        return super().forward(x)
+        result = super().forward(x)
+        return result if added_by is None else torch.add(x, result, alpha=added_by)
 
 
 @pytest.fixture
@@ -67,6 +68,13 @@ def test_evaluation_keeps_all(branch):
     x = torch.randn(2, 3, dtype=torch.float64)
     assert torch.equal(DropPath(0.9).eval()(x, branch, ()), x + branch(x))
     assert torch.equal(DropPath(0).train()(x, branch, ()), x + branch(x))
+
+
+def test_without_values_the_branch_is_multiplied(branch):
+    """A compiled graph, or the counter of a meta tensor, must not depend on which samples keep it."""
+    x = torch.empty(3, 4, 3, device='meta')
+    out = DropPath(0.4).train()(x, branch.to('meta', torch.float32), branch.parameters())
+    assert (out.shape, branch.seen) == (x.shape, 3)
 
 
 def test_a_branch_of_fewer_bits_is_added_in_full(branch):

@@ -127,9 +127,9 @@ def test_fake_tensors_know_the_shapes_and_flops_of_every_kernel(mutual, tokens):
     from torch.utils.flop_counter import FlopCounterMode
 
     from vrtspike.ops.window_attention.flash import flash
-    from vrtspike.ops.window_attention.windows import Settings, cached_relative_position_index
+    from vrtspike.ops.window_attention.windows import Settings, index_by_key
 
-    cached_relative_position_index((2, 8, 8), torch.device('cpu'))  # so that no fake one is cached for other tests
+    index_by_key((2, 8, 8), torch.device('cpu'))  # so that no fake one is cached for other tests
     with FakeTensorMode(allow_non_fake_inputs=True), FlopCounterMode(display=False) as counter:
         qkv = torch.empty(1, 2, 16, 16, 3 * 32, requires_grad=True)
         table = None if mutual else torch.empty(3 * 15 * 15, 2, requires_grad=True)

@@ -146,6 +146,19 @@ def test_chunks_change_nothing(mutual, rows, monkeypatch):
         torch.testing.assert_close(module(x, (1, 2, 1)), expected, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize('rows', [60, 10_000])
+@pytest.mark.parametrize('backend', ['sdpa', 'reference'])
+def test_results_are_added_to_the_map(backend, rows, monkeypatch):
+    module, x = attention(mutual=True), torch.randn(2, 5, 9, 7, 8, dtype=torch.float64)
+    monkeypatch.setattr(functional, 'chunk_rows', lambda: rows)
+    with use_backends(window_attention=backend):
+        plain = module(x, (1, 2, 1))
+        for trains in (True, False):
+            with torch.set_grad_enabled(trains):
+                found = module(x, (1, 2, 1), added_by=0.5)
+            torch.testing.assert_close(found, x + 0.5 * plain, rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize('backend', BY_WINDOWS)
 def test_backends_by_windows_agree_with_the_reference(backend):
     module, x = attention(mutual=True), torch.randn(1, 4, 8, 6, 8, dtype=torch.float64)

@@ -98,5 +98,6 @@ class VRTStage(nn.Module):
         maps = x.permute(0, 1, 4, 2, 3)
         after, before = align_both_ways(self.pa_deform, maps, flows_backward, flows_forward)
         with part('fusion') as p:
-            stacked = p.enter(torch.cat((maps, after, before), dim=2).permute(0, 1, 3, 4, 2))
+            aligned = (each.permute(0, 1, 3, 4, 2) for each in (after, before))
+            stacked = p.enter(torch.cat((x, *aligned), dim=-1))  # in the order of the MLP, which would copy it again
             return p.leave(self.pa_fuse(stacked))

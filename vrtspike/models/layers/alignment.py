@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vrtspike.models.layers.padding import pad_frames
-from vrtspike.ops import deform_conv2d
+from vrtspike.ops import deform_conv2d, flow_offsets
+from vrtspike.ops.chunks import joined
 from vrtspike.profiling import part
 
 
@@ -140,11 +141,7 @@ class FlowGuidedDeformConv(nn.Module):
     def offsets(self, warped: Tensor, current: Tensor, flows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the offsets (N, 2*D*9, H, W) in pixels and masks (N, D*9, H, W) of all taps."""
         predicted = self.conv_offset(torch.cat((warped, current, flows), dim=1))
-        taps = predicted.shape[1] // 3
-        residue, mask = predicted.split((2 * taps, taps), dim=1)  # its gradient is one copy, that of slices are three
-        per_neighbour = torch.tanh(residue).unflatten(1, (flows.shape[1] // 2, -1, 2))
-        flow = flows.unflatten(1, (-1, 1, 2)).flip(3)  # a flow is (x, y), an offset is (y, x)
-        return torch.add(flow, per_neighbour, alpha=self.max_residue).flatten(1, 3), mask.sigmoid()
+        return flow_offsets(predicted, flows, self.max_residue)
 
 
 def align_both_ways(
@@ -175,5 +172,5 @@ def align_later_frames(align: FlowGuidedDeformConv, x: Tensor, flows: Sequence[T
     with part('warp') as p:
         warped = [p.leave(warp(p.enter(frame), flow)) for frame, flow in zip(neighbours, flows, strict=True)]
     current = x[:, :-1].flatten(0, 1)
-    aligned = align(torch.cat(neighbours, dim=1), torch.cat(warped, dim=1), current, torch.cat(flows, dim=1))
+    aligned = align(*(joined(each, dim=1) for each in (neighbours, warped)), current, joined(flows, dim=1))
     return pad_frames(aligned.unflatten(0, (b, t - 1)), after=1)

@@ -102,15 +102,16 @@ class WindowAttention(nn.Module):
         fits = self.attn_type in ('auto', 'native') and self.channels <= native.WIDTHS[-1] * self.heads
         return (native.ANY, native.kernel_of(self.channels // self.heads)) if fits else ()
 
-    def forward(self, x: Tensor, shift: Window, norm: Norm = unchanged) -> Tensor:
+    def forward(self, x: Tensor, shift: Window, norm: Norm = unchanged, added_by: float | None = None) -> Tensor:
         """Attend in the windows of a map (B, T, H, W, C) of any size, shifted cyclically by ``shift`` tokens.
 
-        The tokens are normalised by ``norm``, see :func:`vrtspike.ops.map_windows`.
+        The tokens are normalised by ``norm``, and the results are added to ``x`` with the factor ``added_by``, see
+        :func:`vrtspike.ops.map_windows`.
         """
         window, shift = effective_window(tuple(x.shape[1:4]), self.window, shift)
         table = crop_bias_table(self.relative_position_bias_table, self.window, window)
         settings = dict(window=window, shift=shift, heads=self.heads, scale=self.qk_scale, backend=self.attn_type)
-        return map_windows(self.attend, x, table, norm=norm, **settings)
+        return map_windows(self.attend, x, table, norm=norm, added_by=added_by, **settings)
 
     def attend(self, windows: Windows) -> Tensor:
         """Project the tokens, attend in their windows, and merge self-attention and mutual attention."""

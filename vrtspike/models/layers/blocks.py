@@ -5,7 +5,7 @@ Shapes: attention blocks take maps (B, T, H, W, C), channels last; convolutional
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import torch
@@ -15,10 +15,11 @@ from torch.utils.checkpoint import checkpoint
 
 from vrtspike.models.layers.attention import WindowAttention
 from vrtspike.models.layers.conv import Conv3d
-from vrtspike.models.layers.drop_path import DropPath
+from vrtspike.models.layers.drop_path import Branch, DropPath
 from vrtspike.models.layers.linear import Linear
 from vrtspike.models.layers.maps import TokenNorm
 from vrtspike.models.layers.mlp import GatedMLP, feed_forward
+from vrtspike.ops.chunks import add_to_rows
 from vrtspike.ops.window_attention.windows import Window
 from vrtspike.profiling import part
 
@@ -62,6 +63,8 @@ class AttentionBlock(nn.Module):
         self.drop_path = DropPath(drop_path)
         self.norm2 = TokenNorm(channels)
         self.mlp = GatedMLP(channels, int(channels * mlp_ratio))
+        self.compiled = False
+        """Whether attention and MLP are compiled: their graphs add nothing, and decide by themselves about chunks."""
 
     def forward(self, x: Tensor) -> Tensor:
         attention = partial(self.run, self.attention_branch, recompute=self.checkpoint_attn)
@@ -69,19 +72,30 @@ class AttentionBlock(nn.Module):
         x = self.drop_path(x, attention, parameters(self.norm1, self.attn))
         return self.drop_path(x, mlp, parameters(self.norm2, self.mlp))
 
-    def attention_branch(self, x: Tensor) -> Tensor:
+    def attention_branch(self, x: Tensor, added_by: float | None = None) -> Tensor:
         with part('attention') as p:
-            return p.leave(self.attn(p.enter(x), self.shift, self.norm1))
+            x = p.enter(x)
+            if self.compiled:
+                return p.leave(plus(x, self.attn(x, self.shift, self.norm1), added_by))
+            return p.leave(self.attn(x, self.shift, self.norm1, added_by))
 
-    def mlp_branch(self, x: Tensor) -> Tensor:
+    def mlp_branch(self, x: Tensor, added_by: float | None = None) -> Tensor:
         with part('mlp') as p:
-            return p.leave(self.mlp(self.norm2(p.enter(x))))
+            x = p.enter(x)
+            if self.compiled or added_by is None:
+                return p.leave(plus(x, self.mlp(self.norm2(x)), added_by))
+            return p.leave(add_to_rows(lambda rows: self.mlp(self.norm2(rows)), x, added_by))
 
-    def run(self, branch: Callable[[Tensor], Tensor], x: Tensor, recompute: bool) -> Tensor:
+    def run(self, branch: Branch, x: Tensor, added_by: float | None, *, recompute: bool) -> Tensor:
         """Run a branch; with ``recompute`` only its input is saved for the backward pass."""
         if recompute and torch.is_grad_enabled():
-            return checkpoint(branch, x, use_reentrant=False)
-        return branch(x)
+            return checkpoint(branch, x, added_by, use_reentrant=False)
+        return branch(x, added_by)
+
+
+def plus(x: Tensor, result: Tensor, added_by: float | None) -> Tensor:
+    """Return ``x + added_by * result``, or the result alone without a factor."""
+    return result if added_by is None else torch.add(x, result, alpha=added_by)
 
 
 def parameters(*modules: nn.Module) -> Iterator[nn.Parameter]:

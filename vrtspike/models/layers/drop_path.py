@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+Branch = Callable[[Tensor, float | None], Tensor]
+"""``branch(x, added_by)`` returns ``x + added_by * f(x)``; with None it returns ``f(x)`` alone."""
+
 
 class DropPath(nn.Module):
     """Add a residual branch. In training, random samples drop it; for the others it is scaled by ``1 / (1 - rate)``.
@@ -24,8 +27,8 @@ class DropPath(nn.Module):
         super().__init__()
         self.rate = rate
 
-    def forward(self, x: Tensor, branch: Callable[[Tensor], Tensor], parameters: Iterable[nn.Parameter]) -> Tensor:
-        """Return ``x + branch(x)``, with the branch dropped for random samples in training.
+    def forward(self, x: Tensor, branch: Branch, parameters: Iterable[nn.Parameter]) -> Tensor:
+        """Return ``x`` plus its branch, which random samples drop in training.
 
         Args:
             x: (B, ...).
@@ -34,21 +37,21 @@ class DropPath(nn.Module):
                 because optimizers and distributed training treat None differently.
         """
         if not self.training or self.rate == 0:
-            return x + branch(x)
+            return branch(x, 1.0)
         keep = 1 - self.rate
         if x.is_meta or torch.compiler.is_compiling():
             kept = x.new_empty(x.shape[0]).bernoulli_(keep)
-            return x + branch(x) * (kept / keep).view(-1, *[1] * (x.ndim - 1))
+            return x + branch(x, None) * (kept / keep).view(-1, *[1] * (x.ndim - 1))
         drawn = x.new_empty(x.shape[0], device='cpu').bernoulli_(keep).tolist()
         samples = [i for i, kept in enumerate(drawn) if kept]
         if len(samples) == len(x):
-            return torch.add(x, branch(x), alpha=1 / keep)
+            return branch(x, 1 / keep)
         if not samples:
             return _Dropped.apply(x, *parameters)
         rows = list(x.split(1))  # indices would have to be copied to the device
-        added = branch(torch.cat([rows[i] for i in samples])).to(x.dtype)
-        for i, row in zip(samples, added.split(1), strict=True):
-            rows[i] = torch.add(rows[i], row, alpha=1 / keep)
+        changed = branch(torch.cat([rows[i] for i in samples]), 1 / keep).to(x.dtype)
+        for i, row in zip(samples, changed.split(1), strict=True):
+            rows[i] = row
         return torch.cat(rows)
 
     def extra_repr(self) -> str:

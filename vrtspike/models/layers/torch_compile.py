@@ -31,5 +31,6 @@ def compile_blocks(model: nn.Module, mode: str, backend: str = 'inductor') -> No
         backend: Backend of ``torch.compile``.
     """
     for block in attention_blocks(model):
+        block.compiled = True  # else a graph would be compiled anew for every factor of stochastic depth
         for module in (block.attn, block.mlp):
             module.compile(mode=mode if backend == 'inductor' else None, backend=backend)

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vrtspike.ops.add_scattered import add_scattered
 from vrtspike.ops.backends import Request
-from vrtspike.ops.chunks import chunk_rows, works_in_chunks
+from vrtspike.ops.chunks import chunk_rows, joined, works_in_chunks
 from vrtspike.ops.padding import next_multiple, pad_to_windows
 from vrtspike.ops.rows import Order, gather, scatter
 from vrtspike.ops.trial_outcomes import measures
@@ -139,6 +140,7 @@ def map_windows(
     scale: float | None = None,
     backend: str = 'auto',
     norm: Norm = unchanged,
+    added_by: float | None = None,
 ) -> Tensor:
     """Apply ``function`` to the windows of a map; in inference on CPUs, in chunks.
 
@@ -147,9 +149,11 @@ def map_windows(
         x: Map (B, T, H, W, C) of any size; zeros fill the last windows.
         bias_table: See :func:`window_attention`, also for the arguments after it.
         norm: Normalises the tokens, and gathers them in the same pass.
+        added_by: Factor on the results that are added to ``x``, in the pass that scatters them; None for the results
+            alone.
 
     Returns:
-        The results as a map (B, T, H, W, C').
+        The results, or their sum with ``x``, as a map (B, T, H, W, C').
     """
     settings = dict(window=window, shift=shift, heads=heads, scale=scale)
     batch, *size = x.shape[:4]
@@ -161,7 +165,7 @@ def map_windows(
     request = Request(backend, trial)
     if not WINDOW_ATTENTION.select(like, request).by_windows:
         windows = Windows(pad_to_windows(norm(x), window), bias=bias_table, kinds=None, request=request, **settings)
-        return _cropped(function(windows), size)
+        return _sum(x, _cropped(function(windows), size), added_by)
     layout = WindowLayout((batch, *map(next_multiple, size, window)), window, shift)
     bias = None if bias_table is None else relative_position_bias(bias_table, window)
     order = None if torch.compiler.is_compiling() else token_order(layout, tuple(x.shape[:4]), x.device)
@@ -172,10 +176,17 @@ def map_windows(
     chunks = tokens.split(count) if len(kinds) > 1 else (tokens,)
     settings |= dict(bias=bias, request=request._replace(fits=_by_windows))
     results = [function(Windows(c, kinds=k, **settings)) for c, k in zip(chunks, kinds, strict=True)]
-    attended = torch.cat(results) if len(results) > 1 else results[0]
     if order is None:
-        return _cropped(layout.to_map(attended), size)
-    return scatter(attended.flatten(0, 1), order).view(batch, *size, -1)
+        return _sum(x, _cropped(layout.to_map(joined(results)), size), added_by)
+    rows = [each.flatten(0, 1) for each in results]
+    if added_by is None:
+        return scatter(joined(rows), order).view(batch, *size, -1)
+    return add_scattered(x, rows, order, added_by)
+
+
+def _sum(x: Tensor, results: Tensor, added_by: float | None) -> Tensor:
+    """Return ``x`` plus the results times a factor; the results alone without one."""
+    return results if added_by is None else torch.add(x, results, alpha=added_by)
 
 
 def _settings(

@@ -1,0 +1,244 @@
+"""Rows added to their map: every backend against the reference; the Triton kernels in Triton's interpreter.
+
+The interpreter is chosen by an environment variable before Triton is imported, hence the process of its own.
+"""
+
+import json
+import math
+from dataclasses import replace
+from importlib.util import find_spec
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
+from triton_interpreter import results_in_interpreter
+
+from vrtspike.native import build
+from vrtspike.native.build import library, why_missing
+from vrtspike.ops import ADD_SCATTERED, add_scattered, measure_backends, use_backends
+from vrtspike.ops.add_scattered import native, on_gpu
+from vrtspike.ops.rows import Order
+from vrtspike.ops.trial_outcomes import VARIABLE
+
+needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
+needs_compiler = pytest.mark.skipif(native.missing() is not None, reason=f'the kernel {native.missing()}')
+
+TOLERANCE = {torch.float32: 1e-6, torch.float16: 2e-3, torch.bfloat16: 2e-2}
+CASES = [(1, 2, 0), (7, 3, 2), (300, 33, 5), (40, 96, 9), (0, 4, 3), (65, 16, 0)]
+"""Rows of the map, channels, rows that belong to none."""
+TYPES = [(torch.float32, torch.float32), (torch.float32, torch.bfloat16), (torch.bfloat16, torch.bfloat16)]
+"""Of map and rows."""
+
+
+def make_inputs(count, channels, spare, dtypes=TYPES[0], device='cpu', chunks=1):
+    """Return the map, the chunks of its rows, and their order."""
+    generator = torch.Generator().manual_seed(0)
+    places = torch.randperm(count + spare, generator=generator)[:count]
+    sources = torch.full((count + spare,), count)
+    sources[places] = torch.arange(count)
+    x, rows = (torch.randn(each, channels, generator=generator).to(device) for each in (count, count + spare))
+    return x.to(dtypes[0]), rows.to(dtypes[1]).chunk(chunks), Order(sources.int().to(device), places.int().to(device))
+
+
+def run(backend, x, chunks, order, scale, *, trains=True):
+    """Return the sum and, if it ``trains``, the gradients of the map and of all rows."""
+    leaves = [tensor.detach().requires_grad_(trains) for tensor in (x, *chunks)]
+    with use_backends(add_scattered=backend), torch.set_grad_enabled(trains):
+        out = add_scattered(leaves[0], leaves[1:], order, scale)
+    if not trains:
+        return [out]
+    weights = torch.rand(out.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64) - 0.3
+    grads = torch.autograd.grad(out, leaves, weights.to(out))
+    return [out.detach(), grads[0], torch.cat(grads[1:])]
+
+
+def worst_error(backend, inputs, scale=1.0, **how):
+    """Return the largest error of the sum and of the gradients, each relative to its largest value."""
+    x, chunks, order = inputs
+    found = run(backend, x, chunks, order, scale, **how)
+    expected = run('reference', x.double(), [rows.double() for rows in chunks], order, scale, **how)
+    assert [each.dtype for each in found] == [x.dtype, x.dtype, chunks[0].dtype][: len(found)]
+    pairs = [(left, right) for left, right in zip(found, expected, strict=True) if right.numel()]
+    return max((float((a - b).abs().max() / b.abs().max().clamp_min(1e-2)) for a, b in pairs), default=0.0)
+
+
+@needs_compiler
+@pytest.mark.usefixtures('vectors')
+@pytest.mark.parametrize('dtypes', TYPES)
+@pytest.mark.parametrize('case', CASES)
+def test_the_kernel_agrees_with_the_reference(case, dtypes):
+    assert worst_error('native', make_inputs(*case, dtypes), 1.25, trains=False) < TOLERANCE[dtypes[1]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    count=st.integers(0, 70),
+    channels=st.integers(1, 40),
+    spare=st.integers(0, 9),
+    chunks=st.integers(1, 4),
+    scale=st.sampled_from([1.0, 0.0, -2.5]),
+    dtypes=st.sampled_from(TYPES),
+)
+@needs_compiler
+def test_the_kernel_takes_any_shape_and_chunks(count, channels, spare, chunks, scale, dtypes):
+    inputs = make_inputs(count, channels, spare, dtypes, chunks=chunks)
+    assert worst_error('native', inputs, scale, trains=False) < TOLERANCE[dtypes[1]]
+
+
+@needs_compiler
+@pytest.mark.parametrize('length', [1, 7, 300])
+def test_lines_of_windows_are_taken_together(length):
+    x, (rows,), _ = make_inputs(600, 5, 0)
+    order = torch.cat(torch.arange(600).split(length)[::-1])
+    found = add_scattered(x, [rows], Order(order.int(), order.argsort().int()))
+    assert torch.equal(found[order], x[order] + rows)
+
+
+@needs_compiler
+def test_where_only_the_rows_are_trained_they_get_their_gradient():
+    x, (rows,), order = make_inputs(30, 8, 3)
+    with use_backends(add_scattered='native'):
+        out = add_scattered(x, [rows.requires_grad_()], order, 0.5)
+    (grad,) = torch.autograd.grad(out.sum(), rows)
+    assert grad.sum() == 30 * 8 * 0.5
+
+
+@pytest.mark.parametrize('chunks', [1, 3])
+def test_gradients_are_those_of_the_formula(chunks):
+    x, rows, order = make_inputs(6, 5, 3, (torch.float64, torch.float64), chunks=chunks)
+    leaves = [tensor.requires_grad_() for tensor in (x, *(each.clone() for each in rows))]
+    assert torch.autograd.gradcheck(lambda x, *rows: add_scattered(x, rows, order, 0.7), leaves)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ('dtypes', 'expected'),
+    [
+        ((torch.bfloat16, torch.float32), torch.float32),
+        ((torch.float32, torch.float64), torch.float64),
+        ((torch.float32, torch.float16), torch.float32),
+    ],
+)
+def test_the_sum_has_the_larger_type(dtypes, expected):
+    inputs = make_inputs(9, 4, 2, dtypes)
+    (found,), (reference,) = (run(name, *inputs, 0.5, trains=False) for name in ('native', 'reference'))
+    assert found.dtype == expected
+    torch.testing.assert_close(found, reference, rtol=1e-2, atol=1e-2)
+
+
+@needs_compiler
+def test_maps_have_any_axes_and_need_not_be_contiguous():
+    x, (rows,), order = make_inputs(24, 8, 2)
+    folded = x.view(2, 3, 4, 8).movedim(0, 2)
+    wide = torch.cat((rows, rows), dim=1)[:, :8]
+    for backend in ('native', 'reference'):
+        with use_backends(add_scattered=backend):
+            found = add_scattered(folded, [wide], order)
+        assert torch.equal(found, folded + rows[order.places.long()].view_as(folded))
+
+
+@needs_compiler
+def test_what_is_no_number_stays_in_its_row():
+    x, (rows,), order = make_inputs(9, 20, 3)
+    x[4, 7] = rows[order.places[2], 3] = math.nan
+    with torch.no_grad():
+        broken = add_scattered(x, [rows], order).isnan()
+    assert broken.nonzero().tolist() == [[2, 3], [4, 7]]
+
+
+@needs_compiler
+@pytest.mark.parametrize('threads', [1, 2, 3])
+def test_any_number_of_threads_gives_the_same(threads):
+    inputs = make_inputs(333, 24, 10)
+    expected = run('native', *inputs, 0.5, trains=False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = run('native', *inputs, 0.5, trains=False)
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(x, y) for x, y in zip(found, expected, strict=True))
+
+
+@needs_compiler
+def test_auto_takes_the_kernel_on_cpus_for_inference():
+    assert ADD_SCATTERED.select(torch.zeros(1)).name == 'native'
+    assert ADD_SCATTERED.select(torch.zeros(1, requires_grad=True)).name == 'pytorch'
+    assert ADD_SCATTERED.select(torch.zeros(1, dtype=torch.float64)).name == 'pytorch'
+
+
+def test_without_a_compiler_it_says_why(monkeypatch):
+    monkeypatch.setenv('CXX', 'no-such-compiler')
+    monkeypatch.setattr(build, 'library', library.__wrapped__)
+    why_missing.cache_clear()
+    try:
+        assert "there is no 'no-such-compiler'" in ADD_SCATTERED.explain(torch.zeros(1))['native']
+        assert ADD_SCATTERED.select(torch.zeros(1)).name == 'pytorch'
+    finally:
+        why_missing.cache_clear()
+
+
+@pytest.mark.parametrize('run', [native.native, on_gpu.on_gpu])
+def test_fake_tensors_know_the_shapes_of_the_kernels(run):
+    with FakeTensorMode():
+        x, rows = torch.empty(5, 6), torch.empty(7, 6, dtype=torch.bfloat16)
+        order = Order(torch.empty(7, dtype=torch.int32), torch.empty(5, dtype=torch.int32))
+        out = run(x, [rows], order, 0.5)
+        assert (out.shape, out.dtype) == (x.shape, x.dtype)
+        leaves = [x.requires_grad_(), rows.requires_grad_()]
+        grads = torch.autograd.grad(on_gpu.on_gpu(x, [rows], order, 0.5), leaves, out)
+        assert [(each.shape, each.dtype) for each in grads] == [(each.shape, each.dtype) for each in leaves]
+
+
+@needs_compiler
+def test_they_pass_the_checks_of_custom_operators():
+    x, chunks, order = make_inputs(5, 6, 2, chunks=2)
+    torch.library.opcheck(native._added, (x, list(chunks), order.sources, 0.5))
+
+
+def test_trials_compare_the_backends_on_request(monkeypatch, tmp_path):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr(ADD_SCATTERED, 'outcomes', {})
+    twice = (replace(ADD_SCATTERED.find('pytorch'), name='again'), *ADD_SCATTERED.backends[-2:])
+    monkeypatch.setattr(ADD_SCATTERED, 'backends', twice)
+    x, chunks, order = make_inputs(50, 6, 3, chunks=2)
+    with measure_backends(True):
+        add_scattered(x.requires_grad_(), chunks, order)
+    (((_, case), outcome),) = ADD_SCATTERED.outcomes.items()
+    assert case == 'float32, training, of 6 channels, float32 and float32, up to 64 rows'
+    assert (set(outcome.milliseconds), outcome.failures) == ({'again', 'pytorch'}, {})
+
+
+@pytest.fixture(scope='module')
+def interpreted():
+    """The errors of the Triton kernels in each type, computed in the interpreter."""
+    return results_in_interpreter(__file__)
+
+
+@needs_triton
+@pytest.mark.parametrize('dtype', TOLERANCE)
+def test_triton_kernels_agree_with_the_reference_in_the_interpreter(interpreted, dtype):
+    assert interpreted[str(dtype)] < TOLERANCE[dtype]
+
+
+@needs_triton
+@pytest.mark.gpu
+@pytest.mark.parametrize('dtype', TOLERANCE)
+@pytest.mark.parametrize('case', CASES)
+def test_triton_kernels_agree_with_the_reference_on_a_gpu(case, dtype):
+    assert worst_error('triton', make_inputs(*case, (torch.float32, dtype), 'cuda'), 1.25) < TOLERANCE[dtype]
+
+
+if __name__ == '__main__':
+    errors = {
+        str(dtype): max(
+            worst_error('triton', make_inputs(*case, (first, dtype)), 1.25)
+            for case in CASES
+            for first in (torch.float32, dtype)
+        )
+        for dtype in TOLERANCE
+    }
+    print(json.dumps(errors))
