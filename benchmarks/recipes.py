@@ -4,7 +4,7 @@
 ``progressive`` compares small crops for two thirds of the iterations with the config's crops throughout.
 
 Examples:
-    python benchmarks/recipes.py distillation --teacher work_dirs/vrt_spike_tiny/iter_620.pth --out distillation.json
+    python benchmarks/recipes.py distillation --teacher work_dirs/vrt_spike_tiny/iter_1000.pth --out distillation.json
     python benchmarks/recipes.py progressive --config configs/vrt_spike_lite.py --seeds 0 1 2 --out progressive.json
 """
 
@@ -61,7 +61,7 @@ def run(config: str, folder: Path, seed: int, iterations: int, changes: dict) ->
 def distillation(args: argparse.Namespace) -> dict[str, dict]:
     """Return the changes of the student without and with its teacher."""
     if not args.teacher:
-        raise ConfigError('distillation needs a trained teacher: --teacher work_dirs/vrt_spike_tiny/iter_620.pth')
+        raise ConfigError('distillation needs a trained teacher: --teacher work_dirs/vrt_spike_tiny/iter_1000.pth')
     student = {'model.backbone.depths': args.depths}
     teacher = {
         'model.type': 'DistilledRestorer',

@@ -5,9 +5,9 @@ interrupted run, run the same command again. The shipped network needs frames an
 
 Examples:
     python tools/restore.py --blur clip.mp4 --spike clip.dat --spike-size 360 640 --threshold 1 --out restored.mp4
-    python tools/restore.py configs/vrt_spike_tiny.py work_dirs/vrt_spike_tiny/iter_620.pth \\
+    python tools/restore.py configs/vrt_spike_tiny.py work_dirs/vrt_spike_tiny/iter_1000.pth \\
         --blur data/demo/val/000_chelsea/blur --spike data/demo/val/000_chelsea/spike --out restored
-    python tools/restore.py work_dirs/vrt_spike_tiny/iter_620.pth --blur frames --spike spikes --out restored
+    python tools/restore.py work_dirs/vrt_spike_tiny/iter_1000.pth --blur frames --spike spikes --out restored
     python tools/restore.py CONFIG CHECKPOINT --blur clip.mp4 --spike clip.dat --spike-size 360 640 --threshold 1 \\
         --tile auto --precision bfloat16 --out restored.mp4
     python tools/restore.py CONFIG CHECKPOINT --blur frames --spike spikes --out compared --side-by-side

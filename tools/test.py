@@ -6,7 +6,7 @@ without sharp frames are scored by PIQE, NIQE or BRISQUE alone. To resume an int
 again. Writes results.json, frames.csv, one record per clip, and the page results.html.
 
 Examples:
-    python tools/test.py configs/vrt_spike_tiny.py work_dirs/vrt_spike_tiny/iter_620.pth
+    python tools/test.py configs/vrt_spike_tiny.py work_dirs/vrt_spike_tiny/iter_1000.pth
     python tools/test.py CONFIG CHECKPOINT --thresholds 1 2 --save-images --out results
     python tools/test.py CONFIG CHECKPOINT --tile 256 --overlap 32 --tiles-per-batch 4 --precision bfloat16
     python tools/test.py CONFIG CHECKPOINT --protocol spikezoo --cfg-options data.type=SpikeZooBase data.root=ROOT

@@ -52,7 +52,7 @@ def test_a_dumped_config_switches_its_source_too(tmp_path):
 @pytest.mark.parametrize('start', ['sdm', 'spikes'])
 @pytest.mark.parametrize('kind', ['ProcessedClips', 'DemoClips', 'GoProSpike', 'X4KSpike'])
 def test_a_network_without_fusion_reads_no_spikes(kind, start):
-    overrides = {'data.type': kind, 'data.root': '/data'}
+    overrides = {'data.type': kind, 'data.root': '/data', 'model.start': 'blur'}
     assert 'spikes' not in source_of(load_config(TINY, overrides=overrides))
     assert source_of(load_config(TINY, overrides={**overrides, 'model.fusion': None}))['spikes'] is False
     started = {**overrides, 'model.fusion': None, 'model.start': start}
