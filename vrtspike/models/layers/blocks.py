@@ -20,6 +20,7 @@ from vrtspike.models.layers.linear import Linear
 from vrtspike.models.layers.maps import TokenNorm
 from vrtspike.models.layers.mlp import GatedMLP, feed_forward
 from vrtspike.ops.chunks import add_to_rows
+from vrtspike.ops.window_attention.functional import plus
 from vrtspike.ops.window_attention.windows import Window
 from vrtspike.profiling import part
 
@@ -91,11 +92,6 @@ class AttentionBlock(nn.Module):
         if recompute and torch.is_grad_enabled():
             return checkpoint(branch, x, added_by, use_reentrant=False)
         return branch(x, added_by)
-
-
-def plus(x: Tensor, result: Tensor, added_by: float | None) -> Tensor:
-    """Return ``x + added_by * result``, or the result alone without a factor."""
-    return result if added_by is None else torch.add(x, result, alpha=added_by)
 
 
 def parameters(*modules: nn.Module) -> Iterator[nn.Parameter]:

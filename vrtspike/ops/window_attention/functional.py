@@ -165,7 +165,7 @@ def map_windows(
     request = Request(backend, trial)
     if not WINDOW_ATTENTION.select(like, request).by_windows:
         windows = Windows(pad_to_windows(norm(x), window), bias=bias_table, kinds=None, request=request, **settings)
-        return _sum(x, _cropped(function(windows), size), added_by)
+        return plus(x, _cropped(function(windows), size), added_by)
     layout = WindowLayout((batch, *map(next_multiple, size, window)), window, shift)
     bias = None if bias_table is None else relative_position_bias(bias_table, window)
     order = None if torch.compiler.is_compiling() else token_order(layout, tuple(x.shape[:4]), x.device)
@@ -177,14 +177,14 @@ def map_windows(
     settings |= dict(bias=bias, request=request._replace(fits=_by_windows))
     results = [function(Windows(c, kinds=k, **settings)) for c, k in zip(chunks, kinds, strict=True)]
     if order is None:
-        return _sum(x, _cropped(layout.to_map(joined(results)), size), added_by)
+        return plus(x, _cropped(layout.to_map(joined(results)), size), added_by)
     rows = [each.flatten(0, 1) for each in results]
     if added_by is None:
         return scatter(joined(rows), order).view(batch, *size, -1)
     return add_scattered(x, rows, order, added_by)
 
 
-def _sum(x: Tensor, results: Tensor, added_by: float | None) -> Tensor:
+def plus(x: Tensor, results: Tensor, added_by: float | None) -> Tensor:
     """Return ``x`` plus the results times a factor; the results alone without one."""
     return results if added_by is None else torch.add(x, results, alpha=added_by)
 
