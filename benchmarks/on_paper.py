@@ -77,7 +77,13 @@ def described(step: PaperStep) -> str:
         *(f'on the host: {count} x {name}' for name, count in step.host_operations.items()),
         *(f'attention: {count} x {kernel}' for kernel, count in step.attention.items()),
     ]
-    groups = {'phase': step.phases, 'stage': step.stages, 'part': step.parts, 'operator': step.operators}
+    groups = {
+        'phase': step.phases,
+        'stage': step.stages,
+        'part': step.parts,
+        'operator': step.operators,
+        'line': step.lines,
+    }
     tables = [table(heading, costs, step.total) for heading, costs in groups.items()]
     return '\n'.join([*lines, '', *tables])
 

@@ -60,6 +60,8 @@ class PaperStep(msgspec.Struct, kw_only=True):
     parts: dict[str, PaperCost]
     """By the name of the part, over all stages."""
     operators: dict[str, PaperCost]
+    lines: dict[str, PaperCost]
+    """By the line of this package that calls the operators, or whose gradient they compute."""
     attention: dict[str, int]
     """Calls of PyTorch's attention, by the kernel that it chooses and why."""
     backends: dict[str, dict[str, str]]
@@ -110,6 +112,7 @@ def step_on_paper(name: str, config: Any, shape: Shape) -> PaperStep:
         stages=grouped((owner.stage, operation) for owner, operation in owned),
         parts=grouped((owner.part[1:], operation) for owner, operation in owned if owner.part),
         operators=grouped((operation.name, operation) for operation in counter.operations),
+        lines=grouped((operation.line, operation) for operation in counter.operations),
         attention=dict(attention.choices.most_common()),
         backends={name: dict(operator.choices) for name, operator in OPERATORS.items()},
     )
