@@ -10,7 +10,7 @@ from vrtspike.ops.backends import Backend, Operator, use_backends
 from vrtspike.ops.counting import count_as_one
 from vrtspike.ops.deform_conv import DEFORM_CONV2D, deform_conv2d
 from vrtspike.ops.gated_linear import GATED_LINEAR, gated_linear
-from vrtspike.ops.layer_norm import LAYER_NORM, layer_norm
+from vrtspike.ops.layer_norm import LAYER_NORM, layer_norm, layer_norm_beside
 from vrtspike.ops.trial_outcomes import measure_backends
 from vrtspike.ops.window_attention import WINDOW_ATTENTION, Windows, map_windows, window_attention
 from vrtspike.profiling.fused_operators import register_fused_operators
@@ -31,6 +31,7 @@ __all__ = [
     'deform_conv2d',
     'gated_linear',
     'layer_norm',
+    'layer_norm_beside',
     'map_windows',
     'measure_backends',
     'use_backends',

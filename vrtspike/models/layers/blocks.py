@@ -5,7 +5,7 @@ Shapes: attention blocks take maps (B, T, H, W, C), channels last; convolutional
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import torch
@@ -14,9 +14,10 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from vrtspike.models.layers.attention import WindowAttention
+from vrtspike.models.layers.cast_weights import Call, cast_together
 from vrtspike.models.layers.conv import Conv3d
-from vrtspike.models.layers.drop_path import DropPath
-from vrtspike.models.layers.maps import TokenNorm
+from vrtspike.models.layers.drop_path import Branch, DropPath
+from vrtspike.models.layers.maps import NormBeside, TokenNorm
 from vrtspike.models.layers.mlp import GatedMLP, feed_forward
 from vrtspike.ops.window_attention.windows import Window
 from vrtspike.profiling import part
@@ -63,20 +64,30 @@ class AttentionBlock(nn.Module):
         self.mlp = GatedMLP(channels, int(channels * mlp_ratio))
 
     def forward(self, x: Tensor) -> Tensor:
-        attention = partial(self.run, self.attention_branch, recompute=self.checkpoint_attn)
-        mlp = partial(self.run, self.mlp_branch, recompute=self.checkpoint_ffn)
+        attention, mlp = self.branches(x)
+        attention = partial(self.run, attention, recompute=self.checkpoint_attn)
+        mlp = partial(self.run, mlp, recompute=self.checkpoint_ffn)
         x = self.drop_path(x, attention, parameters(self.norm1, self.attn))
         return self.drop_path(x, mlp, parameters(self.norm2, self.mlp))
 
-    def attention_branch(self, x: Tensor) -> Tensor:
+    def branches(self, x: Tensor) -> tuple[Branch, Branch]:
+        """Return the attention and the MLP for maps on the device of ``x``, both with their norm."""
+        attn, mlp = cast_together(x, self.attn, self.mlp)
+        return partial(self.attention_branch, attn), partial(self.mlp_branch, mlp)
+
+    def attention_branch(self, attn: Call, x: Tensor) -> tuple[Tensor, Tensor]:
         with part('attention') as p:
-            return p.leave(self.attn(p.enter(x), self.shift, self.norm1))
+            norm = NormBeside(self.norm1)
+            added = p.leave(attn(p.enter(x), self.shift, norm))
+            return norm.x, added
 
-    def mlp_branch(self, x: Tensor) -> Tensor:
+    def mlp_branch(self, mlp: Call, x: Tensor) -> tuple[Tensor, Tensor]:
         with part('mlp') as p:
-            return p.leave(self.mlp(self.norm2(p.enter(x))))
+            norm = NormBeside(self.norm2)
+            added = p.leave(mlp(norm(p.enter(x))))
+            return norm.x, added
 
-    def run(self, branch: Callable[[Tensor], Tensor], x: Tensor, recompute: bool) -> Tensor:
+    def run(self, branch: Branch, x: Tensor, recompute: bool) -> tuple[Tensor, Tensor]:
         """Run a branch; with ``recompute`` only its input is saved for the backward pass."""
         if recompute and torch.is_grad_enabled():
             return checkpoint(branch, x, use_reentrant=False)

@@ -8,6 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vrtspike.ops.residual import add_scaled
+
+Branch = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Takes a map; returns it, and what a residual connection adds to it."""
+
 
 class DropPath(nn.Module):
     """Add a residual branch. In training, random samples drop it; for the others it is scaled by ``1 / (1 - rate)``.
@@ -24,31 +29,33 @@ class DropPath(nn.Module):
         super().__init__()
         self.rate = rate
 
-    def forward(self, x: Tensor, branch: Callable[[Tensor], Tensor], parameters: Iterable[nn.Parameter]) -> Tensor:
-        """Return ``x + branch(x)``, with the branch dropped for random samples in training.
+    def forward(self, x: Tensor, branch: Branch, parameters: Iterable[nn.Parameter]) -> Tensor:
+        """Return the sum of what the branch returns, with the second term dropped for random samples in training.
 
         Args:
             x: (B, ...).
-            branch: Takes one or more samples of x and returns as many of the same shape.
+            branch: Takes one or more samples of x; returns them, and as many of the same shape to add.
             parameters: Parameters of the branch. If all samples drop it, their gradients are zero instead of None,
                 because optimizers and distributed training treat None differently.
         """
         if not self.training or self.rate == 0:
-            return x + branch(x)
+            x, added = branch(x)
+            return x + added
         keep = 1 - self.rate
         if x.is_meta or torch.compiler.is_compiling():
             kept = x.new_empty(x.shape[0]).bernoulli_(keep)
-            return x + branch(x) * (kept / keep).view(-1, *[1] * (x.ndim - 1))
+            x, added = branch(x)
+            return x + added * (kept / keep).view(-1, *[1] * (x.ndim - 1))
         drawn = x.new_empty(x.shape[0], device='cpu').bernoulli_(keep).tolist()
         samples = [i for i, kept in enumerate(drawn) if kept]
         if len(samples) == len(x):
-            return torch.add(x, branch(x), alpha=1 / keep)
+            return add_scaled(*branch(x), 1 / keep)
         if not samples:
             return _Dropped.apply(x, *parameters)
         rows = list(x.split(1))  # indices would have to be copied to the device
-        added = branch(torch.cat([rows[i] for i in samples])).to(x.dtype)
-        for i, row in zip(samples, added.split(1), strict=True):
-            rows[i] = torch.add(rows[i], row, alpha=1 / keep)
+        _, added = branch(torch.cat([rows[i] for i in samples]))
+        for i, row in zip(samples, added.to(x.dtype).split(1), strict=True):
+            rows[i] = add_scaled(rows[i], row, 1 / keep)
         return torch.cat(rows)
 
     def extra_repr(self) -> str:

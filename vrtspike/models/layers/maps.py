@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.ops import layer_norm
+from vrtspike.ops import layer_norm, layer_norm_beside
 from vrtspike.ops.rows import Order
 
 
@@ -57,6 +57,25 @@ class TokenNorm(nn.LayerNorm):
     def forward(self, x: Tensor, order: Order | None = None) -> Tensor:
         """(..., C) -> the same shape; with an ``order``, (M, C)."""
         return layer_norm(x, self.weight, self.bias, self.eps, order=order)
+
+
+class NormBeside:
+    """Normalises the input of a residual branch, and keeps what the residual connection adds the branch to.
+
+    Args:
+        norm: The norm.
+    """
+
+    def __init__(self, norm: TokenNorm) -> None:
+        self.norm = norm
+        self.x: Tensor | None = None
+        """The map that was normalised: its gradient and that of the branch are added by one kernel, if there is one."""
+
+    def __call__(self, x: Tensor, order: Order | None = None) -> Tensor:
+        """(..., C) -> the same shape; with an ``order``, (M, C)."""
+        norm = self.norm
+        self.x, rows = layer_norm_beside(x, norm.weight, norm.bias, norm.eps, order=order)
+        return rows
 
 
 class ChannelNorm(nn.LayerNorm):

@@ -5,6 +5,8 @@ Both kernels are operators of PyTorch, so that counters see what they read and w
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -20,7 +22,8 @@ def _values(x: Tensor, gate: Tensor) -> Tensor:
     from vrtspike.ops.gated_linear import triton_kernels as kernels
 
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
-    _launch(kernels.gate_kernel, x.contiguous(), gate.contiguous(), out)
+    maps = rows_of(x, gate)
+    _launch(kernels.gate_kernel, *maps, out, STRIDE=maps[0].stride(0))
     return out
 
 
@@ -31,23 +34,34 @@ def _(x, gate):
 
 @torch.library.custom_op('vrtspike::triton_gate_backward', mutates_args=('grad_x', 'grad_gate'))
 def _gradients(grad: Tensor, x: Tensor, gate: Tensor, grad_x: Tensor, grad_gate: Tensor) -> Tensor:
-    """Write the gradients, contiguous tensors, and return the values again."""
+    """Write the gradients, contiguous maps or the halves of one, and return the values again."""
     from vrtspike.ops.gated_linear import triton_kernels as kernels
 
-    out = torch.empty_like(grad_x)
-    _launch(kernels.gate_backward_kernel, grad.contiguous(), x.contiguous(), gate.contiguous(), grad_x, grad_gate, out)
+    out = torch.empty_like(grad_x, memory_format=torch.contiguous_format)
+    maps, grads = rows_of(x, gate), [each.flatten(0, -2) for each in (grad_x, grad_gate)]
+    strides = dict(STRIDE=maps[0].stride(0), GRAD_STRIDE=grads[0].stride(0))
+    _launch(kernels.gate_backward_kernel, grad.contiguous(), *maps, *grads, out, **strides)
     return out
 
 
 @_gradients.register_fake
 def _(grad, x, gate, grad_x, grad_gate):
-    return torch.empty_like(grad_x)
+    return torch.empty_like(grad_x, memory_format=torch.contiguous_format)
 
 
-def _launch(kernel, *tensors: Tensor) -> None:
-    count = tensors[0].numel()
+def rows_of(x: Tensor, gate: Tensor) -> tuple[Tensor, Tensor]:
+    """Return two maps (..., C) as rows (N, C) at one distance; the halves of a map are not copied."""
+    rows = x.flatten(0, -2), gate.flatten(0, -2)
+    strides = {each.stride() for each in rows}
+    return rows if strides == {(rows[0].stride(0), 1)} else (rows[0].contiguous(), rows[1].contiguous())
+
+
+def _launch(kernel: Any, *tensors: Tensor, **strides: int) -> None:
+    """Launch a kernel; the last tensor is contiguous, and ``strides`` are the distances of the others' rows."""
+    count = tensors[-1].numel()
     if count:
-        kernel[(-(-count // BLOCK),)](*tensors, count, BLOCK=BLOCK, num_warps=WARPS)
+        sizes = dict(C=tensors[-1].shape[-1], **strides)
+        kernel[(-(-count // BLOCK),)](*tensors, count, **sizes, BLOCK=BLOCK, num_warps=WARPS)
 
 
 TRITON = Gate(_values, _gradients)

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from vrtspike.ops.chunks import row_chunks
+from vrtspike.ops.gated_linear.halves import empty_like_both, empty_like_each
 
 
 class Gate(NamedTuple):
@@ -20,6 +21,8 @@ class Gate(NamedTuple):
     """``values(x, gate)`` returns the hidden map."""
     gradients: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
     """``gradients(grad, x, gate, grad_x, grad_gate)`` writes to the last two, and returns the hidden map again."""
+    takes_halves: bool = True
+    """Whether ``gradients`` can write to the halves of one map; otherwise it wants contiguous maps."""
 
 
 def recomputing(implementation: Gate, x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -33,7 +36,7 @@ class _GatedLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, implementation: Gate, x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, gate, weight)
-        ctx.gradients = implementation.gradients
+        ctx.implementation = implementation
         return F.linear(implementation.values(x, gate), weight, bias)
 
     @staticmethod
@@ -41,15 +44,18 @@ class _GatedLinear(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, Tensor, Tensor, Tensor]:
         x, gate, weight = ctx.saved_tensors
         rows = [tensor.flatten(0, -2) for tensor in (x, gate, grad)]
-        grads = torch.empty_like(rows[0]), torch.empty_like(rows[1])
+        implementation = ctx.implementation
+        empty = empty_like_both if implementation.takes_halves else empty_like_each
+        grads = empty(*rows[:2])
         sums = torch.promote_types(weight.dtype, torch.float32)
-        grad_weight, back = torch.zeros_like(weight, dtype=sums), weight.to(grad.dtype)
+        grad_weight, back = None, weight.to(grad.dtype)
         for chunk in row_chunks(rows[0]):
             x_chunk, gate_chunk, grad_chunk = (tensor[chunk] for tensor in rows)
-            hidden = ctx.gradients(grad_chunk @ back, x_chunk, gate_chunk, *(each[chunk] for each in grads))
-            grad_weight += grad_chunk.t() @ hidden
-        grad_bias = rows[2].sum(0, dtype=sums)
-        return None, *(g.view_as(x) for g in grads), grad_weight.to(weight.dtype), grad_bias.to(weight.dtype)
+            hidden = implementation.gradients(grad_chunk @ back, x_chunk, gate_chunk, *(each[chunk] for each in grads))
+            product = grad_chunk.t() @ hidden
+            grad_weight = product if grad_weight is None else grad_weight.to(sums) + product
+        grad_weight = torch.zeros_like(weight) if grad_weight is None else grad_weight.to(weight.dtype)
+        return None, *(g.view_as(x) for g in grads), grad_weight, rows[2].sum(0, dtype=weight.dtype)
 
 
 def _gradients(grad: Tensor, x: Tensor, gate: Tensor, grad_x: Tensor, grad_gate: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from vrtspike.ops.rows import Order
 
@@ -22,6 +23,14 @@ def on_gpu(x: Tensor, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dty
     """Normalise rows (N, C); only they are saved for the backward pass."""
     sources, places = order or (None, None)
     return _values(x.contiguous(), weight.float(), bias.float(), eps, dtype, sources, places)
+
+
+def on_gpu_beside(
+    x: Tensor, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype, order: Order | None
+) -> tuple[Tensor, Tensor]:
+    """Return the rows themselves, and normalised as by :func:`on_gpu`; one kernel adds the gradients of both."""
+    sources, places = order or (None, None)
+    return _Beside.apply(x.contiguous(), weight.float(), bias.float(), eps, dtype, sources, places)
 
 
 @torch.library.custom_op('vrtspike::triton_layer_norm', mutates_args=())
@@ -51,20 +60,22 @@ def _(x, weight, bias, eps, dtype, sources, places):
 
 
 @torch.library.custom_op('vrtspike::triton_layer_norm_backward', mutates_args=())
-def _gradients(grad: Tensor, x: Tensor, weight: Tensor, eps: float, places: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return the gradient of ``x``, and partial sums (programs, 2, C) of those of weight and bias."""
+def _gradients(
+    grad: Tensor, x: Tensor, weight: Tensor, eps: float, places: Tensor | None, beside: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return the gradient of ``x`` plus ``beside``, and partial sums (programs, 2, C) of those of weight and bias."""
     from vrtspike.ops.layer_norm import triton_kernels as kernels
 
     grad_x, partial = torch.empty_like(x), _partial(x)
     if programs := len(partial):
         kernels.norm_backward_kernel[(programs,)](
-            grad, x, weight, places, grad_x, partial, len(x), programs, eps, **_blocks(x), num_warps=WARPS
+            grad, x, weight, places, beside, grad_x, partial, len(x), programs, eps, **_blocks(x), num_warps=WARPS
         )
     return grad_x, partial
 
 
 @_gradients.register_fake
-def _(grad, x, weight, eps, places):
+def _(grad, x, weight, eps, places, beside):
     return torch.empty_like(x), _partial(x)
 
 
@@ -73,13 +84,32 @@ def _save(ctx: Any, inputs: tuple, output: Tensor) -> None:
     ctx.save_for_backward(x, weight, places)
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, grad: Tensor, beside: Tensor | None = None) -> tuple[Tensor | None, ...]:
     x, weight, places = ctx.saved_tensors
-    grad_x, partial = _gradients(grad.contiguous(), x, weight, ctx.eps, places)
+    beside = None if beside is None else beside.contiguous()
+    grad_x, partial = _gradients(grad.contiguous(), x, weight, ctx.eps, places, beside)
     return grad_x, *partial.sum(0).unbind(), *(None,) * 4
 
 
 _values.register_autograd(_backward, setup_context=_save)
+
+
+class _Beside(torch.autograd.Function):
+    """The rows, and normalised rows."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
+        out = _values(*inputs)
+        _save(ctx, inputs, out)
+        return inputs[0].view_as(inputs[0]), out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, beside: Tensor | None, grad: Tensor | None) -> tuple[Tensor | None, ...]:
+        if grad is None:
+            return beside, *(None,) * 6
+        return _backward(ctx, grad, beside)
 
 
 def _results(x: Tensor, dtype: torch.dtype, sources: Tensor | None) -> Tensor:

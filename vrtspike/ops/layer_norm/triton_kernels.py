@@ -41,9 +41,12 @@ def norm_kernel(x, weight, bias, sources, out, rows, results, eps,
 
 
 @triton.jit
-def norm_backward_kernel(grad, x, weight, places, grad_x, partial, rows, programs, eps,
+def norm_backward_kernel(grad, x, weight, places, beside, grad_x, partial, rows, programs, eps,
                          C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):  # fmt: skip
-    """Sum the gradients of weight and bias of a program's rows: partial (programs, 2, C)."""
+    """Sum the gradients of weight and bias of a program's rows: partial (programs, 2, C).
+
+    ``beside``, rows (N, C) or None, is added to the gradient of ``x``.
+    """
     program = tl.program_id(0)
     c = tl.arange(0, BC)
     w = tl.load(weight + c, mask=c < C, other=0.0)[None, :]
@@ -62,7 +65,10 @@ def norm_backward_kernel(grad, x, weight, places, grad_x, partial, rows, program
         g *= w
         mean, along = tl.sum(g, 1)[:, None] / C, tl.sum(g * values, 1)[:, None] / C
         result = scale * (g - mean - values * along)
-        tl.store(grad_x + i[:, None] * C + c[None, :], result.to(grad_x.dtype.element_ty), mask=mask)
+        own = i[:, None] * C + c[None, :]
+        if beside is not None:
+            result += tl.load(beside + own, mask=mask, other=0.0).to(tl.float32)
+        tl.store(grad_x + own, result.to(grad_x.dtype.element_ty), mask=mask)
     at = partial + program * 2 * C + c
     tl.store(at, weight_sums, mask=c < C)
     tl.store(at + C, bias_sums, mask=c < C)
