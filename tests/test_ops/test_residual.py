@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from gpu_paths import take_gpu_paths
 
-from vrtspike.ops import residual
 from vrtspike.ops.residual import add_scaled
 
 
@@ -21,14 +21,14 @@ def test_the_way_of_gpus_gives_the_values_gradients_and_types_of_pytorch(monkeyp
     torch.manual_seed(0)
     x, branch = torch.randn(2, 3, 4, dtype=of_x).transpose(0, 1), torch.randn(3, 2, 4, dtype=of_branch)
     expected = results(x, branch)
-    monkeypatch.setattr(residual, 'fuses_by_hand', lambda x: True)
+    take_gpu_paths(monkeypatch)
     for found, value in zip(results(x, branch), expected, strict=True):
         assert found.dtype == value.dtype
         torch.testing.assert_close(found, value, rtol=1e-2, atol=0)
 
 
 def test_a_gradient_of_fewer_bits_is_rounded_once(monkeypatch):
-    monkeypatch.setattr(residual, 'fuses_by_hand', lambda x: True)
+    take_gpu_paths(monkeypatch)
     x, branch = torch.randn(1000, requires_grad=True), torch.randn(1000, dtype=torch.bfloat16, requires_grad=True)
     weights = torch.randn(1000)
     add_scaled(x, branch, 1.1).backward(weights)

@@ -32,11 +32,11 @@ def chosen_device(name: torch.device | str | None = None) -> torch.device:
 def fuses_by_hand(x: torch.Tensor) -> bool:
     """Return whether launches and passes over memory should be saved for ``x`` by other operators than PyTorch's.
 
-    That is on GPUs, outside of compiled graphs: compilers fuse operators themselves.
+    That is on GPUs, outside of graphs: compilers fuse operators themselves, and tracers cannot see into ours.
     """
     import torch
 
-    return x.is_cuda and not torch.compiler.is_compiling()
+    return x.is_cuda and not torch.compiler.is_compiling() and not torch.jit.is_tracing()
 
 
 def free_memory(device: torch.device) -> int:

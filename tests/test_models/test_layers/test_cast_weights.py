@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from gpu_paths import take_gpu_paths
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vrtspike.models.layers import cast_weights
 from vrtspike.models.layers.blocks import AttentionBlock
 from vrtspike.models.layers.cast_weights import cast_together
 
@@ -27,7 +27,7 @@ class Casts(TorchDispatchMode):
 
 @pytest.fixture
 def as_on_a_gpu(monkeypatch):
-    monkeypatch.setattr(cast_weights, 'fuses_by_hand', lambda x: True)
+    take_gpu_paths(monkeypatch)
 
 
 def train(block, x):
@@ -52,7 +52,7 @@ def test_a_block_computes_the_same_with_a_list_of_casts_each_way(as_on_a_gpu, mo
     x = torch.randn(1, 2, 4, 4, 8)
     train(block, x)  # casts indices, which are cached
     found, casts = train(block, x)
-    monkeypatch.setattr(cast_weights, 'fuses_by_hand', lambda x: False)
+    take_gpu_paths(monkeypatch, False)
     expected, before = train(block, x)
     for left, right in zip(found, expected, strict=True):
         assert left.dtype == right.dtype == torch.float32
@@ -91,8 +91,8 @@ def test_modules_are_called_as_they_are_without_autocast_when_compiled_and_on_cp
     assert cast_together(x, layer) == (layer,)
     with torch.autocast('cpu', dtype=torch.bfloat16):
         assert cast_together(x, layer) != (layer,)
-        monkeypatch.setattr(cast_weights, 'fuses_by_hand', lambda x: False)
+        take_gpu_paths(monkeypatch, False)
         assert cast_together(x, layer) == (layer,)
-        monkeypatch.undo()
+        take_gpu_paths(monkeypatch)
         layer.compile(backend='eager')
         assert cast_together(x, layer) == (layer,)

@@ -59,7 +59,7 @@ class StepCounter(TorchDispatchMode):
         kwargs = kwargs or {}
         if func is aten._local_scalar_dense.default and isinstance(args[0], FakeTensor):
             return self._value_of(args[0])
-        line = self._line()
+        line = self._line() if func.namespace != 'prim' else OUTSIDE
         out = func(*args, **kwargs)
         arguments, results = tensors_of((args, kwargs)), tensors_of(out)
         for tensor in results:
@@ -95,7 +95,7 @@ class StepCounter(TorchDispatchMode):
         """Return the line of ours that runs, or whose gradient autograd computes."""
         line, node = _our_line(), torch._C._current_autograd_node()
         if line != OUTSIDE:
-            self._forward_lines[torch.autograd._get_sequence_nr() - 1] = line  # of the latest node
+            self._forward_lines.setdefault(torch.autograd._get_sequence_nr() - 1, line)  # of the latest node
         elif node is not None:
             line = self._forward_lines.get(node._sequence_nr(), line)
         return line

@@ -13,9 +13,13 @@ from torch import Tensor, nn
 
 from vrtspike.models.layers.alignment import FlowGuidedDeformConv, align_both_ways
 from vrtspike.models.layers.blocks import AttentionGroup
+from vrtspike.models.layers.cast_weights import cast_together
+from vrtspike.models.layers.maps import NormBeforeLinear
 from vrtspike.models.layers.mlp import GatedMLP
+from vrtspike.ops.fused_attention import computes_in
 from vrtspike.ops.window_attention.windows import Window
 from vrtspike.profiling import part
+from vrtspike.runtime.device import fuses_by_hand
 
 
 def make_reshape(kind: str, in_channels: int, channels: int) -> nn.Sequential:
@@ -24,10 +28,10 @@ def make_reshape(kind: str, in_channels: int, channels: int) -> nn.Sequential:
         layers = [Rearrange('b c t h w -> b t h w c'), nn.LayerNorm(channels)]
     elif kind == 'down':  # the published order of the four neighbours: column, row
         layers = [Rearrange('b c t (h row) (w column) -> b t h w (column row c)', row=2, column=2)]
-        layers += [nn.LayerNorm(4 * in_channels), nn.Linear(4 * in_channels, channels)]
+        layers += [NormBeforeLinear(4 * in_channels), nn.Linear(4 * in_channels, channels)]
     else:
         layers = [Rearrange('b (column row c) t h w -> b t (h row) (w column) c', row=2, column=2)]
-        layers += [nn.LayerNorm(in_channels // 4), nn.Linear(in_channels // 4, channels)]
+        layers += [NormBeforeLinear(in_channels // 4), nn.Linear(in_channels // 4, channels)]
     return nn.Sequential(*layers, Rearrange('b t h w c -> b c t h w'))
 
 
@@ -85,17 +89,33 @@ class VRTStage(nn.Module):
                 parallel warping.
             flows_forward: The same from frame t+d to t.
         """
-        x = self.reshape(x).permute(0, 2, 3, 4, 1)
-        x = x + self.linear1(self.residual_group1(x))
-        x = x + self.linear2(self.residual_group2(x))
+        reshape, linear1, linear2 = cast_together(x, self.reshape, self.linear1, self.linear2)
+        x = reshape(x).permute(0, 2, 3, 4, 1)
+        x = x + linear1(self.residual_group1(x))
+        x = x + linear2(self.residual_group2(x))
         if self.pa_frames:
             x = self.warp_and_fuse(x, flows_backward, flows_forward)
         return x.permute(0, 4, 1, 2, 3)
 
     def warp_and_fuse(self, x: Tensor, flows_backward: Sequence[Tensor], flows_forward: Sequence[Tensor]) -> Tensor:
         """Return (B, T, H, W, C) with every frame fused with its aligned neighbours."""
-        maps = x.permute(0, 1, 4, 2, 3)
-        after, before = align_both_ways(self.pa_deform, maps, flows_backward, flows_forward)
+        align, fuse = cast_together(x, self.pa_deform, self.pa_fuse)
+        maps = in_computed_type(x).permute(0, 1, 4, 2, 3)
+        after, before = align_both_ways(align, maps, flows_backward, flows_forward)
         with part('fusion') as p:
-            stacked = p.enter(torch.cat((maps, after, before), dim=2).permute(0, 1, 3, 4, 2))
-            return p.leave(self.pa_fuse(stacked))
+            return p.leave(fuse(p.enter(joined_channels(maps, after, before))))
+
+
+def joined_channels(*maps: Tensor) -> Tensor:
+    """Return maps (B, T, C, H, W) as one map of all their channels (B, T, H, W, n*C).
+
+    On GPUs they are cast before they are joined, and the result is contiguous: the linear layers after it take it so.
+    """
+    if not fuses_by_hand(maps[0]):
+        return torch.cat(maps, dim=2).permute(0, 1, 3, 4, 2)
+    return torch.cat([in_computed_type(each).permute(0, 1, 3, 4, 2) for each in maps], dim=-1)
+
+
+def in_computed_type(x: Tensor) -> Tensor:
+    """Return a map that several layers will take; on GPUs in the type that they cast it to under autocast."""
+    return x.to(computes_in(x)) if fuses_by_hand(x) else x

@@ -8,7 +8,7 @@ pairs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -148,9 +148,11 @@ class FlowGuidedDeformConv(nn.Module):
 
 
 def align_both_ways(
-    align: FlowGuidedDeformConv, x: Tensor, flows_backward: Sequence[Tensor], flows_forward: Sequence[Tensor]
+    align: Callable[..., Tensor], x: Tensor, flows_backward: Sequence[Tensor], flows_forward: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Return the later frames, and the earlier frames, aligned to every frame: (B, T, C, H, W) each.
+
+    ``align`` is a :class:`FlowGuidedDeformConv`.
 
     Earlier frames are the later frames of the reversed clip, so the clip and its reverse make one batch.
     """
@@ -161,7 +163,7 @@ def align_both_ways(
     return after, before.flip(1)
 
 
-def align_later_frames(align: FlowGuidedDeformConv, x: Tensor, flows: Sequence[Tensor]) -> Tensor:
+def align_later_frames(align: Callable[..., Tensor], x: Tensor, flows: Sequence[Tensor]) -> Tensor:
     """Return the frames t+1, t+2, ... aligned to every frame t (B, T, C, H, W).
 
     Frames beyond the clip's end are zero. The last frame has no later ones and gets zero.

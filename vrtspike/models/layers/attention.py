@@ -115,7 +115,7 @@ class WindowAttention(nn.Module):
         own = windows.attend(self.qkv_self(windows.tokens))
         if self.qkv_mut is None:
             return self.proj(own)
-        encoded = windows.tokens + windows.at_tokens(self.encoding(windows.window)).to(windows.tokens.dtype)
+        encoded = windows.encoded(self.encoding(windows.window))
         return self.merge(windows.attend(self.qkv_mut(encoded), mutual=True), own)
 
     def encoding(self, window: Window) -> Tensor:

@@ -1,4 +1,4 @@
-"""Weights of linear layers in autocast's type, cast by one kernel for many layers.
+"""Weights of layers in autocast's type, cast by one kernel for many layers.
 
 Under autocast every layer casts its own weights: one launch for each, another one for its gradient, and the first again
 where activations are recomputed. Large GPUs are done with such a kernel before the host has launched the next.
@@ -17,9 +17,12 @@ from vrtspike.runtime.device import fuses_by_hand
 
 Call = Callable[..., Tensor]
 
+LAYERS = (nn.Linear, nn.Conv2d)
+"""Classes of layers that compute in autocast's type."""
+
 
 def cast_together(x: Tensor, *modules: nn.Module) -> tuple[Call, ...]:
-    """Return functions that call the modules with their linear layers' weights in autocast's type.
+    """Return functions that call the modules with their layers' weights in autocast's type.
 
     One kernel casts the weights of all modules now, and one their gradients. The functions may be called again in the
     backward pass, as activation checkpointing does. They are the modules themselves on other devices than GPUs, without
@@ -27,13 +30,13 @@ def cast_together(x: Tensor, *modules: nn.Module) -> tuple[Call, ...]:
 
     Args:
         x: What they will be called with; its device counts.
-        modules: Modules with :class:`torch.nn.Linear` layers. Subclasses of it, as adapters are, cast by themselves.
+        modules: Their layers of the :data:`LAYERS` are cast. Subclasses, as adapters are, cast by themselves.
     """
     compiled = any(module._compiled_call_impl is not None for module in modules)
     if not fuses_by_hand(x) or not torch.is_autocast_enabled(x.device.type) or compiled:
         return modules
     dtype = torch.get_autocast_dtype(x.device.type)
-    weights = [linear_weights(module) for module in modules]
+    weights = [weights_of_layers(module) for module in modules]
     copies: dict[Tensor, Tensor] = {}
     for trained in (True, False):  # the result of a function with one trained weight needs a gradient as a whole
         chosen = [weight for each in weights for weight in each.values() if weight.requires_grad == trained]
@@ -45,12 +48,12 @@ def cast_together(x: Tensor, *modules: nn.Module) -> tuple[Call, ...]:
     )
 
 
-def linear_weights(module: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the float32 weights and biases of the linear layers in a module by their names."""
+def weights_of_layers(module: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the float32 weights and biases of the layers in a module by their names."""
     return {
         f'{prefix}.{name}'.lstrip('.'): weight
         for prefix, layer in module.named_modules()
-        if type(layer) is nn.Linear
+        if type(layer) in LAYERS
         for name, weight in layer.named_parameters(recurse=False)
         if weight.dtype is torch.float32
     }

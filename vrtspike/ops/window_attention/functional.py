@@ -16,14 +16,15 @@ import torch
 from torch import Tensor
 
 from vrtspike.ops.chunks import chunk_rows, works_in_chunks
-from vrtspike.ops.padding import next_multiple, pad_to_windows
+from vrtspike.ops.padding import next_multiple, pad_to_windows, without_padding
 from vrtspike.ops.rows import Order, gather, scatter
 from vrtspike.ops.trial_outcomes import measures
 from vrtspike.ops.trials import Trial
 from vrtspike.ops.window_attention.backends import WINDOW_ATTENTION, WindowBackend
-from vrtspike.ops.window_attention.layout import WindowKind, WindowLayout, split_kinds, token_order
+from vrtspike.ops.window_attention.layout import WindowKind, WindowLayout, padded_order, split_kinds, token_order
 from vrtspike.ops.window_attention.trials import trial_of_attention, trial_of_windows
 from vrtspike.ops.window_attention.windows import Settings, Window, relative_position_bias
+from vrtspike.runtime.device import fuses_by_hand
 
 Norm = Callable[..., Tensor]
 """``norm(x)`` returns a normalised map (..., C), ``norm(x, order)`` its rows (M, C) in that order."""
@@ -112,17 +113,16 @@ class Windows:
         chosen = WINDOW_ATTENTION.choose(qkv, self.backend, self.trial, fits=_by_windows)
         return chosen.run(qkv, bias, settings, self.kinds)
 
-    def at_tokens(self, encoding: Tensor) -> Tensor:
-        """Repeat the position encoding (h, w, C) of one frame of a window for all :attr:`tokens`.
-
-        Returns:
-            (N, C) for windows, (H, W, C) for a map.
-        """
+    def encoded(self, encoding: Tensor) -> Tensor:
+        """Return the :attr:`tokens` plus the position encoding (h, w, C) of one frame of a window."""
         t, h, w = self.window
+        encoding = encoding.to(self.tokens.dtype)
         if self.kinds is not None:
-            return encoding.flatten(0, 1).repeat(t, 1)
-        height, width = self.tokens.shape[2:4]
-        return encoding.repeat(height // h, width // w, 1).roll(self.shift[1:], dims=(0, 1))
+            return self.tokens + encoding.flatten(0, 1).repeat(t, 1)
+        # The encodings of all windows repeat that of one, so that shifting the map shifts each of them cyclically.
+        shifted = encoding.roll(self.shift[1:], dims=(0, 1))
+        windows = self.tokens.unflatten(3, (-1, w)).unflatten(2, (-1, h))
+        return (windows + shifted[:, None]).view_as(self.tokens)
 
 
 def unchanged(x: Tensor, order: Order | None = None) -> Tensor:
@@ -161,8 +161,9 @@ def map_windows(
         trial = trial_of_windows(padded, bias_table, _settings(x.shape[-1], window, shift, heads, scale))
         like = torch.empty(0, dtype=trial.dtype, device=x.device, requires_grad=trial.trains)
     if not WINDOW_ATTENTION.select(like, backend, trial).by_windows:
-        windows = Windows(pad_to_windows(norm(x), window), bias=bias_table, kinds=None, trial=trial, **settings)
-        return _cropped(function(windows), size)
+        tokens = whole_windows(x, window, norm)
+        windows = Windows(tokens, bias=bias_table, kinds=None, trial=trial, **settings)
+        return without_padding(function(windows), size)
     layout = WindowLayout((batch, *map(next_multiple, size, window)), window, shift)
     bias = None if bias_table is None else relative_position_bias(bias_table, window)
     order = None if torch.compiler.is_compiling() else token_order(layout, tuple(x.shape[:4]), x.device)
@@ -175,8 +176,18 @@ def map_windows(
     results = [function(Windows(c, kinds=k, **settings)) for c, k in zip(chunks, kinds, strict=True)]
     attended = torch.cat(results) if len(results) > 1 else results[0]
     if order is None:
-        return _cropped(layout.to_map(attended), size)
+        return without_padding(layout.to_map(attended), size)
     return scatter(attended.flatten(0, 1), order).view(batch, *size, -1)
+
+
+def whole_windows(x: Tensor, window: Window, norm: Norm) -> Tensor:
+    """Return a normalised map (B, T, H, W, C), with zeros that fill its last windows."""
+    size = tuple(x.shape[1:4])
+    padded = tuple(map(next_multiple, size, window))
+    if padded == size or not fuses_by_hand(x):
+        return pad_to_windows(norm(x), window)
+    order = padded_order(tuple(x.shape[:4]), window, x.device)  # the norm writes the zeros in the same pass
+    return norm(x, order).view(len(x), *padded, -1)
 
 
 def _settings(
@@ -196,12 +207,6 @@ def _settings(
         raise ValueError('window_attention: mutual attention has no relative position bias; give bias_table=None')
     default = 1 / math.sqrt(channels // heads)
     return Settings(window, shift, heads, mutual, default if scale is None else scale)
-
-
-def _cropped(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Return a map (B, T, H, W, C) without the zeros that filled its windows."""
-    t, h, w = size
-    return x[:, :t, :h, :w]
 
 
 def _by_windows(backend: WindowBackend) -> bool:
