@@ -103,7 +103,7 @@ def test_a_step_costs_no_more_than_its_budget(name):
 
 
 def test_every_record_has_a_budget():
-    assert records().keys() == BUDGETS.keys()
+    assert {name for name in records() if not name.startswith('published')} == BUDGETS.keys()
 
 
 @needs_fake_gpu
