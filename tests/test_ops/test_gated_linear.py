@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 from triton_interpreter import results_in_interpreter
 
 from vrtspike.native import build
@@ -21,6 +22,7 @@ from vrtspike.native.build import library, why_missing
 from vrtspike.ops import GATED_LINEAR, chunks, gated_linear, measure_backends, use_backends
 from vrtspike.ops.gated_linear import native, on_gpu
 from vrtspike.ops.gated_linear.halves import empty_like_both, halves, joined
+from vrtspike.ops.gated_linear.recomputing import PYTORCH, recomputing
 from vrtspike.ops.trial_outcomes import VARIABLE
 
 needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
@@ -154,6 +156,25 @@ def test_they_pass_the_checks_of_custom_operators():
     x, gate, grad = (torch.randn(4, 6) for _ in range(3))
     torch.library.opcheck(native._values, (x, gate))
     torch.library.opcheck(native._gradients, (grad, x, gate, torch.empty_like(x), torch.empty_like(x)))
+
+
+def test_checkpointing_computes_the_gate_and_the_product_once():
+    calls = []
+
+    def values(x, gate):
+        calls.append(len(x))
+        return PYTORCH.values(x, gate)
+
+    counted = PYTORCH._replace(values=values)
+    x, gate, weight, bias = (tensor.requires_grad_() for tensor in make_inputs((20, 6)))
+
+    def branch(x, gate):
+        return recomputing(counted, 2 * x, gate.sin(), weight, bias)
+
+    found = torch.autograd.grad(checkpoint(branch, x, gate, use_reentrant=False).square().sum(), (x, gate, weight))
+    assert calls == [20]
+    expected = torch.autograd.grad(gated_linear(2 * x, gate.sin(), weight, bias).square().sum(), (x, gate, weight))
+    torch.testing.assert_close(found, expected)
 
 
 @needs_compiler

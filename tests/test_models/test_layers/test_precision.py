@@ -24,3 +24,12 @@ def test_a_misspelt_precision_is_named():
     check_flow_precision('autocast')
     with pytest.raises(ConfigError, match=r"flow_precision='float23'.*did you mean 'float32'"):
         check_flow_precision('float23')
+
+
+def test_maps_are_cast_before_they_are_joined_on_gpus_alone(monkeypatch):
+    x = torch.randn(3)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert in_computed_type(x) is x
+        take_gpu_paths(monkeypatch)
+        assert torch.equal(in_computed_type(x), x.bfloat16())
+    assert in_computed_type(x) is x

@@ -16,7 +16,7 @@ from vrtspike.models.layers.blocks import AttentionGroup
 from vrtspike.models.layers.cast_weights import cast_together
 from vrtspike.models.layers.maps import NormBeforeLinear
 from vrtspike.models.layers.mlp import GatedMLP
-from vrtspike.ops.fused_attention import computes_in
+from vrtspike.models.layers.precision import in_computed_type
 from vrtspike.ops.window_attention.windows import Window
 from vrtspike.profiling import part
 from vrtspike.runtime.device import fuses_by_hand
@@ -114,8 +114,3 @@ def joined_channels(*maps: Tensor) -> Tensor:
     if not fuses_by_hand(maps[0]):
         return torch.cat(maps, dim=2).permute(0, 1, 3, 4, 2)
     return torch.cat([in_computed_type(each).permute(0, 1, 3, 4, 2) for each in maps], dim=-1)
-
-
-def in_computed_type(x: Tensor) -> Tensor:
-    """Return a map that several layers will take; on GPUs in the type that they cast it to under autocast."""
-    return x.to(computes_in(x)) if fuses_by_hand(x) else x

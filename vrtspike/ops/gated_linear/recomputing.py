@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from vrtspike.ops.chunks import row_chunks
+from vrtspike.ops.fused_attention import computes_in
 from vrtspike.ops.gated_linear.halves import empty_like_both, empty_like_each
 
 
@@ -27,17 +28,37 @@ class Gate(NamedTuple):
 
 def recomputing(implementation: Gate, x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Compute ``linear(gelu(x) * gate)`` of maps (..., C); only ``x`` and ``gate`` are saved for the backward pass."""
-    if torch.is_grad_enabled():
-        return _GatedLinear.apply(implementation, x, gate, weight, bias)
-    return F.linear(implementation.values(x, gate), weight, bias)
+    if not torch.is_grad_enabled():
+        return F.linear(implementation.values(x, gate), weight, bias)
+    saved = _Saved.apply(implementation, x, gate, weight, bias)
+    return _Linear.apply(saved, implementation, *(tensor.detach() for tensor in (x, gate, weight, bias)))
 
 
-class _GatedLinear(torch.autograd.Function):
+class _Linear(torch.autograd.Function):
+    """The result of the layer, whose gradient :class:`_Saved` takes.
+
+    Activation checkpointing recomputes up to the last tensor that is saved: all but this.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, saved: Tensor, implementation: Gate, x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor
+    ) -> Tensor:
+        return F.linear(implementation.values(x, gate), weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return grad, *(None,) * 5
+
+
+class _Saved(torch.autograd.Function):
+    """Saves what the backward pass needs; a tensor without memory stands for the result."""
+
     @staticmethod
     def forward(ctx: Any, implementation: Gate, x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, gate, weight)
         ctx.implementation = implementation
-        return F.linear(implementation.values(x, gate), weight, bias)
+        return x.new_empty((), dtype=computes_in(x)).expand(*x.shape[:-1], len(weight))
 
     @staticmethod
     @once_differentiable
