@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from gpu_paths import take_gpu_paths
 
 from vrtspike.errors import ConfigError
-from vrtspike.models.layers.precision import check_flow_precision, without_autocast
+from vrtspike.models.layers.precision import check_flow_precision, in_computed_type, without_autocast
 
 
 def test_autocast_is_off_inside_and_on_after_it():
