@@ -1,4 +1,4 @@
-"""Count what a training step of the published VRT would do on a GPU, without one, as benchmarks/on_paper.py does ours.
+"""Count what a training iteration of the published VRT would do on a GPU, as benchmarks/on_paper.py does for ours.
 
 The network is that of the released deblurring weights, from a clone of the published code, which is neither changed nor
 copied. It trains with Adam and the Charbonnier loss: in float32, as published, or as one would first speed it up, in
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def published_step(network: Callable, shape: tuple[int, ...], *, fused: bool) -> PaperStep:
-    """Return the cost of the second of two training steps; the code of others has no stages.
+    """Return the cost of the second of two training iterations; the code of others has no stages.
 
     Args:
         network: The class of the clone.

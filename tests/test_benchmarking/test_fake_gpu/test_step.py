@@ -35,7 +35,7 @@ BUDGETS = {  # launches, GB, GB of casts and GiB at the peak
     'v0': (13_490, 1511, 0.1, 30),
     'v0_triton': (8000, 1031, 0.1, 29),
 }
-"""What a training step of 1 x 5 x 256 x 256 may cost on paper; improvements lower it."""
+"""What a training iteration of 1 x 5 x 256 x 256 may cost on paper; improvements lower it."""
 
 
 def on_paper(path, *arguments, config='configs/vrt_spike_tiny.py'):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vrtspike.models.layers.conv import FrameConv
 from vrtspike.models.layers.linear import Linear
 from vrtspike.models.layers.maps import ChannelNorm, zeroed
-from vrtspike.ops import gated_linear
+from vrtspike.ops import gated_linear, linear
 from vrtspike.ops.chunks import map_rows
 from vrtspike.ops.gated_linear.halves import halves
 from vrtspike.runtime.device import fuses_by_hand
@@ -43,7 +42,7 @@ class GatedMLP(nn.Module):
         if not fuses_by_hand(x):
             return self.fc11(x), self.fc12(x)
         weight = torch.cat((self.fc11.weight, self.fc12.weight))
-        return halves(F.linear(x, weight, torch.cat((self.fc11.bias, self.fc12.bias))))
+        return halves(linear(x, weight, torch.cat((self.fc11.bias, self.fc12.bias))))
 
 
 def feed_forward(channels: int, mlp_ratio: float = 2.0, *, starts_at_zero: bool) -> nn.Sequential:

@@ -29,8 +29,8 @@ from vrtspike.ops.window_attention.windows import Settings, Window, relative_pos
 from vrtspike.runtime.device import fuses_by_hand
 
 Norm = Callable[..., tuple[Tensor, Tensor]]
-"""``norm(x)`` returns a map (..., C), to which results are added, and the map normalised; with ``norm(x, order)`` the
-second are rows (M, C) in that order."""
+"""``norm(x, order)`` returns a map (..., C), to which results are added, and its normalised rows (M, C) in that order;
+without an order, the second is the normalised map."""
 
 
 def window_attention(
@@ -172,8 +172,9 @@ def map_windows(
     layout = WindowLayout((batch, *map(next_multiple, size, window)), window, shift)
     bias = None if bias_table is None else relative_position_bias(bias_table, window)
     order = None if torch.compiler.is_compiling() else token_order(layout, tuple(x.shape[:4]), x.device)
-    x, tokens = norm(x) if order is None else norm(x, order)
-    tokens = layout.to_windows(pad_to_windows(tokens, window)) if order is None else tokens
+    x, tokens = norm(x, order)
+    if order is None:
+        tokens = layout.to_windows(pad_to_windows(tokens, window))
     tokens = tokens.view(-1, math.prod(window), x.shape[-1])
     count = max(1, chunk_rows() // tokens.shape[1]) if works_in_chunks(x) else len(tokens)
     kinds = list(split_kinds(layout.kinds(), count))
