@@ -4,7 +4,7 @@ import pytest
 import torch
 from gpu_paths import take_gpu_paths
 
-from vrtspike.ops.residual import add_scaled
+from vrtspike.ops.residual import add_scaled, plus
 
 
 def results(x, branch):
@@ -34,3 +34,9 @@ def test_a_gradient_of_fewer_bits_is_rounded_once(monkeypatch):
     add_scaled(x, branch, 1.1).backward(weights)
     assert torch.equal(branch.grad, (weights * 1.1).bfloat16())
     assert torch.equal(x.grad, weights)
+
+
+def test_without_a_factor_there_are_the_results_alone():
+    x, results = torch.ones(2), torch.full((2,), 3.0)
+    assert plus(x, results, None) is results
+    assert torch.equal(plus(x, results, 0.5), torch.full((2,), 2.5))
