@@ -23,17 +23,17 @@ SHALLOW = 'model.backbone.depths=[1,1,1,1,1,1,1,1]'
 
 
 BUDGETS = {  # launches, GB, GB of casts and GiB at the peak
-    'baseline': (10_040, 973, 0.1, 27),
-    'baseline_triton': (6330, 653, 0.1, 24),
-    'fast': (10_460, 524, 39.5, 20),
-    'fast_triton': (6180, 324, 9.6, 14),
-    'fast_triton_saving_all': (5570, 289, 9.6, 31),
-    'released': (13_280, 737, 39.5, 51),
-    'released_triton': (8350, 441, 9.5, 47),
-    'tiny': (5160, 47, 6.5, 4),
-    'tiny_triton': (4610, 27, 1.9, 3),
-    'v0': (13_490, 1511, 0.1, 30),
-    'v0_triton': (8000, 1031, 0.1, 29),
+    'baseline': (9630, 935, 0.1, 25),
+    'baseline_triton': (6370, 645, 0.1, 22),
+    'fast': (10_080, 503, 36.0, 19),
+    'fast_triton': (6160, 316, 6.4, 13),
+    'fast_triton_saving_all': (5540, 282, 6.4, 29),
+    'released': (12_920, 718, 36.0, 50),
+    'released_triton': (8410, 434, 6.3, 45),
+    'tiny': (3790, 45, 6.2, 3),
+    'tiny_triton': (3310, 25, 1.6, 2),
+    'v0': (12_890, 1450, 0.1, 28),
+    'v0_triton': (8080, 1025, 0.1, 28),
 }
 """What a training iteration of 1 x 5 x 256 x 256 may cost on paper; improvements lower it."""
 
