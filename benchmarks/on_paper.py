@@ -37,6 +37,9 @@ def parse_args() -> argparse.Namespace:
         metavar='OPERATOR=NAME',
         help='backends of operators, such as deform_conv2d=triton',
     )
+    parser.add_argument(
+        '--check', action='store_true', help='exit with 1 if the host waits, copies or computes besides launching'
+    )
     add_json_argument(parser)
     args = parser.parse_args()
     if not all('=' in each for each in args.backends):
@@ -53,7 +56,7 @@ def main() -> None:
 
     import msgspec
 
-    from vrtspike.benchmarking.fake_gpu.step import step_on_paper
+    from vrtspike.benchmarking.fake_gpu.step import disturbances, step_on_paper
     from vrtspike.config import load_config
     from vrtspike.ops import use_backends
     from vrtspike.runtime.environment import commit, versions
@@ -66,6 +69,8 @@ def main() -> None:
     write_result({**provenance, 'step': msgspec.to_builtins(step)}, args.json)
     if args.json != '-':
         print(described(step))
+    if args.check and (found := disturbances(step)):
+        raise SystemExit('\n'.join(['The host does more than launch:', *found]))
 
 
 def described(step: PaperStep) -> str:
@@ -78,7 +83,13 @@ def described(step: PaperStep) -> str:
         *(f'on the host: {count} x {name}' for name, count in step.host_operations.items()),
         *(f'attention: {count} x {kernel}' for kernel, count in step.attention.items()),
     ]
-    groups = {'phase': step.phases, 'stage': step.stages, 'part': step.parts, 'operator': step.operators}
+    groups = {
+        'phase': step.phases,
+        'stage': step.stages,
+        'part': step.parts,
+        'operator': step.operators,
+        'line': step.lines,
+    }
     tables = [table(heading, costs, step.total) for heading, costs in groups.items()]
     return '\n'.join([*lines, '', *tables])
 

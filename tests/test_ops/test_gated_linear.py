@@ -14,12 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 from triton_interpreter import results_in_interpreter
 
 from vrtspike.native import build
 from vrtspike.native.build import library, why_missing
 from vrtspike.ops import GATED_LINEAR, chunks, gated_linear, measure_backends, use_backends
 from vrtspike.ops.gated_linear import native, on_gpu
+from vrtspike.ops.gated_linear.halves import empty_like_both, halves, whole_of
+from vrtspike.ops.gated_linear.recomputing import PYTORCH, recomputing
 from vrtspike.ops.trial_outcomes import VARIABLE
 
 needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
@@ -51,6 +54,11 @@ def worst_error(backend, inputs):
     assert [tensor.dtype for tensor in found] == [inputs[0].dtype] * 5
     pairs = [(x, y) for x, y in zip(found, expected, strict=True) if y.numel()]
     return max(float((x - y).abs().max() / y.abs().max().clamp_min(1e-2)) for x, y in pairs)
+
+
+def as_halves(inputs):
+    """Return the inputs with x and gate as the halves of one map."""
+    return [*torch.cat(inputs[:2], dim=-1).chunk(2, dim=-1), *inputs[2:]]
 
 
 @settings(max_examples=60, deadline=None)
@@ -150,6 +158,48 @@ def test_they_pass_the_checks_of_custom_operators():
     torch.library.opcheck(native._gradients, (grad, x, gate, torch.empty_like(x), torch.empty_like(x)))
 
 
+def test_checkpointing_computes_the_gate_and_the_product_once():
+    calls = []
+
+    def values(x, gate):
+        calls.append(len(x))
+        return PYTORCH.values(x, gate)
+
+    counted = PYTORCH._replace(values=values)
+    x, gate, weight, bias = (tensor.requires_grad_() for tensor in make_inputs((20, 6)))
+
+    def branch(x, gate):
+        return recomputing(counted, 2 * x, gate.sin(), weight, bias)
+
+    found = torch.autograd.grad(checkpoint(branch, x, gate, use_reentrant=False).square().sum(), (x, gate, weight))
+    assert calls == [20]
+    expected = torch.autograd.grad(gated_linear(2 * x, gate.sin(), weight, bias).square().sum(), (x, gate, weight))
+    torch.testing.assert_close(found, expected)
+
+
+@needs_compiler
+@pytest.mark.parametrize('shape', [(1, 2, 6), (4, 10), (2, 3, 4, 2)])
+def test_the_halves_of_a_map_give_the_gradient_of_the_map(shape):
+    both, width = torch.randn(shape, requires_grad=True), shape[-1] // 2
+    _, _, weight, bias = make_inputs((1, width))
+    results = []
+    for split in (halves, lambda x: x.chunk(2, -1)):
+        out = gated_linear(*split(both), weight, bias)
+        results.append(torch.autograd.grad(out.square().sum(), both)[0])
+    torch.testing.assert_close(*results)
+
+
+def test_halves_of_a_map_are_joined_without_a_copy_and_other_maps_are_not():
+    both = torch.randn(2, 5, 8)
+    first, second = both.chunk(2, -1)
+    assert whole_of(first, second).data_ptr() == both.data_ptr()
+    assert torch.equal(whole_of(first.flatten(0, 1), second.flatten(0, 1)), both.flatten(0, 1))
+    others = [(second, first), (first, second.clone()), (first, first), (both[..., :2], both[..., 2:4])]
+    assert [whole_of(*maps) for maps in others] == [None] * 4
+    assert whole_of(*empty_like_both(first, second)).shape == both.shape
+    assert whole_of(*empty_like_both(first, second.clone())) is None
+
+
 def test_compiled_graphs_get_plain_operators():
     graphs = []
 
@@ -195,9 +245,13 @@ def test_triton_kernels_agree_with_the_reference_in_the_interpreter(interpreted,
 @pytest.mark.parametrize('dtype', TOLERANCE)
 @pytest.mark.parametrize('shape', SHAPES)
 def test_triton_kernels_agree_with_the_reference_on_a_gpu(shape, dtype):
-    assert worst_error('triton', make_inputs(shape, dtype=dtype, device='cuda')) < TOLERANCE[dtype]
+    inputs = make_inputs(shape, dtype=dtype, device='cuda')
+    assert worst_error('triton', inputs) < TOLERANCE[dtype]
+    assert worst_error('triton', as_halves(inputs)) < TOLERANCE[dtype]
 
 
 if __name__ == '__main__':
     inputs_of = {str(dtype): [make_inputs(shape, dtype=dtype) for shape in SHAPES] for dtype in TOLERANCE}
+    for each in inputs_of.values():
+        each += map(as_halves, each[:])
     print(json.dumps({name: max(worst_error('triton', each) for each in found) for name, found in inputs_of.items()}))

@@ -17,7 +17,7 @@ from triton_interpreter import results_in_interpreter
 
 from vrtspike.native import build
 from vrtspike.native.build import library, why_missing
-from vrtspike.ops import LAYER_NORM, layer_norm, measure_backends, use_backends
+from vrtspike.ops import LAYER_NORM, layer_norm, layer_norm_beside, measure_backends, use_backends
 from vrtspike.ops.layer_norm import native, on_gpu
 from vrtspike.ops.rows import Order
 from vrtspike.ops.trial_outcomes import VARIABLE
@@ -62,6 +62,22 @@ def run(backend, inputs, order, *, autocast=False, trains=True):
     return [out.detach(), *torch.autograd.grad(out, leaves, weights.to(out.device, out.dtype))]
 
 
+def run_beside(backend, inputs, order):
+    """Return the gradients of all inputs of twice the map, and its norm squared."""
+    leaves = [tensor.detach().requires_grad_() for tensor in inputs]
+    with use_backends(layer_norm=backend):
+        x, rows = layer_norm_beside(*leaves, EPS, order=order)
+    assert torch.equal(x, leaves[0])
+    return torch.autograd.grad((2 * x).sum() + rows.square().sum(), leaves)
+
+
+def worst_error_beside(backend, inputs, order):
+    """Return the largest error of the gradients of :func:`run_beside`, each relative to its largest value."""
+    expected = run_beside('reference', [tensor.double() for tensor in inputs], order)
+    pairs = [(x, y) for x, y in zip(run_beside(backend, inputs, order), expected, strict=True) if y.numel()]
+    return max((float((x - y).abs().max() / y.abs().max().clamp_min(1)) for x, y in pairs), default=0.0)
+
+
 def worst_error(backend, inputs, order, **how):
     """Return the largest error of the output and of the gradients, each relative to its largest value, at least 1."""
     found = run(backend, inputs, order, **how)
@@ -85,6 +101,16 @@ def test_the_kernel_agrees_with_the_reference(count, channels, zeros, dtype, aut
     inputs, order = make_inputs(count, channels, dtype), make_order(count, zeros)
     error = worst_error('native', inputs, order, autocast=autocast, trains=False)
     assert error < TOLERANCE[torch.bfloat16 if autocast else dtype]
+
+
+@pytest.mark.parametrize('zeros', [None, 4])
+def test_a_norm_beside_its_map_has_the_gradients_of_both(zeros):
+    inputs, order = make_inputs(9, 6), make_order(9, zeros)
+    x, weight, bias = (tensor.detach().requires_grad_() for tensor in inputs)
+    total = (2 * x).sum() + layer_norm(x, weight, bias, EPS, order=order).square().sum()
+    torch.testing.assert_close(
+        run_beside('auto', inputs, order), torch.autograd.grad(total, (x, weight, bias)), rtol=1e-5, atol=1e-5
+    )
 
 
 @needs_compiler
@@ -231,12 +257,17 @@ def test_triton_kernels_agree_with_the_reference_in_the_interpreter(interpreted,
 def test_triton_kernels_agree_with_the_reference_on_a_gpu(case, dtype):
     count, channels, zeros = case
     inputs = make_inputs(count, channels, dtype, 'cuda')
-    assert worst_error('triton', inputs, make_order(count, zeros, 'cuda')) < TOLERANCE[dtype]
+    order = make_order(count, zeros, 'cuda')
+    assert max(check('triton', inputs, order) for check in (worst_error, worst_error_beside)) < TOLERANCE[dtype]
 
 
 if __name__ == '__main__':
     errors = {
-        str(dtype): max(worst_error('triton', make_inputs(n, c, dtype), make_order(n, zeros)) for n, c, zeros in CASES)
+        str(dtype): max(
+            check('triton', make_inputs(n, c, dtype), make_order(n, zeros))
+            for n, c, zeros in CASES
+            for check in (worst_error, worst_error_beside)
+        )
         for dtype in TOLERANCE
     }
     print(json.dumps(errors))

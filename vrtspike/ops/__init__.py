@@ -12,7 +12,7 @@ from vrtspike.ops.counting import count_as_one
 from vrtspike.ops.deform_conv import DEFORM_CONV2D, deform_conv2d
 from vrtspike.ops.flow_offsets import FLOW_OFFSETS, flow_offsets
 from vrtspike.ops.gated_linear import GATED_LINEAR, gated_linear
-from vrtspike.ops.layer_norm import LAYER_NORM, layer_norm
+from vrtspike.ops.layer_norm import LAYER_NORM, layer_norm, layer_norm_beside
 from vrtspike.ops.linear import LINEAR, linear
 from vrtspike.ops.trial_outcomes import measure_backends
 from vrtspike.ops.window_attention import WINDOW_ATTENTION, Windows, map_windows, window_attention
@@ -42,6 +42,7 @@ __all__ = [
     'flow_offsets',
     'gated_linear',
     'layer_norm',
+    'layer_norm_beside',
     'linear',
     'map_windows',
     'measure_backends',

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from vrtspike.ops.residual import add_scaled
+
 ROWS_PER_THREAD = 8192
 """Tokens per thread and chunk. With 96 and 120 channels, no size from 1024 to 8192 was clearly faster."""
 
@@ -36,17 +38,23 @@ def map_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return torch.cat([function(chunk) for chunk in x.flatten(0, -2).split(chunk_rows())]).unflatten(0, x.shape[:-1])
 
 
-def add_to_rows(function: Callable[[Tensor], Tensor], x: Tensor, scale: float) -> Tensor:
-    """Return ``x + scale * function(x)`` of a map (..., C), computed as by :func:`map_rows`.
+def add_to_rows(function: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor, scale: float) -> Tensor:
+    """Return ``x + scale * added`` of a map (..., C), computed as by :func:`map_rows`.
 
-    Every chunk is written where it belongs in the sum. The results of ``function`` must have no larger type than ``x``.
+    Every chunk is written where it belongs in the sum.
+
+    Args:
+        function: ``function(x)`` returns ``x`` itself and ``added``, of no larger type. It may not change ``x``: it
+            returns it for its gradient, see :func:`~vrtspike.ops.layer_norm_beside`.
+        x: The map.
+        scale: Factor on what is added.
     """
     if not works_in_chunks(x) or x.shape[:-1].numel() <= chunk_rows():
-        return torch.add(x, function(x), alpha=scale)
+        return add_scaled(*function(x), scale)
     rows = x.flatten(0, -2)
     out = torch.empty_like(rows)
     for chunk, place in zip(rows.split(chunk_rows()), out.split(chunk_rows()), strict=True):
-        torch.add(chunk, function(chunk), alpha=scale, out=place)
+        torch.add(*function(chunk), alpha=scale, out=place)
     return out.view_as(x)
 
 

@@ -29,6 +29,16 @@ def chosen_device(name: torch.device | str | None = None) -> torch.device:
     return torch.device(name or ('cuda' if torch.cuda.is_available() else 'cpu'))
 
 
+def fuses_by_hand(x: torch.Tensor) -> bool:
+    """Return whether launches and passes over memory should be saved for ``x`` by other operators than PyTorch's.
+
+    That is on GPUs, outside of graphs: compilers fuse operators themselves, and tracers cannot see into ours.
+    """
+    import torch
+
+    return x.is_cuda and not torch.compiler.is_compiling() and not torch.jit.is_tracing()
+
+
 def free_memory(device: torch.device) -> int:
     """Return how many bytes can still be allocated on ``device``.
 

@@ -1,9 +1,12 @@
 """The counter on the meta device, which stands for the GPU here."""
 
+import inspect
+
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from vrtspike.benchmarking.fake_gpu.counter import StepCounter
+from vrtspike.benchmarking.fake_gpu.counter import OUTSIDE, StepCounter
+from vrtspike.models.layers.mlp import GatedMLP
 
 
 def test_operators_of_the_device_are_recorded_and_its_memory_is_followed():
@@ -51,3 +54,15 @@ def test_a_value_that_is_read_is_a_wait_and_its_value_is_one():
         assert bool((x > 0).all())
         assert torch.ones(2, dtype=torch.int64).tolist() == [1, 1]
     assert counter.waits == {'outside of vrtspike': 2}
+
+
+def test_operators_and_their_gradients_have_the_line_that_called_them():
+    lines, first = inspect.getsourcelines(GatedMLP.branches)
+    line = first + next(i for i, text in enumerate(lines) if 'self.fc11(x), self.fc12(x)' in text)
+    network = GatedMLP(4, 8).to('meta')
+    with StepCounter('meta') as counter:
+        x = torch.empty(3, 4, device='meta')
+        network(x).sum().backward()
+    at_line = [each.name for each in counter.operations if each.line == f'models/layers/mlp.py:{line}']
+    assert at_line == ['addmm', 'addmm', 'mm', 'sum', 'mm', 'sum']
+    assert [each.name for each in counter.operations if each.line == OUTSIDE] == ['sum', 'ones_like']

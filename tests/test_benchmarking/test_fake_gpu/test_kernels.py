@@ -27,6 +27,15 @@ def test_bytes_are_those_that_are_read_and_written(func, args, read_and_written)
     assert cost(func, *args).bytes == read_and_written
 
 
+def test_what_is_overwritten_is_not_read():
+    target = X.to(torch.bfloat16)
+    scaled = cost(aten.mul.out, X, torch.tensor(2.0), out=torch.empty_like(X))
+    assert scaled.bytes == 2 * 128 + 4
+    copied = cost(aten._foreach_copy_.default, [target, target], [X, X])
+    assert (copied.bytes, copied.launches, copied.casts, copied.dtype) == (2 * (64 + 128), 1, True, 'float32')
+    assert not cost(aten._foreach_copy_.default, [X.clone()], [X]).casts
+
+
 def test_views_and_empty_tensors_launch_nothing():
     assert cost(aten.view.default, X, [32]) is None
     assert cost(aten.empty_like.default, X) is None

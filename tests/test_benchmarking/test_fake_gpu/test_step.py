@@ -6,25 +6,49 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
 from vrtspike.benchmarking.fake_gpu.kernels import Operation
-from vrtspike.benchmarking.fake_gpu.step import PaperCost, cost_of, grouped
+from vrtspike.benchmarking.fake_gpu.step import PaperCost, PaperStep, cost_of, disturbances, grouped
 
 ROOT = Path(__file__).resolve().parents[3]
+RECORDS = ROOT / 'benchmarks/records/on_paper'
+CONFIGS = {path.stem: path for path in (ROOT / 'configs').rglob('*.py')}
 needs_fake_gpu = pytest.mark.skipif(
     shutil.which('g++') is None or bool(torch.version.cuda), reason='needs g++ and a CPU build of PyTorch'
 )
 SHALLOW = 'model.backbone.depths=[1,1,1,1,1,1,1,1]'
 
 
-def on_paper(path, *arguments):
+BUDGETS = {  # launches, GB, GB of casts and GiB at the peak
+    'baseline': (9630, 935, 0.1, 25),
+    'baseline_triton': (6370, 645, 0.1, 22),
+    'fast': (10_080, 503, 36.0, 19),
+    'fast_triton': (6160, 316, 6.4, 13),
+    'fast_triton_saving_all': (5540, 282, 6.4, 29),
+    'released': (12_920, 718, 36.0, 50),
+    'released_triton': (8410, 434, 6.3, 45),
+    'tiny': (3790, 45, 6.2, 3),
+    'tiny_triton': (3310, 25, 1.6, 2),
+    'v0': (12_890, 1450, 0.1, 28),
+    'v0_triton': (8080, 1025, 0.1, 28),
+}
+"""What a training iteration of 1 x 5 x 256 x 256 may cost on paper; improvements lower it."""
+
+
+def on_paper(path, *arguments, config='configs/vrt_spike_tiny.py'):
     """Return the record of benchmarks/on_paper.py, and what it printed."""
-    command = [sys.executable, 'benchmarks/on_paper.py', 'configs/vrt_spike_tiny.py', *arguments, '--json', path]
+    command = [sys.executable, 'benchmarks/on_paper.py', config, *arguments, '--check', '--json', path]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     return json.loads(path.read_text(encoding='utf-8')), done.stdout
+
+
+def records():
+    """Return the records on paper by name."""
+    return {path.stem: json.loads(path.read_text(encoding='utf-8')) for path in sorted(RECORDS.glob('*.json'))}
 
 
 @pytest.fixture(scope='module')
@@ -47,23 +71,61 @@ def test_launches_bytes_and_casts_of_a_shallow_network(shallow):
     step = shallow[0]['step']
     assert step['precision'] == 'bfloat16'
     total = step['total']
-    assert (total['launches'], total['casts'], total['gb']) == (4110, 1186, 0.4202)
-    assert step['peak_memory_mib'] == 56.8
+    assert (total['launches'], total['casts'], total['gb']) == (3282, 627, 0.3777)
+    assert step['peak_memory_mib'] == 54.5
     assert {name: cost['launches'] for name, cost in step['phases'].items()} == {
-        'forward': 1749,
-        'backward': 2322,
-        'optimizer': 39,
+        'forward': 1417,
+        'backward': 1828,
+        'optimizer': 37,
     }
 
 
 @needs_fake_gpu
 def test_every_launch_belongs_to_a_phase_a_stage_and_an_operator(shallow):
     step, printed = shallow[0]['step'], shallow[1]
-    for grouping in ('phases', 'stages', 'operators'):
+    for grouping in ('phases', 'stages', 'operators', 'lines'):
         assert sum(cost['launches'] for cost in step[grouping].values()) == step['total']['launches']
     assert {'flow', 'stage1', 'stage8', 'fuse1', 'loss', 'optimizer'} <= step['stages'].keys()
     assert {'attention', 'mlp', 'deform_conv'} <= step['parts'].keys()
     assert 'vrt_spike_tiny, bfloat16, clips 1 x 2 x 32 x 32, on paper' in printed
+
+
+@pytest.mark.parametrize('name', BUDGETS)
+def test_a_step_costs_no_more_than_its_budget(name):
+    found = msgspec.convert(records()[name]['step'], PaperStep)
+    launches, gb, cast_gb, peak_gib = BUDGETS[name]
+    assert found.shape == [1, 5, 256, 256]
+    assert found.total.launches <= launches
+    assert found.total.gb <= gb
+    assert found.total.cast_gb <= cast_gb
+    assert round(found.peak_memory_mib / 1024) <= peak_gib
+    assert not disturbances(found)
+
+
+def test_every_record_has_a_budget():
+    assert {name for name in records() if not name.startswith('published')} == BUDGETS.keys()
+
+
+@needs_fake_gpu
+@pytest.mark.slow
+@pytest.mark.parametrize('name', BUDGETS)
+def test_a_record_is_what_the_code_costs_now(tmp_path, name):
+    record = records()[name]
+    arguments = ['--shape', *map(str, record['step']['shape'])]
+    if record['backends']:
+        arguments += ['--backends', *record['backends']]
+    if record['overrides']:
+        arguments += ['--cfg-options', *(f'{key}={value}' for key, value in record['overrides'].items())]
+    found, _ = on_paper(tmp_path / 'step.json', *arguments, config=CONFIGS[record['step']['config']])
+    for key in ('total', 'peak_memory_mib', 'host_operations', 'attention'):
+        assert found['step'][key] == record['step'][key], key
+
+
+def test_what_the_host_does_besides_launching_is_found():
+    step = msgspec.convert(records()['fast']['step'], PaperStep)
+    busy = dict(waits={'a.py:1': 2}, copies={**step.copies, '_to_copy at b.py:2': 1}, host_operations={'add': 3})
+    found = disturbances(msgspec.structs.replace(step, **busy))
+    assert found == ['wait: 2 x a.py:1', 'copy: 1 x _to_copy at b.py:2', 'on the host: 3 x add']
 
 
 def operation(name, launches=1, size=10**9, casts=False):

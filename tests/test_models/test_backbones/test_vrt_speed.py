@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from gpu_paths import take_gpu_paths
 
 from vrtspike.errors import ConfigError
 from vrtspike.models import VRT
@@ -186,3 +187,26 @@ def test_flow_precisions_are_known_by_name():
 
 def test_all_blocks_are_found():
     assert len(attention_blocks(tiny())) == 15
+
+
+@pytest.mark.parametrize('settings', [dict(), dict(checkpointing='all', window_size=[2, 3, 3], attn_type='reference')])
+def test_the_paths_of_gpus_compute_the_same(monkeypatch, settings):
+    expected = step(tiny(**settings))
+    take_gpu_paths(monkeypatch)
+    assert_same(step(tiny(**settings)), expected)
+
+
+@pytest.mark.parametrize('checkpointing', ['none', 'all'])
+def test_the_paths_of_gpus_round_as_much_under_autocast(monkeypatch, checkpointing):
+    def errors(found):
+        return [float((found[1][name] - grad).norm() / grad.norm().clamp_min(1e-6)) for name, grad in exact[1].items()]
+
+    exact = step(tiny(checkpointing=checkpointing))
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        before = step(tiny(checkpointing=checkpointing))
+        take_gpu_paths(monkeypatch)
+        found = step(tiny(checkpointing=checkpointing))
+    assert found[1].keys() == exact[1].keys()
+    assert all(grad.dtype == torch.float32 for grad in found[1].values())
+    torch.testing.assert_close(found[0], exact[0], rtol=0.05, atol=0.05)
+    assert sum(errors(found)) < 1.2 * sum(errors(before))

@@ -1,10 +1,12 @@
 """Layouts of feature maps: which value goes where, and that each pair of functions undoes the other."""
 
 import torch
+from gpu_paths import take_gpu_paths
 from torch import nn
 
 from vrtspike.models.layers.maps import (
     ChannelNorm,
+    NormBeforeLinear,
     channels_first,
     channels_last,
     from_frames,
@@ -53,3 +55,14 @@ def test_a_zeroed_branch_returns_zeros():
     conv = nn.Conv2d(3, 2, 1)
     assert zeroed(conv) is conv
     assert not conv(torch.rand(1, 3, 4, 4)).any()
+
+
+def test_a_norm_before_a_linear_layer_has_its_type_on_gpus(monkeypatch):
+    x, norm = torch.randn(4, 6), NormBeforeLinear(6)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        expected = norm(x)
+        take_gpu_paths(monkeypatch)
+        found = norm(x)
+    assert (expected.dtype, found.dtype) == (torch.float32, torch.bfloat16)
+    assert torch.equal(found, expected.bfloat16())
+    assert torch.equal(norm(x), expected)

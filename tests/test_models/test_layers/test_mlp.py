@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from gpu_paths import take_gpu_paths
 from torch.nn import functional as F
 
 from vrtspike.models.layers.mlp import GatedMLP
@@ -44,6 +45,18 @@ def test_gradients_under_autocast(mlp):
     for left, right in zip(found, expected, strict=True):
         assert (left - right).abs().max() < 2e-2 * right.abs().max()
     assert all(grad.dtype == torch.float32 for grad in found[1:])
+
+
+@pytest.mark.parametrize('autocast', [False, True])
+def test_the_one_product_of_gpus_computes_the_same(mlp, monkeypatch, autocast):
+    x = torch.randn(2, 5, 7, 6).transpose(0, 1)
+    with torch.autocast('cpu', dtype=torch.bfloat16, enabled=autocast):
+        expected = gradients(mlp, mlp, x)
+        take_gpu_paths(monkeypatch)
+        found = gradients(mlp, mlp, x)
+    for left, right in zip(found, expected, strict=True):
+        assert left.dtype == right.dtype
+        assert (left - right).abs().max() <= (2e-2 if autocast else 1e-5) * right.abs().max()
 
 
 def test_two_maps_are_kept_besides_the_input(mlp):

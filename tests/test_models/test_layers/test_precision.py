@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from gpu_paths import take_gpu_paths
 
 from vrtspike.errors import ConfigError
-from vrtspike.models.layers.precision import check_flow_precision, without_autocast
+from vrtspike.models.layers.precision import check_flow_precision, in_computed_type, without_autocast
 
 
 def test_autocast_is_off_inside_and_on_after_it():
@@ -24,3 +25,12 @@ def test_a_misspelt_precision_is_named():
     check_flow_precision('autocast')
     with pytest.raises(ConfigError, match=r"flow_precision='float23'.*did you mean 'float32'"):
         check_flow_precision('float23')
+
+
+def test_maps_are_cast_before_they_are_joined_on_gpus_alone(monkeypatch):
+    x = torch.randn(3)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert in_computed_type(x) is x
+        take_gpu_paths(monkeypatch)
+        assert torch.equal(in_computed_type(x), x.bfloat16())
+    assert in_computed_type(x) is x

@@ -12,7 +12,7 @@ from vrtspike.ops import WINDOW_ATTENTION, chunks, map_windows, use_backends
 from vrtspike.ops.padding import pad_to_windows
 from vrtspike.ops.rows import gather, scatter
 from vrtspike.ops.window_attention import functional
-from vrtspike.ops.window_attention.layout import WindowLayout, split_kinds, token_order
+from vrtspike.ops.window_attention.layout import WindowLayout, padded_order, split_kinds, token_order
 from vrtspike.ops.window_attention.reference import map_regions, mask_between
 from vrtspike.ops.window_attention.sdpa import without_time
 from vrtspike.ops.window_attention.windows import window_mask
@@ -159,6 +159,17 @@ def test_results_are_added_to_the_map(backend, rows, monkeypatch):
             torch.testing.assert_close(found, x + 0.5 * plain, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize('backend', ['sdpa', 'reference'])
+def test_results_are_added_to_the_map_that_the_norm_returns(backend):
+    def norm(x, order=None):
+        return x + 1, functional.unchanged(x, order)[1]
+
+    module, x = attention(mutual=False), torch.randn(1, 3, 5, 4, 8, dtype=torch.float64)
+    with use_backends(window_attention=backend):
+        expected = x + 1 + 0.5 * module(x, (0, 1, 2))
+        torch.testing.assert_close(module(x, (0, 1, 2), norm, 0.5), expected, rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize('backend', BY_WINDOWS)
 def test_backends_by_windows_agree_with_the_reference(backend):
     module, x = attention(mutual=True), torch.randn(1, 4, 8, 6, 8, dtype=torch.float64)
@@ -188,3 +199,27 @@ def test_windows_come_in_the_layout_of_the_backend_and_nothing_is_recorded_befor
         map_windows(double, x, None, backend='sdpa', **arguments)
     assert shapes == [(2, 8, 1), (1, 2, 2, 4, 1), (1, 2, 2, 4, 1)]
     assert WINDOW_ATTENTION.choices == before
+
+
+@pytest.mark.parametrize('size', [(2, 3, 5, 7), (1, 2, 4, 3)])
+def test_a_map_in_the_order_of_its_padding_is_the_padded_map(size):
+    x, window = torch.randn(*size, 3), (2, 4, 3)
+    order = padded_order(size, window, x.device)
+    rows = gather(x.flatten(0, 3), order)
+    assert torch.equal(rows, pad_to_windows(x, window).flatten(0, 3))
+    assert torch.equal(scatter(rows, order), x.flatten(0, 3))
+
+
+@pytest.mark.parametrize('shift', [(0, 0, 0), (0, 1, 2), (1, 2, 3)])
+def test_a_position_encoding_is_the_same_in_a_map_and_in_windows(shift):
+    window, encoding = (2, 3, 4), torch.randn(3, 4, 5)
+    x = torch.randn(2, 4, 6, 8, 5)
+
+    def encoded(windows):
+        return windows.encoded(encoding)
+
+    arguments = dict(window=window, shift=shift, heads=1)
+    by_map, by_windows = (map_windows(encoded, x, None, backend=each, **arguments) for each in ('reference', 'sdpa'))
+    assert torch.equal(by_map, by_windows)
+    repeated = encoding.repeat(2, 2, 1).roll(shift[1:], dims=(0, 1))
+    torch.testing.assert_close(by_map, x + repeated, rtol=0, atol=0)

@@ -19,7 +19,10 @@ BLOCK = 512
 """PyTorch's allocator rounds every size up to multiples of this many bytes."""
 
 PACKAGE = vrtspike.__path__[0]
-INSTRUMENT = __file__.rpartition('/')[0]
+PASSED_BY = tuple(f'{PACKAGE}/{path}' for path in ('benchmarking/fake_gpu/', 'models/layers/linear.py', 'ops/linear/'))
+"""Beginnings of paths whose lines do not count: the instrument, and linear layers, whose callers say more."""
+
+OUTSIDE = 'outside of vrtspike'
 
 aten = torch.ops.aten
 COPIES = (aten._to_copy.default, aten.copy_.default)
@@ -37,11 +40,14 @@ class StepCounter(TorchDispatchMode):
         self.device = device
         self.live_bytes = 0
         self._sizes: dict[int, weakref.ref] = {}
+        self._forward_lines: dict[int, str] = {}
+        """The line that made a node of autograd's graph, by the node's number."""
         self.reset()
 
     def reset(self) -> None:
         """Forget all counts. What is in memory stays there."""
         self.operations: list[Operation] = []
+        self._forward_lines.clear()
         self.peak_bytes = self.live_bytes
         self.waits: Counter[str] = Counter()
         """Reads of values that the device has not computed yet, by the line of ours that reads."""
@@ -54,19 +60,20 @@ class StepCounter(TorchDispatchMode):
         kwargs = kwargs or {}
         if func is aten._local_scalar_dense.default and isinstance(args[0], FakeTensor):
             return self._value_of(args[0])
+        line = self._line() if func.namespace != 'prim' else OUTSIDE
         out = func(*args, **kwargs)
         arguments, results = tensors_of((args, kwargs)), tensors_of(out)
         for tensor in results:
             self.hold(tensor)
         sides = self._sides(func, arguments, results) if has_kernel(func) else set()
         if sides == {True, False}:
-            self.copies[f'{func.overloadpacket.__name__} at {_our_line()}'] += 1
+            self.copies[f'{func.overloadpacket.__name__} at {line}'] += 1
         elif sides == {False}:
             self.host_operations[func.overloadpacket.__name__] += 1
         elif sides == {True}:
             found = operation(func, args, kwargs, out)
             if found is not None:
-                self.operations.append(found)
+                self.operations.append(found._replace(line=line))
         return out
 
     def hold(self, tensor: Tensor) -> None:
@@ -84,6 +91,15 @@ class StepCounter(TorchDispatchMode):
         self._sizes[key] = weakref.ref(storage, freed)
         self.live_bytes += size
         self.peak_bytes = max(self.peak_bytes, self.live_bytes)
+
+    def _line(self) -> str:
+        """Return the line of ours that runs, or whose gradient autograd computes."""
+        line, node = _our_line(), torch._C._current_autograd_node()
+        if line != OUTSIDE:
+            self._forward_lines.setdefault(torch.autograd._get_sequence_nr() - 1, line)  # of the latest node
+        elif node is not None:
+            line = self._forward_lines.get(node._sequence_nr(), line)
+        return line
 
     def _is_here(self, tensor: Tensor) -> bool:
         return tensor.device.type == self.device
@@ -107,11 +123,11 @@ class StepCounter(TorchDispatchMode):
 
 
 def _our_line() -> str:
-    """Return the innermost line of this package that is running, outside of the instrument."""
+    """Return the innermost line of this package that is running, outside of :data:`PASSED_BY`."""
     frame = sys._getframe(1)
     while frame is not None:
         path = frame.f_code.co_filename
-        if path.startswith(PACKAGE) and not path.startswith(INSTRUMENT):
+        if path.startswith(PACKAGE) and not path.startswith(PASSED_BY):
             return f'{path[len(PACKAGE) + 1 :]}:{frame.f_lineno}'
         frame = frame.f_back
-    return 'outside of vrtspike'
+    return OUTSIDE

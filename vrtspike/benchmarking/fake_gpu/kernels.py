@@ -59,8 +59,16 @@ TENSORS_PER_LAUNCH = {1: 110, 2: 64, 3: 48, 4: 36, 5: 30}
 BLOCKS_PER_LAUNCH, ELEMENTS_PER_BLOCK = 320, 65_536
 """Limits of the same kernels."""
 
-WRITE_ONLY = frozenset({'bernoulli_', 'copy_', 'fill_', 'normal_', 'uniform_', 'zero_'})
-"""Operators that overwrite their first argument without reading it."""
+WRITE_ONLY = frozenset(
+    {
+        *('bernoulli_', 'copy_', 'fill_', 'normal_', 'uniform_', 'zero_', '_foreach_copy_', '_foreach_zero_'),
+        *('triton_gate_backward', 'flash_attention_backward_queries', 'flash_attention_backward_keys'),
+    }
+)
+"""Operators that do not read what they write to. None reads an argument called ``out``."""
+
+CASTS = ('_to_copy', 'copy_', '_foreach_copy_')
+"""Operators that copy, possibly to another type."""
 
 
 class Operation(NamedTuple):
@@ -75,6 +83,8 @@ class Operation(NamedTuple):
     flops: int
     casts: bool
     """Whether it copies a tensor to another type."""
+    line: str = ''
+    """The line of this package that called it, or whose gradient it computes."""
 
     @property
     def ms(self) -> float:
@@ -96,19 +106,19 @@ def operation(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Any) 
     if not has_kernel(func):
         return None
     name = func.overloadpacket.__name__
-    read, results = tensors_of((args, kwargs)), tensors_of(out)
-    if not read and not results:
+    given, results = tensors_of((args, kwargs)), tensors_of(out)
+    if not given and not results:
         return None
-    written = [*mutated(func, args, kwargs), *(t for t in results if all(t is not each for each in read))]
-    if name in WRITE_ONLY:
-        read = read[1:]
+    changed = mutated(func, args, kwargs)
+    written = [*changed, *without(results, given)]
+    read = without(given, changed if name in WRITE_ONLY else outputs(func, kwargs))
     return Operation(
         name=name,
-        dtype=str((read or results)[0].dtype).removeprefix('torch.'),
+        dtype=str((read or written)[0].dtype).removeprefix('torch.'),
         launches=list_launches(args) if name.startswith(LIST_KERNELS) else LAUNCHES.get(name, 1),
         bytes=sum(map(touched_bytes, read)) + sum(map(touched_bytes, written)),
         flops=flops_of(func, args, kwargs, out),
-        casts=name in ('_to_copy', 'copy_') and bool(read and results) and read[0].dtype != results[0].dtype,
+        casts=name in CASTS and bool(read and written) and read[0].dtype != written[0].dtype,
     )
 
 
@@ -136,6 +146,17 @@ def mutated(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Tens
     named = ((argument, kwargs[argument.name]) for argument in func._schema.arguments if argument.name in kwargs)
     writes = [value for argument, value in (*given, *named) if argument.alias_info and argument.alias_info.is_write]
     return tensors_of(writes)
+
+
+def outputs(func: Any, kwargs: dict[str, Any]) -> list[Tensor]:
+    """Return the tensors that an operator was given for its results, as ``out=``."""
+    return tensors_of([kwargs[each.name] for each in func._schema.arguments if each.is_out and each.name in kwargs])
+
+
+def without(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
+    """Return the tensors that are none of ``others``."""
+    excluded = set(map(id, others))
+    return [tensor for tensor in tensors if id(tensor) not in excluded]
 
 
 def touched_bytes(tensor: Tensor) -> int:

@@ -24,6 +24,11 @@ from vrtspike.profiling.timer import StageTimer, Timeline
 from vrtspike.records.stage_costs import Owner
 from vrtspike.runtime.device import MIB
 
+HOST_DRAWS = 'bernoulli_'
+"""The host draws which samples stochastic depth drops, from its own generator."""
+READBACK = 'copy_ at runtime/readback.py'
+"""Beginning of the line that copies what is logged; it is read after it has arrived."""
+
 
 class PaperCost(msgspec.Struct):
     """Costs on paper of some operations."""
@@ -60,10 +65,20 @@ class PaperStep(msgspec.Struct, kw_only=True):
     parts: dict[str, PaperCost]
     """By the name of the part, over all stages."""
     operators: dict[str, PaperCost]
+    lines: dict[str, PaperCost]
+    """By the line of this package that calls the operators, or whose gradient they compute."""
     attention: dict[str, int]
     """Calls of PyTorch's attention, by the kernel that it chooses and why."""
     backends: dict[str, dict[str, str]]
     """The choices of our operators."""
+
+
+def disturbances(step: PaperStep) -> list[str]:
+    """Return what keeps the host from only launching: waits, copies and operators, besides what no GPU waits for."""
+    copies = {line: count for line, count in step.copies.items() if not line.startswith(READBACK)}
+    operators = {name: count for name, count in step.host_operations.items() if name != HOST_DRAWS}
+    kinds = {'wait': step.waits, 'copy': copies, 'on the host': operators}
+    return [f'{kind}: {count} x {what}' for kind, found in kinds.items() for what, count in found.items()]
 
 
 def step_on_paper(name: str, config: Any, shape: Shape) -> PaperStep:
@@ -110,6 +125,7 @@ def step_on_paper(name: str, config: Any, shape: Shape) -> PaperStep:
         stages=grouped((owner.stage, operation) for owner, operation in owned),
         parts=grouped((owner.part[1:], operation) for owner, operation in owned if owner.part),
         operators=grouped((operation.name, operation) for operation in counter.operations),
+        lines=grouped((operation.line, operation) for operation in counter.operations),
         attention=dict(attention.choices.most_common()),
         backends={name: dict(operator.choices) for name, operator in OPERATORS.items()},
     )

@@ -13,8 +13,11 @@ from torch import Tensor, nn
 
 from vrtspike.models.layers.alignment import FlowGuidedDeformConv, align_both_ways
 from vrtspike.models.layers.blocks import AttentionGroup
+from vrtspike.models.layers.cast_weights import cast_together
 from vrtspike.models.layers.linear import Linear
+from vrtspike.models.layers.maps import NormBeforeLinear
 from vrtspike.models.layers.mlp import GatedMLP
+from vrtspike.models.layers.precision import in_computed_type
 from vrtspike.ops.window_attention.windows import Window
 from vrtspike.profiling import part
 
@@ -25,10 +28,10 @@ def make_reshape(kind: str, in_channels: int, channels: int) -> nn.Sequential:
         layers = [Rearrange('b c t h w -> b t h w c'), nn.LayerNorm(channels)]
     elif kind == 'down':  # the published order of the four neighbours: column, row
         layers = [Rearrange('b c t (h row) (w column) -> b t h w (column row c)', row=2, column=2)]
-        layers += [nn.LayerNorm(4 * in_channels), Linear(4 * in_channels, channels)]
+        layers += [NormBeforeLinear(4 * in_channels), Linear(4 * in_channels, channels)]
     else:
         layers = [Rearrange('b (column row c) t h w -> b t (h row) (w column) c', row=2, column=2)]
-        layers += [nn.LayerNorm(in_channels // 4), Linear(in_channels // 4, channels)]
+        layers += [NormBeforeLinear(in_channels // 4), Linear(in_channels // 4, channels)]
     return nn.Sequential(*layers, Rearrange('b t h w c -> b c t h w'))
 
 
@@ -86,18 +89,19 @@ class VRTStage(nn.Module):
                 parallel warping.
             flows_forward: The same from frame t+d to t.
         """
-        x = self.reshape(x).permute(0, 2, 3, 4, 1)
-        x = self.linear1(self.residual_group1(x), residual=x)
-        x = self.linear2(self.residual_group2(x), residual=x)
+        reshape, linear1, linear2 = cast_together(x, self.reshape, self.linear1, self.linear2)
+        x = reshape(x).permute(0, 2, 3, 4, 1)
+        x = linear1(self.residual_group1(x), x)
+        x = linear2(self.residual_group2(x), x)
         if self.pa_frames:
             x = self.warp_and_fuse(x, flows_backward, flows_forward)
         return x.permute(0, 4, 1, 2, 3)
 
     def warp_and_fuse(self, x: Tensor, flows_backward: Sequence[Tensor], flows_forward: Sequence[Tensor]) -> Tensor:
         """Return (B, T, H, W, C) with every frame fused with its aligned neighbours."""
-        maps = x.permute(0, 1, 4, 2, 3)
-        after, before = align_both_ways(self.pa_deform, maps, flows_backward, flows_forward)
+        align, fuse = cast_together(x, self.pa_deform, self.pa_fuse)
+        maps = in_computed_type(x).permute(0, 1, 4, 2, 3)
+        after, before = align_both_ways(align, maps, flows_backward, flows_forward)
         with part('fusion') as p:
-            aligned = (each.permute(0, 1, 3, 4, 2) for each in (after, before))
-            stacked = p.enter(torch.cat((x, *aligned), dim=-1))  # in the order of the MLP, which would copy it again
-            return p.leave(self.pa_fuse(stacked))
+            features = [in_computed_type(each).permute(0, 1, 3, 4, 2) for each in (maps, after, before)]
+            return p.leave(fuse(p.enter(torch.cat(features, dim=-1))))  # the order of the MLP, which would copy another

@@ -8,13 +8,14 @@ pairs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vrtspike.models.layers.padding import pad_frames
+from vrtspike.models.layers.precision import in_computed_type
 from vrtspike.ops import deform_conv2d, flow_offsets
 from vrtspike.ops.chunks import joined
 from vrtspike.profiling import part
@@ -140,37 +141,47 @@ class FlowGuidedDeformConv(nn.Module):
 
     def offsets(self, warped: Tensor, current: Tensor, flows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the offsets (N, 2*D*9, H, W) in pixels and masks (N, D*9, H, W) of all taps."""
-        predicted = self.conv_offset(torch.cat((warped, current, flows), dim=1))
+        predicted = self.conv_offset(torch.cat([in_computed_type(x) for x in (warped, current, flows)], dim=1))
         return flow_offsets(predicted, flows, self.max_residue)
 
 
 def align_both_ways(
-    align: FlowGuidedDeformConv, x: Tensor, flows_backward: Sequence[Tensor], flows_forward: Sequence[Tensor]
+    align: Callable[..., Tensor], x: Tensor, flows_backward: Sequence[Tensor], flows_forward: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Return the later frames, and the earlier frames, aligned to every frame: (B, T, C, H, W) each.
 
-    Earlier frames are the later frames of the reversed clip, so the clip and its reverse make one batch.
-    """
-    clips = torch.cat((x, x.flip(1)))
-    flows = [torch.cat((after, before.flip(1))) for after, before in zip(flows_backward, flows_forward, strict=True)]
-    aligned = align_later_frames(align, clips, flows)
-    after, before = aligned.chunk(2)
-    return after, before.flip(1)
+    Both directions make one batch. Frames beyond an end of the clip are zero. The last frame has no later ones and gets
+    zero, and so does the first, which has no earlier ones.
 
-
-def align_later_frames(align: FlowGuidedDeformConv, x: Tensor, flows: Sequence[Tensor]) -> Tensor:
-    """Return the frames t+1, t+2, ... aligned to every frame t (B, T, C, H, W).
-
-    Frames beyond the clip's end are zero. The last frame has no later ones and gets zero.
+    Args:
+        align: A :class:`FlowGuidedDeformConv`.
+        x: Features (B, T, C, H, W).
+        flows_backward: For every distance the flow to a later frame.
+        flows_forward: The same to an earlier frame.
     """
     b, t = x.shape[:2]
     if t == 1:
-        return torch.zeros_like(x)
-    distances = range(1, len(flows) + 1)
-    neighbours = [pad_frames(x[:, d:], after=t - 1 - x[:, d:].shape[1]).flatten(0, 1) for d in distances]
-    flows = [pad_frames(flow, after=t - 1 - flow.shape[1]).flatten(0, 1) for flow in flows]
+        return torch.zeros_like(x), torch.zeros_like(x)
+    neighbours, flows = [], []
+    for d, (backward, forward) in enumerate(zip(flows_backward, flows_forward, strict=True), start=1):
+        missing = min(d, t) - 1
+        neighbours.append(both_ways(x[:, d:], x[:, : max(t - d, 0)], missing))
+        flows.append(both_ways(backward, forward, missing))
     with part('warp') as p:
         warped = [p.leave(warp(p.enter(frame), flow)) for frame, flow in zip(neighbours, flows, strict=True)]
-    current = x[:, :-1].flatten(0, 1)
-    aligned = align(*(joined(each, dim=1) for each in (neighbours, warped)), current, joined(flows, dim=1))
-    return pad_frames(aligned.unflatten(0, (b, t - 1)), after=1)
+    current = both_ways(x[:, :-1], x[:, 1:])
+    neighbours, warped, flows = (joined(each, dim=1) for each in (neighbours, warped, flows))
+    aligned = align(neighbours, warped, current, flows)
+    after, before = aligned.unflatten(0, (2 * b, t - 1)).chunk(2)
+    return pad_frames(after, after=1), pad_frames(before, before=1)
+
+
+def both_ways(later: Tensor, earlier: Tensor, missing: int = 0) -> Tensor:
+    """Return what all frames but the last see later, and all but the first see earlier, as maps (2*B*(T-1), C, H, W).
+
+    Args:
+        later: (B, T - 1 - missing, C, H, W).
+        earlier: The same.
+        missing: Number of frames that would see beyond the clip's ends, where zeros are.
+    """
+    return torch.cat((pad_frames(later, after=missing), pad_frames(earlier, before=missing))).flatten(0, 1)

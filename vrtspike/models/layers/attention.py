@@ -105,8 +105,8 @@ class WindowAttention(nn.Module):
     def forward(self, x: Tensor, shift: Window, norm: Norm = unchanged, added_by: float | None = None) -> Tensor:
         """Attend in the windows of a map (B, T, H, W, C) of any size, shifted cyclically by ``shift`` tokens.
 
-        The tokens are normalised by ``norm``, and the results are added to ``x`` with the factor ``added_by``, see
-        :func:`vrtspike.ops.map_windows`.
+        The tokens are normalised by ``norm``, and the results are added to the map that it returns with the factor
+        ``added_by``, see :func:`vrtspike.ops.map_windows`.
         """
         window, shift = effective_window(tuple(x.shape[1:4]), self.window, shift)
         table = crop_bias_table(self.relative_position_bias_table, self.window, window)
@@ -118,7 +118,7 @@ class WindowAttention(nn.Module):
         own = windows.attend(self.qkv_self(windows.tokens))
         if self.qkv_mut is None:
             return self.proj(own)
-        encoded = windows.tokens + windows.at_tokens(self.encoding(windows.window)).to(windows.tokens.dtype)
+        encoded = windows.encoded(self.encoding(windows.window))
         return self.merge(windows.attend(self.qkv_mut(encoded), mutual=True), own)
 
     def encoding(self, window: Window) -> Tensor:

@@ -14,13 +14,14 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from vrtspike.models.layers.attention import WindowAttention
+from vrtspike.models.layers.cast_weights import Call, cast_together
 from vrtspike.models.layers.conv import Conv3d
 from vrtspike.models.layers.drop_path import Branch, DropPath
 from vrtspike.models.layers.linear import Linear
 from vrtspike.models.layers.maps import TokenNorm
 from vrtspike.models.layers.mlp import GatedMLP, feed_forward
 from vrtspike.ops.chunks import add_to_rows
-from vrtspike.ops.window_attention.functional import plus
+from vrtspike.ops.residual import plus
 from vrtspike.ops.window_attention.windows import Window
 from vrtspike.profiling import part
 
@@ -68,24 +69,34 @@ class AttentionBlock(nn.Module):
         """Whether attention and MLP are compiled: their graphs add nothing, and decide by themselves about chunks."""
 
     def forward(self, x: Tensor) -> Tensor:
-        attention = partial(self.run, self.attention_branch, recompute=self.checkpoint_attn)
-        mlp = partial(self.run, self.mlp_branch, recompute=self.checkpoint_ffn)
+        attention, mlp = self.branches(x)
+        attention = partial(self.run, attention, recompute=self.checkpoint_attn)
+        mlp = partial(self.run, mlp, recompute=self.checkpoint_ffn)
         x = self.drop_path(x, attention, parameters(self.norm1, self.attn))
         return self.drop_path(x, mlp, parameters(self.norm2, self.mlp))
 
-    def attention_branch(self, x: Tensor, added_by: float | None = None) -> Tensor:
+    def branches(self, x: Tensor) -> tuple[Branch, Branch]:
+        """Return the attention and the MLP for maps on the device of ``x``, both with their norm."""
+        attn, mlp = cast_together(x, self.attn, self.mlp)
+        return partial(self.attention_branch, attn), partial(self.mlp_branch, mlp)
+
+    def attention_branch(self, attn: Call, x: Tensor, added_by: float | None = None) -> Tensor:
         with part('attention') as p:
             x = p.enter(x)
             if self.compiled:
-                return p.leave(plus(x, self.attn(x, self.shift, self.norm1), added_by))
-            return p.leave(self.attn(x, self.shift, self.norm1, added_by))
+                return p.leave(plus(x, attn(x, self.shift, self.norm1.beside), added_by))
+            return p.leave(attn(x, self.shift, self.norm1.beside, added_by))
 
-    def mlp_branch(self, x: Tensor, added_by: float | None = None) -> Tensor:
+    def mlp_branch(self, mlp: Call, x: Tensor, added_by: float | None = None) -> Tensor:
+        def beside(rows: Tensor) -> tuple[Tensor, Tensor]:
+            rows, normalised = self.norm2.beside(rows)
+            return rows, mlp(normalised)
+
         with part('mlp') as p:
             x = p.enter(x)
             if self.compiled or added_by is None:
-                return p.leave(plus(x, self.mlp(self.norm2(x)), added_by))
-            return p.leave(add_to_rows(lambda rows: self.mlp(self.norm2(rows)), x, added_by))
+                return p.leave(plus(*beside(x), added_by))
+            return p.leave(add_to_rows(beside, x, added_by))
 
     def run(self, branch: Branch, x: Tensor, added_by: float | None, *, recompute: bool) -> Tensor:
         """Run a branch; with ``recompute`` only its input is saved for the backward pass."""

@@ -106,12 +106,11 @@ def saved_bytes_per_token(block: AttentionBlock, like: Tensor) -> dict[str, floa
     x.requires_grad_()
     tokens = window[0] * window[1] * window[2]
     constant = {p.untyped_storage().data_ptr() for p in block.parameters()}
-    attn = saved_bytes(block.attention_branch, x, constant) / tokens
-    ffn = saved_bytes(block.mlp_branch, x, constant) / tokens
+    attn, ffn = (saved_bytes(branch, x, constant) / tokens for branch in block.branches(x))
     return {'input': x.element_size() * x.shape[-1], 'attn': attn, 'ffn': ffn}
 
 
-def saved_bytes(function: Callable[[Tensor], Tensor], x: Tensor, excluded: set[int]) -> int:
+def saved_bytes(function: Callable[[Tensor], object], x: Tensor, excluded: set[int]) -> int:
     """Return the bytes of the storages that autograd saves for the backward pass of ``function(x)``."""
     storages: dict[int, int] = {}
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrtspike.ops import layer_norm
+from vrtspike.ops import layer_norm, layer_norm_beside
 from vrtspike.ops.rows import Order
+from vrtspike.runtime.device import fuses_by_hand
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -57,6 +58,23 @@ class TokenNorm(nn.LayerNorm):
     def forward(self, x: Tensor, order: Order | None = None) -> Tensor:
         """(..., C) -> the same shape; with an ``order``, (M, C)."""
         return layer_norm(x, self.weight, self.bias, self.eps, order=order)
+
+    def beside(self, x: Tensor, order: Order | None = None) -> tuple[Tensor, Tensor]:
+        """Return ``x`` itself, for a residual connection, and what :meth:`forward` returns.
+
+        One kernel may then add the gradients of both, see :func:`~vrtspike.ops.layer_norm_beside`.
+        """
+        return layer_norm_beside(x, self.weight, self.bias, self.eps, order=order)
+
+
+class NormBeforeLinear(nn.LayerNorm):
+    """``nn.LayerNorm`` over the channels of a map (..., C); on GPUs in the type of the linear layer that follows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> the same shape."""
+        if not fuses_by_hand(x):
+            return super().forward(x)
+        return layer_norm(x, self.weight, self.bias, self.eps)
 
 
 class ChannelNorm(nn.LayerNorm):

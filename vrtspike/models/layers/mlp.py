@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from vrtspike.models.layers.conv import FrameConv
 from vrtspike.models.layers.linear import Linear
 from vrtspike.models.layers.maps import ChannelNorm, zeroed
-from vrtspike.ops import gated_linear
+from vrtspike.ops import gated_linear, linear
 from vrtspike.ops.chunks import map_rows
+from vrtspike.ops.gated_linear.halves import halves
+from vrtspike.runtime.device import fuses_by_hand
 
 
 class GatedMLP(nn.Module):
@@ -32,7 +35,14 @@ class GatedMLP(nn.Module):
 
     def gated(self, x: Tensor) -> Tensor:
         """Compute the network for all tokens at once."""
-        return gated_linear(self.fc11(x), self.fc12(x), self.fc2.weight, self.fc2.bias)
+        return gated_linear(*self.branches(x), self.fc2.weight, self.fc2.bias)
+
+    def branches(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the gate takes, (..., hidden_features) each: on GPUs the halves of one product."""
+        if not fuses_by_hand(x):
+            return self.fc11(x), self.fc12(x)
+        weight = torch.cat((self.fc11.weight, self.fc12.weight))
+        return halves(linear(x, weight, torch.cat((self.fc11.bias, self.fc12.bias))))
 
 
 def feed_forward(channels: int, mlp_ratio: float = 2.0, *, starts_at_zero: bool) -> nn.Sequential:

@@ -13,6 +13,7 @@ from vrtspike.errors import ConfigError, require_positive, require_positive_inte
 from vrtspike.models.layers.checks import check_heads
 from vrtspike.models.layers.chunking.part import ChunkedPart
 from vrtspike.models.layers.linear import Linear
+from vrtspike.models.layers.maps import NormBeforeLinear
 from vrtspike.ops.fused_attention import fused_attention
 
 MAX_DISTANCE = 16
@@ -167,9 +168,9 @@ class TemporalAttentionBlock(ChunkedPart):
         if not 0 <= dropout < 1:
             raise ConfigError(f'{name}: dropout={dropout!r}; expected a probability in [0, 1)')
         hidden = max(1, round(channels * mlp_ratio))
-        self.input_norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(self.inputs))
+        self.input_norms = nn.ModuleList(NormBeforeLinear(channels) for _ in range(self.inputs))
         self.attention = self.attention_type(channels, heads, dropout, time_slope)
-        self.mlp_norm = nn.LayerNorm(channels)
+        self.mlp_norm = NormBeforeLinear(channels)
         self.mlp = nn.Sequential(
             Linear(channels, hidden),
             nn.GELU(),

@@ -11,9 +11,7 @@ ADD_SCATTERED = Operator(
     'add_scattered',
     (
         Backend('native', native.native, ('cpu',), native.DTYPES, backward=(), missing=native.missing),
-        Backend(
-            'triton', on_gpu.on_gpu, triton_support.devices(), triton_support.DTYPES, missing=triton_support.missing
-        ),
+        Backend('triton', on_gpu.on_gpu, **triton_support.SERVES),
         Backend('pytorch', reference),  # what trials compare with: they leave the reference out
         Backend('reference', reference),
     ),

@@ -11,8 +11,7 @@ import triton.language as tl
 
 
 @triton.jit
-def add_kernel(x, rows, places, out, count, scale,
-               C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):  # fmt: skip
+def add_kernel(x, rows, places, out, count, scale, C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):
     i = tl.program_id(0).to(tl.int64) * R + tl.arange(0, R)
     c = tl.arange(0, BC)[None, :]
     inside = i < count
@@ -24,8 +23,7 @@ def add_kernel(x, rows, places, out, count, scale,
 
 
 @triton.jit
-def gather_kernel(grad, sources, rows, count, map_rows, scale,
-                  C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):  # fmt: skip
+def gather_kernel(grad, sources, rows, count, map_rows, scale, C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):
     """Rows that belong to no row of the map get zeros."""
     i = tl.program_id(0).to(tl.int64) * R + tl.arange(0, R)
     c = tl.arange(0, BC)[None, :]

@@ -11,13 +11,7 @@ FLOW_OFFSETS = Operator(
     'flow_offsets',
     (
         Backend('native', native.native, devices=('cpu',), dtypes=native.DTYPES, missing=native.missing),
-        Backend(
-            'triton',
-            on_gpu.on_gpu,
-            devices=triton_support.devices(),
-            dtypes=triton_support.DTYPES,
-            missing=triton_support.missing,
-        ),
+        Backend('triton', on_gpu.on_gpu, **triton_support.SERVES),
         Backend('pytorch', reference),  # what trials compare with: they leave the reference out
         Backend('reference', reference),
     ),

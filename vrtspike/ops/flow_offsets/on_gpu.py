@@ -6,17 +6,27 @@ Both kernels are operators of PyTorch, so that counters see what they read and w
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from vrtspike.ops.flow_offsets.results import new_predictions, new_results, save_results
+from vrtspike.ops.triton_support import in_triton
 
 BLOCK, WARPS = 512, 4
 """Pixels of a program: four a thread, a load of 16 bytes in float32."""
 TAPS = 9
 """Taps of a program at most: enough to load the flow seldom, few enough for many programs."""
+
+
+class Constants(NamedTuple):
+    """What a kernel is compiled for: taps of all neighbours, neighbours, and taps and pixels of a program."""
+
+    ALL: int
+    NEIGHBOURS: int
+    TAPS: int
+    BLOCK: int = BLOCK
 
 
 def on_gpu(predicted: Tensor, flows: Tensor, max_residue: float) -> tuple[Tensor, Tensor]:
@@ -68,18 +78,17 @@ _values.register_autograd(_backward, setup_context=save_results)
 
 def _partial(flows: Tensor, mask: Tensor) -> Tensor:
     constants = _constants(flows, mask)
-    parts = constants['ALL'] // constants['NEIGHBOURS'] // constants['TAPS']
-    return flows.new_empty((len(flows), constants['NEIGHBOURS'], parts, 2, *flows.shape[2:]))
+    parts = constants.ALL // constants.NEIGHBOURS // constants.TAPS
+    return flows.new_empty((len(flows), constants.NEIGHBOURS, parts, 2, *flows.shape[2:]))
 
 
 def _launch(kernel: Any, tensors: tuple[Tensor, ...], numbers: tuple[float, ...], mask: Tensor, flows: Tensor) -> None:
     constants, pixels = _constants(flows, mask), mask.shape[2:].numel()
-    grid = (-(-pixels // BLOCK), len(mask) * constants['ALL'] // constants['TAPS'])
+    grid = (-(-pixels // BLOCK), len(mask) * constants.ALL // constants.TAPS)
     if all(grid):
-        kernel[grid](*tensors, *numbers, pixels, **constants, BLOCK=BLOCK, num_warps=WARPS)
+        kernel[grid](*tensors, *numbers, pixels, S=in_triton(constants), num_warps=WARPS)
 
 
-def _constants(flows: Tensor, mask: Tensor) -> dict[str, int]:
-    """Return what the kernels are compiled for."""
+def _constants(flows: Tensor, mask: Tensor) -> Constants:
     taps, neighbours = mask.shape[1], flows.shape[1] // 2
-    return dict(ALL=taps, NEIGHBOURS=neighbours, TAPS=math.gcd(taps // neighbours, TAPS))
+    return Constants(taps, neighbours, math.gcd(taps // neighbours, TAPS))

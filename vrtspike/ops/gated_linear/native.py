@@ -51,4 +51,4 @@ def _call(name: str, first: Tensor, *others: Tensor) -> None:
     function(ctypes.c_int64(first.numel()), ctypes.c_int(torch.get_num_threads()), *pointers)
 
 
-NATIVE = Gate(_values, _gradients)
+NATIVE = Gate(_values, _gradients, takes_halves=False)

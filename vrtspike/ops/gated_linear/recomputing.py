@@ -11,6 +11,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from vrtspike.ops.chunks import row_chunks
+from vrtspike.ops.fused_attention import computes_in
+from vrtspike.ops.gated_linear.halves import empty_like_both, empty_like_each
 from vrtspike.ops.linear import linear
 
 
@@ -21,36 +23,62 @@ class Gate(NamedTuple):
     """``values(x, gate)`` returns the hidden map."""
     gradients: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
     """``gradients(grad, x, gate, grad_x, grad_gate)`` writes to the last two, and returns the hidden map again."""
+    takes_halves: bool = True
+    """Whether ``gradients`` can write to the halves of one map; otherwise it wants contiguous maps."""
 
 
 def recomputing(implementation: Gate, x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Compute ``linear(gelu(x) * gate)`` of maps (..., C); only ``x`` and ``gate`` are saved for the backward pass."""
-    if torch.is_grad_enabled():
-        return _GatedLinear.apply(implementation, x, gate, weight, bias)
-    return linear(implementation.values(x, gate), weight, bias)
+    if not torch.is_grad_enabled():
+        return linear(implementation.values(x, gate), weight, bias)
+    saved = _Saved.apply(implementation, x, gate, weight, bias)
+    return _Linear.apply(saved, implementation, *(tensor.detach() for tensor in (x, gate, weight, bias)))
 
 
-class _GatedLinear(torch.autograd.Function):
+class _Linear(torch.autograd.Function):
+    """The result of the layer, whose gradient :class:`_Saved` takes.
+
+    Activation checkpointing recomputes up to the last tensor that is saved: all but this.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, saved: Tensor, implementation: Gate, x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor
+    ) -> Tensor:
+        return linear(implementation.values(x, gate), weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return grad, *(None,) * 5
+
+
+class _Saved(torch.autograd.Function):
+    """Saves what the backward pass needs; a tensor without memory stands for the result."""
+
     @staticmethod
     def forward(ctx: Any, implementation: Gate, x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, gate, weight)
-        ctx.gradients = implementation.gradients
-        return linear(implementation.values(x, gate), weight, bias)
+        ctx.implementation = implementation
+        return x.new_empty((), dtype=computes_in(x)).expand(*x.shape[:-1], len(weight))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, Tensor, Tensor, Tensor]:
         x, gate, weight = ctx.saved_tensors
         rows = [tensor.flatten(0, -2) for tensor in (x, gate, grad)]
-        grads = torch.empty_like(rows[0]), torch.empty_like(rows[1])
+        implementation = ctx.implementation
+        empty = empty_like_both if implementation.takes_halves else empty_like_each
+        grads = empty(*rows[:2])
         sums = torch.promote_types(weight.dtype, torch.float32)
-        grad_weight, back = torch.zeros_like(weight, dtype=sums), weight.t().to(grad.dtype).contiguous()
+        grad_weight, back = None, weight.t().to(grad.dtype)
         for chunk in row_chunks(rows[0]):
             x_chunk, gate_chunk, grad_chunk = (tensor[chunk] for tensor in rows)
-            hidden = ctx.gradients(linear(grad_chunk, back), x_chunk, gate_chunk, *(each[chunk] for each in grads))
-            grad_weight += grad_chunk.t() @ hidden
-        grad_bias = rows[2].sum(0, dtype=sums)
-        return None, *(g.view_as(x) for g in grads), grad_weight.to(weight.dtype), grad_bias.to(weight.dtype)
+            grad_hidden = linear(grad_chunk, back)
+            hidden = implementation.gradients(grad_hidden, x_chunk, gate_chunk, *(each[chunk] for each in grads))
+            product = grad_chunk.t() @ hidden
+            grad_weight = product if grad_weight is None else grad_weight.to(sums) + product
+        grad_weight = torch.zeros_like(weight) if grad_weight is None else grad_weight.to(weight.dtype)
+        return None, *(g.view_as(x) for g in grads), grad_weight, rows[2].sum(0, dtype=weight.dtype)
 
 
 def _gradients(grad: Tensor, x: Tensor, gate: Tensor, grad_x: Tensor, grad_gate: Tensor) -> Tensor:

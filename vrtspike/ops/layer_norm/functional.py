@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vrtspike.ops.backends import Backend, Request
 from vrtspike.ops.fused_attention import computes_in
-from vrtspike.ops.layer_norm.backends import LAYER_NORM
+from vrtspike.ops.layer_norm.backends import LAYER_NORM, NormBackend
 from vrtspike.ops.rows import Order
 from vrtspike.ops.trial_outcomes import measures
 from vrtspike.ops.trials import Trial, values_and_gradients
@@ -33,13 +33,34 @@ def layer_norm(
     Returns:
         The map (..., C), or rows (M, C) with an ``order``.
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
-        run = LAYER_NORM.find('reference').run  # compilers fuse it themselves, and tracers see into it
-    else:
-        trial = trial_of(x, weight, bias, eps, order) if measures(x) else None
-        run = LAYER_NORM.choose(x, Request(backend, trial)).run
+    run = chosen_for(x, weight, bias, eps, order, backend).run
     rows = run(x.flatten(0, -2), weight, bias, eps, computes_in(x), order)
     return rows.view_as(x) if order is None else rows
+
+
+def layer_norm_beside(
+    x: Tensor, weight: Tensor, bias: Tensor, eps: float, *, order: Order | None = None, backend: str = 'auto'
+) -> tuple[Tensor, Tensor]:
+    """Return the map itself and the result of :func:`layer_norm`, whose arguments these are.
+
+    A residual connection should take the first. A backend may then add the gradients of both in the kernel that makes
+    one of them.
+    """
+    chosen = chosen_for(x, weight, bias, eps, order, backend)
+    if chosen.beside is None:
+        rows = chosen.run(x.flatten(0, -2), weight, bias, eps, computes_in(x), order)
+    else:
+        same, rows = chosen.beside(x.flatten(0, -2), weight, bias, eps, computes_in(x), order)
+        x = same.view_as(x)
+    return x, rows.view_as(x) if order is None else rows
+
+
+def chosen_for(x: Tensor, weight: Tensor, bias: Tensor, eps: float, order: Order | None, backend: str) -> NormBackend:
+    """Return the backend for a call of :func:`layer_norm`."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return LAYER_NORM.find('reference')  # compilers fuse it themselves, and tracers see into it
+    trial = trial_of(x, weight, bias, eps, order) if measures(x) else None
+    return LAYER_NORM.choose(x, Request(backend, trial))
 
 
 def trial_of(x: Tensor, weight: Tensor, bias: Tensor, eps: float, order: Order | None) -> Trial:

@@ -5,12 +5,14 @@ Both kernels are operators of PyTorch, so that counters see what they read and w
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from vrtspike.ops.rows import Order
+from vrtspike.ops.triton_support import in_triton
 
 NUMBERS, WARPS = 2048, 4
 """Numbers of a block: sixteen a thread."""
@@ -18,10 +20,26 @@ PROGRAMS = 512
 """Programs of the backward pass at most; each sums the gradients of weight and bias over a share of the rows."""
 
 
+class Constants(NamedTuple):
+    """What a kernel is compiled for: channels, channels of a block, rows of a block."""
+
+    C: int
+    BC: int
+    R: int
+
+
 def on_gpu(x: Tensor, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype, order: Order | None) -> Tensor:
     """Normalise rows (N, C); only they are saved for the backward pass."""
     sources, places = order or (None, None)
     return _values(x.contiguous(), weight.float(), bias.float(), eps, dtype, sources, places)
+
+
+def on_gpu_beside(
+    x: Tensor, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype, order: Order | None
+) -> tuple[Tensor, Tensor]:
+    """Return the rows themselves, and normalised as by :func:`on_gpu`; one kernel adds the gradients of both."""
+    sources, places = order or (None, None)
+    return _Beside.apply(x.contiguous(), weight.float(), bias.float(), eps, dtype, sources, places)
 
 
 @torch.library.custom_op('vrtspike::triton_layer_norm', mutates_args=())
@@ -39,9 +57,9 @@ def _values(
 
     out = _results(x, dtype, sources)
     if len(out):
-        blocks = _blocks(x)
-        grid = (-(-len(out) // blocks['R']),)
-        kernels.norm_kernel[grid](x, weight, bias, sources, out, len(x), len(out), eps, **blocks, num_warps=WARPS)
+        constants = _constants(x)
+        programs, arguments = -(-len(out) // constants.R), (x, weight, bias, sources, out, len(x), len(out), eps)
+        kernels.norm_kernel[(programs,)](*arguments, S=in_triton(constants), num_warps=WARPS)
     return out
 
 
@@ -51,20 +69,21 @@ def _(x, weight, bias, eps, dtype, sources, places):
 
 
 @torch.library.custom_op('vrtspike::triton_layer_norm_backward', mutates_args=())
-def _gradients(grad: Tensor, x: Tensor, weight: Tensor, eps: float, places: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return the gradient of ``x``, and partial sums (programs, 2, C) of those of weight and bias."""
+def _gradients(
+    grad: Tensor, x: Tensor, weight: Tensor, eps: float, places: Tensor | None, beside: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return the gradient of ``x`` plus ``beside``, and partial sums (programs, 2, C) of those of weight and bias."""
     from vrtspike.ops.layer_norm import triton_kernels as kernels
 
     grad_x, partial = torch.empty_like(x), _partial(x)
     if programs := len(partial):
-        kernels.norm_backward_kernel[(programs,)](
-            grad, x, weight, places, grad_x, partial, len(x), programs, eps, **_blocks(x), num_warps=WARPS
-        )
+        arguments = grad, x, weight, places, beside, grad_x, partial, len(x), programs, eps
+        kernels.norm_backward_kernel[(programs,)](*arguments, S=in_triton(_constants(x)), num_warps=WARPS)
     return grad_x, partial
 
 
 @_gradients.register_fake
-def _(grad, x, weight, eps, places):
+def _(grad, x, weight, eps, places, beside):
     return torch.empty_like(x), _partial(x)
 
 
@@ -73,13 +92,32 @@ def _save(ctx: Any, inputs: tuple, output: Tensor) -> None:
     ctx.save_for_backward(x, weight, places)
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, grad: Tensor, beside: Tensor | None = None) -> tuple[Tensor | None, ...]:
     x, weight, places = ctx.saved_tensors
-    grad_x, partial = _gradients(grad.contiguous(), x, weight, ctx.eps, places)
+    beside = None if beside is None else beside.contiguous()
+    grad_x, partial = _gradients(grad.contiguous(), x, weight, ctx.eps, places, beside)
     return grad_x, *partial.sum(0).unbind(), *(None,) * 4
 
 
 _values.register_autograd(_backward, setup_context=_save)
+
+
+class _Beside(torch.autograd.Function):
+    """The rows, and normalised rows."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
+        out = _values(*inputs)
+        _save(ctx, inputs, out)
+        return inputs[0].view_as(inputs[0]), out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, beside: Tensor | None, grad: Tensor | None) -> tuple[Tensor | None, ...]:
+        if grad is None:
+            return beside, *(None,) * 6
+        return _backward(ctx, grad, beside)
 
 
 def _results(x: Tensor, dtype: torch.dtype, sources: Tensor | None) -> Tensor:
@@ -87,12 +125,11 @@ def _results(x: Tensor, dtype: torch.dtype, sources: Tensor | None) -> Tensor:
 
 
 def _partial(x: Tensor) -> Tensor:
-    programs = min(PROGRAMS, -(-len(x) // _blocks(x)['R']))
+    programs = min(PROGRAMS, -(-len(x) // _constants(x).R))
     return x.new_empty((programs, 2, x.shape[1]), dtype=torch.float32)
 
 
-def _blocks(x: Tensor) -> dict[str, int]:
-    """Return the constants that the kernels are compiled for."""
+def _constants(x: Tensor) -> Constants:
     channels = x.shape[1]
     padded = 1 << max(channels - 1, 1).bit_length()
-    return dict(C=channels, BC=padded, R=max(1, NUMBERS // padded))
+    return Constants(channels, padded, max(1, NUMBERS // padded))

@@ -1,7 +1,8 @@
 """Triton kernels of layer normalisation of rows of channels, in float32.
 
 A program computes blocks of R rows with BC channels, C padded to a power of 2. ``sources`` and ``places`` are those of
-:class:`~vrtspike.ops.rows.Order`, or None.
+:class:`~vrtspike.ops.rows.Order`, or None. ``S`` is what a kernel is compiled for, see
+:class:`~vrtspike.ops.layer_norm.on_gpu.Constants`.
 """
 
 from __future__ import annotations
@@ -11,58 +12,62 @@ import triton.language as tl
 
 
 @triton.jit
-def normalised(x, row, inside, eps, C: tl.constexpr, BC: tl.constexpr):
+def normalised(x, row, inside, eps, S: tl.constexpr):
     """Return rows (R, BC) of ``x``, normalised, and one over their standard deviations (R, 1)."""
-    c = tl.arange(0, BC)[None, :]
-    at, mask = x + row[:, None] * C + c, inside[:, None] & (c < C)
+    c = tl.arange(0, S.BC)[None, :]
+    at, mask = x + row[:, None] * S.C + c, inside[:, None] & (c < S.C)
     values = tl.load(at, mask=mask, other=0.0).to(tl.float32)
-    mean = tl.sum(values, 1)[:, None] / C
-    values = tl.where(c < C, values - mean, 0.0)
-    scale = 1.0 / tl.sqrt(tl.sum(values * values, 1)[:, None] / C + eps)
+    mean = tl.sum(values, 1)[:, None] / S.C
+    values = tl.where(c < S.C, values - mean, 0.0)
+    scale = 1.0 / tl.sqrt(tl.sum(values * values, 1)[:, None] / S.C + eps)
     return values * scale, scale
 
 
 @triton.jit
-def norm_kernel(x, weight, bias, sources, out, rows, results, eps, C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):
-    i = tl.program_id(0).to(tl.int64) * R + tl.arange(0, R)
-    c = tl.arange(0, BC)
+def norm_kernel(x, weight, bias, sources, out, rows, results, eps, S: tl.constexpr):
+    i = tl.program_id(0).to(tl.int64) * S.R + tl.arange(0, S.R)
+    c = tl.arange(0, S.BC)
     inside = i < results
     source = i
     if sources is not None:
         source = tl.load(sources + i, mask=inside, other=0).to(tl.int64)
     found = inside & (source < rows)
-    values, _ = normalised(x, source, found, eps, C, BC)
-    w = tl.load(weight + c, mask=c < C, other=0.0)[None, :]
-    b = tl.load(bias + c, mask=c < C, other=0.0)[None, :]
+    values, _ = normalised(x, source, found, eps, S)
+    w = tl.load(weight + c, mask=c < S.C, other=0.0)[None, :]
+    b = tl.load(bias + c, mask=c < S.C, other=0.0)[None, :]
     result = tl.where(found[:, None], values * w + b, 0.0)
-    mask = inside[:, None] & (c < C)[None, :]
-    tl.store(out + i[:, None] * C + c[None, :], result.to(out.dtype.element_ty), mask=mask)
+    mask = inside[:, None] & (c < S.C)[None, :]
+    tl.store(out + i[:, None] * S.C + c[None, :], result.to(out.dtype.element_ty), mask=mask)
 
 
 @triton.jit
-def norm_backward_kernel(
-    grad, x, weight, places, grad_x, partial, rows, programs, eps, C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr
-):
-    """Sum the gradients of weight and bias of a program's rows: partial (programs, 2, C)."""
+def norm_backward_kernel(grad, x, weight, places, beside, grad_x, partial, rows, programs, eps, S: tl.constexpr):
+    """Sum the gradients of weight and bias of a program's rows: partial (programs, 2, C).
+
+    ``beside``, rows (N, C) or None, is added to the gradient of ``x``.
+    """
     program = tl.program_id(0)
-    c = tl.arange(0, BC)
-    w = tl.load(weight + c, mask=c < C, other=0.0)[None, :]
-    weight_sums, bias_sums = tl.zeros((BC,), tl.float32), tl.zeros((BC,), tl.float32)
-    for first in tl.range(program * R, rows, programs * R):
-        i = (first + tl.arange(0, R)).to(tl.int64)
+    c = tl.arange(0, S.BC)
+    w = tl.load(weight + c, mask=c < S.C, other=0.0)[None, :]
+    weight_sums, bias_sums = tl.zeros((S.BC,), tl.float32), tl.zeros((S.BC,), tl.float32)
+    for first in tl.range(program * S.R, rows, programs * S.R):
+        i = (first + tl.arange(0, S.R)).to(tl.int64)
         inside = i < rows
         place = i
         if places is not None:
             place = tl.load(places + i, mask=inside, other=0).to(tl.int64)
-        mask = inside[:, None] & (c < C)[None, :]
-        values, scale = normalised(x, i, inside, eps, C, BC)
-        g = tl.load(grad + place[:, None] * C + c[None, :], mask=mask, other=0.0).to(tl.float32)
+        mask = inside[:, None] & (c < S.C)[None, :]
+        values, scale = normalised(x, i, inside, eps, S)
+        g = tl.load(grad + place[:, None] * S.C + c[None, :], mask=mask, other=0.0).to(tl.float32)
         weight_sums += tl.sum(g * values, 0)
         bias_sums += tl.sum(g, 0)
         g *= w
-        mean, along = tl.sum(g, 1)[:, None] / C, tl.sum(g * values, 1)[:, None] / C
+        mean, along = tl.sum(g, 1)[:, None] / S.C, tl.sum(g * values, 1)[:, None] / S.C
         result = scale * (g - mean - values * along)
-        tl.store(grad_x + i[:, None] * C + c[None, :], result.to(grad_x.dtype.element_ty), mask=mask)
-    at = partial + program * 2 * C + c
-    tl.store(at, weight_sums, mask=c < C)
-    tl.store(at + C, bias_sums, mask=c < C)
+        own = i[:, None] * S.C + c[None, :]
+        if beside is not None:
+            result += tl.load(beside + own, mask=mask, other=0.0).to(tl.float32)
+        tl.store(grad_x + own, result.to(grad_x.dtype.element_ty), mask=mask)
+    at = partial + program * 2 * S.C + c
+    tl.store(at, weight_sums, mask=c < S.C)
+    tl.store(at + S.C, bias_sums, mask=c < S.C)

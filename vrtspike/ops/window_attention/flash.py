@@ -11,13 +11,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.utils.flop_counter import register_flop_formula
 
 from vrtspike.ops.triton_support import precision_of, rounded_to
 from vrtspike.ops.window_attention import tilings
 from vrtspike.ops.window_attention.tilings import Constants, Tiling, launch, padded, tilings_by_keys, tilings_by_queries
-from vrtspike.ops.window_attention.windows import MASKED, Settings, relative_position_bias
+from vrtspike.ops.window_attention.windows import (
+    MASKED,
+    Settings,
+    Window,
+    cached,
+    index_by_key,
+    relative_position_index,
+)
 
 SPLITS = 16
 """Partial sums of the bias gradient, each over a share of the windows."""
@@ -33,9 +41,40 @@ def flash(qkv: Tensor, bias_table: Tensor | None, settings: Settings) -> Tensor:
 
 def padded_bias(table: Tensor, settings: Settings) -> Tensor:
     """Return the bias (heads, NP queries, NP keys) divided by the scale; it is -inf for keys that pad."""
-    bias = relative_position_bias(table.float(), settings.window) / settings.scale
-    missing = padded(bias.shape[-1]) - bias.shape[-1]
-    return F.pad(F.pad(bias, (0, missing), value=-math.inf), (0, 0, 0, missing)).contiguous()
+    return _PaddedBias.apply(table.float(), settings.window, settings.scale)
+
+
+class _PaddedBias(torch.autograd.Function):
+    """One gather; its gradient is one scatter of rows."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, window: Window, scale: float) -> Tensor:
+        ctx.size, ctx.window, ctx.scale = table.shape, window, scale
+        numbers = torch.cat((table.flatten() / scale, _fillers(table.device)))
+        return numbers[_places(window, table.shape[1], table.device)]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        tokens = math.prod(ctx.window)
+        by_pair = grad[:, :tokens, :tokens].permute(2, 1, 0).flatten(0, 1)
+        index = index_by_key(ctx.window, grad.device)
+        return grad.new_zeros(ctx.size).index_add_(0, index, by_pair, alpha=1 / ctx.scale), None, None
+
+
+@cached
+def _places(window: Window, heads: int, device: torch.device) -> Tensor:
+    """Return where the padded bias (heads, NP, NP) finds its numbers: in the table's, or after them in the fillers."""
+    index = relative_position_index(window, device)
+    places = index * heads + torch.arange(heads, device=device)[:, None, None]
+    missing, end = padded(len(index)) - len(index), math.prod(2 * length - 1 for length in window) * heads
+    return F.pad(F.pad(places, (0, missing), value=end), (0, 0, 0, missing), value=end + 1)
+
+
+@cached
+def _fillers(device: torch.device) -> Tensor:
+    """Return the bias of a key that pads, and that of a query that pads."""
+    return torch.tensor([-math.inf, 0.0], device=device)
 
 
 @torch.library.custom_op(

@@ -18,16 +18,19 @@ from torch import Tensor
 from vrtspike.ops.add_scattered import add_scattered
 from vrtspike.ops.backends import Request
 from vrtspike.ops.chunks import chunk_rows, joined, works_in_chunks
-from vrtspike.ops.padding import next_multiple, pad_to_windows
+from vrtspike.ops.padding import next_multiple, pad_to_windows, without_padding
+from vrtspike.ops.residual import plus
 from vrtspike.ops.rows import Order, gather, scatter
 from vrtspike.ops.trial_outcomes import measures
 from vrtspike.ops.window_attention.backends import WINDOW_ATTENTION, WindowBackend
-from vrtspike.ops.window_attention.layout import WindowKind, WindowLayout, split_kinds, token_order
+from vrtspike.ops.window_attention.layout import WindowKind, WindowLayout, padded_order, split_kinds, token_order
 from vrtspike.ops.window_attention.trials import trial_of_attention, trial_of_windows
 from vrtspike.ops.window_attention.windows import Settings, Window, relative_position_bias
+from vrtspike.runtime.device import fuses_by_hand
 
-Norm = Callable[..., Tensor]
-"""``norm(x)`` returns a normalised map (..., C), ``norm(x, order)`` its rows (M, C) in that order."""
+Norm = Callable[..., tuple[Tensor, Tensor]]
+"""``norm(x, order)`` returns a map (..., C), to which results are added, and its normalised rows (M, C) in that order;
+without an order, the second is the normalised map."""
 
 
 def window_attention(
@@ -111,22 +114,21 @@ class Windows:
             return chosen.attend_in_map(qkv, bias, settings)
         return chosen.run(qkv, bias, settings, self.kinds)
 
-    def at_tokens(self, encoding: Tensor) -> Tensor:
-        """Repeat the position encoding (h, w, C) of one frame of a window for all :attr:`tokens`.
-
-        Returns:
-            (N, C) for windows, (H, W, C) for a map.
-        """
+    def encoded(self, encoding: Tensor) -> Tensor:
+        """Return the :attr:`tokens` plus the position encoding (h, w, C) of one frame of a window."""
         t, h, w = self.window
+        encoding = encoding.to(self.tokens.dtype)
         if self.kinds is not None:
-            return encoding.flatten(0, 1).repeat(t, 1)
-        height, width = self.tokens.shape[2:4]
-        return encoding.repeat(height // h, width // w, 1).roll(self.shift[1:], dims=(0, 1))
+            return self.tokens + encoding.flatten(0, 1).repeat(t, 1)
+        # The encodings of all windows repeat that of one, so that shifting the map shifts each of them cyclically.
+        shifted = encoding.roll(self.shift[1:], dims=(0, 1))
+        windows = self.tokens.unflatten(3, (-1, w)).unflatten(2, (-1, h))
+        return (windows + shifted[:, None]).view_as(self.tokens)
 
 
-def unchanged(x: Tensor, order: Order | None = None) -> Tensor:
-    """Return a map (..., C) as it is, or its rows (M, C) in an order."""
-    return x if order is None else gather(x.flatten(0, -2), order)
+def unchanged(x: Tensor, order: Order | None = None) -> tuple[Tensor, Tensor]:
+    """Return a map (..., C) twice, or the map and its rows (M, C) in an order."""
+    return x, x if order is None else gather(x.flatten(0, -2), order)
 
 
 def map_windows(
@@ -149,11 +151,11 @@ def map_windows(
         x: Map (B, T, H, W, C) of any size; zeros fill the last windows.
         bias_table: See :func:`window_attention`, also for the arguments after it.
         norm: Normalises the tokens, and gathers them in the same pass.
-        added_by: Factor on the results that are added to ``x``, in the pass that scatters them; None for the results
-            alone.
+        added_by: Factor on the results that are added to the map that ``norm`` returns, in the pass that scatters them;
+            None for the results alone.
 
     Returns:
-        The results, or their sum with ``x``, as a map (B, T, H, W, C').
+        The results, or their sum with the map, as a map (B, T, H, W, C').
     """
     settings = dict(window=window, shift=shift, heads=heads, scale=scale)
     batch, *size = x.shape[:4]
@@ -164,12 +166,15 @@ def map_windows(
         like = torch.empty(0, dtype=trial.dtype, device=x.device, requires_grad=trial.trains)
     request = Request(backend, trial)
     if not WINDOW_ATTENTION.select(like, request).by_windows:
-        windows = Windows(pad_to_windows(norm(x), window), bias=bias_table, kinds=None, request=request, **settings)
-        return plus(x, _cropped(function(windows), size), added_by)
+        x, tokens = whole_windows(x, window, norm)
+        windows = Windows(tokens, bias=bias_table, kinds=None, request=request, **settings)
+        return plus(x, without_padding(function(windows), size), added_by)
     layout = WindowLayout((batch, *map(next_multiple, size, window)), window, shift)
     bias = None if bias_table is None else relative_position_bias(bias_table, window)
     order = None if torch.compiler.is_compiling() else token_order(layout, tuple(x.shape[:4]), x.device)
-    tokens = layout.to_windows(pad_to_windows(norm(x), window)) if order is None else norm(x, order)
+    x, tokens = norm(x, order)
+    if order is None:
+        tokens = layout.to_windows(pad_to_windows(tokens, window))
     tokens = tokens.view(-1, math.prod(window), x.shape[-1])
     count = max(1, chunk_rows() // tokens.shape[1]) if works_in_chunks(x) else len(tokens)
     kinds = list(split_kinds(layout.kinds(), count))
@@ -177,16 +182,23 @@ def map_windows(
     settings |= dict(bias=bias, request=request._replace(fits=_by_windows))
     results = [function(Windows(c, kinds=k, **settings)) for c, k in zip(chunks, kinds, strict=True)]
     if order is None:
-        return plus(x, _cropped(layout.to_map(joined(results)), size), added_by)
+        return plus(x, without_padding(layout.to_map(joined(results)), size), added_by)
     rows = [each.flatten(0, 1) for each in results]
     if added_by is None:
         return scatter(joined(rows), order).view(batch, *size, -1)
     return add_scattered(x, rows, order, added_by)
 
 
-def plus(x: Tensor, results: Tensor, added_by: float | None) -> Tensor:
-    """Return ``x`` plus the results times a factor; the results alone without one."""
-    return results if added_by is None else torch.add(x, results, alpha=added_by)
+def whole_windows(x: Tensor, window: Window, norm: Norm) -> tuple[Tensor, Tensor]:
+    """Return what the norm returns of a map (B, T, H, W, C), the second with zeros that fill its last windows."""
+    size = tuple(x.shape[1:4])
+    padded = tuple(map(next_multiple, size, window))
+    if padded == size or not fuses_by_hand(x):
+        x, normalised = norm(x)
+        return x, pad_to_windows(normalised, window)
+    order = padded_order(tuple(x.shape[:4]), window, x.device)  # the norm writes the zeros in the same pass
+    x, rows = norm(x, order)
+    return x, rows.view(len(x), *padded, -1)
 
 
 def _settings(
@@ -206,12 +218,6 @@ def _settings(
         raise ValueError('window_attention: mutual attention has no relative position bias; give bias_table=None')
     default = 1 / math.sqrt(channels // heads)
     return Settings(window, shift, heads, mutual, default if scale is None else scale)
-
-
-def _cropped(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Return a map (B, T, H, W, C) without the zeros that filled its windows."""
-    t, h, w = size
-    return x[:, :t, :h, :w]
 
 
 def _by_windows(backend: WindowBackend) -> bool:

@@ -133,8 +133,22 @@ def _halves(grid: list[int], axis: int) -> tuple[list[int], list[int]]:
 @partial(cached, entries=64)  # each is as large as a map; a network needs up to eighteen for a number of clips
 def token_order(layout: WindowLayout, size: tuple[int, int, int, int], device: torch.device) -> Order:
     """Return the order in which windows store the tokens of a map of ``size`` (B, T, H, W); zeros fill them."""
-    count = math.prod(size)
-    numbers = torch.arange(1, count + 1, device=device).view(*size, 1)  # zeros pad
-    found = torch.cat([part.flatten() for part in layout.parts(pad_to_windows(numbers, layout.window))])
-    sources = torch.where(found > 0, found - 1, count)
+    parts = layout.parts(pad_to_windows(_numbers(size, device), layout.window))
+    return _order_of(torch.cat([part.flatten() for part in parts]), math.prod(size))
+
+
+@partial(cached, entries=32)
+def padded_order(size: tuple[int, int, int, int], window: Window, device: torch.device) -> Order:
+    """Return the order of a map of ``size`` (B, T, H, W) in itself, with zeros that fill its last windows."""
+    return _order_of(pad_to_windows(_numbers(size, device), window).flatten(), math.prod(size))
+
+
+def _numbers(size: tuple[int, int, int, int], device: torch.device) -> Tensor:
+    """Return a map (B, T, H, W, 1) of the tokens' numbers, from 1 on: zeros pad."""
+    return torch.arange(1, math.prod(size) + 1, device=device).view(*size, 1)
+
+
+def _order_of(numbers: Tensor, count: int) -> Order:
+    """Return the order in which the tokens have been numbered from 1 to ``count``, with zeros between them."""
+    sources = torch.where(numbers > 0, numbers - 1, count)
     return Order(sources.int(), sources.argsort()[:count].int())
