@@ -2,16 +2,26 @@
 
 #pragma once
 
+#include <type_traits>
+
 #include "forward.h"
+#include "forward_bfloat16.h"
 
 namespace {
 
 constexpr int CHUNK = 64;  // keys whose gradients stay in the L1 cache while they are summed
 
-// sums[key] += weights[key][i] * rows[i] over the queries i of a vector, for COUNT keys.
-template <int D, int COUNT>
-inline void gather_rows(const float* weights, const float* rows, float* sums) {
+inline Vector add_weighted(Vector sum, const float* row, float weight) { return sum + weight * load(row); }
+inline Quad add_weighted(Quad sum, const float* row, float weight) {
+  return sum + weight * *reinterpret_cast<const Quad*>(row);
+}
+
+// sums[key] += weights[key][i] * rows[i] over the queries i of a vector, for COUNT keys. Elements are numbers, or pairs
+// of neighbouring queries.
+template <int D, int COUNT, typename Element>
+inline void gather_rows(const Element* weights, const Element* rows, float* sums) {
   constexpr int WIDE = D / LANES, NARROW = D % LANES / 4;
+  constexpr int ELEMENTS = std::is_same<Element, float>::value ? LANES : LANES / 2;
   Vector wide[COUNT][WIDE + 1];
   Quad narrow[COUNT][NARROW + 1];
   const auto at = [](float* row, int i) { return reinterpret_cast<Quad*>(row + WIDE * LANES + 4 * i); };
@@ -23,15 +33,16 @@ inline void gather_rows(const float* weights, const float* rows, float* sums) {
     for (int a = 0; a < NARROW; a++) narrow[key][a] = *at(sums + key * D, a);
   }
 #pragma GCC unroll 16
-  for (int i = 0; i < LANES; i++) {
-    const float* row = rows + i * D;
+  for (int i = 0; i < ELEMENTS; i++) {
+    const Element* row = rows + i * D;
 #pragma GCC unroll 4
     for (int key = 0; key < COUNT; key++) {
-      const float weight = weights[key * LANES + i];
+      const Element weight = weights[key * ELEMENTS + i];
 #pragma GCC unroll 8
-      for (int a = 0; a < WIDE; a++) wide[key][a] += weight * load(row + a * LANES);
+      for (int a = 0; a < WIDE; a++) wide[key][a] = add_weighted(wide[key][a], row + a * LANES, weight);
 #pragma GCC unroll 4
-      for (int a = 0; a < NARROW; a++) narrow[key][a] += weight * *at(const_cast<float*>(row), a);
+      for (int a = 0; a < NARROW; a++)
+        narrow[key][a] = add_weighted(narrow[key][a], row + WIDE * LANES + 4 * a, weight);
     }
   }
 #pragma GCC unroll 4
@@ -43,11 +54,12 @@ inline void gather_rows(const float* weights, const float* rows, float* sums) {
   }
 }
 
-template <int D>
-void gather_all(int64_t keys, const float* weights, const float* rows, float* sums) {
+// The same for all keys; `weights` of a key have the length `stride`.
+template <int D, typename Element>
+void gather_all(int64_t keys, int stride, const Element* weights, const Element* rows, float* sums) {
   int64_t key = 0;
-  for (; key + KEYS <= keys; key += KEYS) gather_rows<D, KEYS>(weights + key * LANES, rows, sums + key * D);
-  for (; key < keys; key++) gather_rows<D, 1>(weights + key * LANES, rows, sums + key * D);
+  for (; key + KEYS <= keys; key += KEYS) gather_rows<D, KEYS>(weights + key * stride, rows, sums + key * D);
+  for (; key < keys; key++) gather_rows<D, 1>(weights + key * stride, rows, sums + key * D);
 }
 
 // Inputs and outputs of the backward pass of one window, frame and head: rows (n, D) and columns (D, stride).
@@ -125,8 +137,8 @@ void attend_backward(const Shape& s, const Gradients& g, float* p, float* ds) {
           float* to = g.bias_grad + (begin + key) * s.stride + first;
           store(to, load(to) + load(ds_here + key * LANES));
         }
-      gather_all<D>(keys, p_here, g.grad + first * D, g.v_grad + begin * D);
-      gather_all<D>(keys, ds_here, g.q + first * D, g.k_grad + begin * D);
+      gather_all<D>(keys, LANES, p_here, g.grad + first * D, g.v_grad + begin * D);
+      gather_all<D>(keys, LANES, ds_here, g.q + first * D, g.k_grad + begin * D);
     }
     const int count = s.n - first < LANES ? int(s.n - first) : LANES;
     for (int c = 0; c < D; c++)

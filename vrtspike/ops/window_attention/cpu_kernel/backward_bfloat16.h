@@ -12,62 +12,10 @@ namespace {
 
 constexpr int PAIRS = LANES / 2;
 
-inline Quad add_products(Quad sum, const Pair* pairs, Pair pair) {
-  const __m128i left = _mm_loadu_si128(reinterpret_cast<const __m128i*>(pairs)), right = _mm_set1_epi32(int32_t(pair));
-  return Quad(_mm_dpbf16_ps(__m128(sum), reinterpret_cast<__m128bh>(left), reinterpret_cast<__m128bh>(right)));
-}
-
 // Writes the queries of a vector as pairs of neighbours.
 inline void store_pairs(Pair* to, Vector x) {
   const auto rounded = _mm512_cvtneps_pbh(__m512(x));
   std::memcpy(to, &rounded, sizeof rounded);
-}
-
-// The same as `gather_rows`, over pairs of queries: weights (COUNT, PAIRS), rows (PAIRS, D).
-template <int D, int COUNT>
-inline void gather_pairs(const Pair* weights, const Pair* rows, float* sums) {
-  constexpr int WIDE = D / LANES, NARROW = D % LANES / 4;
-  Vector wide[COUNT][WIDE + 1];
-  Quad narrow[COUNT][NARROW + 1];
-  const auto at = [](float* row, int i) { return reinterpret_cast<Quad*>(row + WIDE * LANES + 4 * i); };
-#pragma GCC unroll 4
-  for (int key = 0; key < COUNT; key++) {
-#pragma GCC unroll 8
-    for (int a = 0; a < WIDE; a++) wide[key][a] = load(sums + key * D + a * LANES);
-#pragma GCC unroll 4
-    for (int a = 0; a < NARROW; a++) narrow[key][a] = *at(sums + key * D, a);
-  }
-#pragma GCC unroll 8
-  for (int i = 0; i < PAIRS; i++) {
-    const Pair* row = rows + i * D;
-#pragma GCC unroll 4
-    for (int key = 0; key < COUNT; key++) {
-      const Pair weight = weights[key * PAIRS + i];
-#pragma GCC unroll 8
-      for (int a = 0; a < WIDE; a++) {
-        Bits pairs;
-        std::memcpy(&pairs, row + a * LANES, sizeof pairs);
-        wide[key][a] = add_products(wide[key][a], pairs, weight);
-      }
-#pragma GCC unroll 4
-      for (int a = 0; a < NARROW; a++)
-        narrow[key][a] = add_products(narrow[key][a], row + WIDE * LANES + 4 * a, weight);
-    }
-  }
-#pragma GCC unroll 4
-  for (int key = 0; key < COUNT; key++) {
-#pragma GCC unroll 8
-    for (int a = 0; a < WIDE; a++) store(sums + key * D + a * LANES, wide[key][a]);
-#pragma GCC unroll 4
-    for (int a = 0; a < NARROW; a++) *at(sums + key * D, a) = narrow[key][a];
-  }
-}
-
-template <int D>
-void gather_all_pairs(int64_t keys, const Pair* weights, const Pair* rows, float* sums) {
-  int64_t key = 0;
-  for (; key + KEYS <= keys; key += KEYS) gather_pairs<D, KEYS>(weights + key * PAIRS, rows, sums + key * D);
-  for (; key < keys; key++) gather_pairs<D, 1>(weights + key * PAIRS, rows, sums + key * D);
 }
 
 // Calls `keep` with every key and the products of its row with the columns of one vector of queries or gradients.
@@ -142,8 +90,8 @@ void attend_backward_pairs(const Shape& s, const PairedInputs& in, const Gradien
 #pragma GCC unroll 64
         for (int c = 0; c < D; c++) sums[c] = add_products(sums[c], ds_of_keys[key / 2], rows[c]);
       }
-      gather_all_pairs<D>(keys, p_pairs, in.grad_tokens + first / 2 * D, g.v_grad + begin * D);
-      gather_all_pairs<D>(keys, ds_pairs, in.q_tokens + first / 2 * D, g.k_grad + begin * D);
+      gather_all<D>(keys, PAIRS, p_pairs, in.grad_tokens + first / 2 * D, g.v_grad + begin * D);
+      gather_all<D>(keys, PAIRS, ds_pairs, in.q_tokens + first / 2 * D, g.k_grad + begin * D);
     }
     const int count = s.n - first < LANES ? int(s.n - first) : LANES;
     for (int c = 0; c < D; c++)

@@ -25,6 +25,17 @@ inline Vector add_products(Vector sum, Bits pairs, Pair pair) {
   return Vector(_mm512_dpbf16_ps(__m512(sum), reinterpret_cast<__m512bh>(left), reinterpret_cast<__m512bh>(right)));
 }
 
+// Adds the products of a row of pairs with one pair, for the backward pass.
+inline Vector add_weighted(Vector sum, const Pair* row, Pair weight) {
+  Bits pairs;
+  std::memcpy(&pairs, row, sizeof pairs);
+  return add_products(sum, pairs, weight);
+}
+inline Quad add_weighted(Quad sum, const Pair* row, Pair weight) {
+  const __m128i left = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row)), right = _mm_set1_epi32(int32_t(weight));
+  return Quad(_mm_dpbf16_ps(__m128(sum), reinterpret_cast<__m128bh>(left), reinterpret_cast<__m128bh>(right)));
+}
+
 // Probabilities of two keys, rounded, side by side in every lane.
 inline Bits pairs_of(Vector low, Vector high) {
   Bits a, b;
