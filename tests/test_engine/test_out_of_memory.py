@@ -18,7 +18,10 @@ SMALL = {
     'optim_wrapper.accumulative_counts': 1,
     'param_scheduler': [],
 }
-LARGE = {'model.tsa.max_batch_tokens': 49152, 'model.fusion.max_batch_tokens': 49152}
+LARGE = {
+    'model.tsa.max_batch_tokens': 49152,
+    'model.fusion': {'_delete_': True, 'type': 'TemporalCrossAttention', 'max_batch_tokens': 49152},
+}
 
 
 @HOOKS.register_module()
