@@ -157,8 +157,8 @@ def test_a_child_is_its_difference_from_the_baseline(name):
 
 def test_the_tiny_network_restores_a_clip():
     model = build('vrt_spike_tiny').eval()
-    blur = torch.rand(1, 2, 3, 16, 16)
-    assert torch.equal(model(blur, torch.rand(1, 2, 32, 8, 8)), blur)
+    estimate, blur = torch.rand(2, 1, 2, 3, 16, 16)
+    assert torch.equal(model(torch.cat((estimate, blur), dim=2), torch.rand(1, 2, 32, 8, 8)), estimate)
 
 
 RECIPES = sorted(path.stem for path in (CONFIGS / 'recipes').glob('*.py'))

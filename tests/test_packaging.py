@@ -108,8 +108,8 @@ class TestSnippets:
             model = MODELS.build(config.model)
         finally:
             FUSION_HEADS.module_dict.pop('GatedSum', None)
-        clip = torch.rand(1, 2, 3, 32, 32)
-        model(clip, torch.rand(1, 2, 32, 16, 16), sharp=clip.flip(-1), mode='loss')['loss'].backward()
+        clip = torch.rand(1, 2, model.backbone.in_channels, 32, 32)
+        model(clip, torch.rand(1, 2, 32, 16, 16), sharp=clip[:, :, :3].flip(-1), mode='loss')['loss'].backward()
         assert {type(head).__name__ for head in model.fusion.values()} == {'GatedSum'}
         assert all(head.gate.grad is not None for head in model.fusion.values())
 

@@ -100,6 +100,7 @@ def config(tmp_path):
     overrides = {
         'model.backbone': {'_delete_': True, 'type': 'VRTLite', 'embed_dims': [8] * 7, 'depths': [1] * 7},
         'model.spike_encoder.channels': 8,
+        'model.start': 'blur',
         'train_dataloader.batch_size': 2,
         'train_dataloader.num_workers': 0,
         'train_dataloader.dataset.clip_len': 3,

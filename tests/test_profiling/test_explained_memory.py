@@ -21,6 +21,7 @@ WIDTH = 512
 LAYER = WIDTH * WIDTH * 4 / MIB  # 1 MiB
 ROWS = 4 * WIDTH
 MAP = 4 * LAYER
+CROSS_ATTENTION = {'_delete_': True, 'type': 'TemporalCrossAttention', 'heads': 4}
 
 
 class Net(nn.Module):
@@ -123,7 +124,7 @@ def test_an_iteration_that_fails_leaves_nothing_behind(small):
 
 def test_the_holders_of_the_real_network_sum_to_the_measured_peak():
     """The peak is that of the allocator, whose trace knows no tensors; the holdings come from tensors alone."""
-    config = load_config('configs/vrt_spike_tiny.py')
+    config = load_config('configs/vrt_spike_tiny.py', overrides={'model.fusion': CROSS_ATTENTION})
     step = training_step(config, (1, 3, 32, 32), torch.device('cpu'))
     optimizer = torch.optim.AdamW(step.model.parameters())
 

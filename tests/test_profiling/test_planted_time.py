@@ -54,7 +54,7 @@ class Planted(torch.autograd.Function):
 def measured(tmp_path_factory):
     """The sample of an iteration, its report, and what torch.profiler saw of it."""
     torch.manual_seed(0)
-    model = MODELS.build(load_config(TINY).model).train()
+    model = MODELS.build(load_config(TINY, overrides={'model.start': 'blur'}).model).train()
     modules = model.named_modules()
     mlp = next(each for name, each in modules if 'stage5' in name and name.endswith('.mlp'))
     time, plain = Time(), mlp.forward

@@ -31,7 +31,7 @@ FUSION_POINT = RooflinePoint(
 )
 KINDS = dict(chunks=EXACT, idle=EXACT, slower=EXACT, amp=PRECISION, shallow=CHANGES, student=CHANGES)
 OVERRIDES = {
-    'chunks': {'model.fusion.chunk_size': 256},
+    'chunks': {'model.tsa.chunk_size': 256},
     'idle': {'model.backbone.attn_type': 'sdpa'},
     'slower': {'model.backbone.checkpointing': 'none'},
     'amp': {'optim_wrapper.type': 'DeviceAmpOptimWrapper', 'optim_wrapper.dtype': 'auto'},

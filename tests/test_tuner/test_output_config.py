@@ -23,7 +23,7 @@ def written(tmp_path, overrides, reasons=None, base=TINY):
     'overrides',
     [
         {},
-        {'model.fusion.max_batch_tokens': 65535, 'model.fusion.chunk_size': 256},
+        {'model.tsa.max_batch_tokens': 65535, 'model.tsa.chunk_size': 256},
         {'optim_wrapper.type': 'DeviceAmpOptimWrapper', 'optim_wrapper.dtype': 'bfloat16'},
         {'model.backbone': {'_delete_': True, 'type': 'VRTLite'}, 'default_hooks.freeze.names': ['backbone.flow']},
         {'model.tsa': None, 'model.backbone.depths': [1] * 8, 'model.backbone.checkpointing': 'none'},
@@ -47,9 +47,9 @@ def test_what_cpu_overrides_would_set_back_is_set_there_too(tmp_path):
 
 
 def test_only_what_differs_is_written(tmp_path):
-    _, text = written(tmp_path, {'model.backbone.depths': [2, 2, 2, 2, 1, 1, 1, 1], 'model.fusion.chunk_size': 256})
+    _, text = written(tmp_path, {'model.backbone.depths': [2, 2, 2, 2, 1, 1, 1, 1], 'model.tsa.chunk_size': 256})
     assert 'depths' not in text
-    assert text.splitlines()[3:] == ['model = dict(fusion=dict(chunk_size=256))']
+    assert text.splitlines()[3:] == ['model = dict(tsa=dict(chunk_size=256))']
 
 
 def test_each_line_has_its_reason(tmp_path, single, difference):
@@ -70,6 +70,6 @@ def test_each_line_has_its_reason(tmp_path, single, difference):
 
 
 def test_a_reason_for_several_lines_stands_once(tmp_path):
-    overrides = {'model.fusion.chunk_size': 256, 'model.fusion.max_batch_tokens': 65535}
+    overrides = {'model.tsa.chunk_size': 256, 'model.tsa.max_batch_tokens': 65535}
     _, text = written(tmp_path, overrides, dict.fromkeys(overrides, 'chunks: because'))
     assert text.count('# chunks: because') == 1

@@ -32,7 +32,8 @@ SMALL = {
     'default_hooks.freeze': None,
 }
 DEEP = {**SMALL, 'model.backbone': {**SMALL['model.backbone'], 'depths': [1, 1, 60, 1, 1, 1, 1]}}
-CHUNKY = {**SMALL, 'model.fusion.adaptive_chunk': False, 'model.fusion.chunk_size': 2, 'model.fusion_stages': [1]}
+IN_CHUNKS = {'_delete_': True, 'type': 'TemporalCrossAttention', 'adaptive_chunk': False, 'chunk_size': 2}
+CHUNKY = {**SMALL, 'model.fusion': IN_CHUNKS, 'model.fusion_stages': [1]}
 
 
 class OperatorClock(TorchDispatchMode):
@@ -62,7 +63,7 @@ def shares(config):
     model, (batch, frames, height, width) = build(config), SHAPE
     bins = model.spike_encoder.bins
     inputs = {
-        'blur': torch.rand(batch, frames, 3, height, width),
+        'blur': torch.rand(batch, frames, model.backbone.in_channels, height, width),
         'sharp': torch.rand(batch, frames, 3, height, width),
         'spikes': torch.rand(batch, frames, bins, height // 2, width // 2),
     }

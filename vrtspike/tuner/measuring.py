@@ -152,7 +152,7 @@ def restoring_step(config: Config, shape: Shape, device: torch.device) -> Callab
     model = build(config).to(device).eval()
     network = with_precision(model.restore, model.tiling.precision)
     batch, frames, height, width = shape
-    blur, spikes = torch.rand(batch, frames, 3, height, width, device=device), None
+    blur, spikes = torch.rand(batch, frames, model.backbone.in_channels, height, width, device=device), None
     if model.uses_spikes:
         spikes = torch.rand(batch, frames, model.spike_bins, height // 2, width // 2, device=device)
 

@@ -20,7 +20,7 @@ def write(root, **records):
 def test_without_a_record_it_says_so(tmp_path, render):
     write(tmp_path)
     text = render('docs/speed.md', tmp_path)
-    assert text.count('No record yet.') == 2
+    assert text.count('No record yet.') == 3
     assert 'changed the PSNR of the tiny network by −0.0012 dB' in text
 
 
