@@ -68,6 +68,14 @@ struct Gradients {
   float *q_grad, *k_grad, *v_grad, *bias_grad;
 };
 
+// Adds the gradients of the scores of some keys, (keys, LANES), to those of the bias.
+inline void add_to_bias(const Shape& s, float* bias_grad, int64_t keys, const float* ds) {
+  for (int64_t key = 0; key < keys; key++) {
+    float* to = bias_grad + key * s.stride;
+    store(to, load(to) + load(ds + key * LANES));
+  }
+}
+
 // Computes the probabilities p and gradients dp of all keys, (n, LANES), for one vector of queries, and their sums.
 template <int D>
 void weigh(const Shape& s, const Gradients& g, int64_t first, float* p, float* dp, Vector& sum, Vector& weighted) {
@@ -132,11 +140,7 @@ void attend_backward(const Shape& s, const Gradients& g, float* p, float* ds) {
 #pragma GCC unroll 64
         for (int c = 0; c < D; c++) sums[c] += grad * g.k[(begin + key) * D + c];
       }
-      if (g.bias_grad)
-        for (int64_t key = 0; key < keys; key++) {
-          float* to = g.bias_grad + (begin + key) * s.stride + first;
-          store(to, load(to) + load(ds_here + key * LANES));
-        }
+      if (g.bias_grad) add_to_bias(s, g.bias_grad + begin * s.stride + first, keys, ds_here);
       gather_all<D>(keys, LANES, p_here, g.grad + first * D, g.v_grad + begin * D);
       gather_all<D>(keys, LANES, ds_here, g.q + first * D, g.k_grad + begin * D);
     }

@@ -76,11 +76,7 @@ void attend_backward_pairs(const Shape& s, const PairedInputs& in, const Gradien
         store_pairs(p_pairs + key * PAIRS, probability);
         store_pairs(ds_pairs + key * PAIRS, grad);
       }
-      if (g.bias_grad)
-        for (int64_t key = 0; key < keys; key++) {
-          float* to = g.bias_grad + (begin + key) * s.stride + first;
-          store(to, load(to) + load(ds_here + key * LANES));
-        }
+      if (g.bias_grad) add_to_bias(s, g.bias_grad + begin * s.stride + first, keys, ds_here);
       for (int64_t key = 0; key < keys; key += 2) {
         const Vector next = key + 1 < keys ? load(ds_here + (key + 1) * LANES) : Vector{};
         ds_of_keys[key / 2] = pairs_of(load(ds_here + key * LANES), next);
