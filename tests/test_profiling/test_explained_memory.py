@@ -145,7 +145,9 @@ def test_the_holders_of_the_real_network_sum_to_the_measured_peak():
     tensors = sum(each.mib for each in line.holdings if each.kind != 'unseen')
     assert tensors == pytest.approx(line.peak_mib, rel=0.05)
     totals = [sum(each) for each in zip(*line.timeline.mib.values(), strict=True)]
-    assert line.peak_in == line.timeline.running[totals.index(max(totals))]
+    # Two stages may need nearly the same, and the two ways of counting then name either.
+    there = [total for total, name in zip(totals, line.timeline.running, strict=True) if name == line.peak_in]
+    assert max(there) == pytest.approx(max(totals), rel=0.05)
     parameters = sum(p.nbytes for p in [*step.model.parameters(), *step.model.buffers()]) / MIB
     assert held(line, 'parameters') == pytest.approx(parameters, rel=0.01)
     saved = of_stages(line, 'saved')
