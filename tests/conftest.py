@@ -23,8 +23,8 @@ sys.path.append(str(Path(__file__).parent))
 from formatted_configs import format_once  # noqa: E402 - found by the line above
 
 format_once()
-# What several tests share: logs of runs, and readers that meet damaged files.
-pytest_plugins = ['made_up_logs', 'fuzzing']
+# What several tests share: logs of runs, readers that meet damaged files, and Triton's interpreter.
+pytest_plugins = ['made_up_logs', 'fuzzing', 'triton_interpreter']
 
 
 def pytest_addoption(parser):

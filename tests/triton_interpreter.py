@@ -4,7 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
+
+needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
 
 
 def results_in_interpreter(script):
@@ -15,3 +20,9 @@ def results_in_interpreter(script):
         [sys.executable, script], capture_output=True, text=True, env=environment, check=True, timeout=900
     )
     return json.loads(result.stdout)
+
+
+@pytest.fixture(scope='module')
+def interpreted(request):
+    """What the module prints as a script: for the tests of operators, the errors of the Triton kernels in each type."""
+    return results_in_interpreter(request.module.__file__)

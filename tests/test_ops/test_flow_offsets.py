@@ -6,14 +6,13 @@ The interpreter is chosen by an environment variable before Triton is imported, 
 import json
 import math
 from dataclasses import replace
-from importlib.util import find_spec
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
-from triton_interpreter import results_in_interpreter
+from triton_interpreter import needs_triton
 
 from vrtspike.native import build
 from vrtspike.native.build import library, why_missing
@@ -21,7 +20,6 @@ from vrtspike.ops import FLOW_OFFSETS, flow_offsets, measure_backends, use_backe
 from vrtspike.ops.flow_offsets import native, on_gpu
 from vrtspike.ops.trial_outcomes import VARIABLE
 
-needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
 needs_compiler = pytest.mark.skipif(native.missing() is not None, reason=f'the kernel {native.missing()}')
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 3e-2}
@@ -224,12 +222,6 @@ def test_trials_compare_the_backends_on_request(monkeypatch, tmp_path):
     (((_, case), outcome),) = FLOW_OFFSETS.outcomes.items()
     assert case == 'float32, training, of 1 x 9 taps, up to 64 pixels'
     assert (set(outcome.milliseconds), outcome.failures) == ({'again', 'pytorch'}, {})
-
-
-@pytest.fixture(scope='module')
-def interpreted():
-    """The errors of the Triton kernels in each type, computed in the interpreter."""
-    return results_in_interpreter(__file__)
 
 
 @needs_triton

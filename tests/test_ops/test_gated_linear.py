@@ -6,7 +6,6 @@ The interpreter is chosen by an environment variable before Triton is imported, 
 import json
 import math
 from dataclasses import replace
-from importlib.util import find_spec
 
 import pytest
 import torch
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
-from triton_interpreter import results_in_interpreter
+from triton_interpreter import needs_triton
 
 from vrtspike.native import build
 from vrtspike.native.build import library, why_missing
@@ -25,7 +24,6 @@ from vrtspike.ops.gated_linear.halves import empty_like_both, halves, whole_of
 from vrtspike.ops.gated_linear.recomputing import PYTORCH, recomputing
 from vrtspike.ops.trial_outcomes import VARIABLE
 
-needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
 needs_compiler = pytest.mark.skipif(native.missing() is not None, reason=f'the kernel {native.missing()}')
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 3e-2}
@@ -226,12 +224,6 @@ def test_trials_compare_the_backends_on_request(monkeypatch, tmp_path):
     (((_, case), outcome),) = GATED_LINEAR.outcomes.items()
     assert case == 'float32, training, of 6 to 5 channels, up to 64 tokens'
     assert (set(outcome.milliseconds), outcome.failures) == ({'again', 'recomputing'}, {})
-
-
-@pytest.fixture(scope='module')
-def interpreted():
-    """The errors of the Triton kernels in each type, computed in the interpreter."""
-    return results_in_interpreter(__file__)
 
 
 @needs_triton

@@ -6,14 +6,13 @@ The interpreter is chosen by an environment variable before Triton is imported, 
 import json
 import math
 from dataclasses import replace
-from importlib.util import find_spec
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
-from triton_interpreter import results_in_interpreter
+from triton_interpreter import needs_triton
 
 from vrtspike.native import build
 from vrtspike.native.build import library, why_missing
@@ -22,7 +21,6 @@ from vrtspike.ops.layer_norm import native, on_gpu
 from vrtspike.ops.rows import Order
 from vrtspike.ops.trial_outcomes import VARIABLE
 
-needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
 needs_compiler = pytest.mark.skipif(native.missing() is not None, reason=f'the kernel {native.missing()}')
 
 TOLERANCE = {torch.float32: 5e-5, torch.float16: 1e-2, torch.bfloat16: 3e-2}
@@ -236,12 +234,6 @@ def test_trials_compare_the_backends_on_request(monkeypatch, tmp_path):
     (((_, case), outcome),) = LAYER_NORM.outcomes.items()
     assert case == 'float32, training, of 6 channels, float32 to float32, gathered, up to 64'
     assert (set(outcome.milliseconds), outcome.failures) == ({'again', 'pytorch'}, {})
-
-
-@pytest.fixture(scope='module')
-def interpreted():
-    """The errors of the Triton kernels in each type, computed in the interpreter."""
-    return results_in_interpreter(__file__)
 
 
 @needs_triton

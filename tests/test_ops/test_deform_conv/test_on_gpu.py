@@ -5,12 +5,9 @@ wrong for bfloat16 products, so bfloat16 is emulated: float32 tensors of its val
 """
 
 import json
-from importlib.util import find_spec
 
 import pytest
-from triton_interpreter import results_in_interpreter
-
-needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
+from triton_interpreter import needs_triton
 
 CASES = [  # groups, deformable groups, channels and outputs of a group, taps a side, padding, height and width
     (1, 2, 12, 5, 3, 1, (3, 4)),
@@ -69,12 +66,6 @@ def far_samples(device):
     offset[0, 0, 2, 3] = float('nan')
     broken = on_gpu(x, offset, mask, weight, bias, padding=0).isnan().any(1)
     return max(differences), broken.nonzero().tolist()
-
-
-@pytest.fixture(scope='module')
-def interpreted():
-    """The errors of the cases in each type, computed in the interpreter."""
-    return results_in_interpreter(__file__)
 
 
 @needs_triton

@@ -6,12 +6,9 @@ wrong for bfloat16 products, so bfloat16 is emulated: float32 tensors of its val
 
 import json
 import math
-from importlib.util import find_spec
 
 import pytest
-from triton_interpreter import results_in_interpreter
-
-needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
+from triton_interpreter import needs_triton
 
 CASES = [  # grid of windows, window, shift, mutual, heads, channels per head
     ((1, 2, 2), (2, 4, 4), (1, 2, 2), False, 2, 16),
@@ -77,12 +74,6 @@ def error_of_bias_gradient(dtype, device, mean):
 
     found, expected = bias_gradient(flash, qkv, table), bias_gradient(reference, qkv.double(), table.double())
     return float((found - expected).norm() / expected.norm())
-
-
-@pytest.fixture(scope='module')
-def interpreted():
-    """The errors of the cases in each type, computed in the interpreter."""
-    return results_in_interpreter(__file__)
 
 
 @needs_triton

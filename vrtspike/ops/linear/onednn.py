@@ -1,7 +1,7 @@
 """The linear layer on CPUs by oneDNN, which adds the bias and the residual while it writes the product.
 
 PyTorch's own linear layer writes the bias first and lets the product add to it. In float32 it multiplies by MKL, which
-does not use AVX-512 on processors that are not Intel's: on a Zen 5, oneDNN takes 0.3 to 0.5 of its time.
+does not use AVX-512 on AMD's processors. ``docs/speed.md`` has the time of all products of a network before and after.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
     """Return ``grad^T x`` (C', C) of rows (M, C') and (M, C).
 
     In float32 it is computed as the gradient of a 1x1 convolution where M divides into enough maps for PyTorch to give
-    it to oneDNN, which takes 0.5 to 0.9 of the time of MKL's product.
+    it to oneDNN. MKL takes longer for the product itself.
     """
     divides = len(grad) > 0 and len(grad) % math.prod(CONVOLVED) == 0
     if grad.dtype != torch.float32 or not divides:
