@@ -38,6 +38,19 @@ def test_memory_from_before_counts_until_it_is_freed():
     assert watch.peak(100, []).nbytes == x.nbytes + 100
 
 
+def test_what_an_earlier_trace_saw_begin_is_old():
+    with CpuWatch():
+        x = torch.ones(2 * MIB)
+    watch = CpuWatch()
+    with watch:
+        freed = time.time_ns()
+        nbytes = x.nbytes
+        del x
+        y = torch.ones(MIB)
+    assert watch.peak(nbytes, [(freed, -nbytes)]).nbytes == nbytes  # freed once, not twice
+    assert watch.peak(nbytes, []).nbytes == nbytes + y.nbytes
+
+
 def test_on_a_gpu_the_allocators_own_peak_counts(monkeypatch):
     peaks, times = iter([100, 100, 300, 300, 200]), iter(range(10))
     monkeypatch.setattr(allocator_peak, 'reset_stage_peak', lambda device: None)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from itertools import accumulate
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
+from torch._C._profiler import _EventType
 
 from vrtspike.profiling.memory import reset_stage_peak
 from vrtspike.runtime.device import peak_memory
@@ -65,11 +66,34 @@ class CpuWatch:
         """Do nothing: the trace is read at the end."""
 
     def peak(self, old_bytes: int, old_ends: Changes) -> AllocatorPeak:
-        """Return the peak. The trace lacks what was allocated before it, also when that is freed."""
-        events = self._profile.profiler.kineto_results.events()
-        on_cpu = torch.autograd.DeviceType.CPU
-        traced = [(e.start_ns(), e.nbytes()) for e in events if e.name() == '[memory]' and e.device_type() == on_cpu]
-        return highest([(self._began, old_bytes), *traced, *old_ends])
+        """Return the peak."""
+        return highest([(self._began, old_bytes), *self._traced(), *old_ends])
+
+    def _traced(self) -> Changes:
+        """Yield the changes by blocks that this trace saw from their beginning.
+
+        It also tells the end of blocks that an earlier trace of the process saw, and those count as old.
+        """
+        blocks = set()
+        for event in self._memory_events():
+            block, nbytes = event.extra_fields.ptr, event.extra_fields.alloc_size
+            if nbytes > 0:
+                blocks.add(block)
+            elif block in blocks:
+                blocks.remove(block)
+            else:
+                continue
+            yield event.start_time_ns, nbytes
+
+    def _memory_events(self) -> list[Any]:
+        """Return the trace's allocations and ends of blocks on the CPU, in the order of time."""
+        events, found = list(self._profile.profiler.kineto_results.experimental_event_tree()), []
+        while events:
+            event = events.pop()
+            events += event.children
+            if event.tag == _EventType.Allocation and event.extra_fields.device.type == 'cpu':
+                found.append(event)
+        return sorted(found, key=lambda event: event.start_time_ns)
 
 
 class CudaWatch:
