@@ -410,8 +410,8 @@ def steadied(claim: Claim, measured: Measurements) -> Finding:
     return Finding(grade(after < before) if before or after else UNDECIDED, steps=(before, after, measured.iterations))
 
 
-def grade(holds: bool, in_part: bool = False) -> str:
-    return HOLDS if holds else IN_PART if in_part else FAILS
+def grade(confirmed: bool, in_part: bool = False) -> str:
+    return HOLDS if confirmed else IN_PART if in_part else FAILS
 
 
 def padding(side: int, window: int) -> float:

@@ -140,4 +140,4 @@ def test_costs_add_up():
 def test_groups_are_ordered_by_their_time():
     found = grouped([('a', operation('add')), ('b', operation('add')), ('b', operation('add'))])
     assert list(found) == ['b', 'a']
-    assert found['a'] == PaperCost(launches=1, gb=1.0, tflops=2.0, model_ms=40.002)
+    assert found['a'] == PaperCost(launches=1, gb=1.0, tflops=2.0, model_ms=40.002, casts=0, cast_gb=0.0)
