@@ -65,7 +65,6 @@ def main() -> None:
     args = parse_args()
     from vrtspike.benchmarking.training_step import training_step
     from vrtspike.config import load_config
-    from vrtspike.models.layers.memory_fit import branches_of
     from vrtspike.native.allocator import keep_freed_memory
     from vrtspike.runtime.device import chosen_device
     from vrtspike.runtime.environment import describe_environment
@@ -76,13 +75,21 @@ def main() -> None:
         args.config, overrides={'model.backbone.drop_path_rate': 0.0, 'model.backbone.checkpointing': 'none'}
     )
     step = training_step(config, tuple(args.shape), device)
-    branches = list(branches_of(step.model.backbone.attention_groups(), tuple(args.shape)))
+    branches = branches_at(step, tuple(args.shape))
     described = {'kind': 'recompute', **describe_environment(device), 'config': args.config, 'shape': args.shape}
     record = begun(args.json, described) or described | {'rows': settings(step, branches, args.budgets)}
     save = functools.partial(write_json, args.json, record) if args.json else lambda: None
     measure_peaks(record, config, device, save)
     measure_times(record, step, branches, args.rounds, save)
     print(table(record['rows']))
+
+
+def branches_at(step: TrainingStep, shape: tuple[int, ...]) -> list[Branch]:
+    """Return the branches of the attention blocks for a batch of shape (B, T, H, W)."""
+    from vrtspike.models.layers.branch_costs import branches_of
+
+    with step.precision():
+        return list(branches_of(step.model.backbone.attention_groups(step.inputs['blur']), shape))
 
 
 def begun(path: Path | None, described: dict[str, Any]) -> dict[str, Any] | None:
@@ -101,7 +108,7 @@ def settings(step: TrainingStep, branches: Sequence[Branch], shares: Sequence[fl
     from vrtspike.runtime.device import MIB
 
     with step.precision():
-        costs = branch_costs(branches, step.inputs['blur'], timed)
+        costs = branch_costs(branches, step.inputs['blur'].device, timed)
     rows = []
     for policy, (attention, mlp) in POLICIES.items():
         recomputed = [attention if branch.name == 'attn' else mlp for branch in branches]

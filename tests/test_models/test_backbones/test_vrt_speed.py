@@ -12,8 +12,9 @@ from vrtspike.errors import ConfigError
 from vrtspike.models import VRT
 from vrtspike.models.layers.attention import WindowAttention
 from vrtspike.models.layers.blocks import AttentionGroup
+from vrtspike.models.layers.branch_costs import branches_of
 from vrtspike.models.layers.checkpointing import attention_blocks
-from vrtspike.models.layers.memory_fit import MemoryFit, branches_of
+from vrtspike.models.layers.memory_fit import MemoryFit
 from vrtspike.models.layers.torch_compile import compile_blocks
 from vrtspike.ops import use_backends
 from vrtspike.testing.sweep import TINY_BACKBONE
@@ -92,7 +93,7 @@ def test_budgets_change_no_bit_of_the_gradients(dtype, drop_path_rate):
 def test_a_choice_draws_no_random_numbers():
     model = tiny(checkpointing='auto', checkpoint_budget_mib=0.5, drop_path_rate=0.5)
     clip, state = torch.rand(1, 3, 3, 16, 16), torch.get_rng_state()
-    model.memory_fit(model.attention_groups(), (1, 3, 16, 16), clip)
+    model.memory_fit(model.attention_groups(clip), (1, 3, 16, 16), clip)
     assert len(model.memory_fit.sizes) == 1
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -107,9 +108,20 @@ def test_processes_may_choose_differently(tmp_path, wrapping):
         assert 'largest difference 0.0' in process.stdout
 
 
+@pytest.mark.parametrize('enabled', [False, True])
+def test_branches_are_measured_on_maps_as_the_blocks_take_them(enabled):
+    model, clip, seen = tiny(), torch.zeros(1, 3, 3, 16, 16), []
+    for block in attention_blocks(model):
+        block.register_forward_pre_hook(lambda block, inputs: seen.append((block, inputs[0].shape, inputs[0].dtype)))
+    with torch.autocast('cpu', dtype=torch.bfloat16, enabled=enabled):
+        model(clip)
+        branches = list(branches_of(model.attention_groups(clip), (1, 3, 16, 16)))
+    assert seen == [(branch.block, branch.shape, branch.dtype) for branch in branches if branch.name == 'attn']
+
+
 def test_less_is_recomputed_within_a_larger_budget():
     model, clip = tiny(checkpointing='auto', checkpoint_budget_mib=0.0), torch.zeros(1, 3, 3, 16, 16)
-    branches = list(branches_of(model.attention_groups(), (1, 3, 16, 16)))
+    branches = list(branches_of(model.attention_groups(clip), (1, 3, 16, 16)))
     least, most = (MemoryFit(budget).choose(branches, clip) for budget in (0.0, 1e6))
     assert all(least.recomputed)
     assert not any(most.recomputed)

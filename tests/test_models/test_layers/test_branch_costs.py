@@ -10,16 +10,17 @@ from torch.utils.checkpoint import checkpoint
 from vrtspike.models.layers import branch_costs as measuring
 from vrtspike.models.layers.blocks import AttentionBlock, AttentionGroup
 from vrtspike.models.layers.branch_costs import (
+    BlockGroup,
     Branch,
     Trial,
     branch_costs,
+    branches_of,
     can_be_timed,
     copy_to,
     counted,
     recomputed_gmacs,
     timed,
 )
-from vrtspike.models.layers.memory_fit import branches_of
 from vrtspike.ops.gated_linear import recomputing
 from vrtspike.runtime.device import call_seconds
 
@@ -27,7 +28,7 @@ SIZE = (1, 2, 8, 8)
 TOKENS = 2 * 8 * 8
 MAP = 8 * TOKENS * 4
 """Bytes of a map of 8 channels."""
-CLIP = torch.zeros(1, 2, 3, 8, 8)
+CPU = torch.device('cpu')
 
 
 def group_of(depth=2, mutual=False, window=(2, 4, 4), **options):
@@ -37,8 +38,12 @@ def group_of(depth=2, mutual=False, window=(2, 4, 4), **options):
     ).train()
 
 
-def branches(group, size=SIZE):
-    return list(branches_of([(group, 1)], size))
+def branch_of(block, name, size=SIZE, dtype=torch.float32):
+    return Branch(block, name, (*size, 8), dtype)
+
+
+def branches(group, size=SIZE, dtype=torch.float32):
+    return list(branches_of([BlockGroup(group, 1, dtype)], size))
 
 
 def freed_with_graph(function, x):
@@ -58,7 +63,7 @@ def freed_with_graph(function, x):
 
 
 def test_an_mlp_saves_its_input_the_normalised_map_and_two_hidden_maps():
-    cost = timed(Branch(group_of().blocks[0], 'ffn', (*SIZE, 8)), CLIP)
+    cost = timed(branch_of(group_of().blocks[0], 'ffn'), CPU)
     mean_and_deviation = 2 * TOKENS * 4
     assert cost.input_bytes == MAP
     assert cost.saved_bytes == 2 * MAP + 2 * 2 * MAP + mean_and_deviation
@@ -69,12 +74,12 @@ def test_an_mlp_saves_its_input_the_normalised_map_and_two_hidden_maps():
 def test_what_blocks_save_is_what_their_branches_save(mutual):
     group = group_of(mutual=mutual)
     x = torch.rand(*SIZE, 8).requires_grad_()
-    assert freed_with_graph(group, x) == sum(cost.saved_bytes for cost in branch_costs(branches(group), CLIP, timed))
+    assert freed_with_graph(group, x) == sum(cost.saved_bytes for cost in branch_costs(branches(group), CPU, timed))
 
 
 def test_the_second_measurement_finds_the_same_bytes():
     (branch, *_) = branches(group_of())
-    trial = Trial(branch, CLIP)
+    trial = Trial(branch, CPU)
     assert trial.saved_bytes() == trial.saved_bytes() > 0
 
 
@@ -82,7 +87,7 @@ def test_lower_precision_saves_less():
     costs = {}
     for enabled in (False, True):
         with torch.autocast('cpu', dtype=torch.bfloat16, enabled=enabled):
-            costs[enabled] = branch_costs(branches(group_of()), CLIP, timed)
+            costs[enabled] = branch_costs(branches(group_of()), CPU, timed)
     for half, single in zip(costs[True], costs[False], strict=True):
         assert half.saved_bytes < single.saved_bytes
 
@@ -90,7 +95,7 @@ def test_lower_precision_saves_less():
 def test_the_trial_leaves_no_copies_of_weights_to_autocast():
     group = group_of()
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        branch_costs(branches(group), CLIP, timed)
+        branch_costs(branches(group), CPU, timed)
         gc.collect()
         left = [x for x in gc.get_objects() if type(x) is torch.Tensor and x.dtype is torch.bfloat16]
     assert not left
@@ -104,7 +109,7 @@ def test_the_fastest_of_a_few_recomputations_counts(monkeypatch):
         return next(seconds)
 
     monkeypatch.setattr(measuring, 'call_seconds', planted)
-    assert timed(Branch(group_of().blocks[0], 'attn', (*SIZE, 8)), CLIP).work == 1.0
+    assert timed(branch_of(group_of().blocks[0], 'attn'), CPU).work == 1.0
     assert not list(seconds)
 
 
@@ -112,7 +117,7 @@ def test_the_fastest_of_a_few_recomputations_counts(monkeypatch):
 def test_a_trial_saves_as_many_tensors_as_checkpointing_does(name):
     """Then it stops where checkpointing stops."""
     block, saves = group_of().blocks[0], []
-    trial = Trial(Branch(block, name, (*SIZE, 8)), CLIP)
+    trial = Trial(branch_of(block, name), CPU)
     trial.saved_bytes()
     x = torch.rand(*SIZE, 8).requires_grad_()
     function = block.branches(x)[name == 'ffn']
@@ -124,7 +129,7 @@ def test_a_trial_saves_as_many_tensors_as_checkpointing_does(name):
 
 
 def test_a_recomputation_stops_before_the_last_product(monkeypatch):
-    trial, products = Trial(Branch(group_of().blocks[0], 'ffn', (*SIZE, 8)), CLIP), []
+    trial, products = Trial(branch_of(group_of().blocks[0], 'ffn'), CPU), []
     plain = recomputing._Linear.forward
 
     def forward(*arguments):
@@ -140,7 +145,7 @@ def test_a_recomputation_stops_before_the_last_product(monkeypatch):
 
 def measured_kinds(group, size):
     measured = []
-    branch_costs(branches(group, size), CLIP, lambda branch, like: measured.append(branch.name))
+    branch_costs(branches(group, size), CPU, lambda branch, device: measured.append(branch.name))
     return sorted(measured)
 
 
@@ -155,20 +160,21 @@ def test_every_kind_of_branch_is_measured_once():
 def test_groups_of_other_heads_windows_and_sizes_are_of_other_kinds():
     other = AttentionBlock(8, 4, (2, 4, 4), (0, 0, 0), mutual=False)
     kinds = {
-        Branch(group_of().blocks[0], 'attn', (*SIZE, 8)).kind,
-        Branch(other, 'attn', (*SIZE, 8)).kind,
-        Branch(group_of(mutual=True).blocks[0], 'attn', (*SIZE, 8)).kind,
-        Branch(group_of(window=(1, 4, 4)).blocks[0], 'attn', (*SIZE, 8)).kind,
-        Branch(group_of().blocks[0], 'attn', (1, 2, 16, 8, 8)).kind,
+        branch_of(group_of().blocks[0], 'attn').kind,
+        branch_of(other, 'attn').kind,
+        branch_of(group_of(mutual=True).blocks[0], 'attn').kind,
+        branch_of(group_of(window=(1, 4, 4)).blocks[0], 'attn').kind,
+        branch_of(group_of().blocks[0], 'attn', (1, 2, 16, 8)).kind,
+        branch_of(group_of().blocks[0], 'attn', dtype=torch.bfloat16).kind,
     }
-    assert len(kinds) == 5
+    assert len(kinds) == 6
 
 
 @pytest.mark.parametrize('measure', [timed, counted])
 def test_the_training_notices_nothing(measure):
     group = group_of(checkpoint_ffn=True)
     state, weights = torch.get_rng_state(), {name: p.clone() for name, p in group.named_parameters()}
-    branch_costs(branches(group), CLIP, measure)
+    branch_costs(branches(group), CPU, measure)
     assert torch.equal(torch.get_rng_state(), state)
     for name, p in group.named_parameters():
         assert torch.equal(p, weights[name])
@@ -189,10 +195,10 @@ def test_one_branch_is_in_memory_at_a_time_and_none_afterwards(monkeypatch):
             trials.append(weakref.ref(self.x))
 
     monkeypatch.setattr(measuring, 'Trial', Watched)
-    branch_costs(branches(group_of()), CLIP, timed)  # cached tables may stay
+    branch_costs(branches(group_of()), CPU, timed)  # cached tables may stay
     gc.collect()
     before = sum(isinstance(x, torch.Tensor) for x in gc.get_objects())
-    branch_costs(branches(group_of()), CLIP, timed)
+    branch_costs(branches(group_of()), CPU, timed)
     assert len(trials) == 6
     assert not alive()
     assert sum(isinstance(x, torch.Tensor) for x in gc.get_objects()) == before
@@ -201,21 +207,21 @@ def test_one_branch_is_in_memory_at_a_time_and_none_afterwards(monkeypatch):
 def test_multiply_accumulates_of_a_recomputation_by_hand():
     block = group_of().blocks[0]
     products, scores = TOKENS * 8 * 3 * 8, TOKENS * 32 * 2 * 8
-    assert 1e9 * recomputed_gmacs(Branch(block, 'attn', (*SIZE, 8))) == pytest.approx(products + scores)
-    assert 1e9 * recomputed_gmacs(Branch(block, 'ffn', (*SIZE, 8))) == pytest.approx(TOKENS * 8 * 32)
+    assert 1e9 * recomputed_gmacs(branch_of(block, 'attn')) == pytest.approx(products + scores)
+    assert 1e9 * recomputed_gmacs(branch_of(block, 'ffn')) == pytest.approx(TOKENS * 8 * 32)
 
 
 def test_counted_costs_have_the_measured_bytes():
     for branch in branches(group_of()):
-        assert counted(branch, CLIP)[:2] == timed(branch, CLIP)[:2]
+        assert counted(branch, CPU)[:2] == timed(branch, CPU)[:2]
 
 
 def test_only_real_blocks_are_timed():
-    found = branches(group_of())
-    assert can_be_timed(found, CLIP)
-    assert not can_be_timed(found, CLIP.to('meta'))
+    found, clip = branches(group_of()), torch.zeros(1)
+    assert can_be_timed(found, clip)
+    assert not can_be_timed(found, clip.to('meta'))
     found[0].block.compiled = True
-    assert not can_be_timed(found, CLIP)
+    assert not can_be_timed(found, clip)
 
 
 def test_a_copy_shares_the_weights_and_nothing_else():
@@ -232,7 +238,7 @@ def test_a_copy_shares_the_weights_and_nothing_else():
 def test_the_clock_waits_for_the_device_once_before_and_once_after(monkeypatch):
     waited = []
     monkeypatch.setattr('vrtspike.runtime.device.synchronize', waited.append)
-    trial = Trial(Branch(group_of().blocks[0], 'ffn', (*SIZE, 8)), CLIP)
+    trial = Trial(branch_of(group_of().blocks[0], 'ffn'), CPU)
     trial.saved_bytes()
     assert measuring.call_seconds is call_seconds
     assert trial.seconds() > 0

@@ -11,9 +11,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from vrtspike.errors import ConfigError
 from vrtspike.models.layers import memory_fit
 from vrtspike.models.layers.blocks import AttentionGroup
-from vrtspike.models.layers.branch_costs import BranchCost
+from vrtspike.models.layers.branch_costs import BlockGroup, BranchCost, branches_of
 from vrtspike.models.layers.checkpointing import attention_blocks
-from vrtspike.models.layers.memory_fit import Choice, MemoryFit, branches_of, cheapest_that_fit
+from vrtspike.models.layers.memory_fit import Choice, MemoryFit, cheapest_that_fit
 
 MIB = 2**20
 COSTS = st.builds(BranchCost, st.integers(0, 100), st.integers(0, 20), st.floats(0, 50))
@@ -97,6 +97,10 @@ def two_blocks(drop_path=0.0):
     return AttentionGroup(2, channels=4, heads=2, window=(2, 4, 4), mutual=False, drop_paths=[drop_path] * 2)
 
 
+def branches(**options):
+    return list(branches_of([BlockGroup(two_blocks(**options), 1, torch.float32)], SIZE))
+
+
 def flags(group):
     return [flag for block in attention_blocks(group) for flag in (block.checkpoint_attn, block.checkpoint_ffn)]
 
@@ -115,29 +119,29 @@ def flags(group):
 )
 def test_the_blocks_do_what_was_chosen(planted, budget, expected):
     group = two_blocks()
-    MemoryFit(budget)([(group, 1)], SIZE, CLIP)
+    MemoryFit(budget)([BlockGroup(group, 1, torch.float32)], SIZE, CLIP)
     assert flags(group) == expected
 
 
 def test_a_choice_says_how_much_is_recomputed_and_what_it_costs(planted):
-    found = MemoryFit(12).choose(list(branches_of([(two_blocks(), 1)], SIZE)), CLIP)
+    found = MemoryFit(12).choose(branches(), CLIP)
     assert str(found) == (
         '3 of 4 branches are recomputed; they save 11.0 MiB of the 12.0 MiB allowed; about 3 ms more per iteration'
     )
 
 
 def test_dropped_branches_are_not_expected_to_take_time(planted):
-    found = MemoryFit(0).choose(list(branches_of([(two_blocks(drop_path=0.25), 1)], SIZE)), CLIP)
+    found = MemoryFit(0).choose(branches(drop_path=0.25), CLIP)
     assert found.work == 0.75 * 5
 
 
 def test_there_is_one_choice_and_one_line_for_every_size(planted):
     group, fit = two_blocks(), MemoryFit(18)
-    fit([(group, 1)], SIZE, CLIP)
-    fit([(group, 1)], (1, 2, 16, 16), CLIP)
+    fit([BlockGroup(group, 1, torch.float32)], SIZE, CLIP)
+    fit([BlockGroup(group, 1, torch.float32)], (1, 2, 16, 16), CLIP)
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        fit([(group, 1)], SIZE, CLIP)
-    fit([(group, 1)], SIZE, CLIP)
+        fit([BlockGroup(group, 1, torch.float32)], SIZE, CLIP)
+    fit([BlockGroup(group, 1, torch.float32)], SIZE, CLIP)
     small, large, lower = fit.lines()
     assert len(planted) == 3
     assert small.startswith('checkpointing of clips 1 x 2 x 8 x 8: 2 of 4 branches')
@@ -151,13 +155,13 @@ def test_the_blocks_follow_the_size_of_the_clip(monkeypatch):
     )
     group, fit = two_blocks(), MemoryFit(32)
     for height, expected in ((8, False), (16, True), (8, False)):
-        fit([(group, 1)], (1, 2, height, 8), CLIP)
+        fit([BlockGroup(group, 1, torch.float32)], (1, 2, height, 8), CLIP)
         assert flags(group)[0] is expected
 
 
 def test_without_a_budget_it_is_half_of_the_free_memory(planted, monkeypatch):
     monkeypatch.setattr(memory_fit, 'free_memory', lambda device: 36 * MIB)
-    found = MemoryFit(None).choose(list(branches_of([(two_blocks(), 1)], SIZE)), CLIP)
+    found = MemoryFit(None).choose(branches(), CLIP)
     assert found.budget_mib == found.saved_mib == 18
 
 
@@ -165,14 +169,14 @@ def test_a_device_that_does_not_exist_needs_a_budget(planted):
     with FakeTensorMode():
         clip = torch.empty(CLIP.shape)
     with pytest.raises(ConfigError, match='set checkpoint_budget_mib'):
-        MemoryFit(None).choose(list(branches_of([(two_blocks(), 1)], SIZE)), clip)
+        MemoryFit(None).choose(branches(), clip)
 
 
 def test_a_copy_that_counts_keeps_what_was_chosen(planted):
     group, fit = two_blocks(), MemoryFit(18)
-    fit([(group, 1)], SIZE, CLIP)
+    fit([BlockGroup(group, 1, torch.float32)], SIZE, CLIP)
     copied, copied_fit = copy.deepcopy((group.to('meta'), fit))
-    copied_fit([(copied, 1)], (4, *SIZE[1:]), CLIP.to('meta'))
+    copied_fit([BlockGroup(copied, 1, torch.float32)], (4, *SIZE[1:]), CLIP.to('meta'))
     assert flags(copied) == [False, True, False, True]
     assert len(copied_fit.sizes) == 1
 
@@ -181,7 +185,7 @@ def test_a_compiler_finds_the_blocks_as_they_are(planted):
     group, fit = two_blocks(), MemoryFit(0)
 
     def chosen(x):
-        fit([(group, 1)], SIZE, CLIP)
+        fit([BlockGroup(group, 1, torch.float32)], SIZE, CLIP)
         return x + 1
 
     torch.compile(chosen, backend='eager', fullgraph=True)(torch.zeros(1))
@@ -194,7 +198,7 @@ def test_compiled_blocks_are_not_timed(planted):
     for compiled in (False, True):
         for block in attention_blocks(group):
             block.compiled = compiled
-        MemoryFit(4)([(group, 1)], SIZE, CLIP)
+        MemoryFit(4)([BlockGroup(group, 1, torch.float32)], SIZE, CLIP)
     assert [measure.__name__ for measure in planted] == ['timed', 'counted']
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import NamedTuple
 
@@ -20,21 +20,31 @@ from torch.utils._python_dispatch import _disable_current_modes, _len_torch_disp
 
 from vrtspike.models.layers.attention import effective_window
 from vrtspike.models.layers.blocks import AttentionBlock, parameters
-from vrtspike.models.layers.checkpointing import POLICIES
+from vrtspike.models.layers.checkpointing import POLICIES, attention_blocks
 from vrtspike.runtime.device import call_seconds
 
 REPETITIONS = 3
 """Timed recomputations of a branch; the fastest counts."""
 
 
+class BlockGroup(NamedTuple):
+    """A part of a network with attention blocks, and the maps that these take."""
+
+    module: nn.Module
+    divisor: int
+    """Of the clip's height and width."""
+    dtype: torch.dtype
+
+
 class Branch(NamedTuple):
-    """A branch of an attention block, and its map."""
+    """A branch of an attention block, and the map that it takes."""
 
     block: AttentionBlock
     name: str
     """'attn' or 'ffn'."""
     shape: tuple[int, ...]
-    """(B, T, H, W, C) of the map."""
+    """(B, T, H, W, C)."""
+    dtype: torch.dtype
 
     @property
     def kind(self) -> Hashable:
@@ -43,8 +53,8 @@ class Branch(NamedTuple):
         modules = (block.norm1, block.attn) if self.name == 'attn' else (block.norm2, block.mlp)
         weights = tuple((weight.shape, weight.dtype, weight.requires_grad) for weight in parameters(*modules))
         if self.name == 'ffn':
-            return self.shape, weights
-        return self.shape, weights, effective_window(self.shape[1:4], block.attn.window, block.shift)
+            return self.shape, self.dtype, weights
+        return self.shape, self.dtype, weights, effective_window(self.shape[1:4], block.attn.window, block.shift)
 
     @property
     def share_computed(self) -> float:
@@ -72,16 +82,25 @@ class BranchCost(NamedTuple):
         return self.saved_bytes - self.input_bytes
 
 
-Measure = Callable[[Branch, Tensor], BranchCost]
-"""``measure(branch, like)`` measures a branch for clips of the device and type of a tensor."""
+def branches_of(groups: Sequence[BlockGroup], size: tuple[int, ...]) -> Iterator[Branch]:
+    """Yield the branches of all attention blocks for clips (B, T, H, W)."""
+    batch, frames, height, width = size
+    for module, divisor, dtype in groups:
+        for block in attention_blocks(module):
+            shape = (batch, frames, height // divisor, width // divisor, block.norm1.normalized_shape[0])
+            yield Branch(block, 'attn', shape, dtype)
+            yield Branch(block, 'ffn', shape, dtype)
 
 
-def branch_costs(branches: Sequence[Branch], like: Tensor, measure: Measure) -> list[BranchCost]:
+Measure = Callable[[Branch, torch.device], BranchCost]
+
+
+def branch_costs(branches: Sequence[Branch], device: torch.device, measure: Measure) -> list[BranchCost]:
     """Return the cost of every branch, measured once for each kind."""
     known: dict[Hashable, BranchCost] = {}
     for branch in branches:
         if branch.kind not in known:
-            known[branch.kind] = measure(branch, like)
+            known[branch.kind] = measure(branch, device)
     return [known[branch.kind] for branch in branches]
 
 
@@ -95,14 +114,14 @@ def can_be_timed(branches: Sequence[Branch], like: Tensor) -> bool:
     return real and not any(branch.block.compiled for branch in branches)
 
 
-def timed(branch: Branch, like: Tensor) -> BranchCost:
+def timed(branch: Branch, device: torch.device) -> BranchCost:
     """Measure a branch; its work is in milliseconds."""
-    return Trial(branch, like).cost(lambda trial: 1e3 * min(trial.seconds() for _ in range(REPETITIONS)))
+    return Trial(branch, device).cost(lambda trial: 1e3 * min(trial.seconds() for _ in range(REPETITIONS)))
 
 
-def counted(branch: Branch, like: Tensor) -> BranchCost:
+def counted(branch: Branch, device: torch.device) -> BranchCost:
     """Measure a branch; its work is in GMAC, so the result is always the same."""
-    return Trial(branch, like).cost(lambda _: recomputed_gmacs(branch))
+    return Trial(branch, device).cost(lambda _: recomputed_gmacs(branch))
 
 
 class Trial:
@@ -110,17 +129,16 @@ class Trial:
 
     Args:
         branch: It is copied: the trial leaves no trace in it.
-        like: A tensor of the device to run on.
+        device: Where it runs.
     """
 
-    def __init__(self, branch: Branch, like: Tensor) -> None:
-        block = copy_to(like.device, branch.block)
-        dtype = block.norm1.weight.dtype
-        self.x = torch.linspace(-1, 1, branch.shape[-1], device=like.device, dtype=dtype).repeat(*branch.shape[:-1], 1)
-        self.x.requires_grad_()
+    def __init__(self, branch: Branch, device: torch.device) -> None:
+        block = copy_to(device, branch.block)
+        token = torch.linspace(-1, 1, branch.shape[-1], device=device, dtype=branch.dtype)
+        self.x = token.repeat(*branch.shape[:-1], 1).requires_grad_()
         self.saves = 0
         """Number of tensors that the branch saves."""
-        with own_precision(like.device):
+        with own_precision(device):
             self.function = block.branches(self.x)[branch.name == 'ffn']
 
     def cost(self, work: Callable[[Trial], float]) -> BranchCost:

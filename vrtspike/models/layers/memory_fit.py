@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
 from vrtspike.errors import ConfigError
-from vrtspike.models.layers.branch_costs import Branch, BranchCost, branch_costs, can_be_timed, counted, timed
-from vrtspike.models.layers.checkpointing import attention_blocks
+from vrtspike.models.layers.branch_costs import (
+    BlockGroup,
+    Branch,
+    BranchCost,
+    branch_costs,
+    branches_of,
+    can_be_timed,
+    counted,
+    timed,
+)
 from vrtspike.runtime.device import MIB, free_memory
 
 SHARE_OF_FREE_MEMORY = 0.5
@@ -32,10 +40,12 @@ class Choice(NamedTuple):
     """Of the work."""
 
     def __str__(self) -> str:
-        return (
-            f'{sum(self.recomputed)} of {len(self.recomputed)} branches are recomputed; they save '
-            f'{self.saved_mib:,.1f} MiB of the {self.budget_mib:,.1f} MiB allowed; about {self.work:.3g} {self.unit} more per iteration'
+        parts = (
+            f'{sum(self.recomputed)} of {len(self.recomputed)} branches are recomputed',
+            f'they save {self.saved_mib:,.1f} MiB of the {self.budget_mib:,.1f} MiB allowed',
+            f'about {self.work:.3g} {self.unit} more per iteration',
         )
+        return '; '.join(parts)
 
 
 class MemoryFit:
@@ -59,13 +69,13 @@ class MemoryFit:
         self.sizes: dict[tuple, Choice] = {}
         """By (B, T, H, W) and whether autocast is on."""
 
-    def __call__(self, groups: list[tuple[nn.Module, int]], size: tuple[int, ...], like: Tensor) -> None:
+    def __call__(self, groups: Sequence[BlockGroup], size: tuple[int, ...], like: Tensor) -> None:
         """Choose for clips (B, T, H, W), and let the blocks do so.
 
         Args:
-            groups: Every part with attention blocks, with the divisor of height and width of its features.
+            groups: Every part of the network with attention blocks.
             size: (B, T, H, W) in pixels.
-            like: A tensor with the clip's device and type.
+            like: A tensor on the clip's device.
         """
         if torch.compiler.is_compiling() or (like.is_meta and self.sizes):
             return
@@ -98,23 +108,13 @@ class MemoryFit:
                 )
             budget = SHARE_OF_FREE_MEMORY * free_memory(like.device) / MIB
         measure, unit = (timed, 'ms') if can_be_timed(branches, like) else (counted, 'GMAC')
-        costs = branch_costs(branches, like, measure)
+        costs = branch_costs(branches, like.device, measure)
         recomputed = cheapest_that_fit(costs, budget * MIB)
         saved = work = 0.0
         for branch, cost, chosen in zip(branches, costs, recomputed, strict=True):
             saved += cost.input_bytes if chosen else cost.saved_bytes
             work += cost.work * branch.share_computed * chosen
         return Choice(tuple(recomputed), saved / MIB, budget, work, unit)
-
-
-def branches_of(groups: list[tuple[nn.Module, int]], size: tuple[int, ...]) -> Iterator[Branch]:
-    """Yield the branches of all attention blocks for clips (B, T, H, W); see :meth:`MemoryFit.__call__`."""
-    batch, frames, height, width = size
-    for module, divisor in groups:
-        for block in attention_blocks(module):
-            shape = (batch, frames, height // divisor, width // divisor, block.norm1.normalized_shape[0])
-            yield Branch(block, 'attn', shape)
-            yield Branch(block, 'ffn', shape)
 
 
 def cheapest_that_fit(costs: Sequence[BranchCost], budget: float) -> list[bool]:
