@@ -11,8 +11,8 @@ ended.
 
 Examples:
     python benchmarks/recompute.py
-    python benchmarks/recompute.py --shape 1 5 64 64 --json benchmarks/records/speed/recompute_cpu.json
-    python benchmarks/recompute.py --config configs/vrt/006_vrt_videodeblurring_gopro.py --budgets 0.5 --rounds 2
+    python benchmarks/recompute.py --json benchmarks/records/speed/recompute_cpu.json
+    python benchmarks/recompute.py --config configs/vrt/006_vrt_videodeblurring_gopro.py --shape 1 6 64 64 --rounds 2
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ Row = dict[str, Any]
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('--config', default='configs/vrt_spike_baseline.py', help='(default: %(default)s)')
-    shape = dict(nargs=4, type=int, default=[1, 5, 64, 64], metavar=('B', 'T', 'H', 'W'))
-    parser.add_argument('--shape', **shape, help='clips, frames, height and width of the batch (default: 1 5 64 64)')
+    shape = dict(nargs=4, type=int, default=[1, 5, 48, 48], metavar=('B', 'T', 'H', 'W'))
+    parser.add_argument('--shape', **shape, help='clips, frames, height and width of the batch (default: 1 5 48 48)')
     parser.add_argument(
         '--budgets',
         nargs='+',
