@@ -166,7 +166,7 @@ def measure_times(
     for i in range(done, rounds):
         for row in (*rows[i % len(rows) :], *rows[: i % len(rows)]):
             for branch, chosen in zip(branches, row['branches'], strict=True):
-                branch.recompute(chosen == '1')
+                branch.apply(chosen == '1')
             row.setdefault('times_ms', []).append(round(1e3 * seconds(step), 1))
             row.setdefault('load_average', []).append(load_average())
         save()

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from torch import nn
 
 from vrtspike.hooks.network_summary_hook import NetworkSummaryHook, backend_choices, network_summary
-from vrtspike.models.layers.memory_fit import Choice, MemoryFit
+from vrtspike.models.layers.memory_fit import Case, Choice, MemoryFit
 from vrtspike.ops import fused_attention
 
 
@@ -63,7 +63,7 @@ def test_every_choice_of_what_is_recomputed_is_logged_once(caplog):
         hook.before_run(runner)
         for height in (8, 8, 16):
             caplog.clear()
-            model[0].memory_fit.sizes[1, 2, height, 8, False] = Choice((True, False), 1.5, 2.0, 3.0, 'ms')
+            model[0].memory_fit.choices[Case((1, 2, height, 8), False, 2)] = Choice((True, False), 1.5, 2.0, 3.0, 'ms')
             hook.after_train_iter(runner)
             lines.append([line for line in caplog.messages if line.startswith('checkpointing')])
     choice = '1 of 2 branches are recomputed; they save 1.5 MiB of the 2.0 MiB allowed; about 3 ms more per iteration'

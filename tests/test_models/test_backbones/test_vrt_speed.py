@@ -79,7 +79,7 @@ def test_budgets_change_no_bit_of_the_gradients(dtype, drop_path_rate):
         (expected, grads), _ = gradients(drop_path_rate, checkpointing='none')
         for budget in (1e6, 0.6, 0.4, 0.3, 1e-3):
             (found, others), model = gradients(drop_path_rate, checkpointing='auto', checkpoint_budget_mib=budget)
-            (choice,) = model.memory_fit.sizes.values()
+            (choice,) = model.memory_fit.choices.values()
             shares.add(sum(choice.recomputed))
             assert torch.equal(found, expected)
             assert others.keys() == grads.keys()
@@ -94,7 +94,7 @@ def test_a_choice_draws_no_random_numbers():
     model = tiny(checkpointing='auto', checkpoint_budget_mib=0.5, drop_path_rate=0.5)
     clip, state = torch.rand(1, 3, 3, 16, 16), torch.get_rng_state()
     model.memory_fit(model.attention_groups(clip), (1, 3, 16, 16), clip)
-    assert len(model.memory_fit.sizes) == 1
+    assert len(model.memory_fit.choices) == 1
     assert torch.equal(torch.get_rng_state(), state)
 
 

@@ -159,6 +159,13 @@ def test_the_blocks_follow_the_size_of_the_clip(monkeypatch):
         assert flags(group)[0] is expected
 
 
+def test_another_choice_is_made_when_frozen_weights_are_trained(planted):
+    group, fit = two_blocks(), MemoryFit(18)
+    for trained in (False, True, True):
+        fit([BlockGroup(group.requires_grad_(trained), 1, torch.float32)], SIZE, CLIP)
+    assert [case.trained for case in fit.choices] == [0, len(list(group.parameters()))]
+
+
 def test_without_a_budget_it_is_half_of_the_free_memory(planted, monkeypatch):
     monkeypatch.setattr(memory_fit, 'free_memory', lambda device: 36 * MIB)
     found = MemoryFit(None).choose(branches(), CLIP)
@@ -178,7 +185,16 @@ def test_a_copy_that_counts_keeps_what_was_chosen(planted):
     copied, copied_fit = copy.deepcopy((group.to('meta'), fit))
     copied_fit([BlockGroup(copied, 1, torch.float32)], (4, *SIZE[1:]), CLIP.to('meta'))
     assert flags(copied) == [False, True, False, True]
-    assert len(copied_fit.sizes) == 1
+    assert len(copied_fit.choices) == 1
+
+
+def test_a_copy_of_an_untrained_network_counts():
+    group, fit = two_blocks().to('meta'), MemoryFit(0)
+    fit([BlockGroup(group, 1, torch.float32)], SIZE, CLIP.to('meta'))
+    (choice,) = fit.choices.values()
+    assert choice.unit == 'GMAC'
+    assert choice.work > 0
+    assert flags(group) == [True] * 4
 
 
 def test_a_compiler_finds_the_blocks_as_they_are(planted):

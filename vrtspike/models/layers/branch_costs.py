@@ -61,9 +61,9 @@ class Branch(NamedTuple):
         """The expected share of samples that stochastic depth does not drop."""
         return 1 - self.block.drop_path.rate
 
-    def recompute(self, chosen: bool) -> None:
+    def apply(self, recomputed: bool) -> None:
         """Let the backward pass recompute this branch, or not."""
-        setattr(self.block, f'checkpoint_{self.name}', chosen)
+        setattr(self.block, f'checkpoint_{self.name}', recomputed)
 
 
 class BranchCost(NamedTuple):
@@ -93,6 +93,7 @@ def branches_of(groups: Sequence[BlockGroup], size: tuple[int, ...]) -> Iterator
 
 
 Measure = Callable[[Branch, torch.device], BranchCost]
+"""Measures a branch on a device: :func:`timed` or :func:`counted`."""
 
 
 def branch_costs(branches: Sequence[Branch], device: torch.device, measure: Measure) -> list[BranchCost]:
@@ -107,8 +108,8 @@ def branch_costs(branches: Sequence[Branch], device: torch.device, measure: Meas
 def can_be_timed(branches: Sequence[Branch], like: Tensor) -> bool:
     """Return whether the time of branches can be measured now.
 
-    It cannot on fake or meta tensors and under dispatch modes, such as counters. Compiled blocks are not timed, because
-    a trial call would compile them for a map without a network around it, or record a CUDA graph.
+    It cannot on fake or meta tensors and under dispatch modes, such as counters. Compiled blocks are not timed either:
+    a trial runs a copy, which is not compiled.
     """
     real = type(like) in (Tensor, nn.Parameter) and not like.is_meta and not _len_torch_dispatch_stack()
     return real and not any(branch.block.compiled for branch in branches)
@@ -206,8 +207,10 @@ def recomputed_gmacs(branch: Branch) -> float:
 
 
 def copy_to(device: torch.device, block: AttentionBlock) -> AttentionBlock:
-    """Return a block that shares the weights of another one; where these are sharded or the device has no values, its
-    own are zeros. It is not compiled."""
+    """Return a copy that is not compiled and shares the weights.
+
+    Zeros take their place where they are sharded, because gathering them would need all processes.
+    """
     memo: dict[int, object] = {
         id(weight): nn.Parameter(_values(weight, device), requires_grad=weight.requires_grad)
         for weight in block.parameters()
@@ -217,6 +220,7 @@ def copy_to(device: torch.device, block: AttentionBlock) -> AttentionBlock:
 
 
 def _values(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return the values of a tensor without its history; zeros if it is sharded, or on the meta device."""
     if device.type == 'meta' or isinstance(tensor, DTensor):
         return torch.zeros(tensor.shape, dtype=tensor.dtype, device=device)
     return tensor.detach()

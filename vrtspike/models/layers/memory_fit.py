@@ -26,8 +26,21 @@ SHARE_OF_FREE_MEMORY = 0.5
 """The share that activations may take without a budget; the rest is for alignment, gradients and the optimizer."""
 
 
+class Case(NamedTuple):
+    """What a choice depends on."""
+
+    size: tuple[int, ...]
+    """(B, T, H, W)."""
+    autocast: bool
+    trained: int
+    """Number of weights that are trained: frozen ones need fewer activations."""
+
+    def __str__(self) -> str:
+        return f'clips {" x ".join(map(str, self.size))}{", autocast" * self.autocast}'
+
+
 class Choice(NamedTuple):
-    """What is recomputed for one size of clip."""
+    """What is recomputed in one case."""
 
     recomputed: tuple[bool, ...]
     """Of every branch."""
@@ -49,7 +62,7 @@ class Choice(NamedTuple):
 
 
 class MemoryFit:
-    """Recomputes what is cheap and saves what is dear, within a budget; chooses once for each size of clip.
+    """Recomputes what is cheap and saves what is dear, within a budget; chooses once for each :class:`Case`.
 
     The attention and the MLP of every block are chosen by themselves. For every kind of branch, the saved bytes and the
     time of recomputation are measured on a map of the real size (:mod:`vrtspike.models.layers.branch_costs`). Where
@@ -66,8 +79,7 @@ class MemoryFit:
 
     def __init__(self, budget_mib: float | None) -> None:
         self.budget_mib = budget_mib
-        self.sizes: dict[tuple, Choice] = {}
-        """By (B, T, H, W) and whether autocast is on."""
+        self.choices: dict[Case, Choice] = {}
 
     def __call__(self, groups: Sequence[BlockGroup], size: tuple[int, ...], like: Tensor) -> None:
         """Choose for clips (B, T, H, W), and let the blocks do so.
@@ -77,21 +89,20 @@ class MemoryFit:
             size: (B, T, H, W) in pixels.
             like: A tensor on the clip's device.
         """
-        if torch.compiler.is_compiling() or (like.is_meta and self.sizes):
+        if torch.compiler.is_compiling() or (like.is_meta and self.choices):
             return
         branches = list(branches_of(groups, size))
-        key = (*size, not like.is_meta and torch.is_autocast_enabled(like.device.type))
-        if key not in self.sizes:
-            self.sizes[key] = self.choose(branches, like)
-        for branch, recomputed in zip(branches, self.sizes[key].recomputed, strict=True):
-            branch.recompute(recomputed)
+        autocast = not like.is_meta and torch.is_autocast_enabled(like.device.type)
+        trained = sum(weight.requires_grad for group in groups for weight in group.module.parameters())
+        case = Case(tuple(size), autocast, trained)
+        if case not in self.choices:
+            self.choices[case] = self.choose(branches, like)
+        for branch, recomputed in zip(branches, self.choices[case].recomputed, strict=True):
+            branch.apply(recomputed)
 
     def lines(self) -> list[str]:
         """Return a line for the log about every choice so far."""
-        return [
-            f'checkpointing of clips {" x ".join(map(str, size))}{", autocast" * autocast}: {choice}'
-            for (*size, autocast), choice in self.sizes.items()
-        ]
+        return [f'checkpointing of {case}: {choice}' for case, choice in self.choices.items()]
 
     def choose(self, branches: Sequence[Branch], like: Tensor) -> Choice:
         """Return the choice for the branches; ``like`` has the device of their maps.
