@@ -73,22 +73,29 @@ class Launch(msgspec.Struct, frozen=True):
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
     @property
-    def turns(self) -> int:
-        """How often a program runs its loop: over blocks of keys or pixels, windows, rows, or taps and channels."""
+    def turns(self) -> tuple[int, ...]:
+        """How often a program runs its loops, the outer one first.
+
+        They are over blocks of keys or pixels, windows, rows, or taps and channels.
+        """
         named = dict(zip(self.kernel.arg_names, self.arguments, strict=False)) | self.constants
         if 'S' in named:  # constants in a struct
             named |= {name: constant.value for name, constant in named['S']._asdict().items()}
         if 'BG' in named:  # of a convolution
             blocks = -(-named['P'] // named['BM'])
             taps_and_channels = named['K'] ** 2 * -(-named['DG'] // named['BG'])
-            return -(-named['count'] * blocks // named['splits']) if 'splits' in named else taps_and_channels
+            return (-(-named['count'] * blocks // named['splits']) if 'splits' in named else taps_and_channels,)
         if 'programs' in named:
-            return -(-named['rows'] // (named['programs'] * named['R']))
+            rows = named['count'] if 'count' in named else named['rows']
+            return (-(-rows // (named['programs'] * named['R'])),)
         if 'NP' not in named:
-            return 1
-        if 'splits' in named:
-            return -(-named['windows'] // named['splits'])
-        return named['NP'] // named['BN']
+            return (1,)
+        if 'grad_kv' in named:
+            return (-(-named['windows'] // named['splits']),)
+        over_keys = named['NP'] // named['BN']
+        if 'grad_q' in named and named['splits'] is not None:
+            return -(-named['windows'] // (named['splits'] * named['WINDOWS'])), over_keys
+        return (over_keys,)
 
 
 class Resources(msgspec.Struct):
@@ -186,11 +193,14 @@ def recorded(kernels: ModuleType, launches: list[Launch]) -> Iterator[None]:
 def launches_of_attention(
     window: tuple[int, int, int], channels: int, dtype: str, *, mutual: bool, shifted: bool = True
 ) -> list[Launch]:
-    """Return the launches of window attention with six heads and 32 x 32 windows, forward and backward."""
+    """Return the launches of window attention with six heads and 32 x 32 windows, forward and backward.
+
+    The kernels sum what the network's do: the gradient of a bias, in mutual attention that of an added encoding.
+    """
     import torch
 
     from vrtspike.ops.window_attention import triton_kernels
-    from vrtspike.ops.window_attention.flash import flash
+    from vrtspike.ops.window_attention.flash import Attention, flash_together
     from vrtspike.ops.window_attention.windows import Settings
 
     heads, launches = 6, []
@@ -200,8 +210,10 @@ def launches_of_attention(
     qkv = torch.empty(size, dtype=getattr(torch, dtype), requires_grad=True)
     rows = math.prod(2 * length - 1 for length in window)
     table = None if mutual else torch.zeros(rows, heads, requires_grad=True)
+    bias = torch.zeros(3 * heads * channels, requires_grad=True)
+    added = bias.detach().expand(math.prod(window[1:]), -1) if mutual else None
     with recorded(triton_kernels, launches):
-        out = flash(qkv, table, settings)
+        out = flash_together(qkv, [Attention(settings, table, bias, added)])
         out.backward(out)
     return launches
 
@@ -242,6 +254,7 @@ def launches_of_tokens(channels: int, dtype: str) -> list[Launch]:
     """Return the launches of the gate, normalisation and scattered sum of 100,000 tokens, forward and backward."""
     import torch
 
+    from vrtspike.ops.add_scattered import Norm
     from vrtspike.ops.add_scattered import on_gpu as scattered
     from vrtspike.ops.add_scattered import triton_kernels as sum_kernels
     from vrtspike.ops.gated_linear import on_gpu as gate
@@ -255,9 +268,12 @@ def launches_of_tokens(channels: int, dtype: str) -> list[Launch]:
     weight, index = torch.ones(channels, requires_grad=True), torch.zeros(len(x), dtype=torch.int32)
     order = Order(index, index)
     with recorded(gate_kernels, launches), recorded(norm_kernels, launches), recorded(sum_kernels, launches):
-        hidden = x.detach()
-        gate.TRITON.gradients(gate.TRITON.values(hidden, hidden), hidden, hidden, *torch.empty(2, *x.shape).to(x.dtype))
-        for out in (norm.on_gpu(x, weight, weight, 1e-5, x.dtype, order), scattered.on_gpu(x, [x], order, 1.0)):
+        hidden, biases = x.detach(), (weight.detach(), weight.detach())
+        grads = torch.empty(2, *x.shape).to(x.dtype)
+        gate.TRITON.gradients(gate.TRITON.values(hidden, hidden, biases), hidden, hidden, biases, *grads)
+        results = norm.on_gpu(x, weight, weight, 1e-5, x.dtype, order), scattered.on_gpu(x, [x], order, 1.0, weight)
+        scattered.on_gpu_normed(hidden, [hidden], order, 1.0, biases[0], Norm(*biases, 1e-5, x.dtype))
+        for out in results:
             out.backward(out)
     return launches
 
@@ -330,13 +346,21 @@ def nvidia_usage(cubin: bytes, launch: Launch) -> dict[str, Any]:
     )
 
 
-def issued(code: str, turns: int) -> int:
-    """Return the instructions that a warp issues, from a listing, if the longest loop runs ``turns`` times."""
+def issued(code: str, turns: tuple[int, ...]) -> int:
+    """Return the instructions that a warp issues, from a listing, if its longest loops, one in the other, run so often.
+
+    A loop that runs once, or whose turns are written out, is in none of the jumps.
+    """
     lines = re.findall(r'/\*([0-9a-f]{4,5})\*/\s+(.*?);', code)
     places = [int(place, 16) for place, _ in lines]
     jumps = [(at, re.search(r'\bBRA\b.* 0x([0-9a-f]+)', text)) for at, (_, text) in zip(places, lines, strict=True)]
     loops = [sum(int(found[1], 16) <= place <= at for place in places) for at, found in jumps if found]
-    return len(lines) + max(turns - 1, 0) * max(loops, default=0)
+    count, times = len(lines), 1
+    longer = sorted((length for length in loops if length > 1), reverse=True)  # the last jump of a kernel is to itself
+    for length, turn in zip(longer, turns, strict=False):
+        count += times * max(turn - 1, 0) * length
+        times *= max(turn, 1)
+    return count
 
 
 def roofline_share(launch: Launch, instructions: int) -> float:

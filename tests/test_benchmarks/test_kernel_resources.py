@@ -21,8 +21,8 @@ from kernel_resources import (
 
 needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
 ALL = ['forward', 'backward_queries', 'backward_keys']
-TOKENS = ['gate', 'gate_backward', 'norm', 'add', 'norm_backward', 'gather']
-BUDGETS = dict(zip(ALL, (1100, 1100, 1550), strict=True))
+TOKENS = ['gate', 'gate_backward', 'norm', 'add', 'add_norm', 'norm_backward', 'gather']
+BUDGETS = dict(zip(ALL, (1100, 1300, 1550), strict=True))
 """Instructions of today's kernels in bfloat16 at 5x8x8 on sm_86, and a little room for other versions of Triton."""
 
 
@@ -144,7 +144,7 @@ CONVOLUTION = ['forward', 'backward_samples', 'backward_weight']
 def test_convolutions_in_sixteen_bits_fit_consumer_gpus_and_use_their_tensor_cores():
     launches = launches_of_convolution(96, 16, 'bfloat16')
     assert [launch.name for launch in launches] == CONVOLUTION
-    assert [launch.turns for launch in launches] == [36, 36, -(-8 * 256 // 28)]
+    assert [launch.turns for launch in launches] == [(36,), (36,), (-(-8 * 256 // 28),)]
     found = [resources_of(launch, 'sm_86', 'bfloat16', '96x16') for launch in launches]
     assert [(each.kernel, each.problems) for each in found] == [(name, []) for name in CONVOLUTION]
 
@@ -185,9 +185,14 @@ LISTING = """
 """
 
 
-@pytest.mark.parametrize(('turns', 'instructions'), [(0, 6), (1, 6), (5, 6 + 4 * 3)])
+@pytest.mark.parametrize(('turns', 'instructions'), [((0,), 6), ((1,), 6), ((5,), 6 + 4 * 3), ((5, 7), 6 + 4 * 3)])
 def test_instructions_in_a_loop_count_as_often_as_it_turns(turns, instructions):
     assert issued(LISTING, turns) == instructions
+
+
+def test_a_loop_in_a_loop_turns_as_often_as_both():
+    outer = '    /*0038*/              @!P2 BRA 0x0 ;                 /* 0x7 */\n    /*0040*/'
+    assert issued(LISTING.replace('    /*0040*/', outer), (5, 7)) == 7 + 4 * 5 + 5 * 6 * 3
 
 
 def test_the_share_of_the_roofline():

@@ -17,7 +17,7 @@ from triton_interpreter import needs_triton
 from vrtspike.native import build
 from vrtspike.native.build import library, why_missing
 from vrtspike.ops import ADD_SCATTERED, add_scattered, measure_backends, use_backends
-from vrtspike.ops.add_scattered import native, on_gpu
+from vrtspike.ops.add_scattered import Norm, add_scattered_normed, native, on_gpu
 from vrtspike.ops.rows import Order
 from vrtspike.ops.trial_outcomes import VARIABLE
 
@@ -68,6 +68,86 @@ def worst_error(backend, inputs, scale=1.0, **how):
 @pytest.mark.parametrize('case', CASES)
 def test_the_kernel_agrees_with_the_reference(case, dtypes):
     assert worst_error('native', make_inputs(*case, dtypes), 1.25, trains=False) < TOLERANCE[dtypes[1]]
+
+
+def run_with_bias(backend, x, chunks, order, bias, scale):
+    """Return the sum, and the gradients of map, rows and bias."""
+    leaves = [tensor.detach().requires_grad_() for tensor in (x, bias, *chunks)]
+    with use_backends(add_scattered=backend):
+        out = add_scattered(leaves[0], leaves[2:], order, scale, bias=leaves[1])
+    weights = torch.rand(out.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64) - 0.3
+    return [out.detach(), *torch.autograd.grad(out, leaves, weights.to(out))]
+
+
+def worst_error_with_bias(backend, inputs, *, in_order=False):
+    """Return the largest error of the sum with a bias and of the gradients; the rows may be in the map's order."""
+    x, chunks, order = inputs
+    if in_order:
+        chunks, order = [torch.cat(list(chunks))[: len(x)]], None
+    bias = torch.linspace(-2, 2, x.shape[1], device=x.device)
+    found = run_with_bias(backend, x, chunks, order, bias, 1.25)
+    expected = run_with_bias('reference', x.double(), [rows.double() for rows in chunks], order, bias.double(), 1.25)
+    assert found[2].dtype == torch.float32
+    pairs = [(left, right) for left, right in zip(found, expected, strict=True) if right.numel()]
+    return max((float((a - b).abs().max() / b.abs().max().clamp_min(1e-2)) for a, b in pairs), default=0.0)
+
+
+def run_normed(backend, x, chunks, order, others, result):
+    """Return the sum, its normalised rows of type ``result``, and the gradients of map, bias, norm and rows."""
+    leaves = [tensor.detach().requires_grad_() for tensor in (x, *others, *chunks)]
+    norm = Norm(*leaves[2:4], 1e-5, result)
+    out = add_scattered_normed(leaves[0], leaves[4:], order, 1.25, bias=leaves[1], norm=norm, backend=backend)
+    generator = torch.Generator().manual_seed(1)
+    grads = [torch.randn(each.shape, generator=generator, dtype=torch.float64).to(each) for each in out]
+    return [*(each.detach() for each in out), *torch.autograd.grad(out, leaves, grads)]
+
+
+def worst_error_normed(backend, inputs, result):
+    """Return the largest error of the sum, of what is normalised, and of the gradients."""
+    x, chunks, order = inputs
+    others = [torch.linspace(first, 2, x.shape[1], device=x.device) for first in (-2, 0.5, -1)]
+    found = run_normed(backend, x, chunks, order, others, result)
+    wide = x.double(), [rows.double() for rows in chunks], order, [each.double() for each in others]
+    expected = run_normed('reference', *wide, torch.float64)
+    assert [each.dtype for each in found[:3]] == [x.dtype, result, x.dtype]
+    pairs = [(left, right) for left, right in zip(found, expected, strict=True) if right.numel()]
+    return max((float((a - b).abs().max() / b.abs().max().clamp_min(1e-2)) for a, b in pairs), default=0.0)
+
+
+def test_the_sum_and_its_normalised_rows_are_those_of_two_layers():
+    x, chunks, order = make_inputs(30, 8, 3)
+    assert worst_error_normed('pytorch', (x, chunks, order), torch.float32) < 1e-5
+    weight, shift = torch.rand(2, 8)
+    summed, normed = add_scattered_normed(x, chunks, order, norm=Norm(weight, shift, 1e-5, torch.float32))
+    assert torch.equal(summed, add_scattered(x, chunks, order))
+    torch.testing.assert_close(normed, torch.nn.functional.layer_norm(summed, (8,), weight, shift, 1e-5))
+
+
+def test_fake_tensors_know_the_shapes_of_the_sum_and_its_normalised_rows():
+    with FakeTensorMode():
+        x, rows = torch.empty(5, 6, requires_grad=True), torch.empty(5, 6, dtype=torch.bfloat16, requires_grad=True)
+        weight = torch.empty(6, requires_grad=True)
+        summed, normed = on_gpu.on_gpu_normed(x, [rows], None, 0.5, None, Norm(weight, weight, 1e-5, torch.bfloat16))
+        grads = torch.autograd.grad((summed, normed), (x, rows, weight), (summed, normed))
+    assert [(each.shape, each.dtype) for each in (summed, normed)] == [(x.shape, x.dtype), (x.shape, torch.bfloat16)]
+    assert [(each.shape, each.dtype) for each in grads] == [(each.shape, each.dtype) for each in (x, rows, weight)]
+
+
+@pytest.mark.parametrize('in_order', [False, True])
+def test_a_bias_is_added_to_the_rows_of_the_map_and_gets_its_gradient(in_order):
+    x, chunks, order = inputs = make_inputs(30, 8, 3)
+    assert worst_error_with_bias('pytorch', inputs, in_order=in_order) < 1e-5
+    found = add_scattered(x, chunks, order, 0.5, bias=torch.ones(8))
+    assert torch.equal(found, add_scattered(x, [chunks[0] + 1], order, 0.5))
+
+
+@needs_compiler
+def test_where_the_kernel_takes_no_bias_the_reference_computes():
+    x, chunks, order = make_inputs(30, 8, 3)
+    found, expected = (
+        add_scattered(x, chunks, order, 0.5, bias=torch.ones(8), backend=each) for each in ('native', 'reference')
+    )
+    assert torch.equal(found, expected)
 
 
 @settings(max_examples=60, deadline=None)
@@ -217,20 +297,42 @@ def test_triton_kernels_agree_with_the_reference_in_the_interpreter(interpreted,
 
 
 @needs_triton
+@pytest.mark.parametrize('dtype', TOLERANCE)
+def test_the_kernel_that_normalises_the_sum_agrees_with_the_reference_in_the_interpreter(interpreted, dtype):
+    assert interpreted[f'{dtype} normed'] < 5 * TOLERANCE[dtype]
+
+
+@needs_triton
 @pytest.mark.gpu
 @pytest.mark.parametrize('dtype', TOLERANCE)
 @pytest.mark.parametrize('case', CASES)
 def test_triton_kernels_agree_with_the_reference_on_a_gpu(case, dtype):
-    assert worst_error('triton', make_inputs(*case, (torch.float32, dtype), 'cuda'), 1.25) < TOLERANCE[dtype]
+    inputs = make_inputs(*case, (torch.float32, dtype), 'cuda')
+    assert worst_error('triton', inputs, 1.25) < TOLERANCE[dtype]
+    assert max(worst_error_with_bias('triton', inputs, in_order=each) for each in (False, True)) < TOLERANCE[dtype]
+    assert worst_error_normed('triton', inputs, dtype) < 5 * TOLERANCE[dtype]
 
 
 if __name__ == '__main__':
+
+    def errors_of(inputs):
+        return [
+            worst_error('triton', inputs, 1.25),
+            *(worst_error_with_bias('triton', inputs, in_order=each) for each in (False, True)),
+        ]
+
+    on_gpu.PROGRAMS = 3  # so that a program sums several blocks
     errors = {
         str(dtype): max(
-            worst_error('triton', make_inputs(*case, (first, dtype)), 1.25)
+            error
             for case in CASES
             for first in (torch.float32, dtype)
+            for error in errors_of(make_inputs(*case, (first, dtype)))
         )
         for dtype in TOLERANCE
     }
-    print(json.dumps(errors))
+    normed = {
+        f'{dtype} normed': max(worst_error_normed('triton', make_inputs(*case), dtype) for case in CASES)
+        for dtype in TOLERANCE
+    }
+    print(json.dumps(errors | normed))

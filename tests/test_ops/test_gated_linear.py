@@ -54,6 +54,25 @@ def worst_error(backend, inputs):
     return max(float((x - y).abs().max() / y.abs().max().clamp_min(1e-2)) for x, y in pairs)
 
 
+def run_with_biases(backend, inputs, biases):
+    """Return the output and the gradients of all inputs and of the biases of the two maps."""
+    leaves = [tensor.detach().requires_grad_() for tensor in (*inputs[:3], *biases)]
+    with use_backends(gated_linear=backend):
+        out = gated_linear(*leaves[:3], None, input_biases=tuple(leaves[3:]))
+    weights = torch.rand(out.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return [out.detach(), *torch.autograd.grad(out, leaves, weights.to(out.device, out.dtype))]
+
+
+def worst_error_with_biases(backend, inputs):
+    """Return the largest error with biases in float32 of the two maps, and without one of the layer."""
+    biases = torch.linspace(-1, 1, 2 * inputs[0].shape[-1], device=inputs[0].device).chunk(2)
+    found = run_with_biases(backend, inputs, biases)
+    expected = run_with_biases('reference', [each.double() for each in inputs], [each.double() for each in biases])
+    assert [tensor.dtype for tensor in found] == [inputs[0].dtype] * 4 + [torch.float32] * 2
+    pairs = [(x, y) for x, y in zip(found, expected, strict=True) if y.numel()]
+    return max(float((x - y).abs().max() / y.abs().max().clamp_min(1e-2)) for x, y in pairs)
+
+
 def as_halves(inputs):
     """Return the inputs with x and gate as the halves of one map."""
     return [*torch.cat(inputs[:2], dim=-1).chunk(2, dim=-1), *inputs[2:]]
@@ -68,6 +87,12 @@ def as_halves(inputs):
 @needs_compiler
 def test_values_and_gradients_agree_with_the_reference(shape, dtype, backend):
     assert worst_error(backend, make_inputs(shape, dtype=dtype)) < TOLERANCE[dtype]
+
+
+@needs_compiler
+@pytest.mark.parametrize('backend', ['native', 'recomputing'])
+def test_biases_are_added_before_the_gate(backend):
+    assert worst_error_with_biases(backend, make_inputs((2, 3, 5, 6))) < 1e-5
 
 
 @pytest.mark.parametrize('rows', [1, 7, 1000])
@@ -92,14 +117,14 @@ def test_maps_need_not_be_contiguous(backend):
 def test_values_far_out_are_exact_and_what_is_no_number_is_not_hidden():
     x = torch.tensor([math.nan, math.inf, 1e30, 100.0, 6.0, -6.0, -100.0, -1e30])
     with torch.no_grad():
-        found, expected = native.NATIVE.values(x, torch.ones_like(x)), F.gelu(x.double()).float()
+        found, expected = native.NATIVE.values(x, torch.ones_like(x), None), F.gelu(x.double()).float()
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7, equal_nan=True)
 
 
 @needs_compiler
 def test_the_kernel_is_exact_to_the_rounding_of_float32():
     x = torch.linspace(-12, 12, 100_001)
-    found = native.NATIVE.values(x, torch.ones_like(x))
+    found = native.NATIVE.values(x, torch.ones_like(x), None)
     assert (found - F.gelu(x.double())).abs().max() < 1e-6
 
 
@@ -146,7 +171,15 @@ def test_without_gradients_nothing_is_saved_and_the_result_is_the_same():
 def test_fake_tensors_know_the_shapes_of_the_kernels(operators):
     with FakeTensorMode():
         x, grads = torch.empty(2, 5, 6), torch.empty(2, 2, 5, 6)
-        assert operators.values(x, x).shape == operators.gradients(x, x, x, *grads).shape == x.shape
+        hidden, _ = operators.gradients(x, x, x, None, *grads)
+        assert operators.values(x, x, None).shape == hidden.shape == x.shape
+
+
+def test_fake_tensors_know_the_shape_of_the_gradients_of_biases():
+    with FakeTensorMode():
+        x, grads, biases = torch.empty(2, 5, 6), torch.empty(2, 2, 5, 6), tuple(torch.empty(2, 6))
+        _, sums = on_gpu.TRITON.gradients(x, x, x, biases, *grads)
+        assert (sums.shape, sums.dtype) == ((2, 6), torch.float32)
 
 
 @needs_compiler
@@ -159,9 +192,9 @@ def test_they_pass_the_checks_of_custom_operators():
 def test_checkpointing_computes_the_gate_and_the_product_once():
     calls = []
 
-    def values(x, gate):
+    def values(x, gate, biases):
         calls.append(len(x))
-        return PYTORCH.values(x, gate)
+        return PYTORCH.values(x, gate, biases)
 
     counted = PYTORCH._replace(values=values)
     x, gate, weight, bias = (tensor.requires_grad_() for tensor in make_inputs((20, 6)))
@@ -240,10 +273,14 @@ def test_triton_kernels_agree_with_the_reference_on_a_gpu(shape, dtype):
     inputs = make_inputs(shape, dtype=dtype, device='cuda')
     assert worst_error('triton', inputs) < TOLERANCE[dtype]
     assert worst_error('triton', as_halves(inputs)) < TOLERANCE[dtype]
+    assert worst_error_with_biases('triton', as_halves(inputs)) < TOLERANCE[dtype]
 
 
 if __name__ == '__main__':
+    on_gpu.PROGRAMS = 3  # so that a program sums several blocks
     inputs_of = {str(dtype): [make_inputs(shape, dtype=dtype) for shape in SHAPES] for dtype in TOLERANCE}
     for each in inputs_of.values():
         each += map(as_halves, each[:])
-    print(json.dumps({name: max(worst_error('triton', each) for each in found) for name, found in inputs_of.items()}))
+    both = worst_error, worst_error_with_biases
+    errors = {name: max(of('triton', each) for of in both for each in found) for name, found in inputs_of.items()}
+    print(json.dumps(errors))

@@ -12,6 +12,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from vrtspike.errors import ConfigError, DataError
+from vrtspike.models.layers.cast_weights import cast_where_allowed
 from vrtspike.models.layers.conv import Conv3d
 from vrtspike.models.layers.maps import resize_maps
 from vrtspike.models.lora import LoRA, adapt
@@ -278,9 +279,10 @@ class SpikeRestorer(BaseModel):
     def spike_maps(self, spikes: Tensor) -> list[Tensor]:
         """Return the spike features of every scale, (B, C, T, Hs/2^i, Ws/2^i)."""
         with stage('spike_encoder') as s:
-            maps = [s.leave(each) for each in self.spike_encoder(spikes)]
+            (encoder,) = cast_where_allowed(spikes, self.spike_encoder)
+            maps = [s.leave(each) for each in encoder(spikes)]
         with stage('tsa') as s:
-            for name, block in self.tsa.items():
+            for name, block in zip(self.tsa, cast_where_allowed(spikes, *self.tsa.values()), strict=True):
                 i = int(name.removeprefix('scale'))
                 maps[i] = s.leave(block(s.enter(maps[i])))
         return maps
@@ -294,7 +296,8 @@ class SpikeRestorer(BaseModel):
             spike = resize_maps(s.enter(maps[self.scale_of(i)]), features.shape[-2:])
             if name in self.projection:
                 spike = self.projection[name](spike)
-            return s.leave(self.fusion[name](s.enter(features), spike))
+            (head,) = cast_where_allowed(features, self.fusion[name])
+            return s.leave(head(s.enter(features), spike))
 
     def cost_stages(self) -> tuple[str, ...]:
         """Return the names of the marked stages, in the order they run."""

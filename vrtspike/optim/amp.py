@@ -10,6 +10,7 @@ from torch import nn
 from torch.amp import GradScaler
 
 from vrtspike.errors import ConfigError, did_you_mean
+from vrtspike.optim.merged_groups import merged_groups
 from vrtspike.optim.wrapper import OptimWrapper
 from vrtspike.registry import OPTIM_WRAPPERS
 
@@ -90,7 +91,8 @@ class DeviceAmpOptimWrapper(OptimWrapper):
         if self.clip_grad_kwargs:
             self.loss_scaler.unscale_(self.optimizer)
             self._clip_grad()
-        self.loss_scaler.step(self.optimizer, **kwargs)
+        with merged_groups(self.optimizer):
+            self.loss_scaler.step(self.optimizer, **kwargs)
         self.loss_scaler.update(self.fixed_scale)
 
     def state_dict(self) -> dict:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 from mmengine.optim import OptimWrapper as MMEngineOptimWrapper
 from torch.optim import Optimizer
 
+from vrtspike.optim.merged_groups import merged_groups
 from vrtspike.registry import OPTIM_WRAPPERS
 from vrtspike.runtime.distributed import gather
 from vrtspike.runtime.readback import Readback
@@ -23,6 +25,13 @@ class OptimWrapper(MMEngineOptimWrapper):
     def __init__(self, optimizer: Optimizer, accumulative_counts: int = 1, clip_grad: dict | None = None) -> None:
         super().__init__(optimizer, accumulative_counts, clip_grad)
         self._norms: deque[Readback] = deque()
+
+    def step(self, **kwargs: Any) -> None:
+        """Clip and step. Groups with the same settings are updated together."""
+        if self.clip_grad_kwargs:
+            self._clip_grad()
+        with merged_groups(self.optimizer):
+            self.optimizer.step(**kwargs)
 
     def _clip_grad(self) -> None:
         """Clip the gradients and log their norm."""

@@ -48,6 +48,41 @@ def worst_error(case, dtype, device, values=None, clips=2):
     return max(map(float, errors))
 
 
+def worst_error_together(dtype, device, values=None, clips=2):
+    """Return the largest relative error of two attentions in a map, and of the gradients of all that they take."""
+    import torch
+
+    from vrtspike.ops.window_attention.flash import Attention, flash_together
+    from vrtspike.ops.window_attention.reference import reference
+    from vrtspike.ops.window_attention.windows import Settings
+
+    window, size, heads, width = (2, 3, 6), (4, 6, 12), 2, 32
+    generator = torch.Generator().manual_seed(0)
+    rows = math.prod(2 * length - 1 for length in window)
+    shapes = [(clips, *size, 6 * width), (rows, heads), (6 * width,), (math.prod(window[1:]), 3 * width)]
+    inputs = [torch.randn(shape, generator=generator).to(values or dtype).to(device, dtype) for shape in shapes]
+    own, mutual = (Settings(window, (1, 1, 2), heads, mutual, 0.25) for mutual in (False, True))
+
+    def together(qkv, table, bias, encoding):
+        of_own, of_mutual = bias.chunk(2)
+        attentions = [Attention(own, table, of_own, slot=1), Attention(mutual, None, of_mutual, encoding)]
+        return flash_together(qkv + bias.detach(), attentions)
+
+    def apart(qkv, table, bias, encoding):
+        of_own, of_mutual = (qkv + bias).chunk(2, -1)
+        in_map = encoding.view(*window[1:], -1).roll(own.shift[1:], (0, 1)).repeat(2, 2, 1)
+        return torch.cat((reference(of_mutual + in_map, None, mutual), reference(of_own, table, own)), -1)
+
+    def run(function, inputs):
+        leaves = [tensor.detach().clone().requires_grad_() for tensor in inputs]
+        out = function(*leaves)
+        (out * torch.linspace(-1, 1, out.numel(), device=device).view_as(out)).sum().backward()
+        return [out.detach(), *(leaf.grad for leaf in leaves)]
+
+    found, expected = run(together, inputs), run(apart, [tensor.double() for tensor in inputs])
+    return max(float((x.double() - y).abs().max() / y.abs().max()) for x, y in zip(found, expected, strict=True))
+
+
 def error_of_bias_gradient(dtype, device, mean):
     """Return the relative error where values lie so near ``mean`` that rounding the result hides what tells them apart.
 
@@ -104,6 +139,15 @@ def test_kernels_agree_with_the_reference_on_a_gpu(case, dtype, tolerance):
 
 @needs_triton
 @pytest.mark.gpu
+@pytest.mark.parametrize(('dtype', 'tolerance'), [('float32', 1e-4), ('float16', 2e-2), ('bfloat16', 2e-2)])
+def test_attentions_together_agree_with_the_reference_on_a_gpu(dtype, tolerance):
+    import torch
+
+    assert worst_error_together(getattr(torch, dtype), 'cuda') < tolerance
+
+
+@needs_triton
+@pytest.mark.gpu
 @pytest.mark.parametrize(('dtype', 'mean'), [('float16', 64.0), ('bfloat16', 8.0)])
 def test_gradients_of_rounded_results_are_not_shifted_on_a_gpu(dtype, mean):
     import torch
@@ -117,14 +161,16 @@ def test_fake_tensors_know_the_shapes_and_flops_of_every_kernel(mutual, tokens):
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.utils.flop_counter import FlopCounterMode
 
-    from vrtspike.ops.window_attention.flash import flash
+    from vrtspike.ops.window_attention.flash import flash, padded_bias
     from vrtspike.ops.window_attention.windows import Settings, index_by_key
 
-    index_by_key((2, 8, 8), torch.device('cpu'))  # so that no fake one is cached for other tests
+    settings = Settings((2, 8, 8), (0, 4, 4), heads=2, mutual=mutual, scale=0.25)
+    index_by_key((2, 8, 8), torch.device('cpu'))  # so that nothing fake is cached for other tests
+    padded_bias(torch.zeros(3 * 15 * 15, 2), settings)
     with FakeTensorMode(allow_non_fake_inputs=True), FlopCounterMode(display=False) as counter:
         qkv = torch.empty(1, 2, 16, 16, 3 * 32, requires_grad=True)
         table = None if mutual else torch.empty(3 * 15 * 15, 2, requires_grad=True)
-        out = flash(qkv, table, Settings((2, 8, 8), (0, 4, 4), heads=2, mutual=mutual, scale=0.25))
+        out = flash(qkv, table, settings)
         out.backward(torch.empty_like(out))
     assert out.shape == (1, 2, 16, 16, 32)
     assert qkv.grad.shape == qkv.shape
@@ -138,6 +184,25 @@ def test_fake_tensors_know_the_shapes_and_flops_of_every_kernel(mutual, tokens):
     }
 
 
+def test_fake_tensors_know_the_shapes_of_attentions_together():
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    from vrtspike.ops.window_attention.flash import Attention, flash_together
+    from vrtspike.ops.window_attention.windows import Settings
+
+    own, mutual = (Settings((2, 4, 4), (0, 2, 2), heads=2, mutual=mutual, scale=0.25) for mutual in (False, True))
+    with FakeTensorMode():
+        shapes = (1, 2, 8, 8, 6 * 32), (3 * 32,), (3 * 32,), (16, 3 * 32)
+        leaves = [torch.empty(shape, requires_grad=True) for shape in shapes]
+        qkv, first, second, encoding = leaves
+        attentions = [Attention(own, None, first, slot=1), Attention(mutual, None, second, encoding)]
+        out = flash_together(qkv, attentions)
+        grads = torch.autograd.grad(out, leaves, torch.empty_like(out))
+    assert out.shape == (1, 2, 8, 8, 2 * 32)
+    assert [each.shape for each in grads] == [each.shape for each in leaves]
+
+
 def errors_in_emulated_bfloat16(cases):
     """Return the errors with float32 tensors of bfloat16 values, rounded to bfloat16 where the kernels round."""
     from unittest.mock import patch
@@ -145,16 +210,23 @@ def errors_in_emulated_bfloat16(cases):
     import torch
     import triton.language as tl
 
+    emulated = dict(dtype=torch.float32, device='cpu', values=torch.bfloat16)
     with patch('vrtspike.ops.window_attention.flash.rounded_to', lambda dtype: tl.bfloat16):
-        return [worst_error(case, torch.float32, 'cpu', values=torch.bfloat16) for case in cases]
+        return [*(worst_error(case, **emulated) for case in cases), worst_error_together(**emulated, clips=1)]
 
 
 if __name__ == '__main__':
     import torch
 
     errors = {
-        'float32': [worst_error(case, torch.float32, 'cpu', clips=1) for case in CASES],
-        'float16': [worst_error(case, torch.float16, 'cpu') for case in CASES[3:]],
+        'float32': [
+            *(worst_error(case, torch.float32, 'cpu', clips=1) for case in CASES),
+            worst_error_together(torch.float32, 'cpu', clips=1),
+        ],
+        'float16': [
+            *(worst_error(case, torch.float16, 'cpu') for case in CASES[3:]),
+            worst_error_together(torch.float16, 'cpu', clips=1),
+        ],
         'bfloat16': errors_in_emulated_bfloat16(CASES[4:]),
         'bias gradient': error_of_bias_gradient(torch.float16, 'cpu', mean=64.0),
     }

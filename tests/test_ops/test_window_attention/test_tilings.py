@@ -94,6 +94,8 @@ CONSTANTS = Constants(
     BIAS=True,
     PRECISION='ieee',
     ROUNDED=None,
+    ROW=288,
+    OUT_ROW=96,
 )
 
 

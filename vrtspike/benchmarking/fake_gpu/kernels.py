@@ -62,7 +62,8 @@ BLOCKS_PER_LAUNCH, ELEMENTS_PER_BLOCK = 320, 65_536
 WRITE_ONLY = frozenset(
     {
         *('bernoulli_', 'copy_', 'fill_', 'normal_', 'uniform_', 'zero_', '_foreach_copy_', '_foreach_zero_'),
-        *('triton_gate_backward', 'flash_attention_backward_queries', 'flash_attention_backward_keys'),
+        *('triton_gate_backward', 'flash_attention'),
+        *('flash_attention_backward_queries', 'flash_attention_backward_keys'),
     }
 )
 """Operators that do not read what they write to. None reads an argument called ``out``."""

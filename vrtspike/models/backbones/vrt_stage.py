@@ -11,15 +11,17 @@ import torch
 from einops.layers.torch import Rearrange
 from torch import Tensor, nn
 
-from vrtspike.models.layers.alignment import FlowGuidedDeformConv, align_both_ways
+from vrtspike.models.layers.alignment import FlowGuidedDeformConv, align_both_ways, align_pairs
 from vrtspike.models.layers.blocks import AttentionGroup
 from vrtspike.models.layers.cast_weights import cast_together
+from vrtspike.models.layers.frame_pairs import beside_neighbours
 from vrtspike.models.layers.linear import Linear
 from vrtspike.models.layers.maps import NormBeforeLinear
 from vrtspike.models.layers.mlp import GatedMLP
 from vrtspike.models.layers.precision import in_computed_type
 from vrtspike.ops.window_attention.windows import Window
 from vrtspike.profiling import part
+from vrtspike.runtime.device import fuses_by_hand
 
 
 def make_reshape(kind: str, in_channels: int, channels: int) -> nn.Sequential:
@@ -75,6 +77,7 @@ class VRTStage(nn.Module):
         self.linear1 = Linear(channels, channels)
         self.residual_group2 = AttentionGroup(depth - mutual_depth, window=window, mutual=False, **group)
         self.linear2 = Linear(channels, channels)
+        self.linear1.casts_bias = self.linear2.casts_bias = False
         self.pa_frames = pa_frames
         if pa_frames:
             self.pa_deform = FlowGuidedDeformConv(channels, pa_frames // 2, deformable_groups, max_residue)
@@ -101,6 +104,10 @@ class VRTStage(nn.Module):
         """Return (B, T, H, W, C) with every frame fused with its aligned neighbours."""
         align, fuse = cast_together(x, self.pa_deform, self.pa_fuse)
         maps = in_computed_type(x).permute(0, 1, 4, 2, 3)
+        if fuses_by_hand(x) and x.shape[1] > 1:
+            aligned = align_pairs(align, maps, flows_backward, flows_forward)
+            with part('fusion') as p:
+                return p.leave(fuse(p.enter(beside_neighbours(maps, in_computed_type(aligned)))))
         after, before = align_both_ways(align, maps, flows_backward, flows_forward)
         with part('fusion') as p:
             features = [in_computed_type(each).permute(0, 1, 3, 4, 2) for each in (maps, after, before)]

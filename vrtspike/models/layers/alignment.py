@@ -14,11 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vrtspike.models.layers.frame_pairs import frame_pairs
 from vrtspike.models.layers.padding import pad_frames
 from vrtspike.models.layers.precision import in_computed_type
 from vrtspike.ops import deform_conv2d, flow_offsets
 from vrtspike.ops.chunks import joined
+from vrtspike.ops.window_attention.windows import cached
 from vrtspike.profiling import part
+from vrtspike.runtime.device import fuses_by_hand
 
 
 def warp(x: Tensor, flow: Tensor, padding_mode: str = 'zeros') -> Tensor:
@@ -32,12 +35,32 @@ def warp(x: Tensor, flow: Tensor, padding_mode: str = 'zeros') -> Tensor:
         flow: (N, 2, H, W) in pixels.
         padding_mode: 'zeros' or 'border' outside the map.
     """
-    height, width = x.shape[-2:]
-    x_position, y_position = _positions(flow)
-    # With align_corners=False the centre of pixel p is at (2p + 1) / size - 1, which also holds for a size of 1.
-    grid = torch.stack(((2 * x_position + 1) / width - 1, (2 * y_position + 1) / height - 1), dim=-1)
+    grid = sampled_positions(flow)
     out = F.grid_sample(x.to(grid.dtype), grid, padding_mode=padding_mode, align_corners=False)
     return out.to(x.dtype)
+
+
+def sampled_positions(flow: Tensor) -> Tensor:
+    """Return every pixel's position plus its flow (N, H, W, 2), as ``grid_sample`` takes it without ``align_corners``.
+
+    The centre of pixel p is at (2p + 1) / size - 1, which also holds for a size of 1.
+    """
+    height, width = flow.shape[-2:]
+    if fuses_by_hand(flow):
+        dtype = torch.promote_types(flow.dtype, torch.float32)
+        centres, of_pixel = pixel_centres(height, width, flow.device, dtype)
+        return torch.addcmul(centres, flow.permute(0, 2, 3, 1).to(dtype), of_pixel)
+    x_position, y_position = _positions(flow)
+    return torch.stack(((2 * x_position + 1) / width - 1, (2 * y_position + 1) / height - 1), dim=-1)
+
+
+@cached
+def pixel_centres(height: int, width: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the centres of all pixels (H, W, 2), x before y, and the size of a pixel (2,)."""
+    of_pixel = torch.tensor([2 / width, 2 / height], device=device, dtype=dtype)
+    x, y = (torch.arange(length, device=device, dtype=dtype) + 0.5 for length in (width, height))
+    centres = torch.stack((x.expand(height, -1), y[:, None].expand(-1, width)), dim=-1)
+    return centres * of_pixel - 1, of_pixel
 
 
 def warp_to_corners(x: Tensor, flow: Tensor) -> Tensor:
@@ -47,15 +70,23 @@ def warp_to_corners(x: Tensor, flow: Tensor) -> Tensor:
     """
     height, width = x.shape[-2:]
     x_position, y_position = _positions(flow)
-    pixels = x.flatten(2)
-    corners = []
-    for column in (x_position.floor().long(), x_position.ceil().long()):
-        for row in (y_position.floor().long(), y_position.ceil().long()):
-            inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-            index = (row.clamp(0, height - 1) * width + column.clamp(0, width - 1)).flatten(1)
-            values = pixels.gather(2, index[:, None].expand(-1, x.shape[1], -1)).view_as(x)
-            corners.append(values * inside[:, None])
-    return torch.cat(corners, dim=1)
+    columns, inside_columns = _corners(x_position, width)
+    rows, inside_rows = _corners(y_position, height)
+    index = (rows[:, None] * width + columns[:, :, None]).view(len(x), 4, 1, -1)
+    inside = (inside_rows[:, None] & inside_columns[:, :, None]).view(len(x), 4, 1, -1)
+    pixels = x.flatten(2)[:, None].expand(-1, 4, -1, -1)
+    values = pixels.gather(3, index.expand(-1, -1, x.shape[1], -1)) * inside
+    return values.view(len(x), -1, height, width)
+
+
+def _corners(position: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Return the pixels (N, 2, H, W) before and after positions along an axis, and whether they are inside the map.
+
+    Those that are not are replaced by the nearest inside.
+    """
+    pixels = torch.stack((position.floor(), position.ceil()), dim=1).long()
+    nearest = pixels.clamp(0, size - 1)
+    return nearest, pixels == nearest
 
 
 def _positions(flow: Tensor) -> tuple[Tensor, Tensor]:
@@ -162,18 +193,33 @@ def align_both_ways(
     b, t = x.shape[:2]
     if t == 1:
         return torch.zeros_like(x), torch.zeros_like(x)
-    neighbours, flows = [], []
-    for d, (backward, forward) in enumerate(zip(flows_backward, flows_forward, strict=True), start=1):
-        missing = min(d, t) - 1
-        neighbours.append(both_ways(x[:, d:], x[:, : max(t - d, 0)], missing))
-        flows.append(both_ways(backward, forward, missing))
-    with part('warp') as p:
-        warped = [p.leave(warp(p.enter(frame), flow)) for frame, flow in zip(neighbours, flows, strict=True)]
-    current = both_ways(x[:, :-1], x[:, 1:])
-    neighbours, warped, flows = (joined(each, dim=1) for each in (neighbours, warped, flows))
-    aligned = align(neighbours, warped, current, flows)
+    aligned = align_pairs(align, x, flows_backward, flows_forward)
     after, before = aligned.unflatten(0, (2 * b, t - 1)).chunk(2)
     return pad_frames(after, after=1), pad_frames(before, before=1)
+
+
+def align_pairs(
+    align: Callable[..., Tensor], x: Tensor, flows_backward: Sequence[Tensor], flows_forward: Sequence[Tensor]
+) -> Tensor:
+    """Return the later frames aligned to all but the last, then the earlier ones to all but the first.
+
+    Takes the arguments of :func:`align_both_ways`, of clips of two frames or more; returns (2*B*(T-1), C, H, W).
+    """
+    neighbours, flows, current = [], [], None
+    for d, (backward, forward) in enumerate(zip(flows_backward, flows_forward, strict=True), start=1):
+        missing = min(d, x.shape[1]) - 1
+        flows.append(both_ways(backward, forward, missing))
+        if d == 1 and fuses_by_hand(x):
+            frames, current = frame_pairs(x)
+        else:
+            frames = both_ways(x[:, d:], x[:, : max(x.shape[1] - d, 0)], missing)
+        neighbours.append(frames)
+    with part('warp') as p:
+        warped = [p.leave(warp(p.enter(frame), flow)) for frame, flow in zip(neighbours, flows, strict=True)]
+    if current is None:
+        current = both_ways(x[:, :-1], x[:, 1:])
+    neighbours, warped, flows = (joined(each, dim=1) for each in (neighbours, warped, flows))
+    return align(neighbours, warped, current, flows)
 
 
 def both_ways(later: Tensor, earlier: Tensor, missing: int = 0) -> Tensor:

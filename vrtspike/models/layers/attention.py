@@ -6,7 +6,8 @@ Shapes: map (B, T, H, W, C), channels last; window (t, h, w) of N = t*h*w tokens
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,11 +19,13 @@ from vrtspike.models.layers.linear import Linear
 from vrtspike.models.layers.maps import ChannelNorm, channels_first, channels_last, zeroed
 from vrtspike.models.layers.mlp import feed_forward
 from vrtspike.native.build import Kernel
-from vrtspike.ops import Windows, linear, map_windows, window_attention
+from vrtspike.ops import Windows, add_scattered, linear, map_windows, window_attention
+from vrtspike.ops.joined_rows import joined_rows
 from vrtspike.ops.padding import pad_to_windows
 from vrtspike.ops.window_attention import native
 from vrtspike.ops.window_attention.functional import Norm, unchanged
 from vrtspike.ops.window_attention.windows import Window, crop_bias_table, relative_position_index
+from vrtspike.runtime.device import fuses_by_hand
 
 UNSHIFTED = (0, 0, 0)
 
@@ -94,6 +97,7 @@ class WindowAttention(nn.Module):
         if mutual:
             self.register_buffer('position_bias', sine_position_encoding(*window[1:], channels))
             self.qkv_mut = Linear(channels, 3 * channels, bias=qkv_bias)
+        self.proj.casts_bias = False
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
     @property
@@ -102,33 +106,70 @@ class WindowAttention(nn.Module):
         fits = self.attn_type in ('auto', 'native') and self.channels <= native.WIDTHS[-1] * self.heads
         return (native.ANY, native.kernel_of(self.channels // self.heads)) if fits else ()
 
-    def forward(self, x: Tensor, shift: Window, norm: Norm = unchanged, added_by: float | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        shift: Window,
+        norm: Norm = unchanged,
+        added_by: float | None = None,
+        add: Callable[..., Any] = add_scattered,
+    ) -> Tensor:
         """Attend in the windows of a map (B, T, H, W, C) of any size, shifted cyclically by ``shift`` tokens.
 
         The tokens are normalised by ``norm``, and the results are added to the map that it returns with the factor
-        ``added_by``, see :func:`vrtspike.ops.map_windows`.
+        ``added_by``, see :func:`vrtspike.ops.map_windows`. GPUs add them by ``add``, a function like
+        :func:`vrtspike.ops.add_scattered`, together with the bias of the last projection, and return its result.
         """
         window, shift = effective_window(tuple(x.shape[1:4]), self.window, shift)
         table = crop_bias_table(self.relative_position_bias_table, self.window, window)
         settings = dict(window=window, shift=shift, heads=self.heads, scale=self.qk_scale, backend=self.attn_type)
-        return map_windows(self.attend, x, table, norm=norm, added_by=added_by, **settings)
+        settings |= dict(norm=norm, added_by=added_by)
+        if added_by is None or not fuses_by_hand(x):
+            return map_windows(partial(self.attend, bias=self.proj.bias), x, table, **settings)
+        return map_windows(partial(self.attend, bias=None), x, table, add=partial(add, bias=self.proj.bias), **settings)
 
-    def attend(self, windows: Windows) -> Tensor:
-        """Project the tokens, attend in their windows, and merge self-attention and mutual attention."""
+    def attend(self, windows: Windows, bias: Tensor | None) -> Tensor:
+        """Project the tokens, attend in their windows, and merge self-attention and mutual attention.
+
+        Args:
+            windows: The tokens in windows.
+            bias: Of the last projection; None if it is added to the result later.
+        """
+        if windows.attends_together:
+            return linear(self.attend_together(windows), self.proj.weight, bias)
         own = windows.attend(self.qkv_self(windows.tokens))
         if self.qkv_mut is None:
-            return self.proj(own)
+            return linear(own, self.proj.weight, bias)
         encoded = windows.encoded(self.encoding(windows.window))
-        return self.merge(windows.attend(self.qkv_mut(encoded), mutual=True), own)
+        return self.merge(windows.attend(self.qkv_mut(encoded), mutual=True), own, bias)
+
+    def attend_together(self, windows: Windows) -> Tensor:
+        """Return the results (..., C) of self-attention, or (..., 2*C) with those of mutual attention before them.
+
+        One product projects the tokens for both. The kernel of attention adds what their position encoding becomes by
+        the projection, and sums the gradients of the biases.
+        """
+        own, mutual = self.qkv_self, self.qkv_mut
+        if mutual is None:
+            return windows.attend_together(linear(windows.tokens, own.weight, detached(own.bias)), [own.bias])
+        bias = None if own.bias is None else joined_rows(own.bias, mutual.bias)
+        qkv = linear(windows.tokens, joined_rows(own.weight, mutual.weight), detached(bias))
+        encoding = linear(self.encoding(windows.window).flatten(0, 1), mutual.weight)
+        return windows.attend_together(qkv, [own.bias, mutual.bias], encoding)
 
     def encoding(self, window: Window) -> Tensor:
         """Return the position encoding (h, w, C) of the tokens in one frame of a window."""
         return self.position_bias.view(*self.window[1:], -1)[: window[1], : window[2]]
 
-    def merge(self, mutual: Tensor, own: Tensor) -> Tensor:
-        """Compute ``proj(cat(mutual, own))`` of tokens (..., C) without the concatenation in memory."""
+    def merge(self, mutual: Tensor, own: Tensor, bias: Tensor | None) -> Tensor:
+        """Project ``cat(mutual, own)`` of tokens (..., C) without the concatenation in memory."""
         for_mutual, for_own = self.proj.weight.chunk(2, dim=1)
-        return linear(mutual, for_mutual, residual=linear(own, for_own, self.proj.bias))
+        return linear(mutual, for_mutual, residual=linear(own, for_own, bias))
+
+
+def detached(bias: Tensor | None) -> Tensor | None:
+    """Return a bias without its gradient, if there is one."""
+    return None if bias is None else bias.detach()
 
 
 class SpaceTimeAttention(nn.Module):

@@ -24,6 +24,7 @@ from vrtspike.ops.chunks import add_to_rows
 from vrtspike.ops.residual import plus
 from vrtspike.ops.window_attention.windows import Window
 from vrtspike.profiling import part
+from vrtspike.runtime.device import fuses_by_hand
 
 
 class AttentionBlock(nn.Module):
@@ -69,11 +70,30 @@ class AttentionBlock(nn.Module):
         """Whether attention and MLP are compiled: their graphs add nothing, and decide by themselves about chunks."""
 
     def forward(self, x: Tensor) -> Tensor:
+        kept = [None, None]
+        if self.norms_in_sum(x):
+            kept = [self.drop_path.draw(x) for _ in kept]
+            if all(len(samples) == len(x) for samples in kept):
+                return self.undivided(x, self.drop_path.factor)
         attention, mlp = self.branches(x)
         attention = partial(self.run, attention, recompute=self.checkpoint_attn)
         mlp = partial(self.run, mlp, recompute=self.checkpoint_ffn)
-        x = self.drop_path(x, attention, parameters(self.norm1, self.attn))
-        return self.drop_path(x, mlp, parameters(self.norm2, self.mlp))
+        x = self.drop_path(x, attention, parameters(self.norm1, self.attn), kept[0])
+        return self.drop_path(x, mlp, parameters(self.norm2, self.mlp), kept[1])
+
+    def norms_in_sum(self, x: Tensor) -> bool:
+        """Whether the kernel that adds the attention may normalise the sum for the MLP: on GPUs, nothing recomputed."""
+        recomputes = torch.is_grad_enabled() and (self.checkpoint_attn or self.checkpoint_ffn)
+        return fuses_by_hand(x) and not self.compiled and not recomputes
+
+    def undivided(self, x: Tensor, added_by: float) -> Tensor:
+        """Compute the block where all samples keep both branches, with the factor ``added_by``."""
+        attn, mlp = cast_together(x, self.attn, self.mlp)
+        with part('attention') as p:
+            results = attn(p.enter(x), self.shift, self.norm1.beside, added_by, self.norm2.after_sum)
+            x, normalised = (p.leave(each) for each in results)
+        with part('mlp') as p:
+            return p.leave(mlp(p.enter(normalised), p.enter(x), added_by))
 
     def branches(self, x: Tensor) -> tuple[Branch, Branch]:
         """Return the attention and the MLP for maps on the device of ``x``, both with their norm."""
@@ -96,6 +116,9 @@ class AttentionBlock(nn.Module):
             x = p.enter(x)
             if self.compiled or added_by is None:
                 return p.leave(plus(*beside(x), added_by))
+            if fuses_by_hand(x):
+                x, normalised = self.norm2.beside(x)
+                return p.leave(mlp(normalised, x, added_by))
             return p.leave(add_to_rows(beside, x, added_by))
 
     def run(self, branch: Branch, x: Tensor, added_by: float | None, *, recompute: bool) -> Tensor:

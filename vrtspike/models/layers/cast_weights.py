@@ -13,13 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from vrtspike.models.layers.conv import Conv3d, FrameConv
 from vrtspike.models.layers.linear import Linear
 from vrtspike.runtime.device import fuses_by_hand
 
 Call = Callable[..., Tensor]
 
-LAYERS = (Linear, nn.Linear, nn.Conv2d)
+LAYERS = (Linear, nn.Linear, nn.Conv1d, nn.Conv2d, Conv3d, FrameConv)
 """Classes of layers that compute in autocast's type."""
+
+ALIGNMENT = 8
+"""Numbers: 16 bytes in 16 bit."""
 
 
 def cast_together(x: Tensor, *modules: nn.Module) -> tuple[Call, ...]:
@@ -27,7 +31,7 @@ def cast_together(x: Tensor, *modules: nn.Module) -> tuple[Call, ...]:
 
     One kernel casts the weights of all modules now, and one their gradients. The functions may be called again in the
     backward pass, as activation checkpointing does. They are the modules themselves on other devices than GPUs, without
-    autocast, and where a compiler fuses the casts.
+    autocast, and where a compiler fuses the casts. Biases stay in float32 where the layer says so by ``casts_bias``.
 
     Args:
         x: What they will be called with; its device counts.
@@ -49,6 +53,16 @@ def cast_together(x: Tensor, *modules: nn.Module) -> tuple[Call, ...]:
     )
 
 
+def cast_where_allowed(x: Tensor, *modules: nn.Module) -> tuple[Call, ...]:
+    """Return what :func:`cast_together` returns for modules that allow it by ``casts_together``; others as they are.
+
+    A part that a user writes may compute in float32 somewhere, whatever autocast says.
+    """
+    allowed = [module for module in modules if getattr(module, 'casts_together', False)]
+    calls = dict(zip(allowed, cast_together(x, *allowed), strict=True))
+    return tuple(calls.get(module, module) for module in modules)
+
+
 def weights_of_layers(module: nn.Module) -> dict[str, nn.Parameter]:
     """Return the float32 weights and biases of the layers in a module by their names."""
     return {
@@ -56,7 +70,7 @@ def weights_of_layers(module: nn.Module) -> dict[str, nn.Parameter]:
         for prefix, layer in module.named_modules()
         if type(layer) in LAYERS
         for name, weight in layer.named_parameters(recurse=False)
-        if weight.dtype is torch.float32
+        if weight.dtype is torch.float32 and (name != 'bias' or getattr(layer, 'casts_bias', True))
     }
 
 
@@ -76,7 +90,7 @@ class _CastTogether(torch.autograd.Function):
     def forward(ctx: Any, dtype: torch.dtype, *tensors: Tensor) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)  # a dropped branch has no gradients
         ctx.dtypes = [tensor.dtype for tensor in tensors]
-        return tuple(copied(tensors, [dtype] * len(tensors)))
+        return copied_together(tensors, dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -84,6 +98,21 @@ class _CastTogether(torch.autograd.Function):
         wide = copied(list(present.values()), [ctx.dtypes[i] for i in present])
         by_place = dict(zip(present, wide, strict=True))
         return None, *(by_place.get(i) for i in range(len(grads)))
+
+
+def copied_together(tensors: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    """Return contiguous copies of tensors in another type, made by one kernel on GPUs, in one buffer.
+
+    Those of one shape lie behind each other, so that two weights can be one, see :func:`~vrtspike.ops.joined_rows`.
+    Each begins at a multiple of :data:`ALIGNMENT`, which products want.
+    """
+    order = sorted(range(len(tensors)), key=lambda i: tensors[i].shape)
+    sizes = [-(-tensors[i].numel() // ALIGNMENT) * ALIGNMENT for i in order]
+    parts = torch.empty(sum(sizes), dtype=dtype, device=tensors[0].device).split(sizes)
+    by_place = {i: part[: tensors[i].numel()].view(tensors[i].shape) for i, part in zip(order, parts, strict=True)}
+    copies = [by_place[i] for i in range(len(tensors))]
+    torch._foreach_copy_(copies, list(tensors))
+    return tuple(each.detach() for each in copies)
 
 
 def copied(tensors: tuple[Tensor, ...] | list[Tensor], dtypes: list[torch.dtype]) -> list[Tensor]:

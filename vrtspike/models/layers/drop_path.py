@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -27,7 +27,9 @@ class DropPath(nn.Module):
         super().__init__()
         self.rate = rate
 
-    def forward(self, x: Tensor, branch: Branch, parameters: Iterable[nn.Parameter]) -> Tensor:
+    def forward(
+        self, x: Tensor, branch: Branch, parameters: Iterable[nn.Parameter], kept: Sequence[int] | None = None
+    ) -> Tensor:
         """Return ``x`` plus its branch, which random samples drop in training.
 
         Args:
@@ -35,24 +37,41 @@ class DropPath(nn.Module):
             branch: Takes one or more samples of x and returns as many of the same shape.
             parameters: Parameters of the branch. If all samples drop it, their gradients are zero instead of None,
                 because optimizers and distributed training treat None differently.
+            kept: The samples that keep the branch, of :meth:`draw`; None draws them.
         """
-        if not self.training or self.rate == 0:
+        if not self.drops:
             return branch(x, 1.0)
         keep = 1 - self.rate
         if x.is_meta or torch.compiler.is_compiling():
-            kept = x.new_empty(x.shape[0]).bernoulli_(keep)
-            return x + branch(x, None) * (kept / keep).view(-1, *[1] * (x.ndim - 1))
-        drawn = x.new_empty(x.shape[0], device='cpu').bernoulli_(keep).tolist()
-        samples = [i for i, kept in enumerate(drawn) if kept]
+            mask = x.new_empty(x.shape[0]).bernoulli_(keep)
+            return x + branch(x, None) * (mask / keep).view(-1, *[1] * (x.ndim - 1))
+        samples = self.draw(x) if kept is None else kept
         if len(samples) == len(x):
-            return branch(x, 1 / keep)
+            return branch(x, self.factor)
         if not samples:
             return _Dropped.apply(x, *parameters)
         rows = list(x.split(1))  # indices would have to be copied to the device
-        changed = branch(torch.cat([rows[i] for i in samples]), 1 / keep).to(x.dtype)
+        changed = branch(torch.cat([rows[i] for i in samples]), self.factor).to(x.dtype)
         for i, row in zip(samples, changed.split(1), strict=True):
             rows[i] = row
         return torch.cat(rows)
+
+    @property
+    def drops(self) -> bool:
+        """Whether samples may drop the branch."""
+        return self.training and self.rate > 0
+
+    @property
+    def factor(self) -> float:
+        """The factor of the branch of a sample that keeps it."""
+        return 1 / (1 - self.rate) if self.drops else 1.0
+
+    def draw(self, x: Tensor) -> list[int]:
+        """Return the samples of ``x`` that keep the branch: all, or random ones."""
+        if not self.drops:
+            return list(range(len(x)))
+        drawn = x.new_empty(x.shape[0], device='cpu').bernoulli_(1 - self.rate).tolist()
+        return [i for i, kept in enumerate(drawn) if kept]
 
     def extra_repr(self) -> str:
         return f'rate={self.rate:.3f}'

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from vrtspike.models.layers.conv import FrameConv
 from vrtspike.models.layers.linear import Linear
 from vrtspike.models.layers.maps import ChannelNorm, zeroed
-from vrtspike.ops import gated_linear, linear
+from vrtspike.ops import add_scattered, gated_linear, linear
 from vrtspike.ops.chunks import map_rows
 from vrtspike.ops.gated_linear.halves import halves
+from vrtspike.ops.joined_rows import joined_rows
 from vrtspike.runtime.device import fuses_by_hand
 
 
@@ -28,21 +28,26 @@ class GatedMLP(nn.Module):
         self.fc11 = Linear(in_features, hidden_features)
         self.fc12 = Linear(in_features, hidden_features)
         self.fc2 = Linear(hidden_features, out_features or in_features)
+        for layer in (self.fc11, self.fc12, self.fc2):
+            layer.casts_bias = False
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., in_features) -> (..., out_features)."""
-        return map_rows(self.gated, x)
+    def forward(self, x: Tensor, residual: Tensor | None = None, scale: float = 1.0) -> Tensor:
+        """(..., in_features) -> (..., out_features).
 
-    def gated(self, x: Tensor) -> Tensor:
-        """Compute the network for all tokens at once."""
-        return gated_linear(*self.branches(x), self.fc2.weight, self.fc2.bias)
+        With a residual of that shape, return it plus ``scale`` times the result. GPUs then add the bias of the last
+        layer in the pass that adds the residual.
+        """
+        if residual is None:
+            return map_rows(lambda x: self.gated(x, self.fc2.bias), x)
+        rows = self.gated(x, None).flatten(0, -2)
+        return add_scattered(residual, [rows], None, scale, bias=self.fc2.bias)
 
-    def branches(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the gate takes, (..., hidden_features) each: on GPUs the halves of one product."""
+    def gated(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """Compute the network for all tokens at once, with the given bias of the last layer."""
         if not fuses_by_hand(x):
-            return self.fc11(x), self.fc12(x)
-        weight = torch.cat((self.fc11.weight, self.fc12.weight))
-        return halves(linear(x, weight, torch.cat((self.fc11.bias, self.fc12.bias))))
+            return gated_linear(self.fc11(x), self.fc12(x), self.fc2.weight, bias)
+        both = linear(x, joined_rows(self.fc11.weight, self.fc12.weight))
+        return gated_linear(*halves(both), self.fc2.weight, bias, input_biases=(self.fc11.bias, self.fc12.bias))
 
 
 def feed_forward(channels: int, mlp_ratio: float = 2.0, *, starts_at_zero: bool) -> nn.Sequential:

@@ -144,6 +144,9 @@ class TemporalAttentionBlock(ChunkedPart):
     inputs = 1
     """Number of maps that :meth:`attend` takes; each has its own norm."""
 
+    casts_together = True
+    """All layers compute in autocast's type, see :func:`~vrtspike.models.layers.cast_weights.cast_where_allowed`."""
+
     attention_type = TemporalAttention
     """The attention, built with (channels, heads, dropout, time_slope)."""
 

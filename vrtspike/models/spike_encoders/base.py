@@ -24,6 +24,8 @@ class PyramidEncoder(nn.Module):
     """
 
     scales: nn.ModuleList
+    casts_together = True
+    """All layers compute in autocast's type, see :func:`~vrtspike.models.layers.cast_weights.cast_where_allowed`."""
 
     def __init__(self, bins: int, channels: int, scales: int, **counts: int) -> None:
         super().__init__()

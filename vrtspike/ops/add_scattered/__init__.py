@@ -1,6 +1,7 @@
 """Rows in another order, added to the map that they belong to: ``functional.py`` has the operator."""
 
 from vrtspike.ops.add_scattered.backends import ADD_SCATTERED
-from vrtspike.ops.add_scattered.functional import add_scattered
+from vrtspike.ops.add_scattered.functional import add_scattered, add_scattered_normed
+from vrtspike.ops.add_scattered.reference import Norm
 
-__all__ = ['ADD_SCATTERED', 'add_scattered']
+__all__ = ['ADD_SCATTERED', 'Norm', 'add_scattered', 'add_scattered_normed']

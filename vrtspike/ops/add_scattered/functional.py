@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from vrtspike.ops.add_scattered.backends import ADD_SCATTERED
+from vrtspike.ops.add_scattered.backends import ADD_SCATTERED, AddBackend
+from vrtspike.ops.add_scattered.reference import Norm
 from vrtspike.ops.backends import Backend, Request
+from vrtspike.ops.layer_norm import layer_norm_beside
 from vrtspike.ops.rows import Order
 from vrtspike.ops.trial_outcomes import measures
 from vrtspike.ops.trials import Trial, values_and_gradients
@@ -17,46 +19,89 @@ SMALL_ROWS = 100
 
 
 def add_scattered(
-    x: Tensor, chunks: Sequence[Tensor], order: Order, scale: float = 1.0, *, backend: str = 'auto'
+    x: Tensor,
+    chunks: Sequence[Tensor],
+    order: Order | None,
+    scale: float = 1.0,
+    *,
+    bias: Tensor | None = None,
+    backend: str = 'auto',
 ) -> Tensor:
-    """Return ``x + scale * rows``, every row added to the token that it belongs to.
+    """Return ``x + scale * (rows + bias)``, every row added to the token that it belongs to.
 
     Args:
         x: Map (..., C) of N tokens.
         chunks: The rows (M, C) in the order, in one or more pieces.
-        order: Of the N tokens among the M rows.
+        order: Of the N tokens among the M rows; None if the rows are in the order of the map.
         scale: Factor on the rows.
+        bias: (C,), of the layer that made the rows; None for nothing. The pass that scales the gradient sums its
+            gradient too.
         backend: 'auto' or the name of a backend of :data:`~vrtspike.ops.add_scattered.backends.ADD_SCATTERED`.
 
     Returns:
         The map (..., C), of the larger type of both.
     """
-    if torch.jit.is_tracing():
-        run = ADD_SCATTERED.find('reference').run
+    run = _chosen(x, chunks, order, scale, bias, backend).run
+    return run(x.flatten(0, -2), chunks, order, scale, bias).view_as(x)
+
+
+def add_scattered_normed(
+    x: Tensor,
+    chunks: Sequence[Tensor],
+    order: Order | None,
+    scale: float = 1.0,
+    *,
+    bias: Tensor | None = None,
+    norm: Norm,
+    backend: str = 'auto',
+) -> tuple[Tensor, Tensor]:
+    """Return the sum of :func:`add_scattered`, and its normalised channels.
+
+    A backend may compute both in one pass, and add the gradients of both in the kernel that makes one of them.
+    """
+    chosen = _chosen(x, chunks, order, scale, bias, backend)
+    rows = x.flatten(0, -2)
+    if chosen.normed is None:
+        summed = chosen.run(rows, chunks, order, scale, bias)
+        summed, normed = layer_norm_beside(summed, norm.weight, norm.bias, norm.eps)
     else:
-        trial = trial_of(x, chunks, order, scale) if measures(x) else None
-        run = ADD_SCATTERED.choose(x, Request(backend, trial)).run
-    return run(x.flatten(0, -2), chunks, order, scale).view_as(x)
+        summed, normed = chosen.normed(rows, chunks, order, scale, bias, norm)
+    return summed.view_as(x), normed.view_as(x)
 
 
-def trial_of(x: Tensor, chunks: Sequence[Tensor], order: Order, scale: float) -> Trial:
+def _chosen(
+    x: Tensor, chunks: Sequence[Tensor], order: Order | None, scale: float, bias: Tensor | None, backend: str
+) -> AddBackend:
+    if torch.jit.is_tracing():
+        return ADD_SCATTERED.find('reference')
+    trial = trial_of(x, chunks, order, scale, bias) if measures(x) else None
+    return ADD_SCATTERED.choose(x, Request(backend, trial))
+
+
+def trial_of(
+    x: Tensor, chunks: Sequence[Tensor], order: Order | None, scale: float, bias: Tensor | None = None
+) -> Trial:
     """Return the call on which the backends are compared; the number of rows counts in powers of two."""
     trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *chunks))
-    channels, count = x.shape[-1], max(1, len(order.sources))
+    channels, count = x.shape[-1], max(1, sum(map(len, chunks)))
     types = f'{x.dtype} and {chunks[0].dtype}'.replace('torch.', '')
-    shape = f'of {channels} channels, {types}, up to {1 << (count - 1).bit_length()} rows'
+    kind = f'{"" if order else " in order"}{"" if bias is None else " with bias"}'
+    shape = f'of {channels} channels{kind}, {types}, up to {1 << (count - 1).bit_length()} rows'
 
-    def run(chosen: Backend, inputs: list[Tensor], order: Order) -> list[Tensor]:
-        return values_and_gradients(lambda x, *rows: chosen.run(x, rows, order, scale), inputs, trains=trains)
+    def run(chosen: Backend, inputs: list[Tensor | None], order: Order | None) -> list[Tensor]:
+        return values_and_gradients(
+            lambda x, bias, *rows: chosen.run(x, rows, order, scale, bias), inputs, trains=trains
+        )
 
     def small(chosen: Backend, convert: Callable[[Tensor], Tensor]) -> list[Tensor]:
         generator = torch.Generator().manual_seed(0)
         made = torch.randn(2, SMALL_ROWS, channels, generator=generator, device='cpu')
         places = torch.randperm(SMALL_ROWS, generator=generator, device='cpu').to(x.device)
-        inputs = [convert(each.to(like)) for each, like in zip(made, (x, chunks[0]), strict=True)]
-        return run(chosen, inputs, Order(places.argsort().int(), places.int()))
+        like, rows = (convert(each.to(like)) for each, like in zip(made, (x, chunks[0]), strict=True))
+        inputs = [like, None if bias is None else convert(bias.detach()), rows]
+        return run(chosen, inputs, order and Order(places.argsort().int(), places.int()))
 
     def real(chosen: Backend) -> None:
-        run(chosen, [x.detach().flatten(0, -2), *(rows.detach() for rows in chunks)], order)
+        run(chosen, [x.detach().flatten(0, -2), bias, *(rows.detach() for rows in chunks)], order)
 
     return Trial(shape, x.device, x.dtype, trains, small, real)

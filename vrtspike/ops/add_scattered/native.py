@@ -22,11 +22,16 @@ DTYPES = (torch.float32, torch.bfloat16)
 missing = partial(why_missing, SOURCE)
 
 
-def native(x: Tensor, chunks: Sequence[Tensor], order: Order, scale: float) -> Tensor:
-    """Compute :func:`vrtspike.ops.add_scattered` of rows; where rows alone are trained, as the reference does."""
+def native(
+    x: Tensor, chunks: Sequence[Tensor], order: Order | None, scale: float, bias: Tensor | None = None
+) -> Tensor:
+    """Compute :func:`vrtspike.ops.add_scattered` of rows.
+
+    Rows that are trained alone, in the order of the map or with a bias are added as by the reference.
+    """
     trains = torch.is_grad_enabled() and any(rows.requires_grad for rows in chunks)
-    if trains or chunks[0].dtype not in DTYPES:
-        return reference(x, chunks, order, scale)
+    if trains or chunks[0].dtype not in DTYPES or order is None or bias is not None:
+        return reference(x, chunks, order, scale, bias)
     dtype = torch.promote_types(x.dtype, chunks[0].dtype)
     return _added(x.to(dtype).contiguous(), [rows.contiguous() for rows in chunks], order.sources, scale)
 

@@ -1,7 +1,7 @@
 """Triton kernels of rows that are added to a map in another order, and of their gradient, in float32.
 
-A program computes R rows of BC channels, C padded to a power of 2. ``sources`` and ``places`` are those of
-:class:`~vrtspike.ops.rows.Order`.
+A program computes blocks of R rows of BC channels, C padded to a power of 2. ``sources`` and ``places`` are those of
+:class:`~vrtspike.ops.rows.Order`; None is the order of the map. ``bias`` (C,) or None is added to every row.
 """
 
 from __future__ import annotations
@@ -11,24 +11,90 @@ import triton.language as tl
 
 
 @triton.jit
-def add_kernel(x, rows, places, out, count, scale, C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):
+def add_kernel(x, rows, places, bias, out, count, scale, C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):
     i = tl.program_id(0).to(tl.int64) * R + tl.arange(0, R)
     c = tl.arange(0, BC)[None, :]
     inside = i < count
-    place = tl.load(places + i, mask=inside, other=0).to(tl.int64)
+    place = i
+    if places is not None:
+        place = tl.load(places + i, mask=inside, other=0).to(tl.int64)
     mask = inside[:, None] & (c < C)
-    value = tl.load(x + i[:, None] * C + c, mask=mask, other=0.0).to(tl.float32)
-    value += scale * tl.load(rows + place[:, None] * C + c, mask=mask, other=0.0).to(tl.float32)
+    more = tl.load(rows + place[:, None] * C + c, mask=mask, other=0.0).to(tl.float32)
+    if bias is not None:
+        more += tl.load(bias + c, mask=c < C, other=0.0).to(tl.float32)
+    value = tl.load(x + i[:, None] * C + c, mask=mask, other=0.0).to(tl.float32) + scale * more
     tl.store(out + i[:, None] * C + c, value.to(out.dtype.element_ty), mask=mask)
 
 
 @triton.jit
-def gather_kernel(grad, sources, rows, count, map_rows, scale, C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):
-    """Rows that belong to no row of the map get zeros."""
+def add_norm_kernel(
+    x,
+    rows,
+    places,
+    bias,
+    weight,
+    shift,
+    out,
+    normed,
+    count,
+    scale,
+    eps,
+    C: tl.constexpr,
+    BC: tl.constexpr,
+    R: tl.constexpr,
+):
+    """Also normalise the channels of the sum, with ``weight`` (C,) and ``shift`` (C,)."""
     i = tl.program_id(0).to(tl.int64) * R + tl.arange(0, R)
     c = tl.arange(0, BC)[None, :]
     inside = i < count
-    source = tl.load(sources + i, mask=inside, other=0).to(tl.int64)
-    found = (inside & (source < map_rows))[:, None] & (c < C)
-    value = scale * tl.load(grad + source[:, None] * C + c, mask=found, other=0.0).to(tl.float32)
-    tl.store(rows + i[:, None] * C + c, value.to(rows.dtype.element_ty), mask=inside[:, None] & (c < C))
+    place = i
+    if places is not None:
+        place = tl.load(places + i, mask=inside, other=0).to(tl.int64)
+    mask, known = inside[:, None] & (c < C), c < C
+    value = tl.load(rows + place[:, None] * C + c, mask=mask, other=0.0).to(tl.float32)
+    if bias is not None:
+        value += tl.load(bias + c, mask=known, other=0.0).to(tl.float32)
+    value = tl.load(x + i[:, None] * C + c, mask=mask, other=0.0).to(tl.float32) + scale * value
+    value = value.to(out.dtype.element_ty)
+    tl.store(out + i[:, None] * C + c, value, mask=mask)
+    value = tl.where(known, value.to(tl.float32), 0.0)
+    value = tl.where(known, value - tl.sum(value, 1)[:, None] / C, 0.0)
+    value /= tl.sqrt(tl.sum(value * value, 1)[:, None] / C + eps)
+    w, b = tl.load(weight + c, mask=known, other=0.0), tl.load(shift + c, mask=known, other=0.0)
+    tl.store(normed + i[:, None] * C + c, (value * w + b).to(normed.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def gather_kernel(
+    grad,
+    sources,
+    rows,
+    partial,
+    count,
+    programs,
+    map_rows,
+    scale,
+    C: tl.constexpr,
+    BC: tl.constexpr,
+    R: tl.constexpr,
+):
+    """Rows that belong to no row of the map get zeros.
+
+    Sum the rows of a program, the gradient of the bias: partial (programs, C), or None without a bias.
+    """
+    program = tl.program_id(0)
+    c = tl.arange(0, BC)[None, :]
+    sums = tl.zeros((R, BC), tl.float32)
+    for first in tl.range(program * R, count, programs * R):
+        i = (first + tl.arange(0, R)).to(tl.int64)
+        inside = i < count
+        source = i
+        if sources is not None:
+            source = tl.load(sources + i, mask=inside, other=0).to(tl.int64)
+        found = (inside & (source < map_rows))[:, None] & (c < C)
+        value = scale * tl.load(grad + source[:, None] * C + c, mask=found, other=0.0).to(tl.float32)
+        tl.store(rows + i[:, None] * C + c, value.to(rows.dtype.element_ty), mask=inside[:, None] & (c < C))
+        sums += value
+    if partial is not None:
+        channel = tl.arange(0, BC)
+        tl.store(partial + program * C + channel, tl.sum(sums, 0), mask=channel < C)

@@ -51,4 +51,14 @@ def _call(name: str, first: Tensor, *others: Tensor) -> None:
     function(ctypes.c_int64(first.numel()), ctypes.c_int(torch.get_num_threads()), *pointers)
 
 
-NATIVE = Gate(_values, _gradients, takes_halves=False)
+def _values_alone(x: Tensor, gate: Tensor, biases: None) -> Tensor:
+    return _values(x, gate)
+
+
+def _gradients_alone(
+    grad: Tensor, x: Tensor, gate: Tensor, biases: None, grad_x: Tensor, grad_gate: Tensor
+) -> tuple[Tensor, None]:
+    return _gradients(grad, x, gate, grad_x, grad_gate), None
+
+
+NATIVE = Gate(_values_alone, _gradients_alone, takes_halves=False)

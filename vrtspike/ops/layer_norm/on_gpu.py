@@ -62,7 +62,7 @@ def _(x, weight, bias, eps, dtype, sources, places):
 
 
 @torch.library.custom_op('vrtspike::triton_layer_norm_backward', mutates_args=())
-def _gradients(
+def gradients(
     grad: Tensor, x: Tensor, weight: Tensor, eps: float, places: Tensor | None, beside: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Return the gradient of ``x`` plus ``beside``, and partial sums (programs, 2, C) of those of weight and bias."""
@@ -75,7 +75,7 @@ def _gradients(
     return grad_x, partial
 
 
-@_gradients.register_fake
+@gradients.register_fake
 def _(grad, x, weight, eps, places, beside):
     return torch.empty_like(x), _partial(x)
 
@@ -88,7 +88,7 @@ def _save(ctx: Any, inputs: tuple, output: Tensor) -> None:
 def _backward(ctx: Any, grad: Tensor, beside: Tensor | None = None) -> tuple[Tensor | None, ...]:
     x, weight, places = ctx.saved_tensors
     beside = None if beside is None else beside.contiguous()
-    grad_x, partial = _gradients(grad.contiguous(), x, weight, ctx.eps, places, beside)
+    grad_x, partial = gradients(grad.contiguous(), x, weight, ctx.eps, places, beside)
     return grad_x, *partial.sum(0).unbind(), *(None,) * 4
 
 

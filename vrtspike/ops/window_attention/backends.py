@@ -6,7 +6,7 @@ unless ``attn_type`` in a config or :func:`~vrtspike.ops.backends.use_backends` 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch import Tensor
 from vrtspike.ops import triton_support
 from vrtspike.ops.backends import Backend, Operator
 from vrtspike.ops.window_attention import native
-from vrtspike.ops.window_attention.flash import flash
+from vrtspike.ops.window_attention.flash import Attention, flash, flash_together
 from vrtspike.ops.window_attention.flex import flex
 from vrtspike.ops.window_attention.layout import WindowLayout
 from vrtspike.ops.window_attention.reference import reference
@@ -32,9 +32,12 @@ class WindowBackend(Backend):
 
     Args:
         by_windows: Whether ``run`` takes windows.
+        together: ``together(qkv, attentions)`` attends several times in a map, see
+            :func:`~vrtspike.ops.window_attention.flash.flash_together`. None: it cannot.
     """
 
     by_windows: bool = False
+    together: Callable[[Tensor, Sequence[Attention]], Tensor] | None = None
 
     def attend_in_map(
         self,
@@ -74,7 +77,7 @@ WINDOW_ATTENTION = Operator(
         ),
         WindowBackend('sdpa', sdpa, by_windows=True),
         # Its place is that of a kernel nobody has timed on a GPU: without trials it is used on request only.
-        WindowBackend('flash', flash, **triton_support.SERVES),
+        WindowBackend('flash', flash, **triton_support.SERVES, together=flash_together),
         WindowBackend('flex', flex, backward=('cuda',), by_windows=True),
         WindowBackend('reference', reference),
     ),

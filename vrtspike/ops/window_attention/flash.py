@@ -1,4 +1,4 @@
-"""Fused window attention for GPUs: shift, partition, bias, mask, softmax and merge in one Triton kernel.
+"""Fused window attention for GPUs: shift, partition, biases, mask, softmax and merge in one Triton kernel.
 
 Every kernel is an operator of PyTorch, so that compilers and counters see what it reads and writes. Shapes: map
 (B, T, H, W, C); bias and statistics are those of the kernels, see ``triton_kernels.py``.
@@ -7,7 +7,8 @@ Every kernel is an operator of PyTorch, so that compilers and counters see what 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,37 +30,111 @@ from vrtspike.ops.window_attention.windows import (
 
 SPLITS = 16
 """Partial sums of the bias gradient, each over a share of the windows."""
+SPLITS_OF_ROWS = 64
+"""The same of the gradient of rows that are added to queries, keys and values."""
 SETTINGS = 'int[] window, int[] shift, int heads, bool mutual, float scale'
 """The last arguments of every operator, in PyTorch's schemas: a :class:`Settings`."""
 
 
+class Attention(NamedTuple):
+    """One of the attentions of :func:`flash_together`."""
+
+    settings: Settings
+    bias_table: Tensor | None = None
+    qkv_bias: Tensor | None = None
+    """(3*C,): the bias that queries, keys and values have from the layer that made them. It changes no value here, but
+    its gradient is summed while theirs are written; it must get none from that layer. None: no such gradient."""
+    added: Tensor | None = None
+    """Rows (N, 3*C) that are added to queries, keys and values: for each of the N tokens of a window, in mutual
+    attention of a frame of it. None is nothing."""
+    slot: int = 0
+    """The place of its result among the results."""
+
+
 def flash(qkv: Tensor, bias_table: Tensor | None, settings: Settings) -> Tensor:
     """Attend in the windows of a map (B, T, H, W, 3*C) without scores or shifted copies in memory."""
-    bias = None if bias_table is None else padded_bias(bias_table, settings)
-    return _forward(qkv.contiguous(), bias, *settings)[0]
+    return flash_together(qkv, [Attention(settings, bias_table)])
+
+
+def flash_together(qkv: Tensor, attentions: Sequence[Attention]) -> Tensor:
+    """Attend several times in the windows of a map.
+
+    Args:
+        qkv: Queries, keys and values of all attentions beside each other (B, T, H, W, K*3*C).
+        attentions: K of them. All have C channels.
+
+    Returns:
+        The attended values beside each other (B, T, H, W, K*C).
+    """
+    tensors = [tensor for each in attentions for tensor in (each.bias_table, each.qkv_bias, each.added)]
+    return _Together.apply(qkv.contiguous(), [(each.settings, each.slot) for each in attentions], *tensors)
+
+
+class _Together(torch.autograd.Function):
+    """Takes the tensors of every :class:`Attention` after the map."""
+
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, calls: list[tuple[Settings, int]], *tensors: Tensor | None) -> Tensor:
+        out = qkv.new_empty((*qkv.shape[:-1], qkv.shape[-1] // 3))
+        maps, results = qkv.chunk(len(calls), -1), out.chunk(len(calls), -1)
+        saved = []
+        for part, table, added, (settings, slot) in zip(maps, tensors[::3], tensors[2::3], calls, strict=True):
+            bias = None if table is None else padded_bias(table, settings)
+            added = None if added is None else added.contiguous()
+            saved += [bias, added, _forward(part, bias, added, results[slot], *settings)]
+        ctx.save_for_backward(qkv, *saved)
+        ctx.calls = calls
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        qkv, *saved = ctx.saved_tensors
+        count, found = len(ctx.calls), []
+        grad_qkv = torch.empty_like(qkv)
+        slots = grad.contiguous().chunk(count, -1)
+        maps = zip(qkv.chunk(count, -1), grad_qkv.chunk(count, -1), strict=True)
+        for i, ((part, grad_part), (settings, slot)) in enumerate(zip(maps, ctx.calls, strict=True)):
+            bias, added, lse = saved[3 * i : 3 * i + 3]
+            trained = ctx.needs_input_grad[2 + 3 * i : 5 + 3 * i]
+            found += _gradients((part, bias, added, slots[slot], lse), grad_part, settings, trained)
+        return grad_qkv, None, *found
+
+
+def _gradients(
+    inputs: tuple, grad_qkv: Tensor, settings: Settings, trained: tuple[bool, bool, bool]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Write the gradient of queries, keys and values; return those of bias table, bias and added rows if trained."""
+    qkv, _, added, *_ = inputs
+    trains_table, trains_bias, _ = trained
+    channels = qkv.shape[-1] // 3
+    nothing = qkv.new_empty(0, dtype=torch.float32)
+    sums = nothing if added is None and not trains_bias else _sums(qkv, added, settings)
+    delta = _backward_queries(*inputs, grad_qkv[..., :channels], sums, *settings)
+    of_keys = nothing if added is None else sums[..., channels:]
+    partial = _backward_keys(*inputs, delta, grad_qkv[..., channels:], of_keys, trains_table, *settings)
+    of_rows = sums.sum(0) if len(sums) else None
+    return (
+        table_gradient(partial.sum(0), settings.window) if trains_table else None,
+        of_rows.sum(0) if trains_bias and added is not None else of_rows[0] if trains_bias else None,
+        None if added is None else of_rows,
+    )
 
 
 def padded_bias(table: Tensor, settings: Settings) -> Tensor:
     """Return the bias (heads, NP queries, NP keys) divided by the scale; it is -inf for keys that pad."""
-    return _PaddedBias.apply(table.float(), settings.window, settings.scale)
+    numbers, tokens = table.flatten().float() / settings.scale, math.prod(settings.window)
+    if padded(tokens) > tokens:
+        numbers = torch.cat((numbers, _fillers(table.device)))
+    return numbers[_places(settings.window, table.shape[1], table.device)]
 
 
-class _PaddedBias(torch.autograd.Function):
-    """One gather; its gradient is one scatter of rows."""
-
-    @staticmethod
-    def forward(ctx: Any, table: Tensor, window: Window, scale: float) -> Tensor:
-        ctx.size, ctx.window, ctx.scale = table.shape, window, scale
-        numbers = torch.cat((table.flatten() / scale, _fillers(table.device)))
-        return numbers[_places(window, table.shape[1], table.device)]
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        tokens = math.prod(ctx.window)
-        by_pair = grad[:, :tokens, :tokens].permute(2, 1, 0).flatten(0, 1)
-        index = index_by_key(ctx.window, grad.device)
-        return grad.new_zeros(ctx.size).index_add_(0, index, by_pair, alpha=1 / ctx.scale), None, None
+def table_gradient(grad: Tensor, window: Window) -> Tensor:
+    """Return the gradient of the bias table by one scatter of rows, from that of the scores (heads, NP, NP)."""
+    tokens = math.prod(window)
+    by_pair = grad[:, :tokens, :tokens].permute(2, 1, 0).flatten(0, 1)
+    rows = math.prod(2 * length - 1 for length in window)
+    return grad.new_zeros((rows, len(grad))).index_add_(0, index_by_key(window, grad.device), by_pair)
 
 
 @cached
@@ -78,63 +153,79 @@ def _fillers(device: torch.device) -> Tensor:
 
 
 @torch.library.custom_op(
-    'vrtspike::flash_attention', mutates_args=(), schema=f'(Tensor qkv, Tensor? bias, {SETTINGS}) -> (Tensor, Tensor)'
+    'vrtspike::flash_attention',
+    mutates_args=('out',),
+    schema=f'(Tensor qkv, Tensor? bias, Tensor? added, Tensor(a!) out, {SETTINGS}) -> Tensor',
 )
-def _forward(qkv, bias, *settings):
-    """Return the attended values (B, T, H, W, C) and the log-sum-exps of the scores."""
+def _forward(qkv, bias, added, out, *settings):
+    """Write the attended values (B, T, H, W, C), a slice of the results; return the log-sum-exps of the scores."""
     from vrtspike.ops.window_attention import triton_kernels as kernels
 
     settings = Settings(*settings)
-    out, lse = _results(qkv, settings)
-    _by_queries(kernels.forward_kernel, (qkv, bias, out, lse), (), settings, tilings.FORWARD)
-    return out, lse
+    lse = _statistics(qkv, settings)
+    constants = _constants(qkv, bias, added, settings)._replace(OUT_ROW=out.stride(-2))
+    arguments = (qkv, bias, added, out, lse, len(lse), *qkv.shape[1:4], *_factors(settings.scale))
+    _by_queries(kernels.forward_kernel, arguments, constants, tilings.FORWARD)
+    return lse
 
 
 @_forward.register_fake
-def _(qkv, bias, *settings):
-    return _results(qkv, Settings(*settings))
+def _(qkv, bias, added, out, *settings):
+    return _statistics(qkv, Settings(*settings))
 
 
 @torch.library.custom_op(
     'vrtspike::flash_attention_backward_queries',
-    mutates_args=('grad_q',),
-    schema=f'(Tensor qkv, Tensor? bias, Tensor grad, Tensor lse, Tensor(a!) grad_q, {SETTINGS}) -> Tensor',
+    mutates_args=('grad_q', 'sums'),
+    schema='(Tensor qkv, Tensor? bias, Tensor? added, Tensor grad, Tensor lse, Tensor(a!) grad_q, Tensor(b!) sums, '
+    f'{SETTINGS}) -> Tensor',
 )
-def _backward_queries(qkv, bias, grad, lse, grad_q, *settings):
-    """Write the gradient of the queries into a slice of that of ``qkv``; return their mean gradients."""
+def _backward_queries(qkv, bias, added, grad, lse, grad_q, sums, *settings):
+    """Write the gradient of the queries into a slice of that of ``qkv``, and their part of the ``sums``.
+
+    Return their mean gradients.
+    """
     from vrtspike.ops.window_attention import triton_kernels as kernels
 
     settings = Settings(*settings)
     delta = torch.empty_like(lse)
-    tensors, scales = (qkv, bias, grad, lse, grad_q, delta), (settings.scale,)
-    _by_queries(kernels.backward_queries_kernel, tensors, scales, settings, tilings.BACKWARD)
+    constants = _constants(qkv, bias, added, settings)._replace(OUT_ROW=grad.stride(-2))
+    if len(sums) and added is None:
+        constants = constants._replace(SUMS='row')
+    splits = None if added is None else min(SPLITS_OF_ROWS, len(lse))
+    tensors = (qkv, bias, added, grad, lse, grad_q, delta, sums)
+    arguments = (*tensors, len(lse), splits, *qkv.shape[1:4], settings.scale, *_factors(settings.scale))
+    _by_queries(kernels.backward_queries_kernel, arguments, constants, tilings.BACKWARD, splits)
     return delta
 
 
 @_backward_queries.register_fake
-def _(qkv, bias, grad, lse, grad_q, *settings):
+def _(qkv, bias, added, grad, lse, grad_q, sums, *settings):
     return torch.empty_like(lse)
 
 
 @torch.library.custom_op(
     'vrtspike::flash_attention_backward_keys',
-    mutates_args=('grad_kv',),
-    schema='(Tensor qkv, Tensor? bias, Tensor grad, Tensor lse, Tensor delta, Tensor(a!) grad_kv, bool sums_bias, '
-    f'{SETTINGS}) -> Tensor',
+    mutates_args=('grad_kv', 'sums'),
+    schema='(Tensor qkv, Tensor? bias, Tensor? added, Tensor grad, Tensor lse, Tensor delta, Tensor(a!) grad_kv, '
+    f'Tensor(b!) sums, bool sums_bias, {SETTINGS}) -> Tensor',
 )
-def _backward_keys(qkv, bias, grad, lse, delta, grad_kv, sums_bias, *settings):
-    """Write the gradients of keys and values into a slice of that of ``qkv``; return partial sums of the bias's."""
+def _backward_keys(qkv, bias, added, grad, lse, delta, grad_kv, sums, sums_bias, *settings):
+    """Write the gradients of keys and values into a slice of that of ``qkv``, and their part of the ``sums``.
+
+    Return partial sums of the bias's gradient.
+    """
     from vrtspike.ops.window_attention import triton_kernels as kernels
 
     settings = Settings(*settings)
-    partial = _partial(lse, sums_bias)
-    splits = min(SPLITS, len(lse)) if sums_bias else len(lse)
-    constants = _constants(qkv, bias, settings)._replace(TRAINS_BIAS=sums_bias)
+    partial = _partial(lse, added, sums_bias)
+    constants = _constants(qkv, bias, added, settings)._replace(OUT_ROW=grad.stride(-2), TRAINS_BIAS=sums_bias)
+    splits = _splits(lse, added, sums_bias)
 
     def programs(tiling: Tiling) -> int:
         return settings.heads * settings.frames * (constants.NP // tiling.keys) * splits
 
-    tensors = (qkv, bias, grad, lse, delta, grad_kv, partial)
+    tensors = (qkv, bias, added, grad, lse, delta, grad_kv, partial, sums)
     arguments = (*tensors, len(lse), splits, *qkv.shape[1:4], settings.scale, *_factors(settings.scale))
     tilings_ = tilings_by_keys(constants.N, qkv.dtype, sums_bias=sums_bias)
     launch(kernels.backward_keys_kernel, programs, arguments, constants, tilings_)
@@ -142,28 +233,8 @@ def _backward_keys(qkv, bias, grad, lse, delta, grad_kv, sums_bias, *settings):
 
 
 @_backward_keys.register_fake
-def _(qkv, bias, grad, lse, delta, grad_kv, sums_bias, *settings):
-    return _partial(lse, sums_bias)
-
-
-def _save(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
-    qkv, bias, *settings = inputs
-    ctx.save_for_backward(qkv, bias, output[1])
-    ctx.settings = settings
-
-
-def _gradients(ctx: Any, grad: Tensor, _: Tensor) -> tuple:
-    qkv, bias, lse = ctx.saved_tensors
-    channels = grad.shape[-1]
-    inputs, grad_qkv = (qkv, bias, grad.contiguous(), lse), torch.empty_like(qkv)
-    delta = _backward_queries(*inputs, grad_qkv[..., :channels], *ctx.settings)
-    sums_bias = bias is not None and ctx.needs_input_grad[1]
-    partial = _backward_keys(*inputs, delta, grad_qkv[..., channels:], sums_bias, *ctx.settings)
-    grad_bias = partial.sum(0) * ctx.settings[-1] if sums_bias else None
-    return grad_qkv, grad_bias, *(None,) * 5
-
-
-_forward.register_autograd(_gradients, setup_context=_save)
+def _(qkv, bias, added, grad, lse, delta, grad_kv, sums, sums_bias, *settings):
+    return _partial(lse, added, sums_bias)
 
 
 def _products(count: int):
@@ -181,34 +252,50 @@ for _name, _count in (('', 2), ('_backward_queries', 4), ('_backward_keys', 4)):
     register_flop_formula(getattr(torch.ops.vrtspike, f'flash_attention{_name}'))(_products(_count))
 
 
-def _by_queries(kernel: Any, tensors: tuple, scales: tuple, settings: Settings, together: tilings.Windows) -> None:
-    """Launch a kernel whose programs own a block of queries in several windows."""
-    qkv, bias, *_ = tensors
-    constants = _constants(qkv, bias, settings)
-    windows = _windows(qkv, settings)
+def _by_queries(
+    kernel: Any, arguments: tuple, constants: Constants, together: tilings.Windows, groups: int | None = None
+) -> None:
+    """Launch a kernel whose programs own a block of queries in several windows, or in ``groups`` groups of windows."""
+    qkv = arguments[0]
+    windows = qkv.shape[:-1].numel() // (constants.WT * constants.WH * constants.WW)
 
     def programs(tiling: Tiling) -> int:
-        groups = math.ceil(windows / tiling.windows)
-        return settings.heads * settings.frames * (constants.NP // tiling.queries) * groups
+        count = math.ceil(windows / tiling.windows) if groups is None else groups
+        return constants.HEADS * constants.FRAMES * (constants.NP // tiling.queries) * count
 
-    arguments = (*tensors, windows, *qkv.shape[1:4], *scales, *_factors(settings.scale))
     launch(kernel, programs, arguments, constants, tilings_by_queries(constants.N, qkv.dtype, together))
 
 
-def _results(qkv: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
-    """Return empty tensors for the attended values, and for a number per query."""
-    statistics = (_windows(qkv, settings), settings.heads, settings.frames, padded(math.prod(settings.group)))
-    out = qkv.new_empty((*qkv.shape[:-1], qkv.shape[-1] // 3))
-    return out, qkv.new_empty(statistics, dtype=torch.float32)
-
-
-def _partial(lse: Tensor, sums_bias: bool) -> Tensor:
-    windows, heads, _, tokens = lse.shape
-    return lse.new_empty((min(SPLITS, windows), heads, tokens, tokens) if sums_bias else 0)
+def _statistics(qkv: Tensor, settings: Settings) -> Tensor:
+    """Return an empty tensor for a number per query."""
+    size = (_windows(qkv, settings), settings.heads, settings.frames, padded(math.prod(settings.group)))
+    return qkv.new_empty(size, dtype=torch.float32)
 
 
 def _windows(qkv: Tensor, settings: Settings) -> int:
     return qkv.shape[:-1].numel() // math.prod(settings.window)
+
+
+def _partial(lse: Tensor, added: Tensor | None, sums_bias: bool) -> Tensor:
+    _, heads, _, tokens = lse.shape
+    return lse.new_empty((_splits(lse, added, sums_bias), heads, tokens, tokens) if sums_bias else 0)
+
+
+def _splits(lse: Tensor, added: Tensor | None, sums_bias: bool) -> int:
+    """Return over how many programs the windows of keys are split: all, if they sum nothing."""
+    return min(SPLITS_OF_ROWS if added is not None else SPLITS if sums_bias else len(lse), len(lse))
+
+
+def _sums(qkv: Tensor, added: Tensor | None, settings: Settings) -> Tensor:
+    """Return an empty tensor for partial sums of the gradient of added rows (..., N, 3*C) or a bias (..., 1, 3*C)."""
+    windows, tokens = _windows(qkv, settings), math.prod(settings.group)
+    if added is not None:
+        parts = min(SPLITS_OF_ROWS, windows)
+    else:  # the tilings have blocks of one size
+        block = tilings_by_queries(tokens, qkv.dtype, tilings.BACKWARD)[0].queries
+        parts = windows * (padded(tokens) // block)
+    size = parts * settings.frames, 1 if added is None else tokens, qkv.shape[-1]
+    return qkv.new_empty(size, dtype=torch.float32)
 
 
 def _factors(scale: float) -> tuple[float, float]:
@@ -216,7 +303,7 @@ def _factors(scale: float) -> tuple[float, float]:
     return scale * math.log2(math.e), MASKED / scale
 
 
-def _constants(qkv: Tensor, bias: Tensor | None, settings: Settings) -> Constants:
+def _constants(qkv: Tensor, bias: Tensor | None, added: Tensor | None, settings: Settings) -> Constants:
     width, tokens, shift = qkv.shape[-1] // 3, math.prod(settings.group), settings.shift
     d = width // settings.heads
     return Constants(
@@ -234,4 +321,7 @@ def _constants(qkv: Tensor, bias: Tensor | None, settings: Settings) -> Constant
         BIAS=bias is not None,
         PRECISION=precision_of(qkv),
         ROUNDED=rounded_to(qkv.dtype),
+        ROW=qkv.stride(-2),
+        OUT_ROW=width,
+        SUMS='nothing' if added is None else 'rows',
     )

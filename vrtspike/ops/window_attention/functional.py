@@ -23,6 +23,7 @@ from vrtspike.ops.residual import plus
 from vrtspike.ops.rows import Order, gather, scatter
 from vrtspike.ops.trial_outcomes import measures
 from vrtspike.ops.window_attention.backends import WINDOW_ATTENTION, WindowBackend
+from vrtspike.ops.window_attention.flash import Attention
 from vrtspike.ops.window_attention.layout import WindowKind, WindowLayout, padded_order, split_kinds, token_order
 from vrtspike.ops.window_attention.trials import trial_of_attention, trial_of_windows
 from vrtspike.ops.window_attention.windows import Settings, Window, relative_position_bias
@@ -114,6 +115,31 @@ class Windows:
             return chosen.attend_in_map(qkv, bias, settings)
         return chosen.run(qkv, bias, settings, self.kinds)
 
+    @property
+    def attends_together(self) -> bool:
+        """Whether :meth:`attend_together` may be called: with a backend that can do it, on GPUs."""
+        chosen = WINDOW_ATTENTION.select(self.tokens, self.request)
+        return chosen.together is not None and fuses_by_hand(self.tokens)
+
+    def attend_together(self, qkv: Tensor, biases: Sequence[Tensor | None], encoding: Tensor | None = None) -> Tensor:
+        """Attend in the windows, and with an ``encoding`` also mutually.
+
+        Args:
+            qkv: Queries, keys and values (..., 3*C) of :attr:`tokens`; those of mutual attention follow (..., 6*C).
+            biases: The bias (3*C,) that each has from the layer that made them, or None. Its gradient is summed here:
+                that layer must give it none.
+            encoding: Added to those of mutual attention: (N, 3*C) for the N tokens of a frame of a window.
+
+        Returns:
+            The attended values (..., C); with mutual attention (..., 2*C), its own first.
+        """
+        count = len(biases)
+        same = qkv.shape[-1] // (3 * count), self.window, self.shift, self.heads, self.scale
+        attentions = [Attention(_settings(*same, bias=self.bias), self.bias, biases[0], slot=count - 1)]
+        if encoding is not None:
+            attentions.append(Attention(_settings(*same, mutual=True), None, biases[1], encoding))
+        return WINDOW_ATTENTION.choose(qkv, self.request).together(qkv, attentions)
+
     def encoded(self, encoding: Tensor) -> Tensor:
         """Return the :attr:`tokens` plus the position encoding (h, w, C) of one frame of a window."""
         t, h, w = self.window
@@ -143,6 +169,7 @@ def map_windows(
     backend: str = 'auto',
     norm: Norm = unchanged,
     added_by: float | None = None,
+    add: Callable[[Tensor, Sequence[Tensor], Order | None, float], Tensor] = add_scattered,
 ) -> Tensor:
     """Apply ``function`` to the windows of a map; in inference on CPUs, in chunks.
 
@@ -153,6 +180,7 @@ def map_windows(
         norm: Normalises the tokens, and gathers them in the same pass.
         added_by: Factor on the results that are added to the map that ``norm`` returns, in the pass that scatters them;
             None for the results alone.
+        add: Adds the results, on GPUs; a function like :func:`~vrtspike.ops.add_scattered`, whose result is returned.
 
     Returns:
         The results, or their sum with the map, as a map (B, T, H, W, C').
@@ -167,8 +195,12 @@ def map_windows(
     request = Request(backend, trial)
     if not WINDOW_ATTENTION.select(like, request).by_windows:
         x, tokens = whole_windows(x, window, norm)
-        windows = Windows(tokens, bias=bias_table, kinds=None, request=request, **settings)
-        return plus(x, without_padding(function(windows), size), added_by)
+        results = function(Windows(tokens, bias=bias_table, kinds=None, request=request, **settings))
+        if added_by is None or not fuses_by_hand(x):
+            return plus(x, without_padding(results, size), added_by)
+        same = results.shape == x.shape
+        order = None if same else padded_order(tuple(x.shape[:4]), window, x.device)
+        return add(x, [results.flatten(0, -2)], order, added_by)
     layout = WindowLayout((batch, *map(next_multiple, size, window)), window, shift)
     bias = None if bias_table is None else relative_position_bias(bias_table, window)
     order = None if torch.compiler.is_compiling() else token_order(layout, tuple(x.shape[:4]), x.device)
@@ -186,7 +218,7 @@ def map_windows(
     rows = [each.flatten(0, 1) for each in results]
     if added_by is None:
         return scatter(joined(rows), order).view(batch, *size, -1)
-    return add_scattered(x, rows, order, added_by)
+    return add(x, rows, order, added_by)
 
 
 def whole_windows(x: Tensor, window: Window, norm: Norm) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,9 @@ class Constants(NamedTuple):
     WT, WH, WW window and ST, SH, SW cyclic shift, in tokens; SHIFTED: a window may have several regions; D channels
     of each of the HEADS, BD padded to a power of 2, WIDTH of all heads; N tokens that attend to each other, NP with
     padding; FRAMES groups of a window that attend separately; ROUNDED Triton's type to which factors of products are
-    rounded; BM queries and BN keys at most in a block of a program, which computes WINDOWS windows together.
+    rounded; BM queries and BN keys at most in a block of a program, which computes WINDOWS windows together. ROW and
+    OUT_ROW are the distances, in numbers, of tokens in maps of queries, keys and values, and of results. SUMS are those
+    of the backward pass: 'rows', the gradient of N rows that are added, 'row', that of a bias, or 'nothing'.
     """
 
     WT: int
@@ -63,6 +65,9 @@ class Constants(NamedTuple):
     BIAS: bool
     PRECISION: str
     ROUNDED: Any
+    ROW: int
+    OUT_ROW: int
+    SUMS: str = 'nothing'
     TRAINS_BIAS: bool = False
     BM: int = 0
     BN: int = 0

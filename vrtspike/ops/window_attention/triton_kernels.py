@@ -9,6 +9,11 @@ neighbours in the grid, so that whole lines of memory are read.
 Mutual attention works frame by frame: the queries of the other frame attend to the keys of frame f, and the result is
 at frame f.
 
+``added`` are N rows (3*WIDTH) that are added to queries, keys and values, one for each of the tokens that attend to
+each other, or None. The backward pass sums their gradient, or else that of the bias which queries, keys and values have
+from the layer that made them: ``sums`` (programs, N or 1, 3*WIDTH). The gradient of a bias of keys is zero, because the
+softmax takes no notice of what all scores of a query have in common, and that of values is that of the results.
+
 Names: ``S`` what a kernel is compiled for, see :class:`~vrtspike.ops.window_attention.tilings.Constants`; T, H, W map,
 ``size``. ``bias`` (heads, NP queries, NP keys) is divided by the scale of the scores and -inf for keys that pad.
 ``factor`` is scale * log2(e): exponents are powers of 2. ``lse`` and ``delta`` (windows, heads, frames, NP) are the
@@ -133,18 +138,28 @@ def owned_queries(S: tl.constexpr):
 
 
 @triton.jit
-def load_queries(qkv, m, frame, head, origin, size, S: tl.constexpr):
-    """Return the queries (n, BD) of tokens ``m`` of a window whose result is at a frame, and their regions."""
-    place, region = place_of(m, S.FRAMES - 1 - frame, origin, size, S)
-    return load_rows(qkv, place, head, 3 * S.WIDTH, m < S.N, S), region
+def load_sum(qkv, added, FIRST: tl.constexpr, n, place, head, S: tl.constexpr):
+    """Return queries, keys or values (n, BD), which begin at channel FIRST, plus what is added to tokens ``n``."""
+    rows = load_rows(qkv + FIRST, place, head, S.ROW, n < S.N, S)
+    if S.SUMS == 'rows':
+        more = load_rows(added + FIRST, n, head, 3 * S.WIDTH, n < S.N, S)
+        rows = (rows.to(tl.float32) + more.to(tl.float32)).to(rows.dtype)
+    return rows
 
 
 @triton.jit
-def load_keys(qkv, n, frame, head, origin, size, S: tl.constexpr):
+def load_queries(qkv, added, m, frame, head, origin, size, S: tl.constexpr):
+    """Return the queries (n, BD) of tokens ``m`` of a window whose result is at a frame, and their regions."""
+    place, region = place_of(m, S.FRAMES - 1 - frame, origin, size, S)
+    return load_sum(qkv, added, 0, m, place, head, S), region
+
+
+@triton.jit
+def load_keys(qkv, added, n, frame, head, origin, size, S: tl.constexpr):
     """Return keys and values (n, BD) of tokens ``n`` of a window, their places and their regions."""
     place, region = place_of(n, frame, origin, size, S)
-    k = load_rows(qkv + S.WIDTH, place, head, 3 * S.WIDTH, n < S.N, S)
-    v = load_rows(qkv + 2 * S.WIDTH, place, head, 3 * S.WIDTH, n < S.N, S)
+    k = load_sum(qkv, added, S.WIDTH, n, place, head, S)
+    v = load_sum(qkv, added, 2 * S.WIDTH, n, place, head, S)
     return k, v, place, region
 
 
@@ -167,47 +182,52 @@ def scores_of(q, k, added, own_region, other_region, mixed, masked_score, S: tl.
 
 
 @triton.jit
-def over_keys(UPDATE: tl.constexpr, states, qkv, bias, m, head, frame, size, factor, masked_score, S: tl.constexpr):
-    """Return the states of the windows' queries after all keys; UPDATE returns them after a block of keys."""
+def over_keys(UPDATE: tl.constexpr, states, inputs, m, head, frame, size, factor, masked_score, S: tl.constexpr):
+    """Return the states of the windows' queries after all keys; UPDATE returns them after a block of keys.
+
+    ``inputs`` are the pointers of what it reads: qkv, bias and added.
+    """
     full: tl.constexpr = S.NP // S.BN
     for start in tl.range(0, full * S.BN, S.BN, num_stages=1):
-        states = UPDATE(states, start, S.BN, qkv, bias, m, head, frame, size, factor, masked_score, S)
+        states = UPDATE(states, start, S.BN, inputs, m, head, frame, size, factor, masked_score, S)
     for i in tl.static_range(full, count_of(S.NP, S.BN)):
         start, length = start_of(i, S.NP, S.BN), length_of(i, S.NP, S.BN)
-        states = UPDATE(states, start, length, qkv, bias, m, head, frame, size, factor, masked_score, S)
+        states = UPDATE(states, start, length, inputs, m, head, frame, size, factor, masked_score, S)
     return states
 
 
 @triton.jit
-def forward_kernel(qkv, bias, out, lse, windows, T, H, W, factor, masked_score, S: tl.constexpr):
+def forward_kernel(qkv, bias, added, out, lse, windows, T, H, W, factor, masked_score, S: tl.constexpr):
     size = T, H, W
+    inputs = qkv, bias, added
     head, frame, m, first = owned_queries(S)
     states = ()
     for i in tl.static_range(S.WINDOWS):
         window = tl.minimum(first + i, windows - 1)  # the last one may be computed twice
         origin = origin_of(window, size, S)
-        q, region = load_queries(qkv, m, frame, head, origin, size, S)
+        q, region = load_queries(qkv, added, m, frame, head, origin, size, S)
         highest = tl.full((S.BM,), float('-inf'), tl.float32)
         states += ((origin, q, region, highest, tl.zeros((S.BM,), tl.float32), tl.zeros((S.BM, S.BD), tl.float32)),)
-    states = over_keys(attend, states, qkv, bias, m, head, frame, size, factor, masked_score, S)
+    states = over_keys(attend, states, inputs, m, head, frame, size, factor, masked_score, S)
     for i in tl.static_range(S.WINDOWS):
         origin, _, _, highest, total, result = states[i]
         window = tl.minimum(first + i, windows - 1)
         place, _ = place_of(m, frame, origin, size, S)
-        store_rows(out, place, head, result / total[:, None], S.WIDTH, m < S.N, S)
+        store_rows(out, place, head, result / total[:, None], S.OUT_ROW, m < S.N, S)
         sums = tl.where(m < S.N, highest * factor + tl.log2(total), float('inf'))
         tl.store(lse + ((window.to(tl.int64) * S.HEADS + head) * S.FRAMES + frame) * S.NP + m, sums)
 
 
 @triton.jit
-def attend(states, start, LENGTH: tl.constexpr, qkv, bias, m, head, frame, size, factor, masked_score, S: tl.constexpr):
+def attend(states, start, LENGTH: tl.constexpr, inputs, m, head, frame, size, factor, masked_score, S: tl.constexpr):
     """Return the states of the windows' queries after a block of keys: highest scores, sums and results."""
+    qkv, bias, more = inputs
     n = start + tl.arange(0, LENGTH)
     added = load_bias(bias, head, m, n, S)
     after = ()
     for i in tl.static_range(S.WINDOWS):
         origin, q, region, highest, total, result = states[i]
-        k, v, _, k_region = load_keys(qkv, n, frame, head, origin, size, S)
+        k, v, _, k_region = load_keys(qkv, more, n, frame, head, origin, size, S)
         scores = scores_of(q, k, added, region, k_region, has_regions(origin, size, S), masked_score, S)
         new_highest = tl.maximum(highest, tl.max(scores, 1))
         shrink = tl.exp2((highest - new_highest) * factor)
@@ -220,52 +240,115 @@ def attend(states, start, LENGTH: tl.constexpr, qkv, bias, m, head, frame, size,
 
 @triton.jit
 def backward_queries_kernel(
-    qkv, bias, grad, lse, grad_q, delta, windows, T, H, W, scale, factor, masked_score, S: tl.constexpr
+    qkv,
+    bias,
+    added,
+    grad,
+    lse,
+    grad_q,
+    delta,
+    sums,
+    windows,
+    splits,
+    T,
+    H,
+    W,
+    scale,
+    factor,
+    masked_score,
+    S: tl.constexpr,
 ):
-    """Write the gradient of a block of queries, and their mean gradient.
+    """Write the gradients of a block of queries, their mean gradients, and sums.
+
+    Sums of one row are those of every window. Those of N rows are of every ``splits``-th group of windows.
 
     The mean gradient of a query, sum(p * grad of p), is usually computed from the result of the forward pass. If that
     result is rounded to 16 bits, all gradients of a query are shifted, which harms training. Here it is summed in the
     same pass: with a first estimate c, the gradient is sum(p * (grad of p - c) * k) - (mean - c) * sum(p * k). The
     estimate is the gradient's product with the mean of some values, so what is rounded is small.
     """
-    some: tl.constexpr = 16 if S.N >= 16 else S.N
     size = T, H, W
-    head, frame, m, first = owned_queries(S)
+    inputs = qkv, bias, added
+    outputs = grad_q, delta, sums
+    head, frame, m, start = owned_queries(S)
+    summed = tl.zeros((S.BM, S.BD), tl.float32)
+    if S.SUMS == 'rows':
+        for first in tl.range(start, windows, splits * S.WINDOWS, num_stages=1):
+            summed += of_windows(
+                inputs, outputs, grad, lse, m, head, frame, first, windows, size, scale, factor, masked_score, S
+            )
+        own = own_sums(sums, start // S.WINDOWS, frame, 0, S.N, S)
+        store_rows(own, m, head, summed, 3 * S.WIDTH, m < S.N, S)
+    else:
+        of_windows(inputs, outputs, grad, lse, m, head, frame, start, windows, size, scale, factor, masked_score, S)
+
+
+@triton.jit
+def of_windows(
+    inputs, outputs, grad, lse, m, head, frame, first, windows, size, scale, factor, masked_score, S: tl.constexpr
+):
+    """Write the gradients of a block of queries in neighbouring windows, and return their sum (BM, BD)."""
+    qkv, _, added = inputs
+    grad_q, delta, sums = outputs
+    some: tl.constexpr = 16 if S.N >= 16 else S.N
     few = tl.arange(0, 16)
     states = ()
     for i in tl.static_range(S.WINDOWS):
         window = tl.minimum(first + i, windows - 1)  # the last one may be computed twice
         origin = origin_of(window, size, S)
-        q, region = load_queries(qkv, m, frame, head, origin, size, S)
+        q, region = load_queries(qkv, added, m, frame, head, origin, size, S)
         place, _ = place_of(m, frame, origin, size, S)
-        g = load_rows(grad, place, head, S.WIDTH, m < S.N, S)
+        g = load_rows(grad, place, head, S.OUT_ROW, m < S.N, S)
         place, _ = place_of(few, frame, origin, size, S)
-        v = load_rows(qkv + 2 * S.WIDTH, place, head, 3 * S.WIDTH, few < S.N, S)
+        v = load_sum(qkv, added, 2 * S.WIDTH, few, place, head, S)
         estimate = tl.sum(g.to(tl.float32) * (tl.sum(v.to(tl.float32), 0) / some)[None, :], 1)
-        sums = tl.load(lse + ((window.to(tl.int64) * S.HEADS + head) * S.FRAMES + frame) * S.NP + m)
+        exponents = tl.load(lse + ((window.to(tl.int64) * S.HEADS + head) * S.FRAMES + frame) * S.NP + m)
         zeros = tl.zeros((S.BM, S.BD), tl.float32)
-        states += ((origin, q, region, g, sums, estimate, tl.zeros((S.BM,), tl.float32), zeros, zeros),)
-    states = over_keys(gradients_of_queries, states, qkv, bias, m, head, frame, size, factor, masked_score, S)
+        states += ((origin, q, region, g, exponents, estimate, tl.zeros((S.BM,), tl.float32), zeros, zeros),)
+    states = over_keys(gradients_of_queries, states, inputs, m, head, frame, size, factor, masked_score, S)
+    summed = tl.zeros((S.BM, S.BD), tl.float32)
     for i in tl.static_range(S.WINDOWS):
-        origin, _, _, _, _, estimate, rest, result, keys = states[i]
+        origin, _, _, g, _, estimate, rest, result, keys = states[i]
         window = tl.minimum(first + i, windows - 1)
         place, _ = place_of(m, S.FRAMES - 1 - frame, origin, size, S)
-        store_rows(grad_q, place, head, (result - rest[:, None] * keys) * scale, 3 * S.WIDTH, m < S.N, S)
+        result = (result - rest[:, None] * keys) * scale
+        store_rows(grad_q, place, head, result, S.ROW, m < S.N, S)
         tl.store(delta + ((window.to(tl.int64) * S.HEADS + head) * S.FRAMES + frame) * S.NP + m, estimate + rest)
+        if S.SUMS == 'row':
+            store_sums(sums, window, result, g, S)
+        summed += tl.where(first + i < windows, result, 0.0)
+    return summed
+
+
+@triton.jit
+def store_sums(sums, window, of_queries, of_results, S: tl.constexpr):
+    """Store the sums of a program's gradients (BM, BD) in a window, as one row of queries, keys and values."""
+    head, frame, block, _ = owner_of(S.NP // S.BM, S)
+    d = tl.arange(0, S.BD)
+    at = own_sums(sums, window, frame, block, S.NP // S.BM, S) + head * S.D + d
+    tl.store(at, tl.sum(of_queries, 0), mask=d < S.D)
+    tl.store(at + S.WIDTH, tl.zeros((S.BD,), tl.float32), mask=d < S.D)
+    tl.store(at + 2 * S.WIDTH, tl.sum(of_results.to(tl.float32), 0), mask=d < S.D)
+
+
+@triton.jit
+def own_sums(sums, number, frame, row, ROWS: tl.constexpr, S: tl.constexpr):
+    """Return where a row of the ROWS sums of a split or window and a frame begins."""
+    return sums + ((number.to(tl.int64) * S.FRAMES + frame) * ROWS + row) * (3 * S.WIDTH)
 
 
 @triton.jit
 def gradients_of_queries(
-    states, start, LENGTH: tl.constexpr, qkv, bias, m, head, frame, size, factor, masked_score, S: tl.constexpr
+    states, start, LENGTH: tl.constexpr, inputs, m, head, frame, size, factor, masked_score, S: tl.constexpr
 ):
     """Return the states of the windows' queries after a block of keys."""
+    qkv, bias, more = inputs
     n = start + tl.arange(0, LENGTH)
     added = load_bias(bias, head, m, n, S)
     after = ()
     for i in tl.static_range(S.WINDOWS):
         origin, q, region, g, sums, estimate, rest, result, keys = states[i]
-        k, v, _, k_region = load_keys(qkv, n, frame, head, origin, size, S)
+        k, v, _, k_region = load_keys(qkv, more, n, frame, head, origin, size, S)
         scores = scores_of(q, k, added, region, k_region, has_regions(origin, size, S), masked_score, S)
         p = tl.exp2(scores * factor - sums[:, None])
         grad_p = p * (tl.dot(g, tl.trans(v), input_precision=S.PRECISION) - estimate[:, None])
@@ -280,11 +363,13 @@ def gradients_of_queries(
 def backward_keys_kernel(
     qkv,
     bias,
+    added,
     grad,
     lse,
     delta,
     grad_kv,
     partial,
+    sums,
     windows,
     splits,
     T,
@@ -297,7 +382,8 @@ def backward_keys_kernel(
 ):
     """Write the gradients of a block of keys and values, and sum that of the bias: partial (splits, heads, NP, NP).
 
-    The gradients are transposed here (channels x keys), so that warps share their products.
+    ``sums`` begins at those of keys. The gradients are transposed here (channels x keys), so that warps share their
+    products.
     """
     steps: tl.constexpr = count_of(S.NP, S.BM)
     size = T, H, W
@@ -307,34 +393,43 @@ def backward_keys_kernel(
     if S.TRAINS_BIAS:
         for i in tl.static_range(steps):
             summed += (tl.zeros((length_of(i, S.NP, S.BM), S.BN), tl.float32),)
+    of_keys = tl.zeros((S.BD, S.BN), tl.float32)
+    of_values = tl.zeros((S.BD, S.BN), tl.float32)
     for window in tl.range(split, windows, splits, num_stages=1):
         origin = origin_of(window, size, S)
         mixed = has_regions(origin, size, S)
-        k, v, place, region = load_keys(qkv, n, frame, head, origin, size, S)
+        k, v, place, region = load_keys(qkv, added, n, frame, head, origin, size, S)
         grad_k = tl.zeros((S.BD, S.BN), tl.float32)
         grad_v = tl.zeros((S.BD, S.BN), tl.float32)
         statistics = (((window + tl.zeros((), tl.int64)) * S.HEADS + head) * S.FRAMES + frame) * S.NP
         after = ()
         for i in tl.static_range(steps):
             m = start_of(i, S.NP, S.BM) + tl.arange(0, length_of(i, S.NP, S.BM))
-            q, q_region = load_queries(qkv, m, frame, head, origin, size, S)
+            q, q_region = load_queries(qkv, added, m, frame, head, origin, size, S)
             o_place, _ = place_of(m, frame, origin, size, S)
-            g = load_rows(grad, o_place, head, S.WIDTH, m < S.N, S)
-            sums, mean = tl.load(lse + statistics + m), tl.load(delta + statistics + m)
+            g = load_rows(grad, o_place, head, S.OUT_ROW, m < S.N, S)
+            exponents, mean = tl.load(lse + statistics + m), tl.load(delta + statistics + m)
             if S.BIAS:
-                added = load_bias(bias, head, m, n, S)
+                start = load_bias(bias, head, m, n, S)
             else:
-                added = tl.zeros((m.shape[0], S.BN), tl.float32)  # what keys that pad get is not stored
-            scores = scores_of(q, k, added, q_region, region, mixed, masked_score, S)
-            p = tl.exp2(scores * factor - sums[:, None])
+                start = tl.zeros((m.shape[0], S.BN), tl.float32)  # what keys that pad get is not stored
+            scores = scores_of(q, k, start, q_region, region, mixed, masked_score, S)
+            p = tl.exp2(scores * factor - exponents[:, None])
             grad_scores = p * (tl.dot(g, tl.trans(v), input_precision=S.PRECISION) - mean[:, None])
             grad_v = tl.dot(tl.trans(g), p.to(S.ROUNDED).to(g.dtype), acc=grad_v, input_precision=S.PRECISION)
             grad_k = tl.dot(tl.trans(q), grad_scores.to(S.ROUNDED).to(q.dtype), acc=grad_k, input_precision=S.PRECISION)
             if S.TRAINS_BIAS:
                 after += (summed[i] + grad_scores,)
         summed = after
-        store_rows(grad_kv, place, head, tl.trans(grad_k) * scale, 3 * S.WIDTH, n < S.N, S)
-        store_rows(grad_kv + S.WIDTH, place, head, tl.trans(grad_v), 3 * S.WIDTH, n < S.N, S)
+        store_rows(grad_kv, place, head, tl.trans(grad_k) * scale, S.ROW, n < S.N, S)
+        store_rows(grad_kv + S.WIDTH, place, head, tl.trans(grad_v), S.ROW, n < S.N, S)
+        if S.SUMS == 'rows':
+            of_keys += grad_k * scale
+            of_values += grad_v
+    if S.SUMS == 'rows':
+        own = own_sums(sums, split, frame, 0, S.N, S)
+        store_rows(own, n, head, tl.trans(of_keys), 3 * S.WIDTH, n < S.N, S)
+        store_rows(own + S.WIDTH, n, head, tl.trans(of_values), 3 * S.WIDTH, n < S.N, S)
     if S.TRAINS_BIAS:
         for i in tl.static_range(steps):
             m = start_of(i, S.NP, S.BM) + tl.arange(0, length_of(i, S.NP, S.BM))
