@@ -47,6 +47,17 @@ class Backend:
         return self.missing()
 
 
+@dataclass(frozen=True)
+class PairBackend(Backend):
+    """A backend that may also compute what the next operator would compute from its result.
+
+    Args:
+        pair: Returns both results from one kernel; None if the backend has no such kernel.
+    """
+
+    pair: Callable[..., tuple[Tensor, Tensor]] | None = None
+
+
 class Request(NamedTuple):
     """What a call asks of the backends of an operator."""
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from vrtspike.ops.add_scattered.backends import ADD_SCATTERED, AddBackend
+from vrtspike.ops.add_scattered.backends import ADD_SCATTERED
 from vrtspike.ops.add_scattered.reference import Norm
-from vrtspike.ops.backends import Backend, Request
+from vrtspike.ops.backends import Backend, PairBackend, Request
 from vrtspike.ops.layer_norm import layer_norm_beside
 from vrtspike.ops.rows import Order
 from vrtspike.ops.trial_outcomes import measures
@@ -61,17 +61,17 @@ def add_scattered_normed(
     """
     chosen = _chosen(x, chunks, order, scale, bias, backend)
     rows = x.flatten(0, -2)
-    if chosen.normed is None:
+    if chosen.pair is None:
         summed = chosen.run(rows, chunks, order, scale, bias)
         summed, normed = layer_norm_beside(summed, norm.weight, norm.bias, norm.eps)
     else:
-        summed, normed = chosen.normed(rows, chunks, order, scale, bias, norm)
+        summed, normed = chosen.pair(rows, chunks, order, scale, bias, norm)
     return summed.view_as(x), normed.view_as(x)
 
 
 def _chosen(
     x: Tensor, chunks: Sequence[Tensor], order: Order | None, scale: float, bias: Tensor | None, backend: str
-) -> AddBackend:
+) -> PairBackend:
     if torch.jit.is_tracing():
         return ADD_SCATTERED.find('reference')
     trial = trial_of(x, chunks, order, scale, bias) if measures(x) else None

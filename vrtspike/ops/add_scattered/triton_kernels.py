@@ -11,18 +11,23 @@ import triton.language as tl
 
 
 @triton.jit
-def add_kernel(x, rows, places, bias, out, count, scale, C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):
-    i = tl.program_id(0).to(tl.int64) * R + tl.arange(0, R)
-    c = tl.arange(0, BC)[None, :]
+def sum_of(x, rows, places, bias, count, scale, i, c, C: tl.constexpr):
+    """Return the sums at tokens ``i`` (R,) and channels ``c`` (1, BC), and the mask of those that exist."""
     inside = i < count
     place = i
     if places is not None:
         place = tl.load(places + i, mask=inside, other=0).to(tl.int64)
     mask = inside[:, None] & (c < C)
-    more = tl.load(rows + place[:, None] * C + c, mask=mask, other=0.0).to(tl.float32)
+    row = tl.load(rows + place[:, None] * C + c, mask=mask, other=0.0).to(tl.float32)
     if bias is not None:
-        more += tl.load(bias + c, mask=c < C, other=0.0).to(tl.float32)
-    value = tl.load(x + i[:, None] * C + c, mask=mask, other=0.0).to(tl.float32) + scale * more
+        row += tl.load(bias + c, mask=c < C, other=0.0).to(tl.float32)
+    return tl.load(x + i[:, None] * C + c, mask=mask, other=0.0).to(tl.float32) + scale * row, mask
+
+
+@triton.jit
+def add_kernel(x, rows, places, bias, out, count, scale, C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):
+    i, c = tl.program_id(0).to(tl.int64) * R + tl.arange(0, R), tl.arange(0, BC)[None, :]
+    value, mask = sum_of(x, rows, places, bias, count, scale, i, c, C)
     tl.store(out + i[:, None] * C + c, value.to(out.dtype.element_ty), mask=mask)
 
 
@@ -44,17 +49,9 @@ def add_norm_kernel(
     R: tl.constexpr,
 ):
     """Also normalise the channels of the sum, with ``weight`` (C,) and ``shift`` (C,)."""
-    i = tl.program_id(0).to(tl.int64) * R + tl.arange(0, R)
-    c = tl.arange(0, BC)[None, :]
-    inside = i < count
-    place = i
-    if places is not None:
-        place = tl.load(places + i, mask=inside, other=0).to(tl.int64)
-    mask, known = inside[:, None] & (c < C), c < C
-    value = tl.load(rows + place[:, None] * C + c, mask=mask, other=0.0).to(tl.float32)
-    if bias is not None:
-        value += tl.load(bias + c, mask=known, other=0.0).to(tl.float32)
-    value = tl.load(x + i[:, None] * C + c, mask=mask, other=0.0).to(tl.float32) + scale * value
+    i, c = tl.program_id(0).to(tl.int64) * R + tl.arange(0, R), tl.arange(0, BC)[None, :]
+    known = c < C
+    value, mask = sum_of(x, rows, places, bias, count, scale, i, c, C)
     value = value.to(out.dtype.element_ty)
     tl.store(out + i[:, None] * C + c, value, mask=mask)
     value = tl.where(known, value.to(tl.float32), 0.0)

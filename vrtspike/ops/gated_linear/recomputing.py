@@ -60,36 +60,21 @@ class _Linear(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        saved: Tensor,
-        implementation: Gate,
-        x: Tensor,
-        gate: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        *biases: Tensor | None,
-    ) -> Tensor:
+    def forward(ctx: Any, saved: Tensor, implementation: Gate, *inputs: Tensor | None) -> Tensor:
+        x, gate, weight, bias, *biases = inputs
         return linear(implementation.values(x, gate, _given(biases)), weight, bias)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return grad, *(None,) * 7
+        return grad, *(None,) * (len(ctx.needs_input_grad) - 1)
 
 
 class _Saved(torch.autograd.Function):
     """Saves what the backward pass needs; a tensor without memory stands for the result."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        implementation: Gate,
-        x: Tensor,
-        gate: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        *biases: Tensor | None,
-    ) -> Tensor:
+    def forward(ctx: Any, implementation: Gate, *inputs: Tensor | None) -> Tensor:
+        x, gate, weight, bias, *biases = inputs
         ctx.save_for_backward(x, gate, weight, *biases)
         ctx.implementation = implementation
         ctx.bias_dtype = None if bias is None else bias.dtype

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from vrtspike.ops.backends import Backend, Request
+from vrtspike.ops.backends import Backend, PairBackend, Request
 from vrtspike.ops.fused_attention import computes_in
-from vrtspike.ops.layer_norm.backends import LAYER_NORM, NormBackend
+from vrtspike.ops.layer_norm.backends import LAYER_NORM
 from vrtspike.ops.rows import Order
 from vrtspike.ops.trial_outcomes import measures
 from vrtspike.ops.trials import Trial, values_and_gradients
@@ -47,15 +47,15 @@ def layer_norm_beside(
     one of them.
     """
     chosen = chosen_for(x, weight, bias, eps, order, backend)
-    if chosen.beside is None:
+    if chosen.pair is None:
         rows = chosen.run(x.flatten(0, -2), weight, bias, eps, computes_in(x), order)
     else:
-        same, rows = chosen.beside(x.flatten(0, -2), weight, bias, eps, computes_in(x), order)
+        same, rows = chosen.pair(x.flatten(0, -2), weight, bias, eps, computes_in(x), order)
         x = same.view_as(x)
     return x, rows.view_as(x) if order is None else rows
 
 
-def chosen_for(x: Tensor, weight: Tensor, bias: Tensor, eps: float, order: Order | None, backend: str) -> NormBackend:
+def chosen_for(x: Tensor, weight: Tensor, bias: Tensor, eps: float, order: Order | None, backend: str) -> PairBackend:
     """Return the backend for a call of :func:`layer_norm`."""
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return LAYER_NORM.find('reference')  # compilers fuse it themselves, and tracers see into it
