@@ -27,7 +27,7 @@ from pathlib import Path
 import psutil
 
 from vrtspike.cli import run_tool, tool_parser, write_result
-from vrtspike.runtime.device import MIB
+from vrtspike.runtime.device import MIB, usable_cores
 from vrtspike.runtime.environment import describe_environment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -109,7 +109,7 @@ def measure(log: Path) -> dict:
         'wall_s': round(seconds, 1),
         'processor_s': round(processor, 1),
         'peak_rss_mib': round(peak),
-        'cores': len(os.sched_getaffinity(0)),
+        'cores': usable_cores(),
         'load_average': round(os.getloadavg()[0], 1),
     }
 

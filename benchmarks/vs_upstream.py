@@ -181,7 +181,6 @@ def timed_row(published: Callable, row: str, size: int, args, device) -> dict:
     The training iterations of all sides do not fit into memory at once, so each returns the memory that the C library
     keeps.
     """
-    import torch
 
     from vrtspike.benchmarking.pairs import orders, paired_ratio, spread
     from vrtspike.native.allocator import give_freed_memory_back
@@ -190,7 +189,6 @@ def timed_row(published: Callable, row: str, size: int, args, device) -> dict:
     job = dict(upstream=str(args.upstream), row=row, size=size, frames=args.frames, device=str(device))
     agreement = compare(published, row == 'train', clip_of(args.frames, size, device))
     give_freed_memory_back()
-    torch.cuda.empty_cache()
     with contextlib.ExitStack() as stack:
         theirs = {name: stack.enter_context(Side(name, job)) for name in references}
         ours = stack.enter_context(Side('ours', job))
@@ -270,7 +268,6 @@ def prepare(side: str, upstream: str, row: str, size: int, frames: int, device: 
         if trains:
             model.zero_grad()
             give_freed_memory_back()
-            torch.cuda.empty_cache()
         return found
 
     PREPARED['call_ms'] = call_ms

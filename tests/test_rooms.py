@@ -62,6 +62,8 @@ TESTED_BY = {
     'analysis/readers/reading.py': 'test_analysis/test_readers/test_files.py',
     'analysis/statistics/peak_memory.py': 'test_analysis/test_report.py',
     'analysis/statistics/roofline.py': 'test_analysis/test_report.py',
+    # The comparison of one command.
+    'benchmarking/config_comparison.py': 'test_tools/test_benchmark.py',
     # It starts a process that measures itself, which the benchmark does too.
     'benchmarking/peak_memory.py': 'test_benchmarks/test_guide_memory.py',
     # Each module adds entries to the catalogue, and every entry is checked alike.
@@ -81,7 +83,7 @@ TESTED_BY = {
     'models/spike_encoders/*.py': 'test_models/test_spike_encoders/test_spike_encoders.py',
     'models/tsa/*.py': 'test_models/test_tsa/test_tsa_variants.py',
     'models/losses/charbonnier.py': 'test_models/test_losses/test_losses.py',
-    # The pieces of VRT are compared with golden outputs of the published code.
+    # The parts of VRT are compared with golden outputs of the published code.
     'models/backbones/vrt_stage.py': 'test_models/test_backbones/test_vrt_golden.py',
     'models/layers/attention.py': 'test_models/test_backbones/test_vrt_golden.py',
     'models/layers/blocks.py': 'test_models/test_backbones/test_vrt_golden.py',

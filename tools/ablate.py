@@ -91,19 +91,19 @@ def main() -> None:
     from vrtspike.experiments.record import gains_enough, record_of
     from vrtspike.experiments.runs import Run
 
-    variants, common = chosen_variants(args), common_overrides(args)
+    variants, shared = chosen_variants(args), shared_overrides(args)
     folder = args.work_dir or Path('work_dirs', f'ablation_{Path(args.config).stem}')
     # Seed by seed, so that an interrupted ablation has compared all variants with some seeds.
     runs = [Run(variant, seed, folder) for seed in dict.fromkeys(args.seeds) for variant in variants]
     failures = {}
     if not args.report_only:
-        failures = train(runs[:1] if args.stop_without_gain else runs, args, common)
+        failures = train(runs[:1] if args.stop_without_gain else runs, args, shared)
     if args.stop_without_gain and not args.report_only and not failures:
         if gains_enough(runs[0]):
-            failures = train(runs, args, common)
+            failures = train(runs, args, shared)
         else:
             print('The baseline gained too little: nothing else is trained. Train longer.')
-    record = record_of(variants, runs, failures, args.config, common)
+    record = record_of(variants, runs, failures, args.config, shared)
     print('\n'.join([table(record).text(), *failure_lines(record)]))
     write_result(record, args.json)
     if args.markdown:
@@ -123,20 +123,20 @@ def chosen_variants(args: argparse.Namespace) -> list[Variant]:
     return complete([*from_file, *from_options, *map(plugin_variant, args.plugin_variants)])
 
 
-def common_overrides(args: argparse.Namespace) -> Overrides:
+def shared_overrides(args: argparse.Namespace) -> Overrides:
     """Return what all variants share."""
     length = {'train_cfg.max_iters': args.iterations} if args.iterations else {}
     return {**args.cfg_options, **length}
 
 
-def train(runs: list[Run], args: argparse.Namespace, common: Overrides) -> dict[str, str]:
+def train(runs: list[Run], args: argparse.Namespace, shared: Overrides) -> dict[str, str]:
     """Train the runs that are not finished; return the failures by variant."""
     from rich.progress import Progress
 
     from vrtspike.experiments.runs import resolve, train_all
 
     def config_of(variant: Variant) -> Any:
-        return resolve(variant, args.config, common, args.plugins, full_length=args.no_cpu_overrides)
+        return resolve(variant, args.config, shared, args.plugins, full_length=args.no_cpu_overrides)
 
     config_of(runs[0].variant)  # fails at once if the baseline has an error: nothing could be compared with it
     with Progress() as progress:

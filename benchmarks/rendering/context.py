@@ -19,6 +19,7 @@ from vrtspike.experiments.presentation import table
 from vrtspike.experiments.record import AblationRecord
 from vrtspike.experiments.statistics import interval
 from vrtspike.records.model_card import SHIPPED_NETWORK, ModelCard, card_path, read_card
+from vrtspike.reporting.formatting import spaced_percent
 from vrtspike.reporting.table import markdown_row
 
 Record = dict[str, Any]
@@ -122,16 +123,12 @@ def search_sections(found: Record) -> dict[str, str]:
     return {heading: text.strip() for heading, text in zip(parts[::2], parts[1::2], strict=True)}
 
 
-def percent(share: float, digits: int = 1) -> str:
-    return f'{share:.{digits}%}'.replace('%', ' %').replace('-0.0', '0.0')
-
-
 def rounds(shares: Sequence[float]) -> str:
     """Return the median of the rounds' shares with the smallest and the largest; empty if there is none."""
     if not shares:
         return ''
-    middle = percent(statistics.median(shares))
-    return middle if len(shares) == 1 else f'{middle} [{percent(min(shares))}, {percent(max(shares))}]'
+    middle, low, high = (spaced_percent(share, 1) for share in (statistics.median(shares), min(shares), max(shares)))
+    return middle if len(shares) == 1 else f'{middle} [{low}, {high}]'
 
 
 def number_range(values: Iterable[float]) -> str:
@@ -153,7 +150,7 @@ def measured_on(record: Record) -> str:
 
 FILTERS = {
     'number': lambda value, spec=',.0f': f'{value:{spec}}',
-    'percent': percent,
+    'percent': lambda share, digits=1: spaced_percent(share, digits),
     'rounds': rounds,
     'number_range': number_range,
     'percent_range': lambda shares: f'{number_range(100 * share for share in shares)} %',

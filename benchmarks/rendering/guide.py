@@ -218,6 +218,10 @@ class Guide(msgspec.Struct, frozen=True, kw_only=True):
         found = {device: measured for device, measured in networks.items() if measured.speed}
         return found or {'': next(iter(networks.values()))}
 
+    def copied_quality(self, plan: str) -> str | Difference:
+        """Return a plan's difference in quality on the narrow copy, or why there is none."""
+        return next(iter(self.measured.values()))['narrow'].quality(plan)
+
     def claimed_shares(self) -> dict[str, float]:
         """Return the shares of the forward pass that the guide names, by stage of its own network."""
         return {row.claim.of[0]: row.claim.expected for row in self.rows if row.claim.rule == 'share'}
@@ -406,8 +410,8 @@ def steadied(claim: Claim, measured: Measurements) -> Finding:
     return Finding(grade(after < before) if before or after else UNDECIDED, steps=(before, after, measured.iterations))
 
 
-def grade(holds: bool, in_part: bool = False) -> str:
-    return HOLDS if holds else IN_PART if in_part else FAILS
+def grade(confirmed: bool, in_part: bool = False) -> str:
+    return HOLDS if confirmed else IN_PART if in_part else FAILS
 
 
 def padding(side: int, window: int) -> float:

@@ -7,6 +7,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 CLAIMS = yaml.safe_load((ROOT / 'benchmarks/guide/claims.yaml').read_text(encoding='utf-8'))
 EIGHT = CLAIMS['networks']['eight']
+NARROW = CLAIMS['networks']['narrow']['baseline']
 
 
 def row(config, times, stages=None, peak=100.0, attention=None):
@@ -48,7 +49,7 @@ def decibels(mean, low, high, verdict='worse'):
     return {'mean': mean, 'low': low, 'high': high, 'seeds': [0, 1, 2], 'verdict': verdict, 'why': ''}
 
 
-def quality(mean, low, high, verdict='worse'):
+def quality(mean, low, high, verdict='worse', config=EIGHT['baseline']):
     difference = decibels(mean, low, high, verdict)
     runs = [{'gain_db': 2.5}] * 3
     variants = [
@@ -56,7 +57,7 @@ def quality(mean, low, high, verdict='worse'):
         {'name': 'amp', 'difference_db': difference, 'runs': runs, 'failure': None},
     ]
     device = {'type': 'cpu', 'name': 'A Processor', 'threads': 2}
-    return {'config': EIGHT['baseline'], 'device': device, 'common': {}, 'seeds': [0, 1, 2], 'variants': variants}
+    return {'config': config, 'device': device, 'common': {}, 'seeds': [0, 1, 2], 'variants': variants}
 
 
 def paired(name, plain, changed, gain=3.0):
@@ -69,7 +70,7 @@ def paired(name, plain, changed, gain=3.0):
 
     config, plain_name = {
         'progressive': ('configs/vrt_spike_lite.py', 'throughout'),
-        'distillation': ('configs/vrt_spike_tiny.py', 'alone'),
+        'distillation': (NARROW, 'alone'),
     }[name]
     teacher = 'teacher.pth' if name == 'distillation' else None
     settings = {'config': config, 'depths': [1, 2], 'teacher': teacher, 'iterations': 7, 'seeds': [0, 1, 2]}

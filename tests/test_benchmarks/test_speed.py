@@ -28,7 +28,16 @@ def test_a_folder_that_is_no_clone_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     'name',
-    ['vs_upstream', 'growth', 'deform_conv_speed', 'long_restore', 'amp_overflow', 'on_paper', 'published_on_paper'],
+    [
+        'vs_upstream',
+        'growth',
+        'deform_conv_speed',
+        'long_restore',
+        'amp_overflow',
+        'on_paper',
+        'published_on_paper',
+        'recompute',
+    ],
 )
 def test_help_has_examples(name):
     result = run_script(ROOT / f'benchmarks/{name}.py', '--help')

@@ -55,10 +55,10 @@ def test_a_fused_optimizer_takes_the_same_steps():
     torch.testing.assert_close(steps(*adamw(fused=True), 50), steps(*adamw(), 50), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize('saved', [{}, {'fused': True}])
-def test_a_checkpoint_is_resumed_with_its_own_implementation(saved):
+@pytest.mark.parametrize('own', [{}, {'fused': True}])
+def test_a_checkpoint_is_resumed_with_its_own_implementation(own):
     """So a run from before optimizers were fused goes on as if it had not been interrupted."""
-    optimizer, weight = adamw(**saved)
+    optimizer, weight = adamw(**own)
     steps(optimizer, weight, 5)
     resumed, resumed_weight = adamw(fused=True)
     resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))

@@ -119,13 +119,13 @@ def test_a_folder_with_checkpoints_is_taken_only_to_resume(name):
         claim('mine')
 
 
-def test_a_folder_in_use_is_refused_and_a_new_run_without_a_wish_takes_the_next(monkeypatch):
-    def held(folder):
+def test_a_folder_in_use_is_refused_and_a_new_run_without_a_name_takes_the_next(monkeypatch):
+    def refuse_folders_in_use(folder):
         if folder in (Path('work_dirs/a'), Path('mine')):
             raise FolderInUseError(f'{folder} is in use')
         return locked(folder)
 
-    monkeypatch.setattr(run_folder, 'locked', held)
+    monkeypatch.setattr(run_folder, 'locked', refuse_folders_in_use)
     assert claim() == Path('work_dirs/a_2')
     with pytest.raises(FolderInUseError, match='mine is in use'):
         claim('mine')

@@ -49,9 +49,9 @@ def runs(finished):
 def record_of_runs():
     """Return a function that makes a record of runs, with failures by the name of the variant."""
 
-    def make(runs, failures=None, common=None):
+    def make(runs, failures=None, shared_overrides=None):
         variants = {run.variant.name: run.variant for run in runs}
-        return record_of(list(variants.values()), runs, failures or {}, 'base.py', common or {})
+        return record_of(list(variants.values()), runs, failures or {}, 'base.py', shared_overrides or {})
 
     return make
 

@@ -17,7 +17,7 @@ def by_name(record):
 
 
 def test_says_what_was_compared(record):
-    assert (record.config, record.common, record.seeds) == ('base.py', {'a.b': 1}, [0, 1, 2])
+    assert (record.config, record.shared_overrides, record.seeds) == ('base.py', {'a.b': 1}, [0, 1, 2])
     assert (record.iterations, record.commit) == (10, '0' * 40)
 
 

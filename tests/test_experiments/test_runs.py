@@ -136,9 +136,9 @@ def test_a_folder_of_another_config_is_refused(tmp_path):
 
 def test_variants_differ_in_their_overrides_alone_and_are_measured():
     config = Path(__file__).parents[2] / 'configs/vrt_spike_tiny.py'
-    common = {'train_cfg.max_iters': 50}
+    shared = {'train_cfg.max_iters': 50}
     variant = Variant('gated', {'model.fusion': {'_delete_': True, 'type': 'GatedFusion'}})
-    base, gated = (resolve(each, config, common, [], full_length=True) for each in (Variant('reference'), variant))
+    base, gated = (resolve(each, config, shared, [], full_length=True) for each in (Variant('reference'), variant))
     assert gated.model.fusion == dict(type='GatedFusion')
     assert base.train_cfg.max_iters == gated.train_cfg.max_iters == 50
     assert [hook['type'] for hook in hooks_of(gated).values()].count('StageCostHook') == 1

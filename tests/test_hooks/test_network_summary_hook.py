@@ -1,6 +1,10 @@
+import logging
+from types import SimpleNamespace
+
 from torch import nn
 
-from vrtspike.hooks.network_summary_hook import backend_choices, network_summary
+from vrtspike.hooks.network_summary_hook import NetworkSummaryHook, backend_choices, network_summary
+from vrtspike.models.layers.memory_fit import Case, Choice, MemoryFit
 from vrtspike.ops import fused_attention
 
 
@@ -47,4 +51,22 @@ def test_children_without_parameters_are_left_out():
 
 def test_kernels_of_attention_are_among_the_choices(monkeypatch):
     monkeypatch.setitem(fused_attention.kernels, 'bfloat16, 64 tokens', 'cuDNN kernel')
-    assert 'scaled_dot_product_attention (bfloat16, 64 tokens): cuDNN kernel' in backend_choices(nn.ReLU())
+    assert 'scaled_dot_product_attention (bfloat16, 64 tokens): cuDNN kernel' in backend_choices()
+
+
+def test_every_choice_of_what_is_recomputed_is_logged_once(caplog):
+    model, hook = nn.Sequential(nn.Linear(1, 1)), NetworkSummaryHook()
+    model[0].memory_fit = MemoryFit(2.0)
+    runner = SimpleNamespace(model=model, logger=logging.getLogger('checkpointing'))
+    lines = []
+    with caplog.at_level('INFO', 'checkpointing'):
+        hook.before_run(runner)
+        for height in (8, 8, 16):
+            caplog.clear()
+            model[0].memory_fit.choices[Case((1, 2, height, 8), False, 2)] = Choice((True, False), 1.5, 2.0, 3.0, 'ms')
+            hook.after_train_iter(runner)
+            lines.append([line for line in caplog.messages if line.startswith('checkpointing')])
+    choice = '1 of 2 branches are recomputed; they save 1.5 MiB of the 2.0 MiB allowed; about 3 ms more per iteration'
+    assert lines[0] == [f'checkpointing of clips 1 x 2 x 8 x 8: {choice}']
+    assert lines[1] == []
+    assert lines[2] == [f'checkpointing of clips 1 x 2 x 16 x 8: {choice}']

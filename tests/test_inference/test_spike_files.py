@@ -50,7 +50,7 @@ def test_spikes_alone_are_divided_by_files_or_steps(spike_folder, tmp_path):
 
 def test_an_exposure_in_the_middle_of_each_file(spike_folder):
     files = SpikeFiles(spike_folder, 5, options=replace(KNOWN, exposure_steps=2))
-    assert (files.steps, files.outside) == (2, 1)
+    assert (files.steps, files.steps_outside) == (2, 1)
     assert np.array_equal(files.read(1, 3), spikes()[1:3, 1:3])
     around = files.read_around(1, 3, 1)
     assert np.array_equal(around.spikes, spikes()[1:3])

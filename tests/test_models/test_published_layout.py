@@ -10,7 +10,7 @@ NETWORK = {'conv_first.weight': torch.tensor([1.0, float('nan')]), 'stage1.linea
 RESTORER = {f'backbone.{name}': tensor for name, tensor in NETWORK.items()}
 
 
-def saved(path, **content):
+def saved_file(path, **content):
     torch.save(content, path)
     return path
 
@@ -21,7 +21,7 @@ def assert_same(found, expected):
 
 
 def test_both_ways(tmp_path):
-    source = saved(tmp_path / 'a.pth', params=NETWORK)
+    source = saved_file(tmp_path / 'a.pth', params=NETWORK)
     assert convert_file(source, tmp_path / 'b.pth', 'ours') == (2, 0)
     assert_same(load_checkpoint_file(tmp_path / 'b.pth')['state_dict'], RESTORER)
     assert convert_file(tmp_path / 'b.pth', tmp_path / 'c.pth', 'published') == (2, 0)
@@ -29,7 +29,7 @@ def test_both_ways(tmp_path):
 
 
 def test_the_spike_side_is_left_out_and_counted(tmp_path):
-    source = saved(tmp_path / 'a.pth', state_dict=RESTORER | {'fusion.stage1.w': torch.ones(1)}, optimizer={})
+    source = saved_file(tmp_path / 'a.pth', state_dict=RESTORER | {'fusion.stage1.w': torch.ones(1)}, optimizer={})
     assert convert_file(source, tmp_path / 'b.pth', 'published') == (2, 1)
     assert_same(load_checkpoint_file(tmp_path / 'b.pth')['params'], NETWORK)
 
@@ -39,14 +39,14 @@ def test_the_wrong_layout_is_refused(tmp_path):
         to_ours(RESTORER)
     with pytest.raises(CheckpointError, match=r"begin with 'backbone\.'; found conv_first\.weight"):
         to_published(NETWORK)
-    source = saved(tmp_path / 'a.pth', params=NETWORK)
+    source = saved_file(tmp_path / 'a.pth', params=NETWORK)
     with pytest.raises(CheckpointError, match='expected a restorer'):
         convert_file(source, tmp_path / 'b.pth', 'published')
     assert not (tmp_path / 'b.pth').exists()
 
 
 def test_a_checkpoint_is_not_written_over_itself(tmp_path):
-    source = saved(tmp_path / 'a.pth', params=NETWORK)
+    source = saved_file(tmp_path / 'a.pth', params=NETWORK)
     with pytest.raises(CheckpointError, match='is the checkpoint itself'):
         convert_file(source, source, 'ours')
 
@@ -56,7 +56,7 @@ def test_what_does_not_convert_back_is_not_written(tmp_path, monkeypatch):
         return {f'backbone.{name}': tensor.half() for name, tensor in weights.items()}
 
     monkeypatch.setitem(published.LAYOUTS, 'ours', (lossy, to_published, 'state_dict'))
-    source = saved(tmp_path / 'a.pth', params=NETWORK)
+    source = saved_file(tmp_path / 'a.pth', params=NETWORK)
     with pytest.raises(CheckpointError, match=r'do not survive the conversion: conv_first\.weight, stage1'):
         convert_file(source, tmp_path / 'b.pth', 'ours')
     assert [path.name for path in tmp_path.iterdir()] == ['a.pth']

@@ -27,7 +27,7 @@ def test_the_way_of_gpus_gives_the_values_gradients_and_types_of_pytorch(monkeyp
         torch.testing.assert_close(found, value, rtol=1e-2, atol=0)
 
 
-def test_a_gradient_of_fewer_bits_is_rounded_once(monkeypatch):
+def test_a_gradient_in_lower_precision_is_rounded_once(monkeypatch):
     take_gpu_paths(monkeypatch)
     x, branch = torch.randn(1000, requires_grad=True), torch.randn(1000, dtype=torch.bfloat16, requires_grad=True)
     weights = torch.randn(1000)

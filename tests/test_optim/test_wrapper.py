@@ -5,6 +5,8 @@ from mmengine.optim import OptimWrapper as MMEngineOptimWrapper
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from vrtspike.benchmarking.training_step import training_step
+from vrtspike.config import load_config
 from vrtspike.optim import OptimWrapper, wrapper
 from vrtspike.registry import OPTIM_WRAPPERS
 
@@ -68,3 +70,16 @@ def test_configs_get_this_one_by_the_name_of_mmengine():
     with DefaultScope.overwrite_default_scope('vrtspike'):
         optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1)
         assert type(OPTIM_WRAPPERS.build({'type': 'OptimWrapper', 'optimizer': optimizer})) is OptimWrapper
+
+
+def test_gradients_of_several_iterations_are_added_in_place():
+    step = training_step(load_config('configs/vrt_spike_tiny.py'), (1, 3, 32, 32), torch.device('cpu'))
+    nn.init.normal_(step.model.backbone.conv_last.weight)  # zero at first, so that nothing before it has a gradient
+    step.accumulate()
+    first = {name: p.grad for name, p in step.model.named_parameters() if p.grad is not None}
+    memory, values = {name: g.data_ptr() for name, g in first.items()}, {name: g.clone() for name, g in first.items()}
+    step.accumulate()
+    second = {name: p.grad for name, p in step.model.named_parameters() if p.grad is not None}
+    assert {name: g.data_ptr() for name, g in second.items()} == memory
+    torch.testing.assert_close(second, {name: 2 * g for name, g in values.items()}, rtol=1e-3, atol=1e-6)
+    assert second['backbone.conv_first.weight'].any()

@@ -56,7 +56,7 @@ def explained(model, optimizer, batch, loss_of):
     return line
 
 
-def held(line, *kinds):
+def mib_of(line, *kinds):
     return sum(each.mib for each in line.holdings if each.kind in kinds)
 
 
@@ -80,15 +80,15 @@ def test_an_iteration_counted_by_hand(small):
     model, optimizer, x = small
     line = explained(model, optimizer, {'x': x}, lambda: model(x).mean())
     assert (line.iteration, line.rank, line.device) == (7, 0, 'cpu')
-    assert held(line, 'parameters') == 2 * LAYER
-    assert held(line, 'optimizer') == pytest.approx(4 * LAYER, abs=1e-4)  # two moments of each, and two numbers
-    assert held(line, 'batch') == MAP
+    assert mib_of(line, 'parameters') == 2 * LAYER
+    assert mib_of(line, 'optimizer') == pytest.approx(4 * LAYER, abs=1e-4)  # two moments of each, and two numbers
+    assert mib_of(line, 'batch') == MAP
     assert sum(each.mib for each in line.holdings) == pytest.approx(line.peak_mib, abs=1e-6)
     # Backward through the second exponential: both results, the gradient of the mean, and that of the input.
     assert line.peak_in == 'second backward'
     assert of_stages(line, 'saved') == {'first': MAP, 'second': MAP}
     assert of_stages(line, 'temporary') == pytest.approx({'other': MAP, 'second': MAP}, abs=1e-4)
-    assert held(line, 'unseen') == pytest.approx(0, abs=1e-3)
+    assert mib_of(line, 'unseen') == pytest.approx(0, abs=1e-3)
 
 
 def test_over_time_gradients_replace_activations(small):
@@ -151,7 +151,7 @@ def test_the_holders_of_the_real_network_sum_to_the_measured_peak():
     totals = [sum(each) for each in zip(*line.timeline.mib.values(), strict=True)]
     assert line.peak_in == line.timeline.running[totals.index(max(totals))]
     parameters = sum(p.nbytes for p in [*step.model.parameters(), *step.model.buffers()]) / MIB
-    assert held(line, 'parameters') == pytest.approx(parameters, rel=0.01)
+    assert mib_of(line, 'parameters') == pytest.approx(parameters, rel=0.01)
     saved = of_stages(line, 'saved')
     assert {'spike_encoder', 'tsa', 'stage1', 'fuse1'} <= saved.keys()
     assert max(saved, key=saved.get) == 'stage1'

@@ -13,23 +13,23 @@ def replay(*changes):
     return MemoryReplay([(at, holder, mib * MIB) for at, holder, mib in changes])
 
 
-def mib(held):
-    return {holder: nbytes / MIB for holder, nbytes in held.items()}
+def mib(nbytes_by_holder):
+    return {holder: nbytes / MIB for holder, nbytes in nbytes_by_holder.items()}
 
 
 CHANGES = ((0, WEIGHTS, 5), (10, OTHER, 2), (10, OTHER, -2), (10, SAVED, 2), (20, OTHER, 4), (22, OTHER, -4))
 
 
 @pytest.mark.parametrize(
-    ('at', 'held'),
+    ('at', 'expected'),
     [
         (12, {WEIGHTS: 5, SAVED: 2, OTHER: 4}),
         (20, {WEIGHTS: 5, SAVED: 2, OTHER: 4}),
         (30, {WEIGHTS: 5, SAVED: 2}),  # after the last operator
     ],
 )
-def test_what_an_operator_returns_is_there_while_it_runs(at, held):
-    assert mib(replay(*CHANGES).at_peak(at, [10, 20])) == held
+def test_what_an_operator_returns_is_there_while_it_runs(at, expected):
+    assert mib(replay(*CHANGES).at_peak(at, [10, 20])) == expected
 
 
 def test_the_timeline_shows_the_highest_moment_of_every_stretch(monkeypatch):

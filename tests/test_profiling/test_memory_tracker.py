@@ -28,7 +28,7 @@ class Watched:
     def __exit__(self, *exception):
         self.tracker.__exit__(*exception)
 
-    def held(self):
+    def kib_by_holder(self):
         """Return KiB by holder of what changed since the tracker became active."""
         sums = Counter()
         for _, holder, nbytes in self.tracker.changes[self.known :]:
@@ -44,11 +44,11 @@ def test_a_storage_counts_once_until_its_last_view_dies():
     with Watched() as watched:
         x = kib(8)
         view = x[128:].view(-1, 64)
-        assert watched.held() == {'temporary/other': 8}
+        assert watched.kib_by_holder() == {'temporary/other': 8}
         del x
-        assert watched.held() == {'temporary/other': 8}
+        assert watched.kib_by_holder() == {'temporary/other': 8}
         del view
-        assert watched.held() == {}
+        assert watched.kib_by_holder() == {}
 
 
 def test_tensors_belong_to_the_stage_that_makes_them():
@@ -57,9 +57,9 @@ def test_tensors_belong_to_the_stage_that_makes_them():
         x = kib(1)
         watched.stage = 'two'
         y = x + 1
-        assert watched.held() == {'temporary/one': 1, 'temporary/two': 1}
+        assert watched.kib_by_holder() == {'temporary/one': 1, 'temporary/two': 1}
         x += y
-        assert watched.held() == {'temporary/one': 1, 'temporary/two': 1}
+        assert watched.kib_by_holder() == {'temporary/one': 1, 'temporary/two': 1}
 
 
 def test_saved_activations_belong_to_the_stage_that_saves_them_first():
@@ -69,13 +69,13 @@ def test_saved_activations_belong_to_the_stage_that_saves_them_first():
         y = x.exp()  # saves its result
         watched.stage = 'two'
         z = y.exp() * y
-        assert watched.held() == {'saved/one': 4, 'saved/two': 4, 'temporary/two': 4}
+        assert watched.kib_by_holder() == {'saved/one': 4, 'saved/two': 4, 'temporary/two': 4}
         loss = z.sum()
         del y, z
-        assert watched.held() == {'saved/one': 4, 'saved/two': 4, 'temporary/two': 4 / KIB}
+        assert watched.kib_by_holder() == {'saved/one': 4, 'saved/two': 4, 'temporary/two': 4 / KIB}
         watched.stage = 'backward'
         loss.backward()
-        assert watched.held() == {'temporary/two': 4 / KIB, 'temporary/backward': 4}
+        assert watched.kib_by_holder() == {'temporary/two': 4 / KIB, 'temporary/backward': 4}
 
 
 def test_what_is_no_longer_saved_but_alive_is_temporary():
@@ -83,10 +83,10 @@ def test_what_is_no_longer_saved_but_alive_is_temporary():
     with Watched() as watched:
         y = x.exp()
         loss = y.sum()
-        assert watched.held()['saved/other'] == 4
+        assert watched.kib_by_holder()['saved/other'] == 4
         loss.backward()
-        assert 'saved/other' not in watched.held()
-        assert watched.held()['temporary/other'] == 4 + 4 + 4 / KIB  # y, the gradient and the loss
+        assert 'saved/other' not in watched.kib_by_holder()
+        assert watched.kib_by_holder()['temporary/other'] == 4 + 4 + 4 / KIB  # y, the gradient and the loss
 
 
 def test_of_a_checkpointed_region_its_input_is_saved():
@@ -95,7 +95,7 @@ def test_of_a_checkpointed_region_its_input_is_saved():
         y = x * 2
         watched.stage = 'body'
         z = checkpoint(lambda y: y.exp().exp(), y, use_reentrant=False)
-        assert watched.held() == {'saved/body': 4, 'temporary/body': 4}
+        assert watched.kib_by_holder() == {'saved/body': 4, 'temporary/body': 4}
         assert z.requires_grad
 
 
@@ -105,7 +105,7 @@ def test_parameters_stay_parameters_although_they_are_saved():
     watched.tracker.register(Holder('parameters'), [weight])
     with watched:
         y = x * weight
-        assert watched.held() == {'temporary/other': 4}
+        assert watched.kib_by_holder() == {'temporary/other': 4}
         assert y.requires_grad
     before = [(holder.name, nbytes / KIB) for _, holder, nbytes in watched.tracker.changes[: watched.known]]
     assert before[0] == ('parameters', 4)
@@ -119,7 +119,7 @@ def test_memory_from_before_that_is_freed_is_told():
     with watched:
         old = watched.tracker.old_bytes
         del x
-        assert watched.held() == {'batch': -512}
+        assert watched.kib_by_holder() == {'batch': -512}
         assert [nbytes for _, nbytes in watched.tracker.old_ends] == [-512 * KIB]
     assert old >= 512 * KIB
 
@@ -128,7 +128,7 @@ def test_tensors_can_get_another_holder():
     with Watched() as watched:
         grad = kib(2)
         watched.tracker.reassign(Holder('gradients'), [grad, None])
-        assert watched.held() == {'gradients': 2}
+        assert watched.kib_by_holder() == {'gradients': 2}
 
 
 def test_a_resized_storage_changes_its_holders_memory():
@@ -137,13 +137,13 @@ def test_a_resized_storage_changes_its_holders_memory():
         x.untyped_storage().resize_(0)
         x.untyped_storage().resize_(2 * KIB)
         assert x.view(-1)[:1].numel() == 1  # the next operator that returns it tells
-        assert watched.held() == {'temporary/other': 2}
+        assert watched.kib_by_holder() == {'temporary/other': 2}
 
 
 def test_tensors_elsewhere_are_not_seen():
     with Watched() as watched:
         kept = torch.ones(256, device='meta')
-        assert watched.held() == {}
+        assert watched.kib_by_holder() == {}
         assert kept.is_meta
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from vrtspike.reporting.formatting import number, percent, percent_range
+from vrtspike.reporting.formatting import number, percent, percent_range, spaced_percent
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,11 @@ def test_fractions_are_shown_in_percent():
     assert percent(0.1234) == '12.3%'
     assert percent(0.1234, '.0%') == '12%'
     assert percent_range((0.1, 0.25)) == '10.0% to 25.0%'
+
+
+def test_percent_in_prose_has_a_space_and_zero_no_minus():
+    assert [spaced_percent(share) for share in (0.125, 0.5, -0.004)] == ['12 %', '50 %', '0 %']
+    assert [spaced_percent(share, 1) for share in (0.1234, -0.00049, -0.0006)] == ['12.3 %', '0.0 %', '-0.1 %']
 
 
 def test_nothing_stays_nothing():

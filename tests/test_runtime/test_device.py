@@ -14,10 +14,19 @@ from vrtspike.runtime.device import (
     peak_memory,
     processor_seconds,
     reset_peak_memory,
+    usable_cores,
     used_memory,
 )
 
 CPU = torch.device('cpu')
+
+
+def test_usable_cores_are_those_of_this_process(monkeypatch):
+    monkeypatch.setattr(device_module.os, 'sched_getaffinity', lambda process: {3, 5}, raising=False)
+    assert usable_cores() == 2
+    monkeypatch.delattr(device_module.os, 'sched_getaffinity')
+    monkeypatch.setattr(device_module.os, 'cpu_count', lambda: None)
+    assert usable_cores() == 1
 
 
 def test_a_gpu_counts_what_the_allocator_holds_and_does_not_use(monkeypatch):

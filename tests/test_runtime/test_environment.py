@@ -57,11 +57,3 @@ def test_without_git_there_is_no_commit(monkeypatch):
 
     monkeypatch.setattr(environment.subprocess, 'run', missing)
     assert commit() is None
-
-
-def test_usable_cores_are_those_of_this_process(monkeypatch):
-    monkeypatch.setattr(environment.os, 'sched_getaffinity', lambda process: {3, 5}, raising=False)
-    assert environment.usable_cores() == 2
-    monkeypatch.delattr(environment.os, 'sched_getaffinity')
-    monkeypatch.setattr(environment.os, 'cpu_count', lambda: None)
-    assert environment.usable_cores() == 1

@@ -64,7 +64,8 @@ def wait_until(condition, process, folder, seconds=120):
     deadline = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, output(folder)[-3000:]
-        assert time.monotonic() < deadline, f'waited {seconds} s in vain\n{output(folder)[-3000:]}'
+        if time.monotonic() > deadline:
+            raise TimeoutError(f'waited {seconds} s in vain\n{output(folder)[-3000:]}')
         time.sleep(0.01)
 
 

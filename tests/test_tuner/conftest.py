@@ -115,7 +115,7 @@ def found(tmp_path):
     ]
     quality = AblationRecord(
         config='configs/planted.py',
-        common={},
+        shared_overrides={},
         seeds=[0, 1, 2],
         iterations=9,
         versions=None,

@@ -26,8 +26,8 @@ def make(tmp_path, monkeypatch):
     """Return a function that makes measurers without measuring memory, which needs processes of their own."""
     monkeypatch.setattr(Measurer, 'memory', lambda self, config: 100.0)
 
-    def measurer(common=None, **more):
-        load = loader_of(TINY, {**SMALL, **(common or {})}, [], cpu=False)
+    def measurer(shared_overrides=None, **more):
+        load = loader_of(TINY, {**SMALL, **(shared_overrides or {})}, [], cpu=False)
         return Measurer(
             TINY, load, SHAPE, torch.device('cpu'), more.pop('objective', 'train'), tmp_path, rounds=2, **more
         )

@@ -65,7 +65,7 @@ def test_a_saving_counts_where_every_round_saw_it(single, change):
     assert names(winners(single('amp', 'idle', 'slower', 'chunks'))) == ['chunks', 'amp']
 
 
-def test_independent_remedies_multiply(single, measurer):
+def test_independent_candidates_multiply(single, measurer):
     found = combine(single('chunks', 'amp'), measurer())
     assert names(found.kept) == ['chunks', 'amp']
     assert found.steps[-1].result.saving == pytest.approx(1 - 0.5 * 0.7)
@@ -73,21 +73,21 @@ def test_independent_remedies_multiply(single, measurer):
     assert (found.steps[-1].result.name, found.steps[-1].kind) == ('chunks+amp', 'precision')
 
 
-def test_a_remedy_that_spoils_another_is_not_kept(single, measurer):
+def test_a_candidate_that_spoils_another_is_not_kept(single, measurer):
     found = combine(single('chunks', 'amp', 'shallow'), measurer({('chunks', 'amp'): 1.5}))
     assert names(found.kept) == ['chunks', 'shallow']
     assert [step.kept for step in found.steps] == [True, False, True]
     assert found.steps[1].interaction == pytest.approx(1.5)
 
 
-def test_a_better_remedy_replaces_one_that_it_excludes(single, measurer):
+def test_a_better_candidate_replaces_one_that_it_excludes(single, measurer):
     found = combine(single('chunks', 'shallow', 'student'), measurer())
     assert names(found.kept) == ['chunks', 'student']
     assert found.steps[-1].replaces == ['shallow']
     assert found.steps[-1].result.saving == pytest.approx(1 - 0.5 * 0.2)
 
 
-def test_a_worse_remedy_that_would_replace_a_better_one_is_not_measured(single, measurer):
+def test_a_worse_candidate_that_would_replace_a_better_one_is_not_measured(single, measurer):
     measure = measurer()
     found = combine(single('student', 'shallow'), measure)
     assert (names(found.kept), measure.calls) == (['student'], [])

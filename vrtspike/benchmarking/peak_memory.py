@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -23,8 +22,6 @@ def in_new_process(what: str, function: Callable[..., Any], *arguments: Any) -> 
     Raises:
         ConfigError: The process was killed, as happens when memory runs out. ``what`` names it in the message.
     """
-    gc.collect()
-    torch.cuda.empty_cache()
     give_freed_memory_back()
     with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
         try:

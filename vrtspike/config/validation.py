@@ -191,7 +191,7 @@ class _Check:
         if path == WARM_UP:
             return
         for key, value in node.items():
-            is_checked_elsewhere = _holds_nodes(value) or (key in BOUNDS and isinstance(value, str))
+            is_checked_elsewhere = _contains_nodes(value) or (key in BOUNDS and isinstance(value, str))
             problem = None if is_checked_elsewhere else value_problem(key, value, part)
             if problem:
                 self.problem(f'{path}.{key}', problem)
@@ -214,7 +214,7 @@ class _Check:
                 self.child(f'{path}.{key}', value, schema, filled_in.get(key, ()))
             elif key in nested_schemas():
                 self.child(f'{path}.{key}', value, nested_schemas()[key], filled_in.get(key, ()))
-            elif _holds_nodes(value):
+            elif _contains_nodes(value):
                 declaration = f"parts = {{'{key}': ...}}"
                 self.note(f'{path}.{key}', f'not checked; {_name(part)} can declare its registry: {declaration}')
 
@@ -280,7 +280,7 @@ def _declared(part: Any, attribute: str) -> dict:
     return declared if isinstance(declared, dict) else {}
 
 
-def _holds_nodes(value: Any) -> bool:
+def _contains_nodes(value: Any) -> bool:
     items = value if isinstance(value, (list, tuple)) else [value]
     return any(isinstance(item, dict) and isinstance(item.get('type'), str) for item in items)
 

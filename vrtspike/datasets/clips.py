@@ -202,10 +202,10 @@ class ClipDataset(Dataset):
 
     def locate(self, index: int) -> tuple[Sequence, int]:
         """Return the sequence of sample ``index`` and the position of its first frame."""
-        sequence, place = self.place(index)
-        return sequence, place // self.samples_per_clip(sequence) * self.stride
+        sequence, before = self.sequence_of(index)
+        return sequence, before // self.samples_per_clip(sequence) * self.stride
 
-    def place(self, index: int) -> tuple[Sequence, int]:
+    def sequence_of(self, index: int) -> tuple[Sequence, int]:
         """Return the sequence of sample ``index`` and how many of its samples come before."""
         if not 0 <= index < self.length:
             raise IndexError(f'clip {index} of a data set of {self.length} clips')
@@ -224,10 +224,10 @@ class ClipDataset(Dataset):
         """Return the instant of a sample, or None if ``instants`` is."""
         if self.instants is None:
             return None
-        sequence, place = self.place(key.index)
+        sequence, before = self.sequence_of(key.index)
         instants = self.instants_of(sequence)
         if self.split == 'val':
-            return instants[place % len(instants)]
+            return instants[before % len(instants)]
         return instants[int(np.random.default_rng((key.seed, key.ordinal, INSTANT_STREAM)).integers(len(instants)))]
 
 

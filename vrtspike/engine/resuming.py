@@ -161,9 +161,9 @@ class ResumeHook(Hook):
         runner.logger.info(f'New schedule: the learning rate is {rates} after iteration {runner.iter}.')
 
 
-def _check_optimizer(groups: list[dict[str, Any]], saved: list[dict[str, Any]]) -> None:
-    kinds = [sorted(each[0].keys() & DISTINCTIVE) for each in (groups, saved)]
-    sizes = [[len(group['params']) for group in each] for each in (groups, saved)]
+def _check_optimizer(groups: list[dict[str, Any]], restored: list[dict[str, Any]]) -> None:
+    kinds = [sorted(each[0].keys() & DISTINCTIVE) for each in (groups, restored)]
+    sizes = [[len(group['params']) for group in each] for each in (groups, restored)]
     for what, (ours, theirs) in (('settings', kinds), ('tensors in its parameter groups', sizes)):
         if ours != theirs:
             raise CheckpointError(
@@ -193,9 +193,9 @@ def _constant(state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _changes(owners: Iterable[str], saved: Iterable[dict], states: Iterable[dict]) -> Iterator[str]:
+def _changes(owners: Iterable[str], restored: Iterable[dict], states: Iterable[dict]) -> Iterator[str]:
     """Yield how each state of the config differs from that of the checkpoint."""
-    for owner, old, new in zip(owners, map(_constant, saved), map(_constant, states), strict=True):
+    for owner, old, new in zip(owners, map(_constant, restored), map(_constant, states), strict=True):
         for name, value in new.items():
             if name in old and old[name] != value:
                 yield f'{owner}.{name}: {old[name]} in the checkpoint, {value} in the config'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 import logging
 import warnings
 from contextlib import ExitStack, suppress
@@ -27,7 +26,7 @@ from vrtspike.engine.start import LoadedWeights, set_start, start_from_weights
 from vrtspike.engine.training_errors import explained_errors
 from vrtspike.errors import ConfigError, TrainingError, is_out_of_memory
 from vrtspike.hooks.observing import guard_backends, guard_log_files
-from vrtspike.native.allocator import allocate_tensors_with_malloc
+from vrtspike.native.allocator import allocate_tensors_with_malloc, give_freed_memory_back
 from vrtspike.native.build import Kernel, compile_in_background
 from vrtspike.ops import measure_backends
 from vrtspike.runtime.checkpoint_files import use_safe_checkpoints
@@ -113,21 +112,20 @@ def run_with_auto_fit(config: Config, trust: bool, loaded: LoadedWeights, new_sc
             if candidate is None:
                 raise TrainingError(report) from error
             # Only the path: the contents would stay in memory during the next attempt.
-            saved = (newest_whole_checkpoint(Path(config.work_dir), config) or (None,))[0]
-            if saved and not candidate.resumable:
+            checkpoint = (newest_whole_checkpoint(Path(config.work_dir), config) or (None,))[0]
+            if checkpoint and not candidate.resumable:
                 raise TrainingError(
                     f'{report}\nThe batch size cannot change between checkpoints: start a new run with '
                     f'{candidate.overrides}'
                 ) from error
         # Outside the handler: its traceback keeps the network that did not fit in memory.
-        gc.collect()
-        torch.cuda.empty_cache()
+        give_freed_memory_back()
         change = f'{candidate.name}: {candidate.overrides}'
         print_log(f'{report}\nauto_fit: continues with {change}', 'current', level=logging.WARNING)
         config.merge_from_dict(candidate.overrides)
         config.experiment_name = f'{Path(config.work_dir).name}_{candidate.name}'
-        if saved:
-            config.load_from, config.resume = str(saved), True
+        if checkpoint:
+            config.load_from, config.resume = str(checkpoint), True
 
 
 def run(config: Config, trust: bool, loaded: LoadedWeights | None = None, new_schedule: bool = False) -> Runner:

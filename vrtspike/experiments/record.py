@@ -77,12 +77,12 @@ class VariantRecord(Variant, frozen=True, kw_only=True):
     runs: list[RunScores]
 
 
-class AblationRecord(msgspec.Struct, kw_only=True):
+class AblationRecord(msgspec.Struct, kw_only=True, rename={'shared_overrides': 'common'}):
     """An ablation, finished or not.
 
     Args:
         config: The base config.
-        common: Overrides that all variants share.
+        shared_overrides: Overrides that all variants share; ``common`` in JSON.
         seeds: Seeds of all runs, finished or not.
         iterations: Length of the trainings. This and the following fields are those of the first finished run, of the
             reference if possible; None without any finished run.
@@ -93,7 +93,7 @@ class AblationRecord(msgspec.Struct, kw_only=True):
     """
 
     config: str
-    common: Overrides
+    shared_overrides: Overrides
     seeds: list[int]
     iterations: int | None
     versions: dict[str, str | None] | None
@@ -107,7 +107,7 @@ def record_of(
     runs: Sequence[Run],
     failures: Mapping[str, str],
     config: str,
-    common: Overrides,
+    shared_overrides: Overrides,
 ) -> AblationRecord:
     """Return the record of an ablation.
 
@@ -116,7 +116,7 @@ def record_of(
         runs: All that belong to the ablation; those without a report are not finished.
         failures: Reasons by the name of a variant.
         config: The base config.
-        common: Overrides that all variants share.
+        shared_overrides: Overrides that all variants share.
     """
     finished = {
         variant.name: [read_run(run) for run in runs if run.variant == variant and run.report.is_file()]
@@ -126,7 +126,7 @@ def record_of(
     first = next((run for found in (reference, *finished.values()) for run in found), None)
     return AblationRecord(
         config=config,
-        common=common,
+        shared_overrides=shared_overrides,
         seeds=sorted({run.seed for run in runs}),
         iterations=first and first.iterations,
         versions=first and first.versions,

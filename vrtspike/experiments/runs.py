@@ -65,20 +65,24 @@ class Run(msgspec.Struct, frozen=True):
 
 
 def resolve(
-    variant: Variant, config: str | Path, common: Mapping[str, Any], plugins: Sequence[str], full_length: bool
+    variant: Variant,
+    config: str | Path,
+    shared_overrides: Mapping[str, Any],
+    plugins: Sequence[str],
+    full_length: bool,
 ) -> Config:
     """Return the config that a variant trains, checked, with the measuring hooks.
 
     Args:
-        variant: Its overrides win over ``common``.
+        variant: Its overrides win over ``shared_overrides``.
         config: The base config.
-        common: Overrides that all variants share.
+        shared_overrides: Overrides that all variants share.
         plugins: Plugins that all variants share.
         full_length: Whether to ignore the config's ``cpu_overrides``.
     """
     resolved = load_config(
         config,
-        overrides={**common, **variant.overrides},
+        overrides={**shared_overrides, **variant.overrides},
         plugins=[*plugins, *variant.plugins],
         cpu_overrides=wants_cpu_overrides(refused=full_length),
     )

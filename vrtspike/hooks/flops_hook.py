@@ -50,7 +50,7 @@ class FlopsHook(ObservingHook):
             return
         model = unwrap_model(runner.model)
         self.shapes = shapes_of(data_batch)
-        if not holds_clips(data_batch):
+        if not contains_clips(data_batch):
             self._watched = self._watching.enter_context(ForwardCount(model))
             return
         inputs = first_clip(model, data_batch)
@@ -90,7 +90,7 @@ class FlopsHook(ObservingHook):
         return recomputed_macs(model, **self._inputs)
 
 
-def holds_clips(batch: Any) -> bool:
+def contains_clips(batch: Any) -> bool:
     """Return whether a batch is one of ours: blurred clips (B, T, C, H, W)."""
     blur = batch.get('blur') if isinstance(batch, dict) else None
     return isinstance(blur, Tensor) and blur.ndim == 5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mmengine.dist import master_only
 from mmengine.runner import Runner
 from torch import nn
@@ -14,6 +16,9 @@ from vrtspike.registry import HOOKS
 from vrtspike.reporting.table import Table
 from vrtspike.runtime.distributed import unwrap_model
 
+if TYPE_CHECKING:
+    from vrtspike.models.layers.memory_fit import MemoryFit
+
 
 @HOOKS.register_module()
 class NetworkSummaryHook(ObservingHook):
@@ -22,26 +27,35 @@ class NetworkSummaryHook(ObservingHook):
     A model may describe its parts with ``summary_rows()``, a list of dicts of columns: ``part`` first, then for example
     ``blocks``, ``window``, ``channels``, and ``parameters`` (a number), which is shown last. For other models the table
     has one row per child. After the first iteration the hook logs which backend of every operator was chosen, and why.
+    For networks that choose what activation checkpointing recomputes (``memory_fit``), it logs each choice when it was
+    made.
     """
 
     gives = 'the table of parameters and the choices of backends'
 
     def __init__(self) -> None:
         self.choices_logged = False
+        self.fits: list[MemoryFit] = []
+        """Of the network: what chooses for each size of clip."""
+        self.fits_logged: set[str] = set()
 
     @master_only
     def before_run(self, runner: Runner) -> None:
         """Log the table."""
         model = unwrap_model(runner.model)
         runner.logger.info('\n' + network_summary(model))
+        self.fits = [module.memory_fit for module in model.modules() if getattr(module, 'memory_fit', None)]
 
     @master_only
     def after_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
-        """Log the choices of the first iteration."""
+        """Log the choices of the first iteration, and those for further sizes of clips."""
+        lines = [line for fit in self.fits for line in fit.lines() if line not in self.fits_logged]
+        self.fits_logged.update(lines)
         if not self.choices_logged:
             self.choices_logged = True
-            for line in backend_choices(runner.model):
-                runner.logger.info(line)
+            lines = [*backend_choices(), *lines]
+        for line in lines:
+            runner.logger.info(line)
 
 
 def network_summary(model: nn.Module) -> str:
@@ -54,16 +68,14 @@ def network_summary(model: nn.Module) -> str:
     return Table(title=f'{type(model).__name__} as built', columns=columns, rows=cells, notes=[note]).text()
 
 
-def backend_choices(model: nn.Module) -> list[str]:
-    """Return the choices so far: backends of operators, PyTorch's attention kernels, checkpointing of each size."""
+def backend_choices() -> list[str]:
+    """Return the choices so far: backends of operators, and PyTorch's attention kernels."""
     lines = [
         f'{operator.name} ({case}): {choice}'
         for operator in OPERATORS.values()
         for case, choice in operator.choices.items()
     ]
-    lines += [f'scaled_dot_product_attention ({case}): {kernel}' for case, kernel in kernels.items()]
-    fits = [module.memory_fit for module in model.modules() if getattr(module, 'memory_fit', None)]
-    return lines + [f'checkpointing of {size}: {choice}' for fit in fits for size, choice in fit.sizes.items()]
+    return lines + [f'scaled_dot_product_attention ({case}): {kernel}' for case, kernel in kernels.items()]
 
 
 def child_rows(model: nn.Module) -> list[dict]:

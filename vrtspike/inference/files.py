@@ -42,32 +42,23 @@ from vrtspike.runtime.progress import step_progress
 INPUTS_FILE = 'restore.json'
 
 
-@dataclass(frozen=True)
 class Playback:
-    """The exposures of a spike camera in place of the frames of an RGB camera: grey images, by TFP."""
+    """The exposures of a spike camera in place of the frames of an RGB camera: grey images, by TFP.
 
-    spikes: SpikeFiles
+    Args:
+        spikes: The spikes. Frames have the names of their files, or numbers for the exposures of one recording.
+    """
+
     fps: float | None = None
+
+    def __init__(self, spikes: SpikeFiles) -> None:
+        self.spikes = spikes
+        self.path, self.size = spikes.path, spikes.size
+        numbered = [f'{i:06d}' for i in range(len(self))]
+        self.names = [file.stem for file in spikes.files] if self.path.is_dir() else numbered
 
     def __len__(self) -> int:
         return self.spikes.frames
-
-    @property
-    def path(self) -> Path:
-        """The folder or file of the spikes."""
-        return self.spikes.path
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(Hs, Ws) of the spikes."""
-        return self.spikes.size
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the spike files, or numbers for the exposures of one recording."""
-        if self.path.is_dir():
-            return [file.stem for file in self.spikes.files]
-        return [f'{i:06d}' for i in range(len(self))]
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return frames (T, Hs, Ws, 3) uint8."""
@@ -271,7 +262,7 @@ def restore_inputs(
         side_by_side=side_by_side,
         tiling=tiling,
         instants=instants,
-        steps_outside=0 if spikes is None else spikes.outside,
+        steps_outside=0 if spikes is None else spikes.steps_outside,
         gapless=instants is not None and spikes is not None and spikes.path.is_dir() and spikes.gapless,
     )
 

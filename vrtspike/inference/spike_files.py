@@ -120,12 +120,12 @@ class SpikeFiles:
                     'frames: cut the spikes to the exposure of the video, or check the spike size'
                 )
         #: Steps that each file has before its exposure, and after it.
-        self.outside = 0 if exposure_steps is None else self.steps_outside(exposure_steps)
-        self.steps -= 2 * self.outside
+        self.steps_outside = 0 if exposure_steps is None else self.steps_beside(exposure_steps)
+        self.steps -= 2 * self.steps_outside
         # Whether each exposure begins where the one before it ends.
-        self.gapless = not self.outside and (not self.path.is_dir() or known.interval == self.steps)
+        self.gapless = not self.steps_outside and (not self.path.is_dir() or known.interval == self.steps)
 
-    def steps_outside(self, exposure_steps: int) -> int:
+    def steps_beside(self, exposure_steps: int) -> int:
         """Return how many steps each file has before an exposure in its middle."""
         if not self.path.is_dir():
             raise DataError(
@@ -161,12 +161,12 @@ class SpikeFiles:
 
         Before the first exposure and after the last one, they need none.
         """
-        return self.gapless or margin <= self.outside
+        return self.gapless or margin <= self.steps_outside
 
     def unknown_margin(self) -> str:
         """Return what a user should know, and can do, about steps that the files do not have."""
-        if self.outside:
-            return f'{self.path} has {self.outside} steps beside each exposure: frames near its ends are noisier'
+        if self.steps_outside:
+            return f'{self.path} has {self.steps_outside} steps beside each exposure: frames near its ends are noisier'
         return (
             f'what {self.path} has beside each exposure is unknown, so frames near its ends are noisier: if exposures '
             f'follow each other without a gap, write interval: {self.steps} beside spike_h, spike_w and threshold into '
@@ -178,7 +178,7 @@ class SpikeFiles:
         if not margin:
             return ExposureSpikes(self.read(start, stop))
         if not self.gapless:
-            beside = min(margin, self.outside)
+            beside = min(margin, self.steps_outside)
             return with_unknown_margin(self.read(start, stop, beside), margin - beside)._replace(margin=margin)
         beside = -(-margin // self.steps)
         first = max(start - beside, 0)
@@ -189,7 +189,7 @@ class SpikeFiles:
         """Return spikes (T, steps, Hs, Ws) uint8, and as many steps ``beside`` each exposure of what its file has."""
         columns = (0, self.size[1])
         if self.path.is_dir():
-            window = {'start': self.outside - beside, 'steps': self.steps + 2 * beside, 'columns': columns}
+            window = {'start': self.steps_outside - beside, 'steps': self.steps + 2 * beside, 'columns': columns}
             files = self.files[start:stop]
             return np.stack([read_spikes(file, *self.stored_size, self.layout, **window) for file in files])
         window = {'start': start * self.steps, 'steps': (stop - start) * self.steps, 'columns': columns}

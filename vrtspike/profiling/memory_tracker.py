@@ -37,7 +37,7 @@ class _Storage:
         self.reference: ref | None = None
 
 
-class _Saved:
+class _SavedTensor:
     """What autograd keeps in place of a saved tensor. When it dies, the tensor is no longer saved."""
 
     __slots__ = ('release', 'tensor')
@@ -76,7 +76,7 @@ class MemoryTracker(TorchDispatchMode):
         self.old_ends: list[tuple[int, int]] = []
         """When memory from before the tracker was freed, with minus its bytes."""
         self._storages: dict[int, _Storage] = {}
-        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda saved: saved.tensor)
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda packed: packed.tensor)
 
     def __enter__(self) -> MemoryTracker:
         """Begin to watch. What nobody has registered belongs to 'before'."""
@@ -158,14 +158,14 @@ class MemoryTracker(TorchDispatchMode):
             self.changes += [(now, storage.holder, -storage.nbytes), (now, holder, storage.nbytes)]
             storage.holder = holder
 
-    def _pack(self, tensor: Tensor) -> _Saved:
+    def _pack(self, tensor: Tensor) -> _SavedTensor:
         with suppress(StopIteration):
             storage = self._see(next(self._tensors([tensor])), time.time_ns())
             storage.saves += 1
             if storage.holder.kind == 'temporary':
                 self._give(storage, Holder('saved', self.running()))
-            return _Saved(tensor, partial(self._release, storage))
-        return _Saved(tensor, lambda: None)
+            return _SavedTensor(tensor, partial(self._release, storage))
+        return _SavedTensor(tensor, lambda: None)
 
     def _release(self, storage: _Storage) -> None:
         """Record that an operator no longer saves a storage."""

@@ -15,6 +15,11 @@ def percent(share: float | None, spec: str = '.1%') -> str | None:
     return None if share is None else f'{share:{spec}}'
 
 
+def spaced_percent(share: float, digits: int = 0) -> str:
+    """Return a fraction in percent with a space before the sign, as in prose; zero has no minus."""
+    return f'{round(share, digits + 2) + 0.0:.{digits}%}'.replace('%', ' %')
+
+
 def percent_range(interval: tuple[float, float] | list[float] | None) -> str | None:
     """Return an interval of fractions in percent, None for None."""
     return None if interval is None else f'{interval[0]:.1%} to {interval[1]:.1%}'

@@ -1,7 +1,7 @@
-"""The machine: free and used memory, time that includes a GPU's work, and the folder for cached files.
+"""The machine: cores, free and used memory, time that includes a GPU's work, and the folder for cached files.
 
-Functions that need torch import it themselves: packages that work without torch use :data:`MIB` and
-:func:`cache_folder`.
+Functions that need torch import it themselves: packages that work without torch use :data:`MIB`,
+:func:`usable_cores` and :func:`cache_folder`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ def fuses_by_hand(x: torch.Tensor) -> bool:
     import torch
 
     return x.is_cuda and not torch.compiler.is_compiling() and not torch.jit.is_tracing()
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def free_memory(device: torch.device) -> int:

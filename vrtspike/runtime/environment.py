@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -44,11 +43,6 @@ def gpu_driver() -> str | None:
     with contextlib.suppress(OSError):
         return Path('/proc/driver/nvidia/version').read_text(encoding='utf-8').splitlines()[0]
     return None
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def processor_name() -> str:

@@ -11,7 +11,7 @@ import torch
 from vrtspike.candidates import Candidate, Overrides, Purpose, Setting, catalogue
 from vrtspike.candidates.candidate import value_at
 from vrtspike.optim.amp import resolve_dtype
-from vrtspike.runtime.environment import usable_cores
+from vrtspike.runtime.device import usable_cores
 
 
 def candidates_of(config: Any, device: torch.device, shares: Mapping[str, float], objective: str) -> list[Candidate]:

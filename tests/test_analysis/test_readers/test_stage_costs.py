@@ -75,7 +75,7 @@ def test_null_where_memory_or_loss_was_not_known(made_up):
     lines[0]['stages']['stage1']['peak_mib'] = None
     lines[1]['memory_mib'] = None
     lines[2]['loss'] = None
-    table = read_lines(json.dumps(line).encode() for line in lines).pieces[0][0].table
+    table = read_lines(json.dumps(line).encode() for line in lines).starts[0][0].table
     assert table.number('stages/stage1/peak_mib') == 2
     assert table.number('memory_mib') == 2
     assert table.number('loss') == 2
@@ -86,7 +86,7 @@ def test_stages_that_come_and_go(made_up):
     lines = list(made_up.sample_lines(6))
     for line in lines[::2]:
         line['stages']['communication'] = {'forward_ms': 6.0}
-    table = read_lines(json.dumps(line).encode() for line in lines).pieces[0][0].table
+    table = read_lines(json.dumps(line).encode() for line in lines).starts[0][0].table
     assert table.rows == 6
     assert sorted(table.column('stages/communication/total_ms')) == [0, 0, 0, 6, 6, 6]
 

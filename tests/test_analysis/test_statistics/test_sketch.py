@@ -51,7 +51,7 @@ def test_count_above():
     assert sketch.count_above(0, 0.0) == 8
 
 
-def test_new_columns_have_held_zeros():
+def test_a_new_column_is_zero_in_earlier_rows():
     sketch = QuantileSketch(1)
     sketch.grow(1, zeros=7)
     assert sketch.counts[1].sum() == 7

@@ -81,6 +81,14 @@ def test_launches_bytes_and_casts_of_a_shallow_network(shallow):
 
 
 @needs_fake_gpu
+def test_a_memory_budget_is_kept_without_a_clock(shallow, tmp_path):
+    budget = ['model.backbone.checkpointing=auto', 'model.backbone.checkpoint_budget_mib=1.5']
+    step = on_paper(tmp_path / 'a.json', '--shape', '1', '2', '32', '32', '--cfg-options', SHALLOW, *budget)[0]['step']
+    assert step['phases']['recompute']['launches'] == 40  # of 72, if every branch is recomputed
+    assert step['peak_memory_mib'] < shallow[0]['step']['peak_memory_mib']
+
+
+@needs_fake_gpu
 def test_every_launch_belongs_to_a_phase_a_stage_and_an_operator(shallow):
     step, printed = shallow[0]['step'], shallow[1]
     for grouping in ('phases', 'stages', 'operators', 'lines'):
@@ -140,4 +148,4 @@ def test_costs_add_up():
 def test_groups_are_ordered_by_their_time():
     found = grouped([('a', operation('add')), ('b', operation('add')), ('b', operation('add'))])
     assert list(found) == ['b', 'a']
-    assert found['a'] == PaperCost(launches=1, gb=1.0, tflops=2.0, model_ms=40.002)
+    assert found['a'] == PaperCost(launches=1, gb=1.0, tflops=2.0, model_ms=40.002, casts=0, cast_gb=0.0)

@@ -15,7 +15,7 @@ def judge(measured, **claim):
     return guide.judge(Claim(**{'network': 'eight', **claim}), measured)
 
 
-def saved(plan_times, **claim):
+def saving_of(plan_times, **claim):
     measured = Measurements(
         EIGHT, record(row(EIGHT['baseline'], [100.0] * len(plan_times)), row(EIGHT['amp'], plan_times))
     )
@@ -35,14 +35,14 @@ def saved(plan_times, **claim):
     ],
 )
 def test_a_saving_holds_from_the_lower_end_of_what_was_promised(times, verdict):
-    finding = saved(times)
+    finding = saving_of(times)
     assert finding.verdict == verdict
     assert finding.values == pytest.approx([1 - time / 100 for time in times])
 
 
 def test_what_was_promised_on_the_median_and_not_in_every_round_is_undecided():
-    assert saved([101.0, 95.0, 96.0], expected=[0.01, 0.01]).verdict == 'undecided'
-    assert saved([99.0, 95.0, 96.0], expected=[0.01, 0.01]).verdict == 'holds'
+    assert saving_of([101.0, 95.0, 96.0], expected=[0.01, 0.01]).verdict == 'undecided'
+    assert saving_of([99.0, 95.0, 96.0], expected=[0.01, 0.01]).verdict == 'holds'
 
 
 def test_a_saving_is_of_some_stages_or_parts_where_the_claim_says_so():
@@ -58,10 +58,10 @@ def test_a_saving_is_of_some_stages_or_parts_where_the_claim_says_so():
 
 
 def test_a_change_without_effect_on_clips_so_small_is_not_measured():
-    assert saved([50.0], larger_than=64).verdict == 'not measured'
-    assert saved([50.0], larger_than=23).verdict == 'holds'
-    assert saved([50.0], window=7).verdict == 'undecided'  # 24 is padded to 28
-    assert saved([50.0], window=6).verdict == 'holds'
+    assert saving_of([50.0], larger_than=64).verdict == 'not measured'
+    assert saving_of([50.0], larger_than=23).verdict == 'holds'
+    assert saving_of([50.0], window=7).verdict == 'undecided'  # 24 is padded to 28
+    assert saving_of([50.0], window=6).verdict == 'holds'
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,20 @@ import shutil
 import jsonschema
 import msgspec
 import pytest
-from made_up_records import CLAIMS, EIGHT, HERE, ROOT, memory_record, overflow, paired, quality, record, row, search
+from made_up_records import (
+    CLAIMS,
+    EIGHT,
+    HERE,
+    NARROW,
+    ROOT,
+    memory_record,
+    overflow,
+    paired,
+    quality,
+    record,
+    row,
+    search,
+)
 
 from vrtspike.errors import VrtSpikeError
 from vrtspike.experiments.statistics import compare
@@ -59,27 +72,44 @@ def test_a_quality_that_cannot_count_reads_so(checkout, render):
     assert '| < 0.1 dB | not informative |' in render('docs/guide.md', checkout)
 
 
+def test_a_plan_without_quality_of_its_own_shows_that_of_the_copy(checkout, render):
+    folder = checkout / 'benchmarks/records'
+    (folder / 'guide/cpu_eight.json').write_text(
+        json.dumps(record(row(EIGHT['baseline'], [1.0]), row(EIGHT['amp'], [1.0])))
+    )
+    made = quality(-0.01, -0.03, 0.01, config=NARROW)
+    made['iterations'], made['variants'][0]['gain_db'] = 1200, {'mean': 2.5}
+    (folder / 'guide/quality_narrow.json').write_text(json.dumps(made))
+    (folder / 'restoring').mkdir()
+    scores = {'split': 'val', 'threshold_factor': 1, 'blur_psnr_db': 25.0, 'sdm_psnr_db': 26.5}
+    (folder / 'restoring/sdm.json').write_text(json.dumps({'demo_clips': [scores, scores | {'split': 'train'}]}))
+    text = render('docs/guide.md', checkout)
+    assert '| < 0.1 dB | -0.01 dB [-0.03, +0.01], on a copy 1/6 as wide |' in text
+    assert '| eight entries, 1/6 as wide | < 0.1 dB | -0.01 dB [-0.03, +0.01] | **holds** |  |' in text
+    assert 'In 1,200 iterations it gains 2.50 dB over the blurred input, and the estimate alone 1.50 dB.' in text
+
+
 def test_a_reference_without_gain_decides_nothing(checkout, render):
     folder = checkout / 'benchmarks/records/guide'
     (folder / 'cpu_eight.json').write_text(json.dumps(record(row(EIGHT['baseline'], [1.0]), row(EIGHT['amp'], [1.0]))))
     untrained = msgspec.to_builtins(compare({}, {0: 25.0}, {0: 0.04}))
     names = ('amp', 'window_6')
-    made = quality(0, 0, 0) | {
+    made = quality(0, 0, 0, config=NARROW) | {
         'common': {'train_cfg.max_iters': 9, 'a.b': 1},
         'variants': [
             {'name': 'reference', 'difference_db': None, 'runs': [{'gain_db': 0.04}], 'failure': None},
             *({'name': name, 'difference_db': untrained, 'runs': [], 'failure': None} for name in names),
         ],
     }
-    (folder / 'quality_eight.json').write_text(json.dumps(made))
+    (folder / 'quality_narrow.json').write_text(json.dumps(made))
     text = render('docs/guide.md', checkout)
-    assert '| < 0.1 dB | not informative |' in text
-    assert '| eight entries | < 0.5 dB | the baseline gained +0.04 dB | undecided |  |' in text
-    assert ' claims, 1 about quality cannot be judged before a training in which the baseline' in text
+    assert '| < 0.1 dB | not measured |' in text
+    assert '| eight entries, 1/6 as wide | < 0.5 dB | the baseline gained +0.04 dB | undecided |  |' in text
+    assert ' claims, 2 about quality cannot be judged before a training in which the baseline' in text
     assert 'Quality, on any device' not in text
     assert (
-        '$ python tools/ablate.py configs/vrt_spike_baseline.py --variants benchmarks/guide/quality_eight.yaml '
-        '--seeds 0 1 2 --iterations 9 --stop-without-gain --json benchmarks/records/guide/quality_eight.json '
+        f'$ python tools/ablate.py {NARROW} --variants benchmarks/guide/quality_narrow.yaml '
+        '--seeds 0 1 2 --iterations 9 --stop-without-gain --json benchmarks/records/guide/quality_narrow.json '
         '--cfg-options a.b=1  # A Processor, 2 threads' in text
     )
 
@@ -128,7 +158,9 @@ def test_a_training_has_one_record_whatever_the_device(checkout, render):
     made = paired('distillation', [(28.0, 1.0)] * 3, [(28.1, 1.0)] * 3)
     (checkout / 'benchmarks/records/guide/on_a_card.json').write_text(json.dumps(made | other_device('A Card')))
     (checkout / 'benchmarks/records/training/distillation.json').write_text(json.dumps(made))
-    with pytest.raises(VrtSpikeError, match=r'distillation\.json: the second record of its kind of tiny on any device'):
+    with pytest.raises(
+        VrtSpikeError, match=r'distillation\.json: the second record of its kind of narrow on any device'
+    ):
         render('docs/guide.md', checkout)
 
 
@@ -161,13 +193,15 @@ def other_device(name):
         (
             'training/distillation.json',
             paired('distillation', [(28.0, 1.0)] * 3, [(28.1, 1.0)] * 3),
-            "| Distillation keeps the student's quality | tiny | not stated | +0.10 dB [+0.10, +0.10] | **holds** |",
+            "| Distillation keeps the student's quality | eight entries, 1/6 as wide | not stated "
+            '| +0.10 dB [+0.10, +0.10] | **holds** |',
             '--depths 1 2 --teacher teacher.pth --iterations 7',
         ),
         (
             'training/distillation.json',
             paired('distillation', [(28.0, 1.0)] * 3, [(28.1, 1.0)] * 3, gain=1.9),
-            "| Distillation keeps the student's quality | tiny | not stated | +0.10 dB [+0.10, +0.10] | undecided |",
+            "| Distillation keeps the student's quality | eight entries, 1/6 as wide | not stated "
+            '| +0.10 dB [+0.10, +0.10] | undecided |',
             'benchmarks/recipes.py distillation',
         ),
         (

@@ -81,3 +81,18 @@ def test_growth(tmp_path, render):
     text = render('docs/speed.md', tmp_path)
     assert 'grows with the number of pixels to the power of 0.50:' in text
     assert '| 4 x 100 x 100 | 1,000 | 25,000 | 1,100 |' in text
+
+
+def test_recomputation_within_budgets(tmp_path, render):
+    def row(name, branches, saved, peak, times, expected):
+        measured = dict(saved_mib=saved, peak_memory_mib=peak, times_ms=times, expected_ms=expected)
+        return dict(row=name, branches=branches, **measured)
+
+    rows = [row('none', '0000', 900.4, 2000.0, [5000.0, 4000.0], 0.0)]
+    rows.append(row('auto, 500.0 MiB', '0110', 499.6, 1600.0, [4300.0, 4400.0], 250.0))
+    write(tmp_path, recompute=dict(kind='recompute', config='a.py', shape=[1, 5, 64, 48], rows=rows))
+    text = render('docs/speed.md', tmp_path)
+    assert 'iteration of `a.py`, 5 frames of 64 x 48 (`benchmarks/recompute.py`, A, 2 threads' in text
+    assert 'the fastest of 2 interleaved iterations' in text
+    assert '| none | 0 of 4 | 900 | 2,000 | 4,000 | 0 | 0 |' in text
+    assert '| auto, 500.0 MiB | 2 of 4 | 500 | 1,600 | 4,300 | 300 | 250 |' in text

@@ -62,11 +62,11 @@ class TestBatches:
         torch.testing.assert_close(restore(backbone, batch[order]), restore(backbone, batch)[order], atol=1e-5, rtol=0)
 
     @settings(max_examples=6, deadline=None)
-    @given(place=st.integers(0, 2), seed=st.integers(0, 100))
-    def test_a_clip_alone_is_what_it_is_inside_a_batch(self, backbone, place, seed):
+    @given(position=st.integers(0, 2), seed=st.integers(0, 100))
+    def test_a_clip_alone_is_what_it_is_inside_a_batch(self, backbone, position, seed):
         batch = clips(backbone, 3, seed=seed)
-        alone = restore(backbone, batch[place : place + 1])
-        torch.testing.assert_close(restore(backbone, batch)[place : place + 1], alone, atol=1e-5, rtol=0)
+        alone = restore(backbone, batch[position : position + 1])
+        torch.testing.assert_close(restore(backbone, batch)[position : position + 1], alone, atol=1e-5, rtol=0)
 
     @pytest.mark.parametrize('shape', [(0, 2, 3, 16, 16), (1, 0, 3, 16, 16)])
     def test_an_empty_one_is_refused(self, backbone, shape):
@@ -109,7 +109,7 @@ class TestLayoutsAndTypes:
 
 
 class TestFuse:
-    def test_places(self, backbone):
+    def test_it_is_called_after_the_stages_with_their_features(self, backbone):
         seen = {}
 
         def record(i, features):
@@ -128,9 +128,9 @@ class TestFuse:
     def test_what_it_returns_is_used(self, backbone):
         clip = clips(backbone)
         unchanged = backbone(clip)
-        for place in range(len(backbone.stage_channels)):
-            changed = backbone(clip, fuse=lambda i, x, place=place: x + torch.sin(3 * x) if i == place else x)
-            assert (changed - unchanged).abs().max() > 1e-4, place
+        for stage in range(len(backbone.stage_channels)):
+            changed = backbone(clip, fuse=lambda i, x, stage=stage: x + torch.sin(3 * x) if i == stage else x)
+            assert (changed - unchanged).abs().max() > 1e-4, stage
 
 
 def test_deterministic_in_eval(backbone):

@@ -127,12 +127,12 @@ class TestFuse:
         assert seen == expected
         assert torch.equal(out, model(clip))
 
-    @pytest.mark.parametrize('place', range(8))
-    def test_what_it_returns_is_used(self, place):
+    @pytest.mark.parametrize('stage', range(8))
+    def test_what_it_returns_is_used(self, stage):
         model = awake(tiny().eval())
         clip = random_clip(2)
         with torch.no_grad():
-            changed = model(clip, fuse=lambda i, x: x + torch.sin(3 * x) if i == place else x)
+            changed = model(clip, fuse=lambda i, x: x + torch.sin(3 * x) if i == stage else x)
             assert (changed - model(clip)).abs().max() > 1e-4
 
 

@@ -24,7 +24,7 @@ def test_untrained_it_is_exactly_the_identity():
     assert torch.equal(VRTLite()(clip), clip)
 
 
-def test_scales_and_fusion_places_are_those_of_vrt():
+def test_scales_and_fusion_stages_are_those_of_vrt():
     assert VRTLite().stage_scales == VRT(**TINY_BACKBONE).stage_scales
     assert set(VRTLite.cost_stages()) == set(VRT.cost_stages()) - {'stage8'}
 

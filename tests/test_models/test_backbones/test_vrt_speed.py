@@ -1,16 +1,20 @@
 """What makes VRT faster or smaller changes none of its numbers."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 from gpu_paths import take_gpu_paths
+from tool_processes import run_ranks
 
 from vrtspike.errors import ConfigError
 from vrtspike.models import VRT
 from vrtspike.models.layers.attention import WindowAttention
 from vrtspike.models.layers.blocks import AttentionGroup
-from vrtspike.models.layers.checkpointing import MemoryFit, attention_blocks, needed_mib
+from vrtspike.models.layers.branch_costs import branches_of
+from vrtspike.models.layers.checkpointing import attention_blocks
+from vrtspike.models.layers.memory_fit import MemoryFit
 from vrtspike.models.layers.torch_compile import compile_blocks
 from vrtspike.ops import use_backends
 from vrtspike.testing.sweep import TINY_BACKBONE
@@ -62,21 +66,69 @@ def test_an_unknown_policy_is_refused():
         tiny(checkpointing='al')
 
 
-@pytest.mark.parametrize(('budget', 'chosen'), [(1e6, 'none'), (1e-3, 'all')])
-def test_auto_takes_the_fastest_policy_within_the_budget(budget, chosen):
-    model = tiny(checkpointing='auto', checkpoint_budget_mib=budget)
-    assert_same(step(model), step(tiny()), 1e-6)
-    (choice,) = model.memory_fit.sizes.values()
-    assert choice.policy == chosen
+def gradients(drop_path_rate, **options):
+    model = tiny(drop_path_rate=drop_path_rate, **options)
+    return step(model), model
 
 
-def test_auto_goes_through_the_policies_as_the_budget_shrinks():
-    model, size, clip = tiny(checkpointing='auto'), (1, 3, 16, 16), torch.rand(1, 3, 3, 16, 16)
-    groups = model.attention_groups()
-    needs = needed_mib(groups, size, clip)
-    assert list(needs) == sorted(needs, key=needs.get, reverse=True)
-    for policy, needed in needs.items():
-        assert MemoryFit(needed).choose(groups, size, clip).policy == policy
+@pytest.mark.parametrize('drop_path_rate', [0.0, 0.5])
+@pytest.mark.parametrize('dtype', [None, torch.bfloat16])
+def test_budgets_change_no_bit_of_the_gradients(dtype, drop_path_rate):
+    shares = set()
+    with torch.autocast('cpu', dtype=dtype, enabled=dtype is not None):
+        (expected, grads), _ = gradients(drop_path_rate, checkpointing='none')
+        for budget in (1e6, 0.6, 0.4, 0.3, 1e-3):
+            (found, others), model = gradients(drop_path_rate, checkpointing='auto', checkpoint_budget_mib=budget)
+            (choice,) = model.memory_fit.choices.values()
+            shares.add(sum(choice.recomputed))
+            assert torch.equal(found, expected)
+            assert others.keys() == grads.keys()
+            for name, grad in grads.items():
+                assert torch.equal(others[name], grad), name
+    assert len(shares) > 3
+    assert min(shares) == 0
+    assert max(shares) == 30
+
+
+def test_a_choice_draws_no_random_numbers():
+    model = tiny(checkpointing='auto', checkpoint_budget_mib=0.5, drop_path_rate=0.5)
+    clip, state = torch.rand(1, 3, 3, 16, 16), torch.get_rng_state()
+    model.memory_fit(model.attention_groups(clip), (1, 3, 16, 16), clip)
+    assert len(model.memory_fit.choices) == 1
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize('wrapping', ['copied', 'copied_with_unused', 'sharded'])
+def test_processes_may_choose_differently(tmp_path, wrapping):
+    """One saves everything, the other recomputes everything; both have the gradients of the network alone."""
+    script = Path(__file__).with_name('distributed_vrt.py')
+    for rank, process in enumerate(run_ranks(script, wrapping, cwd=tmp_path)):
+        assert process.returncode == 0, process.stderr[-4000:]
+        assert f'{30 * rank} of 30 branches are recomputed' in process.stdout
+        assert 'largest difference 0.0' in process.stdout
+
+
+@pytest.mark.parametrize('enabled', [False, True])
+def test_branches_are_measured_on_maps_as_the_blocks_take_them(enabled):
+    model, clip, seen = tiny(), torch.zeros(1, 3, 3, 16, 16), []
+    for block in attention_blocks(model):
+        block.register_forward_pre_hook(lambda block, inputs: seen.append((block, inputs[0].shape, inputs[0].dtype)))
+    with torch.autocast('cpu', dtype=torch.bfloat16, enabled=enabled):
+        model(clip)
+        branches = list(branches_of(model.attention_groups(clip), (1, 3, 16, 16)))
+    assert seen == [(branch.block, branch.shape, branch.dtype) for branch in branches if branch.name == 'attn']
+
+
+def test_less_is_recomputed_within_a_larger_budget():
+    model, clip = tiny(checkpointing='auto', checkpoint_budget_mib=0.0), torch.zeros(1, 3, 3, 16, 16)
+    branches = list(branches_of(model.attention_groups(clip), (1, 3, 16, 16)))
+    least, most = (MemoryFit(budget).choose(branches, clip) for budget in (0.0, 1e6))
+    assert all(least.recomputed)
+    assert not any(most.recomputed)
+    for budget in (0.9 * most.saved_mib, 1.1 * least.saved_mib):
+        found = MemoryFit(budget).choose(branches, clip)
+        assert least.saved_mib < found.saved_mib <= budget
+        assert 0 < sum(found.recomputed) < 30
 
 
 @pytest.mark.slow

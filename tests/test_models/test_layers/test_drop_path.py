@@ -77,7 +77,7 @@ def test_without_values_the_branch_is_multiplied(branch):
     assert (out.shape, branch.seen) == (x.shape, 3)
 
 
-def test_a_branch_of_fewer_bits_is_added_in_full(branch):
+def test_a_branch_in_lower_precision_is_added_in_full(branch):
     for samples, seed in [(1, 0), (4, 1), (4, 2)]:
         x = torch.randn(samples, 3)
         with torch.autocast('cpu', torch.bfloat16):

@@ -60,7 +60,7 @@ def test_without_windows_they_are_those_of_the_clip():
     assert all(map(torch.equal, found, expected))
 
 
-def test_one_frame_has_no_flow_and_flow_comes_from_two_places():
+def test_one_frame_has_no_flow_and_flow_comes_from_frames_or_spikes():
     assert frame_flows(Right(), image(1), windows(1), 1)[1][0][0].shape == (1, 0, 2, 16, 24)
     assert (flow_steps_of('rgb'), flow_steps_of('spikes')) == (0, 25)
     with pytest.raises(ConfigError, match=r"flow='raft', expected one of 'rgb', 'spikes'"):

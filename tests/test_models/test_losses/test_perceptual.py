@@ -36,7 +36,7 @@ def clips():
     return torch.rand(2, 1, 2, 3, 16, 16)
 
 
-def test_names_are_at_their_published_places():
+def test_named_layers_have_their_published_positions():
     positions = layer_positions()
     expected = {'relu1_2': 3, 'relu2_2': 8, 'relu3_3': 15, 'relu4_3': 22, 'relu5_3': 29}
     assert {name: positions[name] for name in expected} == expected

@@ -5,9 +5,8 @@ from __future__ import annotations
 import datetime
 import re
 
-from vrtspike.analysis.readers.line_reader import LineReader
+from vrtspike.analysis.readers.line_reader import NUMBER, LineReader
 
-NUMBER = r'[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)'
 CLOCK = re.compile(r'^(?P<year>\d{2}|\d{4})-(?P<rest>\d\d-\d\d \d\d:\d\d:\d\d)[.,](?P<ms>\d{3})')
 ITERATION = re.compile(
     r'[<\[]epoch: *(?P<epoch>\d{1,15}), iter: *(?P<iter>\d{1,15}|\d{1,3}(?:,\d{3}){1,4})(?![\d,]*\d)'
@@ -29,9 +28,8 @@ class BasicSRReader(LineReader):
 
     kind = 'basicsr'
 
-    def begin(self) -> None:
-        """Begin a start, before its first line."""
-        super().begin()
+    def forget(self) -> None:
+        """Forget the line before."""
         self.before: tuple[int, datetime.datetime] | None = None
         """Iteration and time stamp of the line before, None if it does not tell the time of the next iterations."""
 

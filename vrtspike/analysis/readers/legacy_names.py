@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 
 FORWARD = '前向传播总耗时'
+TIME = r'\d+(?:\.\d+)?'
+"""Milliseconds in the older logs."""
 
 ROOTS = {
     'VRT处理': 'vrt',

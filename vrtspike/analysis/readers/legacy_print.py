@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 
-from vrtspike.analysis.readers.legacy_names import DETAILS, FORWARD, ROOTS, row_of
+from vrtspike.analysis.readers.legacy_names import DETAILS, FORWARD, ROOTS, TIME, row_of
 from vrtspike.analysis.readers.line_reader import LineReader
 
-MS = r'(?P<ms>\d+(?:\.\d+)?)ms'
+MS = rf'(?P<ms>{TIME})ms'
 MODULES = {'SpikeEncoder3D': 'spike_encoder', 'SpikeTemporalSelfAttention': 'tsa'}
 PART = re.compile(rf'\[(?P<module>{"|".join(MODULES)})\]\s*(?P<name>[^:(\s]+).*?:\s*{MS}')
 STAGE = re.compile(rf'\[VRT\]\s*Stage\s*(?P<stage>\d+).*?:\s*{MS}')
 FUSION = re.compile(
-    rf'\[VRT融合\]\s*Stage\s*(?P<stage>\d+).*?:\s*{MS}'
-    r'(?:.*?转换:\s*(?P<permute>\d+(?:\.\d+)?)ms,\s*融合:\s*(?P<attend>\d+(?:\.\d+)?)ms)?'
+    rf"""
+    \[VRT融合\]\s*Stage\s*(?P<stage>\d+).*?:\s*{MS}
+    (?:.*?转换:\s*(?P<permute>{TIME})ms,\s*融合:\s*(?P<attend>{TIME})ms)?  # what the time consists of
+    """,
+    re.VERBOSE,
 )
 WHOLE_VRT = re.compile(rf'\[主模型\]\s*VRT处理总耗时\s*:\s*{MS}')
 TOTAL = re.compile(rf'{FORWARD}\s*:\s*{MS}\s*$')
@@ -29,11 +32,6 @@ class PrintReader(LineReader):
     """
 
     kind = 'legacy_print'
-
-    def begin(self) -> None:
-        """Begin with nothing read of a forward pass."""
-        super().begin()
-        self._forget()
 
     def feed(self, line: str) -> bool:
         """Read a line, and return False if it is not of this format."""
@@ -56,7 +54,7 @@ class PrintReader(LineReader):
         if self.forward_ms is not None:
             self.rows.append(row_of(self.forward_ms, self.roots, self.stages, self.parts))
             self.source.records += 1
-        self._forget()
+        self.forget()
 
     def close(self) -> None:
         """Add the rest at the end of the file."""
@@ -65,7 +63,8 @@ class PrintReader(LineReader):
         self.finish()
         super().close()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Forget the lines of an unfinished forward pass."""
         self.forward_ms: float | None = None
         self.roots: dict[str, float] = {}
         self.stages: dict[str, float] = {}

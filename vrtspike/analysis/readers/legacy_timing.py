@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 
-from vrtspike.analysis.readers.legacy_names import FORWARD, row_of, stage_of
+from vrtspike.analysis.readers.legacy_names import FORWARD, TIME, row_of, stage_of
 from vrtspike.analysis.readers.line_reader import LineReader
 
 STEP = re.compile(r'\s*Step (\d+)\s*$')
 ENTRY = re.compile(
-    r'(?P<child>\s*-\s+)?(?P<name>\S.*?)\s*:\s*(?P<ms>\d+(?:\.\d+)?)ms'
-    r'(?:\s*\(\s*[\d.]+%\s*\))?\s*\[avg:\s*(?P<avg>\d+(?:\.\d+)?)ms\s*\]\s*$'
+    rf"""
+    (?P<child>\s*-\s+)?(?P<name>\S.*?)\s*:\s*(?P<ms>{TIME})ms
+    (?:\s*\(\s*[\d.]+%\s*\))?  # its share
+    \s*\[avg:\s*(?P<avg>{TIME})ms\s*\]\s*$
+    """,
+    re.VERBOSE,
 )
 TOTAL = re.compile(r'Total-*\s*:\s*[\d.]+ms\s*$')
 BEGINS_LIKE_ENTRY = re.compile(r'(\s*-\s+)?\S.*\s:\s*[\d.]')
@@ -21,9 +25,8 @@ class TimingReader(LineReader):
 
     kind = 'legacy_timing'
 
-    def begin(self) -> None:
-        """Begin before the first step."""
-        super().begin()
+    def forget(self) -> None:
+        """Forget the current step."""
         self.step: int | None = None
         self.root = ''
         self.times: dict[str, tuple[float, float]] = {}

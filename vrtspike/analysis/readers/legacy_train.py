@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from vrtspike.analysis.readers.line_reader import LineReader
+from vrtspike.analysis.readers.line_reader import NUMBER, LineReader
 
-NUMBER = r'[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)'
 STEP = re.compile(r'(?:^|\s)step (?P<step>\d+)/\d+ \|')
 VALIDATION = re.compile(r'\[val\] step (?P<step>\d+) \|')
 EPOCH = re.compile(r'\[epoch\] (?P<epoch>\d+) \|')

@@ -5,6 +5,9 @@ from __future__ import annotations
 from vrtspike.analysis.logs import RunLog, RunRecords, Source, Start
 from vrtspike.analysis.statistics.samples import RowBuffer
 
+NUMBER = r'[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)'
+"""A number as Python prints it."""
+
 
 class LineReader:
     """Takes lines one by one and adds their records to a log at the end of the file.
@@ -25,6 +28,10 @@ class LineReader:
         """Begin the records of a start."""
         self.records = RunRecords(self.kind, starts=[Start(self.source.path)])
         self.rows = RowBuffer(self.records.table)
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget what was read of a record that has no end yet. Formats with records of several lines have such."""
 
     @property
     def start(self) -> Start:

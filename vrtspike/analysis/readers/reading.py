@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -16,6 +15,7 @@ from vrtspike.analysis.readers.files import EXPECTED, TEXT, find_logs, kind_of
 from vrtspike.analysis.readers.foreign import hint_about
 from vrtspike.errors import LogError
 from vrtspike.records.reader import read_line
+from vrtspike.runtime.device import usable_cores
 
 CHUNK_BYTES = 1 << 27
 """Size of the chunks in which our own logs are read. Several chunks are read by several processes."""
@@ -83,7 +83,7 @@ def _read_stage_costs(path: Path, source: Source, log: RunLog, advance: Advance)
     if len(chunks) == 1:
         stage_costs.add(stage_costs.read_lines(_lines(path, advance)), source, log)
         return
-    workers = min(len(chunks), len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())
+    workers = min(len(chunks), usable_cores())
     with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool:
         waiting: deque[Future[stage_costs.Chunk]] = deque()
         for _, start, stop in [*chunks, *[(path, 0, 0)] * workers]:

@@ -109,7 +109,7 @@ class Batch:
 class Chunk:
     """The records of a chunk of a file."""
 
-    pieces: list[tuple[RunRecords, bool]] = field(default_factory=list)
+    starts: list[tuple[RunRecords, bool]] = field(default_factory=list)
     """Records of one start, and whether they begin it: otherwise they continue the latest start of their rank."""
     records: int = 0
     """Number of samples."""
@@ -161,7 +161,7 @@ class ChunkReader:
 
     def _begin(self, rank: int, start: Start) -> RunRecords:
         records = self._latest[rank] = RunRecords(FORMAT, rank, [start])
-        self.chunk.pieces.append((records, start.description is not None))
+        self.chunk.starts.append((records, start.description is not None))
         return records
 
     def _flush(self, rank: int) -> None:
@@ -188,7 +188,7 @@ def add(chunk: Chunk, source: Source, log: RunLog) -> None:
     source.lines += chunk.lines
     source.damaged += chunk.damaged
     source.records += chunk.records
-    for records, begins in chunk.pieces:
+    for records, begins in chunk.starts:
         records.starts[0].source = source.path
         log.add(records, begins or not continues)
 

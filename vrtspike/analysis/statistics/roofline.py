@@ -15,8 +15,8 @@ from vrtspike.analysis.statistics.samples import SampleTable
 from vrtspike.records.roofline import Work, batch_work, least_time
 from vrtspike.records.stage_costs import Rates
 
-BIG_FROM = 0.5
-INEFFICIENT_BELOW = 0.25
+BIG_FROM, INEFFICIENT_BELOW = 0.5, 0.25
+"""Efficiencies at which a stage counts as slow because it is big, and as slow because it is inefficient."""
 
 
 class RooflinePoint(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -30,18 +30,18 @@ READBACK = 'copy_ at runtime/readback.py'
 """Beginning of the line that copies what is logged; it is read after it has arrived."""
 
 
-class PaperCost(msgspec.Struct):
-    """Costs on paper of some operations."""
+class PaperCost(msgspec.Struct, frozen=True, kw_only=True):
+    """Costs on paper of several operations."""
 
-    launches: int = 0
-    gb: float = 0.0
+    launches: int
+    gb: float
     """Bytes read and written, in units of 10^9."""
-    tflops: float = 0.0
-    model_ms: float = 0.0
+    tflops: float
+    model_ms: float
     """By the model of time of :mod:`vrtspike.benchmarking.fake_gpu.kernels`."""
-    casts: int = 0
+    casts: int
     """Copies of a tensor to another type."""
-    cast_gb: float = 0.0
+    cast_gb: float
 
 
 class PaperStep(msgspec.Struct, kw_only=True):
@@ -189,17 +189,17 @@ def phase_of(owner: Owner) -> str:
     return 'optimizer' if owner.stage == 'optimizer' else owner.phase
 
 
-def cost_of(operations: Iterable[Operation]) -> PaperCost:
-    """Return the summed costs of some operations."""
-    cost = PaperCost()
-    for operation in operations:
-        cost.launches += operation.launches
-        cost.gb += operation.bytes / 1e9
-        cost.tflops += operation.flops / 1e12
-        cost.model_ms += operation.ms
-        cost.casts += operation.casts
-        cost.cast_gb += operation.casts * operation.bytes / 1e9
-    return PaperCost(*(round(value, 4) for value in msgspec.structs.astuple(cost)))
+def cost_of(operations: Sequence[Operation]) -> PaperCost:
+    """Return the summed costs of operations."""
+    cast_bytes = sum(operation.casts * operation.bytes for operation in operations)
+    return PaperCost(
+        launches=sum(operation.launches for operation in operations),
+        gb=round(sum(operation.bytes for operation in operations) / 1e9, 4),
+        tflops=round(sum(operation.flops for operation in operations) / 1e12, 4),
+        model_ms=round(sum(operation.ms for operation in operations), 4),
+        casts=sum(operation.casts for operation in operations),
+        cast_gb=round(cast_bytes / 1e9, 4),
+    )
 
 
 def grouped(named: Iterable[tuple[str, Operation]]) -> dict[str, PaperCost]:

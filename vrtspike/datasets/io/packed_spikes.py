@@ -87,26 +87,26 @@ class PackedSpikes:
         """Return which steps the files have, (T, margin + steps + margin) bool."""
         known = np.zeros(self.shape[:2], bool)
         for position, row in enumerate(known):
-            for _, place in self.pieces(position):
-                row[place] = True
+            for _, steps in self.file_windows(position):
+                row[steps] = True
         return known
 
-    def pieces(self, position: int) -> list[tuple[SpikeWindow, slice]]:
-        """Return the parts of files that contain an exposure and its margin, each with its place in the array."""
+    def file_windows(self, position: int) -> list[tuple[SpikeWindow, slice]]:
+        """Return the parts of files that contain an exposure and its margin, each with its steps in the array."""
         window, margin = self.windows[position], self.margin
         if not margin:
             return [(window, slice(0, window.steps))]
         before = min(margin, window.start)
         after = min(margin, count_steps(window.path, *self.stored_size) - window.start - window.steps)
         own = slice(margin - before, margin + window.steps + after)
-        pieces = [(window._replace(start=window.start - before, steps=own.stop - own.start), own)]
+        windows = [(window._replace(start=window.start - before, steps=own.stop - own.start), own)]
         if self.interval is not None:
             for neighbour, offset, gap in (
                 (self.neighbours[position], margin - self.interval, (0, own.start)),
                 (self.neighbours[position + 2], margin + self.interval, (own.stop, self.shape[1])),
             ):
-                pieces += part_in_gap(neighbour, offset, gap)
-        return pieces
+                windows += part_in_gap(neighbour, offset, gap)
+        return windows
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -133,8 +133,8 @@ class PackedSpikes:
         if not self.margin:
             return self.read(self.windows[position])
         spikes = np.zeros(self.shape[1:], np.uint8)
-        for window, place in self.pieces(position):
-            spikes[place] = self.read(window)
+        for window, steps in self.file_windows(position):
+            spikes[steps] = self.read(window)
         return spikes
 
     def read(self, window: SpikeWindow) -> np.ndarray:

@@ -20,16 +20,19 @@ from vrtspike.models.backbones.vrt_checks import check_frames, check_groups, che
 from vrtspike.models.backbones.vrt_stage import VRTStage
 from vrtspike.models.layers.alignment import neighbour_corners
 from vrtspike.models.layers.blocks import ResidualAttentionGroup
-from vrtspike.models.layers.checkpointing import POLICIES, MemoryFit, apply_policy, check_policy
+from vrtspike.models.layers.branch_costs import BlockGroup
+from vrtspike.models.layers.checkpointing import POLICIES, apply_policy, check_policy
 from vrtspike.models.layers.conv import FrameConv, Upsample
 from vrtspike.models.layers.flow import SpyNet, load_spynet
 from vrtspike.models.layers.frame_flows import flow_steps_of, frame_flows
 from vrtspike.models.layers.linear import Linear
 from vrtspike.models.layers.maps import NormBeforeLinear
+from vrtspike.models.layers.memory_fit import MemoryFit
 from vrtspike.models.layers.precision import check_flow_precision, without_autocast
 from vrtspike.models.layers.spike_flow import SCFlow
 from vrtspike.models.layers.torch_compile import check_mode, compile_blocks
 from vrtspike.ops import WINDOW_ATTENTION
+from vrtspike.ops.fused_attention import computes_in
 from vrtspike.profiling import stage
 from vrtspike.registry import BACKBONES
 
@@ -73,8 +76,9 @@ class VRT(StagedBackbone):
         no_checkpoint_ffn_blocks: Groups excluded from ``use_checkpoint_ffn``.
         attn_type: Backend of the attention: 'auto' (on GPUs the fastest, by trials at first use), 'reference', 'sdpa',
             'flex', 'flash' (the fused kernel for GPUs) or 'native' (the fused kernel for CPUs).
-        checkpointing: 'none', 'attn', 'ffn' or 'all' for all blocks, or 'auto' for the fastest of these that fits
-            ``checkpoint_budget_mib``; None applies the four arguments above.
+        checkpointing: 'none', 'attn', 'ffn' or 'all' for all blocks; 'auto' recomputes those attentions and MLPs that
+            free most memory for their time, until the rest fits ``checkpoint_budget_mib``; None applies the four
+            arguments above.
         checkpoint_budget_mib: With 'auto': MiB of activations that attention blocks may save; None is half of the
             free memory, measured before the first clip of each size.
         compile_mode: Compile attention and MLPs with ``torch.compile``: 'default', 'max-autotune-no-cudagraphs' or
@@ -253,7 +257,7 @@ class VRT(StagedBackbone):
         if not self.pa_frames:
             check_frames(clip.shape[1], self.linear_fuse.in_channels // self.stage_channels[0])
         if self.memory_fit and self.training and torch.is_grad_enabled():
-            self.memory_fit(self, self.attention_groups(), (*clip.shape[:2], *clip.shape[-2:]), clip)
+            self.memory_fit(self.attention_groups(clip), (*clip.shape[:2], *clip.shape[-2:]), clip)
         image = clip[:, :, : self.image_channels]
         mean = None if self.pa_frames else image.mean((1, 3, 4), keepdim=True)
         flows = self.flows(image, windows)
@@ -264,10 +268,13 @@ class VRT(StagedBackbone):
         with stage('reconstruction') as s:
             return s.leave(self.reconstruct(s.enter(x), s.enter(deep), image, mean))
 
-    def attention_groups(self) -> list[tuple[nn.Module, int]]:
-        """Return the parts with attention blocks, each with the divisor of height and width of its features."""
-        stages = [(getattr(self, f'stage{i + 1}'), scale) for i, scale in enumerate(SCALES)]
-        return [*stages, (self.stage8, 1)]
+    def attention_groups(self, clip: Tensor) -> list[BlockGroup]:
+        """Return the parts with attention blocks, with their maps for a clip."""
+        dtype = computes_in(clip)
+        first = clip.dtype if clip.is_cuda else dtype  # autocast leaves the norm before stage 1 in float32 there
+        dtypes = (first, *[dtype] * (STAGES - 1))
+        stages = [getattr(self, f'stage{i + 1}') for i in range(STAGES)]
+        return [*map(BlockGroup, stages, SCALES, dtypes), BlockGroup(self.stage8, 1, dtype)]
 
     def flows(self, image: Tensor, windows: Tensor | None = None) -> list[Flows]:
         """Return the flows of scales 1, 1/2, 1/4 and 1/8."""

@@ -6,6 +6,7 @@ Without this, the kernel zeroes the pages of every large tensor, and freed tenso
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -36,7 +37,11 @@ def keep_freed_memory() -> bool:
 
 
 def give_freed_memory_back() -> None:
-    """Give the freed memory that glibc keeps back to the system, once."""
+    """Give the memory of tensors that nobody uses back to the system, once: what glibc, and PyTorch on GPUs, keep."""
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()
     trim = _libc_function('malloc_trim')
     if trim is not None:
         trim(0)

@@ -95,7 +95,7 @@ inline void store(BFloat16* to, Vector x) {
 
 // The first `count` lanes, or all; the others are zero.
 template <typename T>
-inline Vector load_some(const T* from, int64_t count) {
+inline Vector load_first(const T* from, int64_t count) {
   if (count >= LANES) return load(from);
   T some[LANES] = {};
   std::memcpy(some, from, count * sizeof(T));
@@ -103,7 +103,7 @@ inline Vector load_some(const T* from, int64_t count) {
 }
 
 template <typename T>
-inline void store_some(T* to, Vector x, int64_t count) {
+inline void store_first(T* to, Vector x, int64_t count) {
   if (count >= LANES) return store(to, x);
   T some[LANES];
   store(some, x);

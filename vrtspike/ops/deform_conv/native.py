@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vrtspike.native.build import library, why_missing
+from vrtspike.native.calls import function_for, int64_array, pointers, threads
 from vrtspike.ops.deform_conv.operands import as_operands, register_flops
 
 SOURCE = Path(__file__).with_name('cpu_kernel') / 'kernel.cpp'
@@ -101,7 +102,5 @@ def _sizes(x: Tensor, offset: Tensor, weight: Tensor, padding: int) -> tuple[int
 
 def _call(name: str, sizes: tuple[int, ...], more: tuple, x: Tensor, *tensors: Tensor | None) -> None:
     """Call the function ``name`` of the library for the type of its first tensor."""
-    function = getattr(library(SOURCE), f'{name}_{str(x.dtype).removeprefix("torch.")}')
-    function.restype = None
-    pointers = [ctypes.c_void_p(None if tensor is None else tensor.data_ptr()) for tensor in (x, *tensors)]
-    function((ctypes.c_int64 * len(sizes))(*sizes), ctypes.c_int(torch.get_num_threads()), *more, *pointers)
+    function = function_for(library(SOURCE), name, x.dtype)
+    function(int64_array(sizes), threads(), *more, *pointers(x, *tensors))

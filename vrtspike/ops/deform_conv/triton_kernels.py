@@ -63,13 +63,13 @@ def add_to_corner(planes, row, column, kept, value, H, W):
 @triton.jit
 def load_weight(weight, tap, group, chunk, S: tl.constexpr):
     """Return the kernel (BO, BG * BC) of a tap and a block of channels; zero where either pads."""
-    at, inside = weight_places(group, chunk, tap, S)
+    at, inside = weight_positions(group, chunk, tap, S)
     return tl.load(weight + at, mask=inside, other=0.0)
 
 
 @triton.jit
-def weight_places(group, chunk, tap, S: tl.constexpr):
-    """Return the places (BO, BG * BC) of a tap and a block of channels in the kernel, and whether they do not pad."""
+def weight_positions(group, chunk, tap, S: tl.constexpr):
+    """Return the positions (BO, BG * BC) of a tap and a block of channels in the kernel, and which do not pad."""
     o, j = tl.arange(0, S.BO)[:, None], tl.arange(0, S.BG * S.BC)[None, :]
     moving, c = chunk * S.BG + j // S.BC, j % S.BC
     at = (tap * S.GROUPS + group) * S.OUT * S.DG * S.MOVED + o * (S.DG * S.MOVED) + moving * S.MOVED + c
@@ -188,5 +188,5 @@ def backward_weight_kernel(x, offset, mask, grad, partial, count, splits, H, W, 
         samples = masked_samples(x + n * S.C * H * W, *places, group, chunk, tap, pixel, (H, W, P, OW), S)
         grads = load_outputs(grad + n * (S.GROUPS * S.OUT) * P, group, pixel, P, S)
         result = tl.dot(grads, tl.trans(samples), acc=result, input_precision=S.PRECISION)
-    at, inside = weight_places(group, chunk, split * (S.K * S.K) + tap, S)
+    at, inside = weight_positions(group, chunk, split * (S.K * S.K) + tap, S)
     tl.store(partial + at, result, mask=inside)

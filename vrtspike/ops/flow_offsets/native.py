@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vrtspike.native.build import library, why_missing
+from vrtspike.native.calls import function_for, int64_array, pointers, threads
 from vrtspike.ops.flow_offsets.results import new_predictions, new_results, save_results
 
 SOURCE = Path(__file__).with_name('cpu_kernel') / 'kernel.cpp'
@@ -66,8 +67,5 @@ def _sizes(flows: Tensor, mask: Tensor) -> tuple[int, ...]:
 
 def _call(name: str, sizes: tuple[int, ...], max_residue: float, dtype: torch.dtype, *tensors: Tensor) -> None:
     """Call the function ``name`` of the library for the type of predictions and masks."""
-    function = getattr(library(SOURCE), f'{name}_{str(dtype).removeprefix("torch.")}')
-    function.restype = None
-    pointers = [ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors]
-    numbers = ctypes.c_float(max_residue), ctypes.c_int(torch.get_num_threads())
-    function((ctypes.c_int64 * len(sizes))(*sizes), *numbers, *pointers)
+    function = function_for(library(SOURCE), name, dtype)
+    function(int64_array(sizes), ctypes.c_float(max_residue), threads(), *pointers(*tensors))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vrtspike.native.build import library, why_missing
+from vrtspike.native.calls import function_for, int64_array, pointers, threads
 from vrtspike.ops.layer_norm.reference import reference
 from vrtspike.ops.rows import Order
 
@@ -34,13 +35,8 @@ def _normalised(
 ) -> Tensor:
     """Return rows (M, C) of ``dtype`` from rows (N, C), all contiguous; weight and bias are float32."""
     out = _results(x, dtype, sources)
-    types = '_'.join(str(each).removeprefix('torch.') for each in (x.dtype, dtype))
-    function = getattr(library(SOURCE), f'forward_{types}')
-    function.restype = None
-    sizes = (ctypes.c_int64 * 3)(len(x), len(out), x.shape[1])
-    tensors = (x, weight, bias, sources, out)
-    pointers = [ctypes.c_void_p(None if tensor is None else tensor.data_ptr()) for tensor in tensors]
-    function(sizes, ctypes.c_float(eps), ctypes.c_int(torch.get_num_threads()), *pointers)
+    function, sizes = function_for(library(SOURCE), 'forward', x.dtype, dtype), (len(x), len(out), x.shape[1])
+    function(int64_array(sizes), ctypes.c_float(eps), threads(), *pointers(x, weight, bias, sources, out))
     return out
 
 

@@ -5,12 +5,13 @@ Both kernels are operators of PyTorch, so that counters see what they read and w
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from vrtspike.ops.row_blocks import RowBlock, row_block
 from vrtspike.ops.rows import Order
 from vrtspike.ops.triton_support import in_triton
 
@@ -18,14 +19,6 @@ NUMBERS, WARPS = 2048, 4
 """Numbers of a block: sixteen a thread."""
 PROGRAMS = 512
 """Programs of the backward pass at most; each sums the gradients of weight and bias over a share of the rows."""
-
-
-class Constants(NamedTuple):
-    """What a kernel is compiled for: channels, channels of a block, rows of a block."""
-
-    C: int
-    BC: int
-    R: int
 
 
 def on_gpu(x: Tensor, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype, order: Order | None) -> Tensor:
@@ -52,14 +45,14 @@ def _values(
     sources: Tensor | None,
     places: Tensor | None,
 ) -> Tensor:
-    """Return rows (M, C) of ``dtype``; ``sources`` and ``places`` are those of an :class:`~vrtspike.ops.rows.Order`."""
+    """Return rows (M, C) of ``dtype``, in the :class:`~vrtspike.ops.rows.Order` of ``sources`` and ``places``."""
     from vrtspike.ops.layer_norm import triton_kernels as kernels
 
     out = _results(x, dtype, sources)
     if len(out):
-        constants = _constants(x)
-        programs, arguments = -(-len(out) // constants.R), (x, weight, bias, sources, out, len(x), len(out), eps)
-        kernels.norm_kernel[(programs,)](*arguments, S=in_triton(constants), num_warps=WARPS)
+        block = _block(x)
+        programs, arguments = -(-len(out) // block.R), (x, weight, bias, sources, out, len(x), len(out), eps)
+        kernels.norm_kernel[(programs,)](*arguments, S=in_triton(block), num_warps=WARPS)
     return out
 
 
@@ -78,7 +71,7 @@ def gradients(
     grad_x, partial = torch.empty_like(x), _partial(x)
     if programs := len(partial):
         arguments = grad, x, weight, places, beside, grad_x, partial, len(x), programs, eps
-        kernels.norm_backward_kernel[(programs,)](*arguments, S=in_triton(_constants(x)), num_warps=WARPS)
+        kernels.norm_backward_kernel[(programs,)](*arguments, S=in_triton(_block(x)), num_warps=WARPS)
     return grad_x, partial
 
 
@@ -125,11 +118,9 @@ def _results(x: Tensor, dtype: torch.dtype, sources: Tensor | None) -> Tensor:
 
 
 def _partial(x: Tensor) -> Tensor:
-    programs = min(PROGRAMS, -(-len(x) // _constants(x).R))
+    programs = min(PROGRAMS, -(-len(x) // _block(x).R))
     return x.new_empty((programs, 2, x.shape[1]), dtype=torch.float32)
 
 
-def _constants(x: Tensor) -> Constants:
-    channels = x.shape[1]
-    padded = 1 << max(channels - 1, 1).bit_length()
-    return Constants(channels, padded, max(1, NUMBERS // padded))
+def _block(x: Tensor) -> RowBlock:
+    return row_block(x.shape[1], NUMBERS)

@@ -1,8 +1,7 @@
 """Triton kernels of layer normalisation of rows of channels, in float32.
 
-A program computes blocks of R rows with BC channels, C padded to a power of 2. ``sources`` and ``places`` are those of
-:class:`~vrtspike.ops.rows.Order`, or None. ``S`` is what a kernel is compiled for, see
-:class:`~vrtspike.ops.layer_norm.on_gpu.Constants`.
+A program computes blocks of R rows with BC channels. ``sources`` and ``places`` are those of
+:class:`~vrtspike.ops.rows.Order`, or None. ``S`` is a :class:`~vrtspike.ops.row_blocks.RowBlock`.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vrtspike.native.build import Kernel, library, why_missing
+from vrtspike.native.calls import function_for, int64_array, pointers, threads
 from vrtspike.ops.window_attention.layout import WindowKind
 from vrtspike.ops.window_attention.sdpa import sdpa
 from vrtspike.ops.window_attention.windows import Settings, Window, cached, window_regions
@@ -131,11 +132,8 @@ def _call(name: str, qkv: Tensor, heads: int, frames: int, scale: float, more: t
     n = tokens // frames
     sizes = (windows, frames, n, heads, channels // 3 // heads, _whole_vectors(n))
     kernel = kernel_of(channels // 3 // heads)
-    function = getattr(library(kernel.source, *kernel.macros), f'{name}_{str(qkv.dtype).removeprefix("torch.")}')
-    function.restype = None
-    pointers = [ctypes.c_void_p(None if tensor is None else tensor.data_ptr()) for tensor in tensors]
-    threads = ctypes.c_int(torch.get_num_threads())
-    function((ctypes.c_int64 * len(sizes))(*sizes), ctypes.c_float(scale), threads, *more, *pointers)
+    function = function_for(library(kernel.source, *kernel.macros), name, qkv.dtype)
+    function(int64_array(sizes), ctypes.c_float(scale), threads(), *more, *pointers(*tensors))
 
 
 def _whole_vectors(n: int) -> int:

@@ -13,6 +13,7 @@ from vrtspike.analysis.comparison import Comparison
 from vrtspike.analysis.report import Report
 from vrtspike.analysis.statistics.roofline import BIG_FROM, INEFFICIENT_BELOW, RooflinePoint
 from vrtspike.reporting.figures import fit_name
+from vrtspike.reporting.formatting import spaced_percent
 from vrtspike.reporting.palette import GREY, INK
 from vrtspike.reporting.panels.panel import Body, Panel, Run, line_key, log_scale
 from vrtspike.reporting.point_labels import XY, PointLabels
@@ -100,13 +101,13 @@ def sentence(report: Report) -> str:
     points = points_of(report)
     counts = Counter(point.verdict for point in points.values())
     text = (
-        f'Stages that use less than {_percent(INEFFICIENT_BELOW)} of what the device allows: '
-        f'{counts["inefficient"]} of {len(points)}; {_percent(BIG_FROM)} or more: {counts["big"]}'
+        f'Stages that use less than {spaced_percent(INEFFICIENT_BELOW)} of what the device allows: '
+        f'{counts["inefficient"]} of {len(points)}; {spaced_percent(BIG_FROM)} or more: {counts["big"]}'
     )
     first = next((entry.stage for entry in report.bottlenecks if entry.stage in points), None)
     if first:
         point = points[first]
-        text += f'; {fit_name(first)}, the costliest: {_percent(point.efficiency)} ({point.bound}-bound)'
+        text += f'; {fit_name(first)}, the costliest: {spaced_percent(point.efficiency)} ({point.bound}-bound)'
     return f'{text}.'
 
 
@@ -117,12 +118,8 @@ def compared(comparison: Comparison, first: Report, second: Report) -> str:
     if not shared:
         return 'No stage was counted in both runs.'
     name = shared[0]
-    before, after = (_percent(each[name].efficiency) for each in points)
+    before, after = (spaced_percent(each[name].efficiency) for each in points)
     return f'{fit_name(name)}, the costliest stage of the first run, uses {before} and {after} of the device.'
-
-
-def _percent(share: float) -> str:
-    return f'{share:.0%}'.replace('%', ' %')
 
 
 PANEL = Panel('Big or inefficient', lambda report: bool(points_of(report)), draw, sentence, compared)

@@ -13,7 +13,7 @@ from vrtspike.analysis.report import Report
 from vrtspike.analysis.statistics.stage_shares import Bottleneck
 from vrtspike.records.stage_costs import PHASES
 from vrtspike.reporting.figures import fit_name
-from vrtspike.reporting.formatting import number
+from vrtspike.reporting.formatting import number, spaced_percent
 from vrtspike.reporting.palette import GREY, PHASE_WHITE, lighter
 from vrtspike.reporting.panels.panel import Body, Panel, Run, area_key
 
@@ -115,10 +115,10 @@ def sentence(report: Report) -> str:
     """Say which stage takes most of the time, in which phase, and how sure that is."""
     first, *others = report.bottlenecks
     name, timed = fit_name(first.stage), what_was_timed(report) + unsynchronised(report)
-    text = f'{name} takes {_percent(first.share)} of the {timed}{_phase_text(report, first.stage)}'
+    text = f'{name} takes {spaced_percent(first.share)} of the {timed}{_phase_text(report, first.stage)}'
     if not others:
         return f'{text}.'
-    following = f'{fit_name(others[0].stage)} ({_percent(others[0].share)})'
+    following = f'{fit_name(others[0].stage)} ({spaced_percent(others[0].share)})'
     if first.ahead_of_next is None or first.ahead_of_next >= SURE:
         return f'{text}; next is {following}.'
     return f'{text}; {following} may take as much, they are too close to rank.'
@@ -131,7 +131,7 @@ def _phase_text(report: Report, stage: str) -> str:
         return ''
     longest = max(means, key=means.get)
     share = means[longest] / sum(means.values())
-    return f', {"most of it" if share > 0.5 else f"{_percent(share)} of that"} {PHASE_WORDS[longest]}'
+    return f', {"most of it" if share > 0.5 else f"{spaced_percent(share)} of that"} {PHASE_WORDS[longest]}'
 
 
 PHASE_WORDS = {'forward': 'in its forward pass', 'recompute': 'in recomputing', 'backward': 'in its backward pass'}
@@ -150,10 +150,6 @@ def compared(comparison: Comparison, first: Report, second: Report) -> str:
         f'{fit_name(name)} changes most, from {number(ratio.first)} to {number(ratio.second)} {unit} '
         f'(x{ratio.ratio:.2f}); {counts}.'
     )
-
-
-def _percent(share: float) -> str:
-    return f'{share:.0%}'.replace('%', ' %')
 
 
 def has_stages(report: Report) -> bool:

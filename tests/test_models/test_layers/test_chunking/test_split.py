@@ -99,7 +99,7 @@ def test_an_unknown_shape_is_refused_with_the_nearest():
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 10))
-def test_maps_are_cut_at_the_same_places_and_joined_in_order(height, width, chunk_size):
+def test_maps_are_cut_at_the_same_pixels_and_joined_in_order(height, width, chunk_size):
     x = torch.arange(2 * 3 * 2 * height * width).reshape(2, 3, 2, height, width)
     sizes = []
 

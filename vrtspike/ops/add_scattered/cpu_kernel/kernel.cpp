@@ -41,7 +41,7 @@ void add(const Shape& s, int threads, const Map* x, const Row* rows, const int32
     const Row* added = rows + first * s.channels;
     Map* to = out + row * s.channels;
     for (int64_t i = 0, end = count * s.channels; i < end; i += LANES)
-      store_some(to + i, load_some(from + i, end - i) + s.scale * load_some(added + i, end - i), end - i);
+      store_first(to + i, load_first(from + i, end - i) + s.scale * load_first(added + i, end - i), end - i);
   });
 }
 

@@ -32,13 +32,14 @@ Floats output_row_of(const Shape& s, const T* bias) {
 // Computes the outputs of a block from the map, as rows.
 template <typename T>
 void convolve(const Shape& s, const Block& block, const float* map, const float* offset, const T* mask,
-              const float* weight, Places& places, float* samples, float* out) {
+              const float* weight, Positions& positions, float* samples, float* out) {
   const int64_t stride = whole_vectors(s.channels) + LANES, outputs = whole_vectors(s.group_outputs());
   for (int64_t tap = 0; tap < s.taps(); tap++) {
     for (int64_t d = 0; d < s.deformable_groups; d++) {
       const int64_t plane = (d * s.taps() + tap) * s.out_pixels(), channel = d * s.moved_together();
-      locate(s, block, tap, offset + 2 * plane, mask + plane, places);
-      sample(s.moved_together(), block.count, places, map + channel, Steps(s, s.channels), samples + channel, stride);
+      locate(s, block, tap, offset + 2 * plane, mask + plane, positions);
+      sample(s.moved_together(), block.count, positions, map + channel, Steps(s, s.channels), samples + channel,
+             stride);
     }
     for (int64_t group = 0; group < s.groups; group++) {
       const int64_t channel = group * s.group_channels();
@@ -59,7 +60,7 @@ void forward(const Shape& s, int threads, const T* x, const float* offset, const
     const TinyIsZero tiny_is_zero;
     const Floats start = output_row_of(s, bias);
     Floats samples(BLOCK * (whole_vectors(s.channels) + LANES)), rows(BLOCK * s.output_row());
-    Places places;
+    Positions positions;
     for (int64_t n = 0; n < s.maps; n++) {
 #pragma omp for schedule(static)
       for (int64_t y = 0; y < s.height; y++)
@@ -68,7 +69,7 @@ void forward(const Shape& s, int threads, const T* x, const float* offset, const
       for (int64_t first = 0; first < pixels; first += BLOCK) {
         const Block block(s, first);
         for (int64_t i = 0; i < block.count; i++) std::copy(start.begin(), start.end(), &rows[i * s.output_row()]);
-        convolve(s, block, map.data(), offset + 2 * n * moved, mask + n * moved, weight, places, samples.data(),
+        convolve(s, block, map.data(), offset + 2 * n * moved, mask + n * moved, weight, positions, samples.data(),
                  rows.data());
         for (int64_t group = 0; group < s.groups; group++)
           write_planes(rows.data() + group * outputs, s.output_row(), s.group_outputs(), block.count,
@@ -105,7 +106,7 @@ struct Gradients {
 struct Scratch {
   int64_t stride;
   Floats out_grad, grad, samples;
-  Places places;
+  Positions positions;
 
   Scratch(const Shape& s)
       : stride(whole_vectors(s.channels) + LANES), out_grad(BLOCK * s.output_row()), grad(BLOCK * stride),
@@ -138,15 +139,15 @@ void convolve_backward(const Shape& s, const Part& part, const Block& block, con
     });
     for (int64_t d = part.first_group; d < part.end_group; d++) {
       const int64_t plane = (d * s.taps() + tap) * pixels, channel = d * s.moved_together() - part.first;
-      locate(s, block, tap, g.offset + 2 * plane, g.mask + plane, own.places);
+      locate(s, block, tap, g.offset + 2 * plane, g.mask + plane, own.positions);
       for (int64_t first = 0; first < block.count; first += LANES) {
         const int64_t count = std::min<int64_t>(LANES, block.count - first), at = block.first + first;
         Vector found[3];
-        sample_backward(s.moved_together(), first, count, own.places, g.x + channel, g.x_grad + channel, steps,
+        sample_backward(s.moved_together(), first, count, own.positions, g.x + channel, g.x_grad + channel, steps,
                         own.grad.data() + channel, own.samples.data() + channel, own.stride, found);
-        store_some(g.offset_grad + 2 * plane + at, found[0], count);
-        store_some(g.offset_grad + 2 * plane + pixels + at, found[1], count);
-        store_some(g.mask_grad + plane + at, found[2], count);
+        store_first(g.offset_grad + 2 * plane + at, found[0], count);
+        store_first(g.offset_grad + 2 * plane + pixels + at, found[1], count);
+        store_first(g.mask_grad + plane + at, found[2], count);
       }
     }
     for_groups([&](int64_t group, int64_t first, int64_t end) {

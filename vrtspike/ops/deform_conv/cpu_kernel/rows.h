@@ -59,10 +59,10 @@ void rows_of(const T* planes, int64_t plane, int64_t channels, int64_t count, bo
       Vector x[LANES];
 #pragma GCC unroll 16
       for (int i = 0; i < LANES; i++)
-        x[i] = c + i < channels ? load_some(planes + (c + i) * plane + first, count - first) : Vector{};
+        x[i] = c + i < channels ? load_first(planes + (c + i) * plane + first, count - first) : Vector{};
       transpose(x);
       for (int64_t i = 0; i < LANES && first + i < count; i++)
-        store_some(rows + (first + i) * stride + c, x[i], padded ? LANES : channels - c);
+        store_first(rows + (first + i) * stride + c, x[i], padded ? LANES : channels - c);
     }
 }
 
@@ -76,7 +76,7 @@ void write_planes(const float* rows, int64_t stride, int64_t channels, int64_t c
       transpose(x);
 #pragma GCC unroll 16
       for (int i = 0; i < LANES; i++)
-        if (c + i < channels) store_some(planes + (c + i) * plane + first, x[i], count - first);
+        if (c + i < channels) store_first(planes + (c + i) * plane + first, x[i], count - first);
     }
 }
 

@@ -9,7 +9,7 @@ namespace {
 constexpr int64_t BLOCK = 96;  // pixels whose samples stay in the cache until they are multiplied; whole vectors
 
 // Where and how much one tap samples for one deformable group, for the pixels of a block.
-struct Places {
+struct Positions {
   int32_t pixel[BLOCK];  // above and left of the position, in a map with its border
   float y[BLOCK], x[BLOCK], mask[BLOCK];  // y and x between 0 and 1, from that pixel on
 };
@@ -39,20 +39,20 @@ inline void split(Vector position, int64_t size, Bits& before, Vector& fraction)
   fraction = inside - __builtin_convertvector(before, Vector) + (position - position);
 }
 
-// Finds the places of a tap from its planes of offsets, y then x, and its plane of masks.
+// Finds the positions of a tap from its planes of offsets, y then x, and its plane of masks.
 template <typename T>
-void locate(const Shape& s, const Block& block, int64_t tap, const float* offset, const T* mask, Places& places) {
+void locate(const Shape& s, const Block& block, int64_t tap, const float* offset, const T* mask, Positions& positions) {
   for (int64_t i = 0; i < block.count; i += LANES) {
     const int64_t at = block.first + i, count = block.count - i;
     Bits row, column;
     Vector y, x;
-    split(load_some(offset + at, count) + load(block.y + i) + float(tap / s.k), s.height, row, y);
-    split(load_some(offset + s.out_pixels() + at, count) + load(block.x + i) + float(tap % s.k), s.width, column, x);
+    split(load_first(offset + at, count) + load(block.y + i) + float(tap / s.k), s.height, row, y);
+    split(load_first(offset + s.out_pixels() + at, count) + load(block.x + i) + float(tap % s.k), s.width, column, x);
     const Bits pixel = (row + int32_t(BORDER)) * int32_t(s.bordered_width()) + column + int32_t(BORDER);
-    std::memcpy(places.pixel + i, &pixel, sizeof pixel);
-    store(places.y + i, y);
-    store(places.x + i, x);
-    store(places.mask + i, load_some(mask + at, count));
+    std::memcpy(positions.pixel + i, &pixel, sizeof pixel);
+    store(positions.y + i, y);
+    store(positions.x + i, x);
+    store(positions.mask + i, load_first(mask + at, count));
   }
 }
 
@@ -60,7 +60,7 @@ void locate(const Shape& s, const Block& block, int64_t tap, const float* offset
 struct Tap {
   float y, x, mask, w00, w01, w10, w11;
 
-  Tap(const Places& places, int64_t i) : y(places.y[i]), x(places.x[i]), mask(places.mask[i]) {
+  Tap(const Positions& positions, int64_t i) : y(positions.y[i]), x(positions.x[i]), mask(positions.mask[i]) {
     const float lower = mask * y, upper = mask - lower;
     w01 = upper * x, w00 = upper - w01, w11 = lower * x, w10 = lower - w11;
   }
@@ -74,11 +74,11 @@ struct Steps {
 
 // Writes the masked samples of the channels that move together. `map` begins with these channels.
 // Whole vectors are written, so the next channels have to be sampled afterwards.
-__attribute__((noinline)) void sample(int64_t channels, int64_t count, const Places& places, const float* map,
+__attribute__((noinline)) void sample(int64_t channels, int64_t count, const Positions& positions, const float* map,
                                       const Steps steps, float* samples, int64_t stride) {
   for (int64_t i = 0; i < count; i++) {
-    const Tap tap(places, i);
-    const float *above = map + places.pixel[i] * steps.right, *below = above + steps.down;
+    const Tap tap(positions, i);
+    const float *above = map + positions.pixel[i] * steps.right, *below = above + steps.down;
     for (int64_t c = 0; c < channels; c += LANES)
       store(samples + i * stride + c, tap.w00 * load(above + c) + tap.w01 * load(above + steps.right + c) +
                                           tap.w10 * load(below + c) + tap.w11 * load(below + steps.right + c));
@@ -118,14 +118,15 @@ inline Vector sums_of(Vector (&x)[LANES]) {
 
 // Gradients of a vector of pixels: reads those of the masked samples, writes the samples, adds to those of the map.
 // Returns the gradients of y, x and mask in `found`.
-__attribute__((noinline)) void sample_backward(int64_t channels, int64_t first, int64_t count, const Places& places,
-                                               const float* map, float* map_grad, const Steps steps, const float* grad,
-                                               float* samples, int64_t stride, Vector (&found)[3]) {
+__attribute__((noinline)) void sample_backward(int64_t channels, int64_t first, int64_t count,
+                                               const Positions& positions, const float* map, float* map_grad,
+                                               const Steps steps, const float* grad, float* samples, int64_t stride,
+                                               Vector (&found)[3]) {
   Vector y[LANES] = {}, x[LANES] = {}, mask[LANES] = {};
   const int64_t whole = channels / LANES * LANES;
   for (int64_t lane = 0; lane < count; lane++) {
-    const Tap tap(places, first + lane);
-    const int64_t at = places.pixel[first + lane] * steps.right, row = (first + lane) * stride;
+    const Tap tap(positions, first + lane);
+    const int64_t at = positions.pixel[first + lane] * steps.right, row = (first + lane) * stride;
     TapGradients sums;
     for (int64_t c = 0; c < whole; c += LANES)
       add_gradients(tap, load(grad + row + c), map + at + c, map_grad + at + c, steps, samples + row + c, sums);
@@ -135,7 +136,7 @@ __attribute__((noinline)) void sample_backward(int64_t channels, int64_t first, 
     }
     y[lane] = sums.y, x[lane] = sums.x, mask[lane] = sums.mask;
   }
-  const Vector factor = load(places.mask + first);
+  const Vector factor = load(positions.mask + first);
   found[0] = factor * sums_of(y), found[1] = factor * sums_of(x), found[2] = sums_of(mask);
 }
 

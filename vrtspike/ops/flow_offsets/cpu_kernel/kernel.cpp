@@ -19,8 +19,8 @@ struct Shape {
   int64_t own_taps() const { return taps / neighbours; }
 };
 
-// Some pixels of a neighbour in a map.
-struct Place {
+// Neighbouring pixels of a neighbour in a map.
+struct Pixels {
   int64_t map, neighbour, first, end;
 
   // Calls function(i, n) for every vector of pixels from i on, of which n are left.
@@ -35,50 +35,50 @@ struct Planes {
   int64_t residue[2], offset[2], flow[2];  // y, x
   int64_t predicted_mask, mask;
 
-  Planes(const Shape& s, const Place& place, int64_t tap) {
-    const int64_t predicted = place.map * 3 * s.taps;
+  Planes(const Shape& s, const Pixels& pixels, int64_t tap) {
+    const int64_t predicted = pixels.map * 3 * s.taps;
     for (int axis = 0; axis < 2; axis++) {
       residue[axis] = (predicted + 2 * tap + axis) * s.pixels;
-      offset[axis] = (place.map * 2 * s.taps + 2 * tap + axis) * s.pixels;
-      flow[axis] = ((place.map * s.neighbours + place.neighbour) * 2 + 1 - axis) * s.pixels;
+      offset[axis] = (pixels.map * 2 * s.taps + 2 * tap + axis) * s.pixels;
+      flow[axis] = ((pixels.map * s.neighbours + pixels.neighbour) * 2 + 1 - axis) * s.pixels;
     }
     predicted_mask = (predicted + 2 * s.taps + tap) * s.pixels;
-    mask = (place.map * s.taps + tap) * s.pixels;
+    mask = (pixels.map * s.taps + tap) * s.pixels;
   }
 };
 
-// Calls function(place) for all pixels of all neighbours and maps.
+// Calls function(pixels) for all pixels of all neighbours and maps.
 template <typename Function>
-void over_places(const Shape& s, int threads, Function function) {
+void over_pixels(const Shape& s, int threads, Function function) {
   const int64_t blocks = (s.pixels + TOGETHER - 1) / TOGETHER;
 #pragma omp parallel for num_threads(threads) schedule(static) collapse(3)
   for (int64_t map = 0; map < s.maps; map++)
     for (int64_t neighbour = 0; neighbour < s.neighbours; neighbour++)
       for (int64_t block = 0; block < blocks; block++)
-        function(Place{map, neighbour, block * TOGETHER, std::min(s.pixels, (block + 1) * TOGETHER)});
+        function(Pixels{map, neighbour, block * TOGETHER, std::min(s.pixels, (block + 1) * TOGETHER)});
 }
 
-// Calls function(planes) for all taps of a place.
+// Calls function(planes) for all taps of a neighbour.
 template <typename Function>
-void over_taps(const Shape& s, const Place& place, Function function) {
-  const int64_t first = place.neighbour * s.own_taps();
-  for (int64_t tap = first; tap < first + s.own_taps(); tap++) function(Planes(s, place, tap));
+void over_taps(const Shape& s, const Pixels& pixels, Function function) {
+  const int64_t first = pixels.neighbour * s.own_taps();
+  for (int64_t tap = first; tap < first + s.own_taps(); tap++) function(Planes(s, pixels, tap));
 }
 
 template <typename T>
 void forward(const Shape& s, int threads, const T* predicted, const float* flows, float* offset, T* mask) {
-  over_places(s, threads, [=](const Place& place) {
-    over_taps(s, place, [=](const Planes& planes) {
+  over_pixels(s, threads, [=](const Pixels& pixels) {
+    over_taps(s, pixels, [=](const Planes& planes) {
       for (int axis = 0; axis < 2; axis++) {
         const T* residue = predicted + planes.residue[axis];
         const float* flow = flows + planes.flow[axis];
         float* out = offset + planes.offset[axis];
-        place.over_vectors([=](int64_t i, int64_t n) {
-          store_some(out + i, load_some(flow + i, n) + s.max_residue * tanh_of(load_some(residue + i, n)), n);
+        pixels.over_vectors([=](int64_t i, int64_t n) {
+          store_first(out + i, load_first(flow + i, n) + s.max_residue * tanh_of(load_first(residue + i, n)), n);
         });
       }
-      place.over_vectors([=](int64_t i, int64_t n) {
-        store_some(mask + planes.mask + i, sigmoid_of(load_some(predicted + planes.predicted_mask + i, n)), n);
+      pixels.over_vectors([=](int64_t i, int64_t n) {
+        store_first(mask + planes.mask + i, sigmoid_of(load_first(predicted + planes.predicted_mask + i, n)), n);
       });
     });
   });
@@ -89,24 +89,25 @@ template <typename T>
 void backward(const Shape& s, int threads, const float* grad_offset, const T* grad_mask, const float* offset,
               const T* mask, const float* flows, T* grad_predicted, float* grad_flows) {
   const float inverse = s.max_residue == 0 ? 0 : 1 / s.max_residue;
-  over_places(s, threads, [=](const Place& place) {
-    const Planes any(s, place, 0);
-    for (int64_t plane : any.flow) std::fill(grad_flows + plane + place.first, grad_flows + plane + place.end, 0.0f);
-    over_taps(s, place, [=](const Planes& planes) {
+  over_pixels(s, threads, [=](const Pixels& pixels) {
+    const Planes of_first_tap(s, pixels, 0);
+    for (int64_t flow : of_first_tap.flow)
+      std::fill(grad_flows + flow + pixels.first, grad_flows + flow + pixels.end, 0.0f);
+    over_taps(s, pixels, [=](const Planes& planes) {
       for (int axis = 0; axis < 2; axis++) {
         const float *grad = grad_offset + planes.offset[axis], *sum = offset + planes.offset[axis];
         const float* flow = flows + planes.flow[axis];
         T* out = grad_predicted + planes.residue[axis];
         float* total = grad_flows + planes.flow[axis];
-        place.over_vectors([=](int64_t i, int64_t n) {
-          const Vector g = load_some(grad + i, n), residue = load_some(sum + i, n) - load_some(flow + i, n);
-          store_some(total + i, load_some(total + i, n) + g, n);
-          store_some(out + i, g * (s.max_residue - residue * residue * inverse), n);
+        pixels.over_vectors([=](int64_t i, int64_t n) {
+          const Vector g = load_first(grad + i, n), residue = load_first(sum + i, n) - load_first(flow + i, n);
+          store_first(total + i, load_first(total + i, n) + g, n);
+          store_first(out + i, g * (s.max_residue - residue * residue * inverse), n);
         });
       }
-      place.over_vectors([=](int64_t i, int64_t n) {
-        const Vector m = load_some(mask + planes.mask + i, n), g = load_some(grad_mask + planes.mask + i, n);
-        store_some(grad_predicted + planes.predicted_mask + i, g * m * (1.0f - m), n);
+      pixels.over_vectors([=](int64_t i, int64_t n) {
+        const Vector m = load_first(mask + planes.mask + i, n), g = load_first(grad_mask + planes.mask + i, n);
+        store_first(grad_predicted + planes.predicted_mask + i, g * m * (1.0f - m), n);
       });
     });
   });

@@ -14,8 +14,8 @@ void over_vectors(int64_t count, int threads, Function function) {
 template <typename T>
 void forward(int64_t count, int threads, const T* x, const T* gate, T* out) {
   over_vectors(count, threads, [=](int64_t i, int64_t n) {
-    const Vector at = load_some(x + i, n);
-    store_some(out + i, at * below(at) * load_some(gate + i, n), n);
+    const Vector at = load_first(x + i, n);
+    store_first(out + i, at * below(at) * load_first(gate + i, n), n);
   });
 }
 
@@ -23,11 +23,11 @@ void forward(int64_t count, int threads, const T* x, const T* gate, T* out) {
 template <typename T>
 void backward(int64_t count, int threads, const T* grad, const T* x, const T* gate, T* grad_x, T* grad_gate, T* out) {
   over_vectors(count, threads, [=](int64_t i, int64_t n) {
-    const Vector at = load_some(x + i, n), g = load_some(grad + i, n), by = load_some(gate + i, n);
+    const Vector at = load_first(x + i, n), g = load_first(grad + i, n), by = load_first(gate + i, n);
     const Vector share = below(at), gelu = at * share;
-    store_some(grad_x + i, g * by * (share + at * density(at)), n);
-    store_some(grad_gate + i, g * gelu, n);
-    store_some(out + i, gelu * by, n);
+    store_first(grad_x + i, g * by * (share + at * density(at)), n);
+    store_first(grad_gate + i, g * gelu, n);
+    store_first(out + i, gelu * by, n);
   });
 }
 

@@ -39,13 +39,13 @@ inline void measure(const In* const* x, const Shape& s, float* mean, float* scal
   Vector sums[COUNT] = {}, squares[COUNT] = {};
   over_channels(s, [&](int64_t c, int64_t count) {
 #pragma GCC unroll 4
-    for (int i = 0; i < COUNT; i++) sums[i] += load_some(x[i] + c, count);
+    for (int i = 0; i < COUNT; i++) sums[i] += load_first(x[i] + c, count);
   });
   for (int i = 0; i < COUNT; i++) mean[i] = total(sums[i]) / s.channels;
   over_channels(s, [&](int64_t c, int64_t count) {
 #pragma GCC unroll 4
     for (int i = 0; i < COUNT; i++) {
-      const Vector apart = first_lanes(load_some(x[i] + c, count) - mean[i], count);
+      const Vector apart = first_lanes(load_first(x[i] + c, count) - mean[i], count);
       squares[i] += apart * apart;
     }
   });
@@ -65,11 +65,11 @@ void forward_rows(const Shape& s, int64_t first, const In* x, const float* weigh
   }
   measure<COUNT>(rows, s, mean, scale);
   over_channels(s, [&](int64_t c, int64_t count) {
-    const Vector w = load_some(weight + c, count), b = load_some(bias + c, count);
+    const Vector w = load_first(weight + c, count), b = load_first(bias + c, count);
 #pragma GCC unroll 4
     for (int i = 0; i < COUNT; i++) {
-      const Vector value = (load_some(rows[i] + c, count) - mean[i]) * scale[i] * w + b;
-      store_some(out + (first + i) * s.channels + c, zero[i] ? Vector{} : value, count);
+      const Vector value = (load_first(rows[i] + c, count) - mean[i]) * scale[i] * w + b;
+      store_first(out + (first + i) * s.channels + c, zero[i] ? Vector{} : value, count);
     }
   });
 }

@@ -76,14 +76,18 @@ inline void add_to_bias(const Shape& s, float* bias_grad, int64_t keys, const fl
   }
 }
 
+// Sums over the keys, for a vector of queries: of the probabilities p, and of p times its gradient.
+struct Sums {
+  Vector p, weighted;
+};
+
 // Computes the probabilities p and gradients dp of all keys, (n, LANES), for one vector of queries, and their sums.
 template <int D>
-void weigh(const Shape& s, const Gradients& g, int64_t first, float* p, float* dp, Vector& sum, Vector& weighted) {
+Sums weigh(const Shape& s, const Gradients& g, int64_t first, float* p, float* dp) {
   const Vector lse = load(g.lse + first);
   const float* added = g.bias ? g.bias + first : nullptr;
   const float* query_labels = g.labels ? g.labels + first : nullptr;
-  sum = weighted = Vector{};
-  Vector columns[D];
+  Vector sum{}, weighted{}, columns[D];
   for (int c = 0; c < D; c++) columns[c] = load(g.q_columns + c * s.stride + first);
   const auto keep = [&](int64_t key, Vector score) {
     const Vector probability = exp_of(score - lse);
@@ -116,38 +120,50 @@ void weigh(const Shape& s, const Gradients& g, int64_t first, float* p, float* d
     products<D, 1>(columns, g.v + key * D, found);
     weigh_one(key, found[0]);
   }
+  return {sum, weighted};
 }
 
+// Computes the gradients of one window, frame and head, a vector of queries at a time. `weigh(first)` writes the
+// probabilities p and gradients ds of all keys, (n, LANES), for the queries from `first` on, and returns their sums.
+// `add_gradients(first, begin, keys, factor, mean, sums)` normalises those of a chunk of keys, and adds to the
+// gradients of k, v and the bias, and to `sums`: the gradient of q. Inlined, because what the functions capture would
+// be read from memory for every key otherwise.
+//
 // The mean gradient of a query is computed from the probabilities here. Usually it is computed from the result of the
 // forward pass. If that result is rounded to bfloat16, all gradients of a query are shifted, which harms training.
-template <int D>
-void attend_backward(const Shape& s, const Gradients& g, float* p, float* ds) {
+template <int D, typename Weigh, typename Add>
+__attribute__((always_inline)) inline void over_queries(const Shape& s, float* q_grad, Weigh weigh, Add add_gradients) {
   for (int64_t first = 0; first < s.n; first += LANES) {
-    Vector sum, weighted;
-    weigh<D>(s, g, first, p, ds, sum, weighted);
-    const Vector factor = 1.0f / sum, mean = weighted * factor;
+    const Sums found = weigh(first);
+    const Vector factor = 1.0f / found.p, mean = found.weighted * factor;
     Vector sums[D] = {};
-    for (int64_t begin = 0; begin < s.n; begin += CHUNK) {
-      const int64_t keys = s.n - begin < CHUNK ? s.n - begin : CHUNK;
-      float *p_here = p + begin * LANES, *ds_here = ds + begin * LANES;
-      for (int64_t key = 0; key < keys; key++) {
-        const Vector probability = load(p_here + key * LANES) * factor;
-        store(p_here + key * LANES, probability);
-        store(ds_here + key * LANES, probability * (load(ds_here + key * LANES) - mean));
-      }
-      for (int64_t key = 0; key < keys; key++) {
-        const Vector grad = load(ds_here + key * LANES);
-#pragma GCC unroll 64
-        for (int c = 0; c < D; c++) sums[c] += grad * g.k[(begin + key) * D + c];
-      }
-      if (g.bias_grad) add_to_bias(s, g.bias_grad + begin * s.stride + first, keys, ds_here);
-      gather_all<D>(keys, LANES, p_here, g.grad + first * D, g.v_grad + begin * D);
-      gather_all<D>(keys, LANES, ds_here, g.q + first * D, g.k_grad + begin * D);
-    }
+    for (int64_t begin = 0; begin < s.n; begin += CHUNK)
+      add_gradients(first, begin, s.n - begin < CHUNK ? s.n - begin : CHUNK, factor, mean, sums);
     const int count = s.n - first < LANES ? int(s.n - first) : LANES;
     for (int c = 0; c < D; c++)
-      for (int i = 0; i < count; i++) g.q_grad[(first + i) * D + c] = sums[c][i];
+      for (int i = 0; i < count; i++) q_grad[(first + i) * D + c] = sums[c][i];
   }
+}
+
+template <int D>
+void attend_backward(const Shape& s, const Gradients& g, float* p, float* ds) {
+  const auto add_gradients = [&](int64_t first, int64_t begin, int64_t keys, Vector factor, Vector mean, Vector* sums) {
+    float *p_here = p + begin * LANES, *ds_here = ds + begin * LANES;
+    for (int64_t key = 0; key < keys; key++) {
+      const Vector probability = load(p_here + key * LANES) * factor;
+      store(p_here + key * LANES, probability);
+      store(ds_here + key * LANES, probability * (load(ds_here + key * LANES) - mean));
+    }
+    for (int64_t key = 0; key < keys; key++) {
+      const Vector grad = load(ds_here + key * LANES);
+#pragma GCC unroll 64
+      for (int c = 0; c < D; c++) sums[c] += grad * g.k[(begin + key) * D + c];
+    }
+    if (g.bias_grad) add_to_bias(s, g.bias_grad + begin * s.stride + first, keys, ds_here);
+    gather_all<D>(keys, LANES, p_here, g.grad + first * D, g.v_grad + begin * D);
+    gather_all<D>(keys, LANES, ds_here, g.q + first * D, g.k_grad + begin * D);
+  };
+  over_queries<D>(s, g.q_grad, [&](int64_t first) { return weigh<D>(s, g, first, p, ds); }, add_gradients);
 }
 
 }  // namespace

@@ -62,44 +62,58 @@ void pair_tokens(const Shape& s, const float* v, Pair* pairs) {
     for (int c = 0; c < D; c++) pairs[i / 2 * D + c] = pair_of(v[i * D + c], i + 1 < s.n ? v[(i + 1) * D + c] : 0);
 }
 
+// Calls `keep` with every key and the products of its row with the columns of one vector of queries or gradients.
+// Inlined, because what `keep` captures would be read from memory for every key otherwise.
+template <int D, typename Keep>
+__attribute__((always_inline)) inline void multiply_pairs(const Shape& s, const Pair* columns, const Pair* rows,
+                                                          int64_t first, Keep keep) {
+  Bits column[D / 2];
+  for (int c = 0; c < D / 2; c++) std::memcpy(&column[c], columns + c * s.stride + first, sizeof column[c]);
+  int64_t key = 0;
+  for (; key + KEYS <= s.n; key += KEYS) {
+    Vector sums[KEYS] = {};
+#pragma GCC unroll 64
+    for (int c = 0; c < D / 2; c++)
+#pragma GCC unroll 4
+      for (int i = 0; i < KEYS; i++) sums[i] = add_products(sums[i], column[c], rows[(key + i) * (D / 2) + c]);
+    for (int i = 0; i < KEYS; i++) keep(key + i, sums[i]);
+  }
+  for (; key < s.n; key++) {
+    Vector sum{};
+    for (int c = 0; c < D / 2; c++) sum = add_products(sum, column[c], rows[key * (D / 2) + c]);
+    keep(key, sum);
+  }
+}
+
+// The score of a key for the queries from `first` on: their products, scaled, with bias and mask.
+inline Vector score_of(const Shape& s, Vector product, const float* bias, const float* labels, int64_t first,
+                       int64_t key) {
+  Vector score = product * s.scale + (bias ? load(bias + key * s.stride + first) : Vector{});
+  if (labels) score += load(labels + first) != all(labels[key]) ? all(MASKED) : Vector{};
+  return score;
+}
+
 // The same as `attend`, on pairs; `scores` has room for one more key.
 template <int D>
 void attend_pairs(const Shape& s, const Pair* q_columns, const Pair* k, const Pair* v, const float* bias,
                   const float* labels, float* scores, float* out, float* lse) {
   for (int64_t first = 0; first < s.n; first += LANES) {
-    Bits q[D / 2];
-    for (int c = 0; c < D / 2; c++) std::memcpy(&q[c], q_columns + c * s.stride + first, sizeof q[c]);
     Vector top = all(-INFINITY);
-    int64_t key = 0;
-    const auto score = [&](int64_t key, Vector product) {
-      Vector found = product * s.scale + (bias ? load(bias + key * s.stride + first) : Vector{});
-      if (labels) found += load(labels + first) != all(labels[key]) ? all(MASKED) : Vector{};
-      store(scores + key * LANES, found);
-      top = found > top ? found : top;
-    };
-    for (; key + KEYS <= s.n; key += KEYS) {
-      Vector sums[KEYS] = {};
-#pragma GCC unroll 64
-      for (int c = 0; c < D / 2; c++)
-#pragma GCC unroll 4
-        for (int i = 0; i < KEYS; i++) sums[i] = add_products(sums[i], q[c], k[(key + i) * (D / 2) + c]);
-      for (int i = 0; i < KEYS; i++) score(key + i, sums[i]);
-    }
-    for (; key < s.n; key++) {
-      Vector sum{};
-      for (int c = 0; c < D / 2; c++) sum = add_products(sum, q[c], k[key * (D / 2) + c]);
-      score(key, sum);
-    }
+    multiply_pairs<D>(s, q_columns, k, first, [&](int64_t key, Vector product) {
+      const Vector score = score_of(s, product, bias, labels, first, key);
+      store(scores + key * LANES, score);
+      top = score > top ? score : top;
+    });
     if (s.n % 2) store(scores + s.n * LANES, all(-INFINITY));  // the second key of the last pair
     Vector sum{}, sums[D] = {};
-    for (key = 0; key < s.n; key += 2) {
+    for (int64_t key = 0; key < s.n; key += 2) {
       const Vector low = exp_of(load(scores + key * LANES) - top);
       const Vector high = exp_of(load(scores + (key + 1) * LANES) - top);
       sum += low + high;
       const Bits pairs = pairs_of(low, high);
       std::memcpy(scores + key / 2 * LANES, &pairs, sizeof pairs);
     }
-    for (key = 0; key < (s.n + 1) / 2; key++) {
+    for (int64_t key = 0; key < (s.n + 1) / 2; key++) {
       Bits pairs;
       std::memcpy(&pairs, scores + key * LANES, sizeof pairs);
 #pragma GCC unroll 64

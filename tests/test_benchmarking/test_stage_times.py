@@ -1,4 +1,4 @@
-from vrtspike.benchmarking.config_comparison import StepTimes, part_times, stage_times
+from vrtspike.benchmarking.stage_times import StepTimes, part_times, stage_times
 from vrtspike.records.stage_costs import Owner, Sample
 
 

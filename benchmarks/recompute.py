@@ -1,0 +1,195 @@
+"""Compare what activation checkpointing recomputes: by the four policies, and chosen for a memory budget.
+
+A policy recomputes every attention, every MLP, both or none. Within a budget, `checkpointing='auto'` chooses every
+attention and every MLP by itself. The budgets are shares of the way from what recomputing all saves to what recomputing
+none saves. The peak memory of each setting is that of a process of its own; the times are interleaved in one process.
+On CPUs, the time is that of the processor, all threads together, so that other processes disturb it little. Stochastic
+depth is off: every iteration does the same.
+
+With `--json F`, the record is written whenever something has been measured, and the same command goes on where it
+ended.
+
+Examples:
+    python benchmarks/recompute.py
+    python benchmarks/recompute.py --json benchmarks/records/speed/recompute_cpu.json
+    python benchmarks/recompute.py --config configs/vrt/006_vrt_videodeblurring_gopro.py --shape 1 6 64 64 --rounds 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vrtspike.cli import add_device_argument, run_tool, tool_parser
+from vrtspike.runtime.atomic_write import write_json
+
+if TYPE_CHECKING:
+    import torch
+    from mmengine.config import Config
+
+    from vrtspike.benchmarking.training_step import TrainingStep
+    from vrtspike.models.layers.branch_costs import Branch, BranchCost
+
+Row = dict[str, Any]
+
+
+def parse_args() -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    parser.add_argument('--config', default='configs/vrt_spike_baseline.py', help='(default: %(default)s)')
+    shape = dict(nargs=4, type=int, default=[1, 5, 48, 48], metavar=('B', 'T', 'H', 'W'))
+    parser.add_argument('--shape', **shape, help='clips, frames, height and width of the batch (default: 1 5 48 48)')
+    parser.add_argument(
+        '--budgets',
+        nargs='+',
+        type=float,
+        default=[0.75, 0.5, 0.25],
+        metavar='SHARE',
+        help='from 0, what recomputing all saves, to 1, what recomputing none saves (default: %(default)s)',
+    )
+    parser.add_argument('--rounds', type=int, default=3, help='timed iterations of each (default: %(default)s)')
+    add_device_argument(parser)
+    parser.add_argument('--json', type=Path, metavar='F', help='write the record there, or go on with it')
+    args = parser.parse_args()
+    if args.rounds < 1:
+        parser.error('--rounds is at least 1')
+    if not all(0 <= share <= 1 for share in args.budgets):
+        parser.error('--budgets takes shares from 0 to 1')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    from vrtspike.benchmarking.training_step import training_step
+    from vrtspike.config import load_config
+    from vrtspike.native.allocator import keep_freed_memory
+    from vrtspike.runtime.device import chosen_device
+    from vrtspike.runtime.environment import describe_environment
+
+    keep_freed_memory()
+    device = chosen_device(args.device)
+    config = load_config(
+        args.config, overrides={'model.backbone.drop_path_rate': 0.0, 'model.backbone.checkpointing': 'none'}
+    )
+    step = training_step(config, tuple(args.shape), device)
+    branches = branches_at(step, tuple(args.shape))
+    described = {'kind': 'recompute', **describe_environment(device), 'config': args.config, 'shape': args.shape}
+    record = begun(args.json, described) or described | {'rows': settings(step, branches, args.budgets)}
+    save = functools.partial(write_json, args.json, record) if args.json else lambda: None
+    measure_peaks(record, config, device, save)
+    measure_times(record, step, branches, args.rounds, save)
+    print(table(record['rows']))
+
+
+def branches_at(step: TrainingStep, shape: tuple[int, ...]) -> list[Branch]:
+    """Return the branches of the attention blocks for a batch of shape (B, T, H, W)."""
+    from vrtspike.models.layers.branch_costs import branches_of
+
+    with step.precision():
+        return list(branches_of(step.model.backbone.attention_groups(step.inputs['blur']), shape))
+
+
+def begun(path: Path | None, described: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the record in a file if it is of the same code, machine, config and shape."""
+    if path is None or not path.is_file():
+        return None
+    found = json.loads(path.read_text(encoding='utf-8'))
+    return found if all(found.get(key) == value for key, value in described.items()) else None
+
+
+def settings(step: TrainingStep, branches: Sequence[Branch], shares: Sequence[float]) -> list[Row]:
+    """Return a row for every policy and budget: what is recomputed, and what this should save and take."""
+    from vrtspike.models.layers.branch_costs import branch_costs, timed
+    from vrtspike.models.layers.checkpointing import POLICIES
+    from vrtspike.models.layers.memory_fit import cheapest_that_fit
+    from vrtspike.runtime.device import MIB
+
+    with step.precision():
+        costs = branch_costs(branches, step.inputs['blur'].device, timed)
+    rows = []
+    for policy, (attention, mlp) in POLICIES.items():
+        recomputed = [attention if branch.name == 'attn' else mlp for branch in branches]
+        rows.append({'row': policy, 'backbone': {'checkpointing': policy}, **expected(costs, recomputed)})
+    most, least = rows[0]['saved_mib'], rows[-1]['saved_mib']
+    for share in shares:
+        budget = round(least + share * (most - least), 1)
+        backbone = {'checkpointing': 'auto', 'checkpoint_budget_mib': budget}
+        recomputed = cheapest_that_fit(costs, budget * MIB)
+        rows.append({'row': f'auto, {budget} MiB', 'backbone': backbone, **expected(costs, recomputed)})
+    return rows
+
+
+def expected(costs: Sequence[BranchCost], recomputed: Sequence[bool]) -> Row:
+    """Return what is recomputed, the MiB that the branches save, and the milliseconds that recomputing them takes."""
+    from vrtspike.runtime.device import MIB
+
+    saved = work = 0.0
+    for cost, chosen in zip(costs, recomputed, strict=True):
+        saved += cost.input_bytes if chosen else cost.saved_bytes
+        work += cost.work * chosen
+    return {
+        'branches': ''.join('01'[chosen] for chosen in recomputed),
+        'saved_mib': round(saved / MIB, 1),
+        'expected_ms': round(work, 1),
+    }
+
+
+def measure_peaks(record: dict[str, Any], config: Config, device: torch.device, save: Callable[[], None]) -> None:
+    """Add the peak memory of a training iteration to every row that has none."""
+    from vrtspike.benchmarking.peak_memory import memory_in_new_process
+
+    for row in record['rows']:
+        if 'peak_memory_mib' not in row:
+            config.model.backbone.update(row['backbone'])
+            row['peak_memory_mib'] = memory_in_new_process(config, tuple(record['shape']), device)
+            save()
+
+
+def measure_times(
+    record: dict[str, Any], step: TrainingStep, branches: Sequence[Branch], rounds: int, save: Callable[[], None]
+) -> None:
+    """Add the milliseconds of iterations to every row until it has as many as there are rounds.
+
+    Every round begins one row later.
+    """
+    from vrtspike.benchmarking.pairs import load_average
+    from vrtspike.runtime.device import call_seconds, processor_seconds
+
+    rows, device = record['rows'], step.inputs['blur'].device
+    seconds = processor_seconds if device.type == 'cpu' else functools.partial(call_seconds, device=device)
+    done = len(rows[0].get('times_ms', ()))
+    if done < rounds:
+        step()
+    for i in range(done, rounds):
+        for row in (*rows[i % len(rows) :], *rows[: i % len(rows)]):
+            for branch, chosen in zip(branches, row['branches'], strict=True):
+                branch.apply(chosen == '1')
+            row.setdefault('times_ms', []).append(round(1e3 * seconds(step), 1))
+            row.setdefault('load_average', []).append(load_average())
+        save()
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the rows as text."""
+    from vrtspike.reporting.table import Table
+
+    columns = ['setting', 'recomputed', 'saved MiB', 'peak MiB', 'ms per iteration', 'expected more']
+    cells = [
+        [
+            row['row'],
+            f'{row["branches"].count("1")} of {len(row["branches"])}',
+            f'{row["saved_mib"]:,.0f}',
+            f'{row["peak_memory_mib"]:,.0f}',
+            f'{min(row["times_ms"]):,.0f}',
+            f'{row["expected_ms"]:,.0f}',
+        ]
+        for row in rows
+    ]
+    return Table(columns=columns, rows=cells).text()
+
+
+if __name__ == '__main__':
+    run_tool(main)
