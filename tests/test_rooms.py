@@ -85,7 +85,6 @@ TESTED_BY = {
     'models/losses/charbonnier.py': 'test_models/test_losses/test_losses.py',
     # The parts of VRT are compared with golden outputs of the published code.
     'models/backbones/vrt_stage.py': 'test_models/test_backbones/test_vrt_golden.py',
-    'models/layers/attention.py': 'test_models/test_backbones/test_vrt_golden.py',
     'models/layers/blocks.py': 'test_models/test_backbones/test_vrt_golden.py',
     'models/layers/flow.py': 'test_models/test_backbones/test_vrt_golden.py',
     # Arguments that cannot work, given to whole parts.

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from gpu_paths import take_gpu_paths
 
-from vrtspike.models.layers.alignment import align_both_ways, warp
+from vrtspike.models.layers.alignment import align_both_ways, sampled_positions, warp
 
 
 def make_flows(x, distances, seed):
@@ -49,3 +50,13 @@ def test_a_single_frame_has_no_neighbours():
     x = torch.randn(2, 1, 3, 4, 5)
     for found in align_both_ways(seen, x, [x[:, :0, :2]], [x[:, :0, :2]]):
         assert torch.equal(found, torch.zeros_like(x))
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64, torch.bfloat16])
+def test_positions_of_gpus_are_the_same_to_rounding(monkeypatch, dtype):
+    flow = 5 * torch.randn(2, 2, 7, 9, generator=torch.Generator().manual_seed(0)).to(dtype)
+    expected = sampled_positions(flow)
+    take_gpu_paths(monkeypatch)
+    found = sampled_positions(flow)
+    assert found.dtype == expected.dtype == torch.promote_types(dtype, torch.float32)
+    torch.testing.assert_close(found, expected)

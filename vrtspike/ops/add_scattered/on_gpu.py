@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 from vrtspike.ops.add_scattered.reference import Norm
 from vrtspike.ops.chunks import joined
 from vrtspike.ops.layer_norm.on_gpu import gradients as norm_gradients
+from vrtspike.ops.row_blocks import row_block
 from vrtspike.ops.rows import Order
 
 NUMBERS, WARPS = 1024, 4
@@ -166,16 +167,9 @@ def _gradients(grad: Tensor, sources: Tensor | None, dtype: torch.dtype, sums: b
 
 def _programs(rows: Tensor) -> int:
     """Return in how many blocks rows (M, C) are computed."""
-    return -(-len(rows) // _block(rows.shape[1])[1])
-
-
-def _block(channels: int) -> tuple[int, int]:
-    """Return the channels, padded to a power of 2, and the rows of a block."""
-    padded = 1 << max(channels - 1, 1).bit_length()
-    return padded, max(1, NUMBERS // padded)
+    return -(-len(rows) // row_block(rows.shape[1], NUMBERS).R)
 
 
 def _launch(kernel: Any, programs: int, arguments: tuple) -> None:
-    channels = arguments[0].shape[1]
-    padded, rows = _block(channels)
-    kernel[(programs,)](*arguments, C=channels, BC=padded, R=rows, num_warps=WARPS)
+    block = row_block(arguments[0].shape[1], NUMBERS)
+    kernel[(programs,)](*arguments, **block._asdict(), num_warps=WARPS)
