@@ -77,6 +77,7 @@ def main() -> None:
     step = training_step(config, tuple(args.shape), device)
     branches = branches_at(step, tuple(args.shape))
     described = {'kind': 'recompute', **describe_environment(device), 'config': args.config, 'shape': args.shape}
+    described['budgets'] = args.budgets
     record = begun(args.json, described) or described | {'rows': settings(step, branches, args.budgets)}
     save = functools.partial(write_json, args.json, record) if args.json else lambda: None
     measure_peaks(record, config, device, save)
@@ -161,12 +162,17 @@ def measure_times(
     rows, device = record['rows'], step.inputs['blur'].device
     seconds = processor_seconds if device.type == 'cpu' else functools.partial(call_seconds, device=device)
     done = len(rows[0].get('times_ms', ()))
-    if done < rounds:
+
+    def apply(row: Row) -> None:
+        for branch, chosen in zip(branches, row['branches'], strict=True):
+            branch.apply(chosen == '1')
+
+    for row in rows if done < rounds else ():  # kernels are compiled and chosen at their first call
+        apply(row)
         step()
     for i in range(done, rounds):
         for row in (*rows[i % len(rows) :], *rows[: i % len(rows)]):
-            for branch, chosen in zip(branches, row['branches'], strict=True):
-                branch.apply(chosen == '1')
+            apply(row)
             row.setdefault('times_ms', []).append(round(1e3 * seconds(step), 1))
             row.setdefault('load_average', []).append(load_average())
         save()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,21 +21,29 @@ def merged_groups(optimizer: Optimizer) -> Iterator[None]:
     checkpoints have the groups as MMEngine made them.
     """
     groups = optimizer.param_groups
-    if type(optimizer) not in OPTIMIZERS or len(groups) == 1:
-        yield
-        return
-    merged: dict[tuple, dict[str, Any]] = {}
-    for group in groups:
-        same = merged.setdefault(settings_of(group), {**group, 'params': []})
-        same['params'] += group['params']
-    optimizer.param_groups = list(merged.values())
     try:
+        optimizer.param_groups = merged(groups) if may_be_merged(optimizer) else groups
         yield
     finally:
         optimizer.param_groups = groups
 
 
+def may_be_merged(optimizer: Optimizer) -> bool:
+    """Return whether nothing but the optimizer's own step sees its groups. Hooks of a step may change them."""
+    hooks = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
+    return type(optimizer) in OPTIMIZERS and len(optimizer.param_groups) > 1 and not hooks
+
+
+def merged(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a group for all of the same settings."""
+    found: dict[tuple, dict[str, Any]] = {}
+    for group in groups:
+        same = found.setdefault(settings_of(group), {**group, 'params': []})
+        same['params'] += group['params']
+    return list(found.values())
+
+
 def settings_of(group: dict[str, Any]) -> tuple:
     """Return what tells a group from others, besides its parameters; tensors differ unless they are the same one."""
     names = sorted(group.keys() - {'params', 'param_names'})
-    return tuple((name, tuple(group[name]) if isinstance(group[name], list) else group[name]) for name in names)
+    return tuple((name, group[name] if isinstance(group[name], Hashable) else repr(group[name])) for name in names)

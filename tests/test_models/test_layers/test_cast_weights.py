@@ -6,6 +6,7 @@ from gpu_paths import take_gpu_paths
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from vrtspike.models.layers import cast_weights
 from vrtspike.models.layers.blocks import AttentionBlock
 from vrtspike.models.layers.cast_weights import cast_together
 
@@ -84,6 +85,13 @@ def test_weights_keep_their_type_and_their_names(as_on_a_gpu):
     before = {name: each.dtype for name, each in block.state_dict().items()}
     train(block, torch.randn(1, 2, 4, 4, 8))
     assert {name: each.dtype for name, each in block.state_dict().items()} == before
+
+
+def test_sharded_weights_are_cast_by_themselves(as_on_a_gpu, monkeypatch):
+    block = make_block()
+    monkeypatch.setattr(cast_weights, 'DTensor', nn.Parameter)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert cast_together(torch.ones(1), block.attn, block.mlp) == (block.attn, block.mlp)
 
 
 def test_modules_are_called_as_they_are_without_autocast_when_compiled_and_on_cpus(as_on_a_gpu, monkeypatch):

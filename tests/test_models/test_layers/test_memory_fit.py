@@ -47,7 +47,7 @@ def test_nothing_is_recomputed_in_vain(costs, budget):
             assert total > budget or total + cost.freed_bytes > budget
 
 
-@given(st.lists(st.floats(0, 50), max_size=8), st.integers(0, 100))
+@given(st.lists(st.integers(0, 50), max_size=8), st.integers(0, 100))
 def test_of_branches_of_one_size_the_cheapest_are_recomputed(works, budget):
     costs = [BranchCost(10, 2, work) for work in works]
     recomputed = cheapest_that_fit(costs, budget)
@@ -163,7 +163,7 @@ def test_another_choice_is_made_when_frozen_weights_are_trained(planted):
     group, fit = two_blocks(), MemoryFit(18)
     for trained in (False, True, True):
         fit([BlockGroup(group.requires_grad_(trained), 1, torch.float32)], SIZE, CLIP)
-    assert [case.trained for case in fit.choices] == [0, len(list(group.parameters()))]
+    assert [set(case.trained) for case in fit.choices] == [{False}, {True}]
 
 
 def test_without_a_budget_it_is_half_of_the_free_memory(planted, monkeypatch):

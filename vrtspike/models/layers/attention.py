@@ -152,9 +152,9 @@ class WindowAttention(nn.Module):
         own, mutual = self.qkv_self, self.qkv_mut
         if mutual is None:
             return windows.attend_together(linear(windows.tokens, own.weight, detached(own.bias)), [own.bias])
-        bias = None if own.bias is None else joined_rows(own.bias, mutual.bias)
-        qkv = linear(windows.tokens, joined_rows(own.weight, mutual.weight), detached(bias))
-        encoding = linear(self.encoding(windows.window).flatten(0, 1), mutual.weight)
+        bias, weight = None if own.bias is None else joined_rows(own.bias, mutual.bias), mutual.weight
+        qkv = linear(windows.tokens, joined_rows(own.weight, weight), detached(bias))
+        encoding = linear(self.encoding(windows.window).flatten(0, 1), weight)
         return windows.attend_together(qkv, [own.bias, mutual.bias], encoding)
 
     def encoding(self, window: Window) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.func import functional_call
 
 from vrtspike.models.layers.conv import Conv3d, FrameConv
@@ -31,7 +32,8 @@ def cast_together(x: Tensor, *modules: nn.Module) -> tuple[Call, ...]:
 
     One kernel casts the weights of all modules now, and one their gradients. The functions may be called again in the
     backward pass, as activation checkpointing does. They are the modules themselves on other devices than GPUs, without
-    autocast, and where a compiler fuses the casts. Biases stay in float32 where the layer says so by ``casts_bias``.
+    autocast, where a compiler fuses the casts, and while weights are sharded. Biases stay in float32 where the layer
+    says so by ``casts_bias``.
 
     Args:
         x: What they will be called with; its device counts.
@@ -42,6 +44,8 @@ def cast_together(x: Tensor, *modules: nn.Module) -> tuple[Call, ...]:
         return modules
     dtype = torch.get_autocast_dtype(x.device.type)
     weights = [weights_of_layers(module) for module in modules]
+    if any(isinstance(weight, DTensor) for each in weights for weight in each.values()):
+        return modules
     copies: dict[Tensor, Tensor] = {}
     for trained in (True, False):  # the result of a function with one trained weight needs a gradient as a whole
         chosen = [weight for each in weights for weight in each.values() if weight.requires_grad == trained]
@@ -56,7 +60,9 @@ def cast_together(x: Tensor, *modules: nn.Module) -> tuple[Call, ...]:
 def cast_where_allowed(x: Tensor, *modules: nn.Module) -> tuple[Call, ...]:
     """Return what :func:`cast_together` returns for modules that allow it by ``casts_together``; others as they are.
 
-    A part that a user writes may compute in float32 somewhere, whatever autocast says.
+    A part that a user writes may compute in float32 somewhere, whatever autocast says, or checkpoint activations inside
+    of itself, which would be computed again with weights that are not cast. Subclasses of a part that allows it may set
+    it to False.
     """
     allowed = [module for module in modules if getattr(module, 'casts_together', False)]
     calls = dict(zip(allowed, cast_together(x, *allowed), strict=True))

@@ -32,8 +32,8 @@ class Case(NamedTuple):
     size: tuple[int, ...]
     """(B, T, H, W)."""
     autocast: bool
-    trained: int
-    """Number of weights that are trained: frozen ones need fewer activations."""
+    trained: tuple[bool, ...]
+    """Of every weight: frozen ones need fewer activations."""
 
     def __str__(self) -> str:
         return f'clips {" x ".join(map(str, self.size))}{", autocast" * self.autocast}'
@@ -67,10 +67,10 @@ class MemoryFit:
     The attention and the MLP of every block are chosen by themselves. For every kind of branch, the saved bytes and the
     time of recomputation are measured on a map of the real size (:mod:`vrtspike.models.layers.branch_costs`). Where
     nothing can be timed (fake tensors, compiled blocks), multiply-accumulates stand for the time. Gradients do not
-    depend on the choice, so processes of one training may choose differently.
+    depend on the choice, but for rounding on GPUs, so processes of one training may choose differently.
 
     A network that is compiled or exported as a whole stays as it is: its compiler decides what to recompute. So does a
-    copy on the meta device, with which an iteration is counted, once there is a choice.
+    copy on the meta device, with which an iteration is counted, once there is a choice or without a budget.
 
     Args:
         budget_mib: MiB of activations that the attention blocks may save for the backward pass; None is half of the
@@ -89,11 +89,11 @@ class MemoryFit:
             size: (B, T, H, W) in pixels.
             like: A tensor on the clip's device.
         """
-        if torch.compiler.is_compiling() or (like.is_meta and self.choices):
+        if torch.compiler.is_compiling() or (like.is_meta and (self.choices or self.budget_mib is None)):
             return
         branches = list(branches_of(groups, size))
         autocast = not like.is_meta and torch.is_autocast_enabled(like.device.type)
-        trained = sum(weight.requires_grad for group in groups for weight in group.module.parameters())
+        trained = tuple(weight.requires_grad for group in groups for weight in group.module.parameters())
         case = Case(tuple(size), autocast, trained)
         if case not in self.choices:
             self.choices[case] = self.choose(branches, like)

@@ -82,7 +82,8 @@ def trial_of(
     x: Tensor, chunks: Sequence[Tensor], order: Order | None, scale: float, bias: Tensor | None = None
 ) -> Trial:
     """Return the call on which the backends are compared; the number of rows counts in powers of two."""
-    trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *chunks))
+    inputs = x, *chunks, *(() if bias is None else (bias,))
+    trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
     channels, count = x.shape[-1], max(1, sum(map(len, chunks)))
     types = f'{x.dtype} and {chunks[0].dtype}'.replace('torch.', '')
     kind = f'{"" if order else " in order"}{"" if bias is None else " with bias"}'

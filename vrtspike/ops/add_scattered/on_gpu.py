@@ -28,18 +28,21 @@ def on_gpu(
     x: Tensor, chunks: Sequence[Tensor], order: Order | None, scale: float, bias: Tensor | None = None
 ) -> Tensor:
     """Compute :func:`vrtspike.ops.add_scattered` of rows in float32."""
-    rows = joined(chunks).contiguous()
-    x = x.to(torch.promote_types(x.dtype, rows.dtype)).contiguous()
-    return _AddScattered.apply(x, rows, bias, order, scale)
+    return _AddScattered.apply(*_prepared(x, chunks), bias, order, scale)
 
 
 def on_gpu_normed(
     x: Tensor, chunks: Sequence[Tensor], order: Order | None, scale: float, bias: Tensor | None, norm: Norm
 ) -> tuple[Tensor, Tensor]:
     """Return the sum, and its normalised rows."""
+    weight, shift = norm.weight.float(), norm.bias.float()
+    return _AddNormed.apply(*_prepared(x, chunks), bias, weight, shift, order, scale, norm)
+
+
+def _prepared(x: Tensor, chunks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the map and all rows, contiguous; the map in the larger type of both."""
     rows = joined(chunks).contiguous()
-    x = x.to(torch.promote_types(x.dtype, rows.dtype)).contiguous()
-    return _AddNormed.apply(x, rows, bias, norm.weight.float(), norm.bias.float(), order, scale, norm)
+    return x.to(torch.promote_types(x.dtype, rows.dtype)).contiguous(), rows
 
 
 class _AddScattered(torch.autograd.Function):

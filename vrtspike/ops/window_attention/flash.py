@@ -113,7 +113,7 @@ def _gradients(
     delta = _backward_queries(*inputs, grad_qkv[..., :channels], sums, *settings)
     of_keys = nothing if added is None else sums[..., channels:]
     partial = _backward_keys(*inputs, delta, grad_qkv[..., channels:], of_keys, trains_table, *settings)
-    of_rows = sums.sum(0) if len(sums) else None
+    of_rows = None if sums is nothing else sums.sum(0)
     return (
         table_gradient(partial.sum(0), settings.window) if trains_table else None,
         of_rows.sum(0) if trains_bias and added is not None else of_rows[0] if trains_bias else None,

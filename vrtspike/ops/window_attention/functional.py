@@ -131,7 +131,7 @@ class Windows:
             encoding: Added to those of mutual attention: (N, 3*C) for the N tokens of a frame of a window.
 
         Returns:
-            The attended values (..., C); with mutual attention (..., 2*C), its own first.
+            The attended values (..., C); with mutual attention (..., 2*C), first those of mutual attention.
         """
         count = len(biases)
         same = qkv.shape[-1] // (3 * count), self.window, self.shift, self.heads, self.scale
