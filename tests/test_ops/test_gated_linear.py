@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from errors_of_tensors import largest_relative
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -50,8 +51,7 @@ def worst_error(backend, inputs):
     """Return the largest error of the output and of the gradients, each relative to its largest value."""
     found, expected = run(backend, inputs), run('reference', [tensor.double() for tensor in inputs])
     assert [tensor.dtype for tensor in found] == [inputs[0].dtype] * 5
-    pairs = [(x, y) for x, y in zip(found, expected, strict=True) if y.numel()]
-    return max(float((x - y).abs().max() / y.abs().max().clamp_min(1e-2)) for x, y in pairs)
+    return largest_relative(found, expected, least_scale=1e-2)
 
 
 def run_with_biases(backend, inputs, biases):
@@ -69,8 +69,7 @@ def worst_error_with_biases(backend, inputs):
     found = run_with_biases(backend, inputs, biases)
     expected = run_with_biases('reference', [each.double() for each in inputs], [each.double() for each in biases])
     assert [tensor.dtype for tensor in found] == [inputs[0].dtype] * 4 + [torch.float32] * 2
-    pairs = [(x, y) for x, y in zip(found, expected, strict=True) if y.numel()]
-    return max(float((x - y).abs().max() / y.abs().max().clamp_min(1e-2)) for x, y in pairs)
+    return largest_relative(found, expected, least_scale=1e-2)
 
 
 def as_halves(inputs):
