@@ -230,6 +230,14 @@ def test_halves_of_a_map_are_joined_without_a_copy_and_other_maps_are_not():
     assert whole_of(*empty_like_both(first, second.clone())) is None
 
 
+def test_gradients_of_halves_cannot_be_differentiated():
+    both = torch.randn(5, 8, requires_grad=True)
+    first, second = halves(both)
+    (grad,) = torch.autograd.grad((first.square() * second).sum(), both, create_graph=True)
+    with pytest.raises(RuntimeError, match='once_differentiable'):
+        grad.sum().backward()
+
+
 def test_compiled_graphs_get_plain_operators():
     graphs = []
 

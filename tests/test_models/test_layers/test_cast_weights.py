@@ -126,6 +126,16 @@ def test_weights_keep_their_type_and_their_names(as_on_a_gpu):
     assert {name: each.dtype for name, each in block.state_dict().items()} == before
 
 
+def test_gradients_of_cast_weights_cannot_be_differentiated(as_on_a_gpu):
+    layer, x = nn.Linear(2, 2), torch.ones(1, 2)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        (call,) = cast_together(x, layer)
+        total = call(x).square().sum()
+    (grad,) = torch.autograd.grad(total, layer.weight, create_graph=True)
+    with pytest.raises(RuntimeError, match='once_differentiable'):
+        grad.sum().backward()
+
+
 def test_modules_are_called_as_they_are_without_autocast_when_compiled_and_on_cpus(as_on_a_gpu, monkeypatch):
     layer, x = nn.Linear(2, 2), torch.zeros(1, 2)
     assert cast_together(x, layer) == (layer,)
