@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from errors_of_tensors import largest_relative
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -58,8 +59,7 @@ def worst_error(backend, inputs, scale=1.0, **how):
     found = run(backend, x, chunks, order, scale, **how)
     expected = run('reference', x.double(), [rows.double() for rows in chunks], order, scale, **how)
     assert [each.dtype for each in found] == [x.dtype, x.dtype, chunks[0].dtype][: len(found)]
-    pairs = [(left, right) for left, right in zip(found, expected, strict=True) if right.numel()]
-    return max((float((a - b).abs().max() / b.abs().max().clamp_min(1e-2)) for a, b in pairs), default=0.0)
+    return largest_relative(found, expected, least_scale=1e-2)
 
 
 @needs_compiler
@@ -88,8 +88,7 @@ def worst_error_with_bias(backend, inputs, *, in_order=False):
     found = run_with_bias(backend, x, chunks, order, bias, 1.25)
     expected = run_with_bias('reference', x.double(), [rows.double() for rows in chunks], order, bias.double(), 1.25)
     assert found[2].dtype == torch.float32
-    pairs = [(left, right) for left, right in zip(found, expected, strict=True) if right.numel()]
-    return max((float((a - b).abs().max() / b.abs().max().clamp_min(1e-2)) for a, b in pairs), default=0.0)
+    return largest_relative(found, expected, least_scale=1e-2)
 
 
 def run_normed(backend, x, chunks, order, others, result):
@@ -110,8 +109,7 @@ def worst_error_normed(backend, inputs, result):
     wide = x.double(), [rows.double() for rows in chunks], order, [each.double() for each in others]
     expected = run_normed('reference', *wide, torch.float64)
     assert [each.dtype for each in found[:3]] == [x.dtype, result, x.dtype]
-    pairs = [(left, right) for left, right in zip(found, expected, strict=True) if right.numel()]
-    return max((float((a - b).abs().max() / b.abs().max().clamp_min(1e-2)) for a, b in pairs), default=0.0)
+    return largest_relative(found, expected, least_scale=1e-2)
 
 
 def test_the_sum_and_its_normalised_rows_are_those_of_two_layers():

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from errors_of_tensors import largest_relative
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -50,8 +51,7 @@ def worst_error(backend, inputs):
     """Return the largest error of the output and of the gradients, each relative to its largest value."""
     found, expected = run(backend, inputs), run('reference', [tensor.double() for tensor in inputs])
     assert [tensor.dtype for tensor in found] == [inputs[0].dtype] * 5
-    pairs = [(x, y) for x, y in zip(found, expected, strict=True) if y.numel()]
-    return max(float((x - y).abs().max() / y.abs().max().clamp_min(1e-2)) for x, y in pairs)
+    return largest_relative(found, expected, least_scale=1e-2)
 
 
 def run_with_biases(backend, inputs, biases):
@@ -69,8 +69,7 @@ def worst_error_with_biases(backend, inputs):
     found = run_with_biases(backend, inputs, biases)
     expected = run_with_biases('reference', [each.double() for each in inputs], [each.double() for each in biases])
     assert [tensor.dtype for tensor in found] == [inputs[0].dtype] * 4 + [torch.float32] * 2
-    pairs = [(x, y) for x, y in zip(found, expected, strict=True) if y.numel()]
-    return max(float((x - y).abs().max() / y.abs().max().clamp_min(1e-2)) for x, y in pairs)
+    return largest_relative(found, expected, least_scale=1e-2)
 
 
 def as_halves(inputs):
@@ -229,6 +228,14 @@ def test_halves_of_a_map_are_joined_without_a_copy_and_other_maps_are_not():
     assert [whole_of(*maps) for maps in others] == [None] * 4
     assert whole_of(*empty_like_both(first, second)).shape == both.shape
     assert whole_of(*empty_like_both(first, second.clone())) is None
+
+
+def test_gradients_of_halves_cannot_be_differentiated():
+    both = torch.randn(5, 8, requires_grad=True)
+    first, second = halves(both)
+    (grad,) = torch.autograd.grad((first.square() * second).sum(), both, create_graph=True)
+    with pytest.raises(RuntimeError, match='once_differentiable'):
+        grad.sum().backward()
 
 
 def test_compiled_graphs_get_plain_operators():

@@ -27,6 +27,13 @@ def test_each_gets_its_rows_of_the_gradient(copied):
     assert torch.equal(torch.cat(grads), weights)
 
 
+def test_gradients_of_joined_weights_cannot_be_differentiated():
+    first, second = (each.detach().requires_grad_() for each in halves())
+    (grad,) = torch.autograd.grad(joined_rows(first, second).square().sum(), first, create_graph=True)
+    with pytest.raises(RuntimeError, match='once_differentiable'):
+        grad.sum().backward()
+
+
 def test_other_weights_do_not_follow_each_other():
     first, second = halves()
     others = [(second, first), (first, second.clone()), (first, second.half()), (first[:, :2], second[:, :2])]

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from errors_of_tensors import largest_relative
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -72,8 +73,7 @@ def run_beside(backend, inputs, order):
 def worst_error_beside(backend, inputs, order):
     """Return the largest error of the gradients of :func:`run_beside`, each relative to its largest value."""
     expected = run_beside('reference', [tensor.double() for tensor in inputs], order)
-    pairs = [(x, y) for x, y in zip(run_beside(backend, inputs, order), expected, strict=True) if y.numel()]
-    return max((float((x - y).abs().max() / y.abs().max().clamp_min(1)) for x, y in pairs), default=0.0)
+    return largest_relative(run_beside(backend, inputs, order), expected, least_scale=1)
 
 
 def worst_error(backend, inputs, order, **how):
@@ -82,8 +82,7 @@ def worst_error(backend, inputs, order, **how):
     expected = run('reference', [tensor.double() for tensor in inputs], order, trains=how.get('trains', True))
     assert [x.dtype for x in found[1:]] == [tensor.dtype for tensor in inputs][: len(found) - 1]
     assert found[0].dtype == (torch.bfloat16 if how.get('autocast') else inputs[0].dtype)
-    pairs = [(x, y) for x, y in zip(found, expected, strict=True) if y.numel()]
-    return max((float((x - y).abs().max() / y.abs().max().clamp_min(1)) for x, y in pairs), default=0.0)
+    return largest_relative(found, expected, least_scale=1)
 
 
 @settings(max_examples=60, deadline=None)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 
 def joined_rows(first: Tensor, second: Tensor) -> Tensor:
@@ -33,5 +34,6 @@ class _JoinedRows(Function):
         return first.as_strided((sum(ctx.sizes), *first.shape[1:]), first.stride()).detach()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         return grad.split(ctx.sizes)

@@ -6,9 +6,12 @@ from gpu_paths import take_gpu_paths
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from vrtspike.models.fusion import TemporalCrossAttention
 from vrtspike.models.layers import cast_weights
 from vrtspike.models.layers.blocks import AttentionBlock
-from vrtspike.models.layers.cast_weights import cast_together
+from vrtspike.models.layers.cast_weights import cast_together, cast_where_allowed
+from vrtspike.models.spike_encoders import SpikeEncoder3D
+from vrtspike.models.tsa import TemporalSelfAttention
 
 BLOCK = dict(channels=8, heads=2, window=(2, 2, 2), shift=(0, 1, 1), mutual=True)
 
@@ -40,6 +43,43 @@ def train(block, x):
             out = block(x)
         (out * torch.linspace(-1, 1, out.numel()).view_as(out)).sum().backward()
     return [out.detach(), x.grad, *(each.grad for each in block.parameters())], casts
+
+
+MAP = (1, 8, 3, 6, 6)
+PARTS = {  # of the spike side, with the sizes of their maps
+    'spike encoder': (lambda: SpikeEncoder3D(bins=4, channels=8, scales=2), [(1, 3, 4, 6, 6)]),
+    'temporal self-attention': (lambda: TemporalSelfAttention(8, heads=2), [MAP]),
+    'fusion head': (lambda: TemporalCrossAttention(8, heads=2), [MAP, MAP]),
+}
+
+
+@pytest.mark.parametrize('part', PARTS)
+def test_parts_of_the_spike_side_compute_the_same(as_on_a_gpu, part):
+    make, sizes = PARTS[part]
+    torch.manual_seed(0)
+    module = make().train()
+    for parameter in module.parameters():  # values of bfloat16, so that the plain convolution has the same ones
+        parameter.data = (torch.randn(parameter.shape) * 0.3).bfloat16().float()
+    leaves = [torch.randn(size).requires_grad_() for size in sizes]
+
+    def run(call):
+        with Casts() as casts:
+            with torch.autocast('cpu', dtype=torch.bfloat16):
+                out = call(*leaves)
+            maps = out if isinstance(out, list) else [out]
+            total = sum((each * torch.linspace(-1, 1, each.numel()).view_as(each)).sum() for each in maps)
+            grads = torch.autograd.grad(total, [*leaves, *module.parameters()])
+        return [*maps, *grads], casts.lists
+
+    def cast_and_call(*maps):
+        (call,) = cast_where_allowed(maps[0], module)
+        return call(*maps)
+
+    (found, lists), (expected, none) = run(cast_and_call), run(module)
+    assert (lists, none) == (2, 0)
+    for left, right in zip(found, expected, strict=True):
+        assert left.dtype == right.dtype
+        assert (left - right).norm() <= 5e-3 * right.norm()
 
 
 def make_block(**settings):
@@ -92,6 +132,16 @@ def test_sharded_weights_are_cast_by_themselves(as_on_a_gpu, monkeypatch):
     monkeypatch.setattr(cast_weights, 'DTensor', nn.Parameter)
     with torch.autocast('cpu', dtype=torch.bfloat16):
         assert cast_together(torch.ones(1), block.attn, block.mlp) == (block.attn, block.mlp)
+
+
+def test_gradients_of_cast_weights_cannot_be_differentiated(as_on_a_gpu):
+    layer, x = nn.Linear(2, 2), torch.ones(1, 2)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        (call,) = cast_together(x, layer)
+        total = call(x).square().sum()
+    (grad,) = torch.autograd.grad(total, layer.weight, create_graph=True)
+    with pytest.raises(RuntimeError, match='once_differentiable'):
+        grad.sum().backward()
 
 
 def test_modules_are_called_as_they_are_without_autocast_when_compiled_and_on_cpus(as_on_a_gpu, monkeypatch):

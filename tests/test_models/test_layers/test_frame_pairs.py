@@ -40,3 +40,15 @@ def test_frames_beside_their_neighbours_and_the_gradients_are_those_of_a_concate
     aligned = torch.randn(2 * 2 * (frames - 1), 3, 4, 5, dtype=torch.float64)
     for found, expected in zip(run(beside_neighbours, x, aligned), run(joined, x, aligned), strict=True):
         torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ('function', 'sizes'), [(frame_pairs, [(1, 3, 2, 2, 2)]), (beside_neighbours, [(1, 3, 2, 2, 2), (4, 2, 2, 2)])]
+)
+def test_their_gradients_cannot_be_differentiated(function, sizes):
+    leaves = [torch.randn(size, requires_grad=True) for size in sizes]
+    results = function(*leaves)
+    first = results[0] if isinstance(results, tuple) else results
+    grad = torch.autograd.grad(first.square().sum(), leaves, create_graph=True)[0]
+    with pytest.raises(RuntimeError, match='once_differentiable'):
+        grad.sum().backward()

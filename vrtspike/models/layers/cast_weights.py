@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.distributed.tensor import DTensor
 from torch.func import functional_call
 
@@ -99,6 +100,7 @@ class _CastTogether(torch.autograd.Function):
         return copied_together(tensors, dtype)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         present = {i: grad for i, grad in enumerate(grads) if grad is not None}
         wide = copied(list(present.values()), [ctx.dtypes[i] for i in present])

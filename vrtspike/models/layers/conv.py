@@ -23,7 +23,8 @@ class Conv3d(nn.Conv3d):
         if not (x.device.type == 'cpu' and torch.is_autocast_enabled('cpu') and torch.is_grad_enabled()):
             return super().forward(x)
         with torch.autocast('cpu', enabled=False):
-            out = super().forward(x.float())
+            bias = None if self.bias is None else self.bias.float()  # float32 already unless cast with others' weights
+            out = self._conv_forward(x.float(), self.weight.float(), bias)
         return out.to(torch.get_autocast_dtype('cpu'))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 
 def frame_pairs(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -35,6 +36,7 @@ class _FramePairs(Function):
         return thirds[third:], thirds[: 2 * third]
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, of_neighbours: Tensor, of_frames: Tensor) -> Tensor:
         batch, frames = ctx.size[:2]
         pairs = [grad.unflatten(0, (2, batch, frames - 1)) for grad in (of_neighbours, of_frames)]
@@ -61,6 +63,7 @@ class _BesideNeighbours(Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         own, later, earlier = (part.permute(0, 1, 4, 2, 3) for part in grad.chunk(3, dim=-1))
         batch, frames, *size = own.shape

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def halves(both: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,6 +47,7 @@ class _Halves(torch.autograd.Function):
         return both.chunk(2, dim=-1)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, first: Tensor, second: Tensor) -> Tensor:
         both = whole_of(first, second)
         return torch.cat((first, second), dim=-1) if both is None else both
