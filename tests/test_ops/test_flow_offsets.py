@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from errors_of_tensors import largest_relative
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -55,8 +56,7 @@ def worst_error(backend, inputs, **how):
     dtype = inputs[0].dtype
     assert [x.dtype for x in found] == [torch.float32, dtype, dtype, torch.float32][: len(found)]
     assert [x.shape for x in found] == [x.shape for x in expected]
-    pairs = [(x, y) for x, y in zip(found, expected, strict=True) if y.numel()]
-    return max((float((x - y).abs().max() / y.abs().max().clamp_min(1e-2)) for x, y in pairs), default=0.0)
+    return largest_relative(found, expected, least_scale=1e-2)
 
 
 @needs_compiler
