@@ -70,7 +70,7 @@ def paired(name, plain, changed, gain=3.0):
 
     config, plain_name = {
         'progressive': ('configs/vrt_spike_lite.py', 'throughout'),
-        'distillation': (NARROW, 'alone'),
+        'distillation': ('configs/vrt_spike_tiny.py', 'alone'),
     }[name]
     teacher = 'teacher.pth' if name == 'distillation' else None
     settings = {'config': config, 'depths': [1, 2], 'teacher': teacher, 'iterations': 7, 'seeds': [0, 1, 2]}

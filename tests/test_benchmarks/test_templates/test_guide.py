@@ -158,9 +158,7 @@ def test_a_training_has_one_record_whatever_the_device(checkout, render):
     made = paired('distillation', [(28.0, 1.0)] * 3, [(28.1, 1.0)] * 3)
     (checkout / 'benchmarks/records/guide/on_a_card.json').write_text(json.dumps(made | other_device('A Card')))
     (checkout / 'benchmarks/records/training/distillation.json').write_text(json.dumps(made))
-    with pytest.raises(
-        VrtSpikeError, match=r'distillation\.json: the second record of its kind of narrow on any device'
-    ):
+    with pytest.raises(VrtSpikeError, match=r'distillation\.json: the second record of its kind of tiny on any device'):
         render('docs/guide.md', checkout)
 
 
@@ -193,15 +191,13 @@ def other_device(name):
         (
             'training/distillation.json',
             paired('distillation', [(28.0, 1.0)] * 3, [(28.1, 1.0)] * 3),
-            "| Distillation keeps the student's quality | eight entries, 1/6 as wide | not stated "
-            '| +0.10 dB [+0.10, +0.10] | **holds** |',
+            "| Distillation keeps the student's quality | tiny | not stated | +0.10 dB [+0.10, +0.10] | **holds** |",
             '--depths 1 2 --teacher teacher.pth --iterations 7',
         ),
         (
             'training/distillation.json',
             paired('distillation', [(28.0, 1.0)] * 3, [(28.1, 1.0)] * 3, gain=1.9),
-            "| Distillation keeps the student's quality | eight entries, 1/6 as wide | not stated "
-            '| +0.10 dB [+0.10, +0.10] | undecided |',
+            "| Distillation keeps the student's quality | tiny | not stated | +0.10 dB [+0.10, +0.10] | undecided |",
             'benchmarks/recipes.py distillation',
         ),
         (
