@@ -22,7 +22,9 @@ import functools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from vrtspike.cli import add_device_argument, run_tool, tool_parser
 from vrtspike.runtime.atomic_write import write_json
@@ -34,7 +36,29 @@ if TYPE_CHECKING:
     from vrtspike.benchmarking.training_step import TrainingStep
     from vrtspike.models.layers.branch_costs import Branch, BranchCost
 
-Row = dict[str, Any]
+
+class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A setting and what was measured of it so far.
+
+    Args:
+        row: Its name.
+        backbone: What the config of the backbone says.
+        branches: A digit for each, attention and MLP of one block after another: 1 if it is recomputed.
+        saved_mib: Activations that the branches should save for the backward pass.
+        expected_ms: Time that recomputing them should take in one iteration.
+        peak_memory_mib: Of a process that trains one iteration; None if not measured yet.
+        times_ms: Of iterations, one per round.
+        load_average: Of the machine after each.
+    """
+
+    row: str
+    backbone: dict[str, str | float]
+    branches: str
+    saved_mib: float
+    expected_ms: float
+    peak_memory_mib: float | None = None
+    times_ms: list[float] = []
+    load_average: list[float] = []
 
 
 def parse_args() -> argparse.Namespace:
@@ -78,11 +102,15 @@ def main() -> None:
     branches = branches_at(step, tuple(args.shape))
     described = {'kind': 'recompute', **describe_environment(device), 'config': args.config, 'shape': args.shape}
     described['budgets'] = args.budgets
-    record = begun(args.json, described) or described | {'rows': settings(step, branches, args.budgets)}
-    save = functools.partial(write_json, args.json, record) if args.json else lambda: None
-    measure_peaks(record, config, device, save)
-    measure_times(record, step, branches, args.rounds, save)
-    print(table(record['rows']))
+    rows = begun(args.json, described) or settings(step, branches, args.budgets)
+
+    def save() -> None:
+        if args.json:
+            write_json(args.json, described | {'rows': msgspec.to_builtins(rows)})
+
+    measure_peaks(rows, config, tuple(args.shape), device, save)
+    measure_times(rows, step, branches, args.rounds, save)
+    print(table(rows))
 
 
 def branches_at(step: TrainingStep, shape: tuple[int, ...]) -> list[Branch]:
@@ -93,12 +121,13 @@ def branches_at(step: TrainingStep, shape: tuple[int, ...]) -> list[Branch]:
         return list(branches_of(step.model.backbone.attention_groups(step.inputs['blur']), shape))
 
 
-def begun(path: Path | None, described: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the record in a file if it is of the same code, machine, config and shape."""
+def begun(path: Path | None, described: dict[str, object]) -> list[Row] | None:
+    """Return the rows in a file if it is of the same code, machine, config, shape and budgets."""
     if path is None or not path.is_file():
         return None
     found = json.loads(path.read_text(encoding='utf-8'))
-    return found if all(found.get(key) == value for key, value in described.items()) else None
+    same = all(found.get(key) == value for key, value in described.items())
+    return msgspec.convert(found['rows'], list[Row]) if same else None
 
 
 def settings(step: TrainingStep, branches: Sequence[Branch], shares: Sequence[float]) -> list[Row]:
@@ -113,44 +142,48 @@ def settings(step: TrainingStep, branches: Sequence[Branch], shares: Sequence[fl
     rows = []
     for policy, (attention, mlp) in POLICIES.items():
         recomputed = [attention if branch.name == 'attn' else mlp for branch in branches]
-        rows.append({'row': policy, 'backbone': {'checkpointing': policy}, **expected(costs, recomputed)})
-    most, least = rows[0]['saved_mib'], rows[-1]['saved_mib']
+        rows.append(row_of(policy, {'checkpointing': policy}, costs, recomputed))
+    most, least = rows[0].saved_mib, rows[-1].saved_mib
     for share in shares:
         budget = round(least + share * (most - least), 1)
         backbone = {'checkpointing': 'auto', 'checkpoint_budget_mib': budget}
         recomputed = cheapest_that_fit(costs, budget * MIB)
-        rows.append({'row': f'auto, {budget} MiB', 'backbone': backbone, **expected(costs, recomputed)})
+        rows.append(row_of(f'auto, {budget} MiB', backbone, costs, recomputed))
     return rows
 
 
-def expected(costs: Sequence[BranchCost], recomputed: Sequence[bool]) -> Row:
-    """Return what is recomputed, the MiB that the branches save, and the milliseconds that recomputing them takes."""
+def row_of(name: str, backbone: dict[str, str | float], costs: Sequence[BranchCost], recomputed: Sequence[bool]) -> Row:
+    """Return a setting that recomputes some branches, with what they should save and take."""
     from vrtspike.runtime.device import MIB
 
     saved = work = 0.0
     for cost, chosen in zip(costs, recomputed, strict=True):
         saved += cost.input_bytes if chosen else cost.saved_bytes
         work += cost.work * chosen
-    return {
-        'branches': ''.join('01'[chosen] for chosen in recomputed),
-        'saved_mib': round(saved / MIB, 1),
-        'expected_ms': round(work, 1),
-    }
+    return Row(
+        row=name,
+        backbone=backbone,
+        branches=''.join('01'[chosen] for chosen in recomputed),
+        saved_mib=round(saved / MIB, 1),
+        expected_ms=round(work, 1),
+    )
 
 
-def measure_peaks(record: dict[str, Any], config: Config, device: torch.device, save: Callable[[], None]) -> None:
+def measure_peaks(
+    rows: Sequence[Row], config: Config, shape: tuple[int, ...], device: torch.device, save: Callable[[], None]
+) -> None:
     """Add the peak memory of a training iteration to every row that has none."""
     from vrtspike.benchmarking.peak_memory import memory_in_new_process
 
-    for row in record['rows']:
-        if 'peak_memory_mib' not in row:
-            config.model.backbone.update(row['backbone'])
-            row['peak_memory_mib'] = memory_in_new_process(config, tuple(record['shape']), device)
+    for row in rows:
+        if row.peak_memory_mib is None:
+            config.model.backbone.update(row.backbone)
+            row.peak_memory_mib = memory_in_new_process(config, shape, device)
             save()
 
 
 def measure_times(
-    record: dict[str, Any], step: TrainingStep, branches: Sequence[Branch], rounds: int, save: Callable[[], None]
+    rows: Sequence[Row], step: TrainingStep, branches: Sequence[Branch], rounds: int, save: Callable[[], None]
 ) -> None:
     """Add the milliseconds of iterations to every row until it has as many as there are rounds.
 
@@ -159,12 +192,12 @@ def measure_times(
     from vrtspike.benchmarking.pairs import load_average
     from vrtspike.runtime.device import call_seconds, processor_seconds
 
-    rows, device = record['rows'], step.inputs['blur'].device
+    device = step.inputs['blur'].device
     seconds = processor_seconds if device.type == 'cpu' else functools.partial(call_seconds, device=device)
-    done = len(rows[0].get('times_ms', ()))
+    done = len(rows[0].times_ms)
 
     def apply(row: Row) -> None:
-        for branch, chosen in zip(branches, row['branches'], strict=True):
+        for branch, chosen in zip(branches, row.branches, strict=True):
             branch.apply(chosen == '1')
 
     for row in rows if done < rounds else ():  # kernels are compiled and chosen at their first call
@@ -173,8 +206,8 @@ def measure_times(
     for i in range(done, rounds):
         for row in (*rows[i % len(rows) :], *rows[: i % len(rows)]):
             apply(row)
-            row.setdefault('times_ms', []).append(round(1e3 * seconds(step), 1))
-            row.setdefault('load_average', []).append(load_average())
+            row.times_ms.append(round(1e3 * seconds(step), 1))
+            row.load_average.append(load_average())
         save()
 
 
@@ -185,12 +218,12 @@ def table(rows: Sequence[Row]) -> str:
     columns = ['setting', 'recomputed', 'saved MiB', 'peak MiB', 'ms per iteration', 'expected more']
     cells = [
         [
-            row['row'],
-            f'{row["branches"].count("1")} of {len(row["branches"])}',
-            f'{row["saved_mib"]:,.0f}',
-            f'{row["peak_memory_mib"]:,.0f}',
-            f'{min(row["times_ms"]):,.0f}',
-            f'{row["expected_ms"]:,.0f}',
+            row.row,
+            f'{row.branches.count("1")} of {len(row.branches)}',
+            f'{row.saved_mib:,.0f}',
+            f'{row.peak_memory_mib:,.0f}',
+            f'{min(row.times_ms):,.0f}',
+            f'{row.expected_ms:,.0f}',
         ]
         for row in rows
     ]

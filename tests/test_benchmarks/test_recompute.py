@@ -61,11 +61,13 @@ def test_policies_and_budgets_are_measured_and_a_record_is_gone_on_with(measure,
     assert 'ms per iteration' in capsys.readouterr().out
 
 
-def test_a_record_of_another_shape_is_made_anew(measure):
+def test_a_record_of_another_shape_or_of_other_budgets_is_made_anew(measure):
     run, peaks = measure
     run('--rounds', '1')
     assert run('--rounds', '1', '--shape', '1', '2', '16', '24')['shape'] == [1, 2, 16, 24]
     assert len(peaks) == 10
+    assert len(run('--rounds', '1', '--budgets', '0.2', '0.8')['rows']) == 6
+    assert len(peaks) == 16
 
 
 @pytest.mark.parametrize(
