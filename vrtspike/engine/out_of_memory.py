@@ -53,7 +53,8 @@ def stage_lines(config: Config) -> list[str]:
     if isinstance(saved, str):
         return [f'The saved activations could not be estimated: {saved}']
     total = sum(saved.values())
-    lines = [f'Saved activations: {total:.0f} MiB per iteration, most of them in']
+    adaptive = config.model.backbone.get('checkpointing') == 'auto'  # saves more where memory is free
+    lines = [f'Saved activations: {"at least " * adaptive}{total:.0f} MiB per iteration, most of them in']
     for name, size in sorted(saved.items(), key=lambda item: -item[1])[:SHOWN_STAGES]:
         lines.append(f'  {name:<14} {size:8.0f} MiB  {100 * size / total:3.0f} %')
     return lines

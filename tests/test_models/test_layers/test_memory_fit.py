@@ -6,9 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch._subclasses.fake_tensor import FakeTensorMode
 
-from vrtspike.errors import ConfigError
 from vrtspike.models.layers import memory_fit
 from vrtspike.models.layers.blocks import AttentionGroup
 from vrtspike.models.layers.branch_costs import BlockGroup, BranchCost, branches_of
@@ -166,17 +164,10 @@ def test_another_choice_is_made_when_frozen_weights_are_trained(planted):
     assert [set(case.trained) for case in fit.choices] == [{False}, {True}]
 
 
-def test_without_a_budget_it_is_half_of_the_free_memory(planted, monkeypatch):
-    monkeypatch.setattr(memory_fit, 'free_memory', lambda device: 36 * MIB)
+def test_without_a_budget_it_is_a_third_of_the_free_memory(planted, monkeypatch):
+    monkeypatch.setattr(memory_fit, 'free_memory', lambda device: 54 * MIB)
     found = MemoryFit(None).choose(branches(), CLIP)
     assert found.budget_mib == found.saved_mib == 18
-
-
-def test_a_device_that_does_not_exist_needs_a_budget(planted):
-    with FakeTensorMode():
-        clip = torch.empty(CLIP.shape)
-    with pytest.raises(ConfigError, match='set checkpoint_budget_mib'):
-        MemoryFit(None).choose(branches(), clip)
 
 
 def test_a_copy_that_counts_keeps_what_was_chosen(planted):

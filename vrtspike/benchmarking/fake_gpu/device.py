@@ -24,6 +24,9 @@ BEFORE_PYTORCH = ('libc10.so', 'libtorch_cpu.so')
 MARK = 'VRTSPIKE_FAKE_GPU'
 """Environment variable of a process that has the fake GPU. Its value is the LD_PRELOAD before."""
 
+MEMORY = 80 * 10**9
+"""Bytes of the fake GPU, all of them free: those of an H100."""
+
 
 def fake_gpu_environment() -> dict[str, str]:
     """Return the environment for a Python process that has the fake GPU.
@@ -79,6 +82,7 @@ def fake_gpu() -> Iterator[None]:
         stack.enter_context(patch('torch.cuda.is_bf16_supported', lambda including_emulation=True: True))
         stack.enter_context(patch('torch.cuda.amp.common.amp_definitely_not_available', lambda: False))
         stack.enter_context(patch('torch.cuda.Event', FakeEvent))
+        stack.enter_context(patch('torch.cuda.mem_get_info', lambda device=None: (MEMORY, MEMORY)))
         stack.enter_context(patch('torch.cuda.current_stream', lambda device=None: None))
         stack.enter_context(patch('vrtspike.runtime.readback.pinned_like', lambda x: torch.empty_like(x, device='cpu')))
         # PyTorch updates lists of tensors at once only if it knows their classes.

@@ -79,7 +79,7 @@ class VRT(StagedBackbone):
         checkpointing: 'none', 'attn', 'ffn' or 'all' for all blocks; 'auto' recomputes those attentions and MLPs that
             free most memory for their time, until the rest fits ``checkpoint_budget_mib``; None applies the four
             arguments above.
-        checkpoint_budget_mib: With 'auto': MiB of activations that attention blocks may save; None is half of the
+        checkpoint_budget_mib: With 'auto': MiB of activations that attention blocks may save; None is a third of the
             free memory, measured before the first clip of each size.
         compile_mode: Compile attention and MLPs with ``torch.compile``: 'default', 'max-autotune-no-cudagraphs' or
             'reduce-overhead' (CUDA graphs); None does not compile.
