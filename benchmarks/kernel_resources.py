@@ -254,7 +254,7 @@ def launches_of_tokens(channels: int, dtype: str) -> list[Launch]:
     """Return the launches of the gate, normalisation and scattered sum of 100,000 tokens, forward and backward."""
     import torch
 
-    from vrtspike.ops.add_scattered import Norm
+    from vrtspike.ops.add_scattered import Addend, Norm
     from vrtspike.ops.add_scattered import on_gpu as scattered
     from vrtspike.ops.add_scattered import triton_kernels as sum_kernels
     from vrtspike.ops.gated_linear import on_gpu as gate
@@ -271,8 +271,11 @@ def launches_of_tokens(channels: int, dtype: str) -> list[Launch]:
         hidden, biases = x.detach(), (weight.detach(), weight.detach())
         grads = torch.empty(2, *x.shape).to(x.dtype)
         gate.TRITON.gradients(gate.TRITON.values(hidden, hidden, biases), hidden, hidden, biases, *grads)
-        results = norm.on_gpu(x, weight, weight, 1e-5, x.dtype, order), scattered.on_gpu(x, [x], order, 1.0, weight)
-        scattered.on_gpu_normed(hidden, [hidden], order, 1.0, biases[0], Norm(*biases, 1e-5, x.dtype))
+        results = (
+            norm.on_gpu(x, weight, weight, 1e-5, x.dtype, order),
+            scattered.on_gpu(x, Addend([x], order, bias=weight)),
+        )
+        scattered.on_gpu_normed(hidden, Addend([hidden], order, bias=biases[0]), Norm(*biases, 1e-5, x.dtype))
         for out in results:
             out.backward(out)
     return launches

@@ -103,6 +103,7 @@ TESTED_BY = {
     'ops/gated_linear/*.py': 'test_ops/test_gated_linear.py',
     'ops/linear/*.py': 'test_ops/test_linear.py',
     'ops/layer_norm/*.py': 'test_ops/test_layer_norm.py',
+    'ops/row_operator.py': 'test_ops/test_layer_norm.py',
     'ops/window_attention/*.py': 'test_ops/test_window_attention/test_window_attention.py',
     # Read by the loss and the metric that are networks trained on ImageNet.
     'runtime/imagenet.py': 'test_models/test_losses/test_perceptual.py',

@@ -50,7 +50,6 @@ HOOKS = Registry('hook', 'vrtspike.hooks', Contract(
     'an mmengine Hook', attributes=('before_run', 'after_run')), mmengine.HOOKS)
 OPTIM_WRAPPERS = Registry('optimizer wrapper', 'vrtspike.optim', Contract(
     'an mmengine OptimWrapper', attributes=('update_params',)), mmengine.OPTIM_WRAPPERS)
-LOOPS = Registry('loop', 'vrtspike.engine', Contract('an mmengine loop', attributes=('run',)), mmengine.LOOPS)
 OPTIMIZERS = Registry('optimizer', 'vrtspike.optim', Contract(
     'a torch optimizer, whose first argument is the parameters', attributes=('step', 'zero_grad')), mmengine.OPTIMIZERS)
 OPTIM_WRAPPER_CONSTRUCTORS = Registry('optimizer wrapper constructor', 'vrtspike.optim', Contract(
@@ -58,11 +57,12 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry('optimizer wrapper constructor', 'vrtspike
     mmengine.OPTIM_WRAPPER_CONSTRUCTORS)
 PARAM_SCHEDULERS = Registry('parameter scheduler', 'vrtspike.optim', Contract(
     'an mmengine parameter scheduler', attributes=('step',)), mmengine.PARAM_SCHEDULERS)
+LOOPS = Registry('loop', 'vrtspike.engine', Contract('an mmengine loop', attributes=('run',)), mmengine.LOOPS)
 VISUALIZERS = Registry('visualizer', 'vrtspike.engine', Contract(
     'an mmengine Visualizer', attributes=('add_image', 'add_scalars')), mmengine.VISUALIZERS)
 VISBACKENDS = Registry('visualizer backend', 'vrtspike.reporting', Contract(
     'an mmengine BaseVisBackend', attributes=('add_image', 'add_scalars')), mmengine.VISBACKENDS)
 
 REGISTRIES = (BACKBONES, SPIKE_ENCODERS, TSA, FUSION_HEADS, CLIP_SOURCES, REPRESENTATIONS, MODELS, DATASETS,
-              DATA_SAMPLERS, TRANSFORMS, METRICS, HOOKS, OPTIM_WRAPPERS, LOOPS, OPTIMIZERS,
-              OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS, VISUALIZERS, VISBACKENDS)
+              DATA_SAMPLERS, TRANSFORMS, METRICS, HOOKS, OPTIM_WRAPPERS, OPTIMIZERS,
+              OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS, LOOPS, VISUALIZERS, VISBACKENDS)

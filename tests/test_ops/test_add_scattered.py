@@ -17,7 +17,7 @@ from triton_interpreter import needs_triton
 
 from vrtspike.native import build
 from vrtspike.native.build import library, why_missing
-from vrtspike.ops import ADD_SCATTERED, add_scattered, measure_backends, use_backends
+from vrtspike.ops import ADD_SCATTERED, Addend, add_scattered, measure_backends, use_backends
 from vrtspike.ops.add_scattered import Norm, add_scattered_normed, native, on_gpu
 from vrtspike.ops.rows import Order
 from vrtspike.ops.trial_outcomes import VARIABLE
@@ -45,7 +45,7 @@ def run(backend, x, chunks, order, scale, *, trains=True):
     """Return the sum and, if it ``trains``, the gradients of the map and of all rows."""
     leaves = [tensor.detach().requires_grad_(trains) for tensor in (x, *chunks)]
     with use_backends(add_scattered=backend), torch.set_grad_enabled(trains):
-        out = add_scattered(leaves[0], leaves[1:], order, scale)
+        out = add_scattered(leaves[0], Addend(leaves[1:], order, scale))
     if not trains:
         return [out]
     weights = torch.rand(out.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64) - 0.3
@@ -74,7 +74,7 @@ def run_with_bias(backend, x, chunks, order, bias, scale):
     """Return the sum, and the gradients of map, rows and bias."""
     leaves = [tensor.detach().requires_grad_() for tensor in (x, bias, *chunks)]
     with use_backends(add_scattered=backend):
-        out = add_scattered(leaves[0], leaves[2:], order, scale, bias=leaves[1])
+        out = add_scattered(leaves[0], Addend(leaves[2:], order, scale, leaves[1]))
     weights = torch.rand(out.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64) - 0.3
     return [out.detach(), *torch.autograd.grad(out, leaves, weights.to(out))]
 
@@ -95,7 +95,7 @@ def run_normed(backend, x, chunks, order, others, result):
     """Return the sum, its normalised rows of type ``result``, and the gradients of map, bias, norm and rows."""
     leaves = [tensor.detach().requires_grad_() for tensor in (x, *others, *chunks)]
     norm = Norm(*leaves[2:4], 1e-5, result)
-    out = add_scattered_normed(leaves[0], leaves[4:], order, 1.25, bias=leaves[1], norm=norm, backend=backend)
+    out = add_scattered_normed(leaves[0], Addend(leaves[4:], order, 1.25, leaves[1]), norm, backend=backend)
     generator = torch.Generator().manual_seed(1)
     grads = [torch.randn(each.shape, generator=generator, dtype=torch.float64).to(each) for each in out]
     return [*(each.detach() for each in out), *torch.autograd.grad(out, leaves, grads)]
@@ -116,8 +116,8 @@ def test_the_sum_and_its_normalised_rows_are_those_of_two_layers():
     x, chunks, order = make_inputs(30, 8, 3)
     assert worst_error_normed('pytorch', (x, chunks, order), torch.float32) < 1e-5
     weight, shift = torch.rand(2, 8)
-    summed, normed = add_scattered_normed(x, chunks, order, norm=Norm(weight, shift, 1e-5, torch.float32))
-    assert torch.equal(summed, add_scattered(x, chunks, order))
+    summed, normed = add_scattered_normed(x, Addend(chunks, order), Norm(weight, shift, 1e-5, torch.float32))
+    assert torch.equal(summed, add_scattered(x, Addend(chunks, order)))
     torch.testing.assert_close(normed, torch.nn.functional.layer_norm(summed, (8,), weight, shift, 1e-5))
 
 
@@ -125,7 +125,7 @@ def test_fake_tensors_know_the_shapes_of_the_sum_and_its_normalised_rows():
     with FakeTensorMode():
         x, rows = torch.empty(5, 6, requires_grad=True), torch.empty(5, 6, dtype=torch.bfloat16, requires_grad=True)
         weight = torch.empty(6, requires_grad=True)
-        summed, normed = on_gpu.on_gpu_normed(x, [rows], None, 0.5, None, Norm(weight, weight, 1e-5, torch.bfloat16))
+        summed, normed = on_gpu.on_gpu_normed(x, Addend([rows], scale=0.5), Norm(weight, weight, 1e-5, torch.bfloat16))
         grads = torch.autograd.grad((summed, normed), (x, rows, weight), (summed, normed))
     assert [(each.shape, each.dtype) for each in (summed, normed)] == [(x.shape, x.dtype), (x.shape, torch.bfloat16)]
     assert [(each.shape, each.dtype) for each in grads] == [(each.shape, each.dtype) for each in (x, rows, weight)]
@@ -135,16 +135,15 @@ def test_fake_tensors_know_the_shapes_of_the_sum_and_its_normalised_rows():
 def test_a_bias_is_added_to_the_rows_of_the_map_and_gets_its_gradient(in_order):
     x, chunks, order = inputs = make_inputs(30, 8, 3)
     assert worst_error_with_bias('pytorch', inputs, in_order=in_order) < 1e-5
-    found = add_scattered(x, chunks, order, 0.5, bias=torch.ones(8))
-    assert torch.equal(found, add_scattered(x, [chunks[0] + 1], order, 0.5))
+    found = add_scattered(x, Addend(chunks, order, 0.5, torch.ones(8)))
+    assert torch.equal(found, add_scattered(x, Addend([chunks[0] + 1], order, 0.5)))
 
 
 @needs_compiler
 def test_where_the_kernel_takes_no_bias_the_reference_computes():
     x, chunks, order = make_inputs(30, 8, 3)
-    found, expected = (
-        add_scattered(x, chunks, order, 0.5, bias=torch.ones(8), backend=each) for each in ('native', 'reference')
-    )
+    addend = Addend(chunks, order, 0.5, torch.ones(8))
+    found, expected = (add_scattered(x, addend, backend=each) for each in ('native', 'reference'))
     assert torch.equal(found, expected)
 
 
@@ -168,7 +167,7 @@ def test_the_kernel_takes_any_shape_and_chunks(count, channels, spare, chunks, s
 def test_lines_of_windows_are_taken_together(length):
     x, (rows,), _ = make_inputs(600, 5, 0)
     order = torch.cat(torch.arange(600).split(length)[::-1])
-    found = add_scattered(x, [rows], Order(order.int(), order.argsort().int()))
+    found = add_scattered(x, Addend([rows], Order(order.int(), order.argsort().int())))
     assert torch.equal(found[order], x[order] + rows)
 
 
@@ -176,7 +175,7 @@ def test_lines_of_windows_are_taken_together(length):
 def test_where_only_the_rows_are_trained_they_get_their_gradient():
     x, (rows,), order = make_inputs(30, 8, 3)
     with use_backends(add_scattered='native'):
-        out = add_scattered(x, [rows.requires_grad_()], order, 0.5)
+        out = add_scattered(x, Addend([rows.requires_grad_()], order, 0.5))
     (grad,) = torch.autograd.grad(out.sum(), rows)
     assert grad.sum() == 30 * 8 * 0.5
 
@@ -185,7 +184,7 @@ def test_where_only_the_rows_are_trained_they_get_their_gradient():
 def test_gradients_are_those_of_the_formula(chunks):
     x, rows, order = make_inputs(6, 5, 3, (torch.float64, torch.float64), chunks=chunks)
     leaves = [tensor.requires_grad_() for tensor in (x, *(each.clone() for each in rows))]
-    assert torch.autograd.gradcheck(lambda x, *rows: add_scattered(x, rows, order, 0.7), leaves)
+    assert torch.autograd.gradcheck(lambda x, *rows: add_scattered(x, Addend(rows, order, 0.7)), leaves)
 
 
 @needs_compiler
@@ -211,7 +210,7 @@ def test_maps_have_any_axes_and_need_not_be_contiguous():
     wide = torch.cat((rows, rows), dim=1)[:, :8]
     for backend in ('native', 'reference'):
         with use_backends(add_scattered=backend):
-            found = add_scattered(folded, [wide], order)
+            found = add_scattered(folded, Addend([wide], order))
         assert torch.equal(found, folded + rows[order.places.long()].view_as(folded))
 
 
@@ -220,7 +219,7 @@ def test_what_is_no_number_stays_in_its_row():
     x, (rows,), order = make_inputs(9, 20, 3)
     x[4, 7] = rows[order.places[2], 3] = math.nan
     with torch.no_grad():
-        broken = add_scattered(x, [rows], order).isnan()
+        broken = add_scattered(x, Addend([rows], order)).isnan()
     assert broken.nonzero().tolist() == [[2, 3], [4, 7]]
 
 
@@ -261,10 +260,10 @@ def test_fake_tensors_know_the_shapes_of_the_kernels(run):
     with FakeTensorMode():
         x, rows = torch.empty(5, 6), torch.empty(7, 6, dtype=torch.bfloat16)
         order = Order(torch.empty(7, dtype=torch.int32), torch.empty(5, dtype=torch.int32))
-        out = run(x, [rows], order, 0.5)
+        out = run(x, Addend([rows], order, 0.5))
         assert (out.shape, out.dtype) == (x.shape, x.dtype)
         leaves = [x.requires_grad_(), rows.requires_grad_()]
-        grads = torch.autograd.grad(on_gpu.on_gpu(x, [rows], order, 0.5), leaves, out)
+        grads = torch.autograd.grad(on_gpu.on_gpu(x, Addend([rows], order, 0.5)), leaves, out)
         assert [(each.shape, each.dtype) for each in grads] == [(each.shape, each.dtype) for each in leaves]
 
 
@@ -282,7 +281,7 @@ def test_trials_compare_the_backends_on_request(monkeypatch, tmp_path):
     monkeypatch.setattr(ADD_SCATTERED, 'backends', twice)
     x, chunks, order = make_inputs(50, 6, 3, chunks=2)
     with measure_backends(True):
-        add_scattered(x.requires_grad_(), chunks, order)
+        add_scattered(x.requires_grad_(), Addend(chunks, order))
     (((_, case), outcome),) = ADD_SCATTERED.outcomes.items()
     assert case == 'float32, training, of 6 channels, float32 and float32, up to 64 rows'
     assert (set(outcome.milliseconds), outcome.failures) == ({'again', 'pytorch'}, {})

@@ -6,7 +6,7 @@ In an operator's folder, ``functional.py`` has the function and ``backends.py`` 
 
 import functools
 
-from vrtspike.ops.add_scattered import ADD_SCATTERED, add_scattered
+from vrtspike.ops.add_scattered import ADD_SCATTERED, Addend, add_scattered
 from vrtspike.ops.backends import Backend, Operator, use_backends
 from vrtspike.ops.counting import count_as_one
 from vrtspike.ops.deform_conv import DEFORM_CONV2D, deform_conv2d
@@ -34,6 +34,7 @@ __all__ = [
     'LINEAR',
     'OPERATORS',
     'WINDOW_ATTENTION',
+    'Addend',
     'Backend',
     'Operator',
     'Windows',

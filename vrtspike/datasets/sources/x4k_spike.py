@@ -35,9 +35,9 @@ class X4KSpike:
         threshold: Firing threshold of the simulated spike camera.
         light: What the spike camera integrated: ``'linear'`` light, or the ``'encoded'`` values of the frames,
             of which the blurred frames are plain means.
-        bit_order: See :class:`~vrtspike.datasets.spike_layout.SpikeLayout`, also for ``flipped`` and ``axes``.
         spike_size: (Hs, Ws) of the spikes in pixels; None takes half the size of each split's first blurred frame.
         spikes: False reads the frames alone, for networks without fusion; the folders of spikes may be absent.
+        bit_order: See :class:`~vrtspike.datasets.spike_layout.SpikeLayout`, also for ``flipped`` and ``axes``.
 
     Raises:
         DataError: The folders are missing.
@@ -48,9 +48,9 @@ class X4KSpike:
         root: str | os.PathLike,
         steps: int = 33,
         threshold: float = 1.0,
+        light: str = 'encoded',
         spike_size: tuple[int, int] | None = None,
         spikes: bool = True,
-        light: str = 'encoded',
         bit_order: str | None = None,
         flipped: bool | None = None,
         axes: str | None = None,

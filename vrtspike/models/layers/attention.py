@@ -19,7 +19,7 @@ from vrtspike.models.layers.linear import Linear
 from vrtspike.models.layers.maps import ChannelNorm, channels_first, channels_last, zeroed
 from vrtspike.models.layers.mlp import feed_forward
 from vrtspike.native.build import Kernel
-from vrtspike.ops import Windows, add_scattered, linear, map_windows, window_attention
+from vrtspike.ops import Addend, Windows, add_scattered, linear, map_windows, window_attention
 from vrtspike.ops.joined_rows import joined_rows
 from vrtspike.ops.padding import pad_to_windows
 from vrtspike.ops.window_attention import native
@@ -112,7 +112,7 @@ class WindowAttention(nn.Module):
         shift: Window,
         norm: Norm = unchanged,
         added_by: float | None = None,
-        add: Callable[..., Any] = add_scattered,
+        add: Callable[[Tensor, Addend], Any] = add_scattered,
     ) -> Tensor:
         """Attend in the windows of a map (B, T, H, W, C) of any size, shifted cyclically by ``shift`` tokens.
 
@@ -126,7 +126,11 @@ class WindowAttention(nn.Module):
         settings |= dict(norm=norm, added_by=added_by)
         if added_by is None or not fuses_by_hand(x):
             return map_windows(partial(self.attend, bias=self.proj.bias), x, table, **settings)
-        return map_windows(partial(self.attend, bias=None), x, table, add=partial(add, bias=self.proj.bias), **settings)
+
+        def add_with_bias(x: Tensor, addend: Addend) -> Any:
+            return add(x, addend._replace(bias=self.proj.bias))
+
+        return map_windows(partial(self.attend, bias=None), x, table, add=add_with_bias, **settings)
 
     def attend(self, windows: Windows, bias: Tensor | None) -> Tensor:
         """Project the tokens, attend in their windows, and merge self-attention and mutual attention.

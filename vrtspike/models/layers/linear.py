@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vrtspike.ops import add_scattered, linear
+from vrtspike.ops import Addend, add_scattered, linear
 from vrtspike.runtime.device import fuses_by_hand
 
 
@@ -17,5 +17,6 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """Return ``x W^T + b`` (..., out_features), plus ``residual`` of that shape if given."""
         if residual is not None and fuses_by_hand(x):
-            return add_scattered(residual, [linear(x, self.weight).flatten(0, -2)], None, bias=self.bias)
+            rows = linear(x, self.weight).flatten(0, -2)
+            return add_scattered(residual, Addend([rows], bias=self.bias))
         return linear(x, self.weight, self.bias, residual=residual)

@@ -5,13 +5,11 @@ Shapes: B clips, C channels, T frames, h x w pixels of a map or chunk; N = BÂ·hÂ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vrtspike.ops import layer_norm, layer_norm_beside
-from vrtspike.ops.add_scattered import Norm, add_scattered_normed
+from vrtspike.ops.add_scattered import Addend, Norm, add_scattered_normed
 from vrtspike.ops.fused_attention import computes_in
 from vrtspike.ops.rows import Order
 from vrtspike.runtime.device import fuses_by_hand
@@ -70,12 +68,9 @@ class TokenNorm(nn.LayerNorm):
         """
         return layer_norm_beside(x, self.weight, self.bias, self.eps, order=order)
 
-    def after_sum(
-        self, x: Tensor, chunks: Sequence[Tensor], order: Order | None, scale: float, *, bias: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def after_sum(self, x: Tensor, addend: Addend) -> tuple[Tensor, Tensor]:
         """Return the sum of :func:`~vrtspike.ops.add_scattered`, whose arguments these are, and its normalised map."""
-        norm = Norm(self.weight, self.bias, self.eps, computes_in(x))
-        return add_scattered_normed(x, chunks, order, scale, bias=bias, norm=norm)
+        return add_scattered_normed(x, addend, Norm(self.weight, self.bias, self.eps, computes_in(x)))
 
 
 class NormBeforeLinear(nn.LayerNorm):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from vrtspike.models.layers.conv import FrameConv
 from vrtspike.models.layers.linear import Linear
 from vrtspike.models.layers.maps import ChannelNorm, zeroed
-from vrtspike.ops import add_scattered, gated_linear, linear
+from vrtspike.ops import Addend, add_scattered, gated_linear, linear
 from vrtspike.ops.chunks import map_rows
 from vrtspike.ops.gated_linear.halves import halves
 from vrtspike.ops.joined_rows import joined_rows
@@ -40,7 +40,7 @@ class GatedMLP(nn.Module):
         if residual is None:
             return map_rows(lambda x: self.gated(x, self.fc2.bias), x)
         rows = self.gated(x, None).flatten(0, -2)
-        return add_scattered(residual, [rows], None, scale, bias=self.fc2.bias)
+        return add_scattered(residual, Addend([rows], scale=scale, bias=self.fc2.bias))
 
     def gated(self, x: Tensor, bias: Tensor | None) -> Tensor:
         """Compute the network for all tokens at once, with the given bias of the last layer."""

@@ -2,6 +2,6 @@
 
 from vrtspike.ops.add_scattered.backends import ADD_SCATTERED
 from vrtspike.ops.add_scattered.functional import add_scattered, add_scattered_normed
-from vrtspike.ops.add_scattered.reference import Norm
+from vrtspike.ops.add_scattered.reference import Addend, Norm
 
-__all__ = ['ADD_SCATTERED', 'Norm', 'add_scattered', 'add_scattered_normed']
+__all__ = ['ADD_SCATTERED', 'Addend', 'Norm', 'add_scattered', 'add_scattered_normed']

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from vrtspike.ops.add_scattered.backends import ADD_SCATTERED
-from vrtspike.ops.add_scattered.reference import Norm
+from vrtspike.ops.add_scattered.reference import Addend, Norm
 from vrtspike.ops.backends import Backend, PairBackend, Request
 from vrtspike.ops.layer_norm import layer_norm_beside
 from vrtspike.ops.rows import Order
@@ -18,70 +18,43 @@ from vrtspike.ops.trials import Trial, values_and_gradients
 SMALL_ROWS = 100
 
 
-def add_scattered(
-    x: Tensor,
-    chunks: Sequence[Tensor],
-    order: Order | None,
-    scale: float = 1.0,
-    *,
-    bias: Tensor | None = None,
-    backend: str = 'auto',
-) -> Tensor:
+def add_scattered(x: Tensor, addend: Addend, *, backend: str = 'auto') -> Tensor:
     """Return ``x + scale * (rows + bias)``, every row added to the token that it belongs to.
 
     Args:
         x: Map (..., C) of N tokens.
-        chunks: The rows (M, C) in the order, in one or more pieces.
-        order: Of the N tokens among the M rows; None if the rows are in the order of the map.
-        scale: Factor on the rows.
-        bias: (C,), of the layer that made the rows; None for nothing. The pass that scales the gradient sums its
-            gradient too.
+        addend: Rows, order, scale and bias.
         backend: 'auto' or the name of a backend of :data:`~vrtspike.ops.add_scattered.backends.ADD_SCATTERED`.
 
     Returns:
         The map (..., C), of the larger type of both.
     """
-    run = _chosen(x, chunks, order, scale, bias, backend).run
-    return run(x.flatten(0, -2), chunks, order, scale, bias).view_as(x)
+    return _chosen(x, addend, backend).run(x.flatten(0, -2), addend).view_as(x)
 
 
-def add_scattered_normed(
-    x: Tensor,
-    chunks: Sequence[Tensor],
-    order: Order | None,
-    scale: float = 1.0,
-    *,
-    bias: Tensor | None = None,
-    norm: Norm,
-    backend: str = 'auto',
-) -> tuple[Tensor, Tensor]:
+def add_scattered_normed(x: Tensor, addend: Addend, norm: Norm, *, backend: str = 'auto') -> tuple[Tensor, Tensor]:
     """Return the sum of :func:`add_scattered`, and its normalised channels.
 
     A backend may compute both in one pass, and add the gradients of both in the kernel that makes one of them.
     """
-    chosen = _chosen(x, chunks, order, scale, bias, backend)
+    chosen = _chosen(x, addend, backend)
     rows = x.flatten(0, -2)
     if chosen.pair is None:
-        summed = chosen.run(rows, chunks, order, scale, bias)
-        summed, normed = layer_norm_beside(summed, norm.weight, norm.bias, norm.eps)
+        summed, normed = layer_norm_beside(chosen.run(rows, addend), norm.weight, norm.bias, norm.eps)
     else:
-        summed, normed = chosen.pair(rows, chunks, order, scale, bias, norm)
+        summed, normed = chosen.pair(rows, addend, norm)
     return summed.view_as(x), normed.view_as(x)
 
 
-def _chosen(
-    x: Tensor, chunks: Sequence[Tensor], order: Order | None, scale: float, bias: Tensor | None, backend: str
-) -> PairBackend:
+def _chosen(x: Tensor, addend: Addend, backend: str) -> PairBackend:
     if torch.jit.is_tracing():
         return ADD_SCATTERED.find('reference')
-    trial = trial_of(x, chunks, order, scale, bias) if measures(x) else None
-    return ADD_SCATTERED.choose(x, Request(backend, trial))
+    return ADD_SCATTERED.choose(x, Request(backend, trial_of(x, addend) if measures(x) else None))
 
 
-def trial_of(
-    x: Tensor, chunks: Sequence[Tensor], order: Order | None, scale: float, bias: Tensor | None = None
-) -> Trial:
+def trial_of(x: Tensor, addend: Addend) -> Trial:
     """Return the call on which the backends are compared; the number of rows counts in powers of two."""
+    chunks, order, _, bias = addend
     inputs = x, *chunks, *(() if bias is None else (bias,))
     trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
     channels, count = x.shape[-1], max(1, sum(map(len, chunks)))
@@ -90,9 +63,10 @@ def trial_of(
     shape = f'of {channels} channels{kind}, {types}, up to {1 << (count - 1).bit_length()} rows'
 
     def run(chosen: Backend, inputs: list[Tensor | None], order: Order | None) -> list[Tensor]:
-        return values_and_gradients(
-            lambda x, bias, *rows: chosen.run(x, rows, order, scale, bias), inputs, trains=trains
-        )
+        def compute(x: Tensor, bias: Tensor | None, *rows: Tensor) -> Tensor:
+            return chosen.run(x, Addend(rows, order, addend.scale, bias))
+
+        return values_and_gradients(compute, inputs, trains=trains)
 
     def small(chosen: Backend, convert: Callable[[Tensor], Tensor]) -> list[Tensor]:
         generator = torch.Generator().manual_seed(0)

@@ -14,24 +14,22 @@ import torch
 from torch import Tensor
 
 from vrtspike.native.build import library, why_missing
-from vrtspike.ops.add_scattered.reference import reference
-from vrtspike.ops.rows import Order
+from vrtspike.ops.add_scattered.reference import Addend, reference
 
 SOURCE = Path(__file__).with_name('cpu_kernel') / 'kernel.cpp'
 DTYPES = (torch.float32, torch.bfloat16)
 missing = partial(why_missing, SOURCE)
 
 
-def native(
-    x: Tensor, chunks: Sequence[Tensor], order: Order | None, scale: float, bias: Tensor | None = None
-) -> Tensor:
+def native(x: Tensor, addend: Addend) -> Tensor:
     """Compute :func:`vrtspike.ops.add_scattered` of rows.
 
     Rows that are trained alone, in the order of the map or with a bias are added as by the reference.
     """
+    chunks, order, scale, bias = addend
     trains = torch.is_grad_enabled() and any(rows.requires_grad for rows in chunks)
     if trains or chunks[0].dtype not in DTYPES or order is None or bias is not None:
-        return reference(x, chunks, order, scale, bias)
+        return reference(x, addend)
     dtype = torch.promote_types(x.dtype, chunks[0].dtype)
     return _added(x.to(dtype).contiguous(), [rows.contiguous() for rows in chunks], order.sources, scale)
 

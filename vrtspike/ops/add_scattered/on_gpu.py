@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from vrtspike.ops.add_scattered.reference import Norm
+from vrtspike.ops.add_scattered.reference import Addend, Norm
 from vrtspike.ops.chunks import joined
 from vrtspike.ops.layer_norm.on_gpu import gradients as norm_gradients
 from vrtspike.ops.row_blocks import row_block
@@ -24,19 +24,16 @@ PROGRAMS = 1024
 """Programs of the backward pass at most, if it sums the gradient of the bias."""
 
 
-def on_gpu(
-    x: Tensor, chunks: Sequence[Tensor], order: Order | None, scale: float, bias: Tensor | None = None
-) -> Tensor:
+def on_gpu(x: Tensor, addend: Addend) -> Tensor:
     """Compute :func:`vrtspike.ops.add_scattered` of rows in float32."""
-    return _AddScattered.apply(*_prepared(x, chunks), bias, order, scale)
+    return _AddScattered.apply(*_prepared(x, addend.chunks), addend.bias, addend.order, addend.scale)
 
 
-def on_gpu_normed(
-    x: Tensor, chunks: Sequence[Tensor], order: Order | None, scale: float, bias: Tensor | None, norm: Norm
-) -> tuple[Tensor, Tensor]:
+def on_gpu_normed(x: Tensor, addend: Addend, norm: Norm) -> tuple[Tensor, Tensor]:
     """Return the sum, and its normalised rows."""
     weight, shift = norm.weight.float(), norm.bias.float()
-    return _AddNormed.apply(*_prepared(x, chunks), bias, weight, shift, order, scale, norm)
+    rows = _prepared(x, addend.chunks)
+    return _AddNormed.apply(*rows, addend.bias, weight, shift, addend.order, addend.scale, norm)
 
 
 def _prepared(x: Tensor, chunks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

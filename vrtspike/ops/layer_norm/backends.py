@@ -1,18 +1,9 @@
-"""The backends of layer normalisation in the order of preference."""
+"""The backends of layer normalisation."""
 
 from __future__ import annotations
 
-from vrtspike.ops import triton_support
-from vrtspike.ops.backends import Operator, PairBackend
 from vrtspike.ops.layer_norm import native, on_gpu
 from vrtspike.ops.layer_norm.reference import reference
+from vrtspike.ops.row_operator import row_operator
 
-LAYER_NORM = Operator(
-    'layer_norm',
-    (
-        PairBackend('native', native.native, ('cpu',), native.DTYPES, backward=(), missing=native.missing),
-        PairBackend('triton', on_gpu.on_gpu, pair=on_gpu.on_gpu_beside, **triton_support.SERVES),
-        PairBackend('pytorch', reference),  # what trials compare with: they leave the reference out
-        PairBackend('reference', reference),
-    ),
-)
+LAYER_NORM = row_operator('layer_norm', reference, native, on_gpu.on_gpu, on_gpu.on_gpu_beside)

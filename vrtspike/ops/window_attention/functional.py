@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vrtspike.ops.add_scattered import add_scattered
+from vrtspike.ops.add_scattered import Addend, add_scattered
 from vrtspike.ops.backends import Request
 from vrtspike.ops.chunks import chunk_rows, joined, works_in_chunks
 from vrtspike.ops.padding import next_multiple, pad_to_windows, without_padding
@@ -169,7 +169,7 @@ def map_windows(
     backend: str = 'auto',
     norm: Norm = unchanged,
     added_by: float | None = None,
-    add: Callable[[Tensor, Sequence[Tensor], Order | None, float], Tensor] = add_scattered,
+    add: Callable[[Tensor, Addend], Tensor] = add_scattered,
 ) -> Tensor:
     """Apply ``function`` to the windows of a map; in inference on CPUs, in chunks.
 
@@ -200,7 +200,7 @@ def map_windows(
             return plus(x, without_padding(results, size), added_by)
         same = results.shape == x.shape
         order = None if same else padded_order(tuple(x.shape[:4]), window, x.device)
-        return add(x, [results.flatten(0, -2)], order, added_by)
+        return add(x, Addend([results.flatten(0, -2)], order, added_by))
     layout = WindowLayout((batch, *map(next_multiple, size, window)), window, shift)
     bias = None if bias_table is None else relative_position_bias(bias_table, window)
     order = None if torch.compiler.is_compiling() else token_order(layout, tuple(x.shape[:4]), x.device)
@@ -218,7 +218,7 @@ def map_windows(
     rows = [each.flatten(0, 1) for each in results]
     if added_by is None:
         return scatter(joined(rows), order).view(batch, *size, -1)
-    return add(x, rows, order, added_by)
+    return add(x, Addend(rows, order, added_by))
 
 
 def whole_windows(x: Tensor, window: Window, norm: Norm) -> tuple[Tensor, Tensor]:
