@@ -5,6 +5,7 @@ The interpreter is chosen by an environment variable before Triton is imported, 
 
 import json
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -19,8 +20,10 @@ from vrtspike.native import build
 from vrtspike.native.build import library, why_missing
 from vrtspike.ops import ADD_SCATTERED, Addend, add_scattered, measure_backends, use_backends
 from vrtspike.ops.add_scattered import Norm, add_scattered_normed, native, on_gpu
+from vrtspike.ops.add_scattered.functional import trial_of
 from vrtspike.ops.rows import Order
 from vrtspike.ops.trial_outcomes import VARIABLE
+from vrtspike.ops.trials import outcome_of
 
 needs_compiler = pytest.mark.skipif(native.missing() is not None, reason=f'the kernel {native.missing()}')
 
@@ -285,6 +288,18 @@ def test_trials_compare_the_backends_on_request(monkeypatch, tmp_path):
     (((_, case), outcome),) = ADD_SCATTERED.outcomes.items()
     assert case == 'float32, training, of 6 channels, float32 and float32, up to 64 rows'
     assert (set(outcome.milliseconds), outcome.failures) == ({'again', 'pytorch'}, {})
+
+
+def test_trials_check_the_kernel_for_both_steps():
+    def wrong(x, addend, norm):
+        summed = ADD_SCATTERED.find('reference').run(x, addend)
+        return summed, torch.nn.functional.layer_norm(summed, norm.weight.shape, norm.weight, None, norm.eps)
+
+    x, chunks, order = make_inputs(50, 6, 3, chunks=2)
+    planted = replace(ADD_SCATTERED.find('pytorch'), pair=wrong)
+    trial = trial_of(x, Addend(chunks, order))
+    outcome = outcome_of([planted], ADD_SCATTERED.backends[-1], trial, lambda name: nullcontext())
+    assert outcome.failures['pytorch'].startswith('gave wrong')
 
 
 @needs_triton

@@ -5,6 +5,7 @@ The interpreter is chosen by an environment variable before Triton is imported, 
 
 import json
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -19,8 +20,10 @@ from vrtspike.native import build
 from vrtspike.native.build import library, why_missing
 from vrtspike.ops import LAYER_NORM, layer_norm, layer_norm_beside, measure_backends, use_backends
 from vrtspike.ops.layer_norm import native, on_gpu
+from vrtspike.ops.layer_norm.functional import trial_of
 from vrtspike.ops.rows import Order
 from vrtspike.ops.trial_outcomes import VARIABLE
+from vrtspike.ops.trials import outcome_of
 
 needs_compiler = pytest.mark.skipif(native.missing() is not None, reason=f'the kernel {native.missing()}')
 
@@ -233,6 +236,17 @@ def test_trials_compare_the_backends_on_request(monkeypatch, tmp_path):
     (((_, case), outcome),) = LAYER_NORM.outcomes.items()
     assert case == 'float32, training, of 6 channels, float32 to float32, gathered, up to 64'
     assert (set(outcome.milliseconds), outcome.failures) == ({'again', 'pytorch'}, {})
+
+
+def test_trials_check_the_kernel_for_both_results():
+    def wrong(x, *arguments):
+        return x, 1.1 * LAYER_NORM.find('reference').run(x, *arguments)
+
+    inputs = [tensor.requires_grad_() for tensor in make_inputs(50, 6)]
+    trial = trial_of(*inputs, EPS, make_order(50, 3))
+    planted = replace(LAYER_NORM.find('pytorch'), pair=wrong)
+    outcome = outcome_of([planted], LAYER_NORM.backends[-1], trial, lambda name: nullcontext())
+    assert outcome.failures['pytorch'].startswith('gave wrong gradients')
 
 
 @needs_triton

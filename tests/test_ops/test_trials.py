@@ -1,4 +1,5 @@
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import planted_backends as planted
@@ -10,6 +11,7 @@ from vrtspike.errors import VrtSpikeError
 from vrtspike.ops import DEFORM_CONV2D, WINDOW_ATTENTION, trials
 from vrtspike.ops.deform_conv.trials import trial_of_convolution
 from vrtspike.ops.trials import TOLERANCES, Outcome, difference, outcome_of
+from vrtspike.ops.window_attention.reference import reference
 from vrtspike.ops.window_attention.trials import trial_of_attention, trial_of_windows
 from vrtspike.ops.window_attention.windows import Settings
 from vrtspike.runtime import device
@@ -127,11 +129,30 @@ def test_a_trial_of_windows_checks_mutual_attention_too():
     trial = trial_of_windows(x, torch.randn(3 * 7 * 7, 2), settings)
     found = trial.small(WINDOW_ATTENTION.find('sdpa'), lambda x: x)
     attended, gradient = (1, 4, 4, 8, 16), (1, 4, 4, 8, 48)
-    assert [tuple(result.shape) for result in found] == [attended, gradient, (147, 2), attended, gradient]
+    together = [(1, 4, 4, 8, 32), (1, 4, 4, 8, 96), (147, 2), (16, 48), (48,), (48,)]
+    assert [tuple(result.shape) for result in found] == [attended, gradient, (147, 2), attended, gradient, *together]
     assert difference(found, trial.small(WINDOW_ATTENTION.backends[-1], torch.Tensor.double), 1e-5) is None
     trial.real(WINDOW_ATTENTION.find('sdpa'))
     trial.real(WINDOW_ATTENTION.backends[-1])
     assert x.grad is None
+
+
+def wrong_gradient_of_a_bias(qkv, attentions):
+    """Attend as the reference does, but give one bias a gradient that is a tenth too large."""
+    own, mutual = attentions
+    biases = torch.cat([1.1 * own.qkv_bias, mutual.qkv_bias])
+    of_own, of_mutual = (qkv + biases - biases.detach()).chunk(2, -1)
+    in_map = mutual.added.view(4, 4, -1).roll((0, 2), (0, 1)).repeat(1, 2, 1)
+    results = reference(of_mutual + in_map, None, mutual.settings), reference(of_own, own.bias_table, own.settings)
+    return torch.cat(results, -1)
+
+
+def test_a_trial_of_windows_checks_the_kernel_that_attends_twice():
+    settings = Settings((2, 4, 4), (1, 0, 2), 2, False, 0.3)
+    trial = trial_of_windows(torch.randn(1, 4, 8, 8, 16, requires_grad=True), torch.randn(147, 2), settings)
+    wrong = replace(WINDOW_ATTENTION.backends[-1], name='wrong', together=wrong_gradient_of_a_bias)
+    outcome = outcome_of([wrong], WINDOW_ATTENTION.backends[-1], trial, unguarded)
+    assert outcome.failures == {'wrong': 'gave wrong gradients: relative error 0.1, allowed 0.005'}
 
 
 def test_calls_of_alike_shapes_share_a_case():

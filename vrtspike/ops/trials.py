@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vrtspike.errors import VrtSpikeError
+from vrtspike.ops.rows import Order
 from vrtspike.runtime.device import call_seconds, synchronize
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 TOLERANCES = {torch.float64: 1e-6, torch.float32: 5e-3, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 """The largest error of a right result, relative to its largest value; float32 may be computed in TF32."""
+
+SMALL_ROWS = 100
+"""Rows of a small input."""
 
 ROUNDS = 3
 CALLS = 3
@@ -137,6 +141,12 @@ def values_and_gradients(
     given = [leaf for leaf in leaves if leaf is not None]
     weights = torch.linspace(-1, 1, out.numel(), device=out.device, dtype=out.dtype).view_as(out)
     return [out.detach(), *torch.autograd.grad(out, given, weights)]
+
+
+def shuffled(device: torch.device) -> Order:
+    """Return an order of a small input."""
+    places = torch.randperm(SMALL_ROWS, generator=torch.Generator().manual_seed(0), device='cpu')
+    return Order(places.argsort().int().to(device), places.int().to(device))
 
 
 @contextlib.contextmanager

@@ -80,6 +80,21 @@ def worst_error_together(dtype, device, values=None, clips=2):
     return largest_relative(run(together, inputs), run(apart, [tensor.double() for tensor in inputs]))
 
 
+def failure_of_trial(dtype):
+    """Return how the kernels fail the trial that users' devices make, or None."""
+    import torch
+
+    from vrtspike.ops import WINDOW_ATTENTION
+    from vrtspike.ops.trials import TOLERANCES, difference
+    from vrtspike.ops.window_attention.trials import trial_of_windows
+    from vrtspike.ops.window_attention.windows import Settings
+
+    x = torch.randn(1, 4, 8, 8, 16, dtype=dtype, requires_grad=True)
+    trial = trial_of_windows(x, torch.randn(3 * 7 * 7, 2), Settings((2, 4, 4), (1, 0, 2), 2, False, 0.3))
+    found = trial.small(WINDOW_ATTENTION.find('flash'), lambda x: x)
+    return difference(found, trial.small(WINDOW_ATTENTION.find('reference'), torch.Tensor.double), TOLERANCES[dtype])
+
+
 def error_of_bias_gradient(dtype, device, mean):
     """Return the relative error where values lie so near ``mean`` that rounding the result hides what tells them apart.
 
@@ -117,6 +132,11 @@ def test_kernels_agree_with_the_reference_in_the_interpreter(interpreted, dtype,
 @needs_triton
 def test_the_emulated_type_rounds(interpreted):
     assert min(interpreted['bfloat16']) > 20 * max(interpreted['float32'])
+
+
+@needs_triton
+def test_the_kernels_pass_their_trial(interpreted):
+    assert interpreted['trial'] is None
 
 
 @needs_triton
@@ -225,6 +245,7 @@ if __name__ == '__main__':
             worst_error_together(torch.float16, 'cpu', clips=1),
         ],
         'bfloat16': errors_in_emulated_bfloat16(CASES[4:]),
+        'trial': failure_of_trial(torch.float32),
         'bias gradient': error_of_bias_gradient(torch.float16, 'cpu', mean=64.0),
     }
     print(json.dumps(errors))

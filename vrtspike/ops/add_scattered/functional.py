@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from vrtspike.ops.add_scattered.backends import ADD_SCATTERED
 from vrtspike.ops.add_scattered.reference import Addend, Norm
@@ -13,9 +14,9 @@ from vrtspike.ops.backends import Backend, PairBackend, Request
 from vrtspike.ops.layer_norm import layer_norm_beside
 from vrtspike.ops.rows import Order
 from vrtspike.ops.trial_outcomes import measures
-from vrtspike.ops.trials import Trial, values_and_gradients
+from vrtspike.ops.trials import SMALL_ROWS, Trial, shuffled, values_and_gradients
 
-SMALL_ROWS = 100
+SMALL_EPS = 1e-5
 
 
 def add_scattered(x: Tensor, addend: Addend, *, backend: str = 'auto') -> Tensor:
@@ -53,7 +54,10 @@ def _chosen(x: Tensor, addend: Addend, backend: str) -> PairBackend:
 
 
 def trial_of(x: Tensor, addend: Addend) -> Trial:
-    """Return the call on which the backends are compared; the number of rows counts in powers of two."""
+    """Return the call on which the backends are compared; the number of rows counts in powers of two.
+
+    Values and gradients of :func:`add_scattered_normed` are checked too.
+    """
     chunks, order, _, bias = addend
     inputs = x, *chunks, *(() if bias is None else (bias,))
     trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
@@ -63,18 +67,28 @@ def trial_of(x: Tensor, addend: Addend) -> Trial:
     shape = f'of {channels} channels{kind}, {types}, up to {1 << (count - 1).bit_length()} rows'
 
     def run(chosen: Backend, inputs: list[Tensor | None], order: Order | None) -> list[Tensor]:
-        def compute(x: Tensor, bias: Tensor | None, *rows: Tensor) -> Tensor:
+        def sum_of(x: Tensor, bias: Tensor | None, *rows: Tensor) -> Tensor:
             return chosen.run(x, Addend(rows, order, addend.scale, bias))
 
-        return values_and_gradients(compute, inputs, trains=trains)
+        return values_and_gradients(sum_of, inputs, trains=trains)
 
-    def small(chosen: Backend, convert: Callable[[Tensor], Tensor]) -> list[Tensor]:
+    def run_both(chosen: PairBackend, inputs: list[Tensor | None], order: Order | None) -> list[Tensor]:
+        def both(x: Tensor, bias: Tensor | None, weight: Tensor, shift: Tensor, *rows: Tensor) -> Tensor:
+            summand = Addend(rows, order, addend.scale, bias)
+            if chosen.pair:
+                return sum(chosen.pair(x, summand, Norm(weight, shift, SMALL_EPS, x.dtype)))
+            summed = chosen.run(x, summand)
+            return summed + F.layer_norm(summed, weight.shape, weight, shift, SMALL_EPS)
+
+        return values_and_gradients(both, inputs, trains=trains)
+
+    def small(chosen: PairBackend, convert: Callable[[Tensor], Tensor]) -> list[Tensor]:
         generator = torch.Generator().manual_seed(0)
         made = torch.randn(2, SMALL_ROWS, channels, generator=generator, device='cpu')
-        places = torch.randperm(SMALL_ROWS, generator=generator, device='cpu').to(x.device)
         like, rows = (convert(each.to(like)) for each, like in zip(made, (x, chunks[0]), strict=True))
-        inputs = [like, None if bias is None else convert(bias.detach()), rows]
-        return run(chosen, inputs, order and Order(places.argsort().int(), places.int()))
+        weight, shift = (torch.linspace(first, 2, channels).to(like) for first in (0.5, -1))
+        shuffle, own = order and shuffled(x.device), None if bias is None else convert(bias.detach())
+        return run(chosen, [like, own, rows], shuffle) + run_both(chosen, [like, own, weight, shift, rows], shuffle)
 
     def real(chosen: Backend) -> None:
         run(chosen, [x.detach().flatten(0, -2), bias, *(rows.detach() for rows in chunks)], order)

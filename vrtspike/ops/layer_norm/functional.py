@@ -12,9 +12,7 @@ from vrtspike.ops.fused_attention import computes_in
 from vrtspike.ops.layer_norm.backends import LAYER_NORM
 from vrtspike.ops.rows import Order
 from vrtspike.ops.trial_outcomes import measures
-from vrtspike.ops.trials import Trial, values_and_gradients
-
-SMALL_ROWS = 100
+from vrtspike.ops.trials import SMALL_ROWS, Trial, shuffled, values_and_gradients
 
 
 def layer_norm(
@@ -47,12 +45,13 @@ def layer_norm_beside(
     one of them.
     """
     chosen = chosen_for(x, weight, bias, eps, order, backend)
-    if chosen.pair is None:
-        rows = chosen.run(x.flatten(0, -2), weight, bias, eps, computes_in(x), order)
-    else:
-        same, rows = chosen.pair(x.flatten(0, -2), weight, bias, eps, computes_in(x), order)
-        x = same.view_as(x)
-    return x, rows.view_as(x) if order is None else rows
+    same, rows = _beside(chosen, x.flatten(0, -2), weight, bias, eps, computes_in(x), order)
+    return same.view_as(x), rows.view_as(x) if order is None else rows
+
+
+def _beside(chosen: PairBackend, x: Tensor, *arguments: object) -> tuple[Tensor, Tensor]:
+    """Return rows (N, C) themselves and normalised."""
+    return chosen.pair(x, *arguments) if chosen.pair else (x, chosen.run(x, *arguments))
 
 
 def chosen_for(x: Tensor, weight: Tensor, bias: Tensor, eps: float, order: Order | None, backend: str) -> PairBackend:
@@ -64,18 +63,27 @@ def chosen_for(x: Tensor, weight: Tensor, bias: Tensor, eps: float, order: Order
 
 
 def trial_of(x: Tensor, weight: Tensor, bias: Tensor, eps: float, order: Order | None) -> Trial:
-    """Return the call on which the backends are compared; the number of tokens counts in powers of two."""
+    """Return the call on which the backends are compared; the number of tokens counts in powers of two.
+
+    Values and gradients of :func:`layer_norm_beside` are checked too.
+    """
     trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, weight, bias))
     dtype, tokens = computes_in(x), max(1, x.shape[:-1].numel())
     types = f'{x.dtype} to {dtype}'.replace('torch.', '')
     shape = f'of {len(weight)} channels, {types}, {"gathered, " if order else ""}up to {1 << (tokens - 1).bit_length()}'
 
-    def small(chosen: Backend, convert: Callable[[Tensor], Tensor]) -> list[Tensor]:
+    def small(chosen: PairBackend, convert: Callable[[Tensor], Tensor]) -> list[Tensor]:
         generator = torch.Generator().manual_seed(0)
         rows = torch.randn(SMALL_ROWS, len(weight), generator=generator, device='cpu').to(x.device, x.dtype)
         inputs = [convert(each.detach()) for each in (rows, weight, bias)]
-        result = torch.float64 if inputs[0].dtype is torch.float64 else dtype
-        return values_and_gradients(lambda *each: chosen.run(*each, eps, result, None), inputs, trains=trains)
+        settings = eps, torch.float64 if inputs[0].dtype is torch.float64 else dtype, order and shuffled(x.device)
+
+        def both(*inputs: Tensor) -> Tensor:
+            same, rows = _beside(chosen, *inputs, *settings)
+            return same + rows
+
+        alone = values_and_gradients(lambda *inputs: chosen.run(*inputs, *settings), inputs, trains=trains)
+        return alone + values_and_gradients(both, inputs, trains=trains)
 
     def real(chosen: Backend) -> None:
         inputs = x.detach().flatten(0, -2), weight, bias
