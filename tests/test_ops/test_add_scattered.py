@@ -37,11 +37,15 @@ TYPES = [(torch.float32, torch.float32), (torch.float32, torch.bfloat16), (torch
 def make_inputs(count, channels, spare, dtypes=TYPES[0], device='cpu', chunks=1):
     """Return the map, the chunks of its rows, and their order."""
     generator = torch.Generator().manual_seed(0)
-    places = torch.randperm(count + spare, generator=generator)[:count]
+    positions = torch.randperm(count + spare, generator=generator)[:count]
     sources = torch.full((count + spare,), count)
-    sources[places] = torch.arange(count)
+    sources[positions] = torch.arange(count)
     x, rows = (torch.randn(each, channels, generator=generator).to(device) for each in (count, count + spare))
-    return x.to(dtypes[0]), rows.to(dtypes[1]).chunk(chunks), Order(sources.int().to(device), places.int().to(device))
+    return (
+        x.to(dtypes[0]),
+        rows.to(dtypes[1]).chunk(chunks),
+        Order(sources.int().to(device), positions.int().to(device)),
+    )
 
 
 def run(backend, x, chunks, order, scale, *, trains=True):
@@ -214,13 +218,13 @@ def test_maps_have_any_axes_and_need_not_be_contiguous():
     for backend in ('native', 'reference'):
         with use_backends(add_scattered=backend):
             found = add_scattered(folded, Addend([wide], order))
-        assert torch.equal(found, folded + rows[order.places.long()].view_as(folded))
+        assert torch.equal(found, folded + rows[order.positions.long()].view_as(folded))
 
 
 @needs_compiler
 def test_what_is_no_number_stays_in_its_row():
     x, (rows,), order = make_inputs(9, 20, 3)
-    x[4, 7] = rows[order.places[2], 3] = math.nan
+    x[4, 7] = rows[order.positions[2], 3] = math.nan
     with torch.no_grad():
         broken = add_scattered(x, Addend([rows], order)).isnan()
     assert broken.nonzero().tolist() == [[2, 3], [4, 7]]

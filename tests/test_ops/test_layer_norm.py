@@ -36,10 +36,10 @@ def make_order(count, zeros, device='cpu'):
     """Return a random order of ``count`` rows with ``zeros`` between them; None for none."""
     if zeros is None:
         return None
-    places = torch.randperm(count + zeros, generator=torch.Generator().manual_seed(0))[:count]
+    positions = torch.randperm(count + zeros, generator=torch.Generator().manual_seed(0))[:count]
     sources = torch.full((count + zeros,), count)
-    sources[places] = torch.arange(count)
-    return Order(sources.int().to(device), places.int().to(device))
+    sources[positions] = torch.arange(count)
+    return Order(sources.int().to(device), positions.int().to(device))
 
 
 def make_inputs(count, channels, dtype=torch.float32, device='cpu'):

@@ -78,8 +78,8 @@ def _possible_folders(config: Config, requested: str | None, resume: str | None)
 
 def has_checkpoints(folder: Path, config: Mapping[str, Any] | None = None) -> bool:
     """Return whether a run has saved checkpoints, the best ones included."""
-    places = checkpoint_folders(folder, config or {})
-    return bool(checkpoints_in(folder, config)) or any(path for place in places for path in place.glob('best_*.pth'))
+    folders = checkpoint_folders(folder, config or {})
+    return bool(checkpoints_in(folder, config)) or any(path for each in folders for path in each.glob('best_*.pth'))
 
 
 def newest_checkpoint(folder: Path, config: Mapping[str, Any] | None = None) -> Path | None:

@@ -131,13 +131,13 @@ class SpikeFiles:
             raise DataError(
                 f'{self.path} is one file, got --exposure-steps {exposure_steps}, which is for a file per frame'
             )
-        outside, rest = divmod(self.steps - exposure_steps, 2)
-        if rest or outside < 0 or exposure_steps < 1:
+        before, rest = divmod(self.steps - exposure_steps, 2)
+        if rest or before < 0 or exposure_steps < 1:
             raise DataError(
                 f'the spike files of {self.path} have {self.steps} steps, got --exposure-steps {exposure_steps}: '
                 f'expected an {"odd" if self.steps % 2 else "even"} number from 1 to {self.steps}'
             )
-        return outside
+        return before
 
     def _files_in_folder(self, frames: int | None, names: Sequence[str] | None) -> list[Path]:
         files = files_in_time_order(self.path, SPIKE_SUFFIXES)

@@ -14,18 +14,18 @@ class Order(NamedTuple):
 
     sources: Tensor
     """(M,) int32: for every row of the result the row that it is, or N for zeros."""
-    places: Tensor
-    """(N,) int32: for every row its place in the result."""
+    positions: Tensor
+    """(N,) int32: for every row its position in the result."""
 
 
 def gather(rows: Tensor, order: Order) -> Tensor:
     """Return (M, C): rows (N, C) in the order, and zeros."""
-    return _Take.apply(rows, order.sources, order.places)
+    return _Take.apply(rows, order.sources, order.positions)
 
 
 def scatter(rows: Tensor, order: Order) -> Tensor:
     """Return (N, C): what :func:`gather` has made (M, C) of."""
-    return _Take.apply(rows, order.places, order.sources)
+    return _Take.apply(rows, order.positions, order.sources)
 
 
 class _Take(Function):

@@ -145,8 +145,8 @@ def values_and_gradients(
 
 def shuffled(device: torch.device) -> Order:
     """Return an order of a small input."""
-    places = torch.randperm(SMALL_ROWS, generator=torch.Generator().manual_seed(0), device='cpu')
-    return Order(places.argsort().int().to(device), places.int().to(device))
+    positions = torch.randperm(SMALL_ROWS, generator=torch.Generator().manual_seed(0), device='cpu')
+    return Order(positions.argsort().int().to(device), positions.int().to(device))
 
 
 @contextlib.contextmanager

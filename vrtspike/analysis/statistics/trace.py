@@ -43,8 +43,8 @@ class Trace:
     def add(self, rows: np.ndarray) -> None:
         """Append ``rows`` (N, columns) that follow those seen so far."""
         windows = np.arange(self.seen // self.stride, (self.seen + len(rows) - 1) // self.stride + 1)
-        places = windows * self.stride + _scattered(windows) % self.stride - self.seen
-        self._append(rows[places[(places >= 0) & (places < len(rows))]])
+        positions = windows * self.stride + _scattered(windows) % self.stride - self.seen
+        self._append(rows[positions[(positions >= 0) & (positions < len(rows))]])
         self.seen += len(rows)
 
     def merge(self, other: Trace) -> None:

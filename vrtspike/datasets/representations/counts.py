@@ -49,8 +49,8 @@ def bin_shares(steps: int, bins: int) -> tuple[list[list[tuple[int, int]]], int]
     Both are in the largest unit in which they are whole numbers: a step is bins / gcd(steps, bins) units long, a bin
     steps / gcd(steps, bins).
     """
-    common = math.gcd(steps, bins)
-    step, length = bins // common, steps // common
+    gcd = math.gcd(steps, bins)
+    step, length = bins // gcd, steps // gcd
     shares = []
     for start in range(0, bins * length, length):
         end = start + length

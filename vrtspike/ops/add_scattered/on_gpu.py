@@ -47,10 +47,10 @@ class _AddScattered(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, rows: Tensor, bias: Tensor | None, order: Order | None, scale: float) -> Tensor:
-        sources, places = order or (None, None)
+        sources, positions = order or (None, None)
         ctx.settings = sources, scale, rows.dtype, bias is not None
         ctx.bias_dtype = None if bias is None else bias.dtype
-        return _added(x, rows, places, bias, scale)
+        return _added(x, rows, positions, bias, scale)
 
     @staticmethod
     @once_differentiable
@@ -75,10 +75,10 @@ class _AddNormed(torch.autograd.Function):
         norm: Norm,
     ) -> tuple[Tensor, Tensor]:
         ctx.set_materialize_grads(False)
-        sources, places = order or (None, None)
+        sources, positions = order or (None, None)
         ctx.settings = sources, scale, rows.dtype, bias is not None
         ctx.bias_dtype, ctx.eps = None if bias is None else bias.dtype, norm.eps
-        out, normed = _added_normed(x, rows, places, bias, weight, shift, scale, norm.eps, norm.dtype)
+        out, normed = _added_normed(x, rows, positions, bias, weight, shift, scale, norm.eps, norm.dtype)
         ctx.save_for_backward(out, weight)
         return out, normed
 
@@ -100,7 +100,7 @@ class _AddNormed(torch.autograd.Function):
 def _added_normed(
     x: Tensor,
     rows: Tensor,
-    places: Tensor | None,
+    positions: Tensor | None,
     bias: Tensor | None,
     weight: Tensor,
     shift: Tensor,
@@ -113,29 +113,29 @@ def _added_normed(
 
     out, normed = torch.empty_like(x), torch.empty_like(x, dtype=dtype)
     if programs := _programs(out):
-        tensors = x, rows, places, bias, weight, shift, out, normed
+        tensors = x, rows, positions, bias, weight, shift, out, normed
         _launch(kernels.add_norm_kernel, programs, (*tensors, len(x), scale, eps))
     return out, normed
 
 
 @_added_normed.register_fake
-def _(x, rows, places, bias, weight, shift, scale, eps, dtype):
+def _(x, rows, positions, bias, weight, shift, scale, eps, dtype):
     return torch.empty_like(x), torch.empty_like(x, dtype=dtype)
 
 
 @torch.library.custom_op('vrtspike::triton_add_scattered', mutates_args=())
-def _added(x: Tensor, rows: Tensor, places: Tensor | None, bias: Tensor | None, scale: float) -> Tensor:
+def _added(x: Tensor, rows: Tensor, positions: Tensor | None, bias: Tensor | None, scale: float) -> Tensor:
     """Return the sum (N, C) of contiguous tensors, of the type of ``x``."""
     from vrtspike.ops.add_scattered import triton_kernels as kernels
 
     out = torch.empty_like(x)
     if programs := _programs(out):
-        _launch(kernels.add_kernel, programs, (x, rows, places, bias, out, len(x), scale))
+        _launch(kernels.add_kernel, programs, (x, rows, positions, bias, out, len(x), scale))
     return out
 
 
 @_added.register_fake
-def _(x, rows, places, bias, scale):
+def _(x, rows, positions, bias, scale):
     return torch.empty_like(x)
 
 

@@ -1,6 +1,6 @@
 """Triton kernels of rows that are added to a map in another order, and of their gradient, in float32.
 
-A program computes blocks of R rows of BC channels, C padded to a power of 2. ``sources`` and ``places`` are those of
+A program computes blocks of R rows of BC channels, C padded to a power of 2. ``sources`` and ``positions`` are those of
 :class:`~vrtspike.ops.rows.Order`; None is the order of the map. ``bias`` (C,) or None is added to every row.
 """
 
@@ -11,23 +11,23 @@ import triton.language as tl
 
 
 @triton.jit
-def sum_of(x, rows, places, bias, count, scale, i, c, C: tl.constexpr):
+def sum_of(x, rows, positions, bias, count, scale, i, c, C: tl.constexpr):
     """Return the sums at tokens ``i`` (R,) and channels ``c`` (1, BC), and the mask of those that exist."""
     inside = i < count
-    place = i
-    if places is not None:
-        place = tl.load(places + i, mask=inside, other=0).to(tl.int64)
+    position = i
+    if positions is not None:
+        position = tl.load(positions + i, mask=inside, other=0).to(tl.int64)
     mask = inside[:, None] & (c < C)
-    row = tl.load(rows + place[:, None] * C + c, mask=mask, other=0.0).to(tl.float32)
+    row = tl.load(rows + position[:, None] * C + c, mask=mask, other=0.0).to(tl.float32)
     if bias is not None:
         row += tl.load(bias + c, mask=c < C, other=0.0).to(tl.float32)
     return tl.load(x + i[:, None] * C + c, mask=mask, other=0.0).to(tl.float32) + scale * row, mask
 
 
 @triton.jit
-def add_kernel(x, rows, places, bias, out, count, scale, C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):
+def add_kernel(x, rows, positions, bias, out, count, scale, C: tl.constexpr, BC: tl.constexpr, R: tl.constexpr):
     i, c = tl.program_id(0).to(tl.int64) * R + tl.arange(0, R), tl.arange(0, BC)[None, :]
-    value, mask = sum_of(x, rows, places, bias, count, scale, i, c, C)
+    value, mask = sum_of(x, rows, positions, bias, count, scale, i, c, C)
     tl.store(out + i[:, None] * C + c, value.to(out.dtype.element_ty), mask=mask)
 
 
@@ -35,7 +35,7 @@ def add_kernel(x, rows, places, bias, out, count, scale, C: tl.constexpr, BC: tl
 def add_norm_kernel(
     x,
     rows,
-    places,
+    positions,
     bias,
     weight,
     shift,
@@ -51,7 +51,7 @@ def add_norm_kernel(
     """Also normalise the channels of the sum, with ``weight`` (C,) and ``shift`` (C,)."""
     i, c = tl.program_id(0).to(tl.int64) * R + tl.arange(0, R), tl.arange(0, BC)[None, :]
     known = c < C
-    value, mask = sum_of(x, rows, places, bias, count, scale, i, c, C)
+    value, mask = sum_of(x, rows, positions, bias, count, scale, i, c, C)
     value = value.to(out.dtype.element_ty)
     tl.store(out + i[:, None] * C + c, value, mask=mask)
     value = tl.where(known, value.to(tl.float32), 0.0)

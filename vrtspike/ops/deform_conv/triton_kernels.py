@@ -184,8 +184,8 @@ def backward_weight_kernel(x, offset, mask, grad, partial, count, splits, H, W, 
         n = (block // blocks).to(tl.int64)
         pixel = block % blocks * S.BM + tl.arange(0, S.BM)
         moved = n * (S.GROUPS * S.DG * S.K * S.K) * P
-        places = offset + 2 * moved, mask + moved
-        samples = masked_samples(x + n * S.C * H * W, *places, group, chunk, tap, pixel, (H, W, P, OW), S)
+        pointers = offset + 2 * moved, mask + moved
+        samples = masked_samples(x + n * S.C * H * W, *pointers, group, chunk, tap, pixel, (H, W, P, OW), S)
         grads = load_outputs(grad + n * (S.GROUPS * S.OUT) * P, group, pixel, P, S)
         result = tl.dot(grads, tl.trans(samples), acc=result, input_precision=S.PRECISION)
     at, inside = weight_positions(group, chunk, split * (S.K * S.K) + tap, S)

@@ -23,16 +23,16 @@ PROGRAMS = 512
 
 def on_gpu(x: Tensor, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype, order: Order | None) -> Tensor:
     """Normalise rows (N, C); only they are saved for the backward pass."""
-    sources, places = order or (None, None)
-    return _values(x.contiguous(), weight.float(), bias.float(), eps, dtype, sources, places)
+    sources, positions = order or (None, None)
+    return _values(x.contiguous(), weight.float(), bias.float(), eps, dtype, sources, positions)
 
 
 def on_gpu_beside(
     x: Tensor, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype, order: Order | None
 ) -> tuple[Tensor, Tensor]:
     """Return the rows themselves, and normalised as by :func:`on_gpu`; one kernel adds the gradients of both."""
-    sources, places = order or (None, None)
-    return _Beside.apply(x.contiguous(), weight.float(), bias.float(), eps, dtype, sources, places)
+    sources, positions = order or (None, None)
+    return _Beside.apply(x.contiguous(), weight.float(), bias.float(), eps, dtype, sources, positions)
 
 
 @torch.library.custom_op('vrtspike::triton_layer_norm', mutates_args=())
@@ -43,9 +43,9 @@ def _values(
     eps: float,
     dtype: torch.dtype,
     sources: Tensor | None,
-    places: Tensor | None,
+    positions: Tensor | None,
 ) -> Tensor:
-    """Return rows (M, C) of ``dtype``, in the :class:`~vrtspike.ops.rows.Order` of ``sources`` and ``places``."""
+    """Return rows (M, C) of ``dtype``, in the :class:`~vrtspike.ops.rows.Order` of ``sources`` and ``positions``."""
     from vrtspike.ops.layer_norm import triton_kernels as kernels
 
     out = _results(x, dtype, sources)
@@ -57,38 +57,38 @@ def _values(
 
 
 @_values.register_fake
-def _(x, weight, bias, eps, dtype, sources, places):
+def _(x, weight, bias, eps, dtype, sources, positions):
     return _results(x, dtype, sources)
 
 
 @torch.library.custom_op('vrtspike::triton_layer_norm_backward', mutates_args=())
 def gradients(
-    grad: Tensor, x: Tensor, weight: Tensor, eps: float, places: Tensor | None, beside: Tensor | None
+    grad: Tensor, x: Tensor, weight: Tensor, eps: float, positions: Tensor | None, beside: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Return the gradient of ``x`` plus ``beside``, and partial sums (programs, 2, C) of those of weight and bias."""
     from vrtspike.ops.layer_norm import triton_kernels as kernels
 
     grad_x, partial = torch.empty_like(x), _partial(x)
     if programs := len(partial):
-        arguments = grad, x, weight, places, beside, grad_x, partial, len(x), programs, eps
+        arguments = grad, x, weight, positions, beside, grad_x, partial, len(x), programs, eps
         kernels.norm_backward_kernel[(programs,)](*arguments, S=in_triton(_block(x)), num_warps=WARPS)
     return grad_x, partial
 
 
 @gradients.register_fake
-def _(grad, x, weight, eps, places, beside):
+def _(grad, x, weight, eps, positions, beside):
     return torch.empty_like(x), _partial(x)
 
 
 def _save(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    x, weight, _, ctx.eps, _, _, places = inputs
-    ctx.save_for_backward(x, weight, places)
+    x, weight, _, ctx.eps, _, _, positions = inputs
+    ctx.save_for_backward(x, weight, positions)
 
 
 def _backward(ctx: Any, grad: Tensor, beside: Tensor | None = None) -> tuple[Tensor | None, ...]:
-    x, weight, places = ctx.saved_tensors
+    x, weight, positions = ctx.saved_tensors
     beside = None if beside is None else beside.contiguous()
-    grad_x, partial = gradients(grad.contiguous(), x, weight, ctx.eps, places, beside)
+    grad_x, partial = gradients(grad.contiguous(), x, weight, ctx.eps, positions, beside)
     return grad_x, *partial.sum(0).unbind(), *(None,) * 4
 
 

@@ -1,6 +1,6 @@
 """Triton kernels of layer normalisation of rows of channels, in float32.
 
-A program computes blocks of R rows with BC channels. ``sources`` and ``places`` are those of
+A program computes blocks of R rows with BC channels. ``sources`` and ``positions`` are those of
 :class:`~vrtspike.ops.rows.Order`, or None. ``S`` is a :class:`~vrtspike.ops.row_blocks.RowBlock`.
 """
 
@@ -40,7 +40,7 @@ def norm_kernel(x, weight, bias, sources, out, rows, results, eps, S: tl.constex
 
 
 @triton.jit
-def norm_backward_kernel(grad, x, weight, places, beside, grad_x, partial, rows, programs, eps, S: tl.constexpr):
+def norm_backward_kernel(grad, x, weight, positions, beside, grad_x, partial, rows, programs, eps, S: tl.constexpr):
     """Sum the gradients of weight and bias of a program's rows: partial (programs, 2, C).
 
     ``beside``, rows (N, C) or None, is added to the gradient of ``x``.
@@ -52,12 +52,12 @@ def norm_backward_kernel(grad, x, weight, places, beside, grad_x, partial, rows,
     for first in tl.range(program * S.R, rows, programs * S.R):
         i = (first + tl.arange(0, S.R)).to(tl.int64)
         inside = i < rows
-        place = i
-        if places is not None:
-            place = tl.load(places + i, mask=inside, other=0).to(tl.int64)
+        position = i
+        if positions is not None:
+            position = tl.load(positions + i, mask=inside, other=0).to(tl.int64)
         mask = inside[:, None] & (c < S.C)[None, :]
         values, scale = normalised(x, i, inside, eps, S)
-        g = tl.load(grad + place[:, None] * S.C + c[None, :], mask=mask, other=0.0).to(tl.float32)
+        g = tl.load(grad + position[:, None] * S.C + c[None, :], mask=mask, other=0.0).to(tl.float32)
         weight_sums += tl.sum(g * values, 0)
         bias_sums += tl.sum(g, 0)
         g *= w

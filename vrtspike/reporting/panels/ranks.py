@@ -20,9 +20,9 @@ def draw(body: Body, runs: Sequence[Run]) -> list[Artist]:
     for i, run in enumerate(runs):
         found = run.report.ranks
         ranks = [int(rank) for rank in found.own_ms]
-        places = [rank + (i + 0.5) * width - 0.4 for rank in ranks]
+        positions = [rank + (i + 0.5) * width - 0.4 for rank in ranks]
         colours = [ALERT if rank == found.slowest else run.colour for rank in ranks]
-        ax.bar(places, list(found.own_ms.values()), width=width, color=colours)
+        ax.bar(positions, list(found.own_ms.values()), width=width, color=colours)
     ax.set_xlabel('rank')
     ax.set_ylabel('ms per iteration, without waiting')
     ax.grid(axis='y')
