@@ -37,7 +37,8 @@ step amp_sdpa 180 36 tools/benchmark.py configs/vrt_spike_amp.py --shape 1 5 256
   --cfg-options model.backbone.attn_type=sdpa --json @OUT/amp_sdpa.json
 step amp_flash 180 36 tools/benchmark.py configs/vrt_spike_amp.py --shape 1 5 256 256 \
   --cfg-options model.backbone.attn_type=flash --json @OUT/amp_flash.json
-step guide_eight 470 40 tools/benchmark.py "${eight[@]}" --shape 1 5 256 256 --stages --json @OUT/cuda_eight.json
+step guide_eight 470 40 tools/benchmark.py "${eight[@]}" --shape 1 5 256 256 --stages --json @OUT/cuda_eight.json \
+  --cfg-options model.backbone.checkpointing=all
 step guide_v0 400 40 tools/benchmark.py "${v0[@]}" --shape 1 5 256 256 --stages --json @OUT/cuda_v0.json
 step guide_memory 240 64 benchmarks/guide_memory.py --shape 5 256 256 --json @OUT/cuda_eight_memory.json
 step growth 180 16 benchmarks/growth.py --sizes 64 128 256 512 --frames 2 6 12 24 --json @OUT/growth.json
