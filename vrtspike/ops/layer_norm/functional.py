@@ -45,13 +45,12 @@ def layer_norm_beside(
     one of them.
     """
     chosen = chosen_for(x, weight, bias, eps, order, backend)
-    same, rows = _beside(chosen, x.flatten(0, -2), weight, bias, eps, computes_in(x), order)
-    return same.view_as(x), rows.view_as(x) if order is None else rows
-
-
-def _beside(chosen: PairBackend, x: Tensor, *arguments: object) -> tuple[Tensor, Tensor]:
-    """Return rows (N, C) themselves and normalised."""
-    return chosen.pair(x, *arguments) if chosen.pair else (x, chosen.run(x, *arguments))
+    if chosen.pair is None:
+        rows = chosen.run(x.flatten(0, -2), weight, bias, eps, computes_in(x), order)
+    else:
+        same, rows = chosen.pair(x.flatten(0, -2), weight, bias, eps, computes_in(x), order)
+        x = same.view_as(x)
+    return x, rows.view_as(x) if order is None else rows
 
 
 def chosen_for(x: Tensor, weight: Tensor, bias: Tensor, eps: float, order: Order | None, backend: str) -> PairBackend:
@@ -78,9 +77,10 @@ def trial_of(x: Tensor, weight: Tensor, bias: Tensor, eps: float, order: Order |
         inputs = [convert(each.detach()) for each in (rows, weight, bias)]
         settings = eps, torch.float64 if inputs[0].dtype is torch.float64 else dtype, order and shuffled(x.device)
 
-        def both(*inputs: Tensor) -> Tensor:
-            same, rows = _beside(chosen, *inputs, *settings)
-            return same + rows
+        def both(x: Tensor, *weights: Tensor) -> Tensor:
+            if chosen.pair:
+                return sum(chosen.pair(x, *weights, *settings))
+            return x + chosen.run(x, *weights, *settings)
 
         alone = values_and_gradients(lambda *inputs: chosen.run(*inputs, *settings), inputs, trains=trains)
         return alone + values_and_gradients(both, inputs, trains=trains)
