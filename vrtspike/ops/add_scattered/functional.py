@@ -93,4 +93,5 @@ def trial_of(x: Tensor, addend: Addend) -> Trial:
     def real(chosen: Backend) -> None:
         run(chosen, [x.detach().flatten(0, -2), bias, *(rows.detach() for rows in chunks)], order)
 
-    return Trial(shape, x.device, x.dtype, trains, small, real)
+    lower = min(x.dtype, chunks[0].dtype, key=lambda dtype: dtype.itemsize)  # gradients of the rows have their type
+    return Trial(shape, x.device, lower, trains, small, real)
