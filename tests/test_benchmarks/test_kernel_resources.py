@@ -89,6 +89,14 @@ def test_kernels_in_sixteen_bits_fit_consumer_gpus_and_use_their_tensor_cores():
 
 
 @needs_triton
+@pytest.mark.parametrize('mutual', [False, True])
+def test_windows_whose_last_block_of_keys_is_shorter_compile(mutual):
+    launches = launches_of_attention((2, 6, 6), 16, 'bfloat16', mutual=mutual)
+    found = [resources_of(launch, 'sm_86', 'bfloat16', '2x6x6') for launch in launches]
+    assert [(each.kernel, each.problems) for each in found] == [(name, []) for name in ALL]
+
+
+@needs_triton
 @pytest.mark.parametrize(
     ('architecture', 'dtype', 'channels'),
     [

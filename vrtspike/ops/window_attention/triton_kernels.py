@@ -191,8 +191,9 @@ def over_keys(UPDATE: tl.constexpr, states, inputs, m, head, frame, size, factor
     for start in tl.range(0, full * S.BN, S.BN, num_stages=1):
         states = UPDATE(states, start, S.BN, inputs, m, head, frame, size, factor, masked_score, S)
     for i in tl.static_range(full, count_of(S.NP, S.BN)):
-        start, length = start_of(i, S.NP, S.BN), length_of(i, S.NP, S.BN)
-        states = UPDATE(states, start, length, inputs, m, head, frame, size, factor, masked_score, S)
+        start = start_of(i, S.NP, S.BN)
+        LENGTH: tl.constexpr = length_of(i, S.NP, S.BN)
+        states = UPDATE(states, start, LENGTH, inputs, m, head, frame, size, factor, masked_score, S)
     return states
 
 
