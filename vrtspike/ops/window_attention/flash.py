@@ -130,9 +130,9 @@ def padded_bias(table: Tensor, settings: Settings) -> Tensor:
 
 
 def table_gradient(grad: Tensor, window: Window) -> Tensor:
-    """Return the gradient of the bias table by one scatter of rows, from that of the scores (heads, NP, NP)."""
+    """Return the gradient of the bias table by one scatter of rows, from that of scores (heads, NP keys, NP queries)."""
     tokens = math.prod(window)
-    by_pair = grad[:, :tokens, :tokens].permute(2, 1, 0).flatten(0, 1)
+    by_pair = grad[:, :tokens, :tokens].permute(1, 2, 0).flatten(0, 1)
     rows = math.prod(2 * length - 1 for length in window)
     return grad.new_zeros((rows, len(grad))).index_add_(0, index_by_key(window, grad.device), by_pair)
 
@@ -213,7 +213,7 @@ def _(qkv, bias, added, grad, lse, grad_q, sums, *settings):
 def _backward_keys(qkv, bias, added, grad, lse, delta, grad_kv, sums, sums_bias, *settings):
     """Write the gradients of keys and values into a slice of that of ``qkv``, and their part of the ``sums``.
 
-    Return partial sums of the bias's gradient.
+    Return partial sums of the bias's gradient, with rows of keys.
     """
     from vrtspike.ops.window_attention import triton_kernels as kernels
 
@@ -225,7 +225,8 @@ def _backward_keys(qkv, bias, added, grad, lse, delta, grad_kv, sums, sums_bias,
     def programs(tiling: Tiling) -> int:
         return settings.heads * settings.frames * (constants.NP // tiling.keys) * splits
 
-    tensors = (qkv, bias, added, grad, lse, delta, grad_kv, partial, sums)
+    by_keys = None if bias is None else bias.mT.contiguous()
+    tensors = (qkv, by_keys, added, grad, lse, delta, grad_kv, partial, sums)
     arguments = (*tensors, len(lse), splits, *qkv.shape[1:4], settings.scale, *_factors(settings.scale))
     tilings_ = tilings_by_keys(constants.N, qkv.dtype, sums_bias=sums_bias)
     launch(kernels.backward_keys_kernel, programs, arguments, constants, tilings_)

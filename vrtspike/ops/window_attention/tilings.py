@@ -91,13 +91,13 @@ def tilings_by_queries(tokens: int, dtype: torch.dtype, windows: Windows) -> lis
 
 
 def tilings_by_keys(tokens: int, dtype: torch.dtype, *, sums_bias: bool) -> list[Tiling]:
-    """Return tilings of the kernel whose programs own a block of keys.
+    """Return tilings of the kernel whose programs own a block of keys; both blocks divide the padded ``tokens``.
 
-    If it sums the gradient of the bias, a program has as many sums as queries times its keys, in registers.
+    A warp computes 16 queries. If the kernel sums the gradient of the bias, a program has as many sums as queries times
+    its keys, in registers.
     """
-    most = 32 if dtype is torch.float32 and not sums_bias else 64
-    queries = longest(padded(tokens), most)
-    keys = 16 if sums_bias else divisor(padded(tokens), most)
+    queries = divisor(padded(tokens), 64)
+    keys = 16 if sums_bias or dtype is torch.float32 else divisor(padded(tokens), 32)
     return [Tiling(queries, keys, queries // 16)]
 
 
