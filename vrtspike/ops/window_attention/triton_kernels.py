@@ -135,10 +135,10 @@ def has_regions(origin, size, S: tl.constexpr):
 def row_pointers(pointer, place, head, LENGTH: tl.constexpr, inside, S: tl.constexpr):
     """Return pointers (n, BD) to rows of one head in a map with rows of LENGTH elements, and which do not pad."""
     d = tl.arange(0, S.BD)
-    mask = inside[:, None]
+    mask = tl.expand_dims(inside, -1)
     if S.D < S.BD:
-        mask = mask & (d < S.D)[None, :]
-    return pointer + place[:, None] * LENGTH + (head * S.D + d)[None, :], mask
+        mask = mask & (d < S.D)
+    return pointer + tl.expand_dims(place, -1) * LENGTH + (head * S.D + d), mask
 
 
 @triton.jit
@@ -253,13 +253,13 @@ def forward_kernel(qkv, bias, added, out, lse, windows, T, H, W, factor, masked_
         total = tl.sum(totals, 1)
         place = place_of(m, frame, origin, size, S)
         store_rows(out, place, head, result * (1.0 / total)[:, None], S.OUT_ROW, m < S.N, S)
-        sums = tl.where(m < S.N, highest * factor + tl.log2(total), float('inf'))
+        sums = tl.where(m < S.N, highest + tl.log2(total), float('inf'))
         tl.store(lse + ((window.to(tl.int64) * S.HEADS + head) * S.FRAMES + frame) * S.NP + m, sums)
 
 
 @triton.jit
 def attend(states, start, LENGTH: tl.constexpr, inputs, m, head, frame, size, factor, masked_score, S: tl.constexpr):
-    """Return the states of the windows' queries after a block of keys: highest scores, sums and results."""
+    """Return the states of the windows' queries after a block of keys: highest exponents, sums and results."""
     qkv, bias, more = inputs
     n = start + tl.arange(0, LENGTH)
     added = load_bias(bias, head, m, n, S)
@@ -268,9 +268,9 @@ def attend(states, start, LENGTH: tl.constexpr, inputs, m, head, frame, size, fa
         origin, q, highest, totals, result = states[i]
         k, v, _ = load_keys(qkv, more, n, frame, head, origin, size, S)
         scores = scores_of(q, k, added, m, n, origin, size, masked_score, S)
-        new_highest = tl.maximum(highest, tl.max(scores, 1))
-        shrink = tl.exp2((highest - new_highest) * factor)[:, None]
-        p = tl.exp2(scores * factor - (new_highest * factor)[:, None])
+        new_highest = tl.maximum(highest, tl.max(scores, 1) * factor)
+        shrink = tl.exp2(highest - new_highest)[:, None]
+        p = tl.exp2(scores * factor - new_highest[:, None])
         totals = totals * shrink + partial_sums(p)
         result = tl.dot(p.to(S.ROUNDED).to(v.dtype), v, acc=result * shrink, input_precision=S.PRECISION)
         after += ((origin, q, new_highest, totals, result),)
@@ -355,7 +355,9 @@ def of_windows(
         tl.store(delta + ((window.to(tl.int64) * S.HEADS + head) * S.FRAMES + frame) * S.NP + m, estimate + rest)
         of_queries += tl.where(first + i < windows, result, 0.0)
         if S.SUMS == 'row':
-            ones = tl.where(few[:, None] == tl.where(first + i < windows, 0, -1), 1.0, 0.0) + tl.zeros((1, S.BM), tl.float32)
+            ones = tl.where(few[:, None] == tl.where(first + i < windows, 0, -1), 1.0, 0.0) + tl.zeros(
+                (1, S.BM), tl.float32
+            )
             of_results = tl.dot(ones.to(g.dtype), g, acc=of_results, input_precision=S.PRECISION)
     if S.SUMS == 'row':
         store_sums(sums, first, windows, tl.sum(of_queries, 0), tl.sum(of_results, 0), S)
@@ -456,10 +458,9 @@ def backward_keys_kernel(
         statistics = (((window + tl.zeros((), tl.int64)) * S.HEADS + head) * S.FRAMES + frame) * S.NP
         after = ()
         for i in tl.static_range(steps):
-            m = i * S.BM + tl.arange(0, S.BM)
+            m = i * S.BM + tl.reshape(tl.arange(0, S.BM), (groups, GROUP))
             q = load_queries(qkv, added, m, frame, head, origin, size, S)
             g = load_rows(grad, place_of(m, frame, origin, size, S), head, S.OUT_ROW, m < S.N, S)
-            q, g = tl.reshape(q, (groups, GROUP, S.BD)), tl.reshape(g, (groups, GROUP, S.BD))
             exponents = tl.load(lse + statistics + i * S.BM + few)
             mean = tl.load(delta + statistics + i * S.BM + few)
             start = tl.zeros((groups, S.BN, GROUP), tl.float32)  # what keys that pad get is not stored
