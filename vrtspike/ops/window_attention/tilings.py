@@ -91,23 +91,26 @@ def tilings_of_forward(constants: Constants, dtype: torch.dtype) -> list[Tiling]
 def tilings_of_backward(constants: Constants, dtype: torch.dtype) -> list[Tiling]:
     """Return tilings of the backward kernel of queries.
 
-    In 16 bit, warps of 32 queries read a block of keys half as often as those of 16. Blocks of keys are short, because a
-    program holds several products of them; two windows fit the registers only if heads are narrow and nothing is masked.
+    In 16 bit, warps of 32 queries read a block of keys half as often as those of 16. Blocks of keys are short, because
+    a program holds several products of them. Two windows fit the registers if heads are narrow and nothing is masked.
     """
-    queries, keys = block_of_queries(constants.N, dtype), longest(constants.NP, 32)
+    queries, narrow = block_of_queries(constants.N, dtype), constants.BD == 16
     if dtype is torch.float32:
-        return [Tiling(queries, keys, queries // 16)]
-    two = constants.BD == 16 and not constants.SHIFTED
-    return [Tiling(queries, keys, max(1, queries // 32), count) for count in ((2, 1) if two else (1,))]
+        return [Tiling(queries, longest(constants.NP, 32 if narrow else 16), queries // 16)]
+    keys = longest(constants.NP, 32)
+    counts = (2, 1) if narrow and not constants.SHIFTED else (1,)
+    return [Tiling(queries, keys, max(1, queries // 32), count) for count in counts]
 
 
-def tilings_by_keys(tokens: int) -> list[Tiling]:
+def tilings_by_keys(tokens: int, dtype: torch.dtype) -> list[Tiling]:
     """Return tilings of the kernel whose programs own a block of keys; both blocks divide the padded ``tokens``.
 
-    A warp computes 16 queries and 16 keys at a time. Where the kernel sums the gradient of the bias, its warps hold as
-    many sums as a window has queries, times their keys, in registers.
+    A warp computes 16 queries and 16 keys at a time, in float32 half as many. Where the kernel sums the gradient of the
+    bias, its warps hold as many sums as a window has queries, times their keys, in registers.
     """
     queries, keys = divisor(padded(tokens), 64), divisor(padded(tokens), 32)
+    if dtype is torch.float32:
+        return [Tiling(queries, 16, queries // 8)]
     return [Tiling(queries, keys, queries // 16 * (keys // 16))]
 
 

@@ -2,9 +2,9 @@
 
 ``forward_kernel`` and ``backward_queries_kernel`` compute a block of queries of one head, in several windows: these
 share the bias, which is the start of the scores' sum. ``backward_keys_kernel`` computes a block of keys of one head in
-every ``splits``-th window and sums the gradient of the bias over them. Scores are computed once in the forward pass and
-twice in the backward pass; only one block of them exists at a time, in registers. Heads of the same tokens are
-neighbours in the grid, so that whole lines of memory are read.
+one of ``splits`` shares of the windows and sums the gradient of the bias over them. Scores are computed once in the
+forward pass and twice in the backward pass; only one block of them exists at a time, in registers. Heads of the same
+tokens are neighbours in the grid, so that whole lines of memory are read.
 
 Mutual attention works frame by frame: the queries of the other frame attend to the keys of frame f, and the result is
 at frame f.
@@ -299,7 +299,8 @@ def backward_queries_kernel(
 ):
     """Write the gradients of a block of queries, their mean gradients, and sums.
 
-    Sums of one row are those of every window. Those of N rows are of every ``splits``-th group of windows.
+    Sums of one row are those of a program's windows, at the first of them, and zero at the others. Those of N rows are
+    of every ``splits``-th group of windows.
 
     The mean gradient of a query, sum(p * grad of p), is usually computed from the result of the forward pass. If that
     result is rounded to 16 bits, all gradients of a query are shifted, which harms training. Here it is summed in the
@@ -355,10 +356,9 @@ def of_windows(
         tl.store(delta + ((window.to(tl.int64) * S.HEADS + head) * S.FRAMES + frame) * S.NP + m, estimate + rest)
         of_queries += tl.where(first + i < windows, result, 0.0)
         if S.SUMS == 'row':
-            ones = tl.where(few[:, None] == tl.where(first + i < windows, 0, -1), 1.0, 0.0) + tl.zeros(
-                (1, S.BM), tl.float32
-            )
-            of_results = tl.dot(ones.to(g.dtype), g, acc=of_results, input_precision=S.PRECISION)
+            row = tl.where(few[:, None] == tl.where(first + i < windows, 0, -1), 1.0, 0.0)  # of ones, if it is new
+            ones = tl.broadcast_to(row, (16, S.BM)).to(g.dtype)
+            of_results = tl.dot(ones, g, acc=of_results, input_precision=S.PRECISION)
     if S.SUMS == 'row':
         store_sums(sums, first, windows, tl.sum(of_queries, 0), tl.sum(of_results, 0), S)
     return of_queries
@@ -430,9 +430,9 @@ def backward_keys_kernel(
 ):
     """Write the gradients of a block of keys and values, and sum that of the bias.
 
-    ``bias`` and its gradient ``partial`` (splits, heads, NP, NP) have rows of keys here, not of queries. ``sums`` begins
-    at those of keys. A warp computes the scores of ``GROUP`` queries, in products of a stack of matrices, and its own
-    sums of gradients: those of all warps are added once for each window.
+    ``bias`` and its gradient ``partial`` (splits, heads, NP, NP) have rows of keys here, not of queries. ``sums``
+    begins at those of keys. Warps multiply stacks of matrices, with ``GROUP`` queries each, and have their own sums of
+    gradients of keys and values: these are added once for each window.
     """
     groups: tl.constexpr = S.BM // GROUP
     steps: tl.constexpr = S.NP // S.BM
@@ -443,7 +443,7 @@ def backward_keys_kernel(
     rows_of_bias = (head * S.NP + n[None, :, None]) * S.NP + few
     summed = ()
     if S.TRAINS_BIAS:
-        for i in tl.static_range(steps):
+        for i in tl.static_range(steps):  # noqa: B007 - Triton takes every i for one variable of the loop over windows
             summed += (tl.zeros((groups, S.BN, GROUP), tl.float32),)
     of_keys = tl.zeros((S.BN, S.BD), tl.float32)
     of_values = tl.zeros((S.BN, S.BD), tl.float32)
