@@ -70,7 +70,7 @@ def test_blocks_divide_the_padded_window(tokens, dtype):
     constants = of_tokens(tokens, SHIFTED=False)
     found = tilings_of_forward(constants, dtype) + tilings_of_backward(constants, dtype)
     assert {tiling.queries for tiling in found} == {block_of_queries(tokens, dtype)}
-    (by_keys,) = tilings_by_keys(tokens, dtype)
+    (by_keys,) = tilings_by_keys(tokens, dtype, sums_bias=True)
     assert padded(tokens) % found[0].queries == padded(tokens) % by_keys.queries == padded(tokens) % by_keys.keys == 0
 
 
@@ -90,12 +90,12 @@ def test_programs_in_float32_have_smaller_blocks_of_one_window(channels):
     constants = of_tokens(320, SHIFTED=False, D=channels, BD=channels)
     assert tilings_of_forward(constants, torch.float32) == [Tiling(32, 32, 2, registers=168)]
     assert tilings_of_backward(constants, torch.float32) == [Tiling(32, 512 // channels, 2)]
-    assert tilings_by_keys(320, torch.float32) == [Tiling(64, 16, 8)]
+    assert tilings_by_keys(320, torch.float32, sums_bias=True) == [Tiling(64, 16, 8)]
 
 
 @pytest.mark.parametrize('tokens', WINDOWS)
 def test_the_sums_of_the_bias_gradient_fit_the_registers_of_a_program(tokens):
-    (tiling,) = tilings_by_keys(tokens, torch.bfloat16)
+    (tiling,) = tilings_by_keys(tokens, torch.bfloat16, sums_bias=True)
     assert padded(tokens) * tiling.keys / (32 * tiling.warps) <= 80
 
 

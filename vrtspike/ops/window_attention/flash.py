@@ -237,7 +237,13 @@ def _backward_keys(qkv, bias, added, grad, lse, delta, grad_kv, sums, sums_bias,
     by_keys = None if bias is None else bias.mT.contiguous()
     tensors = (qkv, by_keys, added, grad, lse, delta, grad_kv, partial, sums)
     arguments = (*tensors, len(lse), splits, *qkv.shape[1:4], settings.scale, *_factors(settings.scale))
-    launch(kernels.backward_keys_kernel, programs, arguments, constants, tilings_by_keys(constants.N, qkv.dtype))
+    launch(
+        kernels.backward_keys_kernel,
+        programs,
+        arguments,
+        constants,
+        tilings_by_keys(constants.N, qkv.dtype, sums_bias=sums_bias),
+    )
     return partial
 
 
