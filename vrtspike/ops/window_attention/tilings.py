@@ -106,14 +106,14 @@ def tilings_by_keys(tokens: int, dtype: torch.dtype, *, sums_bias: bool) -> list
     """Return tilings of the kernel whose programs own a block of keys; both blocks divide the padded ``tokens``.
 
     A warp computes 16 queries and 16 keys at a time, in float32 half as many. Where the kernel sums the gradient of the
-    bias, its warps hold as many sums as a window has queries, times their keys, in registers. For a single warp,
-    NVIDIA's assembler would rather spill than use more than 168.
+    bias, its warps hold as many sums as a window has queries, times their keys, in registers. Where it sums
+    nothing in a single warp, NVIDIA's assembler would rather spill than use more than 168.
     """
     queries, keys = divisor(padded(tokens), 64), divisor(padded(tokens), 32)
     if dtype is torch.float32:
         return [Tiling(queries, 16, queries // 8)]
     warps = queries // 16 * (keys // 16 if sums_bias else 1)
-    return [Tiling(queries, keys, warps, registers=232 if warps == 1 else None)]
+    return [Tiling(queries, keys, warps, registers=None if sums_bias or warps > 1 else 232)]
 
 
 def block_of_queries(tokens: int, dtype: torch.dtype) -> int:
