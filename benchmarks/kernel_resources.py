@@ -341,7 +341,7 @@ def nvidia_usage(cubin: bytes, launch: Launch) -> dict[str, Any]:
     registers, stack = re.search(r'REG:(\d+) STACK:(\d+)', usage).groups()
     return dict(
         registers=int(registers),
-        spilled=int(stack),
+        spilled=int(stack) if re.search(r'\bSTL\b', code) else 0,  # the assembler may reserve what nothing uses
         tensor_core_instructions=len(re.findall(r'\bHG?MMA', code)),
         instructions=len(re.findall(r'/\*[0-9a-f]{4,5}\*/', code)),
         vector_loads=len(re.findall(r'\bLDG\.E\.\S*128', code)),

@@ -22,8 +22,9 @@ from kernel_resources import (
 needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
 ALL = ['forward', 'backward_queries', 'backward_keys']
 TOKENS = ['gate', 'gate_backward', 'norm', 'add', 'add_norm', 'norm_backward', 'gather']
-BUDGETS = dict(zip(ALL, (1100, 1300, 1550), strict=True))
-"""Instructions of today's kernels in bfloat16 at 5x8x8 on sm_86, and a little room for other versions of Triton."""
+BUDGETS = dict(zip(ALL, (2100, 1300, 1350), strict=True))
+"""Instructions of today's kernels in bfloat16 at 5x8x8 on sm_86, and a little room for other versions of Triton. The
+forward kernel computes three windows."""
 
 
 def used(**changes):
@@ -89,6 +90,14 @@ def test_kernels_in_sixteen_bits_fit_consumer_gpus_and_use_their_tensor_cores():
 
 
 @needs_triton
+@pytest.mark.parametrize('mutual', [False, True])
+def test_windows_whose_last_block_of_keys_is_shorter_compile(mutual):
+    launches = launches_of_attention((2, 6, 6), 16, 'bfloat16', mutual=mutual)
+    found = [resources_of(launch, 'sm_86', 'bfloat16', '2x6x6') for launch in launches]
+    assert [(each.kernel, each.problems) for each in found] == [(name, []) for name in ALL]
+
+
+@needs_triton
 @pytest.mark.parametrize(
     ('architecture', 'dtype', 'channels'),
     [
@@ -122,15 +131,23 @@ def test_other_architectures_and_types(architecture, dtype, channels, kernel):
 
 @needs_triton
 @pytest.mark.slow
-def test_keys_in_float32_spill_but_fit_the_shared_memory_of_consumer_gpus():
-    """Known of today's kernel where it sums the bias gradient: three products of TF32 need many registers."""
-    *_, keys = launches_of_attention((5, 8, 8), 32, 'float32', mutual=False)
-    assert resources_of(keys, 'sm_86', 'float32', '5x8x8').problems == ['spills']
+@pytest.mark.parametrize('shifted', [False, True])
+def test_keys_in_float32_spill_nothing_if_heads_are_narrow(shifted):
+    *_, keys = launches_of_attention((5, 8, 8), 16, 'float32', mutual=False, shifted=shifted)
+    assert resources_of(keys, 'sm_86', 'float32', '5x8x8').problems == []
 
 
 @needs_triton
 @pytest.mark.slow
-@pytest.mark.parametrize(('window', 'least'), [((5, 8, 8), (0.3, 0.4, 0.3)), ((5, 6, 6), (0.4, 0.5, 0.4))])
+@pytest.mark.parametrize('shifted', [False, True])
+def test_kernels_spill_nothing_on_gpus_of_data_centres(shifted):
+    launches = launches_of_attention((5, 8, 8), 16, 'bfloat16', mutual=False, shifted=shifted)
+    assert [resources_of(launch, 'sm_90', 'bfloat16', '5x8x8').problems for launch in launches] == [[]] * 3
+
+
+@needs_triton
+@pytest.mark.slow
+@pytest.mark.parametrize(('window', 'least'), [((5, 8, 8), (0.49, 0.55, 0.53)), ((5, 6, 6), (0.5, 0.5, 0.5))])
 def test_the_roofline_on_paper(window, least):
     launches = launches_of_attention(window, 16, 'bfloat16', mutual=False, shifted=False)
     shares = [resources_of(launch, 'sm_90', 'bfloat16', '').roofline for launch in launches]

@@ -10,46 +10,93 @@ from vrtspike.ops.window_attention import tilings
 from vrtspike.ops.window_attention.tilings import (
     Constants,
     Tiling,
+    block_of_queries,
     fastest,
     launch,
     padded,
     tilings_by_keys,
-    tilings_by_queries,
+    tilings_of_backward,
+    tilings_of_forward,
 )
 
 FAST, SLOW, HUGE = Tiling(64, 64, 4, 1), Tiling(64, 64, 4, 2), Tiling(64, 64, 4, 4)
 
 
+CONSTANTS = Constants(
+    *(5, 8, 8, 0, 4, 4),
+    SHIFTED=True,
+    HEADS=6,
+    N=320,
+    NP=320,
+    D=16,
+    BD=16,
+    WIDTH=96,
+    FRAMES=1,
+    MUTUAL=False,
+    BIAS=True,
+    PRECISION='ieee',
+    ROUNDED=None,
+    ROW=288,
+    OUT_ROW=96,
+)
+
+
+WINDOWS = [36, 64, 72, 180, 320, 384, 512]
+"""Tokens that attend to each other, of the shipped windows."""
+
+
+def of_tokens(tokens, **others):
+    return CONSTANTS._replace(N=tokens, NP=padded(tokens), **others)
+
+
 @pytest.mark.parametrize(
-    ('tokens', 'first'),
+    ('tokens', 'forward', 'backward'),
     [
-        (320, Tiling(64, 64, 4, 4)),  # 5x8x8: five whole blocks
-        (180, Tiling(64, 64, 4, 4)),  # 5x6x6: 12 of 192 tokens pad
-        (72, Tiling(16, 64, 1, 4)),  # 2x6x6: 8 of 80
-        (36, Tiling(16, 32, 1, 4)),  # a frame of 6x6: 12 of 48
-        (15, Tiling(16, 16, 1, 4)),
+        (320, Tiling(64, 64, 4, 3), Tiling(64, 32, 2)),  # 5x8x8: five whole blocks
+        (180, Tiling(64, 64, 4, 3), Tiling(64, 32, 2)),  # 5x6x6: 12 of 192 tokens pad
+        (72, Tiling(16, 64, 1, 3), Tiling(16, 32, 1)),  # 2x6x6: 8 of 80
+        (36, Tiling(16, 32, 1, 3), Tiling(16, 32, 1)),  # a frame of 6x6: 12 of 48
+        (15, Tiling(16, 16, 1, 3), Tiling(16, 16, 1)),
     ],
 )
-def test_blocks_of_queries_fit_the_window(tokens, first):
-    found = tilings_by_queries(tokens, torch.bfloat16, ((4, None), (2, None)))
-    assert found[0] == first
-    assert all(padded(tokens) % tiling.queries == 0 for tiling in found)
+def test_blocks_of_queries_fit_the_window(tokens, forward, backward):
+    assert tilings_of_forward(of_tokens(tokens), torch.bfloat16)[0] == forward
+    assert tilings_of_backward(of_tokens(tokens), torch.bfloat16) == [backward]
 
 
-@pytest.mark.parametrize('tokens', [36, 64, 180, 320, 512])
-def test_blocks_in_float32_are_smaller_and_hold_one_window(tokens):
-    (by_queries,) = tilings_by_queries(tokens, torch.float32, ((4, None), (2, None)))
-    assert max(by_queries.queries, by_queries.keys) <= 32
-    assert by_queries.windows == 1
-    (by_keys,) = tilings_by_keys(tokens, torch.float32, sums_bias=False)
-    assert max(by_keys.queries, by_keys.keys) <= 32
-    assert padded(tokens) % by_keys.keys == 0
+@pytest.mark.parametrize('tokens', WINDOWS)
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float32])
+def test_blocks_divide_the_padded_window(tokens, dtype):
+    constants = of_tokens(tokens, SHIFTED=False)
+    found = tilings_of_forward(constants, dtype) + tilings_of_backward(constants, dtype)
+    assert {tiling.queries for tiling in found} == {block_of_queries(tokens, dtype)}
+    (by_keys,) = tilings_by_keys(tokens, dtype, sums_bias=True)
+    assert padded(tokens) % found[0].queries == padded(tokens) % by_keys.queries == padded(tokens) % by_keys.keys == 0
 
 
-def test_the_sums_of_the_bias_gradient_fit_the_registers_of_a_program():
-    for tokens in (72, 180, 320, 384, 512):
-        (tiling,) = tilings_by_keys(tokens, torch.bfloat16, sums_bias=True)
-        assert padded(tokens) * tiling.keys / (32 * tiling.warps) <= 80
+def test_windows_share_a_program_only_if_their_numbers_fit_its_registers():
+    def counts(tilings, **others):
+        return [tiling.windows for tiling in tilings(of_tokens(320, **others), torch.bfloat16)]
+
+    assert counts(tilings_of_forward) == [3, 2, 1]
+    assert counts(tilings_of_forward, D=20, BD=32) == [2, 1]
+    assert counts(tilings_of_backward) == [1]
+    assert counts(tilings_of_backward, SHIFTED=False) == [2, 1]
+    assert counts(tilings_of_backward, SHIFTED=False, D=20, BD=32) == [1]
+
+
+@pytest.mark.parametrize('channels', [16, 32])
+def test_programs_in_float32_have_smaller_blocks_of_one_window(channels):
+    constants = of_tokens(320, SHIFTED=False, D=channels, BD=channels)
+    assert tilings_of_forward(constants, torch.float32) == [Tiling(32, 32, 2, registers=168)]
+    assert tilings_of_backward(constants, torch.float32) == [Tiling(32, 512 // channels, 2)]
+    assert tilings_by_keys(320, torch.float32, sums_bias=True) == [Tiling(64, 16, 8)]
+
+
+@pytest.mark.parametrize('tokens', WINDOWS)
+def test_the_sums_of_the_bias_gradient_fit_the_registers_of_a_program(tokens):
+    (tiling,) = tilings_by_keys(tokens, torch.bfloat16, sums_bias=True)
+    assert padded(tokens) * tiling.keys / (32 * tiling.warps) <= 80
 
 
 @pytest.fixture
@@ -78,25 +125,6 @@ def test_the_fastest_tiling_that_fits_is_taken(clock):
 def test_if_none_fits_the_error_is_raised(clock):
     with pytest.raises(clock.error):
         fastest(clock.run, [HUGE])
-
-
-CONSTANTS = Constants(
-    *(5, 8, 8, 0, 4, 4),
-    SHIFTED=True,
-    HEADS=6,
-    N=320,
-    NP=320,
-    D=16,
-    BD=16,
-    WIDTH=96,
-    FRAMES=1,
-    MUTUAL=False,
-    BIAS=True,
-    PRECISION='ieee',
-    ROUNDED=None,
-    ROW=288,
-    OUT_ROW=96,
-)
 
 
 @pytest.fixture(autouse=True)

@@ -17,8 +17,16 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import register_flop_formula
 
 from vrtspike.ops.triton_support import precision_of, rounded_to
-from vrtspike.ops.window_attention import tilings
-from vrtspike.ops.window_attention.tilings import Constants, Tiling, launch, padded, tilings_by_keys, tilings_by_queries
+from vrtspike.ops.window_attention.tilings import (
+    Constants,
+    Tiling,
+    block_of_queries,
+    launch,
+    padded,
+    tilings_by_keys,
+    tilings_of_backward,
+    tilings_of_forward,
+)
 from vrtspike.ops.window_attention.windows import (
     MASKED,
     Settings,
@@ -130,9 +138,9 @@ def padded_bias(table: Tensor, settings: Settings) -> Tensor:
 
 
 def table_gradient(grad: Tensor, window: Window) -> Tensor:
-    """Return the gradient of the bias table by one scatter of rows, from that of the scores (heads, NP, NP)."""
+    """Return the gradient of the bias table by one scatter of rows, from that of scores (heads, keys, queries)."""
     tokens = math.prod(window)
-    by_pair = grad[:, :tokens, :tokens].permute(2, 1, 0).flatten(0, 1)
+    by_pair = grad[:, :tokens, :tokens].permute(1, 2, 0).flatten(0, 1)
     rows = math.prod(2 * length - 1 for length in window)
     return grad.new_zeros((rows, len(grad))).index_add_(0, index_by_key(window, grad.device), by_pair)
 
@@ -165,7 +173,7 @@ def _forward(qkv, bias, added, out, *settings):
     lse = _statistics(qkv, settings)
     constants = _constants(qkv, bias, added, settings)._replace(OUT_ROW=out.stride(-2))
     arguments = (qkv, bias, added, out, lse, len(lse), *qkv.shape[1:4], *_factors(settings.scale))
-    _by_queries(kernels.forward_kernel, arguments, constants, tilings.FORWARD)
+    _by_queries(kernels.forward_kernel, arguments, constants, tilings_of_forward(constants, qkv.dtype))
     return lse
 
 
@@ -195,7 +203,8 @@ def _backward_queries(qkv, bias, added, grad, lse, grad_q, sums, *settings):
     splits = None if added is None else min(SPLITS_OF_ROWS, len(lse))
     tensors = (qkv, bias, added, grad, lse, grad_q, delta, sums)
     arguments = (*tensors, len(lse), splits, *qkv.shape[1:4], settings.scale, *_factors(settings.scale))
-    _by_queries(kernels.backward_queries_kernel, arguments, constants, tilings.BACKWARD, splits)
+    tilings = tilings_of_backward(constants, qkv.dtype)
+    _by_queries(kernels.backward_queries_kernel, arguments, constants, tilings, splits)
     return delta
 
 
@@ -213,7 +222,7 @@ def _(qkv, bias, added, grad, lse, grad_q, sums, *settings):
 def _backward_keys(qkv, bias, added, grad, lse, delta, grad_kv, sums, sums_bias, *settings):
     """Write the gradients of keys and values into a slice of that of ``qkv``, and their part of the ``sums``.
 
-    Return partial sums of the bias's gradient.
+    Return partial sums of the bias's gradient, with rows of keys.
     """
     from vrtspike.ops.window_attention import triton_kernels as kernels
 
@@ -225,10 +234,16 @@ def _backward_keys(qkv, bias, added, grad, lse, delta, grad_kv, sums, sums_bias,
     def programs(tiling: Tiling) -> int:
         return settings.heads * settings.frames * (constants.NP // tiling.keys) * splits
 
-    tensors = (qkv, bias, added, grad, lse, delta, grad_kv, partial, sums)
+    by_keys = None if bias is None else bias.mT.contiguous()
+    tensors = (qkv, by_keys, added, grad, lse, delta, grad_kv, partial, sums)
     arguments = (*tensors, len(lse), splits, *qkv.shape[1:4], settings.scale, *_factors(settings.scale))
-    tilings_ = tilings_by_keys(constants.N, qkv.dtype, sums_bias=sums_bias)
-    launch(kernels.backward_keys_kernel, programs, arguments, constants, tilings_)
+    launch(
+        kernels.backward_keys_kernel,
+        programs,
+        arguments,
+        constants,
+        tilings_by_keys(constants.N, qkv.dtype, sums_bias=sums_bias),
+    )
     return partial
 
 
@@ -253,7 +268,7 @@ for _name, _count in (('', 2), ('_backward_queries', 4), ('_backward_keys', 4)):
 
 
 def _by_queries(
-    kernel: Any, arguments: tuple, constants: Constants, together: tilings.Windows, groups: int | None = None
+    kernel: Any, arguments: tuple, constants: Constants, tilings: list[Tiling], groups: int | None = None
 ) -> None:
     """Launch a kernel whose programs own a block of queries in several windows, or in ``groups`` groups of windows."""
     qkv = arguments[0]
@@ -263,7 +278,7 @@ def _by_queries(
         count = math.ceil(windows / tiling.windows) if groups is None else groups
         return constants.HEADS * constants.FRAMES * (constants.NP // tiling.queries) * count
 
-    launch(kernel, programs, arguments, constants, tilings_by_queries(constants.N, qkv.dtype, together))
+    launch(kernel, programs, arguments, constants, tilings)
 
 
 def _statistics(qkv: Tensor, settings: Settings) -> Tensor:
@@ -291,9 +306,8 @@ def _sums(qkv: Tensor, added: Tensor | None, settings: Settings) -> Tensor:
     windows, tokens = _windows(qkv, settings), math.prod(settings.group)
     if added is not None:
         parts = min(SPLITS_OF_ROWS, windows)
-    else:  # the tilings have blocks of one size
-        block = tilings_by_queries(tokens, qkv.dtype, tilings.BACKWARD)[0].queries
-        parts = windows * (padded(tokens) // block)
+    else:
+        parts = windows * (padded(tokens) // block_of_queries(tokens, qkv.dtype))
     size = parts * settings.frames, 1 if added is None else tokens, qkv.shape[-1]
     return qkv.new_empty(size, dtype=torch.float32)
 

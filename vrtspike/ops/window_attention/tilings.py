@@ -13,13 +13,6 @@ import torch
 
 from vrtspike.ops.triton_support import in_triton
 
-Windows = tuple[tuple[int, int | None], ...]
-"""Windows that a program may compute together, each number with the registers of a thread, see :class:`Tiling`."""
-
-FORWARD: Windows = ((1, 168), (2, None), (4, None))
-"""For one window, NVIDIA's assembler would rather spill than use more than 128, so that more programs run at once."""
-BACKWARD: Windows = ((1, None), (2, None))
-
 chosen: dict[tuple, Tiling] = {}
 """The fastest tilings found in this process, by kernel, device, type and constants."""
 
@@ -79,26 +72,53 @@ def padded(tokens: int) -> int:
     return -(-tokens // 16) * 16
 
 
-def tilings_by_queries(tokens: int, dtype: torch.dtype, windows: Windows) -> list[Tiling]:
-    """Return tilings of kernels whose programs own a block of queries; the block divides the padded ``tokens``.
+def tilings_of_forward(constants: Constants, dtype: torch.dtype) -> list[Tiling]:
+    """Return tilings of the forward kernel.
 
-    A warp computes 16 queries. In 16 bit, several ``windows`` share a block of the bias and a program's fixed costs.
+    A warp computes 16 queries. In 16 bit, several windows share a block of the bias and a program's fixed costs. For
+    one window, NVIDIA's assembler would rather spill than use more than 128 registers, so that more programs run at
+    once.
     """
-    wide = dtype is torch.float32
-    queries, keys = divisor(padded(tokens), 32 if wide else 64), longest(padded(tokens), 32 if wide else 64)
-    counts = [(1, None)] if wide else windows
-    return [Tiling(queries, keys, queries // 16, *count) for count in counts]
+    queries = block_of_queries(constants.N, dtype)
+    keys = longest(constants.NP, 32 if dtype is torch.float32 else 64)
+    one = Tiling(queries, keys, queries // 16, 1, 168)
+    if dtype is torch.float32:
+        return [one]
+    counts = (3, 2) if constants.BD == 16 else (2,)
+    return [*(Tiling(queries, keys, queries // 16, count) for count in counts), one]
+
+
+def tilings_of_backward(constants: Constants, dtype: torch.dtype) -> list[Tiling]:
+    """Return tilings of the backward kernel of queries.
+
+    In 16 bit, warps of 32 queries read a block of keys half as often as those of 16. Blocks of keys are short, because
+    a program holds several products of them. Two windows fit the registers if heads are narrow and nothing is masked.
+    """
+    queries, narrow = block_of_queries(constants.N, dtype), constants.BD == 16
+    if dtype is torch.float32:
+        return [Tiling(queries, longest(constants.NP, 32 if narrow else 16), queries // 16)]
+    keys = longest(constants.NP, 32)
+    counts = (2, 1) if narrow and not constants.SHIFTED else (1,)
+    return [Tiling(queries, keys, max(1, queries // 32), count) for count in counts]
 
 
 def tilings_by_keys(tokens: int, dtype: torch.dtype, *, sums_bias: bool) -> list[Tiling]:
-    """Return tilings of the kernel whose programs own a block of keys.
+    """Return tilings of the kernel whose programs own a block of keys; both blocks divide the padded ``tokens``.
 
-    If it sums the gradient of the bias, a program has as many sums as queries times its keys, in registers.
+    A warp computes 16 queries and 16 keys at a time, in float32 half as many. Where the kernel sums the gradient of the
+    bias, its warps hold as many sums as a window has queries, times their keys, in registers. Where it sums
+    nothing in a single warp, NVIDIA's assembler would rather spill than use more than 168.
     """
-    most = 32 if dtype is torch.float32 and not sums_bias else 64
-    queries = longest(padded(tokens), most)
-    keys = 16 if sums_bias else divisor(padded(tokens), most)
-    return [Tiling(queries, keys, queries // 16)]
+    queries, keys = divisor(padded(tokens), 64), divisor(padded(tokens), 32)
+    if dtype is torch.float32:
+        return [Tiling(queries, 16, queries // 8)]
+    warps = queries // 16 * (keys // 16 if sums_bias else 1)
+    return [Tiling(queries, keys, warps, registers=None if sums_bias or warps > 1 else 232)]
+
+
+def block_of_queries(tokens: int, dtype: torch.dtype) -> int:
+    """Return the queries of a program that owns queries: they divide the padded ``tokens``."""
+    return divisor(padded(tokens), 32 if dtype is torch.float32 else 64)
 
 
 def divisor(tokens: int, most: int) -> int:

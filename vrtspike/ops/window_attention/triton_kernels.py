@@ -2,9 +2,9 @@
 
 ``forward_kernel`` and ``backward_queries_kernel`` compute a block of queries of one head, in several windows: these
 share the bias, which is the start of the scores' sum. ``backward_keys_kernel`` computes a block of keys of one head in
-every ``splits``-th window and sums the gradient of the bias over them. Scores are computed once in the forward pass and
-twice in the backward pass; only one block of them exists at a time, in registers. Heads of the same tokens are
-neighbours in the grid, so that whole lines of memory are read.
+one of ``splits`` shares of the windows and sums the gradient of the bias over them. Scores are computed once in the
+forward pass and twice in the backward pass; only one block of them exists at a time, in registers. Heads of the same
+tokens are neighbours in the grid, so that whole lines of memory are read.
 
 Mutual attention works frame by frame: the queries of the other frame attend to the keys of frame f, and the result is
 at frame f.
@@ -24,6 +24,9 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
+
+GROUP = tl.constexpr(16)
+"""Queries of a warp in a block of keys: the rows of a tensor core's matrix."""
 
 
 @triton.constexpr_function
@@ -53,6 +56,11 @@ def count_of(tokens, longest):
     return len(blocks_of(tokens, longest))
 
 
+@triton.constexpr_function
+def log2_of(power):
+    return power.bit_length() - 1
+
+
 @triton.jit
 def owner_of(BLOCKS: tl.constexpr, S: tl.constexpr):
     """Return the head, the frame and the block that a program owns, and its number among those that own these."""
@@ -72,27 +80,44 @@ def origin_of(window, size, S: tl.constexpr):
 
 
 @triton.jit
+def next_origin(origin, size, S: tl.constexpr):
+    """Return the origin of the window after the one at ``origin``, without a division."""
+    T, H, W = size
+    clip, t, h, w = origin
+    w += S.WW
+    ends = w >= W + S.SW
+    w, h = tl.where(ends, S.SW, w), h + tl.where(ends, S.WH, 0)
+    ends = h >= H + S.SH
+    h, t = tl.where(ends, S.SH, h), t + tl.where(ends, S.WT, 0)
+    ends = t >= T + S.ST
+    return clip + ends.to(tl.int32), tl.where(ends, S.ST, t), h, w
+
+
+@triton.jit
 def place_of(n, frame, origin, size, S: tl.constexpr):
-    """Return the places of tokens ``n`` of a window in the batch's maps, and their regions."""
+    """Return the places of tokens ``n`` of a window in the batch's maps."""
     T, H, W = size
     clip, first_t, first_h, first_w = origin
     t, h, w = n // (S.WW * S.WH) + frame, n // S.WW % S.WH, n % S.WW
     place = ((clip * T + first_t) * H + first_h) * W + first_w + ((t * H + h) * W + w)
-    region = tl.zeros_like(n)
     if S.SW > 0:
-        wraps = (first_w + w >= W).to(tl.int32)
-        place -= wraps * W
-        region += wraps
+        place -= tl.where(first_w + w >= W, W, 0)
     if S.SH > 0:
-        wraps = (first_h + h >= H).to(tl.int32)
-        place -= wraps * (H * W)
-        region += wraps * 2
+        place -= tl.where(first_h + h >= H, H * W, 0)
     if S.ST > 0:
-        wraps = (first_t + t >= T).to(tl.int32)
-        place -= wraps * (T * H * W)
-        if not S.MUTUAL:
-            region += wraps * 4
-    return place.to(tl.int64), region
+        place -= tl.where(first_t + t >= T, T * H * W, 0)
+    return place.to(tl.int64)
+
+
+@triton.jit
+def region_of(n, origin, size, S: tl.constexpr):
+    """Return a number for each of tokens ``n`` of a window: the axes along which the cyclic shift has moved it."""
+    T, H, W = size
+    _, first_t, first_h, first_w = origin
+    region = (first_w + n % S.WW >= W).to(tl.int32) + (first_h + n // S.WW % S.WH >= H).to(tl.int32) * 2
+    if not S.MUTUAL:
+        region += (first_t + n // (S.WW * S.WH) >= T).to(tl.int32) * 4
+    return region
 
 
 @triton.jit
@@ -110,10 +135,10 @@ def has_regions(origin, size, S: tl.constexpr):
 def row_pointers(pointer, place, head, LENGTH: tl.constexpr, inside, S: tl.constexpr):
     """Return pointers (n, BD) to rows of one head in a map with rows of LENGTH elements, and which do not pad."""
     d = tl.arange(0, S.BD)
-    mask = inside[:, None]
+    mask = tl.expand_dims(inside, -1)
     if S.D < S.BD:
-        mask = mask & (d < S.D)[None, :]
-    return pointer + place[:, None] * LENGTH + (head * S.D + d)[None, :], mask
+        mask = mask & (d < S.D)
+    return pointer + tl.expand_dims(place, -1) * LENGTH + (head * S.D + d), mask
 
 
 @triton.jit
@@ -149,18 +174,18 @@ def load_sum(qkv, added, FIRST: tl.constexpr, n, place, head, S: tl.constexpr):
 
 @triton.jit
 def load_queries(qkv, added, m, frame, head, origin, size, S: tl.constexpr):
-    """Return the queries (n, BD) of tokens ``m`` of a window whose result is at a frame, and their regions."""
-    place, region = place_of(m, S.FRAMES - 1 - frame, origin, size, S)
-    return load_sum(qkv, added, 0, m, place, head, S), region
+    """Return the queries (n, BD) of tokens ``m`` of a window whose result is at a frame."""
+    place = place_of(m, S.FRAMES - 1 - frame, origin, size, S)
+    return load_sum(qkv, added, 0, m, place, head, S)
 
 
 @triton.jit
 def load_keys(qkv, added, n, frame, head, origin, size, S: tl.constexpr):
-    """Return keys and values (n, BD) of tokens ``n`` of a window, their places and their regions."""
-    place, region = place_of(n, frame, origin, size, S)
+    """Return keys and values (n, BD) of tokens ``n`` of a window, and their places."""
+    place = place_of(n, frame, origin, size, S)
     k = load_sum(qkv, added, S.WIDTH, n, place, head, S)
     v = load_sum(qkv, added, 2 * S.WIDTH, n, place, head, S)
-    return k, v, place, region
+    return k, v, place
 
 
 @triton.jit
@@ -172,13 +197,26 @@ def load_bias(bias, head, m, n, S: tl.constexpr):
 
 
 @triton.jit
-def scores_of(q, k, added, own_region, other_region, mixed, masked_score, S: tl.constexpr):
-    """Return what is ``added`` and the products of queries and keys, with the mask of a window of several regions."""
+def scores_of(q, k, added, m, n, origin, size, masked_score, S: tl.constexpr):
+    """Return what is ``added`` and the products of queries ``m`` and keys ``n``, with the mask of a window."""
     scores = tl.dot(q, tl.trans(k), acc=added, input_precision=S.PRECISION)
+    return masked(scores, m[:, None], n[None, :], origin, size, masked_score, S)
+
+
+@triton.jit
+def masked(scores, m, n, origin, size, masked_score, S: tl.constexpr):
+    """Return scores of queries ``m`` and keys ``n`` with the mask of a window of several regions."""
     if S.SHIFTED:  # noqa: SIM102 - known when the kernel is compiled
-        if mixed:
-            scores += tl.where(own_region[:, None] != other_region[None, :], masked_score, 0.0)
+        if has_regions(origin, size, S):
+            other = region_of(m, origin, size, S) != region_of(n, origin, size, S)
+            scores += tl.where(other, masked_score, 0.0)
     return scores
+
+
+@triton.jit
+def partial_sums(x):
+    """Return sums (n, 8) of every eighth column: a thread sums what it has, and threads exchange them at the end."""
+    return tl.sum(tl.reshape(x, (x.shape[0], x.shape[1] // 8, 8)), 1)
 
 
 @triton.jit
@@ -191,8 +229,9 @@ def over_keys(UPDATE: tl.constexpr, states, inputs, m, head, frame, size, factor
     for start in tl.range(0, full * S.BN, S.BN, num_stages=1):
         states = UPDATE(states, start, S.BN, inputs, m, head, frame, size, factor, masked_score, S)
     for i in tl.static_range(full, count_of(S.NP, S.BN)):
-        start, length = start_of(i, S.NP, S.BN), length_of(i, S.NP, S.BN)
-        states = UPDATE(states, start, length, inputs, m, head, frame, size, factor, masked_score, S)
+        start = start_of(i, S.NP, S.BN)
+        LENGTH: tl.constexpr = length_of(i, S.NP, S.BN)
+        states = UPDATE(states, start, LENGTH, inputs, m, head, frame, size, factor, masked_score, S)
     return states
 
 
@@ -203,38 +242,38 @@ def forward_kernel(qkv, bias, added, out, lse, windows, T, H, W, factor, masked_
     head, frame, m, first = owned_queries(S)
     states = ()
     for i in tl.static_range(S.WINDOWS):
-        window = tl.minimum(first + i, windows - 1)  # the last one may be computed twice
-        origin = origin_of(window, size, S)
-        q, region = load_queries(qkv, added, m, frame, head, origin, size, S)
+        origin = origin_of(tl.minimum(first + i, windows - 1), size, S)  # the last window may be computed twice
+        q = load_queries(qkv, added, m, frame, head, origin, size, S)
         highest = tl.full((S.BM,), float('-inf'), tl.float32)
-        states += ((origin, q, region, highest, tl.zeros((S.BM,), tl.float32), tl.zeros((S.BM, S.BD), tl.float32)),)
+        states += ((origin, q, highest, tl.zeros((S.BM, 8), tl.float32), tl.zeros((S.BM, S.BD), tl.float32)),)
     states = over_keys(attend, states, inputs, m, head, frame, size, factor, masked_score, S)
     for i in tl.static_range(S.WINDOWS):
-        origin, _, _, highest, total, result = states[i]
+        origin, _, highest, totals, result = states[i]
         window = tl.minimum(first + i, windows - 1)
-        place, _ = place_of(m, frame, origin, size, S)
-        store_rows(out, place, head, result / total[:, None], S.OUT_ROW, m < S.N, S)
-        sums = tl.where(m < S.N, highest * factor + tl.log2(total), float('inf'))
+        total = tl.sum(totals, 1)
+        place = place_of(m, frame, origin, size, S)
+        store_rows(out, place, head, result * (1.0 / total)[:, None], S.OUT_ROW, m < S.N, S)
+        sums = tl.where(m < S.N, highest + tl.log2(total), float('inf'))
         tl.store(lse + ((window.to(tl.int64) * S.HEADS + head) * S.FRAMES + frame) * S.NP + m, sums)
 
 
 @triton.jit
 def attend(states, start, LENGTH: tl.constexpr, inputs, m, head, frame, size, factor, masked_score, S: tl.constexpr):
-    """Return the states of the windows' queries after a block of keys: highest scores, sums and results."""
+    """Return the states of the windows' queries after a block of keys: highest exponents, sums and results."""
     qkv, bias, more = inputs
     n = start + tl.arange(0, LENGTH)
     added = load_bias(bias, head, m, n, S)
     after = ()
     for i in tl.static_range(S.WINDOWS):
-        origin, q, region, highest, total, result = states[i]
-        k, v, _, k_region = load_keys(qkv, more, n, frame, head, origin, size, S)
-        scores = scores_of(q, k, added, region, k_region, has_regions(origin, size, S), masked_score, S)
-        new_highest = tl.maximum(highest, tl.max(scores, 1))
-        shrink = tl.exp2((highest - new_highest) * factor)
-        p = tl.exp2(scores * factor - (new_highest * factor)[:, None])
-        total = total * shrink + tl.sum(p, 1)
-        result = tl.dot(p.to(S.ROUNDED).to(v.dtype), v, acc=result * shrink[:, None], input_precision=S.PRECISION)
-        after += ((origin, q, region, new_highest, total, result),)
+        origin, q, highest, totals, result = states[i]
+        k, v, _ = load_keys(qkv, more, n, frame, head, origin, size, S)
+        scores = scores_of(q, k, added, m, n, origin, size, masked_score, S)
+        new_highest = tl.maximum(highest, tl.max(scores, 1) * factor)
+        shrink = tl.exp2(highest - new_highest)[:, None]
+        p = tl.exp2(scores * factor - new_highest[:, None])
+        totals = totals * shrink + partial_sums(p)
+        result = tl.dot(p.to(S.ROUNDED).to(v.dtype), v, acc=result * shrink, input_precision=S.PRECISION)
+        after += ((origin, q, new_highest, totals, result),)
     return after
 
 
@@ -260,7 +299,8 @@ def backward_queries_kernel(
 ):
     """Write the gradients of a block of queries, their mean gradients, and sums.
 
-    Sums of one row are those of every window. Those of N rows are of every ``splits``-th group of windows.
+    Sums of one row are those of a program's windows, at the first of them, and zero at the others. Those of N rows are
+    of every ``splits``-th group of windows.
 
     The mean gradient of a query, sum(p * grad of p), is usually computed from the result of the forward pass. If that
     result is rounded to 16 bits, all gradients of a query are shifted, which harms training. Here it is summed in the
@@ -296,39 +336,46 @@ def of_windows(
     for i in tl.static_range(S.WINDOWS):
         window = tl.minimum(first + i, windows - 1)  # the last one may be computed twice
         origin = origin_of(window, size, S)
-        q, region = load_queries(qkv, added, m, frame, head, origin, size, S)
-        place, _ = place_of(m, frame, origin, size, S)
-        g = load_rows(grad, place, head, S.OUT_ROW, m < S.N, S)
-        place, _ = place_of(few, frame, origin, size, S)
-        v = load_sum(qkv, added, 2 * S.WIDTH, few, place, head, S)
-        estimate = tl.sum(g.to(tl.float32) * (tl.sum(v.to(tl.float32), 0) / some)[None, :], 1)
+        q = load_queries(qkv, added, m, frame, head, origin, size, S)
+        g = load_rows(grad, place_of(m, frame, origin, size, S), head, S.OUT_ROW, m < S.N, S)
+        v = load_sum(qkv, added, 2 * S.WIDTH, few, place_of(few, frame, origin, size, S), head, S)
+        estimate = tl.sum(tl.dot(g, tl.trans(v), input_precision=S.PRECISION), 1) / some
         exponents = tl.load(lse + ((window.to(tl.int64) * S.HEADS + head) * S.FRAMES + frame) * S.NP + m)
         zeros = tl.zeros((S.BM, S.BD), tl.float32)
-        states += ((origin, q, region, g, exponents, estimate, tl.zeros((S.BM,), tl.float32), zeros, zeros),)
+        states += ((origin, q, g, exponents, estimate, tl.zeros((S.BM, 8), tl.float32), zeros, zeros),)
     states = over_keys(gradients_of_queries, states, inputs, m, head, frame, size, factor, masked_score, S)
-    summed = tl.zeros((S.BM, S.BD), tl.float32)
+    of_queries = tl.zeros((S.BM, S.BD), tl.float32)
+    of_results = tl.zeros((16, S.BD), tl.float32)
     for i in tl.static_range(S.WINDOWS):
-        origin, _, _, g, _, estimate, rest, result, keys = states[i]
+        origin, _, g, _, estimate, rests, result, keys = states[i]
         window = tl.minimum(first + i, windows - 1)
-        place, _ = place_of(m, S.FRAMES - 1 - frame, origin, size, S)
+        rest = tl.sum(rests, 1)
+        place = place_of(m, S.FRAMES - 1 - frame, origin, size, S)
         result = (result - rest[:, None] * keys) * scale
         store_rows(grad_q, place, head, result, S.ROW, m < S.N, S)
         tl.store(delta + ((window.to(tl.int64) * S.HEADS + head) * S.FRAMES + frame) * S.NP + m, estimate + rest)
+        of_queries += tl.where(first + i < windows, result, 0.0)
         if S.SUMS == 'row':
-            store_sums(sums, window, result, g, S)
-        summed += tl.where(first + i < windows, result, 0.0)
-    return summed
+            row = tl.where(few[:, None] == tl.where(first + i < windows, 0, -1), 1.0, 0.0)  # of ones, if it is new
+            ones = tl.broadcast_to(row, (16, S.BM)).to(g.dtype)
+            of_results = tl.dot(ones, g, acc=of_results, input_precision=S.PRECISION)
+    if S.SUMS == 'row':
+        store_sums(sums, first, windows, tl.sum(of_queries, 0), tl.sum(of_results, 0), S)
+    return of_queries
 
 
 @triton.jit
-def store_sums(sums, window, of_queries, of_results, S: tl.constexpr):
-    """Store the sums of a program's gradients (BM, BD) in a window, as one row of queries, keys and values."""
+def store_sums(sums, first, windows, of_queries, of_results, S: tl.constexpr):
+    """Store the sums (BD) of a program's gradients as the row of its first window, and zeros as those of others."""
     head, frame, block, _ = owner_of(S.NP // S.BM, S)
     d = tl.arange(0, S.BD)
-    at = own_sums(sums, window, frame, block, S.NP // S.BM, S) + head * S.D + d
-    tl.store(at, tl.sum(of_queries, 0), mask=d < S.D)
-    tl.store(at + S.WIDTH, tl.zeros((S.BD,), tl.float32), mask=d < S.D)
-    tl.store(at + 2 * S.WIDTH, tl.sum(of_results.to(tl.float32), 0), mask=d < S.D)
+    for i in tl.static_range(S.WINDOWS):
+        mask = d < tl.where(first + i < windows, S.D, 0)
+        at = own_sums(sums, first + i, frame, block, S.NP // S.BM, S) + head * S.D + d
+        tl.store(at, of_queries, mask=mask)
+        tl.store(at + S.WIDTH, tl.zeros((S.BD,), tl.float32), mask=mask)
+        tl.store(at + 2 * S.WIDTH, of_results, mask=mask)
+        of_queries, of_results = tl.zeros((S.BD,), tl.float32), tl.zeros((S.BD,), tl.float32)
 
 
 @triton.jit
@@ -347,15 +394,16 @@ def gradients_of_queries(
     added = load_bias(bias, head, m, n, S)
     after = ()
     for i in tl.static_range(S.WINDOWS):
-        origin, q, region, g, sums, estimate, rest, result, keys = states[i]
-        k, v, _, k_region = load_keys(qkv, more, n, frame, head, origin, size, S)
-        scores = scores_of(q, k, added, region, k_region, has_regions(origin, size, S), masked_score, S)
+        origin, q, g, sums, estimate, rests, result, keys = states[i]
+        k, v, _ = load_keys(qkv, more, n, frame, head, origin, size, S)
+        scores = scores_of(q, k, added, m, n, origin, size, masked_score, S)
         p = tl.exp2(scores * factor - sums[:, None])
-        grad_p = p * (tl.dot(g, tl.trans(v), input_precision=S.PRECISION) - estimate[:, None])
-        rest += tl.sum(grad_p, 1)
+        start_p = tl.broadcast_to(-estimate[:, None], (S.BM, LENGTH))
+        grad_p = p * tl.dot(g, tl.trans(v), acc=start_p, input_precision=S.PRECISION)
+        rests += partial_sums(grad_p)
         result = tl.dot(grad_p.to(S.ROUNDED).to(k.dtype), k, acc=result, input_precision=S.PRECISION)
         keys = tl.dot(p.to(S.ROUNDED).to(k.dtype), k, acc=keys, input_precision=S.PRECISION)
-        after += ((origin, q, region, g, sums, estimate, rest, result, keys),)
+        after += ((origin, q, g, sums, estimate, rests, result, keys),)
     return after
 
 
@@ -380,58 +428,76 @@ def backward_keys_kernel(
     masked_score,
     S: tl.constexpr,
 ):
-    """Write the gradients of a block of keys and values, and sum that of the bias: partial (splits, heads, NP, NP).
+    """Write the gradients of a block of keys and values, and sum that of the bias.
 
-    ``sums`` begins at those of keys. The gradients are transposed here (channels x keys), so that warps share their
-    products.
+    ``bias`` and its gradient ``partial`` (splits, heads, NP, NP) have rows of keys here, not of queries. ``sums``
+    begins at those of keys. Warps multiply stacks of matrices, with ``GROUP`` queries each, and have their own sums of
+    gradients of keys and values: these are added once for each window.
     """
-    steps: tl.constexpr = count_of(S.NP, S.BM)
+    groups: tl.constexpr = S.BM // GROUP
+    steps: tl.constexpr = S.NP // S.BM
     size = T, H, W
     head, frame, block, split = owner_of(S.NP // S.BN, S)
     n = block * S.BN + tl.arange(0, S.BN)
+    few = tl.reshape(tl.arange(0, S.BM), (groups, 1, GROUP))
+    rows_of_bias = (head * S.NP + n[None, :, None]) * S.NP + few
     summed = ()
     if S.TRAINS_BIAS:
-        for i in tl.static_range(steps):
-            summed += (tl.zeros((length_of(i, S.NP, S.BM), S.BN), tl.float32),)
-    of_keys = tl.zeros((S.BD, S.BN), tl.float32)
-    of_values = tl.zeros((S.BD, S.BN), tl.float32)
-    for window in tl.range(split, windows, splits, num_stages=1):
-        origin = origin_of(window, size, S)
-        mixed = has_regions(origin, size, S)
-        k, v, place, region = load_keys(qkv, added, n, frame, head, origin, size, S)
-        grad_k = tl.zeros((S.BD, S.BN), tl.float32)
-        grad_v = tl.zeros((S.BD, S.BN), tl.float32)
+        for i in tl.static_range(steps):  # noqa: B007 - Triton takes every i for one variable of the loop over windows
+            summed += (tl.zeros((groups, S.BN, GROUP), tl.float32),)
+    of_keys = tl.zeros((S.BN, S.BD), tl.float32)
+    of_values = tl.zeros((S.BN, S.BD), tl.float32)
+    share = tl.cdiv(windows, splits)
+    origin = origin_of(split * share, size, S)
+    for window in tl.range(split * share, tl.minimum((split + 1) * share, windows), num_stages=1):
+        k, v, place = load_keys(qkv, added, n, frame, head, origin, size, S)
+        k = tl.broadcast_to(k[None], (groups, S.BN, S.BD))
+        v = tl.broadcast_to(v[None], (groups, S.BN, S.BD))
+        grad_k = tl.zeros((groups, S.BN, S.BD), tl.float32)
+        grad_v = tl.zeros((groups, S.BN, S.BD), tl.float32)
         statistics = (((window + tl.zeros((), tl.int64)) * S.HEADS + head) * S.FRAMES + frame) * S.NP
         after = ()
         for i in tl.static_range(steps):
-            m = start_of(i, S.NP, S.BM) + tl.arange(0, length_of(i, S.NP, S.BM))
-            q, q_region = load_queries(qkv, added, m, frame, head, origin, size, S)
-            o_place, _ = place_of(m, frame, origin, size, S)
-            g = load_rows(grad, o_place, head, S.OUT_ROW, m < S.N, S)
-            exponents, mean = tl.load(lse + statistics + m), tl.load(delta + statistics + m)
+            m = i * S.BM + tl.reshape(tl.arange(0, S.BM), (groups, GROUP))
+            q = load_queries(qkv, added, m, frame, head, origin, size, S)
+            g = load_rows(grad, place_of(m, frame, origin, size, S), head, S.OUT_ROW, m < S.N, S)
+            exponents = tl.load(lse + statistics + i * S.BM + few)
+            mean = tl.load(delta + statistics + i * S.BM + few)
+            start = tl.zeros((groups, S.BN, GROUP), tl.float32)  # what keys that pad get is not stored
             if S.BIAS:
-                start = load_bias(bias, head, m, n, S)
-            else:
-                start = tl.zeros((m.shape[0], S.BN), tl.float32)  # what keys that pad get is not stored
-            scores = scores_of(q, k, start, q_region, region, mixed, masked_score, S)
-            p = tl.exp2(scores * factor - exponents[:, None])
-            grad_scores = p * (tl.dot(g, tl.trans(v), input_precision=S.PRECISION) - mean[:, None])
-            grad_v = tl.dot(tl.trans(g), p.to(S.ROUNDED).to(g.dtype), acc=grad_v, input_precision=S.PRECISION)
-            grad_k = tl.dot(tl.trans(q), grad_scores.to(S.ROUNDED).to(q.dtype), acc=grad_k, input_precision=S.PRECISION)
+                start = tl.load(bias + rows_of_bias + i * S.BM)
+            scores = tl.dot(k, tl.permute(q, (0, 2, 1)), acc=start, input_precision=S.PRECISION)
+            scores = masked(scores, i * S.BM + few, n[None, :, None], origin, size, masked_score, S)
+            p = tl.exp2(scores * factor - exponents)
+            start = tl.broadcast_to(-mean, (groups, S.BN, GROUP))
+            grad_scores = p * tl.dot(v, tl.permute(g, (0, 2, 1)), acc=start, input_precision=S.PRECISION)
+            grad_v = tl.dot(p.to(S.ROUNDED).to(g.dtype), g, acc=grad_v, input_precision=S.PRECISION)
+            grad_k = tl.dot(grad_scores.to(S.ROUNDED).to(q.dtype), q, acc=grad_k, input_precision=S.PRECISION)
             if S.TRAINS_BIAS:
                 after += (summed[i] + grad_scores,)
         summed = after
-        store_rows(grad_kv, place, head, tl.trans(grad_k) * scale, S.ROW, n < S.N, S)
-        store_rows(grad_kv + S.WIDTH, place, head, tl.trans(grad_v), S.ROW, n < S.N, S)
+        own_k, own_v = sum_of_groups(grad_k) * scale, sum_of_groups(grad_v)
+        store_rows(grad_kv, place, head, own_k, S.ROW, n < S.N, S)
+        store_rows(grad_kv + S.WIDTH, place, head, own_v, S.ROW, n < S.N, S)
         if S.SUMS == 'rows':
-            of_keys += grad_k * scale
-            of_values += grad_v
+            of_keys += own_k
+            of_values += own_v
+        origin = next_origin(origin, size, S)
     if S.SUMS == 'rows':
         own = own_sums(sums, split, frame, 0, S.N, S)
-        store_rows(own, n, head, tl.trans(of_keys), 3 * S.WIDTH, n < S.N, S)
-        store_rows(own + S.WIDTH, n, head, tl.trans(of_values), 3 * S.WIDTH, n < S.N, S)
+        store_rows(own, n, head, of_keys, 3 * S.WIDTH, n < S.N, S)
+        store_rows(own + S.WIDTH, n, head, of_values, 3 * S.WIDTH, n < S.N, S)
     if S.TRAINS_BIAS:
+        own = partial + split.to(tl.int64) * (S.HEADS * S.NP * S.NP)
         for i in tl.static_range(steps):
-            m = start_of(i, S.NP, S.BM) + tl.arange(0, length_of(i, S.NP, S.BM))
-            at = partial + ((split.to(tl.int64) * S.HEADS + head) * S.NP + m[:, None]) * S.NP + n[None, :]
-            tl.store(at, summed[i])
+            tl.store(own + rows_of_bias + i * S.BM, summed[i])
+
+
+@triton.jit
+def sum_of_groups(x):
+    """Return the sum (n, d) of (groups, n, d). ``tl.sum`` would exchange more numbers between warps."""
+    x = tl.permute(x, (1, 2, 0))
+    for _ in tl.static_range(log2_of(x.shape[2])):
+        first, second = tl.split(tl.reshape(x, (x.shape[0], x.shape[1], x.shape[2] // 2, 2)))
+        x = first + second
+    return tl.reshape(x, (x.shape[0], x.shape[1]))
