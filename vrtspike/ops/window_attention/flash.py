@@ -113,14 +113,16 @@ def _gradients(
     inputs: tuple, grad_qkv: Tensor, settings: Settings, trained: tuple[bool, bool, bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Write the gradient of queries, keys and values; return those of bias table, bias and added rows if trained."""
-    qkv, _, added, *_ = inputs
+    qkv, bias, *others = inputs
+    added = others[0]
     trains_table, trains_bias, _ = trained
     channels = qkv.shape[-1] // 3
     nothing = qkv.new_empty(0, dtype=torch.float32)
     sums = nothing if added is None and not trains_bias else _sums(qkv, added, settings)
     delta = _backward_queries(*inputs, grad_qkv[..., :channels], sums, *settings)
     of_keys = nothing if added is None else sums[..., channels:]
-    partial = _backward_keys(*inputs, delta, grad_qkv[..., channels:], of_keys, trains_table, *settings)
+    by_keys = None if bias is None else bias.mT.contiguous()
+    partial = _backward_keys(qkv, by_keys, *others, delta, grad_qkv[..., channels:], of_keys, trains_table, *settings)
     of_rows = None if sums is nothing else sums.sum(0)
     return (
         table_gradient(partial.sum(0), settings.window) if trains_table else None,
@@ -134,7 +136,7 @@ def padded_bias(table: Tensor, settings: Settings) -> Tensor:
     numbers, tokens = table.flatten().float() / settings.scale, math.prod(settings.window)
     if padded(tokens) > tokens:
         numbers = torch.cat((numbers, _fillers(table.device)))
-    return numbers[_places(settings.window, table.shape[1], table.device)]
+    return numbers[_bias_index(settings.window, table.shape[1], table.device)]
 
 
 def table_gradient(grad: Tensor, window: Window) -> Tensor:
@@ -146,12 +148,12 @@ def table_gradient(grad: Tensor, window: Window) -> Tensor:
 
 
 @cached
-def _places(window: Window, heads: int, device: torch.device) -> Tensor:
+def _bias_index(window: Window, heads: int, device: torch.device) -> Tensor:
     """Return where the padded bias (heads, NP, NP) finds its numbers: in the table's, or after them in the fillers."""
     index = relative_position_index(window, device)
-    places = index * heads + torch.arange(heads, device=device)[:, None, None]
+    index_of_heads = index * heads + torch.arange(heads, device=device)[:, None, None]
     missing, end = padded(len(index)) - len(index), math.prod(2 * length - 1 for length in window) * heads
-    return F.pad(F.pad(places, (0, missing), value=end), (0, 0, 0, missing), value=end + 1)
+    return F.pad(F.pad(index_of_heads, (0, missing), value=end), (0, 0, 0, missing), value=end + 1)
 
 
 @cached
@@ -222,7 +224,7 @@ def _(qkv, bias, added, grad, lse, grad_q, sums, *settings):
 def _backward_keys(qkv, bias, added, grad, lse, delta, grad_kv, sums, sums_bias, *settings):
     """Write the gradients of keys and values into a slice of that of ``qkv``, and their part of the ``sums``.
 
-    Return partial sums of the bias's gradient, with rows of keys.
+    The bias is transposed: (heads, NP keys, NP queries). Return partial sums of the bias's gradient, with rows of keys.
     """
     from vrtspike.ops.window_attention import triton_kernels as kernels
 
@@ -234,8 +236,7 @@ def _backward_keys(qkv, bias, added, grad, lse, delta, grad_kv, sums, sums_bias,
     def programs(tiling: Tiling) -> int:
         return settings.heads * settings.frames * (constants.NP // tiling.keys) * splits
 
-    by_keys = None if bias is None else bias.mT.contiguous()
-    tensors = (qkv, by_keys, added, grad, lse, delta, grad_kv, partial, sums)
+    tensors = (qkv, bias, added, grad, lse, delta, grad_kv, partial, sums)
     arguments = (*tensors, len(lse), splits, *qkv.shape[1:4], settings.scale, *_factors(settings.scale))
     launch(
         kernels.backward_keys_kernel,

@@ -197,19 +197,19 @@ def load_bias(bias, head, m, n, S: tl.constexpr):
 
 
 @triton.jit
-def scores_of(q, k, added, m, n, origin, size, masked_score, S: tl.constexpr):
+def scores_of(q, k, added, m, n, origin, size, penalty, S: tl.constexpr):
     """Return what is ``added`` and the products of queries ``m`` and keys ``n``, with the mask of a window."""
     scores = tl.dot(q, tl.trans(k), acc=added, input_precision=S.PRECISION)
-    return masked(scores, m[:, None], n[None, :], origin, size, masked_score, S)
+    return masked(scores, m[:, None], n[None, :], origin, size, penalty, S)
 
 
 @triton.jit
-def masked(scores, m, n, origin, size, masked_score, S: tl.constexpr):
+def masked(scores, m, n, origin, size, penalty, S: tl.constexpr):
     """Return scores of queries ``m`` and keys ``n`` with the mask of a window of several regions."""
     if S.SHIFTED:  # noqa: SIM102 - known when the kernel is compiled
         if has_regions(origin, size, S):
             other = region_of(m, origin, size, S) != region_of(n, origin, size, S)
-            scores += tl.where(other, masked_score, 0.0)
+            scores += tl.where(other, penalty, 0.0)
     return scores
 
 
@@ -220,23 +220,23 @@ def partial_sums(x):
 
 
 @triton.jit
-def over_keys(UPDATE: tl.constexpr, states, inputs, m, head, frame, size, factor, masked_score, S: tl.constexpr):
+def over_keys(UPDATE: tl.constexpr, states, inputs, m, head, frame, size, factor, penalty, S: tl.constexpr):
     """Return the states of the windows' queries after all keys; UPDATE returns them after a block of keys.
 
     ``inputs`` are the pointers of what it reads: qkv, bias and added.
     """
     full: tl.constexpr = S.NP // S.BN
     for start in tl.range(0, full * S.BN, S.BN, num_stages=1):
-        states = UPDATE(states, start, S.BN, inputs, m, head, frame, size, factor, masked_score, S)
+        states = UPDATE(states, start, S.BN, inputs, m, head, frame, size, factor, penalty, S)
     for i in tl.static_range(full, count_of(S.NP, S.BN)):
         start = start_of(i, S.NP, S.BN)
         LENGTH: tl.constexpr = length_of(i, S.NP, S.BN)
-        states = UPDATE(states, start, LENGTH, inputs, m, head, frame, size, factor, masked_score, S)
+        states = UPDATE(states, start, LENGTH, inputs, m, head, frame, size, factor, penalty, S)
     return states
 
 
 @triton.jit
-def forward_kernel(qkv, bias, added, out, lse, windows, T, H, W, factor, masked_score, S: tl.constexpr):
+def forward_kernel(qkv, bias, added, out, lse, windows, T, H, W, factor, penalty, S: tl.constexpr):
     size = T, H, W
     inputs = qkv, bias, added
     head, frame, m, first = owned_queries(S)
@@ -246,7 +246,7 @@ def forward_kernel(qkv, bias, added, out, lse, windows, T, H, W, factor, masked_
         q = load_queries(qkv, added, m, frame, head, origin, size, S)
         highest = tl.full((S.BM,), float('-inf'), tl.float32)
         states += ((origin, q, highest, tl.zeros((S.BM, 8), tl.float32), tl.zeros((S.BM, S.BD), tl.float32)),)
-    states = over_keys(attend, states, inputs, m, head, frame, size, factor, masked_score, S)
+    states = over_keys(attend, states, inputs, m, head, frame, size, factor, penalty, S)
     for i in tl.static_range(S.WINDOWS):
         origin, _, highest, totals, result = states[i]
         window = tl.minimum(first + i, windows - 1)
@@ -258,7 +258,7 @@ def forward_kernel(qkv, bias, added, out, lse, windows, T, H, W, factor, masked_
 
 
 @triton.jit
-def attend(states, start, LENGTH: tl.constexpr, inputs, m, head, frame, size, factor, masked_score, S: tl.constexpr):
+def attend(states, start, LENGTH: tl.constexpr, inputs, m, head, frame, size, factor, penalty, S: tl.constexpr):
     """Return the states of the windows' queries after a block of keys: highest exponents, sums and results."""
     qkv, bias, more = inputs
     n = start + tl.arange(0, LENGTH)
@@ -267,7 +267,7 @@ def attend(states, start, LENGTH: tl.constexpr, inputs, m, head, frame, size, fa
     for i in tl.static_range(S.WINDOWS):
         origin, q, highest, totals, result = states[i]
         k, v, _ = load_keys(qkv, more, n, frame, head, origin, size, S)
-        scores = scores_of(q, k, added, m, n, origin, size, masked_score, S)
+        scores = scores_of(q, k, added, m, n, origin, size, penalty, S)
         new_highest = tl.maximum(highest, tl.max(scores, 1) * factor)
         shrink = tl.exp2(highest - new_highest)[:, None]
         p = tl.exp2(scores * factor - new_highest[:, None])
@@ -279,23 +279,7 @@ def attend(states, start, LENGTH: tl.constexpr, inputs, m, head, frame, size, fa
 
 @triton.jit
 def backward_queries_kernel(
-    qkv,
-    bias,
-    added,
-    grad,
-    lse,
-    grad_q,
-    delta,
-    sums,
-    windows,
-    splits,
-    T,
-    H,
-    W,
-    scale,
-    factor,
-    masked_score,
-    S: tl.constexpr,
+    qkv, bias, added, grad, lse, grad_q, delta, sums, windows, splits, T, H, W, scale, factor, penalty, S: tl.constexpr
 ):
     """Write the gradients of a block of queries, their mean gradients, and sums.
 
@@ -315,22 +299,22 @@ def backward_queries_kernel(
     if S.SUMS == 'rows':
         for first in tl.range(start, windows, splits * S.WINDOWS, num_stages=1):
             summed += of_windows(
-                inputs, outputs, grad, lse, m, head, frame, first, windows, size, scale, factor, masked_score, S
+                inputs, outputs, grad, lse, m, head, frame, first, windows, size, scale, factor, penalty, S
             )
         own = own_sums(sums, start // S.WINDOWS, frame, 0, S.N, S)
         store_rows(own, m, head, summed, 3 * S.WIDTH, m < S.N, S)
     else:
-        of_windows(inputs, outputs, grad, lse, m, head, frame, start, windows, size, scale, factor, masked_score, S)
+        of_windows(inputs, outputs, grad, lse, m, head, frame, start, windows, size, scale, factor, penalty, S)
 
 
 @triton.jit
 def of_windows(
-    inputs, outputs, grad, lse, m, head, frame, first, windows, size, scale, factor, masked_score, S: tl.constexpr
+    inputs, outputs, grad, lse, m, head, frame, first, windows, size, scale, factor, penalty, S: tl.constexpr
 ):
     """Write the gradients of a block of queries in neighbouring windows, and return their sum (BM, BD)."""
     qkv, _, added = inputs
     grad_q, delta, sums = outputs
-    some: tl.constexpr = 16 if S.N >= 16 else S.N
+    sampled: tl.constexpr = 16 if S.N >= 16 else S.N
     few = tl.arange(0, 16)
     states = ()
     for i in tl.static_range(S.WINDOWS):
@@ -339,11 +323,11 @@ def of_windows(
         q = load_queries(qkv, added, m, frame, head, origin, size, S)
         g = load_rows(grad, place_of(m, frame, origin, size, S), head, S.OUT_ROW, m < S.N, S)
         v = load_sum(qkv, added, 2 * S.WIDTH, few, place_of(few, frame, origin, size, S), head, S)
-        estimate = tl.sum(tl.dot(g, tl.trans(v), input_precision=S.PRECISION), 1) / some
+        estimate = tl.sum(tl.dot(g, tl.trans(v), input_precision=S.PRECISION), 1) / sampled
         exponents = tl.load(lse + ((window.to(tl.int64) * S.HEADS + head) * S.FRAMES + frame) * S.NP + m)
         zeros = tl.zeros((S.BM, S.BD), tl.float32)
         states += ((origin, q, g, exponents, estimate, tl.zeros((S.BM, 8), tl.float32), zeros, zeros),)
-    states = over_keys(gradients_of_queries, states, inputs, m, head, frame, size, factor, masked_score, S)
+    states = over_keys(gradients_of_queries, states, inputs, m, head, frame, size, factor, penalty, S)
     of_queries = tl.zeros((S.BM, S.BD), tl.float32)
     of_results = tl.zeros((16, S.BD), tl.float32)
     for i in tl.static_range(S.WINDOWS):
@@ -386,7 +370,7 @@ def own_sums(sums, number, frame, row, ROWS: tl.constexpr, S: tl.constexpr):
 
 @triton.jit
 def gradients_of_queries(
-    states, start, LENGTH: tl.constexpr, inputs, m, head, frame, size, factor, masked_score, S: tl.constexpr
+    states, start, LENGTH: tl.constexpr, inputs, m, head, frame, size, factor, penalty, S: tl.constexpr
 ):
     """Return the states of the windows' queries after a block of keys."""
     qkv, bias, more = inputs
@@ -396,7 +380,7 @@ def gradients_of_queries(
     for i in tl.static_range(S.WINDOWS):
         origin, q, g, sums, estimate, rests, result, keys = states[i]
         k, v, _ = load_keys(qkv, more, n, frame, head, origin, size, S)
-        scores = scores_of(q, k, added, m, n, origin, size, masked_score, S)
+        scores = scores_of(q, k, added, m, n, origin, size, penalty, S)
         p = tl.exp2(scores * factor - sums[:, None])
         start_p = tl.broadcast_to(-estimate[:, None], (S.BM, LENGTH))
         grad_p = p * tl.dot(g, tl.trans(v), acc=start_p, input_precision=S.PRECISION)
@@ -425,7 +409,7 @@ def backward_keys_kernel(
     W,
     scale,
     factor,
-    masked_score,
+    penalty,
     S: tl.constexpr,
 ):
     """Write the gradients of a block of keys and values, and sum that of the bias.
@@ -467,7 +451,7 @@ def backward_keys_kernel(
             if S.BIAS:
                 start = tl.load(bias + rows_of_bias + i * S.BM)
             scores = tl.dot(k, tl.permute(q, (0, 2, 1)), acc=start, input_precision=S.PRECISION)
-            scores = masked(scores, i * S.BM + few, n[None, :, None], origin, size, masked_score, S)
+            scores = masked(scores, i * S.BM + few, n[None, :, None], origin, size, penalty, S)
             p = tl.exp2(scores * factor - exponents)
             start = tl.broadcast_to(-mean, (groups, S.BN, GROUP))
             grad_scores = p * tl.dot(v, tl.permute(g, (0, 2, 1)), acc=start, input_precision=S.PRECISION)
