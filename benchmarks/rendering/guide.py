@@ -18,14 +18,11 @@ from vrtspike.errors import VrtSpikeError
 from vrtspike.experiments.statistics import LEAST_GAIN_DB, NOT_INFORMATIVE, Difference, compare
 
 ELSEWHERE = (
-    'training/distillation.json',
     'training/progressive.json',
     'training/amp_overflow.json',
     'optimize/tiny.json',
 )
-RECIPE_RUNS = {'distillation': ('alone', 'taught'), 'progressive': ('throughout', 'progressive')}
-"""The names of a recipe's runs: without it, and with it."""
-QUALITY_KINDS = ('quality', *RECIPE_RUNS)
+QUALITY_KINDS = ('quality', 'progressive')
 """Kinds of records with a difference in quality, which is the network's on any device."""
 KINDS = ('configs', 'memory', 'search', 'overflow', *QUALITY_KINDS)
 KIND_OF_KEY = {'variants': 'quality', 'trials': 'search', 'runs': 'overflow'}
@@ -111,6 +108,13 @@ class GuideRecord(msgspec.Struct, frozen=True):
         return self.found['device']['name']
 
 
+class Score(msgspec.Struct, frozen=True):
+    """What a training reached: PSNR, and the gain over the blurred input."""
+
+    psnr_db: float
+    gain_db: float
+
+
 class Measurements(msgspec.Struct):
     """What was measured of one network on one device.
 
@@ -118,7 +122,8 @@ class Measurements(msgspec.Struct):
         plans: Config by the name of a plan or a single change.
         speed: A record of tools/benchmark.py, or None.
         savings_of: Shares of the time that other single changes save, by name.
-        differences: In quality, by the name of a plan or change.
+        differences: In quality from the baseline, by the name of a plan or change.
+        scores: Of the trainings behind them: PSNR and gain in dB by seed, by name.
         reference_gain_db: Smallest gain of the reference's seeds in the record of the plans' quality.
         peaks: Peak memory in MiB of other batches by name, the baseline's among them.
         lost_steps: By initial loss scale.
@@ -129,6 +134,7 @@ class Measurements(msgspec.Struct):
     speed: dict[str, Any] | None = None
     savings_of: dict[str, Shares] = {}
     differences: dict[str, Difference] = {}
+    scores: dict[str, dict[int, Score]] = {}
     reference_gain_db: float | None = None
     peaks: dict[str, float] = {}
     lost_steps: dict[float, int] = {}
@@ -173,6 +179,17 @@ class Measurements(msgspec.Struct):
         peaks = self.peaks if plan in self.peaks else {n: self.row(n).get('peak_memory_mib') for n in (plan, reference)}
         known = peaks[plan] is not None and peaks.get(reference) is not None
         return 1 - peaks[plan] / peaks[reference] if known else None
+
+    def difference(self, plan: str, reference: str = 'baseline') -> Difference | None:
+        """Return a plan's difference in quality from the baseline, or from another plan that was trained."""
+        if reference == 'baseline':
+            return self.differences.get(plan)
+        if not {plan, reference} <= self.scores.keys():
+            return None
+        psnr, compared = (
+            {seed: score.psnr_db for seed, score in self.scores[name].items()} for name in (plan, reference)
+        )
+        return compare(psnr, compared, {seed: score.gain_db for seed, score in self.scores[reference].items()})
 
     def quality(self, plan: str) -> str | Difference:
         """Return a plan's difference in quality, or why there is none."""
@@ -278,7 +295,8 @@ def read_guide_records(root: Path, networks: dict[str, dict[str, str]]) -> list[
                 f'{path}: its first config is {config}, expected the baseline of a network in claims.yaml'
             )
         record = GuideRecord(path.relative_to(root).as_posix(), kind, network, found)
-        key = (kind, network, 'any device' if kind in QUALITY_KINDS else record.device)
+        once = {'quality': record.path}.get(kind, 'any device' if kind in QUALITY_KINDS else record.device)
+        key = (kind, network, once)
         if key in records:
             raise VrtSpikeError(f'{path}: the second record of its kind of {network} on {key[-1]}; keep one')
         records[key] = record
@@ -295,7 +313,13 @@ def measure(plans: dict[str, str], records: Sequence[GuideRecord], device: str) 
                 reference, *others = found['variants']
                 measured.reference_gain_db = min((run['gain_db'] for run in reference['runs']), default=None)
                 differences = {each['name']: each['difference_db'] for each in others}
+                if known := measured.differences.keys() & differences.keys():
+                    raise VrtSpikeError(f'{record.path}: {", ".join(sorted(known))} has another record; keep one')
                 measured.differences |= msgspec.convert(differences, dict[str, Difference])
+                measured.scores |= {
+                    each['name']: {run['seed']: Score(run['psnr_db'], run['gain_db']) for run in each['runs']}
+                    for each in others
+                }
             case 'configs' if here:
                 measured.speed = found
             case 'memory' if here:
@@ -309,14 +333,14 @@ def measure(plans: dict[str, str], records: Sequence[GuideRecord], device: str) 
                 runs = {name.rpartition(' ')[2]: run for name, run in found['runs'].items() if 'init_scale' in name}
                 measured.lost_steps = {float(scale): run['lost_steps'] for scale, run in runs.items()}
                 measured.iterations = found['iterations']
-            case 'distillation' | 'progressive' as recipe:
-                plain, changed = (found['runs'][name] for name in RECIPE_RUNS[recipe])
+            case 'progressive':
+                plain, changed = found['runs']['throughout'], found['runs']['progressive']
                 psnr, reference = ({run['seed']: run['psnr_db'] for run in runs} for runs in (changed, plain))
                 gain = {run['seed']: run['gain_db'] for run in plain}
-                measured.differences[recipe] = compare(psnr, reference, gain)
+                measured.differences['progressive'] = compare(psnr, reference, gain)
                 if here:
                     seconds = ([run['run_s'] for run in runs] for runs in (plain, changed))
-                    measured.savings_of[recipe] = savings_of_pairs(*seconds)
+                    measured.savings_of['progressive'] = savings_of_pairs(*seconds)
     return measured
 
 
@@ -391,7 +415,7 @@ def loss(claim: Claim, measured: Measurements) -> Finding:
 
     Undecided if the difference is not informative, or if the reference gained too little to train the plan.
     """
-    found = measured.differences.get(claim.plan)
+    found = measured.difference(claim.plan, claim.reference)
     if measured.was_left_untrained(claim.plan):
         return Finding(UNDECIDED, reference_gain_db=measured.reference_gain_db)
     if not found or found.low is None:
