@@ -181,7 +181,7 @@ def test_a_taught_student_is_compared_with_one_trained_alone(checkout, render, g
     text = render('docs/guide.md', checkout)
     claim = "| Distillation keeps the student's quality | eight entries, 1/6 as wide | not stated |"
     assert f'{claim} +0.10 dB [+0.10, +0.10] | {verdict} |' in text
-    assert '| `distillation` | 1,200 | -0.40 [-0.50, -0.30] | 75% |' in text
+    assert '| `distillation` | 1,200 | -0.40 [-0.50, -0.30] |' in text
 
 
 def test_several_records_of_quality_have_different_plans(checkout, render):
