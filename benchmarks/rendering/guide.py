@@ -295,8 +295,8 @@ def read_guide_records(root: Path, networks: dict[str, dict[str, str]]) -> list[
                 f'{path}: its first config is {config}, expected the baseline of a network in claims.yaml'
             )
         record = GuideRecord(path.relative_to(root).as_posix(), kind, network, found)
-        once = {'quality': record.path}.get(kind, 'any device' if kind in QUALITY_KINDS else record.device)
-        key = (kind, network, once)
+        where = 'any device' if kind in QUALITY_KINDS else record.device
+        key = (kind, network, record.path if kind == 'quality' else where)  # records of quality share no plan instead
         if key in records:
             raise VrtSpikeError(f'{path}: the second record of its kind of {network} on {key[-1]}; keep one')
         records[key] = record

@@ -41,11 +41,8 @@ def make_inputs(count, channels, spare, dtypes=TYPES[0], device='cpu', chunks=1)
     sources = torch.full((count + spare,), count)
     sources[positions] = torch.arange(count)
     x, rows = (torch.randn(each, channels, generator=generator).to(device) for each in (count, count + spare))
-    return (
-        x.to(dtypes[0]),
-        rows.to(dtypes[1]).chunk(chunks),
-        Order(sources.int().to(device), positions.int().to(device)),
-    )
+    order = Order(sources.int().to(device), positions.int().to(device))
+    return x.to(dtypes[0]), rows.to(dtypes[1]).chunk(chunks), order
 
 
 def run(backend, x, chunks, order, scale, *, trains=True):

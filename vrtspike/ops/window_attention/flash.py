@@ -113,8 +113,7 @@ def _gradients(
     inputs: tuple, grad_qkv: Tensor, settings: Settings, trained: tuple[bool, bool, bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Write the gradient of queries, keys and values; return those of bias table, bias and added rows if trained."""
-    qkv, bias, *others = inputs
-    added = others[0]
+    qkv, bias, added, *rest = inputs
     trains_table, trains_bias, _ = trained
     channels = qkv.shape[-1] // 3
     nothing = qkv.new_empty(0, dtype=torch.float32)
@@ -122,7 +121,9 @@ def _gradients(
     delta = _backward_queries(*inputs, grad_qkv[..., :channels], sums, *settings)
     of_keys = nothing if added is None else sums[..., channels:]
     by_keys = None if bias is None else bias.mT.contiguous()
-    partial = _backward_keys(qkv, by_keys, *others, delta, grad_qkv[..., channels:], of_keys, trains_table, *settings)
+    partial = _backward_keys(
+        qkv, by_keys, added, *rest, delta, grad_qkv[..., channels:], of_keys, trains_table, *settings
+    )
     of_rows = None if sums is nothing else sums.sum(0)
     return (
         table_gradient(partial.sum(0), settings.window) if trains_table else None,

@@ -90,7 +90,7 @@ def _attend_together(
     encoding: Tensor | None,
     *biases: Tensor,
 ) -> Tensor:
-    """Attend in windows with an encoding also mutually, as :meth:`~.functional.Windows.attend_together` does.
+    """Attend in windows, with an encoding also mutually, as :meth:`~.functional.Windows.attend_together` does.
 
     Args:
         backend: It attends once for each, if it has no kernel for both.
