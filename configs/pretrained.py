@@ -1,7 +1,7 @@
 """The network that ships with the package, and what it was trained on: demo clips of several cameras.
 
 They differ in the size of spike pixels, steps and length of the exposure, noise and threshold, because spike cameras
-do. Without a GPU, the training takes about an hour on two cores.
+do. Without a GPU, the training takes about two hours on one core.
 
 python tools/train.py configs/pretrained.py
 """
@@ -13,6 +13,7 @@ data = dict(
     type='MixedClips',
     sources=[
         dict(type='DemoClips'),
+        dict(type='DemoClips', root='data/demo_more', seed=5, train_clips=240, val_clips=0),
         dict(type='DemoClips', root='data/demo_fast', seed=1, train_clips=240, val_clips=0, speed=1.5),
         dict(type='DemoClips', root='data/demo_33', seed=2, val_clips=0, steps_per_frame=33, noise=0.001),
         dict(
@@ -47,4 +48,4 @@ val_dataloader = dict(
     )
 )
 optim_wrapper = dict(type='DeviceAmpOptimWrapper', dtype='auto')
-train_cfg = dict(max_iters=12_000, val_interval=2000)
+train_cfg = dict(max_iters=36_000, val_interval=4000)
