@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <type_traits>
 
 #include "forward.h"
@@ -165,5 +166,60 @@ void attend_backward(const Shape& s, const Gradients& g, float* p, float* ds) {
   };
   over_queries<D>(s, g.q_grad, [&](int64_t first) { return weigh<D>(s, g, first, p, ds); }, add_gradients);
 }
+
+// What the backward pass of one window, frame and head computes, and its buffers, whatever the type of the tokens.
+template <int D>
+class BackwardBuffers {
+ protected:
+  Floats lse, q_grad, k_grad, v_grad, p, ds;
+
+  explicit BackwardBuffers(const Shape& s)
+      : lse(s.stride), q_grad(s.stride * D), k_grad(q_grad), v_grad(q_grad), p(s.n * LANES), ds(p) {}
+
+  void begin(const Shape& s, const float* from) {
+    std::copy_n(from, s.n, lse.begin());
+    std::fill(k_grad.begin(), k_grad.end(), 0.0f);
+    std::fill(v_grad.begin(), v_grad.end(), 0.0f);
+  }
+
+ public:
+  // Writes the gradients of queries, keys and values to rows of `length`.
+  template <typename T>
+  void write(const Shape& s, T* queries, T* keys, T* values, int64_t length) {
+    write_rows(q_grad.data(), s, D, s.scale, queries, length);
+    write_rows(k_grad.data(), s, D, 1, keys, length);
+    write_rows(v_grad.data(), s, D, 1, values, length);
+  }
+};
+
+// The backward pass of one window, frame and head, and its buffers. Results and their gradients have rows a third as
+// long as `length`.
+template <int D, typename T>
+class Backward : public BackwardBuffers<D> {
+  Floats q, k, v, grad, q_columns, grad_columns;
+
+ public:
+  explicit Backward(const Shape& s)
+      : BackwardBuffers<D>(s), q(s.stride * D), k(q), v(q), grad(q), q_columns(q), grad_columns(q) {}
+
+  void read(const Shape& s, const T* queries, const T* keys, const T* values, const T* grads, int64_t length,
+            const float* sums) {
+    this->begin(s, sums);
+    read_rows(queries, length, s, D, q.data());
+    read_rows(keys, length, s, D, k.data());
+    read_rows(values, length, s, D, v.data());
+    read_rows(grads, length / 3, s, D, grad.data());
+  }
+
+  void attend(const Shape& s, const float* bias, const float* labels, float* bias_grad) {
+    for (float& value : q) value *= s.scale;
+    transpose(q.data(), s, D, 1, q_columns.data());
+    transpose(grad.data(), s, D, 1, grad_columns.data());
+    const Gradients all{q.data(), q_columns.data(), k.data(), v.data(), grad.data(), grad_columns.data(),
+                        this->lse.data(), bias, labels, this->q_grad.data(), this->k_grad.data(), this->v_grad.data(),
+                        bias_grad};
+    attend_backward<D>(s, all, this->p.data(), this->ds.data());
+  }
+};
 
 }  // namespace

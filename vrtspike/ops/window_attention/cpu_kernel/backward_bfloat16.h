@@ -19,23 +19,25 @@ inline void store_pairs(Pair* to, Vector x) {
 }
 
 // Pairs of neighbouring channels, as columns (D / 2, stride) or rows (n, D / 2), and of neighbouring tokens, as rows
-// (stride / 2, D). Queries are not scaled.
-struct PairedInputs {
+// (stride / 2, D). Queries are not scaled. Gradients of queries, keys and values are rows (n, D) of float32.
+struct PairedGradients {
   const Pair *q_columns, *k, *v, *grad_columns, *q_tokens, *k_tokens, *grad_tokens;
+  const float *lse, *bias, *labels;
+  float *q_grad, *k_grad, *v_grad, *bias_grad;
 };
 
 // The same as `attend_backward`; the gradient of k is not scaled either.
 template <int D>
-void attend_backward_pairs(const Shape& s, const PairedInputs& in, const Gradients& g, float* p, float* ds) {
+void attend_backward_pairs(const Shape& s, const PairedGradients& g, float* p, float* ds) {
   const auto weigh_keys = [&](int64_t first) {
     const Vector lse = load(g.lse + first);
     Vector sum{}, weighted{};
-    multiply_pairs<D>(s, in.q_columns, in.k, first, [&](int64_t key, Vector product) {
+    multiply_pairs<D>(s, g.q_columns, g.k, first, [&](int64_t key, Vector product) {
       const Vector probability = exp_of(score_of(s, product, g.bias, g.labels, first, key) - lse);
       sum += probability;
       store(p + key * LANES, probability);
     });
-    multiply_pairs<D>(s, in.grad_columns, in.v, first, [&](int64_t key, Vector gradient) {
+    multiply_pairs<D>(s, g.grad_columns, g.v, first, [&](int64_t key, Vector gradient) {
       weighted += load(p + key * LANES) * gradient;
       store(ds + key * LANES, gradient);
     });
@@ -58,15 +60,47 @@ void attend_backward_pairs(const Shape& s, const PairedInputs& in, const Gradien
       ds_of_keys[key / 2] = pairs_of(load(ds_here + key * LANES), next);
     }
     for (int64_t key = 0; key < keys; key += 2) {
-      const Pair* rows = in.k_tokens + (begin + key) / 2 * D;
+      const Pair* rows = g.k_tokens + (begin + key) / 2 * D;
 #pragma GCC unroll 64
       for (int c = 0; c < D; c++) sums[c] = add_products(sums[c], ds_of_keys[key / 2], rows[c]);
     }
-    gather_all<D>(keys, PAIRS, p_pairs, in.grad_tokens + first / 2 * D, g.v_grad + begin * D);
-    gather_all<D>(keys, PAIRS, ds_pairs, in.q_tokens + first / 2 * D, g.k_grad + begin * D);
+    gather_all<D>(keys, PAIRS, p_pairs, g.grad_tokens + first / 2 * D, g.v_grad + begin * D);
+    gather_all<D>(keys, PAIRS, ds_pairs, g.q_tokens + first / 2 * D, g.k_grad + begin * D);
   };
   over_queries<D>(s, g.q_grad, weigh_keys, add_gradients);
 }
+
+template <int D>
+class Backward<D, BFloat16> : public BackwardBuffers<D> {
+  Pairs q, k, v, grad, q_columns, grad_columns, q_tokens, k_tokens, grad_tokens;
+
+ public:
+  explicit Backward(const Shape& s)
+      : BackwardBuffers<D>(s), q(s.stride * D / 2), k(q), v(q), grad(q), q_columns(q), grad_columns(q), q_tokens(q),
+        k_tokens(q), grad_tokens(q) {}
+
+  void read(const Shape& s, const BFloat16* queries, const BFloat16* keys, const BFloat16* values,
+            const BFloat16* grads, int64_t length, const float* sums) {
+    this->begin(s, sums);
+    read_pairs(queries, length, s, D, q.data());
+    read_pairs(keys, length, s, D, k.data());
+    read_pairs(values, length, s, D, v.data());
+    read_pairs(grads, length / 3, s, D, grad.data());
+  }
+
+  void attend(const Shape& s, const float* bias, const float* labels, float* bias_grad) {
+    transpose_pairs<D>(s, q.data(), q_columns.data());
+    transpose_pairs<D>(s, grad.data(), grad_columns.data());
+    pair_tokens<D>(s, q.data(), q_tokens.data());
+    pair_tokens<D>(s, k.data(), k_tokens.data());
+    pair_tokens<D>(s, grad.data(), grad_tokens.data());
+    const PairedGradients all{q_columns.data(), k.data(), v.data(), grad_columns.data(), q_tokens.data(),
+                              k_tokens.data(), grad_tokens.data(), this->lse.data(), bias, labels,
+                              this->q_grad.data(), this->k_grad.data(), this->v_grad.data(), bias_grad};
+    attend_backward_pairs<D>(s, all, this->p.data(), this->ds.data());
+    for (float& value : this->k_grad) value *= s.scale;
+  }
+};
 
 }  // namespace
 

@@ -3,10 +3,13 @@
 #pragma once
 
 #include <cmath>
+#include <vector>
 
 #include "shape.h"
 
 namespace {
+
+typedef std::vector<float> Floats;
 
 // Adds columns[c] . rows[key] to sums[key] for COUNT keys and the queries or gradients of one vector.
 template <int D, int COUNT>
@@ -29,16 +32,12 @@ inline void scores_of(const Vector* q, const float* k, const float* bias, int64_
     for (int i = 0; i < COUNT; i++) scores[i] += load(query_labels) != all(labels[key + i]) ? all(MASKED) : Vector{};
 }
 
-// Writes the results of one vector of queries from the sums over keys.
-template <int D>
-inline void finish(const Shape& s, int64_t first, Vector top, Vector sum, Vector* sums, float* out, float* lse) {
-  const int count = s.n - first < LANES ? int(s.n - first) : LANES;
-  for (int c = 0; c < D; c++) {
-    sums[c] /= sum;
-    for (int i = 0; i < count; i++) out[(first + i) * D + c] = sums[c][i];
-  }
-  if (lse)
-    for (int i = 0; i < count; i++) lse[first + i] = top[i] + std::log(sum[i]);
+// The number of queries in the vector that begins at `first`.
+inline int queries_from(const Shape& s, int64_t first) { return s.n - first < LANES ? int(s.n - first) : LANES; }
+
+// Writes the log-sum-exps of one vector of queries.
+inline void write_lse(const Shape& s, int64_t first, Vector top, Vector sum, float* lse) {
+  for (int i = 0; i < queries_from(s, first); i++) lse[first + i] = top[i] + std::log(sum[i]);
 }
 
 // Rows k and v, columns q (scaled); `out` rows, `lse` one value per query.
@@ -77,8 +76,36 @@ void attend(const Shape& s, const float* q_columns, const float* k, const float*
 #pragma GCC unroll 64
       for (int c = 0; c < D; c++) sums[c] += p * v[key * D + c];
     }
-    finish<D>(s, first, top, sum, sums, out, lse);
+    for (int c = 0; c < D; c++) {
+      sums[c] /= sum;
+      for (int i = 0; i < queries_from(s, first); i++) out[(first + i) * D + c] = sums[c][i];
+    }
+    if (lse) write_lse(s, first, top, sum, lse);
   }
 }
+
+// The forward pass of one window, frame and head, and its buffers. `length` is that of a row of queries, keys and
+// values, or of results.
+template <int D, typename T>
+class Forward {
+  Floats q, k, v, columns, scores, out;
+
+ public:
+  explicit Forward(const Shape& s)
+      : q(s.stride * D), k(q), v(q), columns(q), scores(s.n * LANES), out(q) {}
+
+  void read(const Shape& s, const T* queries, const T* keys, const T* values, int64_t length) {
+    read_rows(queries, length, s, D, q.data());
+    read_rows(keys, length, s, D, k.data());
+    read_rows(values, length, s, D, v.data());
+  }
+
+  void attend(const Shape& s, const float* bias, const float* labels, float* lse) {
+    transpose(q.data(), s, D, s.scale, columns.data());
+    ::attend<D>(s, columns.data(), k.data(), v.data(), bias, labels, scores.data(), out.data(), lse);
+  }
+
+  void write(const Shape& s, T* to, int64_t length) { write_rows(out.data(), s, D, 1, to, length); }
+};
 
 }  // namespace

@@ -12,13 +12,7 @@ namespace {
 
 // Two neighbouring bfloat16 numbers in 32 bits; the processor multiplies and adds them in one instruction.
 typedef uint32_t Pair;
-
-inline Pair pair_of(float low, float high) {
-  BFloat16 a, b;
-  put(a, low);
-  put(b, high);
-  return Pair(b.bits) << 16 | a.bits;
-}
+typedef std::vector<Pair> Pairs;
 
 inline Vector add_products(Vector sum, Bits pairs, Pair pair) {
   const __m512i left = reinterpret_cast<__m512i>(pairs), right = _mm512_set1_epi32(int32_t(pair));
@@ -45,21 +39,35 @@ inline Bits pairs_of(Vector low, Vector high) {
   return Bits(((Unsigned(a) + 0x8000u) >> 16) | ((Unsigned(b) + 0x8000u) & 0xffff0000u));
 }
 
-// Neighbouring channels of q, as columns (D / 2, stride), and of k, as rows (n, D / 2).
-template <int D>
-void pair_channels(const Shape& s, const float* q, const float* k, Pair* q_pairs, Pair* k_pairs) {
-  for (int64_t i = 0; i < s.n; i++)
-    for (int c = 0; c < D / 2; c++) {
-      q_pairs[c * s.stride + i] = pair_of(q[i * D + 2 * c], q[i * D + 2 * c + 1]);
-      k_pairs[i * (D / 2) + c] = pair_of(k[i * D + 2 * c], k[i * D + 2 * c + 1]);
-    }
+// The same of numbers as they are stored: to the nearest, ties to even.
+inline Bits stored_pairs(Vector low, Vector high) {
+  const auto rounded = [](Vector x) {
+    return _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(__m512(x))));
+  };
+  return Bits(_mm512_or_si512(rounded(low), _mm512_slli_epi32(rounded(high), 16)));
 }
 
-// Neighbouring tokens, as rows (n / 2, D).
+// Reads tokens as rows (n, D / 2) of pairs of neighbouring channels, which are neighbours in memory.
+inline void read_pairs(const BFloat16* from, int64_t row_length, const Shape& s, int D, Pair* rows) {
+  for (int64_t i = 0; i < s.n; i++) std::memcpy(rows + i * (D / 2), from + i * row_length, s.d * sizeof(BFloat16));
+}
+
+// Rows of pairs of neighbouring channels, as columns (D / 2, stride).
 template <int D>
-void pair_tokens(const Shape& s, const float* v, Pair* pairs) {
+void transpose_pairs(const Shape& s, const Pair* rows, Pair* columns) {
+  for (int64_t i = 0; i < s.n; i++)
+    for (int c = 0; c < D / 2; c++) columns[c * s.stride + i] = rows[i * (D / 2) + c];
+}
+
+// The same numbers as pairs of neighbouring tokens, rows (n / 2, D).
+template <int D>
+void pair_tokens(const Shape& s, const Pair* rows, Pair* pairs) {
   for (int64_t i = 0; i < s.n; i += 2)
-    for (int c = 0; c < D; c++) pairs[i / 2 * D + c] = pair_of(v[i * D + c], i + 1 < s.n ? v[(i + 1) * D + c] : 0);
+    for (int c = 0; c < D / 2; c++) {
+      const Pair a = rows[i * (D / 2) + c], b = i + 1 < s.n ? rows[(i + 1) * (D / 2) + c] : 0;
+      pairs[i / 2 * D + 2 * c] = (a & 0xffff) | b << 16;
+      pairs[i / 2 * D + 2 * c + 1] = a >> 16 | (b & 0xffff0000);
+    }
 }
 
 // Calls `keep` with every key and the products of its row with the columns of one vector of queries or gradients.
@@ -93,10 +101,23 @@ inline Vector score_of(const Shape& s, Vector product, const float* bias, const 
   return score;
 }
 
+// Writes the results of one vector of queries as rows of pairs (n, D / 2).
+template <int D>
+void finish_pairs(const Shape& s, int64_t first, Vector sum, const Vector* sums, Pair* out) {
+  const Vector factor = 1.0f / sum;
+  Pair columns[D / 2][LANES];
+  for (int c = 0; c < D / 2; c++) {
+    const Bits pairs = stored_pairs(sums[2 * c] * factor, sums[2 * c + 1] * factor);
+    std::memcpy(columns[c], &pairs, sizeof pairs);
+  }
+  for (int i = 0; i < queries_from(s, first); i++)
+    for (int c = 0; c < D / 2; c++) out[(first + i) * (D / 2) + c] = columns[c][i];
+}
+
 // The same as `attend`, on pairs; `scores` has room for one more key.
 template <int D>
 void attend_pairs(const Shape& s, const Pair* q_columns, const Pair* k, const Pair* v, const float* bias,
-                  const float* labels, float* scores, float* out, float* lse) {
+                  const float* labels, float* scores, Pair* out, float* lse) {
   for (int64_t first = 0; first < s.n; first += LANES) {
     Vector top = all(-INFINITY);
     multiply_pairs<D>(s, q_columns, k, first, [&](int64_t key, Vector product) {
@@ -119,9 +140,36 @@ void attend_pairs(const Shape& s, const Pair* q_columns, const Pair* k, const Pa
 #pragma GCC unroll 64
       for (int c = 0; c < D; c++) sums[c] = add_products(sums[c], pairs, v[key * D + c]);
     }
-    finish<D>(s, first, top, sum, sums, out, lse);
+    finish_pairs<D>(s, first, sum, sums, out);
+    if (lse) write_lse(s, first, top, sum, lse);
   }
 }
+
+template <int D>
+class Forward<D, BFloat16> {
+  Pairs q, k, v, columns, tokens, out;
+  Floats scores;
+
+ public:
+  explicit Forward(const Shape& s)
+      : q(s.stride * D / 2), k(q), v(q), columns(q), tokens(q), out(q), scores((s.n + 1) * LANES) {}
+
+  void read(const Shape& s, const BFloat16* queries, const BFloat16* keys, const BFloat16* values, int64_t length) {
+    read_pairs(queries, length, s, D, q.data());
+    read_pairs(keys, length, s, D, k.data());
+    read_pairs(values, length, s, D, v.data());
+  }
+
+  void attend(const Shape& s, const float* bias, const float* labels, float* lse) {
+    transpose_pairs<D>(s, q.data(), columns.data());
+    pair_tokens<D>(s, v.data(), tokens.data());
+    attend_pairs<D>(s, columns.data(), k.data(), tokens.data(), bias, labels, scores.data(), out.data(), lse);
+  }
+
+  void write(const Shape& s, BFloat16* to, int64_t length) {
+    for (int64_t i = 0; i < s.n; i++) std::memcpy(to + i * length, &out[i * (D / 2)], s.d * sizeof(BFloat16));
+  }
+};
 
 }  // namespace
 

@@ -20,9 +20,9 @@ struct Shape {
 // Rows are (n, D), columns are (D, stride). Values beyond d channels or n tokens are zero.
 
 template <typename T>
-void read_rows(const T* from, int64_t row_length, const Shape& s, int D, float factor, float* rows) {
+void read_rows(const T* from, int64_t row_length, const Shape& s, int D, float* rows) {
   for (int64_t i = 0; i < s.n; i++)
-    for (int64_t c = 0; c < s.d; c++) rows[i * D + c] = factor * to_float(from[i * row_length + c]);
+    for (int64_t c = 0; c < s.d; c++) rows[i * D + c] = to_float(from[i * row_length + c]);
 }
 
 inline void transpose(const float* rows, const Shape& s, int D, float factor, float* columns) {
