@@ -34,13 +34,15 @@ val_dataloader = dict(
         pipeline=[dict(type='PairedCenterCrop', size=None), dict(type='AddSDM'), _bins, dict(type='PackClip')]
     ),
 )
-optim_wrapper = dict(optimizer=dict(lr=2e-3, betas=(0.9, 0.999)), accumulative_counts=1)
+optim_wrapper = dict(
+    type='DeviceAmpOptimWrapper', dtype='auto', optimizer=dict(lr=2e-3, betas=(0.9, 0.999)), accumulative_counts=1
+)
 warm_up = dict(max_iters=20)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, by_epoch=False, begin=0, end='warm_up'),
     dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=False, begin='warm_up'),
 ]
-train_cfg = dict(max_iters=500)
+train_cfg = dict(max_iters=600)
 default_hooks = dict(
     clip_pictures=dict(max_clips=None),
     freeze=dict(type='FreezeHook', names=['backbone.flow']),

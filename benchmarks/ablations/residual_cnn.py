@@ -22,4 +22,12 @@ val_dataloader = dict(
         pipeline=[dict(type='PairedCenterCrop', size=None), dict(type='AddSDM'), _bins, dict(type='PackClip')]
     ),
 )
+optim_wrapper = dict(
+    _delete_=True,
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.999), weight_decay=1e-4),
+    clip_grad=dict(max_norm=1.0),
+    accumulative_counts=1,
+)
+train_cfg = dict(max_iters=500)
 default_hooks = dict(freeze=None, clip_pictures=None, stage_cost=dict(roofline=False))
