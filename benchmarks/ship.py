@@ -5,8 +5,8 @@ and compared before the files get their names. Results are results.json files of
 held-out clips first; the training's report.json must be beside the checkpoint when it is tested.
 
 Examples:
-    python tools/test.py configs/pretrained.py work_dirs/pretrained/iter_12000.pth --thresholds 1 2 4 --out scores
-    python benchmarks/ship.py configs/pretrained.py work_dirs/pretrained/iter_12000.pth --scores scores/results.json
+    python tools/test.py configs/pretrained.py work_dirs/pretrained/iter_36000.pth --thresholds 1 2 4 --out scores
+    python benchmarks/ship.py configs/pretrained.py work_dirs/pretrained/iter_36000.pth --scores scores/results.json
     python benchmarks/ship.py CONFIG CHECKPOINT --scores scores/results.json 'clips of a real video=other/results.json'
     cp scores/results.json benchmarks/zoo/pretrained.json && python benchmarks/pages.py --only docs/model_zoo.md
 """
@@ -14,6 +14,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from torch import nn
 from vrtspike.cli import run_tool, tool_parser
 from vrtspike.config import load_config
 from vrtspike.config.difference import code, difference
+from vrtspike.config.speed import fuse_optimizer
 from vrtspike.errors import CheckpointError, ConfigError
 from vrtspike.inference.loading import file_sha256, load_restorer
 from vrtspike.inference.restoring import validation_dataset
@@ -120,7 +122,10 @@ def ship(config_path: str, checkpoint: Path, scores: Mapping[str, Path], out: Pa
 
 
 def changed_settings(config: Config, trained: Config) -> list[str]:
-    """Return the top-level keys of a config that had other values in the training."""
+    """Return the top-level keys of a config that had other values in the training, but for a fused optimizer."""
+    config, trained = copy.deepcopy(config), copy.deepcopy(trained)
+    fuse_optimizer(config)
+    fuse_optimizer(trained)
     found = difference(config, trained) | dict.fromkeys(set(config) - set(trained))
     return sorted(set(found) - set(OF_THE_RUN))
 

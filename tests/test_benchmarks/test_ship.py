@@ -8,6 +8,7 @@ import torch
 from ship import config_text, data_and_path, ship, source_names
 
 from vrtspike.config import load_config
+from vrtspike.config.speed import fuse_optimizer
 from vrtspike.errors import CheckpointError, ConfigError
 from vrtspike.inference.loading import file_sha256, load_restorer
 from vrtspike.records.model_card import card_path, read_card
@@ -94,6 +95,13 @@ def test_settings_of_the_training_that_differ_are_named(config, results, checkpo
     trained.work_dir = 'elsewhere'
     save(trained, checkpoint)
     assert ship(config, checkpoint, results(), tmp_path / 'deblur.pth').changed == ['optim_wrapper']
+
+
+def test_an_optimizer_that_the_training_fused_is_no_other_setting(config, results, checkpoint, tmp_path):
+    trained = load_config(config)
+    fuse_optimizer(trained)
+    save(trained, checkpoint)
+    assert ship(config, checkpoint, results(), tmp_path / 'deblur.pth').changed == []
 
 
 def refused(error, message, *arguments):
