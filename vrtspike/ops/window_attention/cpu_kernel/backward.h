@@ -167,22 +167,32 @@ void attend_backward(const Shape& s, const Gradients& g, float* p, float* ds) {
   over_queries<D>(s, g.q_grad, [&](int64_t first) { return weigh<D>(s, g, first, p, ds); }, add_gradients);
 }
 
-// What the backward pass of one window, frame and head computes, and its buffers, whatever the type of the tokens.
-template <int D>
+// What the backward pass of one window, frame and head reads and computes, whatever the type of the tokens, and its
+// buffers. Rows of tokens hold numbers, or pairs of neighbouring channels.
+template <int D, typename Element>
 class BackwardBuffers {
  protected:
+  std::vector<Element> q, k, v, grad;
   Floats lse, q_grad, k_grad, v_grad, p, ds;
 
   explicit BackwardBuffers(const Shape& s)
-      : lse(s.stride), q_grad(s.stride * D), k_grad(q_grad), v_grad(q_grad), p(s.n * LANES), ds(p) {}
+      : q(s.stride * (std::is_same<Element, float>::value ? D : D / 2)), k(q), v(q), grad(q), lse(s.stride),
+        q_grad(s.stride * D), k_grad(q_grad), v_grad(q_grad), p(s.n * LANES), ds(p) {}
 
-  void begin(const Shape& s, const float* from) {
-    std::copy_n(from, s.n, lse.begin());
+ public:
+  // Reads queries, keys and values from rows of `length`, and gradients of results, whose rows are a third as long.
+  template <typename T>
+  void read(const Shape& s, const T* queries, const T* keys, const T* values, const T* grads, int64_t length,
+            const float* sums) {
+    read_rows(queries, length, s, D, q.data());
+    read_rows(keys, length, s, D, k.data());
+    read_rows(values, length, s, D, v.data());
+    read_rows(grads, length / 3, s, D, grad.data());
+    std::copy_n(sums, s.n, lse.begin());
     std::fill(k_grad.begin(), k_grad.end(), 0.0f);
     std::fill(v_grad.begin(), v_grad.end(), 0.0f);
   }
 
- public:
   // Writes the gradients of queries, keys and values to rows of `length`.
   template <typename T>
   void write(const Shape& s, T* queries, T* keys, T* values, int64_t length) {
@@ -192,32 +202,21 @@ class BackwardBuffers {
   }
 };
 
-// The backward pass of one window, frame and head, and its buffers. Results and their gradients have rows a third as
-// long as `length`.
+// The backward pass of one window, frame and head.
 template <int D, typename T>
-class Backward : public BackwardBuffers<D> {
-  Floats q, k, v, grad, q_columns, grad_columns;
+class Backward : public BackwardBuffers<D, float> {
+  Floats q_columns, grad_columns;
 
  public:
-  explicit Backward(const Shape& s)
-      : BackwardBuffers<D>(s), q(s.stride * D), k(q), v(q), grad(q), q_columns(q), grad_columns(q) {}
-
-  void read(const Shape& s, const T* queries, const T* keys, const T* values, const T* grads, int64_t length,
-            const float* sums) {
-    this->begin(s, sums);
-    read_rows(queries, length, s, D, q.data());
-    read_rows(keys, length, s, D, k.data());
-    read_rows(values, length, s, D, v.data());
-    read_rows(grads, length / 3, s, D, grad.data());
-  }
+  explicit Backward(const Shape& s) : BackwardBuffers<D, float>(s), q_columns(s.stride * D), grad_columns(q_columns) {}
 
   void attend(const Shape& s, const float* bias, const float* labels, float* bias_grad) {
-    for (float& value : q) value *= s.scale;
-    transpose(q.data(), s, D, 1, q_columns.data());
-    transpose(grad.data(), s, D, 1, grad_columns.data());
-    const Gradients all{q.data(), q_columns.data(), k.data(), v.data(), grad.data(), grad_columns.data(),
-                        this->lse.data(), bias, labels, this->q_grad.data(), this->k_grad.data(), this->v_grad.data(),
-                        bias_grad};
+    for (float& value : this->q) value *= s.scale;
+    transpose(this->q.data(), s, D, 1, q_columns.data());
+    transpose(this->grad.data(), s, D, 1, grad_columns.data());
+    const Gradients all{this->q.data(), q_columns.data(), this->k.data(), this->v.data(), this->grad.data(),
+                        grad_columns.data(), this->lse.data(), bias, labels, this->q_grad.data(),
+                        this->k_grad.data(), this->v_grad.data(), bias_grad};
     attend_backward<D>(s, all, this->p.data(), this->ds.data());
   }
 };

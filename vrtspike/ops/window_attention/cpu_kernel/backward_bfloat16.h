@@ -71,30 +71,21 @@ void attend_backward_pairs(const Shape& s, const PairedGradients& g, float* p, f
 }
 
 template <int D>
-class Backward<D, BFloat16> : public BackwardBuffers<D> {
-  Pairs q, k, v, grad, q_columns, grad_columns, q_tokens, k_tokens, grad_tokens;
+class Backward<D, BFloat16> : public BackwardBuffers<D, Pair> {
+  Pairs q_columns, grad_columns, q_tokens, k_tokens, grad_tokens;
 
  public:
   explicit Backward(const Shape& s)
-      : BackwardBuffers<D>(s), q(s.stride * D / 2), k(q), v(q), grad(q), q_columns(q), grad_columns(q), q_tokens(q),
-        k_tokens(q), grad_tokens(q) {}
-
-  void read(const Shape& s, const BFloat16* queries, const BFloat16* keys, const BFloat16* values,
-            const BFloat16* grads, int64_t length, const float* sums) {
-    this->begin(s, sums);
-    read_pairs(queries, length, s, D, q.data());
-    read_pairs(keys, length, s, D, k.data());
-    read_pairs(values, length, s, D, v.data());
-    read_pairs(grads, length / 3, s, D, grad.data());
-  }
+      : BackwardBuffers<D, Pair>(s), q_columns(s.stride * D / 2), grad_columns(q_columns), q_tokens(q_columns),
+        k_tokens(q_columns), grad_tokens(q_columns) {}
 
   void attend(const Shape& s, const float* bias, const float* labels, float* bias_grad) {
-    transpose_pairs<D>(s, q.data(), q_columns.data());
-    transpose_pairs<D>(s, grad.data(), grad_columns.data());
-    pair_tokens<D>(s, q.data(), q_tokens.data());
-    pair_tokens<D>(s, k.data(), k_tokens.data());
-    pair_tokens<D>(s, grad.data(), grad_tokens.data());
-    const PairedGradients all{q_columns.data(), k.data(), v.data(), grad_columns.data(), q_tokens.data(),
+    transpose_pairs<D>(s, this->q.data(), q_columns.data());
+    transpose_pairs<D>(s, this->grad.data(), grad_columns.data());
+    pair_tokens<D>(s, this->q.data(), q_tokens.data());
+    pair_tokens<D>(s, this->k.data(), k_tokens.data());
+    pair_tokens<D>(s, this->grad.data(), grad_tokens.data());
+    const PairedGradients all{q_columns.data(), this->k.data(), this->v.data(), grad_columns.data(), q_tokens.data(),
                               k_tokens.data(), grad_tokens.data(), this->lse.data(), bias, labels,
                               this->q_grad.data(), this->k_grad.data(), this->v_grad.data(), bias_grad};
     attend_backward_pairs<D>(s, all, this->p.data(), this->ds.data());

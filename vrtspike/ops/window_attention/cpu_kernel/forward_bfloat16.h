@@ -48,7 +48,7 @@ inline Bits stored_pairs(Vector low, Vector high) {
 }
 
 // Reads tokens as rows (n, D / 2) of pairs of neighbouring channels, which are neighbours in memory.
-inline void read_pairs(const BFloat16* from, int64_t row_length, const Shape& s, int D, Pair* rows) {
+inline void read_rows(const BFloat16* from, int64_t row_length, const Shape& s, int D, Pair* rows) {
   for (int64_t i = 0; i < s.n; i++) std::memcpy(rows + i * (D / 2), from + i * row_length, s.d * sizeof(BFloat16));
 }
 
@@ -155,9 +155,9 @@ class Forward<D, BFloat16> {
       : q(s.stride * D / 2), k(q), v(q), columns(q), tokens(q), out(q), scores((s.n + 1) * LANES) {}
 
   void read(const Shape& s, const BFloat16* queries, const BFloat16* keys, const BFloat16* values, int64_t length) {
-    read_pairs(queries, length, s, D, q.data());
-    read_pairs(keys, length, s, D, k.data());
-    read_pairs(values, length, s, D, v.data());
+    read_rows(queries, length, s, D, q.data());
+    read_rows(keys, length, s, D, k.data());
+    read_rows(values, length, s, D, v.data());
   }
 
   void attend(const Shape& s, const float* bias, const float* labels, float* lse) {
