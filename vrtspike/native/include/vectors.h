@@ -38,17 +38,21 @@ inline Vector load(const float* from) { return *reinterpret_cast<const Vector*>(
 inline void store(float* to, Vector x) { *reinterpret_cast<Vector*>(to) = x; }
 inline Vector all(float x) { return Vector{} + x; }
 
-#ifdef __AVX512DQ__
-// exp(x) of x <= 0 to the last bits of float32, but for the rounding of x * log2(e).
+#ifdef __AVX512F__
+// exp(x) of x <= 0 to the last bits of float32, as 2^(n + f).
 inline Vector exp_of(Vector x) {
-  const Vector power = x * 1.44269504f;
-  const Vector f = Vector(_mm512_reduce_ps(__m512(power), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));  // in [0, 1)
-  Vector y = f * 1.8671310e-3f + 9.0170283e-3f;  // 2^f
-  y = y * f + 5.5799915e-2f;
-  y = y * f + 2.4016445e-1f;
-  y = y * f + 6.9315131e-1f;
+  x = x < all(-104.0f) ? all(-104.0f) : x;  // its exponential is zero; written so that NaN stays
+  const Vector log2_of_e = all(1.44269502f);
+  const Vector n = Vector(_mm512_roundscale_ps(__m512(x * log2_of_e), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
+  const Vector exact = Vector(_mm512_fmsub_ps(__m512(x), __m512(log2_of_e), __m512(n)));  // the product is not rounded
+  const Vector f = exact + x * 1.92596299e-8f;  // in [0, 1], with the rest of log2(e)
+  Vector y = f * 2.1612931e-4f + 1.2467843e-3f;
+  y = y * f + 9.6754518e-3f;
+  y = y * f + 5.5485281e-2f;
+  y = y * f + 2.4022931e-1f;
+  y = y * f + 6.9314704e-1f;
   y = y * f + 1.0f;
-  return Vector(_mm512_scalef_ps(__m512(y), __m512(power)));
+  return Vector(_mm512_scalef_ps(__m512(y), __m512(n)));
 }
 #else
 // exp(x) of x <= 0 to the last bits of float32; results below the smallest normal number become that number.
