@@ -61,7 +61,7 @@ def test_the_page_gets_the_record(root, render):
 
 def test_without_a_record_the_page_says_so(root, render):
     page = render('docs/ablation.md', root)
-    assert page.count('No record yet') == 6
+    assert page.count('No record yet') == 7
     assert 'This one gained' not in page
 
 
