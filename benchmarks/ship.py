@@ -122,7 +122,10 @@ def ship(config_path: str, checkpoint: Path, scores: Mapping[str, Path], out: Pa
 
 
 def changed_settings(config: Config, trained: Config) -> list[str]:
-    """Return the top-level keys of a config that had other values in the training, but for a fused optimizer."""
+    """Return the top-level keys of a config that had other values in the training.
+
+    A training sets ``fused`` of its optimizer by itself, so that is no difference.
+    """
     config, trained = copy.deepcopy(config), copy.deepcopy(trained)
     fuse_optimizer(config)
     fuse_optimizer(trained)
