@@ -272,7 +272,7 @@ def launches_of_tokens(channels: int, dtype: str) -> list[Launch]:
         grads = torch.empty(2, *x.shape).to(x.dtype)
         gate.TRITON.gradients(gate.TRITON.values(hidden, hidden, biases), hidden, hidden, biases, *grads)
         results = (
-            norm.on_gpu(x, weight, weight, 1e-5, x.dtype, order),
+            norm.KERNELS.normalised(x, weight, weight, 1e-5, x.dtype, order),
             scattered.on_gpu(x, Addend([x], order, bias=weight)),
         )
         scattered.on_gpu_normed(hidden, Addend([hidden], order, bias=biases[0]), Norm(*biases, 1e-5, x.dtype))

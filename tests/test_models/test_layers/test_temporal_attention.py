@@ -1,5 +1,7 @@
 """Attention along time: the parts that self-attention and cross-attention share."""
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,8 +11,14 @@ from torch import nn
 from vrtspike.errors import ConfigError
 from vrtspike.models import fusion, tsa
 from vrtspike.models.layers.maps import from_tokens, to_tokens
-from vrtspike.models.layers.temporal_attention import TemporalAttention
+from vrtspike.models.layers.temporal_attention import (
+    RelativeTemporalAttention,
+    RotaryTemporalAttention,
+    TemporalAttention,
+)
+from vrtspike.ops.window_attention import native
 
+needs_compiler = pytest.mark.skipif(native.missing() is not None, reason=f'the kernel {native.missing()}')
 BLOCKS = [tsa.TemporalSelfAttention, fusion.TemporalCrossAttention]
 CHUNKS = st.fixed_dictionaries(
     {
@@ -66,6 +74,24 @@ def test_equals_torchs_multi_head_attention():
     )
     query, context = torch.randn(2, 7, 5, 8, dtype=torch.float64)
     torch.testing.assert_close(ours(query, context), theirs(query, context, context)[0])
+
+
+@needs_compiler
+@pytest.mark.parametrize('kind', [TemporalAttention, RelativeTemporalAttention, RotaryTemporalAttention])
+@pytest.mark.parametrize('frames', [1, 5, 20])
+def test_cpus_compute_the_same_as_gpus(kind, frames):
+    torch.manual_seed(0)
+    attention = kind(12, heads=2, time_slope=2.0)
+    for parameter in attention.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    query, context = torch.randn(2, 7, frames, 12)
+    found = attention(query, context)
+    attention._attend_in_windows = partial(attention._attend, dropout=0.0)
+    expected = attention(query, context)
+    assert not torch.equal(found, expected) or frames == 1
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    gradients = [torch.autograd.grad(out.square().sum(), attention.parameters()) for out in (found, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4)
 
 
 def test_dropout_is_for_training_only():

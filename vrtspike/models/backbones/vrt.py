@@ -26,7 +26,7 @@ from vrtspike.models.layers.conv import FrameConv, Upsample
 from vrtspike.models.layers.flow import SpyNet, load_spynet
 from vrtspike.models.layers.frame_flows import flow_steps_of, frame_flows
 from vrtspike.models.layers.linear import Linear
-from vrtspike.models.layers.maps import NormBeforeLinear
+from vrtspike.models.layers.maps import TokenNorm
 from vrtspike.models.layers.memory_fit import MemoryFit
 from vrtspike.models.layers.precision import check_flow_precision, without_autocast
 from vrtspike.models.layers.spike_flow import SCFlow
@@ -182,14 +182,14 @@ class VRT(StagedBackbone):
             )
             setattr(self, f'stage{i + 1}', vrt_stage)
         wide = embed_dims[STAGES]
-        widen = nn.Sequential(Rearrange('b c t h w -> b t h w c'), NormBeforeLinear(channels), Linear(channels, wide))
+        widen = nn.Sequential(Rearrange('b c t h w -> b t h w c'), TokenNorm(channels), Linear(channels, wide))
         self.stage8 = nn.ModuleList([widen])
         for i in range(STAGES, len(depths)):
             frame_window = (1, *window[1:])
             self.stage8.append(
                 ResidualAttentionGroup(window=frame_window if i in indep_reconsts else window, **group(i))
             )
-        self.norm = NormBeforeLinear(wide)
+        self.norm = TokenNorm(wide)
         self.conv_after_body = Linear(wide, channels)
         self.build_head(channels, out_chans, img_size[0])
         self.init_weights()

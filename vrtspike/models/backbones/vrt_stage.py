@@ -16,7 +16,7 @@ from vrtspike.models.layers.blocks import AttentionGroup
 from vrtspike.models.layers.cast_weights import cast_together
 from vrtspike.models.layers.frame_pairs import beside_neighbours
 from vrtspike.models.layers.linear import Linear
-from vrtspike.models.layers.maps import NormBeforeLinear
+from vrtspike.models.layers.maps import TokenNorm
 from vrtspike.models.layers.mlp import GatedMLP
 from vrtspike.models.layers.precision import in_computed_type
 from vrtspike.ops.window_attention.windows import Window
@@ -30,10 +30,10 @@ def make_reshape(kind: str, in_channels: int, channels: int) -> nn.Sequential:
         layers = [Rearrange('b c t h w -> b t h w c'), nn.LayerNorm(channels)]
     elif kind == 'down':  # the published order of the four neighbours: column, row
         layers = [Rearrange('b c t (h row) (w column) -> b t h w (column row c)', row=2, column=2)]
-        layers += [NormBeforeLinear(4 * in_channels), Linear(4 * in_channels, channels)]
+        layers += [TokenNorm(4 * in_channels), Linear(4 * in_channels, channels)]
     else:
         layers = [Rearrange('b (column row c) t h w -> b t (h row) (w column) c', row=2, column=2)]
-        layers += [NormBeforeLinear(in_channels // 4), Linear(in_channels // 4, channels)]
+        layers += [TokenNorm(in_channels // 4), Linear(in_channels // 4, channels)]
     return nn.Sequential(*layers, Rearrange('b t h w c -> b c t h w'))
 
 

@@ -103,8 +103,7 @@ class WindowAttention(nn.Module):
     @property
     def kernels(self) -> tuple[Kernel, ...]:
         """The kernels that the CPU needs, so that they can be compiled beforehand."""
-        fits = self.attn_type in ('auto', 'native') and self.channels <= native.WIDTHS[-1] * self.heads
-        return (native.ANY, native.kernel_of(self.channels // self.heads)) if fits else ()
+        return native.kernels_for(self.channels // self.heads) if self.attn_type in ('auto', 'native') else ()
 
     def forward(
         self,

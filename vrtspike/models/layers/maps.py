@@ -12,7 +12,6 @@ from vrtspike.ops import layer_norm, layer_norm_beside
 from vrtspike.ops.add_scattered import Addend, Norm, add_scattered_normed
 from vrtspike.ops.fused_attention import computes_in
 from vrtspike.ops.rows import Order
-from vrtspike.runtime.device import fuses_by_hand
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -71,16 +70,6 @@ class TokenNorm(nn.LayerNorm):
     def after_sum(self, x: Tensor, addend: Addend) -> tuple[Tensor, Tensor]:
         """Return the sum of :func:`~vrtspike.ops.add_scattered`, whose arguments these are, and its normalised map."""
         return add_scattered_normed(x, addend, Norm(self.weight, self.bias, self.eps, computes_in(x)))
-
-
-class NormBeforeLinear(nn.LayerNorm):
-    """``nn.LayerNorm`` over the channels of a map (..., C); on GPUs in the type of the linear layer that follows."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., C) -> the same shape."""
-        if not fuses_by_hand(x):
-            return super().forward(x)
-        return layer_norm(x, self.weight, self.bias, self.eps)
 
 
 class ChannelNorm(nn.LayerNorm):

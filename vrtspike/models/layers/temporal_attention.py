@@ -13,8 +13,11 @@ from vrtspike.errors import ConfigError, require_positive, require_positive_inte
 from vrtspike.models.layers.checks import check_heads
 from vrtspike.models.layers.chunking.part import ChunkedPart
 from vrtspike.models.layers.linear import Linear
-from vrtspike.models.layers.maps import NormBeforeLinear
+from vrtspike.models.layers.maps import TokenNorm
+from vrtspike.native.build import Kernel
+from vrtspike.ops import window_attention
 from vrtspike.ops.fused_attention import fused_attention
+from vrtspike.ops.window_attention import native
 
 MAX_DISTANCE = 16
 """All larger distances in frames share the bias of this one."""
@@ -47,33 +50,62 @@ class TemporalAttention(nn.Module):
         self.key_value = Linear(channels, 2 * channels)
         self.out = Linear(channels, channels)
 
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """The kernels that the CPU needs, so that they can be compiled beforehand."""
+        return native.kernels_for(self.out.in_features // self.heads)
+
     def forward(self, query: Tensor, context: Tensor) -> Tensor:
         """Attend from ``query`` to ``context``, both (N, T, C); returns (N, T, C)."""
         key, value = self.key_value(context).chunk(2, dim=-1)
-        attended = fused_attention(
-            self.encode_time(self._split_heads(self.query(query))),
-            self.encode_time(self._split_heads(key)),
-            self._split_heads(value),
-            self.time_bias(query.shape[1], key),
-            dropout=self.dropout if self.training else 0.0,
+        query, key, value = (self._split_heads(each) for each in (self.query(query), key, value))
+        heads = self.encode_time(query), self.encode_time(key), value
+        dropout = self.dropout if self.training else 0.0
+        on_cpu = query.device.type == 'cpu' and not dropout
+        attended = self._attend_in_windows(*heads) if on_cpu else self._attend(*heads, dropout)
+        return self.out(attended)
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
+        time = torch.arange(query.shape[2], device=query.device)
+        bias = self.time_bias(time - time[:, None])
+        bias = None if bias is None else bias.to(key.dtype)
+        return self._join_heads(fused_attention(query, key, value, bias, dropout=dropout))
+
+    def _attend_in_windows(self, *heads: Tensor) -> Tensor:
+        """The same on CPUs, where PyTorch's kernel is slow for few tokens: the frames of a pixel are a window."""
+        frames = heads[0].shape[2]
+        bias = self.time_bias(torch.arange(frames - 1, -frames, -1))
+        attended = window_attention(
+            torch.cat([self._join_heads(each) for each in heads], dim=-1)[:, :, None, None],
+            None if bias is None else bias.t(),
+            window=(frames, 1, 1),
+            shift=(0, 0, 0),
+            heads=self.heads,
+            mutual=False,
         )
-        return self.out(attended.transpose(1, 2).flatten(2))
+        return attended[:, :, 0, 0]
 
     def encode_time(self, tokens: Tensor) -> Tensor:
         """Return queries or keys (N, heads, T, C / heads) with their time encoded; this class does not encode it."""
         return tokens
 
-    def time_bias(self, frames: int, like: Tensor) -> Tensor | None:
-        """Return what is added to the scores, (heads, T, T), or None for nothing."""
+    def time_bias(self, distance: Tensor) -> Tensor | None:
+        """Return what is added to the scores of queries and keys, (heads, ...), or None for nothing.
+
+        Args:
+            distance: Frames from query to key, of any shape.
+        """
         if not self.slopes:
             return None
-        time = torch.arange(frames, device=like.device)
-        distance = (time[:, None] - time).abs().to(like.dtype)
-        return torch.stack([-slope * distance for slope in self.slopes])
+        return torch.stack([-slope * distance.abs() for slope in self.slopes])
 
     def _split_heads(self, tokens: Tensor) -> Tensor:
         """(N, T, C) -> (N, heads, T, C / heads), a view."""
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def _join_heads(self, tokens: Tensor) -> Tensor:
+        """(N, heads, T, C / heads) -> (N, T, C), a view where the heads of a token are neighbours in memory."""
+        return tokens.transpose(1, 2).flatten(2)
 
 
 class RotaryTemporalAttention(TemporalAttention):
@@ -111,12 +143,10 @@ class RelativeTemporalAttention(TemporalAttention):
         super().__init__(channels, heads, dropout, time_slope)
         self.bias = nn.Parameter(torch.zeros(heads, 2 * MAX_DISTANCE + 1))
 
-    def time_bias(self, frames: int, like: Tensor) -> Tensor:
-        """Return what is added to the scores, (heads, T, T)."""
-        time = torch.arange(frames, device=like.device)
-        distance = (time - time[:, None]).clamp(-MAX_DISTANCE, MAX_DISTANCE)
-        learnt = self.bias[:, distance + MAX_DISTANCE].to(like.dtype)
-        slopes = super().time_bias(frames, like)
+    def time_bias(self, distance: Tensor) -> Tensor:
+        """Return what is added to the scores of queries and keys, see :meth:`TemporalAttention.time_bias`."""
+        learnt = self.bias[:, distance.clamp(-MAX_DISTANCE, MAX_DISTANCE) + MAX_DISTANCE]
+        slopes = super().time_bias(distance)
         return learnt if slopes is None else learnt + slopes
 
 
@@ -171,9 +201,9 @@ class TemporalAttentionBlock(ChunkedPart):
         if not 0 <= dropout < 1:
             raise ConfigError(f'{name}: dropout={dropout!r}; expected a probability in [0, 1)')
         hidden = max(1, round(channels * mlp_ratio))
-        self.input_norms = nn.ModuleList(NormBeforeLinear(channels) for _ in range(self.inputs))
+        self.input_norms = nn.ModuleList(TokenNorm(channels) for _ in range(self.inputs))
         self.attention = self.attention_type(channels, heads, dropout, time_slope)
-        self.mlp_norm = NormBeforeLinear(channels)
+        self.mlp_norm = TokenNorm(channels)
         self.mlp = nn.Sequential(
             Linear(channels, hidden),
             nn.GELU(),

@@ -38,6 +38,17 @@ inline Vector load(const float* from) { return *reinterpret_cast<const Vector*>(
 inline void store(float* to, Vector x) { *reinterpret_cast<Vector*>(to) = x; }
 inline Vector all(float x) { return Vector{} + x; }
 
+// The sum of all lanes.
+#ifdef __AVX512F__
+inline float sum_of(Vector x) { return _mm512_reduce_add_ps(__m512(x)); }
+#else
+inline float sum_of(Vector x) {
+  for (int half = LANES / 2; half; half /= 2)
+    for (int i = 0; i < half; i++) x[i] += x[i + half];
+  return x[0];
+}
+#endif
+
 #ifdef __AVX512F__
 // exp(x) of x <= 0 to the last bits of float32, as 2^(n + f).
 inline Vector exp_of(Vector x) {
@@ -111,21 +122,49 @@ inline void store(BFloat16* to, Vector x) {
   *reinterpret_cast<Halves*>(&to->bits) = __builtin_convertvector(found, Halves);
 }
 
-// The first `count` lanes, or all; the others are zero.
+// `load` and `store` of fewer lanes than a vector has; the other lanes are zero, and not written.
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+inline __mmask16 lanes_before(int64_t count) { return __mmask16((1u << count) - 1); }
+inline Vector load_some(const float* from, int64_t count) {
+  return Vector(_mm512_maskz_loadu_ps(lanes_before(count), from));
+}
+inline Vector load_some(const BFloat16* from, int64_t count) {
+  const __m256i bits = _mm256_maskz_loadu_epi16(lanes_before(count), from);
+  return Vector(_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16)));
+}
+inline void store_some(float* to, Vector x, int64_t count) {
+  _mm512_mask_storeu_ps(to, lanes_before(count), __m512(x));
+}
+inline void store_some(BFloat16* to, Vector x, int64_t count) {
+  BFloat16 some[LANES];
+  store(some, x);
+  _mm256_mask_storeu_epi16(to, lanes_before(count), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(some)));
+}
+#else
 template <typename T>
-inline Vector load_first(const T* from, int64_t count) {
-  if (count >= LANES) return load(from);
+inline Vector load_some(const T* from, int64_t count) {
   T some[LANES] = {};
   std::memcpy(some, from, count * sizeof(T));
   return load(some);
+}
+template <typename T>
+inline void store_some(T* to, Vector x, int64_t count) {
+  T some[LANES];
+  store(some, x);
+  std::memcpy(to, some, count * sizeof(T));
+}
+#endif
+
+// The first `count` lanes, or all; the others are zero.
+template <typename T>
+inline Vector load_first(const T* from, int64_t count) {
+  return count >= LANES ? load(from) : load_some(from, count);
 }
 
 template <typename T>
 inline void store_first(T* to, Vector x, int64_t count) {
   if (count >= LANES) return store(to, x);
-  T some[LANES];
-  store(some, x);
-  std::memcpy(to, some, count * sizeof(T));
+  store_some(to, x, count);
 }
 
 // `x` with zeros after the first `count` lanes, whatever they were.

@@ -58,7 +58,7 @@ def chosen_for(x: Tensor, weight: Tensor, bias: Tensor, eps: float, order: Order
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return LAYER_NORM.find('reference')  # compilers fuse it themselves, and tracers see into it
     trial = trial_of(x, weight, bias, eps, order) if measures(x) else None
-    return LAYER_NORM.choose(x, Request(backend, trial))
+    return LAYER_NORM.choose(x, Request(backend, trial, lambda each: not each.dtypes or computes_in(x) in each.dtypes))
 
 
 def trial_of(x: Tensor, weight: Tensor, bias: Tensor, eps: float, order: Order | None) -> Trial:

@@ -34,6 +34,11 @@ ANY = kernel_of(1)
 missing = partial(why_missing, ANY.source, *ANY.macros)
 
 
+def kernels_for(channels: int) -> tuple[Kernel, ...]:
+    """Return all kernels that heads with this number of channels need."""
+    return (ANY, kernel_of(channels)) if channels <= WIDTHS[-1] else ()
+
+
 def native(qkv: Tensor, bias: Tensor | None, settings: Settings, kinds: Sequence[WindowKind]) -> Tensor:
     """Attend in windows (M, N, 3*C) without scores in memory: sums are in float32, the result has the tokens' type.
 

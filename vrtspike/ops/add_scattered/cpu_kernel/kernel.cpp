@@ -1,4 +1,4 @@
-// Rows in another order, added to the map that they belong to, in one pass.
+// Rows in another order, added to the map that they belong to, and the gradient of these rows, each in one pass.
 //
 // Row i belongs to row sources[i] of the map, or to none if sources[i] is the number of rows of the map. Sums are in
 // float32, whatever type map and rows have.
@@ -45,18 +45,39 @@ void add(const Shape& s, int threads, const Map* x, const Row* rows, const int32
   });
 }
 
+// Writes the rows of `grad`, scaled, in the order of `sources`; rows that belong to none are zero.
+template <typename Map, typename Row>
+void gather(const Shape& s, int threads, const Map* grad, const int32_t* sources, Row* rows) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t i = 0; i < s.rows; i++) {
+    Row* to = rows + i * s.channels;
+    const Map* from = grad + sources[i] * s.channels;
+    if (sources[i] == s.map_rows) {
+      std::fill_n(to, s.channels, Row{});
+      continue;
+    }
+    for (int64_t c = 0; c < s.channels; c += LANES)
+      store_first(to + c, s.scale * load_first(from + c, s.channels - c), s.channels - c);
+  }
+}
+
 }  // namespace
 
 extern "C" {
 
-#define ENTRY(NAME, Map, Row)                                                                                        \
+#define ENTRIES(NAME, Map, Row)                                                                                      \
   void add_##NAME(const int64_t* sizes, float scale, int threads, const void* x, const void* rows,                   \
                   const int32_t* sources, void* out) {                                                               \
     add({sizes[0], sizes[1], sizes[2], scale}, threads, static_cast<const Map*>(x), static_cast<const Row*>(rows),   \
         sources, static_cast<Map*>(out));                                                                            \
+  }                                                                                                                  \
+  void gather_##NAME(const int64_t* sizes, float scale, int threads, const void* grad, const int32_t* sources,       \
+                     void* rows) {                                                                                   \
+    gather({sizes[0], sizes[1], sizes[2], scale}, threads, static_cast<const Map*>(grad), sources,                   \
+           static_cast<Row*>(rows));                                                                                 \
   }
 
-ENTRY(float32_float32, float, float)
-ENTRY(float32_bfloat16, float, BFloat16)
-ENTRY(bfloat16_bfloat16, BFloat16, BFloat16)
+ENTRIES(float32_float32, float, float)
+ENTRIES(float32_bfloat16, float, BFloat16)
+ENTRIES(bfloat16_bfloat16, BFloat16, BFloat16)
 }
