@@ -30,7 +30,7 @@ constexpr int LANES = 16;
 constexpr int LANES = 8;
 #endif
 
-typedef float Vector __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef float Vector __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t Bits __attribute__((vector_size(4 * LANES), aligned(4)));
 typedef float Quad __attribute__((vector_size(16), aligned(4)));
 
@@ -49,10 +49,29 @@ inline float sum_of(Vector x) {
 }
 #endif
 
+// Transposes a square of vectors: swaps its halves across the diagonal, then those of the quarters, and so on.
+inline void transpose(Vector (&x)[LANES]) {
+#pragma GCC unroll 4
+  for (int half = LANES / 2; half; half /= 2) {
+    Bits upper, lower;
+    for (int i = 0; i < LANES; i++) {
+      upper[i] = i & half ? LANES + i - half : i;
+      lower[i] = i & half ? LANES + i : i + half;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i++)
+      if (!(i & half)) {
+        const Vector above = x[i], below = x[i + half];
+        x[i] = __builtin_shuffle(above, below, upper);
+        x[i + half] = __builtin_shuffle(above, below, lower);
+      }
+  }
+}
+
 #ifdef __AVX512F__
 // exp(x) of x <= 0 to the last bits of float32, as 2^(n + f).
 inline Vector exp_of(Vector x) {
-  x = x < all(-104.0f) ? all(-104.0f) : x;  // its exponential is zero; written so that NaN stays
+  x = Vector(_mm512_max_ps(__m512(all(-104.0f)), __m512(x)));  // its exponential is zero; the second stays if it is NaN
   const Vector log2_of_e = all(1.44269502f);
   const Vector n = Vector(_mm512_roundscale_ps(__m512(x * log2_of_e), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
   const Vector exact = Vector(_mm512_fmsub_ps(__m512(x), __m512(log2_of_e), __m512(n)));  // the product is not rounded

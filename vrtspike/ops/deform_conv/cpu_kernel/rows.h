@@ -32,25 +32,6 @@ struct Shape {
   int64_t bordered_pixels() const { return (height + 2 * BORDER) * bordered_width(); }
 };
 
-// Transposes a square of vectors: swaps its halves across the diagonal, then those of the quarters, and so on.
-inline void transpose(Vector (&x)[LANES]) {
-#pragma GCC unroll 4
-  for (int half = LANES / 2; half; half /= 2) {
-    Bits upper, lower;
-    for (int i = 0; i < LANES; i++) {
-      upper[i] = i & half ? LANES + i - half : i;
-      lower[i] = i & half ? LANES + i : i + half;
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < LANES; i++)
-      if (!(i & half)) {
-        const Vector above = x[i], below = x[i + half];
-        x[i] = __builtin_shuffle(above, below, upper);
-        x[i + half] = __builtin_shuffle(above, below, lower);
-      }
-  }
-}
-
 // Reads `count` pixels of planes into rows of `stride`; writes whole vectors if `padded`, zero beyond the channels.
 template <typename T>
 void rows_of(const T* planes, int64_t plane, int64_t channels, int64_t count, bool padded, float* rows, int64_t stride) {

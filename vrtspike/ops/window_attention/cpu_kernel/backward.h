@@ -140,9 +140,7 @@ __attribute__((always_inline)) inline void over_queries(const Shape& s, float* q
     Vector sums[D] = {};
     for (int64_t begin = 0; begin < s.n; begin += CHUNK)
       add_gradients(first, begin, s.n - begin < CHUNK ? s.n - begin : CHUNK, factor, mean, sums);
-    const int count = s.n - first < LANES ? int(s.n - first) : LANES;
-    for (int c = 0; c < D; c++)
-      for (int i = 0; i < count; i++) q_grad[(first + i) * D + c] = sums[c][i];
+    write_tokens<D>(s, first, sums, q_grad);
   }
 }
 
@@ -184,10 +182,10 @@ class BackwardBuffers {
   template <typename T>
   void read(const Shape& s, const T* queries, const T* keys, const T* values, const T* grads, int64_t length,
             const float* sums) {
-    read_rows(queries, length, s, D, q.data());
-    read_rows(keys, length, s, D, k.data());
-    read_rows(values, length, s, D, v.data());
-    read_rows(grads, length / 3, s, D, grad.data());
+    read_rows<D>(queries, length, s, q.data());
+    read_rows<D>(keys, length, s, k.data());
+    read_rows<D>(values, length, s, v.data());
+    read_rows<D>(grads, length / 3, s, grad.data());
     std::copy_n(sums, s.n, lse.begin());
     std::fill(k_grad.begin(), k_grad.end(), 0.0f);
     std::fill(v_grad.begin(), v_grad.end(), 0.0f);
@@ -196,9 +194,9 @@ class BackwardBuffers {
   // Writes the gradients of queries, keys and values to rows of `length`.
   template <typename T>
   void write(const Shape& s, T* queries, T* keys, T* values, int64_t length) {
-    write_rows(q_grad.data(), s, D, s.scale, queries, length);
-    write_rows(k_grad.data(), s, D, 1, keys, length);
-    write_rows(v_grad.data(), s, D, 1, values, length);
+    write_rows<D>(q_grad.data(), s, s.scale, queries, length);
+    write_rows<D>(k_grad.data(), s, 1, keys, length);
+    write_rows<D>(v_grad.data(), s, 1, values, length);
   }
 };
 
@@ -212,8 +210,8 @@ class Backward : public BackwardBuffers<D, float> {
 
   void attend(const Shape& s, const float* bias, const float* labels, float* bias_grad) {
     for (float& value : this->q) value *= s.scale;
-    transpose(this->q.data(), s, D, 1, q_columns.data());
-    transpose(this->grad.data(), s, D, 1, grad_columns.data());
+    columns_of<D>(this->q.data(), s, q_columns.data());
+    columns_of<D>(this->grad.data(), s, grad_columns.data());
     const Gradients all{this->q.data(), q_columns.data(), this->k.data(), this->v.data(), this->grad.data(),
                         grad_columns.data(), this->lse.data(), bias, labels, this->q_grad.data(),
                         this->k_grad.data(), this->v_grad.data(), bias_grad};

@@ -32,10 +32,12 @@ void attend_backward_pairs(const Shape& s, const PairedGradients& g, float* p, f
   const auto weigh_keys = [&](int64_t first) {
     const Vector lse = load(g.lse + first);
     Vector sum{}, weighted{};
-    multiply_pairs<D>(s, g.q_columns, g.k, first, [&](int64_t key, Vector product) {
-      const Vector probability = exp_of(score_of(s, product, g.bias, g.labels, first, key) - lse);
-      sum += probability;
-      store(p + key * LANES, probability);
+    with_score(s, g.bias, g.labels, first, [&](auto score_of) {
+      multiply_pairs<D>(s, g.q_columns, g.k, first, [&](int64_t key, Vector product) {
+        const Vector probability = exp_of(score_of(key, product) - lse);
+        sum += probability;
+        store(p + key * LANES, probability);
+      });
     });
     multiply_pairs<D>(s, g.grad_columns, g.v, first, [&](int64_t key, Vector gradient) {
       weighted += load(p + key * LANES) * gradient;

@@ -76,10 +76,9 @@ void attend(const Shape& s, const float* q_columns, const float* k, const float*
 #pragma GCC unroll 64
       for (int c = 0; c < D; c++) sums[c] += p * v[key * D + c];
     }
-    for (int c = 0; c < D; c++) {
-      sums[c] /= sum;
-      for (int i = 0; i < queries_from(s, first); i++) out[(first + i) * D + c] = sums[c][i];
-    }
+    const Vector factor = 1.0f / sum;
+    for (int c = 0; c < D; c++) sums[c] *= factor;
+    write_tokens<D>(s, first, sums, out);
     if (lse) write_lse(s, first, top, sum, lse);
   }
 }
@@ -95,17 +94,18 @@ class Forward {
       : q(s.stride * D), k(q), v(q), columns(q), scores(s.n * LANES), out(q) {}
 
   void read(const Shape& s, const T* queries, const T* keys, const T* values, int64_t length) {
-    read_rows(queries, length, s, D, q.data());
-    read_rows(keys, length, s, D, k.data());
-    read_rows(values, length, s, D, v.data());
+    read_rows<D>(queries, length, s, q.data());
+    read_rows<D>(keys, length, s, k.data());
+    read_rows<D>(values, length, s, v.data());
   }
 
   void attend(const Shape& s, const float* bias, const float* labels, float* lse) {
-    transpose(q.data(), s, D, s.scale, columns.data());
+    for (float& value : q) value *= s.scale;
+    columns_of<D>(q.data(), s, columns.data());
     ::attend<D>(s, columns.data(), k.data(), v.data(), bias, labels, scores.data(), out.data(), lse);
   }
 
-  void write(const Shape& s, T* to, int64_t length) { write_rows(out.data(), s, D, 1, to, length); }
+  void write(const Shape& s, T* to, int64_t length) { write_rows<D>(out.data(), s, 1, to, length); }
 };
 
 }  // namespace

@@ -30,6 +30,15 @@ inline Quad add_weighted(Quad sum, const Pair* row, Pair weight) {
   return Quad(_mm_dpbf16_ps(__m128(sum), reinterpret_cast<__m128bh>(left), reinterpret_cast<__m128bh>(right)));
 }
 
+// 2^x to 13 bits, more than bfloat16 has: 2^floor(x) times a polynomial in what is left of x.
+inline Vector power_of_2(Vector x) {
+  const Vector f = Vector(_mm512_reduce_ps(__m512(x), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));  // x - floor(x)
+  Vector y = f * 7.8023039e-2f + 2.2606930e-1f;
+  y = y * f + 6.9583279e-1f;
+  y = y * f + 9.9992526e-1f;
+  return Vector(_mm512_scalef_ps(__m512(y), __m512(x)));  // takes the floor of x
+}
+
 // Probabilities of two keys, rounded, side by side in every lane.
 inline Bits pairs_of(Vector low, Vector high) {
   Bits a, b;
@@ -47,26 +56,46 @@ inline Bits stored_pairs(Vector low, Vector high) {
   return Bits(_mm512_or_si512(rounded(low), _mm512_slli_epi32(rounded(high), 16)));
 }
 
+// Pairs as numbers that are only moved.
+inline float* moved(Pair* pairs) { return reinterpret_cast<float*>(pairs); }
+inline const float* moved(const Pair* pairs) { return reinterpret_cast<const float*>(pairs); }
+
+inline __mmask32 numbers_before(int64_t count) { return count < 32 ? (__mmask32(1) << count) - 1 : ~__mmask32(0); }
+
 // Reads tokens as rows (n, D / 2) of pairs of neighbouring channels, which are neighbours in memory.
-inline void read_rows(const BFloat16* from, int64_t row_length, const Shape& s, int D, Pair* rows) {
-  for (int64_t i = 0; i < s.n; i++) std::memcpy(rows + i * (D / 2), from + i * row_length, s.d * sizeof(BFloat16));
+template <int D>
+void read_rows(const BFloat16* from, int64_t row_length, const Shape& s, Pair* rows) {
+  for (int64_t i = 0; i < s.n; i++)
+    for (int c = 0; c < D; c += 2 * LANES) {
+      const __mmask32 mask = c < s.d ? numbers_before(s.d - c) : 0;
+      const Vector x = Vector(_mm512_castsi512_ps(_mm512_maskz_loadu_epi16(mask, from + i * row_length + c)));
+      store_first(moved(rows + (i * D + c) / 2), x, (D - c) / 2);
+    }
 }
 
 // Rows of pairs of neighbouring channels, as columns (D / 2, stride).
 template <int D>
 void transpose_pairs(const Shape& s, const Pair* rows, Pair* columns) {
-  for (int64_t i = 0; i < s.n; i++)
-    for (int c = 0; c < D / 2; c++) columns[c * s.stride + i] = rows[i * (D / 2) + c];
+  columns_of<D / 2>(moved(rows), s, moved(columns));
 }
 
 // The same numbers as pairs of neighbouring tokens, rows (n / 2, D).
 template <int D>
 void pair_tokens(const Shape& s, const Pair* rows, Pair* pairs) {
+  Bits first, second;  // which lanes of two vectors alternate
+  for (int i = 0; i < LANES; i++) {
+    first[i] = i / 2 + i % 2 * LANES;
+    second[i] = first[i] + LANES / 2;
+  }
   for (int64_t i = 0; i < s.n; i += 2)
-    for (int c = 0; c < D / 2; c++) {
-      const Pair a = rows[i * (D / 2) + c], b = i + 1 < s.n ? rows[(i + 1) * (D / 2) + c] : 0;
-      pairs[i / 2 * D + 2 * c] = (a & 0xffff) | b << 16;
-      pairs[i / 2 * D + 2 * c + 1] = a >> 16 | (b & 0xffff0000);
+    for (int c = 0; c < D; c += 2 * LANES) {
+      const Pair* row = rows + (i * D + c) / 2;
+      const Words a = Words(load_first(moved(row), (D - c) / 2));
+      const Words b = i + 1 < s.n ? Words(load_first(moved(row + D / 2), (D - c) / 2)) : Words{};
+      const Words even = (a & 0xffff) | b << 16, odd = a >> 16 | (b & 0xffff0000);
+      Pair* to = pairs + i / 2 * D + c;
+      store_first(moved(to), Vector(__builtin_shuffle(even, odd, first)), D - c);
+      if (D - c > LANES) store_first(moved(to + LANES), Vector(__builtin_shuffle(even, odd, second)), D - c - LANES);
     }
 }
 
@@ -93,25 +122,34 @@ __attribute__((always_inline)) inline void multiply_pairs(const Shape& s, const 
   }
 }
 
-// The score of a key for the queries from `first` on: their products, scaled, with bias and mask.
-inline Vector score_of(const Shape& s, Vector product, const float* bias, const float* labels, int64_t first,
-                       int64_t key) {
-  Vector score = product * s.scale + (bias ? load(bias + key * s.stride + first) : Vector{});
-  if (labels) score += load(labels + first) != all(labels[key]) ? all(MASKED) : Vector{};
-  return score;
+// Calls `use` with the function that makes scores of the queries from `first` on from their products with a key: scaled,
+// with bias and mask. The loop in `use` is compiled for each case, so that it asks for none.
+template <typename Use>
+__attribute__((always_inline)) inline void with_score(const Shape& s, const float* bias, const float* labels,
+                                                      int64_t first, Use use) {
+  const Vector scale = all(s.scale);
+  const int64_t stride = s.stride;
+  if (labels) {
+    const Vector own = load(labels + first);
+    use([=](int64_t key, Vector product) {
+      const Vector score = product * scale + (own != all(labels[key]) ? all(MASKED) : Vector{});
+      return bias ? score + load(bias + first + key * stride) : score;
+    });
+  } else if (bias) {
+    use([=](int64_t key, Vector product) { return product * scale + load(bias + first + key * stride); });
+  } else {
+    use([=](int64_t, Vector product) { return product * scale; });
+  }
 }
 
 // Writes the results of one vector of queries as rows of pairs (n, D / 2).
 template <int D>
 void finish_pairs(const Shape& s, int64_t first, Vector sum, const Vector* sums, Pair* out) {
   const Vector factor = 1.0f / sum;
-  Pair columns[D / 2][LANES];
-  for (int c = 0; c < D / 2; c++) {
-    const Bits pairs = stored_pairs(sums[2 * c] * factor, sums[2 * c + 1] * factor);
-    std::memcpy(columns[c], &pairs, sizeof pairs);
-  }
-  for (int i = 0; i < queries_from(s, first); i++)
-    for (int c = 0; c < D / 2; c++) out[(first + i) * (D / 2) + c] = columns[c][i];
+  Vector pairs[D / 2];
+#pragma GCC unroll 64
+  for (int c = 0; c < D / 2; c++) pairs[c] = Vector(stored_pairs(sums[2 * c] * factor, sums[2 * c + 1] * factor));
+  write_tokens<D / 2>(s, first, pairs, moved(out));
 }
 
 // The same as `attend`, on pairs; `scores` has room for one more key.
@@ -120,16 +158,19 @@ void attend_pairs(const Shape& s, const Pair* q_columns, const Pair* k, const Pa
                   const float* labels, float* scores, Pair* out, float* lse) {
   for (int64_t first = 0; first < s.n; first += LANES) {
     Vector top = all(-INFINITY);
-    multiply_pairs<D>(s, q_columns, k, first, [&](int64_t key, Vector product) {
-      const Vector score = score_of(s, product, bias, labels, first, key);
-      store(scores + key * LANES, score);
-      top = score > top ? score : top;
+    with_score(s, bias, labels, first, [&](auto score_of) {
+      multiply_pairs<D>(s, q_columns, k, first, [&](int64_t key, Vector product) {
+        const Vector score = score_of(key, product);
+        store(scores + key * LANES, score);
+        top = score > top ? score : top;
+      });
     });
     if (s.n % 2) store(scores + s.n * LANES, all(-INFINITY));  // the second key of the last pair
     Vector sum{}, sums[D] = {};
+    const Vector log2_of_e = all(1.44269504f), shift = top * log2_of_e;
     for (int64_t key = 0; key < s.n; key += 2) {
-      const Vector low = exp_of(load(scores + key * LANES) - top);
-      const Vector high = exp_of(load(scores + (key + 1) * LANES) - top);
+      const Vector low = power_of_2(load(scores + key * LANES) * log2_of_e - shift);
+      const Vector high = power_of_2(load(scores + (key + 1) * LANES) * log2_of_e - shift);
       sum += low + high;
       const Bits pairs = pairs_of(low, high);
       std::memcpy(scores + key / 2 * LANES, &pairs, sizeof pairs);
@@ -155,9 +196,9 @@ class Forward<D, BFloat16> {
       : q(s.stride * D / 2), k(q), v(q), columns(q), tokens(q), out(q), scores((s.n + 1) * LANES) {}
 
   void read(const Shape& s, const BFloat16* queries, const BFloat16* keys, const BFloat16* values, int64_t length) {
-    read_rows(queries, length, s, D, q.data());
-    read_rows(keys, length, s, D, k.data());
-    read_rows(values, length, s, D, v.data());
+    read_rows<D>(queries, length, s, q.data());
+    read_rows<D>(keys, length, s, k.data());
+    read_rows<D>(values, length, s, v.data());
   }
 
   void attend(const Shape& s, const float* bias, const float* labels, float* lse) {
@@ -167,7 +208,11 @@ class Forward<D, BFloat16> {
   }
 
   void write(const Shape& s, BFloat16* to, int64_t length) {
-    for (int64_t i = 0; i < s.n; i++) std::memcpy(to + i * length, &out[i * (D / 2)], s.d * sizeof(BFloat16));
+    for (int64_t i = 0; i < s.n; i++)
+      for (int c = 0; c < s.d; c += 2 * LANES) {
+        const Vector x = load_first(moved(&out[(i * D + c) / 2]), (D - c) / 2);
+        _mm512_mask_storeu_epi16(to + i * length + c, numbers_before(s.d - c), _mm512_castps_si512(__m512(x)));
+      }
   }
 };
 
