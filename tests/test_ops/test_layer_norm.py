@@ -104,6 +104,16 @@ def test_the_kernels_agree_with_the_reference(count, channels, zeros, dtype, aut
         assert worst_error_beside('native', inputs, order) < TOLERANCE[dtype]
 
 
+@needs_compiler
+@pytest.mark.usefixtures('vectors')
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize('case', CASES)
+def test_the_kernels_agree_with_the_reference_whatever_the_length_of_vectors(case, dtype):
+    count, channels, zeros = case
+    inputs, order = make_inputs(count, channels, dtype), make_order(count, zeros)
+    assert max(check('native', inputs, order) for check in (worst_error, worst_error_beside)) < TOLERANCE[dtype]
+
+
 @pytest.mark.parametrize('zeros', [None, 4])
 def test_a_norm_beside_its_map_has_the_gradients_of_both(zeros):
     inputs, order = make_inputs(9, 6), make_order(9, zeros)

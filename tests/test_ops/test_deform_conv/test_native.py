@@ -60,6 +60,7 @@ def test_values_and_gradients_agree_with_the_reference(
     assert_agrees(inputs, padding=k // 2)
 
 
+@pytest.mark.usefixtures('vectors')
 @pytest.mark.parametrize('dtype', TOLERANCE)
 @pytest.mark.parametrize(('channels', 'deformable_groups'), [(96, 16), (120, 12), (20, 1)])
 def test_channels_of_published_networks(channels, deformable_groups, dtype):

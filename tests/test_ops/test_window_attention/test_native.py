@@ -69,6 +69,7 @@ def test_values_and_gradients_agree_with_the_reference(case, width, dtype):
     assert_agrees(qkv, table if has_bias else None, **arguments)
 
 
+@pytest.mark.usefixtures('vectors')
 @pytest.mark.parametrize('dtype', TOLERANCE)
 @pytest.mark.parametrize('width', [16, 20])
 def test_windows_of_published_networks(width, dtype):

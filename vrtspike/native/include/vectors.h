@@ -68,10 +68,19 @@ inline void transpose(Vector (&x)[LANES]) {
   }
 }
 
+// The larger or smaller of both; NaN stays.
+#ifdef __AVX512F__
+inline Vector at_least(float bound, Vector x) { return Vector(_mm512_max_ps(__m512(all(bound)), __m512(x))); }
+inline Vector at_most(float bound, Vector x) { return Vector(_mm512_min_ps(__m512(all(bound)), __m512(x))); }
+#else
+inline Vector at_least(float bound, Vector x) { return x < all(bound) ? all(bound) : x; }
+inline Vector at_most(float bound, Vector x) { return x > all(bound) ? all(bound) : x; }
+#endif
+
 #ifdef __AVX512F__
 // exp(x) of x <= 0 to the last bits of float32, as 2^(n + f).
 inline Vector exp_of(Vector x) {
-  x = Vector(_mm512_max_ps(__m512(all(-104.0f)), __m512(x)));  // its exponential is zero; the second stays if it is NaN
+  x = at_least(-104.0f, x);  // its exponential is zero
   const Vector log2_of_e = all(1.44269502f);
   const Vector n = Vector(_mm512_roundscale_ps(__m512(x * log2_of_e), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
   const Vector exact = Vector(_mm512_fmsub_ps(__m512(x), __m512(log2_of_e), __m512(n)));  // the product is not rounded
@@ -87,7 +96,7 @@ inline Vector exp_of(Vector x) {
 #else
 // exp(x) of x <= 0 to the last bits of float32; results below the smallest normal number become that number.
 inline Vector exp_of(Vector x) {
-  x = x < all(-87.0f) ? all(-87.0f) : x;  // written so that NaN stays
+  x = at_least(-87.0f, x);
   const float shifter = 12582912.0f;      // 1.5 * 2^23: adding it rounds to an integer, found in the lowest bits
   const Vector shifted = x * 1.44269504f + shifter;
   const Vector n = shifted - shifter;
@@ -129,17 +138,31 @@ inline void put(BFloat16& to, float x) {  // to the nearest, ties to even
 typedef uint16_t Halves __attribute__((vector_size(2 * LANES), aligned(2)));
 typedef uint32_t Words __attribute__((vector_size(4 * LANES), aligned(4)));
 
+#ifdef __AVX512F__
+inline Vector load(const BFloat16* from) {
+  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  return Vector(_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16)));
+}
+#else
 inline Vector load(const BFloat16* from) {
   const Words bits = __builtin_convertvector(*reinterpret_cast<const Halves*>(&from->bits), Words) << 16;
   return reinterpret_cast<Vector>(bits);
 }
+#endif
 
+#ifdef __AVX512BF16__
+inline void store(BFloat16* to, Vector x) {
+  const __m256bh rounded = _mm512_cvtneps_pbh(__m512(x));
+  std::memcpy(to, &rounded, sizeof rounded);
+}
+#else
 inline void store(BFloat16* to, Vector x) {
   const Words bits = reinterpret_cast<Words>(x);
   const Words rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
   const Words found = reinterpret_cast<Words>(x != x) ? Words{} + 0x7fc0 : rounded;
   *reinterpret_cast<Halves*>(&to->bits) = __builtin_convertvector(found, Halves);
 }
+#endif
 
 // `load` and `store` of fewer lanes than a vector has; the other lanes are zero, and not written.
 #if defined(__AVX512BW__) && defined(__AVX512VL__)

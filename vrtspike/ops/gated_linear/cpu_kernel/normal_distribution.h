@@ -9,8 +9,7 @@ namespace {
 // The probability of numbers smaller than x, to 1e-7: half of it is x times a rational function of x^2, fitted up to
 // 5.5 and constant beyond, where the bounds 0 and 1 are reached.
 inline Vector below(Vector x) {
-  const Vector square = x * x;
-  const Vector u = square > all(30.25f) ? all(30.25f) : square;  // this and the bounds are written so that NaN stays
+  const Vector u = at_most(30.25f, x * x);
   Vector top = u * 2.27493248879911e-08f + 6.352130694159283e-06f;
   top = top * u + 0.0001688270562481579f;
   top = top * u + 0.004677269102991417f;
@@ -21,9 +20,7 @@ inline Vector below(Vector x) {
   bottom = bottom * u + 0.02864594809598434f;
   bottom = bottom * u + 0.25152225024701225f;
   bottom = bottom * u + 1.0f;
-  Vector y = 0.5f + x * top / bottom;
-  y = y < Vector{} ? Vector{} : y;
-  return y > all(1.0f) ? all(1.0f) : y;
+  return at_most(1.0f, at_least(0.0f, 0.5f + x * top / bottom));
 }
 
 // The density at x.

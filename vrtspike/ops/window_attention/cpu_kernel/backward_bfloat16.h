@@ -30,11 +30,11 @@ struct PairedGradients {
 template <int D>
 void attend_backward_pairs(const Shape& s, const PairedGradients& g, float* p, float* ds) {
   const auto weigh_keys = [&](int64_t first) {
-    const Vector lse = load(g.lse + first);
+    const Vector log2_of_e = all(LOG2_OF_E), lse = load(g.lse + first) * log2_of_e;
     Vector sum{}, weighted{};
     with_score(s, g.bias, g.labels, first, [&](auto score_of) {
       multiply_pairs<D>(s, g.q_columns, g.k, first, [&](int64_t key, Vector product) {
-        const Vector probability = exp_of(score_of(key, product) - lse);
+        const Vector probability = power_of_2(score_of(key, product) * log2_of_e - lse);
         sum += probability;
         store(p + key * LANES, probability);
       });

@@ -30,6 +30,8 @@ inline Quad add_weighted(Quad sum, const Pair* row, Pair weight) {
   return Quad(_mm_dpbf16_ps(__m128(sum), reinterpret_cast<__m128bh>(left), reinterpret_cast<__m128bh>(right)));
 }
 
+constexpr float LOG2_OF_E = 1.44269504f;
+
 // 2^x to 13 bits, more than bfloat16 has: 2^floor(x) times a polynomial in what is left of x.
 inline Vector power_of_2(Vector x) {
   const Vector f = Vector(_mm512_reduce_ps(__m512(x), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));  // x - floor(x)
@@ -167,7 +169,7 @@ void attend_pairs(const Shape& s, const Pair* q_columns, const Pair* k, const Pa
     });
     if (s.n % 2) store(scores + s.n * LANES, all(-INFINITY));  // the second key of the last pair
     Vector sum{}, sums[D] = {};
-    const Vector log2_of_e = all(1.44269504f), shift = top * log2_of_e;
+    const Vector log2_of_e = all(LOG2_OF_E), shift = top * log2_of_e;
     for (int64_t key = 0; key < s.n; key += 2) {
       const Vector low = power_of_2(load(scores + key * LANES) * log2_of_e - shift);
       const Vector high = power_of_2(load(scores + (key + 1) * LANES) * log2_of_e - shift);
