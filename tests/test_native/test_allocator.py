@@ -118,6 +118,65 @@ def test_tensors_fill_the_holes_of_freed_ones():
     assert growth('assert allocate_tensors_with_malloc()') < 150
 
 
+KEPT = """
+import torch
+from vrtspike.native.allocator import allocate_tensors_with_malloc, give_freed_memory_back
+from vrtspike.runtime.device import MIB, used_memory
+assert allocate_tensors_with_malloc()
+made = torch.empty(1000)
+address = made.data_ptr()
+del made
+assert torch.empty(999, dtype=torch.float32).data_ptr() == address  # 4,032 bytes as well
+assert torch.empty(1009).data_ptr() != address
+def resident_mib():
+    return used_memory(torch.device('cpu')) / MIB
+made = [torch.ones(MIB, dtype=torch.uint8) for _ in range(100)]
+full = resident_mib()
+made.clear()
+print(full - resident_mib())  # the 36 MiB over the limit are merged by glibc, and those at its end given back
+give_freed_memory_back()
+print(full - resident_mib())
+assert (torch.ones(1000) == 1).all()
+"""
+"""Prints how many of 100 MiB of tensors are no longer resident when they are freed, and when given back."""
+
+
+@needs_compiler
+@pytest.mark.skipif(sys.platform != 'linux', reason='glibc')
+def test_small_blocks_are_kept_by_their_size_within_a_limit():
+    done = subprocess.run([sys.executable, '-c', KEPT], capture_output=True, text=True, check=True)
+    freed, given_back = map(float, done.stdout.split())
+    assert freed < 100 - 60
+    assert given_back > 95
+
+
+FORKS = """
+import os, threading, torch
+from vrtspike.native.allocator import allocate_tensors_with_malloc
+assert allocate_tensors_with_malloc()
+stopped = threading.Event()
+def busy():
+    while not stopped.is_set():
+        torch.empty(100)
+threads = [threading.Thread(target=busy) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for _ in range(50):
+    child = os.fork()
+    if child == 0:
+        torch.empty(100)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+stopped.set()
+"""
+
+
+@needs_compiler
+@pytest.mark.filterwarnings('ignore')
+def test_processes_that_are_forked_while_threads_allocate_can_allocate():
+    subprocess.run([sys.executable, '-c', FORKS], check=True, timeout=120)
+
+
 TENSORS = """
 import torch
 from vrtspike.native.allocator import allocate_tensors_with_malloc
