@@ -28,7 +28,7 @@ from vrtspike.errors import ConfigError
 from vrtspike.ops.fatal_trials import fatal_trials, forget_fatal_trials, noted_trial
 from vrtspike.ops.trials import Outcome, Trial, outcome_of
 from vrtspike.runtime.atomic_write import write_json
-from vrtspike.runtime.device import cache_folder
+from vrtspike.runtime.device import cache_folder, in_graph
 from vrtspike.runtime.distributed import decided_by_main_process
 from vrtspike.runtime.environment import describe_device, gpu_driver, versions
 
@@ -69,7 +69,7 @@ def measures(tensor: Tensor) -> bool:
     Raises:
         ConfigError: The environment variable is neither 0 nor 1.
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if in_graph():
         return False
     on_gpu, wanted = tensor.device.type == 'cuda', _wanted()
     if not (on_gpu if wanted is None else wanted and tensor.device.type in ('cpu', 'cuda')):

@@ -29,14 +29,17 @@ def chosen_device(name: torch.device | str | None = None) -> torch.device:
     return torch.device(name or ('cuda' if torch.cuda.is_available() else 'cpu'))
 
 
-def fuses_by_hand(x: torch.Tensor) -> bool:
-    """Return whether launches and passes over memory should be saved for ``x`` by other operators than PyTorch's.
-
-    That is on GPUs, outside of graphs: compilers fuse operators themselves, and tracers cannot see into ours.
-    """
+def in_graph() -> bool:
+    """Return whether a graph is made of what runs: compilers fuse operators themselves, and tracers cannot see into
+    ours."""
     import torch
 
-    return x.is_cuda and not torch.compiler.is_compiling() and not torch.jit.is_tracing()
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
+def fuses_by_hand(x: torch.Tensor) -> bool:
+    """Return whether launches should be saved for ``x`` by other operators than PyTorch's: on GPUs, outside of graphs."""
+    return x.is_cuda and not in_graph()
 
 
 def usable_cores() -> int:

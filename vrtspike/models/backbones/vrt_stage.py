@@ -21,7 +21,7 @@ from vrtspike.models.layers.mlp import GatedMLP
 from vrtspike.models.layers.precision import in_computed_type
 from vrtspike.ops.window_attention.windows import Window
 from vrtspike.profiling import part
-from vrtspike.runtime.device import fuses_by_hand
+from vrtspike.runtime.device import in_graph
 
 
 def make_reshape(kind: str, in_channels: int, channels: int) -> nn.Sequential:
@@ -104,7 +104,7 @@ class VRTStage(nn.Module):
         """Return (B, T, H, W, C) with every frame fused with its aligned neighbours."""
         align, fuse = cast_together(x, self.pa_deform, self.pa_fuse)
         maps = in_computed_type(x).permute(0, 1, 4, 2, 3)
-        if fuses_by_hand(x) and x.shape[1] > 1:
+        if x.shape[1] > 1 and not in_graph():
             aligned = align_pairs(align, maps, flows_backward, flows_forward)
             with part('fusion') as p:
                 return p.leave(fuse(p.enter(beside_neighbours(maps, in_computed_type(aligned)))))

@@ -21,7 +21,7 @@ from vrtspike.ops import deform_conv2d, flow_offsets
 from vrtspike.ops.chunks import joined
 from vrtspike.ops.window_attention.windows import cached
 from vrtspike.profiling import part
-from vrtspike.runtime.device import fuses_by_hand
+from vrtspike.runtime.device import fuses_by_hand, in_graph
 
 
 def warp(x: Tensor, flow: Tensor, padding_mode: str = 'zeros') -> Tensor:
@@ -209,7 +209,7 @@ def align_pairs(
     for d, (backward, forward) in enumerate(zip(flows_backward, flows_forward, strict=True), start=1):
         missing = min(d, x.shape[1]) - 1
         flows.append(both_ways(backward, forward, missing))
-        if d == 1 and fuses_by_hand(x):
+        if d == 1 and not in_graph():
             frames, current = frame_pairs(x)
         else:
             frames = both_ways(x[:, d:], x[:, : max(x.shape[1] - d, 0)], missing)

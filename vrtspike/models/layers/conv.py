@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 
@@ -33,10 +36,9 @@ class Conv3d(nn.Conv3d):
     def _convolve_frames(self, x: Tensor) -> Tensor:
         """Return the result of (B, C, T, H, W) from one 2-D convolution of (B T', C span, H, W)."""
         (span, *_), (around, *padding) = self.kernel_size, self.padding
-        frames = F.pad(x.transpose(1, 2), (0, 0, 0, 0, 0, 0, around, around))
-        kept = frames.shape[1] - span + 1
-        neighbours = torch.stack([frames[:, start : start + kept] for start in range(span)], dim=3).flatten(2, 3)
-        out = F.conv2d(neighbours.flatten(0, 1), self.weight.flatten(1, 2), self.bias, self.stride[1:], padding)
+        neighbours = _Neighbours.apply(x.transpose(1, 2), span, around)
+        weight = self.weight.transpose(1, 2).flatten(1, 2)
+        out = F.conv2d(neighbours.flatten(0, 1), weight, self.bias, self.stride[1:], padding)
         return out.unflatten(0, neighbours.shape[:2]).transpose(1, 2)
 
     def _convolve_in_float32(self, x: Tensor) -> Tensor:
@@ -44,6 +46,39 @@ class Conv3d(nn.Conv3d):
             bias = None if self.bias is None else self.bias.float()  # float32 already unless cast with others' weights
             out = self._conv_forward(x.float(), self.weight.float(), bias)
         return out.to(torch.get_autocast_dtype('cpu'))
+
+
+class _Neighbours(torch.autograd.Function):
+    """Frames (B, T, C, H, W) with the channels of ``span`` neighbours beside each other (B, T', span*C, H, W).
+
+    The first frame of the result begins ``around`` frames before the clip; frames beyond its ends are zero. PyTorch's
+    own gradient of a slice of the frames fills a whole clip with zeros.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, span: int, around: int) -> Tensor:
+        batch, frames, channels, *size = x.shape
+        ctx.size, ctx.window = x.shape, (span, around)
+        out = x.new_zeros((batch, frames + 2 * around - span + 1, span * channels, *size))
+        for part, source, place in _shifted(out, x, span, around):
+            part[:, place] = x[:, source]
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        grad_x = grad.new_zeros(ctx.size)
+        for part, source, place in _shifted(grad, grad_x, *ctx.window):
+            grad_x[:, source] += part[:, place]
+        return grad_x, None, None
+
+
+def _shifted(neighbours: Tensor, frames: Tensor, span: int, around: int) -> Iterator[tuple[Tensor, slice, slice]]:
+    """Yield, for every neighbour, its channels, which frames it takes and where it puts them."""
+    for shift, part in enumerate(neighbours.chunk(span, dim=2), start=-around):
+        first, last = max(0, shift), min(frames.shape[1], neighbours.shape[1] + shift)
+        if first < last:
+            yield part, slice(first, last), slice(first - shift, last - shift)
 
 
 class FrameConv(nn.Conv3d):

@@ -11,6 +11,7 @@ from vrtspike.ops.backends import Backend, Request
 from vrtspike.ops.flow_offsets.backends import FLOW_OFFSETS
 from vrtspike.ops.trial_outcomes import measures
 from vrtspike.ops.trials import Trial
+from vrtspike.runtime.device import in_graph
 
 SMALL_SIZE = (7, 9)
 """Pixels of the small maps of trials."""
@@ -37,7 +38,7 @@ def flow_offsets(
         ValueError: The shapes of the arguments do not fit together.
     """
     _check_shapes(predicted, flows)
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if in_graph():
         run = FLOW_OFFSETS.find('reference').run  # compilers fuse it themselves, and tracers see into it
     else:
         trial = trial_of(predicted, flows, max_residue) if measures(predicted) else None

@@ -12,6 +12,7 @@ from vrtspike.ops.gated_linear.backends import GATED_LINEAR
 from vrtspike.ops.gated_linear.reference import reference
 from vrtspike.ops.trial_outcomes import measures
 from vrtspike.ops.trials import Trial, values_and_gradients
+from vrtspike.runtime.device import in_graph
 
 SMALL_ROWS = 100
 
@@ -43,7 +44,7 @@ def gated_linear(
         The map (..., C').
     """
     inputs = x, gate, weight, bias, input_biases
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if in_graph():
         return reference(*inputs)
     trial = trial_of(*inputs) if measures(x) else None
     return GATED_LINEAR.choose(x, Request(backend, trial)).run(*inputs)

@@ -13,6 +13,7 @@ from vrtspike.ops.layer_norm.backends import LAYER_NORM
 from vrtspike.ops.rows import Order
 from vrtspike.ops.trial_outcomes import measures
 from vrtspike.ops.trials import SMALL_ROWS, Trial, shuffled, values_and_gradients
+from vrtspike.runtime.device import in_graph
 
 
 def layer_norm(
@@ -55,7 +56,7 @@ def layer_norm_beside(
 
 def chosen_for(x: Tensor, weight: Tensor, bias: Tensor, eps: float, order: Order | None, backend: str) -> PairBackend:
     """Return the backend for a call of :func:`layer_norm`."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if in_graph():
         return LAYER_NORM.find('reference')  # compilers fuse it themselves, and tracers see into it
     trial = trial_of(x, weight, bias, eps, order) if measures(x) else None
     return LAYER_NORM.choose(x, Request(backend, trial, lambda each: not each.dtypes or computes_in(x) in each.dtypes))

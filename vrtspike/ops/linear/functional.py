@@ -8,6 +8,7 @@ from torch import Tensor
 from vrtspike.ops.backends import Request
 from vrtspike.ops.linear.backends import LINEAR
 from vrtspike.ops.linear.reference import reference
+from vrtspike.runtime.device import in_graph
 
 
 def linear(
@@ -27,7 +28,7 @@ def linear(
     Returns:
         (..., C').
     """
-    if x.device.type != 'cpu' or torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if x.device.type != 'cpu' or in_graph():
         return reference(x, weight, bias, residual)
     if torch.is_autocast_enabled('cpu') and x.dtype != torch.float64:
         dtype = torch.get_autocast_dtype('cpu')
