@@ -30,15 +30,15 @@ def chosen_device(name: torch.device | str | None = None) -> torch.device:
 
 
 def in_graph() -> bool:
-    """Return whether a graph is made of what runs: compilers fuse operators themselves, and tracers cannot see into
-    ours."""
+    """Return whether a graph is made of what runs: compilers fuse by themselves, tracers cannot see into our operators.
+    """
     import torch
 
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def fuses_by_hand(x: torch.Tensor) -> bool:
-    """Return whether launches should be saved for ``x`` by other operators than PyTorch's: on GPUs, outside of graphs."""
+    """Return whether other operators than PyTorch's should save launches for ``x``: on GPUs, outside of graphs."""
     return x.is_cuda and not in_graph()
 
 
