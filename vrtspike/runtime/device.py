@@ -30,8 +30,7 @@ def chosen_device(name: torch.device | str | None = None) -> torch.device:
 
 
 def in_graph() -> bool:
-    """Return whether a graph is made of what runs: compilers fuse by themselves, tracers cannot see into our operators.
-    """
+    """Return whether a graph is made of what runs: compilers fuse by themselves, tracers see into none of ours."""
     import torch
 
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
