@@ -185,7 +185,7 @@ def test_kernels_of_offsets_spill_nothing_and_move_whole_vectors(architecture, d
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ('architecture', 'shape'),
-    [('sm_80', '120x1'), ('sm_90', '96x16'), ('sm_90', '120x12'), ('gfx942', '96x16'), ('gfx942', '16x1')],
+    [('sm_80', '120x1'), ('sm_90', '96x16'), ('sm_90', '120x12'), ('gfx942', '96x16'), ('gfx942', '120x1')],
 )
 def test_convolutions_on_other_architectures(architecture, shape):
     for launch in launches_of_convolution(*map(int, shape.split('x')), 'bfloat16'):

@@ -88,9 +88,9 @@ def test_windows_share_a_program_only_if_their_numbers_fit_its_registers():
 @pytest.mark.parametrize('channels', [16, 32])
 def test_programs_in_float32_have_smaller_blocks_of_one_window(channels):
     constants = of_tokens(320, SHIFTED=False, D=channels, BD=channels)
-    assert tilings_of_forward(constants, torch.float32) == [Tiling(32, 32, 2, registers=168)]
+    assert tilings_of_forward(constants, torch.float32) == [Tiling(32, 32, 2, registers=168 if channels == 16 else 255)]
     assert tilings_of_backward(constants, torch.float32) == [Tiling(32, 512 // channels, 2)]
-    assert tilings_by_keys(320, torch.float32, sums_bias=True) == [Tiling(64, 16, 8)]
+    assert tilings_by_keys(320, torch.float32, sums_bias=True) == [Tiling(64, 16, 8, registers=255)]
 
 
 @pytest.mark.parametrize('tokens', WINDOWS)

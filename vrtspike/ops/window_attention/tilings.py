@@ -81,7 +81,7 @@ def tilings_of_forward(constants: Constants, dtype: torch.dtype) -> list[Tiling]
     """
     queries = block_of_queries(constants.N, dtype)
     keys = longest(constants.NP, 32 if dtype is torch.float32 else 64)
-    one = Tiling(queries, keys, queries // 16, 1, 168)
+    one = Tiling(queries, keys, queries // 16, 1, 168 if constants.BD == 16 else 255)
     if dtype is torch.float32:
         return [one]
     counts = (3, 2) if constants.BD == 16 else (2,)
@@ -114,7 +114,7 @@ def tilings_by_keys(tokens: int, dtype: torch.dtype, *, sums_bias: bool) -> list
     tokens = padded(tokens)
     if dtype is torch.float32:
         queries = divisor(tokens, 64)
-        return [Tiling(queries, 16, queries // 8)]
+        return [Tiling(queries, 16, queries // 8, registers=255)]
     queries = divisor(tokens, 128 if sums_bias and tokens > 320 else 64)
     keys = divisor(tokens, 16 if queries == 128 else 32)
     if not sums_bias:
