@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vrtspike.ops.window_attention.tiles import in_tiles, masks, padded_bias
+from vrtspike.ops.window_attention.tiles import in_tiles, masks, padded_bias, transposed
 from vrtspike.ops.window_attention.windows import MASKED, Settings, relative_position_bias, window_mask
 
 WINDOW = (2, 3, 5)
@@ -31,11 +31,14 @@ def test_a_tile_holds_the_four_numbers_of_a_thread_together():
     assert torch.equal(out_of_tiles(tiles), x)
 
 
-@pytest.mark.parametrize('by_keys', [False, True])
-def test_the_bias_pads_with_keys_that_get_nothing(by_keys):
+def test_tiles_are_transposed_as_their_matrices():
+    x = torch.randn(3, 32, 48)
+    assert torch.equal(transposed(in_tiles(x)), in_tiles(x.mT))
+
+
+def test_the_bias_pads_with_keys_that_get_nothing():
     table = torch.randn(math.prod(2 * length - 1 for length in WINDOW), 2)
-    bias = out_of_tiles(padded_bias(table, SETTINGS, by_keys=by_keys))
-    bias = bias.mT if by_keys else bias
+    bias = out_of_tiles(padded_bias(table, SETTINGS))
     assert bias.shape == (2, 32, 32)
     torch.testing.assert_close(bias[:, :30, :30], relative_position_bias(table, WINDOW) / SETTINGS.scale)
     assert (bias[:, :30, 30:] == -math.inf).all()

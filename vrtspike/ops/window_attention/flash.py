@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils.flop_counter import register_flop_formula
 
 from vrtspike.ops.triton_support import precision_of, rounded_to
-from vrtspike.ops.window_attention.tiles import masks, padded_bias, table_gradient
+from vrtspike.ops.window_attention.tiles import masks, padded_bias, table_gradient, transposed
 from vrtspike.ops.window_attention.tilings import (
     Constants,
     Tiling,
@@ -82,7 +82,7 @@ class _Together(torch.autograd.Function):
         for part, table, added, (settings, slot) in zip(maps, tensors[::3], tensors[2::3], calls, strict=True):
             bias = None if table is None else padded_bias(table, settings)
             added = None if added is None else added.contiguous()
-            saved += [table, bias, added, _forward(part, bias, added, results[slot], *settings)]
+            saved += [bias, added, _forward(part, bias, added, results[slot], *settings)]
         ctx.save_for_backward(qkv, *saved)
         ctx.calls = calls
         return out
@@ -96,24 +96,24 @@ class _Together(torch.autograd.Function):
         slots = grad.contiguous().chunk(count, -1)
         maps = zip(qkv.chunk(count, -1), grad_qkv.chunk(count, -1), strict=True)
         for i, ((part, grad_part), (settings, slot)) in enumerate(zip(maps, ctx.calls, strict=True)):
-            table, bias, added, lse = saved[4 * i : 4 * i + 4]
+            bias, added, lse = saved[3 * i : 3 * i + 3]
             trained = ctx.needs_input_grad[2 + 3 * i : 5 + 3 * i]
-            found += _gradients((part, bias, added, slots[slot], lse), table, grad_part, settings, trained)
+            found += _gradients((part, bias, added, slots[slot], lse), grad_part, settings, trained)
         return grad_qkv, None, *found
 
 
 def _gradients(
-    inputs: tuple, table: Tensor | None, grad_qkv: Tensor, settings: Settings, trained: tuple[bool, bool, bool]
+    inputs: tuple, grad_qkv: Tensor, settings: Settings, trained: tuple[bool, bool, bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Write the gradient of queries, keys and values; return those of bias table, bias and added rows if trained."""
-    qkv, _, added, *rest = inputs
+    qkv, bias, added, *rest = inputs
     trains_table, trains_bias, _ = trained
     channels = qkv.shape[-1] // 3
     nothing = qkv.new_empty(0, dtype=torch.float32)
     sums = nothing if added is None and not trains_bias else _sums(qkv, added, settings)
     delta = _backward_queries(*inputs, grad_qkv[..., :channels], sums, *settings)
     of_keys = nothing if added is None else sums[..., channels:]
-    by_keys = None if table is None else padded_bias(table, settings, by_keys=True)
+    by_keys = None if bias is None else transposed(bias)
     partial = _backward_keys(
         qkv, by_keys, added, *rest, delta, grad_qkv[..., channels:], of_keys, trains_table, *settings
     )

@@ -34,15 +34,19 @@ def in_tiles(x: Tensor) -> Tensor:
     return apart.movedim((-3, -2, -5), (-5, -3, -2)).contiguous()
 
 
-def padded_bias(table: Tensor, settings: Settings, *, by_keys: bool = False) -> Tensor:
-    """Return the bias (heads, NP queries, NP keys) in tiles; it is -inf for keys that pad.
+def transposed(tiles: Tensor) -> Tensor:
+    """Return the tiles (K, C/16, R/8, 8, 4, 2, 2) of the transposed matrices of K in tiles, with one copy."""
+    apart = tiles.unflatten(3, (4, 2)).unflatten(2, (-1, 2))  # (K, R/16, C/16, 2, 4, 2, 4, 2, 2)
+    order = apart.permute(0, 2, 1, 7, 6, 8, 4, 3, 5).contiguous()
+    return order.flatten(4, 5).flatten(2, 3)
 
-    ``by_keys``: its rows are keys, (heads, NP keys, NP queries).
-    """
+
+def padded_bias(table: Tensor, settings: Settings) -> Tensor:
+    """Return the bias (heads, NP queries, NP keys) in tiles; it is -inf for keys that pad."""
     numbers, tokens = table.flatten().float() / settings.scale, math.prod(settings.window)
     if padded(tokens) > tokens:
         numbers = torch.cat((numbers, _fillers(table.device)))
-    return numbers[_bias_index(settings.window, table.shape[1], by_keys, table.device)]
+    return numbers[_bias_index(settings.window, table.shape[1], table.device)]
 
 
 def table_gradient(grad: Tensor, window: Window) -> Tensor:
@@ -68,13 +72,12 @@ def masks(settings: Settings, device: torch.device) -> Tensor:
 
 
 @cached
-def _bias_index(window: Window, heads: int, by_keys: bool, device: torch.device) -> Tensor:
+def _bias_index(window: Window, heads: int, device: torch.device) -> Tensor:
     """Return where the padded bias finds its numbers: in the table's, or after them in the fillers."""
     index = relative_position_index(window, device)
     index_of_heads = index * heads + torch.arange(heads, device=device)[:, None, None]
     missing, end = padded(len(index)) - len(index), math.prod(2 * length - 1 for length in window) * heads
-    whole = F.pad(F.pad(index_of_heads, (0, missing), value=end), (0, 0, 0, missing), value=end + 1)
-    return in_tiles(whole.mT if by_keys else whole)
+    return in_tiles(F.pad(F.pad(index_of_heads, (0, missing), value=end), (0, 0, 0, missing), value=end + 1))
 
 
 @cached
