@@ -122,6 +122,7 @@ def test_kernels_of_tokens_spill_nothing_and_move_whole_vectors(architecture, dt
         ('sm_80', 'float16', 20, 'forward'),
         ('sm_90', 'bfloat16', 32, 'backward_queries'),
         ('sm_86', 'float32', 16, 'backward_queries'),
+        ('sm_80', 'bfloat16', 32, 'backward_keys'),
     ],
 )
 def test_other_architectures_and_types(architecture, dtype, channels, kernel):

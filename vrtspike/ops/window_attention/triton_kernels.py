@@ -290,8 +290,9 @@ def backward_keys_kernel(
     """
     groups: tl.constexpr = S.BM // GROUP
     steps: tl.constexpr = S.NP // S.BM
-    # Narrow rows are loaded by columns too: to transpose them, threads would exchange them once more.
-    columns: tl.constexpr = S.BD == 16 and groups > 1 and qkv.dtype.element_ty.primitive_bitwidth == 16
+    # Rows are loaded by columns too: to transpose them, threads would exchange them once more. Padded rows, a single
+    # warp and float32 have no registers left for that.
+    columns: tl.constexpr = S.D == S.BD and groups > 1 and qkv.dtype.element_ty.primitive_bitwidth == 16
     size = T, H, W
     head, frame, block, split = owner_of(S.NP // S.BN, S)
     n = block * S.BN + tl.arange(0, S.BN)
