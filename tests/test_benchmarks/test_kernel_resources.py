@@ -22,7 +22,7 @@ from kernel_resources import (
 needs_triton = pytest.mark.skipif(find_spec('triton') is None, reason='needs triton')
 ALL = ['forward', 'backward_queries', 'backward_keys']
 TOKENS = ['gate', 'gate_backward', 'norm', 'add', 'add_norm', 'norm_backward', 'gather']
-BUDGETS = dict(zip(ALL, (2100, 1300, 1350), strict=True))
+BUDGETS = dict(zip(ALL, (1600, 1150, 1100), strict=True))
 """Instructions of today's kernels in bfloat16 at 5x8x8 on sm_86, and a little room for other versions of Triton. The
 forward kernel computes three windows."""
 
@@ -122,6 +122,7 @@ def test_kernels_of_tokens_spill_nothing_and_move_whole_vectors(architecture, dt
         ('sm_80', 'float16', 20, 'forward'),
         ('sm_90', 'bfloat16', 32, 'backward_queries'),
         ('sm_86', 'float32', 16, 'backward_queries'),
+        ('sm_80', 'bfloat16', 32, 'backward_keys'),
     ],
 )
 def test_other_architectures_and_types(architecture, dtype, channels, kernel):
@@ -147,9 +148,16 @@ def test_kernels_spill_nothing_on_gpus_of_data_centres(shifted):
 
 @needs_triton
 @pytest.mark.slow
-@pytest.mark.parametrize(('window', 'least'), [((5, 8, 8), (0.49, 0.55, 0.53)), ((5, 6, 6), (0.5, 0.5, 0.5))])
-def test_the_roofline_on_paper(window, least):
-    launches = launches_of_attention(window, 16, 'bfloat16', mutual=False, shifted=False)
+@pytest.mark.parametrize(
+    ('window', 'shifted', 'least'),
+    [
+        ((5, 8, 8), False, (0.55, 0.63, 0.6)),
+        ((5, 8, 8), True, (0.46, 0.49, 0.51)),
+        ((5, 6, 6), True, (0.6, 0.6, 0.6)),
+    ],
+)
+def test_the_roofline_on_paper(window, shifted, least):
+    launches = launches_of_attention(window, 16, 'bfloat16', mutual=False, shifted=shifted)
     shares = [resources_of(launch, 'sm_90', 'bfloat16', '').roofline for launch in launches]
     assert all(share >= limit for share, limit in zip(shares, least, strict=True)), shares
 
@@ -185,7 +193,7 @@ def test_kernels_of_offsets_spill_nothing_and_move_whole_vectors(architecture, d
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ('architecture', 'shape'),
-    [('sm_80', '120x1'), ('sm_90', '96x16'), ('sm_90', '120x12'), ('gfx942', '96x16'), ('gfx942', '16x1')],
+    [('sm_80', '120x1'), ('sm_90', '96x16'), ('sm_90', '120x12'), ('gfx942', '96x16'), ('gfx942', '120x1')],
 )
 def test_convolutions_on_other_architectures(architecture, shape):
     for launch in launches_of_convolution(*map(int, shape.split('x')), 'bfloat16'):

@@ -119,19 +119,20 @@ def test_fake_tensors_know_the_shapes_and_flops_of_every_kernel():
 
 
 @pytest.mark.parametrize(
-    ('moved', 'deformable_groups', 'outputs', 'blocks'),
+    ('moved', 'deformable_groups', 'outputs', 'itemsize', 'blocks'),
     [
-        (6, 16, 96, dict(BM=64, BO=128, BG=4, BC=8)),
-        (10, 12, 120, dict(BM=64, BO=128, BG=2, BC=16)),
-        (120, 1, 120, dict(BM=32, BO=128, BG=1, BC=128)),
-        (16, 1, 16, dict(BM=128, BO=16, BG=1, BC=16)),
-        (1, 2, 1, dict(BM=128, BO=16, BG=2, BC=8)),
+        (6, 16, 96, 2, dict(BM=64, BO=128, BG=4, BC=8)),
+        (10, 12, 120, 4, dict(BM=64, BO=128, BG=2, BC=16)),
+        (120, 1, 120, 2, dict(BM=32, BO=128, BG=1, BC=128)),
+        (120, 1, 120, 4, dict(BM=16, BO=128, BG=1, BC=128)),
+        (16, 1, 16, 2, dict(BM=128, BO=16, BG=1, BC=16)),
+        (1, 2, 1, 4, dict(BM=128, BO=16, BG=2, BC=8)),
     ],
 )
-def test_blocks_of_channels_have_whole_deformable_groups(moved, deformable_groups, outputs, blocks):
+def test_blocks_of_channels_have_whole_deformable_groups(moved, deformable_groups, outputs, itemsize, blocks):
     from vrtspike.ops.deform_conv.on_gpu import blocks_of
 
-    assert blocks_of(moved, deformable_groups, outputs) == blocks
+    assert blocks_of(moved, deformable_groups, outputs, itemsize) == blocks
 
 
 @pytest.mark.parametrize('shape', [(3, 2, 4, 3, 1, 0, (5, 6)), (1, 1, 132, 2, 1, 0, (2, 3))])

@@ -178,7 +178,8 @@ def test_fake_tensors_know_the_shapes_and_flops_of_every_kernel(mutual, tokens):
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.utils.flop_counter import FlopCounterMode
 
-    from vrtspike.ops.window_attention.flash import flash, padded_bias
+    from vrtspike.ops.window_attention.flash import flash
+    from vrtspike.ops.window_attention.tiles import padded_bias
     from vrtspike.ops.window_attention.windows import Settings, index_by_key
 
     settings = Settings((2, 8, 8), (0, 4, 4), heads=2, mutual=mutual, scale=0.25)

@@ -23,8 +23,8 @@ PROGRAMS = 1024
 WARPS = 8
 CHANNELS = 32
 """That a block has at least, in whole deformable groups; products want sixteen."""
-SAMPLES, PIXELS = 2048, (32, 128)
-"""Samples of a block, if that makes neither too few pixels for whole lines of memory nor too many for registers."""
+SAMPLES, PIXELS, LINE = 2048, 128, 64
+"""Samples of a block, if that makes neither too many pixels for registers nor fewer than a line of LINE bytes."""
 
 WIDEST = 128
 """Channels that move together, or outputs of a group, that a block may have."""
@@ -76,7 +76,8 @@ def _forward(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tens
     out = _output(x, offset, weight)
     constants = _constants(x, mask, weight, padding, bias=bias is not None)
     programs = len(x) * constants.GROUPS * _blocks(offset, constants)
-    _launch(kernels.forward_kernel, programs, (x, offset, mask, weight, bias, out), (), constants)
+    tensors = (x, offset, mask, weight, bias, out)
+    _launch(kernels.forward_kernel, programs, tensors, (), constants, warps_of_forward(constants, x.element_size()))
     return out
 
 
@@ -166,12 +167,14 @@ def _owners(constants: Constants) -> int:
     return constants.K**2 * constants.GROUPS * -(-constants.DG // constants.BG)
 
 
-def _launch(kernel: Any, programs: int, tensors: tuple, numbers: tuple, constants: Constants) -> None:
+def _launch(
+    kernel: Any, programs: int, tensors: tuple, numbers: tuple, constants: Constants, warps: int = WARPS
+) -> None:
     """Launch a kernel with its tensors, a map and offsets first, its own numbers, and what all kernels get."""
     x, offset, *_ = tensors
     lengths = (*x.shape[-2:], offset.shape[-2:].numel(), offset.shape[-1])
     if programs:  # an empty batch has none
-        kernel[(programs,)](*tensors, *numbers, *lengths, S=in_triton(constants), num_warps=WARPS)
+        kernel[(programs,)](*tensors, *numbers, *lengths, S=in_triton(constants), num_warps=warps)
 
 
 def _constants(x: Tensor, mask: Tensor, weight: Tensor, padding: int, *, bias: bool = False) -> Constants:
@@ -189,23 +192,30 @@ def _constants(x: Tensor, mask: Tensor, weight: Tensor, padding: int, *, bias: b
         BIAS=bias,
         PRECISION=precision_of(x),
         ROUNDED=rounded_to(x.dtype),
-        **blocks_of(moved, deformable_groups // groups, outputs // groups),
+        **blocks_of(moved, deformable_groups // groups, outputs // groups, x.element_size()),
     )
 
 
-def blocks_of(moved: int, deformable_groups: int, outputs: int) -> dict[str, int]:
+def blocks_of(moved: int, deformable_groups: int, outputs: int, itemsize: int) -> dict[str, int]:
     """Return the blocks' pixels BM, outputs BO, and deformable groups BG and channels BC of each; all powers of 2.
 
     Args:
         moved: Channels that move together.
         deformable_groups: Of a group of the kernel.
         outputs: Of a group of the kernel.
+        itemsize: Bytes of a number.
     """
     channels = power_of_2(moved)
     together = min(power_of_2(deformable_groups), max(1, CHANNELS // channels))
     channels = max(channels, 16 // together)
-    pixels = min(max(PIXELS), max(min(PIXELS), SAMPLES // (channels * together)))
+    pixels = min(PIXELS, max(LINE // itemsize, SAMPLES // (channels * together)))
     return dict(BM=pixels, BO=max(16, power_of_2(outputs)), BG=together, BC=channels)
+
+
+def warps_of_forward(constants: Constants, itemsize: int) -> int:
+    """Return the warps of the forward kernel: half as many for the largest product in 16 bit, which AMD would spill."""
+    widest = constants.BO == constants.BG * constants.BC == WIDEST
+    return WARPS // 2 if widest and itemsize == 2 else WARPS
 
 
 def power_of_2(length: int) -> int:

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 from torch.utils.flop_counter import register_flop_formula
 
 from vrtspike.ops.triton_support import precision_of, rounded_to
+from vrtspike.ops.window_attention.tiles import masks, padded_bias, table_gradient, transposed
 from vrtspike.ops.window_attention.tilings import (
     Constants,
     Tiling,
@@ -27,14 +27,7 @@ from vrtspike.ops.window_attention.tilings import (
     tilings_of_backward,
     tilings_of_forward,
 )
-from vrtspike.ops.window_attention.windows import (
-    MASKED,
-    Settings,
-    Window,
-    cached,
-    index_by_key,
-    relative_position_index,
-)
+from vrtspike.ops.window_attention.windows import Settings
 
 SPLITS = 16
 """Partial sums of the bias gradient, each over a share of the windows."""
@@ -120,7 +113,7 @@ def _gradients(
     sums = nothing if added is None and not trains_bias else _sums(qkv, added, settings)
     delta = _backward_queries(*inputs, grad_qkv[..., :channels], sums, *settings)
     of_keys = nothing if added is None else sums[..., channels:]
-    by_keys = None if bias is None else bias.mT.contiguous()
+    by_keys = None if bias is None else transposed(bias)
     partial = _backward_keys(
         qkv, by_keys, added, *rest, delta, grad_qkv[..., channels:], of_keys, trains_table, *settings
     )
@@ -130,37 +123,6 @@ def _gradients(
         of_rows.sum(0) if trains_bias and added is not None else of_rows[0] if trains_bias else None,
         None if added is None else of_rows,
     )
-
-
-def padded_bias(table: Tensor, settings: Settings) -> Tensor:
-    """Return the bias (heads, NP queries, NP keys) divided by the scale; it is -inf for keys that pad."""
-    numbers, tokens = table.flatten().float() / settings.scale, math.prod(settings.window)
-    if padded(tokens) > tokens:
-        numbers = torch.cat((numbers, _fillers(table.device)))
-    return numbers[_bias_index(settings.window, table.shape[1], table.device)]
-
-
-def table_gradient(grad: Tensor, window: Window) -> Tensor:
-    """Return the gradient of the bias table by one scatter of rows, from that of scores (heads, keys, queries)."""
-    tokens = math.prod(window)
-    by_pair = grad[:, :tokens, :tokens].permute(1, 2, 0).flatten(0, 1)
-    rows = math.prod(2 * length - 1 for length in window)
-    return grad.new_zeros((rows, len(grad))).index_add_(0, index_by_key(window, grad.device), by_pair)
-
-
-@cached
-def _bias_index(window: Window, heads: int, device: torch.device) -> Tensor:
-    """Return where the padded bias (heads, NP, NP) finds its numbers: in the table's, or after them in the fillers."""
-    index = relative_position_index(window, device)
-    index_of_heads = index * heads + torch.arange(heads, device=device)[:, None, None]
-    missing, end = padded(len(index)) - len(index), math.prod(2 * length - 1 for length in window) * heads
-    return F.pad(F.pad(index_of_heads, (0, missing), value=end), (0, 0, 0, missing), value=end + 1)
-
-
-@cached
-def _fillers(device: torch.device) -> Tensor:
-    """Return the bias of a key that pads, and that of a query that pads."""
-    return torch.tensor([-math.inf, 0.0], device=device)
 
 
 @torch.library.custom_op(
@@ -175,7 +137,8 @@ def _forward(qkv, bias, added, out, *settings):
     settings = Settings(*settings)
     lse = _statistics(qkv, settings)
     constants = _constants(qkv, bias, added, settings)._replace(OUT_ROW=out.stride(-2))
-    arguments = (qkv, bias, added, out, lse, len(lse), *qkv.shape[1:4], *_factors(settings.scale))
+    tensors = (qkv, bias, _masks(qkv, settings), added, out, lse)
+    arguments = (*tensors, len(lse), *qkv.shape[1:4], _factor(settings.scale))
     _by_queries(kernels.forward_kernel, arguments, constants, tilings_of_forward(constants, qkv.dtype))
     return lse
 
@@ -194,7 +157,7 @@ def _(qkv, bias, added, out, *settings):
 def _backward_queries(qkv, bias, added, grad, lse, grad_q, sums, *settings):
     """Write the gradient of the queries into a slice of that of ``qkv``, and their part of the ``sums``.
 
-    Return their mean gradients.
+    Return their negative mean gradients.
     """
     from vrtspike.ops.window_attention import triton_kernels as kernels
 
@@ -204,8 +167,8 @@ def _backward_queries(qkv, bias, added, grad, lse, grad_q, sums, *settings):
     if len(sums) and added is None:
         constants = constants._replace(SUMS='row')
     splits = None if added is None else min(SPLITS_OF_ROWS, len(lse))
-    tensors = (qkv, bias, added, grad, lse, grad_q, delta, sums)
-    arguments = (*tensors, len(lse), splits, *qkv.shape[1:4], settings.scale, *_factors(settings.scale))
+    tensors = (qkv, bias, _masks(qkv, settings), added, grad, lse, grad_q, delta, sums)
+    arguments = (*tensors, len(lse), splits, *qkv.shape[1:4], settings.scale, _factor(settings.scale))
     tilings = tilings_of_backward(constants, qkv.dtype)
     _by_queries(kernels.backward_queries_kernel, arguments, constants, tilings, splits)
     return delta
@@ -225,7 +188,7 @@ def _(qkv, bias, added, grad, lse, grad_q, sums, *settings):
 def _backward_keys(qkv, bias, added, grad, lse, delta, grad_kv, sums, sums_bias, *settings):
     """Write the gradients of keys and values into a slice of that of ``qkv``, and their part of the ``sums``.
 
-    The bias is transposed: (heads, NP keys, NP queries). Return partial sums of the bias's gradient, with rows of keys.
+    The rows of the bias are keys. Return partial sums of the bias's gradient, with rows of keys.
     """
     from vrtspike.ops.window_attention import triton_kernels as kernels
 
@@ -237,8 +200,8 @@ def _backward_keys(qkv, bias, added, grad, lse, delta, grad_kv, sums, sums_bias,
     def programs(tiling: Tiling) -> int:
         return settings.heads * settings.frames * (constants.NP // tiling.keys) * splits
 
-    tensors = (qkv, bias, added, grad, lse, delta, grad_kv, partial, sums)
-    arguments = (*tensors, len(lse), splits, *qkv.shape[1:4], settings.scale, *_factors(settings.scale))
+    tensors = (qkv, bias, _masks(qkv, settings), added, grad, lse, delta, grad_kv, partial, sums)
+    arguments = (*tensors, len(lse), splits, *qkv.shape[1:4], settings.scale, _factor(settings.scale))
     launch(
         kernels.backward_keys_kernel,
         programs,
@@ -314,18 +277,30 @@ def _sums(qkv: Tensor, added: Tensor | None, settings: Settings) -> Tensor:
     return qkv.new_empty(size, dtype=torch.float32)
 
 
-def _factors(scale: float) -> tuple[float, float]:
-    """Return what makes scores exponents of 2, and what the mask adds to scores before that."""
-    return scale * math.log2(math.e), MASKED / scale
+def _factor(scale: float) -> float:
+    """Return what makes scores exponents of 2."""
+    return scale * math.log2(math.e)
+
+
+def _masks(qkv: Tensor, settings: Settings) -> Tensor | None:
+    if not _is_shifted(settings):
+        return None
+    hashable = settings._replace(window=tuple(settings.window), shift=tuple(settings.shift))  # operators get lists
+    return masks(hashable, qkv.device)
+
+
+def _is_shifted(settings: Settings) -> bool:
+    """Return whether a window may have several regions."""
+    return any(settings.shift[1:] if settings.mutual else settings.shift)
 
 
 def _constants(qkv: Tensor, bias: Tensor | None, added: Tensor | None, settings: Settings) -> Constants:
-    width, tokens, shift = qkv.shape[-1] // 3, math.prod(settings.group), settings.shift
+    width, tokens = qkv.shape[-1] // 3, math.prod(settings.group)
     d = width // settings.heads
     return Constants(
         *settings.window,
-        *shift,
-        SHIFTED=any(shift[1:] if settings.mutual else shift),
+        *settings.shift,
+        SHIFTED=_is_shifted(settings),
         HEADS=settings.heads,
         N=tokens,
         NP=padded(tokens),

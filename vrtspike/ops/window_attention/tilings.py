@@ -75,17 +75,17 @@ def padded(tokens: int) -> int:
 def tilings_of_forward(constants: Constants, dtype: torch.dtype) -> list[Tiling]:
     """Return tilings of the forward kernel.
 
-    A warp computes 16 queries. In 16 bit, several windows share a block of the bias and a program's fixed costs. For
-    one window, NVIDIA's assembler would rather spill than use more than 128 registers, so that more programs run at
-    once.
+    A warp computes 16 queries. In 16 bit, several windows share a block of the bias and a program's fixed costs.
+    Without a limit, NVIDIA's assembler would rather spill than use more than 128 or 168 registers, so that more
+    programs run at once.
     """
     queries = block_of_queries(constants.N, dtype)
     keys = longest(constants.NP, 32 if dtype is torch.float32 else 64)
-    one = Tiling(queries, keys, queries // 16, 1, 168)
+    one = Tiling(queries, keys, queries // 16, 1, 168 if constants.BD == 16 else 255)
     if dtype is torch.float32:
         return [one]
     counts = (3, 2) if constants.BD == 16 else (2,)
-    return [*(Tiling(queries, keys, queries // 16, count) for count in counts), one]
+    return [*(Tiling(queries, keys, queries // 16, count, 255) for count in counts), one]
 
 
 def tilings_of_backward(constants: Constants, dtype: torch.dtype) -> list[Tiling]:
@@ -106,14 +106,21 @@ def tilings_by_keys(tokens: int, dtype: torch.dtype, *, sums_bias: bool) -> list
     """Return tilings of the kernel whose programs own a block of keys; both blocks divide the padded ``tokens``.
 
     A warp computes 16 queries and 16 keys at a time, in float32 half as many. Where the kernel sums the gradient of the
-    bias, its warps hold as many sums as a window has queries, times their keys, in registers. Where it sums
-    nothing in a single warp, NVIDIA's assembler would rather spill than use more than 168.
+    bias, the warps of a block hold as many sums as a window has queries, times their keys, in registers: a larger block
+    of queries has more warps for them. Two warps compute 16 queries and keys together where one had more than 40 sums
+    a thread. Where nothing is summed in a single warp, NVIDIA's assembler would rather spill than use more than 168
+    registers.
     """
-    queries, keys = divisor(padded(tokens), 64), divisor(padded(tokens), 32)
+    tokens = padded(tokens)
     if dtype is torch.float32:
-        return [Tiling(queries, 16, queries // 8)]
-    warps = queries // 16 * (keys // 16 if sums_bias else 1)
-    return [Tiling(queries, keys, warps, registers=None if sums_bias or warps > 1 else 232)]
+        queries = divisor(tokens, 64)
+        return [Tiling(queries, 16, queries // 8, registers=255)]
+    queries = divisor(tokens, 128 if sums_bias and tokens > 320 else 64)
+    keys = divisor(tokens, 16 if queries == 128 else 32)
+    if not sums_bias:
+        return [Tiling(queries, keys, queries // 16, registers=255 if queries == 16 else None)]
+    warps = queries // 16 * (keys // 16)
+    return [Tiling(queries, keys, 2 * warps if tokens * keys > 40 * 32 * warps else warps)]
 
 
 def block_of_queries(tokens: int, dtype: torch.dtype) -> int:

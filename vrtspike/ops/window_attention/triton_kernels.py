@@ -16,14 +16,32 @@ softmax takes no notice of what all scores of a query have in common, and that o
 
 Names: ``S`` what a kernel is compiled for, see :class:`~vrtspike.ops.window_attention.tilings.Constants`; T, H, W map,
 ``size``. ``bias`` (heads, NP queries, NP keys) is divided by the scale of the scores and -inf for keys that pad.
-``factor`` is scale * log2(e): exponents are powers of 2. ``lse`` and ``delta`` (windows, heads, frames, NP) are the
-log-sum-exps, +inf for queries that pad, and the mean gradients of queries.
+``masks`` (kinds, NP, NP) are those of windows of every kind, also divided by the scale. Both are in tiles, see
+:func:`~vrtspike.ops.window_attention.tiles.in_tiles`. ``factor`` is scale * log2(e): exponents are powers of 2. ``lse``
+and ``delta`` (windows, heads, frames, NP) are the log-sum-exps, +inf for queries that pad, and the negative mean
+gradients of queries, with which a product's sum begins.
 """
 
 from __future__ import annotations
 
 import triton
 import triton.language as tl
+
+from vrtspike.ops.window_attention.triton_loading import (
+    load_bias,
+    load_keys,
+    load_queries,
+    load_rows,
+    load_sum,
+    load_tiles,
+    masked,
+    next_origin,
+    origin_of,
+    owned_queries,
+    owner_of,
+    place_of,
+    store_rows,
+)
 
 GROUP = tl.constexpr(16)
 """Queries of a warp in a block of keys: the rows of a tensor core's matrix."""
@@ -62,215 +80,69 @@ def log2_of(power):
 
 
 @triton.jit
-def owner_of(BLOCKS: tl.constexpr, S: tl.constexpr):
-    """Return the head, the frame and the block that a program owns, and its number among those that own these."""
-    program = tl.program_id(0)
-    head, frame = program % S.HEADS, program // S.HEADS % S.FRAMES
-    return head, frame, program // (S.HEADS * S.FRAMES) % BLOCKS, program // (S.HEADS * S.FRAMES * BLOCKS)
-
-
-@triton.jit
-def origin_of(window, size, S: tl.constexpr):
-    """Return the clip of a window and its first token's place (t, h, w), beyond the map if the shift wraps it."""
-    T, H, W = size
-    columns, rows, times = W // S.WW, H // S.WH, T // S.WT
-    line = window // columns
-    sheet = line // rows
-    return (sheet // times, sheet % times * S.WT + S.ST, line % rows * S.WH + S.SH, window % columns * S.WW + S.SW)
-
-
-@triton.jit
-def next_origin(origin, size, S: tl.constexpr):
-    """Return the origin of the window after the one at ``origin``, without a division."""
-    T, H, W = size
-    clip, t, h, w = origin
-    w += S.WW
-    ends = w >= W + S.SW
-    w, h = tl.where(ends, S.SW, w), h + tl.where(ends, S.WH, 0)
-    ends = h >= H + S.SH
-    h, t = tl.where(ends, S.SH, h), t + tl.where(ends, S.WT, 0)
-    ends = t >= T + S.ST
-    return clip + ends.to(tl.int32), tl.where(ends, S.ST, t), h, w
-
-
-@triton.jit
-def place_of(n, frame, origin, size, S: tl.constexpr):
-    """Return the places of tokens ``n`` of a window in the batch's maps."""
-    T, H, W = size
-    clip, first_t, first_h, first_w = origin
-    t, h, w = n // (S.WW * S.WH) + frame, n // S.WW % S.WH, n % S.WW
-    place = ((clip * T + first_t) * H + first_h) * W + first_w + ((t * H + h) * W + w)
-    if S.SW > 0:
-        place -= tl.where(first_w + w >= W, W, 0)
-    if S.SH > 0:
-        place -= tl.where(first_h + h >= H, H * W, 0)
-    if S.ST > 0:
-        place -= tl.where(first_t + t >= T, T * H * W, 0)
-    return place.to(tl.int64)
-
-
-@triton.jit
-def region_of(n, origin, size, S: tl.constexpr):
-    """Return a number for each of tokens ``n`` of a window: the axes along which the cyclic shift has moved it."""
-    T, H, W = size
-    _, first_t, first_h, first_w = origin
-    region = (first_w + n % S.WW >= W).to(tl.int32) + (first_h + n // S.WW % S.WH >= H).to(tl.int32) * 2
-    if not S.MUTUAL:
-        region += (first_t + n // (S.WW * S.WH) >= T).to(tl.int32) * 4
-    return region
-
-
-@triton.jit
-def has_regions(origin, size, S: tl.constexpr):
-    """Return whether the cyclic shift has made parts of a window neighbours that were none."""
-    T, H, W = size
-    _, first_t, first_h, first_w = origin
-    wraps = (first_h + S.WH > H) | (first_w + S.WW > W)
-    if not S.MUTUAL:
-        wraps |= first_t + S.WT > T
-    return wraps
-
-
-@triton.jit
-def row_pointers(pointer, place, head, LENGTH: tl.constexpr, inside, S: tl.constexpr):
-    """Return pointers (n, BD) to rows of one head in a map with rows of LENGTH elements, and which do not pad."""
-    d = tl.arange(0, S.BD)
-    mask = tl.expand_dims(inside, -1)
-    if S.D < S.BD:
-        mask = mask & (d < S.D)
-    return pointer + tl.expand_dims(place, -1) * LENGTH + (head * S.D + d), mask
-
-
-@triton.jit
-def load_rows(pointer, place, head, LENGTH: tl.constexpr, inside, S: tl.constexpr):
-    """Return rows (n, BD) of one head from a map with rows of LENGTH elements; zero where not ``inside``."""
-    at, mask = row_pointers(pointer, place, head, LENGTH, inside, S)
-    return tl.load(at, mask=mask, other=0.0)
-
-
-@triton.jit
-def store_rows(pointer, place, head, rows, LENGTH: tl.constexpr, inside, S: tl.constexpr):
-    """Store rows (n, BD) of one head to a map with rows of LENGTH elements, where ``inside``."""
-    at, mask = row_pointers(pointer, place, head, LENGTH, inside, S)
-    tl.store(at, rows.to(pointer.dtype.element_ty), mask=mask)
-
-
-@triton.jit
-def owned_queries(S: tl.constexpr):
-    """Return the head, the frame and the queries that a program owns, and its first window."""
-    head, frame, block, number = owner_of(S.NP // S.BM, S)
-    return head, frame, block * S.BM + tl.arange(0, S.BM), number * S.WINDOWS
-
-
-@triton.jit
-def load_sum(qkv, added, FIRST: tl.constexpr, n, place, head, S: tl.constexpr):
-    """Return queries, keys or values (n, BD), which begin at channel FIRST, plus what is added to tokens ``n``."""
-    rows = load_rows(qkv + FIRST, place, head, S.ROW, n < S.N, S)
-    if S.SUMS == 'rows':
-        more = load_rows(added + FIRST, n, head, 3 * S.WIDTH, n < S.N, S)
-        rows = (rows.to(tl.float32) + more.to(tl.float32)).to(rows.dtype)
-    return rows
-
-
-@triton.jit
-def load_queries(qkv, added, m, frame, head, origin, size, S: tl.constexpr):
-    """Return the queries (n, BD) of tokens ``m`` of a window whose result is at a frame."""
-    place = place_of(m, S.FRAMES - 1 - frame, origin, size, S)
-    return load_sum(qkv, added, 0, m, place, head, S)
-
-
-@triton.jit
-def load_keys(qkv, added, n, frame, head, origin, size, S: tl.constexpr):
-    """Return keys and values (n, BD) of tokens ``n`` of a window, and their places."""
-    place = place_of(n, frame, origin, size, S)
-    k = load_sum(qkv, added, S.WIDTH, n, place, head, S)
-    v = load_sum(qkv, added, 2 * S.WIDTH, n, place, head, S)
-    return k, v, place
-
-
-@triton.jit
-def load_bias(bias, head, m, n, S: tl.constexpr):
-    """Return the bias of queries ``m`` and keys ``n``; without one it is -inf for keys that pad, and else zero."""
-    if S.BIAS:
-        return tl.load(bias + (head * S.NP + m[:, None]) * S.NP + n[None, :])
-    return tl.where(n < S.N, 0.0, float('-inf'))[None, :] + tl.zeros((m.shape[0], 1), tl.float32)
-
-
-@triton.jit
-def scores_of(q, k, added, m, n, origin, size, penalty, S: tl.constexpr):
-    """Return what is ``added`` and the products of queries ``m`` and keys ``n``, with the mask of a window."""
-    scores = tl.dot(q, tl.trans(k), acc=added, input_precision=S.PRECISION)
-    return masked(scores, m[:, None], n[None, :], origin, size, penalty, S)
-
-
-@triton.jit
-def masked(scores, m, n, origin, size, penalty, S: tl.constexpr):
-    """Return scores of queries ``m`` and keys ``n`` with the mask of a window of several regions."""
-    if S.SHIFTED:  # noqa: SIM102 - known when the kernel is compiled
-        if has_regions(origin, size, S):
-            other = region_of(m, origin, size, S) != region_of(n, origin, size, S)
-            scores += tl.where(other, penalty, 0.0)
-    return scores
-
-
-@triton.jit
 def partial_sums(x):
     """Return sums (n, 8) of every eighth column: a thread sums what it has, and threads exchange them at the end."""
     return tl.sum(tl.reshape(x, (x.shape[0], x.shape[1] // 8, 8)), 1)
 
 
 @triton.jit
-def over_keys(UPDATE: tl.constexpr, states, inputs, m, head, frame, size, factor, penalty, S: tl.constexpr):
+def over_keys(UPDATE: tl.constexpr, states, inputs, row, head, frame, size, factor, S: tl.constexpr):
     """Return the states of the windows' queries after all keys; UPDATE returns them after a block of keys.
 
-    ``inputs`` are the pointers of what it reads: qkv, bias and added.
+    ``inputs`` are the pointers of what it reads: qkv, bias, masks and added. ``row`` is the first query.
     """
     full: tl.constexpr = S.NP // S.BN
     for start in tl.range(0, full * S.BN, S.BN, num_stages=1):
-        states = UPDATE(states, start, S.BN, inputs, m, head, frame, size, factor, penalty, S)
+        states = UPDATE(states, start, S.BN, inputs, row, head, frame, size, factor, S)
     for i in tl.static_range(full, count_of(S.NP, S.BN)):
         start = start_of(i, S.NP, S.BN)
         LENGTH: tl.constexpr = length_of(i, S.NP, S.BN)
-        states = UPDATE(states, start, LENGTH, inputs, m, head, frame, size, factor, penalty, S)
+        states = UPDATE(states, start, LENGTH, inputs, row, head, frame, size, factor, S)
     return states
 
 
 @triton.jit
-def forward_kernel(qkv, bias, added, out, lse, windows, T, H, W, factor, penalty, S: tl.constexpr):
+def forward_kernel(qkv, bias, masks, added, out, lse, windows, T, H, W, factor, S: tl.constexpr):
     size = T, H, W
-    inputs = qkv, bias, added
-    head, frame, m, first = owned_queries(S)
+    inputs = qkv, bias, masks, added
+    head, frame, row, first = owned_queries(S)
+    m = row + tl.arange(0, S.BM)
+    origin = origin_of(first, size, S)
     states = ()
     for i in tl.static_range(S.WINDOWS):
-        origin = origin_of(tl.minimum(first + i, windows - 1), size, S)  # the last window may be computed twice
-        q = load_queries(qkv, added, m, frame, head, origin, size, S)
-        highest = tl.full((S.BM,), float('-inf'), tl.float32)
+        q = load_queries(qkv, added, m, frame, head, origin, size, -1, S)
+        highest = tl.full((S.BM, 1), float('-inf'), tl.float32)
         states += ((origin, q, highest, tl.zeros((S.BM, 8), tl.float32), tl.zeros((S.BM, S.BD), tl.float32)),)
-    states = over_keys(attend, states, inputs, m, head, frame, size, factor, penalty, S)
+        origin = next_origin(origin, (first + i + 1 < windows).to(tl.int32), size, S)  # the last one may come twice
+    states = over_keys(attend, states, inputs, row, head, frame, size, factor, S)
     for i in tl.static_range(S.WINDOWS):
         origin, _, highest, totals, result = states[i]
         window = tl.minimum(first + i, windows - 1)
-        total = tl.sum(totals, 1)
+        logarithm = tl.log2(tl.sum(totals, 1, keep_dims=True))
         place = place_of(m, frame, origin, size, S)
-        store_rows(out, place, head, result * (1.0 / total)[:, None], S.OUT_ROW, m < S.N, S)
-        sums = tl.where(m < S.N, highest + tl.log2(total), float('inf'))
+        store_rows(out, place, head, result * tl.exp2(-logarithm), S.OUT_ROW, m < S.N, S)
+        sums = tl.where(m < S.N, tl.reshape(highest + logarithm, (S.BM,)), float('inf'))
         tl.store(lse + ((window.to(tl.int64) * S.HEADS + head) * S.FRAMES + frame) * S.NP + m, sums)
 
 
 @triton.jit
-def attend(states, start, LENGTH: tl.constexpr, inputs, m, head, frame, size, factor, penalty, S: tl.constexpr):
-    """Return the states of the windows' queries after a block of keys: highest exponents, sums and results."""
-    qkv, bias, more = inputs
+def attend(states, start, LENGTH: tl.constexpr, inputs, row, head, frame, size, factor, S: tl.constexpr):
+    """Return the states of the windows' queries after a block of keys: highest exponents, sums and results.
+
+    The highest exponents are (BM, 1). As (BM,) Triton would hold them in two layouts and compute all exponents twice.
+    """
+    qkv, bias, masks, more = inputs
     n = start + tl.arange(0, LENGTH)
-    added = load_bias(bias, head, m, n, S)
+    added = load_bias(bias, head, row, start, (S.BM, LENGTH), S)
     after = ()
     for i in tl.static_range(S.WINDOWS):
         origin, q, highest, totals, result = states[i]
         k, v, _ = load_keys(qkv, more, n, frame, head, origin, size, S)
-        scores = scores_of(q, k, added, m, n, origin, size, penalty, S)
-        new_highest = tl.maximum(highest, tl.max(scores, 1) * factor)
-        shrink = tl.exp2(highest - new_highest)[:, None]
-        p = tl.exp2(scores * factor - new_highest[:, None])
+        scores = tl.dot(q, tl.trans(k), acc=added, input_precision=S.PRECISION)
+        scores = masked(scores, masks, row, start, origin, size, S)
+        new_highest = tl.maximum(highest, tl.max(scores, 1, keep_dims=True) * factor)
+        shrink = tl.exp2(highest - new_highest)
+        p = tl.exp2(scores * factor - new_highest)
         totals = totals * shrink + partial_sums(p)
         result = tl.dot(p.to(S.ROUNDED).to(v.dtype), v, acc=result * shrink, input_precision=S.PRECISION)
         after += ((origin, q, new_highest, totals, result),)
@@ -279,7 +151,7 @@ def attend(states, start, LENGTH: tl.constexpr, inputs, m, head, frame, size, fa
 
 @triton.jit
 def backward_queries_kernel(
-    qkv, bias, added, grad, lse, grad_q, delta, sums, windows, splits, T, H, W, scale, factor, penalty, S: tl.constexpr
+    qkv, bias, masks, added, grad, lse, grad_q, delta, sums, windows, splits, T, H, W, scale, factor, S: tl.constexpr
 ):
     """Write the gradients of a block of queries, their mean gradients, and sums.
 
@@ -289,55 +161,54 @@ def backward_queries_kernel(
     The mean gradient of a query, sum(p * grad of p), is usually computed from the result of the forward pass. If that
     result is rounded to 16 bits, all gradients of a query are shifted, which harms training. Here it is summed in the
     same pass: with a first estimate c, the gradient is sum(p * (grad of p - c) * k) - (mean - c) * sum(p * k). The
-    estimate is the gradient's product with the mean of some values, so what is rounded is small.
+    estimate is the gradient's product with the mean of some values, so what is rounded is small. The code has -c.
     """
     size = T, H, W
-    inputs = qkv, bias, added
+    inputs = qkv, bias, masks, added
     outputs = grad_q, delta, sums
-    head, frame, m, start = owned_queries(S)
+    head, frame, row, start = owned_queries(S)
     summed = tl.zeros((S.BM, S.BD), tl.float32)
     if S.SUMS == 'rows':
         for first in tl.range(start, windows, splits * S.WINDOWS, num_stages=1):
-            summed += of_windows(
-                inputs, outputs, grad, lse, m, head, frame, first, windows, size, scale, factor, penalty, S
-            )
+            summed += of_windows(inputs, outputs, grad, lse, row, head, frame, first, windows, size, scale, factor, S)
         own = own_sums(sums, start // S.WINDOWS, frame, 0, S.N, S)
+        m = row + tl.arange(0, S.BM)
         store_rows(own, m, head, summed, 3 * S.WIDTH, m < S.N, S)
     else:
-        of_windows(inputs, outputs, grad, lse, m, head, frame, start, windows, size, scale, factor, penalty, S)
+        of_windows(inputs, outputs, grad, lse, row, head, frame, start, windows, size, scale, factor, S)
 
 
 @triton.jit
-def of_windows(
-    inputs, outputs, grad, lse, m, head, frame, first, windows, size, scale, factor, penalty, S: tl.constexpr
-):
+def of_windows(inputs, outputs, grad, lse, row, head, frame, first, windows, size, scale, factor, S: tl.constexpr):
     """Write the gradients of a block of queries in neighbouring windows, and return their sum (BM, BD)."""
-    qkv, _, added = inputs
+    qkv, _, _, added = inputs
     grad_q, delta, sums = outputs
     sampled: tl.constexpr = 16 if S.N >= 16 else S.N
     few = tl.arange(0, 16)
+    m = row + tl.arange(0, S.BM)
+    origin = origin_of(first, size, S)
     states = ()
     for i in tl.static_range(S.WINDOWS):
         window = tl.minimum(first + i, windows - 1)  # the last one may be computed twice
-        origin = origin_of(window, size, S)
-        q = load_queries(qkv, added, m, frame, head, origin, size, S)
-        g = load_rows(grad, place_of(m, frame, origin, size, S), head, S.OUT_ROW, m < S.N, S)
-        v = load_sum(qkv, added, 2 * S.WIDTH, few, place_of(few, frame, origin, size, S), head, S)
-        estimate = tl.sum(tl.dot(g, tl.trans(v), input_precision=S.PRECISION), 1) / sampled
+        q = load_queries(qkv, added, m, frame, head, origin, size, -1, S)
+        g = load_rows(grad, place_of(m, frame, origin, size, S), head, S.OUT_ROW, m < S.N, -1, S)
+        v = load_sum(qkv, added, 2 * S.WIDTH, few, place_of(few, frame, origin, size, S), head, -1, S)
+        minus_c = tl.sum(tl.dot(g, tl.trans(v), input_precision=S.PRECISION), 1) / -sampled
         exponents = tl.load(lse + ((window.to(tl.int64) * S.HEADS + head) * S.FRAMES + frame) * S.NP + m)
         zeros = tl.zeros((S.BM, S.BD), tl.float32)
-        states += ((origin, q, g, exponents, estimate, tl.zeros((S.BM, 8), tl.float32), zeros, zeros),)
-    states = over_keys(gradients_of_queries, states, inputs, m, head, frame, size, factor, penalty, S)
+        states += ((origin, q, g, exponents, minus_c, tl.zeros((S.BM, 8), tl.float32), zeros, zeros),)
+        origin = next_origin(origin, (first + i + 1 < windows).to(tl.int32), size, S)
+    states = over_keys(gradients_of_queries, states, inputs, row, head, frame, size, factor, S)
     of_queries = tl.zeros((S.BM, S.BD), tl.float32)
     of_results = tl.zeros((16, S.BD), tl.float32)
     for i in tl.static_range(S.WINDOWS):
-        origin, _, g, _, estimate, rests, result, keys = states[i]
+        origin, _, g, _, minus_c, rests, result, keys = states[i]
         window = tl.minimum(first + i, windows - 1)
         rest = tl.sum(rests, 1)
         place = place_of(m, S.FRAMES - 1 - frame, origin, size, S)
         result = (result - rest[:, None] * keys) * scale
         store_rows(grad_q, place, head, result, S.ROW, m < S.N, S)
-        tl.store(delta + ((window.to(tl.int64) * S.HEADS + head) * S.FRAMES + frame) * S.NP + m, estimate + rest)
+        tl.store(delta + ((window.to(tl.int64) * S.HEADS + head) * S.FRAMES + frame) * S.NP + m, minus_c - rest)
         of_queries += tl.where(first + i < windows, result, 0.0)
         if S.SUMS == 'row':
             row = tl.where(few[:, None] == tl.where(first + i < windows, 0, -1), 1.0, 0.0)  # of ones, if it is new
@@ -369,25 +240,24 @@ def own_sums(sums, number, frame, row, ROWS: tl.constexpr, S: tl.constexpr):
 
 
 @triton.jit
-def gradients_of_queries(
-    states, start, LENGTH: tl.constexpr, inputs, m, head, frame, size, factor, penalty, S: tl.constexpr
-):
+def gradients_of_queries(states, start, LENGTH: tl.constexpr, inputs, row, head, frame, size, factor, S: tl.constexpr):
     """Return the states of the windows' queries after a block of keys."""
-    qkv, bias, more = inputs
+    qkv, bias, masks, more = inputs
     n = start + tl.arange(0, LENGTH)
-    added = load_bias(bias, head, m, n, S)
+    added = load_bias(bias, head, row, start, (S.BM, LENGTH), S)
     after = ()
     for i in tl.static_range(S.WINDOWS):
-        origin, q, g, sums, estimate, rests, result, keys = states[i]
+        origin, q, g, sums, minus_c, rests, result, keys = states[i]
         k, v, _ = load_keys(qkv, more, n, frame, head, origin, size, S)
-        scores = scores_of(q, k, added, m, n, origin, size, penalty, S)
+        scores = tl.dot(q, tl.trans(k), acc=added, input_precision=S.PRECISION)
+        scores = masked(scores, masks, row, start, origin, size, S)
         p = tl.exp2(scores * factor - sums[:, None])
-        start_p = tl.broadcast_to(-estimate[:, None], (S.BM, LENGTH))
+        start_p = tl.broadcast_to(minus_c[:, None], (S.BM, LENGTH))
         grad_p = p * tl.dot(g, tl.trans(v), acc=start_p, input_precision=S.PRECISION)
         rests += partial_sums(grad_p)
         result = tl.dot(grad_p.to(S.ROUNDED).to(k.dtype), k, acc=result, input_precision=S.PRECISION)
         keys = tl.dot(p.to(S.ROUNDED).to(k.dtype), k, acc=keys, input_precision=S.PRECISION)
-        after += ((origin, q, g, sums, estimate, rests, result, keys),)
+        after += ((origin, q, g, sums, minus_c, rests, result, keys),)
     return after
 
 
@@ -395,6 +265,7 @@ def gradients_of_queries(
 def backward_keys_kernel(
     qkv,
     bias,
+    masks,
     added,
     grad,
     lse,
@@ -409,22 +280,23 @@ def backward_keys_kernel(
     W,
     scale,
     factor,
-    penalty,
     S: tl.constexpr,
 ):
     """Write the gradients of a block of keys and values, and sum that of the bias.
 
-    ``bias`` and its gradient ``partial`` (splits, heads, NP, NP) have rows of keys here, not of queries. ``sums``
-    begins at those of keys. Warps multiply stacks of matrices, with ``GROUP`` queries each, and have their own sums of
-    gradients of keys and values: these are added once for each window.
+    ``bias`` and its gradient ``partial`` (splits, heads, NP, NP) have rows of keys here, not of queries. The gradient
+    is not in tiles. ``sums`` begins at those of keys. Warps multiply stacks of matrices, with ``GROUP`` queries each,
+    and have their own sums of gradients of keys and values: these are added once for each window.
     """
     groups: tl.constexpr = S.BM // GROUP
     steps: tl.constexpr = S.NP // S.BM
+    # Rows are loaded by columns too: to transpose them, threads would exchange them once more. Padded rows, a single
+    # warp and float32 have no registers left for that.
+    columns: tl.constexpr = S.D == S.BD and groups > 1 and qkv.dtype.element_ty.primitive_bitwidth == 16
     size = T, H, W
     head, frame, block, split = owner_of(S.NP // S.BN, S)
     n = block * S.BN + tl.arange(0, S.BN)
     few = tl.reshape(tl.arange(0, S.BM), (groups, 1, GROUP))
-    rows_of_bias = (head * S.NP + n[None, :, None]) * S.NP + few
     summed = ()
     if S.TRAINS_BIAS:
         for i in tl.static_range(steps):  # noqa: B007 - Triton takes every i for one variable of the loop over windows
@@ -443,18 +315,23 @@ def backward_keys_kernel(
         after = ()
         for i in tl.static_range(steps):
             m = i * S.BM + tl.reshape(tl.arange(0, S.BM), (groups, GROUP))
-            q = load_queries(qkv, added, m, frame, head, origin, size, S)
-            g = load_rows(grad, place_of(m, frame, origin, size, S), head, S.OUT_ROW, m < S.N, S)
+            q = load_queries(qkv, added, m, frame, head, origin, size, -1, S)
+            g = load_rows(grad, place_of(m, frame, origin, size, S), head, S.OUT_ROW, m < S.N, -1, S)
+            if columns:
+                q_columns = load_queries(qkv, added, m, frame, head, origin, size, -2, S)
+                g_columns = load_rows(grad, place_of(m, frame, origin, size, S), head, S.OUT_ROW, m < S.N, -2, S)
+            else:
+                q_columns, g_columns = tl.permute(q, (0, 2, 1)), tl.permute(g, (0, 2, 1))
             exponents = tl.load(lse + statistics + i * S.BM + few)
-            mean = tl.load(delta + statistics + i * S.BM + few)
+            start_p = tl.load(delta + statistics + i * S.BM + few)
             start = tl.zeros((groups, S.BN, GROUP), tl.float32)  # what keys that pad get is not stored
             if S.BIAS:
-                start = tl.load(bias + rows_of_bias + i * S.BM)
-            scores = tl.dot(k, tl.permute(q, (0, 2, 1)), acc=start, input_precision=S.PRECISION)
-            scores = masked(scores, i * S.BM + few, n[None, :, None], origin, size, penalty, S)
+                start = load_tiles(bias + head * (S.NP * S.NP), block * S.BN, i * S.BM, start.shape, S)
+            scores = tl.dot(k, q_columns, acc=start, input_precision=S.PRECISION)
+            scores = masked(scores, masks, block * S.BN, i * S.BM, origin, size, S)
             p = tl.exp2(scores * factor - exponents)
-            start = tl.broadcast_to(-mean, (groups, S.BN, GROUP))
-            grad_scores = p * tl.dot(v, tl.permute(g, (0, 2, 1)), acc=start, input_precision=S.PRECISION)
+            start_p = tl.broadcast_to(start_p, (groups, S.BN, GROUP))
+            grad_scores = p * tl.dot(v, g_columns, acc=start_p, input_precision=S.PRECISION)
             grad_v = tl.dot(p.to(S.ROUNDED).to(g.dtype), g, acc=grad_v, input_precision=S.PRECISION)
             grad_k = tl.dot(grad_scores.to(S.ROUNDED).to(q.dtype), q, acc=grad_k, input_precision=S.PRECISION)
             if S.TRAINS_BIAS:
@@ -466,15 +343,15 @@ def backward_keys_kernel(
         if S.SUMS == 'rows':
             of_keys += own_k
             of_values += own_v
-        origin = next_origin(origin, size, S)
+        origin = next_origin(origin, 1, size, S)
     if S.SUMS == 'rows':
         own = own_sums(sums, split, frame, 0, S.N, S)
         store_rows(own, n, head, of_keys, 3 * S.WIDTH, n < S.N, S)
         store_rows(own + S.WIDTH, n, head, of_values, 3 * S.WIDTH, n < S.N, S)
     if S.TRAINS_BIAS:
-        own = partial + split.to(tl.int64) * (S.HEADS * S.NP * S.NP)
+        own = partial + (split.to(tl.int64) * S.HEADS + head) * (S.NP * S.NP)
         for i in tl.static_range(steps):
-            tl.store(own + rows_of_bias + i * S.BM, summed[i])
+            tl.store(own + n[None, :, None] * S.NP + few + i * S.BM, summed[i])
 
 
 @triton.jit
