@@ -34,12 +34,13 @@ template <typename T>
 void convolve(const Shape& s, const Block& block, const float* map, const float* offset, const T* mask,
               const float* weight, Positions& positions, float* samples, float* out) {
   const int64_t stride = whole_vectors(s.channels) + LANES, outputs = whole_vectors(s.group_outputs());
+  const auto sample_channels = 2 * s.moved_together() <= LANES ? sample<LANES / 2> : sample<LANES>;
   for (int64_t tap = 0; tap < s.taps(); tap++) {
     for (int64_t d = 0; d < s.deformable_groups; d++) {
       const int64_t plane = (d * s.taps() + tap) * s.out_pixels(), channel = d * s.moved_together();
       locate(s, block, tap, offset + 2 * plane, mask + plane, positions);
-      sample(s.moved_together(), block.count, positions, map + channel, Steps(s, s.channels), samples + channel,
-             stride);
+      sample_channels(s.moved_together(), block.count, positions, map + channel, Steps(s, s.channels),
+                      samples + channel, stride);
     }
     for (int64_t group = 0; group < s.groups; group++) {
       const int64_t channel = group * s.group_channels();

@@ -73,15 +73,20 @@ struct Steps {
 };
 
 // Writes the masked samples of the channels that move together. `map` begins with these channels.
-// Whole vectors are written, so the next channels have to be sampled afterwards.
+// Whole vectors of WIDTH channels are written, so the next channels have to be sampled afterwards. Where they fill half
+// a vector at most, half of it touches fewer lines of the cache.
+template <int WIDTH>
 __attribute__((noinline)) void sample(int64_t channels, int64_t count, const Positions& positions, const float* map,
                                       const Steps steps, float* samples, int64_t stride) {
+  typedef float Channels __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
+  const auto at = [](const float* from) { return *reinterpret_cast<const Channels*>(from); };
   for (int64_t i = 0; i < count; i++) {
     const Tap tap(positions, i);
     const float *above = map + positions.pixel[i] * steps.right, *below = above + steps.down;
-    for (int64_t c = 0; c < channels; c += LANES)
-      store(samples + i * stride + c, tap.w00 * load(above + c) + tap.w01 * load(above + steps.right + c) +
-                                          tap.w10 * load(below + c) + tap.w11 * load(below + steps.right + c));
+    for (int64_t c = 0; c < channels; c += WIDTH)
+      *reinterpret_cast<Channels*>(samples + i * stride + c) =
+          tap.w00 * at(above + c) + tap.w01 * at(above + steps.right + c) + tap.w10 * at(below + c) +
+          tap.w11 * at(below + steps.right + c);
   }
 }
 
