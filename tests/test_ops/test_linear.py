@@ -5,10 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from vrtspike.models.layers.linear import Linear
 from vrtspike.ops import LINEAR, linear
 from vrtspike.ops.linear import onednn
+from vrtspike.ops.linear.gradients import has_kernel, parameter_gradients, weight_gradient
 from vrtspike.ops.linear.reference import reference
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason='needs oneDNN')
@@ -119,3 +121,37 @@ def test_maps_on_no_processor_have_pytorch_s_layer():
     x, weight, bias, residual = (each.to('meta') for each in make_inputs((3, 5)))
     assert linear(x, weight, bias, residual=residual).shape == (3, 6)
     assert not any(choice.startswith('meta') for choice in LINEAR.choices)
+
+
+needs_kernel = pytest.mark.skipif(not has_kernel(), reason='needs a compiler and AVX-512 BF16')
+
+
+@settings(max_examples=40, deadline=None)
+@given(tokens=st.integers(0, 700), outputs=st.integers(1, 50), inputs=st.integers(1, 50), threads=st.integers(1, 3))
+@needs_kernel
+def test_the_kernel_of_parameter_gradients_agrees_with_the_products(tokens, outputs, inputs, threads):
+    generator = torch.Generator().manual_seed(0)
+    grad, x = (torch.randn(tokens, count, generator=generator).bfloat16() for count in (outputs, inputs))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        weight, bias = parameter_gradients(grad, x)
+    finally:
+        torch.set_num_threads(before)
+    for found, expected in ((weight, grad.double().t() @ x.double()), (bias, grad.double().sum(0))):
+        torch.testing.assert_close(found.double(), expected, rtol=2**-8, atol=1e-3)
+    assert torch.equal(weight_gradient(grad, x), weight) or threads > 1
+
+
+@needs_kernel
+def test_parameter_gradients_are_an_operator_with_its_multiplications():
+    grad, x = torch.randn(9, 4).bfloat16(), torch.randn(9, 6).bfloat16()
+    torch.library.opcheck(torch.ops.vrtspike.linear_parameter_gradients, (grad, x))
+    with FlopCounterMode(display=False) as counter:
+        weight_gradient(grad, x)
+    assert counter.get_total_flops() == 2 * 9 * 4 * 6
+
+
+def test_what_the_kernel_does_not_take_is_a_product():
+    grad, x = torch.randn(9, 4, dtype=torch.float64), torch.randn(9, 6, dtype=torch.float64)
+    assert torch.equal(weight_gradient(grad, x), grad.t() @ x)

@@ -197,6 +197,19 @@ inline void store_some(T* to, Vector x, int64_t count) {
 }
 #endif
 
+#ifdef __AVX512BF16__
+// Two neighbouring bfloat16 numbers in 32 bits; the processor multiplies and adds them in one instruction.
+typedef uint32_t Pair;
+
+// sum + left * right, with both numbers of a pair and of each lane's pair.
+inline Vector multiply_add(Vector sum, Pair left, Bits right) {
+  const __m512i pair = _mm512_set1_epi32(int32_t(left)), pairs = reinterpret_cast<__m512i>(right);
+  return Vector(_mm512_dpbf16_ps(__m512(sum), reinterpret_cast<__m512bh>(pairs), reinterpret_cast<__m512bh>(pair)));
+}
+#endif
+
+inline Vector multiply_add(Vector sum, float left, Vector right) { return sum + left * right; }
+
 // The first `count` lanes, or all; the others are zero.
 template <typename T>
 inline Vector load_first(const T* from, int64_t count) {

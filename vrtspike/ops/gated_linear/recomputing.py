@@ -15,6 +15,7 @@ from vrtspike.ops.fused_attention import computes_in
 from vrtspike.ops.gated_linear.halves import empty_like_both, empty_like_each
 from vrtspike.ops.gated_linear.reference import plus_biases
 from vrtspike.ops.linear import linear
+from vrtspike.ops.linear.gradients import weight_gradient
 
 Biases = tuple[Tensor, Tensor]
 """Of the two maps that the gate takes, (C,) each."""
@@ -96,7 +97,7 @@ class _Saved(torch.autograd.Function):
             hidden, of_biases = implementation.gradients(
                 grad_hidden, x_chunk, gate_chunk, _given(biases), *(each[chunk] for each in grads)
             )
-            product = grad_chunk.t() @ hidden
+            product = weight_gradient(grad_chunk, hidden)
             grad_weight = product if grad_weight is None else grad_weight.to(sums) + product
             grad_biases = of_biases if grad_biases is None else grad_biases + of_biases
         grad_weight = torch.zeros_like(weight) if grad_weight is None else grad_weight.to(weight.dtype)

@@ -6,7 +6,8 @@
 // groups, taps, pixels). Kernels are (taps, groups, channels of a group, outputs of a group) in the forward pass,
 // (taps, groups, outputs, channels) in the backward pass; the last axis has whole vectors.
 
-#include "product.h"
+#include <product.h>
+
 #include "sampling.h"
 
 namespace {

@@ -64,7 +64,7 @@ void attend_backward_pairs(const Shape& s, const PairedGradients& g, float* p, f
     for (int64_t key = 0; key < keys; key += 2) {
       const Pair* rows = g.k_tokens + (begin + key) / 2 * D;
 #pragma GCC unroll 64
-      for (int c = 0; c < D; c++) sums[c] = add_products(sums[c], ds_of_keys[key / 2], rows[c]);
+      for (int c = 0; c < D; c++) sums[c] = multiply_add(sums[c], rows[c], ds_of_keys[key / 2]);
     }
     gather_all<D>(keys, PAIRS, p_pairs, g.grad_tokens + first / 2 * D, g.v_grad + begin * D);
     gather_all<D>(keys, PAIRS, ds_pairs, g.q_tokens + first / 2 * D, g.k_grad + begin * D);

@@ -10,20 +10,13 @@
 
 namespace {
 
-// Two neighbouring bfloat16 numbers in 32 bits; the processor multiplies and adds them in one instruction.
-typedef uint32_t Pair;
 typedef std::vector<Pair> Pairs;
-
-inline Vector add_products(Vector sum, Bits pairs, Pair pair) {
-  const __m512i left = reinterpret_cast<__m512i>(pairs), right = _mm512_set1_epi32(int32_t(pair));
-  return Vector(_mm512_dpbf16_ps(__m512(sum), reinterpret_cast<__m512bh>(left), reinterpret_cast<__m512bh>(right)));
-}
 
 // Adds the products of a row of pairs with one pair, for the backward pass.
 inline Vector add_weighted(Vector sum, const Pair* row, Pair weight) {
   Bits pairs;
   std::memcpy(&pairs, row, sizeof pairs);
-  return add_products(sum, pairs, weight);
+  return multiply_add(sum, weight, pairs);
 }
 inline Quad add_weighted(Quad sum, const Pair* row, Pair weight) {
   const __m128i left = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row)), right = _mm_set1_epi32(int32_t(weight));
@@ -114,12 +107,12 @@ __attribute__((always_inline)) inline void multiply_pairs(const Shape& s, const 
 #pragma GCC unroll 64
     for (int c = 0; c < D / 2; c++)
 #pragma GCC unroll 4
-      for (int i = 0; i < KEYS; i++) sums[i] = add_products(sums[i], column[c], rows[(key + i) * (D / 2) + c]);
+      for (int i = 0; i < KEYS; i++) sums[i] = multiply_add(sums[i], rows[(key + i) * (D / 2) + c], column[c]);
     for (int i = 0; i < KEYS; i++) keep(key + i, sums[i]);
   }
   for (; key < s.n; key++) {
     Vector sum{};
-    for (int c = 0; c < D / 2; c++) sum = add_products(sum, column[c], rows[key * (D / 2) + c]);
+    for (int c = 0; c < D / 2; c++) sum = multiply_add(sum, rows[key * (D / 2) + c], column[c]);
     keep(key, sum);
   }
 }
@@ -181,7 +174,7 @@ void attend_pairs(const Shape& s, const Pair* q_columns, const Pair* k, const Pa
       Bits pairs;
       std::memcpy(&pairs, scores + key * LANES, sizeof pairs);
 #pragma GCC unroll 64
-      for (int c = 0; c < D; c++) sums[c] = add_products(sums[c], pairs, v[key * D + c]);
+      for (int c = 0; c < D; c++) sums[c] = multiply_add(sums[c], v[key * D + c], pairs);
     }
     finish_pairs<D>(s, first, sum, sums, out);
     if (lse) write_lse(s, first, top, sum, lse);
