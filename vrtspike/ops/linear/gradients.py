@@ -72,7 +72,7 @@ def _by_product(grad: Tensor, x: Tensor) -> Tensor:
 
 
 def _by_convolution(grad: Tensor, x: Tensor) -> Tensor:
-    """The same as the gradient of a 1x1 convolution, which PyTorch gives to oneDNN; MKL takes longer for the product."""
+    """The same as the gradient of a 1x1 convolution, which PyTorch gives to oneDNN; MKL is slower for the product."""
     maps, of_grad = (each.contiguous().view(*CONVOLVED, -1, each.shape[1]).permute(0, 3, 1, 2) for each in (x, grad))
     weight = grad.new_empty(grad.shape[1], x.shape[1], 1, 1)  # only its shape counts
     only_weight = (False, True, False)
