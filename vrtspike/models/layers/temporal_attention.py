@@ -18,6 +18,7 @@ from vrtspike.native.build import Kernel
 from vrtspike.ops import window_attention
 from vrtspike.ops.fused_attention import fused_attention
 from vrtspike.ops.window_attention import native
+from vrtspike.ops.window_attention.windows import cached
 
 MAX_DISTANCE = 16
 """All larger distances in frames share the bias of this one."""
@@ -66,8 +67,7 @@ class TemporalAttention(nn.Module):
         return self.out(attended)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
-        time = torch.arange(query.shape[2], device=query.device)
-        bias = self.time_bias(time - time[:, None])
+        bias = self.time_bias(frame_distances(query.shape[2], query.device))
         bias = None if bias is None else bias.to(key.dtype)
         return self._join_heads(fused_attention(query, key, value, bias, dropout=dropout))
 
@@ -97,7 +97,8 @@ class TemporalAttention(nn.Module):
         """
         if not self.slopes:
             return None
-        return torch.stack([-slope * distance.abs() for slope in self.slopes])
+        distance = distance.abs()
+        return torch.stack([-slope * distance for slope in self.slopes])
 
     def _split_heads(self, tokens: Tensor) -> Tensor:
         """(N, T, C) -> (N, heads, T, C / heads), a view."""
@@ -106,6 +107,13 @@ class TemporalAttention(nn.Module):
     def _join_heads(self, tokens: Tensor) -> Tensor:
         """(N, heads, T, C / heads) -> (N, T, C), a view where the heads of a token are neighbours in memory."""
         return tokens.transpose(1, 2).flatten(2)
+
+
+@cached
+def frame_distances(frames: int, device: torch.device) -> Tensor:
+    """Return (T, T): the frames from every query to every key."""
+    time = torch.arange(frames, device=device)
+    return time - time[:, None]
 
 
 class RotaryTemporalAttention(TemporalAttention):
