@@ -138,6 +138,51 @@ def test_keys_in_float32_spill_nothing_if_heads_are_narrow(shifted):
     assert resources_of(keys, 'sm_86', 'float32', '5x8x8').problems == []
 
 
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+@needs_triton
+@pytest.mark.parametrize(
+    ('architecture', 'channels', 'window', 'shifted', 'mutual'),
+    [
+        ('sm_90', 20, (5, 8, 8), True, False),
+        ('sm_90', 30, (2, 8, 8), True, True),
+        slow('sm_80', 30, (5, 8, 8), True, False),
+        slow('sm_86', 20, (5, 8, 8), True, False),
+        slow('sm_86', 30, (5, 8, 8), False, False),
+        slow('sm_90', 30, (5, 8, 8), False, False),
+        slow('sm_90', 30, (5, 6, 6), True, False),
+        slow('sm_90', 30, (2, 8, 8), True, False),
+        slow('sm_86', 20, (2, 8, 8), True, True),
+        slow('sm_90', 20, (2, 8, 8), False, True),
+        slow('sm_80', 30, (2, 8, 8), False, True),
+        slow('sm_90', 30, (2, 6, 6), True, True),
+    ],
+)
+def test_padded_heads_in_sixteen_bits_spill_nothing(architecture, channels, window, shifted, mutual):
+    launches = launches_of_attention(window, channels, 'bfloat16', mutual=mutual, shifted=shifted)
+    found = [resources_of(launch, architecture, 'bfloat16', 'window') for launch in launches]
+    assert [(each.kernel, each.problems) for each in found] == [(name, []) for name in ALL]
+
+
+@needs_triton
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('channels', 'window', 'mutual'),
+    [
+        (30, (5, 8, 8), False),
+        (30, (5, 6, 6), False),
+        (20, (2, 8, 8), True),
+        (30, (2, 8, 8), True),
+        (32, (2, 8, 8), True),
+    ],
+)
+def test_queries_of_wide_heads_in_float32_spill_nothing(channels, window, mutual):
+    _, queries, _ = launches_of_attention(window, channels, 'float32', mutual=mutual)
+    assert resources_of(queries, 'sm_90', 'float32', 'window').problems == []
+
+
 @needs_triton
 @pytest.mark.slow
 @pytest.mark.parametrize('shifted', [False, True])

@@ -70,8 +70,8 @@ def test_blocks_divide_the_padded_window(tokens, dtype):
     constants = of_tokens(tokens, SHIFTED=False)
     found = tilings_of_forward(constants, dtype) + tilings_of_backward(constants, dtype)
     assert {tiling.queries for tiling in found} == {block_of_queries(tokens, dtype)}
-    (by_keys,) = tilings_by_keys(tokens, dtype, sums_bias=True)
-    assert padded(tokens) % found[0].queries == padded(tokens) % by_keys.queries == padded(tokens) % by_keys.keys == 0
+    for tiling in tilings_by_keys(constants._replace(TRAINS_BIAS=True), dtype):
+        assert padded(tokens) % tiling.queries == padded(tokens) % tiling.keys == 0
 
 
 def test_windows_share_a_program_only_if_their_numbers_fit_its_registers():
@@ -90,13 +90,51 @@ def test_programs_in_float32_have_smaller_blocks_of_one_window(channels):
     constants = of_tokens(320, SHIFTED=False, D=channels, BD=channels)
     assert tilings_of_forward(constants, torch.float32) == [Tiling(32, 32, 2, registers=168 if channels == 16 else 255)]
     assert tilings_of_backward(constants, torch.float32) == [Tiling(32, 512 // channels, 2)]
-    assert tilings_by_keys(320, torch.float32, sums_bias=True) == [Tiling(64, 16, 8, registers=255)]
+    assert tilings_by_keys(constants, torch.float32) == [Tiling(64, 16, 8, registers=255)]
 
 
 @pytest.mark.parametrize('tokens', WINDOWS)
 def test_the_sums_of_the_bias_gradient_fit_the_registers_of_a_program(tokens):
-    (tiling,) = tilings_by_keys(tokens, torch.bfloat16, sums_bias=True)
+    (tiling,) = tilings_by_keys(of_tokens(tokens, TRAINS_BIAS=True), torch.bfloat16)
     assert padded(tokens) * tiling.keys / (32 * tiling.warps) <= 40
+
+
+@pytest.mark.parametrize(
+    ('tokens', 'sums_bias', 'expected'),
+    [
+        (320, True, [Tiling(64, 16, 8, registers=255), Tiling(64, 32, 8)]),  # 5x8x8
+        (180, True, [Tiling(64, 16, 8, registers=255), Tiling(64, 32, 8)]),  # 5x6x6
+        (128, True, [Tiling(64, 32, 8)]),  # 2x8x8
+        (64, False, [Tiling(32, 32, 4, registers=255), Tiling(64, 32, 4)]),  # a frame of 8x8
+        (36, False, [Tiling(16, 16, 2, registers=255), Tiling(16, 16, 1, registers=255)]),  # a frame of 6x6
+    ],
+)
+def test_if_keys_of_padded_heads_spill_a_tiling_without_spills_comes_first(tokens, sums_bias, expected):
+    constants = of_tokens(tokens, D=20, BD=32, TRAINS_BIAS=sums_bias)
+    assert tilings_by_keys(constants, torch.bfloat16) == expected
+    assert tilings_by_keys(constants._replace(D=32), torch.bfloat16) == expected[-1:]
+
+
+@pytest.mark.parametrize(
+    ('dtype', 'changes', 'expected'),
+    [
+        (torch.bfloat16, dict(D=20, SUMS='rows'), [Tiling(64, 16, 4, registers=255), Tiling(64, 32, 2)]),
+        (torch.bfloat16, dict(D=20), [Tiling(64, 32, 2)]),
+        (torch.bfloat16, dict(D=32, SUMS='rows'), [Tiling(64, 32, 2)]),
+        (torch.float32, dict(D=20, SUMS='rows'), [Tiling(16, 16, 2, registers=255), Tiling(32, 16, 2)]),
+        (torch.float32, dict(D=20), [Tiling(32, 16, 4, registers=255), Tiling(32, 16, 2)]),
+        (torch.float32, dict(D=32, SUMS='rows'), [Tiling(16, 16, 2, registers=255), Tiling(32, 16, 2)]),
+        (torch.float32, dict(D=32), [Tiling(32, 16, 2)]),
+    ],
+)
+def test_if_queries_of_wide_heads_spill_a_tiling_without_spills_comes_first(dtype, changes, expected):
+    assert tilings_of_backward(of_tokens(64, BD=32, **changes), dtype) == expected
+
+
+@pytest.mark.parametrize('changes', [dict(SHIFTED=False), dict(SUMS='rows')])
+def test_if_several_windows_of_padded_heads_spill_one_comes_first(changes):
+    tilings = tilings_of_forward(of_tokens(320, D=20, BD=32, **changes), torch.bfloat16)
+    assert [tiling.windows for tiling in tilings] == [1, 2]
 
 
 @pytest.fixture

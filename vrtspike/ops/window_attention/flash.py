@@ -202,13 +202,8 @@ def _backward_keys(qkv, bias, added, grad, lse, delta, grad_kv, sums, sums_bias,
 
     tensors = (qkv, bias, _masks(qkv, settings), added, grad, lse, delta, grad_kv, partial, sums)
     arguments = (*tensors, len(lse), splits, *qkv.shape[1:4], settings.scale, _factor(settings.scale))
-    launch(
-        kernels.backward_keys_kernel,
-        programs,
-        arguments,
-        constants,
-        tilings_by_keys(constants.N, qkv.dtype, sums_bias=sums_bias),
-    )
+    tilings = tilings_by_keys(constants, qkv.dtype)
+    launch(kernels.backward_keys_kernel, programs, arguments, constants, tilings)
     return partial
 
 

@@ -2,6 +2,10 @@
 
 A short list for each kernel. On a GPU the fastest is found by a run of each at first use; one that needs more shared
 memory than the GPU has is left out. Elsewhere (in Triton's interpreter, or when code is only compiled) it is the first.
+
+Heads that are padded, such as 20 channels to 32, need more registers: their rows are loaded in more parts, and a thread
+holds the place of each. Where a tiling spills on an NVIDIA GPU, one that does not comes before it if there is one. It
+gives each warp less: one window, half the keys, or half the queries.
 """
 
 from __future__ import annotations
@@ -85,7 +89,9 @@ def tilings_of_forward(constants: Constants, dtype: torch.dtype) -> list[Tiling]
     if dtype is torch.float32:
         return [one]
     counts = (3, 2) if constants.BD == 16 else (2,)
-    return [*(Tiling(queries, keys, queries // 16, count, 255) for count in counts), one]
+    several = [Tiling(queries, keys, queries // 16, count, 255) for count in counts]
+    may_spill = constants.D < constants.BD and (constants.SUMS == 'rows' or not constants.SHIFTED)
+    return [one, *several] if may_spill else [*several, one]
 
 
 def tilings_of_backward(constants: Constants, dtype: torch.dtype) -> list[Tiling]:
@@ -93,17 +99,24 @@ def tilings_of_backward(constants: Constants, dtype: torch.dtype) -> list[Tiling
 
     In 16 bit, warps of 32 queries read a block of keys half as often as those of 16. Blocks of keys are short, because
     a program holds several products of them. Two windows fit the registers if heads are narrow and nothing is masked.
+    Sums of rows need no fixed number of queries, but registers, and in float32 wide heads spill with them too.
     """
     queries, narrow = block_of_queries(constants.N, dtype), constants.BD == 16
+    pads, sums_rows = constants.D < constants.BD, constants.SUMS == 'rows'
     if dtype is torch.float32:
-        return [Tiling(queries, longest(constants.NP, 32 if narrow else 16), queries // 16)]
+        tiling = Tiling(queries, longest(constants.NP, 32 if narrow else 16), queries // 16)
+        fewer = 16 if sums_rows else queries
+        spill_free = Tiling(fewer, 16, fewer // 8, registers=255)
+        return [spill_free, tiling] if not narrow and (pads or sums_rows) else [tiling]
     keys = longest(constants.NP, 32)
     counts = (2, 1) if narrow and not constants.SHIFTED else (1,)
-    return [Tiling(queries, keys, max(1, queries // 32), count) for count in counts]
+    tilings = [Tiling(queries, keys, max(1, queries // 32), count) for count in counts]
+    spill_free = Tiling(queries, 16, queries // 16, registers=255)
+    return [spill_free, *tilings] if pads and sums_rows else tilings
 
 
-def tilings_by_keys(tokens: int, dtype: torch.dtype, *, sums_bias: bool) -> list[Tiling]:
-    """Return tilings of the kernel whose programs own a block of keys; both blocks divide the padded ``tokens``.
+def tilings_by_keys(constants: Constants, dtype: torch.dtype) -> list[Tiling]:
+    """Return tilings of the kernel whose programs own a block of keys; both blocks divide the padded window.
 
     A warp computes 16 queries and 16 keys at a time, in float32 half as many. Where the kernel sums the gradient of the
     bias, the warps of a block hold as many sums as a window has queries, times their keys, in registers: a larger block
@@ -111,16 +124,19 @@ def tilings_by_keys(tokens: int, dtype: torch.dtype, *, sums_bias: bool) -> list
     a thread. Where nothing is summed in a single warp, NVIDIA's assembler would rather spill than use more than 168
     registers.
     """
-    tokens = padded(tokens)
+    tokens, sums_bias, pads = constants.NP, constants.TRAINS_BIAS, constants.D < constants.BD
     if dtype is torch.float32:
         queries = divisor(tokens, 64)
         return [Tiling(queries, 16, queries // 8, registers=255)]
     queries = divisor(tokens, 128 if sums_bias and tokens > 320 else 64)
     keys = divisor(tokens, 16 if queries == 128 else 32)
     if not sums_bias:
-        return [Tiling(queries, keys, queries // 16, registers=255 if queries == 16 else None)]
+        tiling = Tiling(queries, keys, queries // 16, registers=255 if queries == 16 else None)
+        fewer = min(queries, 32)
+        return [Tiling(fewer, keys, fewer // 8, registers=255), tiling] if pads else [tiling]
     warps = queries // 16 * (keys // 16)
-    return [Tiling(queries, keys, 2 * warps if tokens * keys > 40 * 32 * warps else warps)]
+    tiling = Tiling(queries, keys, 2 * warps if tokens * keys > 40 * 32 * warps else warps)
+    return [Tiling(64, 16, 8, registers=255), tiling] if pads and queries == 64 and tokens > 128 else [tiling]
 
 
 def block_of_queries(tokens: int, dtype: torch.dtype) -> int:
