@@ -18,7 +18,6 @@ from vrtspike.native.build import Kernel
 from vrtspike.ops import window_attention
 from vrtspike.ops.fused_attention import fused_attention
 from vrtspike.ops.window_attention import native
-from vrtspike.ops.window_attention.windows import cached
 
 MAX_DISTANCE = 16
 """All larger distances in frames share the bias of this one."""
@@ -67,17 +66,19 @@ class TemporalAttention(nn.Module):
         return self.out(attended)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
-        bias = self.time_bias(frame_distances(query.shape[2], query.device))
-        bias = None if bias is None else bias.to(key.dtype)
+        bias = None
+        if self.knows_time:
+            time = torch.arange(query.shape[2], device=query.device)
+            bias = self.time_bias(time - time[:, None]).to(key.dtype)
         return self._join_heads(fused_attention(query, key, value, bias, dropout=dropout))
 
     def _attend_in_windows(self, *heads: Tensor) -> Tensor:
         """The same on CPUs, where PyTorch's kernel is slow for few tokens: the frames of a pixel are a window."""
         frames = heads[0].shape[2]
-        bias = self.time_bias(torch.arange(frames - 1, -frames, -1))
+        bias = self.time_bias(torch.arange(frames - 1, -frames, -1)).t() if self.knows_time else None
         attended = window_attention(
             torch.cat([self._join_heads(each) for each in heads], dim=-1)[:, :, None, None],
-            None if bias is None else bias.t(),
+            bias,
             window=(frames, 1, 1),
             shift=(0, 0, 0),
             heads=self.heads,
@@ -89,14 +90,17 @@ class TemporalAttention(nn.Module):
         """Return queries or keys (N, heads, T, C / heads) with their time encoded; this class does not encode it."""
         return tokens
 
-    def time_bias(self, distance: Tensor) -> Tensor | None:
-        """Return what is added to the scores of queries and keys, (heads, ...), or None for nothing.
+    @property
+    def knows_time(self) -> bool:
+        """Whether scores depend on the time between query and key by :meth:`time_bias`."""
+        return bool(self.slopes)
+
+    def time_bias(self, distance: Tensor) -> Tensor:
+        """Return what is added to the scores of queries and keys, (heads, ...).
 
         Args:
             distance: Frames from query to key, of any shape.
         """
-        if not self.slopes:
-            return None
         distance = distance.abs()
         return torch.stack([-slope * distance for slope in self.slopes])
 
@@ -107,13 +111,6 @@ class TemporalAttention(nn.Module):
     def _join_heads(self, tokens: Tensor) -> Tensor:
         """(N, heads, T, C / heads) -> (N, T, C), a view where the heads of a token are neighbours in memory."""
         return tokens.transpose(1, 2).flatten(2)
-
-
-@cached
-def frame_distances(frames: int, device: torch.device) -> Tensor:
-    """Return (T, T): the frames from every query to every key."""
-    time = torch.arange(frames, device=device)
-    return time - time[:, None]
 
 
 class RotaryTemporalAttention(TemporalAttention):
@@ -151,11 +148,15 @@ class RelativeTemporalAttention(TemporalAttention):
         super().__init__(channels, heads, dropout, time_slope)
         self.bias = nn.Parameter(torch.zeros(heads, 2 * MAX_DISTANCE + 1))
 
+    @property
+    def knows_time(self) -> bool:
+        """Always."""
+        return True
+
     def time_bias(self, distance: Tensor) -> Tensor:
         """Return what is added to the scores of queries and keys, see :meth:`TemporalAttention.time_bias`."""
         learnt = self.bias[:, distance.clamp(-MAX_DISTANCE, MAX_DISTANCE) + MAX_DISTANCE]
-        slopes = super().time_bias(distance)
-        return learnt if slopes is None else learnt + slopes
+        return learnt + super().time_bias(distance) if self.slopes else learnt
 
 
 class TemporalAttentionBlock(ChunkedPart):
