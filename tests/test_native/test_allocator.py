@@ -133,7 +133,7 @@ def resident_mib():
 made = [torch.ones(MIB, dtype=torch.uint8) for _ in range(100)]
 full = resident_mib()
 made.clear()
-print(full - resident_mib())  # the 36 MiB over the limit are merged by glibc, and those at its end given back
+print(full - resident_mib())
 give_freed_memory_back()
 print(full - resident_mib())
 assert (torch.ones(1000) == 1).all()
@@ -146,7 +146,7 @@ assert (torch.ones(1000) == 1).all()
 def test_small_blocks_are_kept_by_their_size_within_a_limit():
     done = subprocess.run([sys.executable, '-c', KEPT], capture_output=True, text=True, check=True)
     freed, given_back = map(float, done.stdout.split())
-    assert freed < 100 - 60
+    assert 100 - 64 <= freed < 45
     assert given_back > 95
 
 

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vrtspike.models.layers.linear import Linear
 from vrtspike.ops import LINEAR, linear
 from vrtspike.ops.linear import onednn
-from vrtspike.ops.linear.gradients import has_kernel, parameter_gradients, weight_gradient
+from vrtspike.ops.linear.gradients import is_there, parameter_gradients, weight_gradient
 from vrtspike.ops.linear.reference import reference
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason='needs oneDNN')
@@ -123,7 +123,7 @@ def test_maps_on_no_processor_have_pytorch_s_layer():
     assert not any(choice.startswith('meta') for choice in LINEAR.choices)
 
 
-needs_kernel = pytest.mark.skipif(not has_kernel(), reason='needs a compiler and AVX-512 BF16')
+needs_kernel = pytest.mark.skipif(not is_there(), reason='needs a compiler and AVX-512 BF16')
 
 
 @settings(max_examples=40, deadline=None)

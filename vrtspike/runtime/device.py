@@ -30,7 +30,10 @@ def chosen_device(name: torch.device | str | None = None) -> torch.device:
 
 
 def in_graph() -> bool:
-    """Return whether a graph is made of what runs: compilers fuse by themselves, tracers see into none of ours."""
+    """Return whether a compiler or tracer records what runs.
+
+    Compilers fuse operators themselves, and tracers cannot see into ours.
+    """
     import torch
 
     return torch.compiler.is_compiling() or torch.jit.is_tracing()

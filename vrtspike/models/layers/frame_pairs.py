@@ -1,4 +1,4 @@
-"""Pairs of neighbouring frames of a clip, with gradients that take few passes over memory; outside of graphs.
+"""Pairs of neighbouring frames of a clip, with gradients that take few passes over memory; not for graphs.
 
 PyTorch's own gradient of a slice of the frames fills a whole clip with zeros, and adds it to those of other slices.
 Shapes: clips (B, T, C, H, W); pairs (2*B*(T-1), C, H, W), first those in which a frame sees the later one.

@@ -150,7 +150,7 @@ class RelativeTemporalAttention(TemporalAttention):
 
     @property
     def knows_time(self) -> bool:
-        """Always."""
+        """Always: the bias is learnt."""
         return True
 
     def time_bias(self, distance: Tensor) -> Tensor:

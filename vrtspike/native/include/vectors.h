@@ -38,6 +38,9 @@ inline Vector load(const float* from) { return *reinterpret_cast<const Vector*>(
 inline void store(float* to, Vector x) { *reinterpret_cast<Vector*>(to) = x; }
 inline Vector all(float x) { return Vector{} + x; }
 
+// The length with padding to whole vectors.
+inline int64_t whole_vectors(int64_t length) { return (length + LANES - 1) / LANES * LANES; }
+
 // The sum of all lanes.
 #ifdef __AVX512F__
 inline float sum_of(Vector x) { return _mm512_reduce_add_ps(__m512(x)); }

@@ -7,6 +7,7 @@ gradients, and divides them among the threads.
 from __future__ import annotations
 
 import math
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -19,32 +20,29 @@ from vrtspike.native.calls import function_for, int64_array, pointers, threads
 SOURCE = Path(__file__).with_name('cpu_kernel') / 'kernel.cpp'
 MOST = 384
 """Channels up to which the kernel was measured: it takes 0.5 (16) to 0.9 (288) of oneDNN's time."""
-CONVOLVED = (16, 8)
-"""Maps and their heights. PyTorch convolves fewer maps than 16 on one thread by MKL, not by oneDNN."""
 
 
 def parameter_gradients(grad: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return ``grad^T x`` (C', C) and the sum (C',) of rows (M, C') of ``grad``; ``x`` are rows (M, C)."""
-    if serves(grad, x):
-        return _gradients(grad.contiguous(), x.contiguous())
-    divides = len(grad) > 0 and len(grad) % math.prod(CONVOLVED) == 0
-    product = _by_convolution if grad.dtype == torch.float32 and divides else _by_product
-    return product(grad, x), grad.sum(0)
+    """Return ``grad^T x`` (C', C) and the sum (C',) of rows (M, C') of ``grad``; ``x`` are rows (M, C).
+
+    The kernel computes both, so :func:`serves` must hold.
+    """
+    return _gradients(grad.contiguous(), x.contiguous())
 
 
 def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
     """Return ``grad^T x`` (C', C) of rows (M, C') and (M, C), on any device."""
-    return _gradients(grad.contiguous(), x.contiguous())[0] if serves(grad, x) else _by_product(grad, x)
+    return parameter_gradients(grad, x)[0] if serves(grad, x) else grad.t() @ x
 
 
 def serves(grad: Tensor, x: Tensor) -> bool:
-    """Return whether the kernel computes the gradients."""
+    """Return whether the kernel takes these rows here."""
     few = max(grad.shape[1], x.shape[1]) <= MOST
-    of_type = grad.dtype == x.dtype == torch.bfloat16 and grad.device.type == 'cpu'
-    return few and of_type and torch.backends.cpu.get_cpu_capability() == 'AVX512' and has_kernel()
+    return few and grad.dtype == x.dtype == torch.bfloat16 and grad.device.type == 'cpu' and is_there()
 
 
-def has_kernel() -> bool:
+@cache
+def is_there() -> bool:
     """Return whether this machine can compile the kernel and multiplies bfloat16."""
     return why_missing(SOURCE) is None and hasattr(library(SOURCE), 'gradients_bfloat16')
 
@@ -65,18 +63,3 @@ def _(grad, x):
 @register_flop_formula(torch.ops.vrtspike.linear_parameter_gradients)
 def _(grad_shape, x_shape, *_, out_shape=None, **__) -> int:
     return 2 * math.prod(grad_shape) * x_shape[1]
-
-
-def _by_product(grad: Tensor, x: Tensor) -> Tensor:
-    return grad.t() @ x
-
-
-def _by_convolution(grad: Tensor, x: Tensor) -> Tensor:
-    """The same as the gradient of a 1x1 convolution, which PyTorch gives to oneDNN; MKL is slower for the product."""
-    maps, of_grad = (each.contiguous().view(*CONVOLVED, -1, each.shape[1]).permute(0, 3, 1, 2) for each in (x, grad))
-    weight = grad.new_empty(grad.shape[1], x.shape[1], 1, 1)  # only its shape counts
-    only_weight = (False, True, False)
-    found = torch.ops.aten.convolution_backward(
-        of_grad, maps, weight, None, (1, 1), (0, 0), (1, 1), False, (0, 0), 1, only_weight
-    )
-    return found[1].flatten(1)

@@ -6,6 +6,7 @@ does not use AVX-512 on AMD's processors. ``docs/speed.md`` has the time of all 
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
@@ -13,8 +14,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from vrtspike.ops.linear.gradients import parameter_gradients
+from vrtspike.ops.linear.gradients import parameter_gradients, serves
 from vrtspike.runtime.environment import processor_name
+
+CONVOLVED = (16, 8)
+"""Maps and their heights. PyTorch convolves fewer maps than 16 on one thread by MKL, not by oneDNN."""
 
 
 @cache
@@ -64,10 +68,32 @@ class _Linear(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         needs_x, needs_weight, needs_bias, needs_residual = ctx.needs_input_grad
         rows, inputs = (each.reshape(-1, each.shape[-1]) for each in (grad, x))
-        of_weight, of_bias = parameter_gradients(rows, inputs) if needs_weight else (None, rows.sum(0))
+        if needs_weight and serves(rows, inputs):
+            of_weight, of_bias = parameter_gradients(rows, inputs)
+        else:
+            of_weight = _weight_gradient(rows, inputs) if needs_weight else None
+            of_bias = rows.sum(0) if needs_bias else None
         return (
             product(grad, weight.t()) if needs_x else None,
             of_weight,
             of_bias if needs_bias else None,
             grad if needs_residual else None,
         )
+
+
+def _weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
+    """Return ``grad^T x`` (C', C) of rows (M, C') and (M, C).
+
+    In float32 it is computed as the gradient of a 1x1 convolution where M divides into enough maps for PyTorch to give
+    it to oneDNN. MKL takes longer for the product itself.
+    """
+    divides = len(grad) > 0 and len(grad) % math.prod(CONVOLVED) == 0
+    if grad.dtype != torch.float32 or not divides:
+        return grad.t() @ x
+    maps, of_grad = (each.contiguous().view(*CONVOLVED, -1, each.shape[1]).permute(0, 3, 1, 2) for each in (x, grad))
+    weight = grad.new_empty(grad.shape[1], x.shape[1], 1, 1)  # only its shape counts
+    only_weight = (False, True, False)
+    found = torch.ops.aten.convolution_backward(
+        of_grad, maps, weight, None, (1, 1), (0, 0), (1, 1), False, (0, 0), 1, only_weight
+    )
+    return found[1].flatten(1)

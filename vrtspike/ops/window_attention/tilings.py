@@ -99,7 +99,8 @@ def tilings_of_backward(constants: Constants, dtype: torch.dtype) -> list[Tiling
 
     In 16 bit, warps of 32 queries read a block of keys half as often as those of 16. Blocks of keys are short, because
     a program holds several products of them. Two windows fit the registers if heads are narrow and nothing is masked.
-    Sums of rows need no fixed number of queries, but registers, and in float32 wide heads spill with them too.
+    A program that sums rows needs more registers. In float32, wide heads then spill too. Such a program may own any
+    number of queries.
     """
     queries, narrow = block_of_queries(constants.N, dtype), constants.BD == 16
     pads, sums_rows = constants.D < constants.BD, constants.SUMS == 'rows'

@@ -13,8 +13,6 @@ typedef std::vector<float> Floats;
 
 constexpr int64_t BORDER = 2;  // zeros around a map: a sample outside reads them, so no sample needs a condition
 
-inline int64_t whole_vectors(int64_t length) { return (length + LANES - 1) / LANES * LANES; }
-
 struct Shape {
   int64_t maps, channels, height, width;  // of the maps
   int64_t outputs, k, padding, groups;    // of the kernel

@@ -16,8 +16,6 @@ struct Shape {
   int64_t tokens, outputs, inputs;
 };
 
-inline int64_t whole_vectors(int64_t length) { return (length + LANES - 1) / LANES * LANES; }
-
 // Writes pairs (depth, stride) of the tokens from `rows` on, of which there are `tokens`; a missing one is zero.
 void pair_tokens(const BFloat16* rows, int64_t tokens, int64_t channels, Pair* pairs) {
   const int64_t stride = whole_vectors(channels);
